@@ -1,0 +1,148 @@
+//! Every limit in one place: what is refused, dropped, waited for or counted, and how much of it.
+//!
+//! Knows nothing but numbers. Invariant: the relations between them are asserted at compile time, below.
+
+use std::time::Duration;
+
+/// One leaf of a block: the unit of verification, of a chunk frame and of the memory budget.
+pub const LEAF: usize = 32 * 1024;
+/// Leaves in a full block.
+pub const BLOCK_LEAVES: usize = LEAVES as usize;
+/// The same, as it stands in frames.
+pub const LEAVES: u8 = 32;
+/// A full block. Only the last block of a file is shorter, and none is empty.
+pub const BLOCK: usize = LEAF * BLOCK_LEAVES;
+/// Blocks up to this size live in the log, longer ones in the tree of files.
+pub const LOG_BLOCK_MAX: usize = 64 * 1024;
+/// A block up to this size may travel in the message that carries its record.
+pub const INLINE_BLOCK_MAX: usize = LEAF;
+
+/// The body of a frame.
+pub const FRAME_BODY_MAX: usize = 60 * 1024;
+/// The head of a frame.
+pub const FRAME_HEAD: usize = 8;
+/// A transport record: a length of two bytes, one frame, the tag of the AEAD.
+pub const TRANSPORT_RECORD_MAX: usize = 2 + FRAME_HEAD + FRAME_BODY_MAX + 16;
+
+/// A record, signature included.
+pub const RECORD_MAX: usize = 4096;
+/// A file's name in bytes.
+pub const NAME_MAX: usize = 1280;
+/// Parents that a record names.
+pub const PARENTS_MAX: usize = 8;
+/// Blocks that a record itself lists; longer lists are pages.
+pub const RECORD_BLOCKS_MAX: usize = 4;
+/// Entries of a page.
+pub const PAGE_ENTRIES_MAX: usize = 512;
+/// Levels of pages: three hold 512^3 blocks, which is 128 TiB.
+pub const PAGE_DEPTH_MAX: u8 = 3;
+/// Records in one put, which commit together.
+pub const PUT_RECORDS_MAX: usize = 8;
+/// Blocks in one offer.
+pub const OFFER_BLOCKS_MAX: usize = 64;
+/// A printed network address.
+pub const NETWORK_ADDRESS_MAX: usize = 255;
+/// Addresses that one node announces.
+pub const NODE_ADDRESSES_MAX: usize = 8;
+/// Peers that are remembered and told of.
+pub const PEERS_MAX: usize = 1024;
+/// Peers, members or holders in one message.
+pub const MESSAGE_PEERS_MAX: usize = 128;
+/// Records in one pushed or listed message.
+pub const MESSAGE_RECORDS_MAX: usize = 256;
+/// Identifiers in one message.
+pub const MESSAGE_IDS_MAX: usize = 1024;
+/// Ranges in one comparison.
+pub const MESSAGE_RANGES_MAX: usize = 256;
+/// Versions of one name that a message tells of, the greatest ones.
+pub const MESSAGE_VERSIONS_MAX: usize = 64;
+/// A piece of text in a message.
+pub const MESSAGE_TEXT_MAX: usize = 1024;
+/// Further fields of a record.
+pub const EXTENSIONS_MAX: usize = 16;
+/// A MIME type.
+pub const CONTENT_TYPE_MAX: usize = 255;
+
+/// Open connections, descriptors permitting.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections before a valid first handshake message; when full the oldest is dropped.
+pub const STRANGERS_MAX: usize = 256;
+/// Of these, from one address; loopback is exempt.
+pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
+/// Connections between the first handshake message and the last.
+pub const HANDSHAKES_MAX: usize = 256;
+/// From connect to the end of the handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this long without receiving a frame we ask for one.
+pub const PING_AFTER: Duration = Duration::from_secs(30);
+/// After this long without receiving a frame the connection is dead.
+pub const DEAD_AFTER: Duration = Duration::from_secs(90);
+/// While a frame or stream is under way, at least `PROGRESS_BYTES` must arrive, or leave, in each such period.
+pub const PROGRESS_PERIOD: Duration = Duration::from_secs(30);
+/// See `PROGRESS_PERIOD`: 1 KiB/s.
+pub const PROGRESS_BYTES: u64 = 30 * 1024;
+/// Transport records sent under one key.
+pub const REKEY_AFTER: u64 = 1 << 20;
+
+/// Messages that wait to be sent on one connection, in bytes; a connection above it is not read from.
+pub const OUTBOX_MAX: usize = 256 * 1024;
+/// The outbox in which the last permitted message may be as long as a message gets.
+pub const OUTBOX_HARD_MAX: usize = OUTBOX_MAX * 4;
+/// Wants that one connection may have waiting; one more closes it.
+pub const WANTS_MAX: usize = 512;
+/// Requests of one connection that wait for the disk or for peers; above it the connection is not read from.
+pub const REQUESTS_MAX: usize = 256;
+
+/// How long a silent peer is waited for before the next is asked.
+pub const PEER_SILENCE: Duration = Duration::from_secs(2);
+/// An operation without progress ends after this long.
+pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
+/// What SIGTERM waits for.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// First and last delay between two attempts to reach a peer.
+pub const REDIAL_FIRST: Duration = Duration::from_millis(200);
+/// See `REDIAL_FIRST`.
+pub const REDIAL_LAST: Duration = Duration::from_secs(5);
+/// Nodes compare what they hold this often.
+pub const RECONCILE_PERIOD: Duration = Duration::from_secs(60);
+/// How far ahead of the clock a client's stamp may be, and one from elsewhere may push the clock.
+pub const STAMP_LEAD: Duration = Duration::from_secs(60);
+
+/// Blocks of one commit group.
+pub const GROUP_BLOCKS_MAX: usize = 64;
+/// Records of one commit group.
+pub const GROUP_RECORDS_MAX: usize = 1024;
+/// Bytes of one commit group in the log.
+pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a group of blocks that nobody waits for stays open.
+pub const GROUP_WINDOW: Duration = Duration::from_millis(2);
+/// A log segment is full when it has grown past this.
+pub const SEGMENT: u64 = 64 * 1024 * 1024;
+/// Space that is never used by puts, in bytes; or `RESERVE_PERCENT` of the disk, whichever is more.
+pub const RESERVE: u64 = 256 * 1024 * 1024;
+/// See `RESERVE`.
+pub const RESERVE_PERCENT: u64 = 2;
+
+/// Bulk memory unless `--memory` says otherwise.
+pub const MEMORY_DEFAULT: usize = 32 * 1024 * 1024;
+/// The least that works.
+pub const MEMORY_MIN: usize = 8 * 1024 * 1024;
+/// Memory for partial transport records and control queues, all connections together.
+pub const CONTROL_MEMORY: usize = 8 * 1024 * 1024;
+/// Bulk memory is given back to the system after this long without use.
+pub const MEMORY_IDLE: Duration = Duration::from_secs(10);
+
+/// The port of a node unless told otherwise.
+pub const PORT: u16 = 7400;
+/// A key file, a ticket or a configuration file is not longer.
+pub const SMALL_FILE_MAX: u64 = 1024 * 1024;
+
+const _: () = assert!(LOG_BLOCK_MAX.is_multiple_of(LEAF) && INLINE_BLOCK_MAX <= LOG_BLOCK_MAX);
+const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);
+const _: () = assert!(INLINE_BLOCK_MAX + PUT_RECORDS_MAX * RECORD_MAX / 4 < FRAME_BODY_MAX);
+const _: () = assert!(PAGE_ENTRIES_MAX * (32 + 4 + 64) + 64 < FRAME_BODY_MAX);
+const _: () = assert!(MESSAGE_PEERS_MAX * (32 + 2 + NETWORK_ADDRESS_MAX + 9) + 8 < FRAME_BODY_MAX);
+const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
+const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);
+const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);
+const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);

@@ -1,0 +1,109 @@
+//! Time as a value: handed in by the shells, never asked for.
+//!
+//! Knows no clock. Invariant: a stamp made here is greater than every stamp observed here before.
+
+use std::time::Duration;
+
+/// Microseconds on a clock that never goes back and whose zero means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// The time elapsed since `earlier`; zero if that lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// What time it is, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// For timers.
+    pub instant: Instant,
+    /// Milliseconds since 1970 by this machine's calendar clock, which may jump.
+    pub wall_ms: u64,
+}
+
+/// Stamps lie below this: 48 bits of milliseconds with the top bit clear, which is the year 6429.
+pub const STAMP_MAX: u64 = u64::MAX >> 1;
+
+const COUNTER_BITS: u32 = 16;
+
+/// A hybrid logical clock (Kulkarni and others, 2014): follows the calendar, never goes back, passes what it has seen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock {
+    last: u64,
+}
+
+impl Clock {
+    /// The stamp for an event at `wall_ms`, greater than all before it.
+    pub fn tick(&mut self, wall_ms: u64) -> u64 {
+        self.last = self.read(wall_ms).max(self.last + 1).min(STAMP_MAX);
+        self.last
+    }
+
+    /// The clock's reading at `wall_ms`, without an event.
+    #[must_use]
+    pub fn read(&self, wall_ms: u64) -> u64 {
+        stamp_at(wall_ms).max(self.last)
+    }
+
+    /// Takes note of a stamp made elsewhere. One that is more than `lead` ahead of the calendar moves nothing.
+    pub fn observe(&mut self, stamp: u64, wall_ms: u64, lead: Duration) {
+        if stamp <= stamp_after(self.read(wall_ms), lead) {
+            self.last = self.last.max(stamp);
+        }
+    }
+}
+
+/// The first stamp of a calendar millisecond.
+#[must_use]
+pub fn stamp_at(wall_ms: u64) -> u64 {
+    wall_ms.min(STAMP_MAX >> COUNTER_BITS) << COUNTER_BITS
+}
+
+/// The calendar millisecond of a stamp.
+#[must_use]
+pub fn wall_ms_of(stamp: u64) -> u64 {
+    stamp >> COUNTER_BITS
+}
+
+/// The stamp `lead` after another.
+#[must_use]
+pub fn stamp_after(stamp: u64, lead: Duration) -> u64 {
+    let lead_ms = u64::try_from(lead.as_millis()).unwrap_or(u64::MAX);
+    stamp.saturating_add(stamp_at(lead_ms)).min(STAMP_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_passes_itself_and_what_it_saw() {
+        let mut clock = Clock::default();
+        let first = clock.tick(1_000);
+        assert!(clock.tick(1_000) > first);
+        assert!(clock.tick(10) > first, "a calendar that jumps back moves nothing back");
+        clock.observe(stamp_at(30_000), 1_000, Duration::from_secs(60));
+        assert!(clock.tick(1_000) > stamp_at(30_000));
+    }
+
+    #[test]
+    fn a_stamp_far_ahead_does_not_drag_the_clock_along() {
+        let mut clock = Clock::default();
+        clock.observe(stamp_at(10_000_000), 1_000, Duration::from_secs(60));
+        assert_eq!(wall_ms_of(clock.tick(1_000)), 1_000);
+        assert!(clock.tick(u64::MAX) <= STAMP_MAX);
+    }
+}
