@@ -34,6 +34,7 @@
     )
 )]
 
+pub mod crypto;
 pub mod ids;
 pub mod limits;
 pub mod time;
