@@ -38,3 +38,4 @@ pub mod crypto;
 pub mod ids;
 pub mod limits;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,230 @@
+//! Messages: what nodes and clients say to each other. One message is one frame.
+//!
+//! Knows nothing of how they are answered (`server`, `client`) or encoded (`codec`, below).
+//! Invariant: values only.
+#![allow(
+    missing_docs,
+    reason = "the variants are documented, and their fields named for what they are"
+)]
+
+mod codec;
+
+use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
+use bytes::Bytes;
+
+/// Tells the replies to one connection's requests apart. The asker chooses it.
+pub type Request = u32;
+
+/// A block and its length in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRef {
+    /// Where it is found.
+    pub address: Address,
+    /// 1 to `BLOCK`.
+    pub length: u32,
+}
+
+/// A node and one address at which it was or can be reached, `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerAddress {
+    /// Who.
+    pub node: NodeId,
+    /// Where; at most `NETWORK_ADDRESS_MAX` bytes of printable text without blanks.
+    pub address: String,
+}
+
+/// What the sender is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A node of the network: stores, serves, replicates.
+    Node,
+    /// A client: asks and goes.
+    Client,
+}
+
+/// The first message each way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Node or client.
+    pub role: Role,
+    /// The sender's Ed25519 verify key; with the key that the handshake proved it hashes to the
+    /// node id.
+    pub verify_key: [u8; 32],
+    /// Tells one run of the sender's program from another: a node that was started anew has
+    /// another.
+    pub boot: u64,
+    /// Where the sender can be dialled, best first; empty for a client.
+    pub addresses: Vec<String>,
+    /// The life of the sender's log.
+    pub store: StoreId,
+    /// The number of its last durable group.
+    pub group: u64,
+    /// Its hybrid logical clock.
+    pub clock: u64,
+}
+
+/// A record, and with it the one small block that it names where the sender has it at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedRecord {
+    /// The encoded record.
+    pub record: Bytes,
+    /// The block's bytes, at most `INLINE_BLOCK_MAX`; empty for none.
+    pub block: Bytes,
+}
+
+/// A range of record ids, both ends included, and what the sender has in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeSummary {
+    /// The least id of the range.
+    pub first: RecordId,
+    /// The greatest id of the range.
+    pub last: RecordId,
+    /// How many records.
+    pub count: u64,
+    /// The exclusive or of their ids.
+    pub fingerprint: Hash,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeStatus {
+    /// Its id.
+    pub node: NodeId,
+    /// Where it listens.
+    pub address: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Names shown.
+    pub names: u64,
+    /// Records of all versions and kinds.
+    pub records: u64,
+    /// Blocks held.
+    pub blocks: u64,
+    /// Bytes of these blocks.
+    pub block_bytes: u64,
+    /// Records whose blocks are not all here yet.
+    pub incomplete: u64,
+    /// Bytes that the disk has left.
+    pub free_bytes: u64,
+    /// Bulk memory in use.
+    pub memory_used: u64,
+    /// Bulk memory at most.
+    pub memory_max: u64,
+    /// Nodes connected.
+    pub peers_connected: u32,
+    /// Nodes known, this one not counted.
+    pub peers_known: u32,
+    /// The number of the last durable group.
+    pub group: u64,
+}
+
+/// A node as another knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who and where.
+    pub peer: PeerAddress,
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// Milliseconds since 1970 when it was last heard; 0 for never.
+    pub last_seen_ms: u64,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No grant names the signer, or the signature is wrong.
+    NotAllowed,
+    /// The record or page breaks the format's rules.
+    Malformed,
+    /// Blocks or pages that the record names are not here.
+    Missing,
+    /// The name exists and the put asked for it not to.
+    Exists,
+    /// The disk has no room.
+    NoSpace,
+    /// The stamp is too far ahead of the node's clock.
+    Clock,
+    /// The node is stopping, or its disk has failed.
+    Unavailable,
+    /// What was stored is damaged and no other copy could be had.
+    Damaged,
+}
+
+/// Everything that can be said. `request` in an answer repeats the question's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The first message each way.
+    Hello(Hello),
+    /// Answer with `Pong`.
+    Ping { token: u64 },
+    /// The answer to `Ping`.
+    Pong { token: u64 },
+    /// Nodes that the sender knows.
+    Peers { peers: Vec<PeerAddress> },
+
+    /// Which versions has this name? `relay`: ask the peers if it is not known here.
+    Head { request: Request, space: Space, name: NameId, relay: bool },
+    /// The clock, the versions that no other supersedes, greatest first, and the encoded record of
+    /// the greatest.
+    Heads { request: Request, clock: u64, versions: Vec<VersionId>, shown: Option<Bytes> },
+    /// Store these records, together or not at all, and with them these small blocks.
+    Put { request: Request, only_if_absent: bool, records: Vec<Bytes>, blocks: Vec<Bytes> },
+    /// Durable, with that many copies known at this moment.
+    PutDone { request: Request, copies: u16 },
+    /// Store this page.
+    PutPage { request: Request, page: Bytes },
+    /// The page is durable.
+    PageDone { request: Request },
+    /// Give me this page.
+    GetPage { request: Request, address: Address },
+    /// A page; none if the sender has none.
+    Page { request: Request, page: Option<Bytes> },
+    /// I have these blocks for you. Each is answered by `Want` or `Have`; `permit` is reserved and
+    /// empty.
+    Offer { request: Request, blocks: Vec<BlockRef>, permit: Bytes },
+    /// Send me `count` leaves of this block from `first` on, as one stream: the credit to do so.
+    Want { block: BlockRef, first: u8, count: u8 },
+    /// These blocks are durable here.
+    Have { addresses: Vec<Address> },
+    /// I can't give you this block. Said once for each `Want` of it; or to who offered it: it did
+    /// not come whole.
+    Absent { address: Address },
+    /// What you sent of this block is not what its address says.
+    Suspect { address: Address },
+
+    /// New records, pushed or asked for.
+    Records { items: Vec<PushedRecord> },
+    /// Ranges to compare with your own; the answer to unequal ones is `Compare` of parts, or `Ids`.
+    Compare { ranges: Vec<RangeSummary> },
+    /// All my record ids in a range; the answer is `Records` that I lack, and `Fetch`.
+    Ids { first: RecordId, last: RecordId, ids: Vec<RecordId> },
+    /// Send me these records.
+    Fetch { ids: Vec<RecordId> },
+
+    /// The shown record of each name after this one, in the order of name ids.
+    List { request: Request, space: Space, after: Option<NameId> },
+    /// Some records, and whether they were the last. `next` is what to ask for next.
+    Listed { request: Request, records: Vec<Bytes>, next: Option<NameId> },
+    /// Who has this record and every block of it, durably?
+    Holders { request: Request, record: RecordId },
+    /// These nodes said so just now.
+    HoldersAre { request: Request, holders: Vec<PeerAddress> },
+    /// Do you have this record and every block of it, durably?
+    Holds { request: Request, record: RecordId },
+    /// Yes or no.
+    HoldsIs { request: Request, holds: bool },
+    /// How are you?
+    Status { request: Request },
+    /// So.
+    StatusIs { request: Request, status: NodeStatus },
+    /// Whom do you know?
+    Members { request: Request },
+    /// These.
+    MembersAre { request: Request, members: Vec<Member> },
+    /// Re-hash some of the blocks, pages and records after this address.
+    Verify { request: Request, after: Option<Address> },
+    /// How many were good, which were not, and what to ask for next.
+    Verified { request: Request, good: u32, bytes: u64, bad: Vec<Address>, next: Option<Address> },
+    /// The request was not carried out, nothing of it was kept, and this is why.
+    Refused { request: Request, reason: Reason, detail: String },
+}

@@ -1,0 +1,168 @@
+//! Messages: one of each kind with its bytes, the rules, and changed bytes.
+
+use super::*;
+use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
+use proptest::prelude::*;
+
+/// One of every kind, with something in every field.
+pub(crate) fn one_of_each() -> Vec<Message> {
+    let request = 0x0102_0304;
+    let address = Address([0xa1; 32]);
+    let block = BlockRef { address, length: 65_536 };
+    let bytes = Bytes::from_static(b"bytes");
+    let peer = PeerAddress { node: NodeId([0xa2; 32]), address: "10.0.0.1:7400".to_owned() };
+    let version = VersionId { stamp: 9, writer: Writer([0xa3; 8]) };
+    let id = RecordId([0xa4; 32]);
+    let (space, name) = (Space([0xa5; 16]), NameId([0xa6; 32]));
+    let range = RangeSummary {
+        first: RecordId([0; 32]),
+        last: id,
+        count: 3,
+        fingerprint: Hash([0xa7; 32]),
+    };
+    let hello = Hello {
+        role: Role::Node,
+        verify_key: [0xa8; 32],
+        boot: 4,
+        addresses: vec!["node.example:7400".to_owned()],
+        store: StoreId([0xa9; 16]),
+        group: 5,
+        clock: 6,
+    };
+    let status = NodeStatus {
+        node: peer.node,
+        address: peer.address.clone(),
+        uptime_s: 1,
+        names: 2,
+        records: 3,
+        blocks: 4,
+        block_bytes: 5,
+        incomplete: 6,
+        free_bytes: 7,
+        memory_used: 8,
+        memory_max: 9,
+        peers_connected: 10,
+        peers_known: 11,
+        group: 12,
+    };
+    let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 7 };
+    let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
+    vec![
+        Message::Hello(hello),
+        Message::Ping { token: 1 },
+        Message::Pong { token: 2 },
+        Message::Peers { peers: vec![peer.clone(); 2] },
+        Message::Head { request, space, name, relay: true },
+        Message::Heads { request, clock: 8, versions: vec![version], shown: Some(bytes.clone()) },
+        Message::Put {
+            request,
+            only_if_absent: true,
+            records: vec![bytes.clone(); 2],
+            blocks: vec![bytes.clone()],
+        },
+        Message::PutDone { request, copies: 2 },
+        Message::PutPage { request, page: bytes.clone() },
+        Message::PageDone { request },
+        Message::GetPage { request, address },
+        Message::Page { request, page: None },
+        Message::Offer { request, blocks: vec![block; 2], permit: Bytes::new() },
+        Message::Want { block: BlockRef { address, length: 1 << 20 }, first: 1, count: 31 },
+        Message::Have { addresses: vec![address] },
+        Message::Absent { address },
+        Message::Suspect { address },
+        Message::Records { items: vec![item] },
+        Message::Compare { ranges: vec![range] },
+        Message::Ids { first: range.first, last: id, ids: vec![id] },
+        Message::Fetch { ids: vec![id] },
+        Message::List { request, space, after: Some(name) },
+        Message::Listed { request, records: vec![bytes], next: None },
+        Message::Holders { request, record: id },
+        Message::HoldersAre { request, holders: vec![peer] },
+        Message::Holds { request, record: id },
+        Message::HoldsIs { request, holds: false },
+        Message::Status { request },
+        Message::StatusIs { request, status },
+        Message::Members { request },
+        Message::MembersAre { request, members: vec![member] },
+        Message::Verify { request, after: None },
+        Message::Verified { request, good: 1, bytes: 2, bad: vec![address], next: Some(address) },
+        Message::Refused { request, reason: Reason::Clock, detail: "an hour ahead".to_owned() },
+    ]
+}
+
+fn encoded(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn one_of_each_reads_back_and_never_changes() {
+    let mut lines = String::new();
+    for message in one_of_each() {
+        let bytes = encoded(&message);
+        assert_eq!(Message::decode(&bytes), Ok(message));
+        lines += &hex(&bytes);
+        lines += "\n";
+    }
+    assert_eq!(lines, include_str!("vectors.txt"));
+}
+
+#[test]
+fn every_beginning_of_a_message_is_refused_and_so_is_more() {
+    for message in one_of_each() {
+        let mut bytes = encoded(&message);
+        for length in 0..bytes.len() {
+            assert!(Message::decode(&bytes[..length]).is_err(), "{length} bytes of {message:?}");
+        }
+        bytes.push(0);
+        assert!(Message::decode(&bytes).is_err(), "{message:?}");
+    }
+}
+
+#[test]
+fn messages_keep_the_rules() {
+    let address = Address([1; 32]);
+    let refused = |message: Message| assert!(Message::decode(&encoded(&message)).is_err());
+    let want = |length, first, count| {
+        let block = BlockRef { address, length };
+        refused(Message::Want { block, first, count });
+    };
+    want(1 << 20, 0, 0);
+    want(1 << 20, 1, 32);
+    want(1 << 20, 255, 255);
+    want(1, 0, 2);
+    want(0, 0, 1);
+    refused(Message::Ids { first: RecordId([1; 32]), last: RecordId([0; 32]), ids: Vec::new() });
+    let blocks = vec![BlockRef { address, length: 0 }];
+    refused(Message::Offer { request: 1, blocks, permit: Bytes::new() });
+    let records = vec![Bytes::from(vec![0; RECORD_MAX + 1])];
+    refused(Message::Listed { request: 1, records, next: None });
+    let peer = PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() };
+    refused(Message::Peers { peers: vec![peer] });
+}
+
+proptest! {
+    #[test]
+    fn a_changed_message_decodes_to_itself_or_not_at_all(
+        which in 0_usize..34, at: proptest::sample::Index, to: u8,
+    ) {
+        let mut bytes = encoded(&one_of_each()[which]);
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(encoded(&message), bytes);
+        }
+    }
+
+    #[test]
+    fn any_bytes_decode_or_do_not(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(encoded(&message), bytes);
+        }
+    }
+}
