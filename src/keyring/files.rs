@@ -1,0 +1,130 @@
+//! Key files on disk: private, durable, never overwritten.
+//!
+//! Knows nothing about what is in a key. Invariant: a key file that can be seen is whole and on the
+//! disk, and only its owner can read it; one that others can read is refused rather than used.
+
+use crate::keyring::text::{BadKeyFile, KeyText, parse, print};
+use crate::limits::SMALL_FILE_MAX;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The mode of a key file.
+const PRIVATE: u32 = 0o600;
+/// The mode of a new data folder.
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// Why a key can't be used or kept. Nothing that was there before is changed.
+#[derive(Debug)]
+pub enum KeyFileError {
+    /// The system said no.
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The verb.
+        doing: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others than its owner can read it.
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is no key file of its kind.
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: BadKeyFile,
+    },
+}
+
+impl fmt::Display for KeyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {error}", path.display())
+            }
+            Self::Exposed { path, mode } => write!(
+                f,
+                "{path} can be read by others (mode {mode:04o}): it is a secret; run: chmod 600 {path}",
+                path = path.display(),
+            ),
+            Self::Bad { path, reason } => {
+                write!(
+                    f,
+                    "{} is no good key file: {reason}; restore it from a copy",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyFileError {}
+
+/// Reads a key; `None` if it has no file.
+pub(super) fn read<K: KeyText>(folder: &Path) -> Result<Option<K>, KeyFileError> {
+    let path = folder.join(K::FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&path, "open")(error)),
+    };
+    let mode = file.metadata().map_err(failed(&path, "read"))?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path, mode });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(16 * 1024));
+    file.take(SMALL_FILE_MAX).read_to_string(&mut text).map_err(failed(&path, "read"))?;
+    parse(&text).map(Some).map_err(|reason| KeyFileError::Bad { path, reason })
+}
+
+/// Writes a key that has no file yet. When it returns, the file is on the disk.
+pub(super) fn create<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileError> {
+    let path = folder.join(K::FILE);
+    let unfinished = folder.join(format!(".{}.{}", K::FILE, std::process::id()));
+    let result = write_private(&unfinished, &print(key))
+        .and_then(|()| fs::hard_link(&unfinished, &path))
+        .map_err(failed(&path, "create"));
+    let removed = fs::remove_file(&unfinished).map_err(failed(&unfinished, "remove"));
+    result.and(removed).and_then(|()| sync_folder(folder))
+}
+
+/// Makes the data folder, and those above it, unless they are there.
+pub(super) fn create_folder(folder: &Path) -> Result<(), KeyFileError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(PRIVATE_FOLDER);
+    builder.create(folder).map_err(failed(folder, "create"))?;
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    sync_folder(above.unwrap_or(Path::new(".")))
+}
+
+/// A link instead of a rename puts the whole file in place without ever replacing another.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn sync_folder(folder: &Path) -> Result<(), KeyFileError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder, "flush"))
+}
+
+fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFileError {
+    let path = path.to_owned();
+    move |error| KeyFileError::Io { path, doing, error }
+}

@@ -1,0 +1,241 @@
+//! The keyring: which keys this machine holds, and the text in which they travel.
+//!
+//! A room of the shell: it reads and writes files. Knows nothing about connections and stores.
+//! Invariants: no key file is ever replaced; `network.key` is written last, so a folder that has it
+//! has all the keys that it should have; and a write key that is loaded is granted by the root of
+//! the network key beside it.
+
+pub mod access;
+mod armor;
+pub mod files;
+pub mod grant;
+pub mod text;
+pub mod ticket;
+
+use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey, RootKey, WriteKey};
+use crate::keyring::text::KeyText;
+use std::fmt;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+pub use access::Access;
+pub use files::KeyFileError;
+pub use ticket::{BadTicket, Ticket};
+
+/// The folder in which a log lives: where there is one, a missing network key was lost, not never
+/// made.
+const LOG_FOLDER: &str = "log";
+
+/// All keys of one node.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    /// The network, and what this node may do in it.
+    pub access: Access,
+    /// Grants; only where it was made.
+    pub root: Option<RootKey>,
+    /// This node.
+    pub node: NodeKey,
+}
+
+/// Why there is no keyring.
+#[derive(Debug)]
+pub enum KeyringError {
+    /// A file.
+    File(KeyFileError),
+    /// There are no keys in the folder.
+    NoKeys,
+    /// Some keys are there, but this file is missing.
+    Incomplete(&'static str),
+    /// The write key is not granted by the root that the network key names.
+    NotGranted,
+    /// The folder belongs to another network than the ticket.
+    AnotherNetwork,
+    /// This file is there with another key than the ticket's.
+    AnotherKey(&'static str),
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::NoKeys => f.write_str("there are no keys in the data folder"),
+            Self::Incomplete(file) => {
+                write!(
+                    f,
+                    "{file} is missing in the data folder: restore it, or join again with a ticket"
+                )
+            }
+            Self::NotGranted => f.write_str(
+                "write.key and network.key do not belong together: the root has not granted it",
+            ),
+            Self::AnotherNetwork => f.write_str(
+                "the data folder belongs to another network than the ticket: use another folder",
+            ),
+            Self::AnotherKey(file) => {
+                write!(
+                    f,
+                    "the ticket has another key than {file} in the data folder: use another folder"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyringError {}
+
+impl From<KeyFileError> for KeyringError {
+    fn from(error: KeyFileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl Keyring {
+    /// The keys in a data folder.
+    ///
+    /// # Errors
+    /// `NoKeys` in a new folder; anything else is for the operator to mend.
+    pub fn open(folder: &Path) -> Result<Self, KeyringError> {
+        let parts = Parts::read(folder)?;
+        let Some(network) = parts.network else {
+            return Err(if parts.is_new {
+                KeyringError::NoKeys
+            } else {
+                KeyringError::Incomplete("network.key")
+            });
+        };
+        let node = parts.node.ok_or(KeyringError::Incomplete("node.key"))?;
+        let access = Access { network, data: parts.data, write: parts.write };
+        checked(Self { access, root: parts.root, node })
+    }
+
+    /// The keys in a data folder; those of a new network, with this node as its first, if there are
+    /// none. What an interrupted first start has left is used. `entropy` is from the system.
+    ///
+    /// # Errors
+    /// As `open`, but for `NoKeys`.
+    pub fn open_or_create(
+        folder: &Path,
+        wall_ms: u64,
+        mut entropy: impl FnMut() -> Zeroizing<[u8; 32]>,
+    ) -> Result<Self, KeyringError> {
+        files::create_folder(folder)?;
+        let parts = Parts::read(folder)?;
+        if parts.network.is_some() {
+            return Self::open(folder);
+        }
+        if !parts.may_be_first_start(folder) {
+            return Err(KeyringError::Incomplete("network.key"));
+        }
+        let root = keep(folder, parts.root, || RootKey::generate(&entropy()))?;
+        let data = keep(folder, parts.data, || DataKeys::generate(&entropy()))?;
+        let write = keep(folder, parts.write, || new_write_key(&root, &entropy(), wall_ms))?;
+        let node = keep(folder, parts.node, || NodeKey::generate(&entropy()))?;
+        let network = keep(folder, None, || NetworkKey::generate(&entropy(), &root))?;
+        let access = Access { network, data: Some(data), write: Some(write) };
+        checked(Self { access, root: Some(root), node })
+    }
+
+    /// Keeps a ticket's keys in the data folder, and opens it. A folder that has joined the same
+    /// network before only gains what it lacked.
+    ///
+    /// # Errors
+    /// `AnotherNetwork` or `AnotherKey` when the folder has other keys, and then nothing is written.
+    pub fn join(
+        folder: &Path,
+        access: &Access,
+        mut entropy: impl FnMut() -> Zeroizing<[u8; 32]>,
+    ) -> Result<Self, KeyringError> {
+        files::create_folder(folder)?;
+        let parts = Parts::read(folder)?;
+        parts.agree_with(access)?;
+        if let Some(data) = &access.data {
+            keep(folder, parts.data, || data.clone())?;
+        }
+        if let Some(write) = &access.write {
+            keep(folder, parts.write, || write.clone())?;
+        }
+        keep(folder, parts.node, || NodeKey::generate(&entropy()))?;
+        keep(folder, parts.network, || access.network.clone())?;
+        Self::open(folder)
+    }
+}
+
+/// What a folder has.
+struct Parts {
+    network: Option<NetworkKey>,
+    data: Option<DataKeys>,
+    write: Option<WriteKey>,
+    root: Option<RootKey>,
+    node: Option<NodeKey>,
+    is_new: bool,
+}
+
+impl Parts {
+    fn read(folder: &Path) -> Result<Self, KeyringError> {
+        let mut parts = Self {
+            network: files::read(folder)?,
+            data: files::read(folder)?,
+            write: files::read(folder)?,
+            root: files::read(folder)?,
+            node: files::read(folder)?,
+            is_new: false,
+        };
+        let has_shared = parts.network.is_some() || parts.data.is_some() || parts.write.is_some();
+        parts.is_new = !has_shared && parts.root.is_none() && parts.node.is_none();
+        Ok(parts)
+    }
+
+    /// The root comes first and the network last. So without a root there is nothing shared yet, or
+    /// it came by a ticket.
+    fn may_be_first_start(&self, folder: &Path) -> bool {
+        let has_shared = self.data.is_some() || self.write.is_some();
+        (self.root.is_some() || !has_shared) && !folder.join(LOG_FOLDER).exists()
+    }
+
+    fn agree_with(&self, access: &Access) -> Result<(), KeyringError> {
+        let is_same = |network: &NetworkKey| network.cluster == access.network.cluster;
+        if self.network.as_ref().map_or(self.root.is_some(), |network| !is_same(network)) {
+            return Err(KeyringError::AnotherNetwork);
+        }
+        agree(self.network.as_ref(), Some(&access.network))?;
+        agree(self.data.as_ref(), access.data.as_ref())?;
+        agree(self.write.as_ref(), access.write.as_ref())
+    }
+}
+
+/// Where both have a key it must be the same.
+fn agree<K: KeyText>(held: Option<&K>, offered: Option<&K>) -> Result<(), KeyringError> {
+    match (held, offered) {
+        (Some(held), Some(offered)) if text::print(held) != text::print(offered) => {
+            Err(KeyringError::AnotherKey(K::FILE))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
+}
+
+/// The key held, or a new one once it is on the disk.
+fn keep<K: KeyText>(
+    folder: &Path,
+    held: Option<K>,
+    make: impl FnOnce() -> K,
+) -> Result<K, KeyringError> {
+    if let Some(held) = held {
+        return Ok(held);
+    }
+    let key = make();
+    files::create(folder, &key)?;
+    Ok(key)
+}
+
+fn new_write_key(root: &RootKey, entropy: &[u8; 32], wall_ms: u64) -> WriteKey {
+    let sign = WriteKey::generate(entropy);
+    let grant = grant::grant(root, &sign.public(), wall_ms);
+    WriteKey { sign, grant }
+}
+
+fn checked(keyring: Keyring) -> Result<Keyring, KeyringError> {
+    if keyring.access.is_consistent() { Ok(keyring) } else { Err(KeyringError::NotGranted) }
+}
+
+#[cfg(test)]
+mod tests;
