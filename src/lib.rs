@@ -34,6 +34,7 @@
     )
 )]
 
+pub mod conn;
 pub mod crypto;
 pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
