@@ -40,5 +40,6 @@ pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;
+pub mod store;
 pub mod time;
 pub mod wire;

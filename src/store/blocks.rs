@@ -1,0 +1,144 @@
+//! Reading block files and items of the log, and telling what is gone from what is damaged.
+//!
+//! Changes nothing on the disk. Invariant: `Trouble::Damaged` is said only of bytes, never because descriptors or
+//! memory ran out.
+
+use crate::crypto::tree;
+use crate::ids::{Address, Hash};
+use crate::limits::LEAF;
+use crate::store::block_file::{foot_length, leaf_count, parse};
+use crate::store::error::failed;
+use crate::store::frame::{ITEM_HEAD, Item};
+use crate::store::fs::FileSystem;
+use crate::store::job::{LeavesRead, LogPlace, ReadError};
+use crate::store::layout;
+use crate::store::scan::is_medium;
+use bytes::Bytes;
+use std::io;
+
+/// Why something could not be read.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It is not there.
+    Gone,
+    /// It is there, and bad.
+    Damaged,
+    /// Something else failed; nothing is known of it.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Gone,
+            _ if is_medium(&error) => Self::Damaged,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Trouble {
+    /// What the core is told.
+    pub(super) fn tell(self, path: &str) -> ReadError {
+        match self {
+            Self::Gone => ReadError::Gone,
+            Self::Damaged => ReadError::Damaged,
+            Self::Io(error) => ReadError::Disk(failed("reading", path, &error).hard()),
+        }
+    }
+}
+
+/// A block file whose structure is sound; its ciphertext has not been looked at.
+struct Opened<File> {
+    file: File,
+    leaves: Vec<Hash>,
+}
+
+fn open_block<F: FileSystem>(
+    fs: &F,
+    address: &Address,
+    length: u32,
+) -> Result<Opened<F::File>, Trouble> {
+    let file = fs.open(&layout::block(address))?;
+    let foot_length = leaf_count(length).map(foot_length).ok_or(Trouble::Damaged)?;
+    if fs.length(&file)? != u64::from(length) + foot_length as u64 {
+        return Err(Trouble::Damaged);
+    }
+    let mut foot = vec![0; foot_length];
+    fill(fs, &file, u64::from(length), &mut foot)?;
+    let leaves = parse(&foot, length, address).ok_or(Trouble::Damaged)?;
+    Ok(Opened { file, leaves })
+}
+
+fn fill<F: FileSystem>(
+    fs: &F,
+    file: &F::File,
+    offset: u64,
+    bytes: &mut [u8],
+) -> Result<(), Trouble> {
+    if fs.read_at(file, offset, bytes)? < bytes.len() {
+        return Err(Trouble::Damaged);
+    }
+    Ok(())
+}
+
+/// Reads a run of leaves of a block file, without hashing them. Leaves that the block does not have are gone.
+pub(super) fn read_leaves<F: FileSystem>(
+    fs: &F,
+    (address, length): (&Address, u32),
+    (first, count): (u8, u8),
+) -> Result<LeavesRead, Trouble> {
+    let block = open_block(fs, address, length)?;
+    let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
+    let mut bytes = vec![0; range.len()];
+    fill(fs, &block.file, range.start as u64, &mut bytes)?;
+    Ok(LeavesRead { length, leaves: block.leaves, chunks: chunks(&Bytes::from(bytes)) })
+}
+
+/// A run of leaves of a block that lies in memory.
+pub(super) fn leaves_of(block: &Bytes, (first, count): (u8, u8)) -> Result<LeavesRead, Trouble> {
+    let length = u32::try_from(block.len()).map_err(|_| Trouble::Damaged)?;
+    let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
+    Ok(LeavesRead { length, leaves: tree::leaf_hashes(block), chunks: chunks(&block.slice(range)) })
+}
+
+fn byte_range(length: u32, first: u8, count: u8) -> Option<std::ops::Range<usize>> {
+    let leaves = leaf_count(length)?;
+    let end = usize::from(first) + usize::from(count);
+    let length = usize::try_from(length).ok()?;
+    (end <= leaves && count > 0).then(|| usize::from(first) * LEAF..length.min(end * LEAF))
+}
+
+fn chunks(run: &Bytes) -> Vec<Bytes> {
+    (0..run.len()).step_by(LEAF).map(|at| run.slice(at..run.len().min(at + LEAF))).collect()
+}
+
+/// Hashes a whole block file; `buffer` is reused from block to block.
+pub(super) fn verify<F: FileSystem>(
+    fs: &F,
+    (address, length): (&Address, u32),
+    buffer: &mut Vec<u8>,
+) -> Result<(), Trouble> {
+    let block = open_block(fs, address, length)?;
+    buffer.resize(usize::try_from(length).map_err(|_| Trouble::Damaged)?, 0);
+    fill(fs, &block.file, 0, buffer)?;
+    if tree::leaf_hashes(buffer) == block.leaves { Ok(()) } else { Err(Trouble::Damaged) }
+}
+
+/// Reads an item of the log and checks its CRC: its id and its bytes.
+pub(super) fn read_item<F: FileSystem>(
+    fs: &F,
+    file: &F::File,
+    place: LogPlace,
+) -> Result<([u8; 32], Bytes), Trouble> {
+    let length = usize::try_from(place.length).map_err(|_| Trouble::Gone)?;
+    let start = u64::from(place.offset).checked_sub(ITEM_HEAD as u64).ok_or(Trouble::Gone)?;
+    let mut bytes = vec![0; ITEM_HEAD + length];
+    fill(fs, file, start, &mut bytes)?;
+    let item = Item::parse(&bytes).ok_or(Trouble::Damaged)?;
+    if item.bytes.len() != length {
+        return Err(Trouble::Damaged);
+    }
+    let id = item.id;
+    Ok((id, Bytes::from(bytes).slice(ITEM_HEAD..)))
+}

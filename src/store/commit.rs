@@ -1,0 +1,162 @@
+//! Commits: the one order of steps after which a group is durable, or was never there.
+//!
+//! Blocks were flushed by `Finish`. A commit renames them into the tree, appends the group's frame, flushes once, and
+//! only then answers. The order and what it survives are in the design, section 4. Invariant: an answer `Ok` is caused
+//! by a flush that began after the last write and rename of the group; after a failure that is not `Full` no commit
+//! succeeds again; `Full` leaves nothing of the group but names of the store's own folders, its drafts included.
+
+use crate::ids::Address;
+use crate::store::blocks::{self, Trouble};
+use crate::store::disk::{Disk, hold};
+use crate::store::error::{DiskResult, failed};
+use crate::store::frame;
+use crate::store::fs::FileSystem;
+use crate::store::job::{Committed, DiskError, Draft, Group};
+use crate::store::layout;
+use crate::store::log::Log;
+
+impl<F: FileSystem> Disk<F> {
+    pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
+        let mut log = hold(&self.log);
+        self.still_sound()?;
+        let result = self.commit_in(&mut log, group);
+        match &result {
+            Ok(_) => {}
+            Err(DiskError::Full) => group.blocks.iter().for_each(|block| self.discard(block.0)),
+            Err(error) => self.condemn(error),
+        }
+        result
+    }
+
+    fn commit_in(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
+        if is_empty(group) {
+            return Ok(Committed { number: log.last().number, ..Committed::default() });
+        }
+        let spot = log.make_room(&self.fs, frame::frame_length(group), self.config.segment)?;
+        let encoded = frame::encode(group, &spot);
+        let mut moved = Vec::new();
+        let appended = self
+            .move_blocks(log, group, &mut moved)
+            .and_then(|()| log.append(&self.fs, &encoded.bytes));
+        if let Err(error) = appended {
+            self.withdraw(&moved, &error);
+            return Err(error);
+        }
+        log.flush(&self.fs)?;
+        let length = encoded.bytes.len();
+        log.flushed(length, encoded.position, !group.blocks.is_empty());
+        self.remove_lost(group);
+        Ok(encoded.committed)
+    }
+
+    /// Renames the drafts; `moved` gets the addresses that had no file before.
+    fn move_blocks(
+        &self,
+        log: &mut Log<F>,
+        group: &Group,
+        moved: &mut Vec<Address>,
+    ) -> DiskResult<()> {
+        for (draft, address, _) in &group.blocks {
+            log.name_changed();
+            self.make_shard(address)?;
+            let place = layout::block(address);
+            let is_new = self.fs.open(&place).is_err();
+            self.move_block(*draft, &place)?;
+            if is_new {
+                moved.push(*address);
+            }
+        }
+        Ok(())
+    }
+
+    fn move_block(&self, draft: Draft, place: &str) -> DiskResult<()> {
+        self.fs
+            .rename(&layout::draft(draft), place)
+            .map_err(|error| failed("renaming a block to", place, &error))
+    }
+
+    fn make_shard(&self, address: &Address) -> DiskResult<()> {
+        let mut folders = hold(&self.folders);
+        for folder in layout::shard(address) {
+            if !folders.contains(&folder) {
+                let made = self.fs.make_folder(&folder);
+                made.map_err(|error| failed("making", &folder, &error))?;
+                folders.insert(folder);
+            }
+        }
+        Ok(())
+    }
+
+    /// No group names these files. After a failure other than `Full` the disk is left alone.
+    fn withdraw(&self, moved: &[Address], error: &DiskError) {
+        if *error == DiskError::Full {
+            for address in moved {
+                let _ = self.fs.remove(&layout::block(address));
+            }
+        }
+    }
+
+    /// The group that says so is durable: the files may go. One that stays behind wastes room, no more.
+    fn remove_lost(&self, group: &Group) {
+        for address in &group.lost {
+            if !group.blocks.iter().any(|(_, added, _)| added == address) {
+                let _ = self.fs.remove(&layout::block(address));
+            }
+        }
+    }
+
+    /// Moves a bad block out of the tree. It is looked at again under the lock, since a commit may have put a good one
+    /// in its place; and if the last group names it, recovery would take the hole for a torn commit: so that group is
+    /// first proved to have been flushed.
+    pub(super) fn quarantine(&self, address: &Address, length: u32) {
+        let mut log = hold(&self.log);
+        let again = blocks::verify(&self.fs, (address, length), &mut Vec::new());
+        let Err(Trouble::Damaged) = again else {
+            return;
+        };
+        if self.still_sound().is_ok() && self.witness(&mut log).is_ok() {
+            let _ = self.fs.rename(&layout::block(address), &layout::bad_block(address));
+        }
+    }
+
+    /// Appends an empty group if the last one has block files: a group is appended only after the one before it was
+    /// flushed, so from now on nothing is to be doubted.
+    fn witness(&self, log: &mut Log<F>) -> DiskResult<()> {
+        if !log.doubted() {
+            return Ok(());
+        }
+        let result = self.append_empty(log);
+        if let Err(error) = &result {
+            self.condemn(error);
+        }
+        result
+    }
+
+    fn append_empty(&self, log: &mut Log<F>) -> DiskResult<()> {
+        let group = Group::default();
+        let spot = log.make_room(&self.fs, frame::frame_length(&group), self.config.segment)?;
+        let encoded = frame::encode(&group, &spot);
+        log.append(&self.fs, &encoded.bytes)?;
+        log.flush(&self.fs)?;
+        log.flushed(encoded.bytes.len(), encoded.position, false);
+        Ok(())
+    }
+}
+
+fn is_empty(group: &Group) -> bool {
+    group.blocks.is_empty()
+        && group.small.is_empty()
+        && group.pages.is_empty()
+        && group.records.is_empty()
+        && group.lost.is_empty()
+}
+
+/// A store that is closed in order leaves no group in doubt.
+impl<F: FileSystem> Drop for Disk<F> {
+    fn drop(&mut self) {
+        if self.still_sound().is_ok() {
+            let mut log = hold(&self.log);
+            let _ = self.witness(&mut log);
+        }
+    }
+}

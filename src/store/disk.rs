@@ -1,0 +1,306 @@
+//! The disk as the core sees it: jobs in, answers out, from any number of threads.
+//!
+//! Decides nothing about what is kept. Invariant: a job gets exactly one answer; commits, witnesses and quarantine
+//! happen one at a time, under the lock of the log.
+
+use crate::crypto::tree;
+use crate::ids::{Address, Hash};
+use crate::limits::{LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
+use crate::store::block_file;
+use crate::store::blocks::{self, Trouble};
+use crate::store::error::{DiskResult, failed};
+use crate::store::fs::FileSystem;
+use crate::store::job::{
+    BlockPlace, DiskError, Done, Draft, Job, LeavesRead, LogPlace, ReadError, Space, WriteError,
+};
+use crate::store::layout;
+use crate::store::log::Log;
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Segments that are kept open for reading.
+const OPEN_SEGMENTS_MAX: usize = 64;
+
+/// What can be chosen about a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Bytes that puts never use.
+    pub reserve: u64,
+    /// The same in percent of the disk; the larger of the two counts.
+    pub reserve_percent: u64,
+    /// A segment that has grown past this is full.
+    pub segment: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { reserve: RESERVE, reserve_percent: RESERVE_PERCENT, segment: SEGMENT }
+    }
+}
+
+/// The store's disk. See `Job` for what it does.
+pub struct Disk<F: FileSystem> {
+    pub(super) fs: F,
+    pub(super) config: Config,
+    pub(super) log: Mutex<Log<F>>,
+    /// Folders that are known to be there.
+    pub(super) folders: Mutex<HashSet<String>>,
+    drafts: Mutex<HashMap<Draft, Arc<F::File>>>,
+    segments: Mutex<HashMap<u32, Arc<F::File>>>,
+    peers: Mutex<()>,
+    failure: Mutex<Option<String>>,
+}
+
+/// A job that panics ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
+pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<F: FileSystem> Disk<F> {
+    pub(super) fn new(fs: F, config: Config, log: Log<F>) -> Self {
+        Self {
+            fs,
+            config,
+            log: Mutex::new(log),
+            folders: Mutex::default(),
+            drafts: Mutex::default(),
+            segments: Mutex::default(),
+            peers: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Does a job; may block.
+    pub fn run(&self, job: Job) -> Done {
+        match job {
+            Job::Write { ticket, draft, first, chunks, leaves } => {
+                Done::Wrote { ticket, result: self.write(draft, first, &chunks, &leaves) }
+            }
+            Job::Finish { ticket, draft, length, leaves } => {
+                Done::Finished { ticket, result: self.finish(draft, length, &leaves) }
+            }
+            Job::Discard { ticket, draft } => {
+                self.discard(draft);
+                Done::Discarded { ticket }
+            }
+            Job::ReadLeaves { ticket, address, place, first, count } => {
+                Done::Leaves { ticket, result: self.read_leaves(&address, place, (first, count)) }
+            }
+            Job::ReadLog { ticket, places } => Done::Log {
+                ticket,
+                items: places.into_iter().map(|place| self.read_log(place)).collect(),
+            },
+            Job::Commit { ticket, group } => {
+                Done::Committed { ticket, result: self.commit(&group) }
+            }
+            Job::Verify { ticket, blocks } => {
+                let (bytes, bad) = self.verify(&blocks);
+                Done::Verified { ticket, bytes, bad }
+            }
+            Job::WritePeers { ticket, text } => {
+                Done::PeersWritten { ticket, result: self.write_peers(&text) }
+            }
+            Job::Space { ticket } => Done::Space { ticket, result: self.space() },
+        }
+    }
+
+    /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
+    pub(super) fn still_sound(&self) -> DiskResult<()> {
+        match &*hold(&self.failure) {
+            Some(why) => Err(DiskError::Failed(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers the first failure after which nothing may be acknowledged.
+    pub(super) fn condemn(&self, error: &DiskError) {
+        if let DiskError::Failed(why) = error {
+            hold(&self.failure).get_or_insert_with(|| why.clone());
+        }
+    }
+
+    fn write(
+        &self,
+        draft: Draft,
+        first: u8,
+        chunks: &[Bytes],
+        leaves: &[Hash],
+    ) -> Result<(), WriteError> {
+        for (chunk, index) in chunks.iter().zip(usize::from(first)..) {
+            if !is_leaf(chunk, index, leaves) {
+                return Err(WriteError::BadLeaf(u8::try_from(index).unwrap_or(u8::MAX)));
+            }
+        }
+        self.write_good(draft, first, chunks)
+            .map_err(|error| WriteError::Disk(failed("writing", &layout::draft(draft), &error)))
+    }
+
+    fn write_good(&self, draft: Draft, first: u8, chunks: &[Bytes]) -> io::Result<()> {
+        let file = self.draft(draft)?;
+        let mut offset = u64::from(first) * LEAF as u64;
+        for chunk in chunks {
+            self.fs.write_at(&file, offset, chunk)?;
+            offset += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The draft's file, which is made if there is none.
+    fn draft(&self, draft: Draft) -> io::Result<Arc<F::File>> {
+        let mut drafts = hold(&self.drafts);
+        if let Some(file) = drafts.get(&draft) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(self.fs.create(&layout::draft(draft))?);
+        drafts.insert(draft, Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
+        let path = layout::draft(draft);
+        let file = hold(&self.drafts).remove(&draft).ok_or_else(|| {
+            DiskError::Failed(format!("{path} was to be finished and is not open"))
+        })?;
+        let foot = block_file::foot(length, leaves);
+        match self.fs.length(&file) {
+            Ok(written) if written == u64::from(length) => {}
+            Ok(written) => {
+                let why = format!("{path} has {written} bytes and should have {length}");
+                return Err(DiskError::Failed(why));
+            }
+            Err(error) => return Err(failed("reading", &path, &error)),
+        }
+        self.fs
+            .write_at(&file, u64::from(length), &foot)
+            .map_err(|error| failed("writing", &path, &error))?;
+        self.fs.sync_file(&file).map_err(|error| {
+            let error = failed("flushing", &path, &error).hard();
+            self.condemn(&error);
+            error
+        })
+    }
+
+    pub(super) fn discard(&self, draft: Draft) {
+        hold(&self.drafts).remove(&draft);
+        let _ = self.fs.remove(&layout::draft(draft));
+    }
+
+    fn read_leaves(
+        &self,
+        address: &Address,
+        place: BlockPlace,
+        run: (u8, u8),
+    ) -> Result<LeavesRead, ReadError> {
+        match place {
+            BlockPlace::Tree { length } => {
+                let read = blocks::read_leaves(&self.fs, (address, length), run);
+                if let Err(Trouble::Damaged) = read {
+                    self.quarantine(address, length);
+                }
+                read.map_err(|trouble| trouble.tell(&layout::block(address)))
+            }
+            BlockPlace::Log(place) => {
+                let read = self.read_item(place).and_then(|(id, bytes)| {
+                    let sound = id == address.0;
+                    sound.then_some(bytes).ok_or(Trouble::Damaged)
+                });
+                read.and_then(|bytes| blocks::leaves_of(&bytes, run))
+                    .map_err(|trouble| trouble.tell(&layout::segment(place.segment)))
+            }
+        }
+    }
+
+    fn read_log(&self, place: LogPlace) -> Result<Bytes, ReadError> {
+        match self.read_item(place) {
+            Ok((_, bytes)) => Ok(bytes),
+            Err(trouble) => Err(trouble.tell(&layout::segment(place.segment))),
+        }
+    }
+
+    fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
+        let file = self.segment(place.segment)?;
+        blocks::read_item(&self.fs, &file, place)
+    }
+
+    fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
+        let mut segments = hold(&self.segments);
+        if let Some(file) = segments.get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(self.fs.open(&layout::segment(number))?);
+        if segments.len() >= OPEN_SEGMENTS_MAX {
+            segments.clear();
+        }
+        segments.insert(number, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// The bytes that were hashed, and the blocks that are gone or bad. What cannot be read for want of descriptors or
+    /// memory is neither.
+    fn verify(&self, blocks: &[(Address, BlockPlace)]) -> (u64, Vec<Address>) {
+        let mut buffer = Vec::new();
+        let mut bytes = 0;
+        let mut bad = Vec::new();
+        for (address, place) in blocks {
+            match self.verify_one(address, *place, &mut buffer) {
+                Ok(length) => bytes += u64::from(length),
+                Err(Trouble::Io(_)) => {}
+                Err(Trouble::Gone | Trouble::Damaged) => bad.push(*address),
+            }
+        }
+        (bytes, bad)
+    }
+
+    fn verify_one(
+        &self,
+        address: &Address,
+        place: BlockPlace,
+        buffer: &mut Vec<u8>,
+    ) -> Result<u32, Trouble> {
+        match place {
+            BlockPlace::Tree { length } => {
+                let verified = blocks::verify(&self.fs, (address, length), buffer);
+                if let Err(Trouble::Damaged) = verified {
+                    self.quarantine(address, length);
+                }
+                verified.map(|()| length)
+            }
+            BlockPlace::Log(place) => {
+                let (id, bytes) = self.read_item(place)?;
+                let sound = id == address.0 && tree::tree(&bytes).0 == id;
+                sound.then_some(place.length).ok_or(Trouble::Damaged)
+            }
+        }
+    }
+
+    fn write_peers(&self, text: &str) -> DiskResult<()> {
+        let _one_at_a_time = hold(&self.peers);
+        self.replace_peers(text).map_err(|error| failed("writing", layout::PEERS, &error))
+    }
+
+    fn replace_peers(&self, text: &str) -> io::Result<()> {
+        let _ = self.fs.remove(layout::PEERS_DRAFT);
+        let file = self.fs.create(layout::PEERS_DRAFT)?;
+        self.fs.write_at(&file, 0, text.as_bytes())?;
+        self.fs.sync_file(&file)?;
+        self.fs.rename(layout::PEERS_DRAFT, layout::PEERS)?;
+        self.fs.sync_folder("")
+    }
+
+    fn space(&self) -> DiskResult<Space> {
+        let found = self.fs.space();
+        let found = found.map_err(|error| failed("asking for the space of", "the disk", &error))?;
+        let percent = found.total / 100 * self.config.reserve_percent;
+        let reserve = self.config.reserve.max(percent);
+        Ok(Space { usable: found.free.saturating_sub(reserve), free: found.free })
+    }
+}
+
+/// Whether this is leaf `index` of a block with these leaves: as long as it must be, and with that hash.
+fn is_leaf(chunk: &[u8], index: usize, leaves: &[Hash]) -> bool {
+    let is_last = index + 1 == leaves.len();
+    let fits = chunk.len() == LEAF || (is_last && !chunk.is_empty() && chunk.len() < LEAF);
+    fits && leaves.get(index).is_some_and(|hash| tree::leaf_hash(chunk) == *hash)
+}

@@ -1,0 +1,344 @@
+//! Frames of the log: one frame is one commit group.
+//!
+//! ```text
+//! frame: magic 4 | body length 4 | group number 8 | chain 4 | CRC of the body 4 | zeros 4 | CRC of the head 4 | body | end mark 4
+//! item:  kind 1 | id 32 | length 4 | CRC of kind, id, length and bytes 4 | bytes
+//! kinds: 1 block lost, 2 block file (bytes: its length 4), 3 small block, 4 page, 5 record
+//! ```
+//! Big endian, CRC-32C. The head's CRC also covers the segment's salt and the frame's offset, so that bytes inside an
+//! item, whoever composed them, do not pass for a frame. The chain is a CRC over all groups before. The end mark is not
+//! zero, so that a frame cut short in space that reads as zeros is not whole. Knows no file. Invariant: items stand in
+//! the order above: what a group loses goes before what it brings.
+
+use crate::ids::{Address, RecordId};
+use crate::store::job::{BlockPlace, Committed, Found, Group, LogPlace};
+use bytes::Bytes;
+
+/// Bytes before a frame's body.
+pub(super) const HEAD: usize = 32;
+/// Bytes after it.
+pub(super) const TAIL: usize = 4;
+/// Bytes before an item's own.
+pub(super) const ITEM_HEAD: usize = 41;
+/// The longest body that is believed.
+pub(super) const BODY_MAX: usize = 64 * 1024 * 1024;
+/// The first bytes of a frame.
+pub(super) const MAGIC: [u8; 4] = *b"dfsG";
+
+const END: [u8; 4] = *b"done";
+
+/// What makes a segment's frames its own.
+pub(super) type Salt = [u8; 16];
+
+/// The last group: its number, and a CRC over all groups up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Position {
+    pub(super) number: u64,
+    pub(super) chain: u32,
+}
+
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Bytes of the body.
+    pub(super) length: usize,
+    /// The group.
+    pub(super) number: u64,
+    /// Over all groups before.
+    pub(super) chain: u32,
+    body_check: u32,
+}
+
+impl Head {
+    /// The head in these bytes, if they are one and stand at this offset of a segment with this salt.
+    pub(super) fn parse(bytes: &[u8], salt: &Salt, offset: u64) -> Option<Self> {
+        let (covered, check) = bytes.get(..HEAD)?.split_at_checked(HEAD - 4)?;
+        let head = Self {
+            length: usize::try_from(u32_at(covered, 4)?).ok()?,
+            number: u64::from(u32_at(covered, 8)?) << 32 | u64::from(u32_at(covered, 12)?),
+            chain: u32_at(covered, 16)?,
+            body_check: u32_at(covered, 20)?,
+        };
+        let sound = covered.starts_with(&MAGIC)
+            && head.length <= BODY_MAX
+            && head_check(covered, salt, offset).to_be_bytes() == check;
+        sound.then_some(head)
+    }
+
+    /// Whether these bytes after the head are the body and the end mark.
+    pub(super) fn fits<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let (body, tail) = rest.split_at_checked(self.length)?;
+        (tail.starts_with(&END) && crc32c::crc32c(body) == self.body_check).then_some(body)
+    }
+
+    /// Where the log stands after this group.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            number: self.number,
+            chain: next_chain(self.chain, self.number, self.body_check),
+        }
+    }
+}
+
+fn next_chain(chain: u32, number: u64, body_check: u32) -> u32 {
+    let chain = crc32c::crc32c_append(chain, &number.to_be_bytes());
+    crc32c::crc32c_append(chain, &body_check.to_be_bytes())
+}
+
+fn head_check(covered: &[u8], salt: &Salt, offset: u64) -> u32 {
+    let check = crc32c::crc32c(salt);
+    let check = crc32c::crc32c_append(check, &offset.to_be_bytes());
+    crc32c::crc32c_append(check, covered)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?))
+}
+
+/// A group, encoded for one place in the log.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    /// The whole frame.
+    pub(super) bytes: Vec<u8>,
+    /// Where the group's things will be.
+    pub(super) committed: Committed,
+    /// Where the log stands with it.
+    pub(super) position: Position,
+}
+
+/// Where a frame will stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    pub(super) salt: Salt,
+    pub(super) last: Position,
+}
+
+/// The bytes of a group's frame.
+pub(super) fn frame_length(group: &Group) -> usize {
+    let parts = group.small.iter().chain(&group.pages);
+    let bytes: usize = parts.map(|(_, bytes)| bytes.len() + ITEM_HEAD).sum();
+    let records = group.records.iter().map(|(_, record)| record.len());
+    let records: usize = records.map(|length| length + ITEM_HEAD).sum();
+    let named = group.blocks.len() * (ITEM_HEAD + 4) + group.lost.len() * ITEM_HEAD;
+    HEAD + bytes + records + named + TAIL
+}
+
+/// Encodes the group after `spot.last`.
+pub(super) fn encode(group: &Group, spot: &Spot) -> Encoded {
+    let mut writer = ItemWriter { bytes: Vec::with_capacity(frame_length(group)), spot: *spot };
+    writer.bytes.resize(HEAD, 0);
+    for address in &group.lost {
+        writer.item(Kind::Lost, &address.0, &[]);
+    }
+    for (_, address, length) in &group.blocks {
+        writer.item(Kind::Block, &address.0, &length.to_be_bytes());
+    }
+    let number = spot.last.number + 1;
+    let mut committed = Committed { number, ..Committed::default() };
+    for (address, bytes) in &group.small {
+        committed.small.push(writer.item(Kind::Small, &address.0, bytes));
+    }
+    for (address, bytes) in &group.pages {
+        committed.pages.push(writer.item(Kind::Page, &address.0, bytes));
+    }
+    for (id, bytes) in &group.records {
+        committed.records.push(writer.item(Kind::Record, &id.0, bytes));
+    }
+    let (bytes, position) = writer.seal();
+    Encoded { bytes, committed, position }
+}
+
+struct ItemWriter {
+    bytes: Vec<u8>,
+    spot: Spot,
+}
+
+impl ItemWriter {
+    fn item(&mut self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> LogPlace {
+        let start = self.bytes.len();
+        let length = as_u32(bytes.len());
+        self.bytes.push(kind as u8);
+        self.bytes.extend(id);
+        self.bytes.extend(length.to_be_bytes());
+        let check = crc32c::crc32c_append(crc32c::crc32c(&self.bytes[start..]), bytes);
+        self.bytes.extend(check.to_be_bytes());
+        let place = LogPlace {
+            segment: self.spot.segment,
+            offset: as_u32(position_in_segment(self.spot.offset) + self.bytes.len()),
+            length,
+        };
+        self.bytes.extend(bytes);
+        place
+    }
+
+    fn seal(mut self) -> (Vec<u8>, Position) {
+        let last = self.spot.last;
+        let number = last.number + 1;
+        let body = &self.bytes[HEAD..];
+        assert!(body.len() <= BODY_MAX, "the core bounds its groups");
+        let body_check = crc32c::crc32c(body);
+        let mut head = Vec::with_capacity(HEAD);
+        head.extend(MAGIC);
+        head.extend(as_u32(body.len()).to_be_bytes());
+        head.extend(number.to_be_bytes());
+        head.extend(last.chain.to_be_bytes());
+        head.extend(body_check.to_be_bytes());
+        head.extend([0; 4]);
+        let check = head_check(&head, &self.spot.salt, self.spot.offset);
+        head.extend(check.to_be_bytes());
+        self.bytes[..HEAD].copy_from_slice(&head);
+        self.bytes.extend(END);
+        let chain = next_chain(last.chain, number, body_check);
+        (self.bytes, Position { number, chain })
+    }
+}
+
+fn as_u32(length: usize) -> u32 {
+    u32::try_from(length).expect("a segment is shorter than 4 GiB")
+}
+
+fn position_in_segment(offset: u64) -> usize {
+    usize::try_from(offset).expect("a segment is shorter than 4 GiB")
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Lost = 1,
+    Block = 2,
+    Small = 3,
+    Page = 4,
+    Record = 5,
+}
+
+impl Kind {
+    fn parse(byte: u8) -> Option<Self> {
+        [Self::Lost, Self::Block, Self::Small, Self::Page, Self::Record]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// An item as it stands in the log.
+pub(super) struct Item<'a> {
+    kind: Kind,
+    pub(super) id: [u8; 32],
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Item<'a> {
+    /// The item at the beginning of these bytes, if its CRC is right.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(ITEM_HEAD)?;
+        let own = rest.get(..usize::try_from(u32_at(head, 33)?).ok()?)?;
+        let check = crc32c::crc32c_append(crc32c::crc32c(&head[..ITEM_HEAD - 4]), own);
+        if u32_at(head, ITEM_HEAD - 4)? != check {
+            return None;
+        }
+        Some(Self { kind: Kind::parse(head[0])?, id: head[1..33].try_into().ok()?, bytes: own })
+    }
+
+    fn found(&self, place: LogPlace) -> Option<Found> {
+        let address = Address(self.id);
+        Some(match self.kind {
+            Kind::Lost => Found::Lost(address),
+            Kind::Block => {
+                let length = u32::from_be_bytes(self.bytes.try_into().ok()?);
+                Found::Block(address, BlockPlace::Tree { length })
+            }
+            Kind::Small => Found::Block(address, BlockPlace::Log(place)),
+            Kind::Page => Found::Page(address, place),
+            Kind::Record => {
+                let bytes = Bytes::copy_from_slice(self.bytes);
+                Found::Record(RecordId(self.id), place, bytes)
+            }
+        })
+    }
+}
+
+/// What a frame's body holds, `offset` being where the body begins; `None` if it is no body.
+pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < body.len() {
+        let item = Item::parse(&body[at..])?;
+        at += ITEM_HEAD;
+        let place = LogPlace {
+            segment,
+            offset: u32::try_from(offset + at as u64).ok()?,
+            length: u32::try_from(item.bytes.len()).ok()?,
+        };
+        found.push(item.found(place)?);
+        at += item.bytes.len();
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> Group {
+        Group {
+            blocks: vec![(9, Address([1; 32]), 70_000)],
+            small: vec![(Address([2; 32]), Bytes::from_static(b"small"))],
+            pages: vec![(Address([3; 32]), Bytes::from_static(b"page"))],
+            records: vec![(RecordId([4; 32]), Bytes::from_static(b"record"))],
+            lost: vec![Address([5; 32])],
+        }
+    }
+
+    fn spot() -> Spot {
+        Spot { segment: 3, offset: 8192, salt: [6; 16], last: Position { number: 41, chain: 77 } }
+    }
+
+    fn read(bytes: &[u8], offset: u64) -> Option<Vec<Found>> {
+        let head = Head::parse(bytes, &[6; 16], offset)?;
+        let body = head.fits(&bytes[HEAD..])?;
+        decode(body, 3, offset + HEAD as u64)
+    }
+
+    #[test]
+    fn a_group_reads_back_in_the_order_of_the_log() {
+        let encoded = encode(&group(), &spot());
+        assert_eq!(encoded.bytes.len(), frame_length(&group()));
+        let head = Head::parse(&encoded.bytes, &[6; 16], 8192).expect("it is one");
+        assert_eq!((head.number, head.position()), (42, encoded.position));
+        let record = encoded.committed.records[0];
+        assert_eq!(
+            read(&encoded.bytes, 8192),
+            Some(vec![
+                Found::Lost(Address([5; 32])),
+                Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }),
+                Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0])),
+                Found::Page(Address([3; 32]), encoded.committed.pages[0]),
+                Found::Record(RecordId([4; 32]), record, Bytes::from_static(b"record")),
+            ])
+        );
+        let start = record.offset as usize - 8192;
+        assert_eq!(&encoded.bytes[start..start + 6], b"record");
+    }
+
+    #[test]
+    fn no_changed_cut_or_moved_frame_is_read() {
+        let mut bytes = encode(&group(), &spot()).bytes;
+        assert_eq!(read(&bytes, 8193), None, "moved");
+        assert_eq!(read(&bytes[..bytes.len() - 1], 8192), None, "cut");
+        for at in 0..bytes.len() {
+            bytes[at] ^= 0x10;
+            assert_eq!(read(&bytes, 8192), None, "byte {at}");
+            bytes[at] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn the_format_is_kept() {
+        let encoded = encode(&group(), &spot());
+        let check = crc32c::crc32c(&encoded.bytes);
+        let hex: String = encoded.bytes[..HEAD].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "64667347000000e0000000000000002a0000004db60ae81f000000005b58c668");
+        assert_eq!(check, 330_081_153);
+    }
+}

@@ -1,0 +1,63 @@
+//! The file system as the store needs it: a narrow seam with a real disk and a simulated one behind it.
+//!
+//! Knows nothing of blocks or logs. Invariant: paths are relative to the data folder, made by `layout`, and use `/`.
+
+#[allow(clippy::disallowed_methods, reason = "the real disk")]
+mod real;
+mod sim;
+
+pub use real::RealFs;
+#[cfg(test)]
+pub(super) use sim::Dice;
+pub use sim::{SimError, SimFs};
+
+use std::io;
+
+/// What a disk has, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Free for this process.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// Files and folders below one data folder. Nothing is durable before a `sync_` call says so: `sync_file` covers a
+/// file's bytes and length but not its name, `sync_folder` the names in one folder, `sync_all` everything.
+pub trait FileSystem: Send + Sync + 'static {
+    /// An open file.
+    type File: Send + Sync + 'static;
+
+    /// Takes the folder for this process until `self` is dropped; `false` if another one has it.
+    fn lock(&self, path: &str) -> io::Result<bool>;
+    /// Makes a new empty file, for reading and writing; an error if the name is taken.
+    fn create(&self, path: &str) -> io::Result<Self::File>;
+    /// Opens a file for reading.
+    fn open(&self, path: &str) -> io::Result<Self::File>;
+    /// Writes all the bytes, or fails with some of them written.
+    fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Reads as many bytes as there are; fewer than asked for only at the end of the file.
+    fn read_at(&self, file: &Self::File, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
+    /// The length of a file.
+    fn length(&self, file: &Self::File) -> io::Result<u64>;
+    /// Makes the file at least this long, with space set aside; what is new reads as zeros.
+    fn preallocate(&self, file: &Self::File, length: u64) -> io::Result<()>;
+    /// Cuts a file off at this length.
+    fn truncate(&self, path: &str, length: u64) -> io::Result<()>;
+    /// Flushes the bytes and the length of a file.
+    fn sync_file(&self, file: &Self::File) -> io::Result<()>;
+    /// Flushes the names in a folder; `""` is the data folder itself.
+    fn sync_folder(&self, path: &str) -> io::Result<()>;
+    /// Flushes everything.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Gives a file another name, in place of whatever had it.
+    fn rename(&self, source: &str, target: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// The names in a folder, in no order; names that are not text are left out.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// Makes a folder whose parent exists; no error if it is there.
+    fn make_folder(&self, path: &str) -> io::Result<()>;
+    /// How full the disk is.
+    fn space(&self) -> io::Result<DiskSpace>;
+}

@@ -1,0 +1,136 @@
+//! The real disk: the file system seam over the operating system's calls.
+//!
+//! Decides nothing. Invariant: one descriptor of the data folder stays open from the start to the end, because the
+//! kernel tells each write-back error once per descriptor, and a fresh one might not be told.
+
+use super::{DiskSpace, FileSystem};
+use rustix::fs::{FallocateFlags, FlockOperation};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Files below one real folder.
+#[derive(Debug)]
+pub struct RealFs {
+    root: PathBuf,
+    folder: File,
+    lock: Mutex<Option<File>>,
+}
+
+impl RealFs {
+    /// The file system below `root`, which is made if it is not there, readable by its owner only.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        Ok(Self { root: root.to_path_buf(), folder: File::open(root)?, lock: Mutex::new(None) })
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+}
+
+impl FileSystem for RealFs {
+    type File = File;
+
+    fn lock(&self, path: &str) -> io::Result<bool> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_some() {
+            return Ok(true);
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(self.at(path))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                *lock = Some(file);
+                Ok(true)
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create(&self, path: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.create_new(true).read(true).write(true).mode(0o600);
+        options.open(self.at(path))
+    }
+
+    fn open(&self, path: &str) -> io::Result<File> {
+        File::open(self.at(path))
+    }
+
+    fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn length(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn preallocate(&self, file: &File, length: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)?)
+    }
+
+    fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.at(path))?.set_len(length)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn sync_folder(&self, path: &str) -> io::Result<()> {
+        File::open(self.at(path))?.sync_all()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.folder)?)
+    }
+
+    fn rename(&self, source: &str, target: &str) -> io::Result<()> {
+        std::fs::rename(self.at(source), self.at(target))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        std::fs::remove_file(self.at(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.at(path))? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn make_folder(&self, path: &str) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(self.at(path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+    }
+
+    fn space(&self) -> io::Result<DiskSpace> {
+        let found = rustix::fs::fstatvfs(&self.folder)?;
+        Ok(DiskSpace {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+        })
+    }
+}

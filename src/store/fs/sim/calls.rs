@@ -1,0 +1,164 @@
+//! The calls of a file system, as the simulated one answers them.
+//!
+//! Decides nothing about what a power cut keeps. Invariant: a call that does not return `Ok` has synced nothing.
+
+use super::*;
+
+impl FileSystem for SimFs {
+    type File = SimFile;
+
+    fn lock(&self, _path: &str) -> io::Result<bool> {
+        let mut state = self.state();
+        state.alive()?;
+        Ok(!std::mem::replace(&mut state.locked, true))
+    }
+
+    fn create(&self, path: &str) -> io::Result<SimFile> {
+        self.change_whole(|state| {
+            if state.find(path).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let inode = state.next;
+            state.bind(path, Some(inode))?;
+            state.next += 1;
+            let open = Arc::default();
+            let _open = Arc::clone(&open);
+            let new = Inode { open, ..Inode::default() };
+            state.inodes.insert(inode, new);
+            Ok(SimFile { inode, _open })
+        })
+    }
+
+    fn open(&self, path: &str) -> io::Result<SimFile> {
+        let state = self.state();
+        state.readable()?;
+        let inode = state.find(path)?;
+        let _open = Arc::clone(&state.inodes[&inode].open);
+        Ok(SimFile { inode, _open })
+    }
+
+    fn write_at(&self, file: &SimFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.change(|state, failure| {
+            let part = match failure {
+                None => bytes,
+                Some(SimError::NoSpace) => &bytes[..bytes.len() / 2],
+                Some(SimError::Io) => &[],
+            };
+            state.inode(file)?.write(position(offset), part);
+            Ok(())
+        })
+    }
+
+    fn read_at(&self, file: &SimFile, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        state.readable()?;
+        let seen = &state.inode(file)?.seen;
+        let start = position(offset).min(seen.length);
+        let end = seen.length.min(start + bytes.len());
+        seen.read(start..end, bytes);
+        Ok(end - start)
+    }
+
+    fn length(&self, file: &SimFile) -> io::Result<u64> {
+        let mut state = self.state();
+        state.alive()?;
+        Ok(state.inode(file)?.seen.length as u64)
+    }
+
+    fn preallocate(&self, file: &SimFile, length: u64) -> io::Result<()> {
+        self.change_whole(|state| {
+            let seen = &mut state.inode(file)?.seen;
+            seen.length = seen.length.max(position(length));
+            Ok(())
+        })
+    }
+
+    fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
+        self.change_whole(|state| {
+            let id = state.find(path)?;
+            let inode = state.inodes.get_mut(&id).ok_or_else(not_found)?;
+            inode.truncate(position(length));
+            Ok(())
+        })
+    }
+
+    fn sync_file(&self, file: &SimFile) -> io::Result<()> {
+        self.change_whole(|state| {
+            state.inode(file)?.sync();
+            Ok(())
+        })
+    }
+
+    fn sync_folder(&self, path: &str) -> io::Result<()> {
+        self.change_whole(|state| {
+            let State { files, folders, .. } = state;
+            let names = files.iter_mut().chain(folders);
+            names.filter(|(name, _)| parent(name) == path).for_each(|(_, name)| name.sync());
+            Ok(())
+        })
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.change_whole(|state| {
+            state.inodes.values_mut().for_each(Inode::sync);
+            let State { files, folders, .. } = state;
+            let names = files.values_mut().chain(folders.values_mut());
+            names.for_each(Name::sync);
+            state.forget_removed();
+            Ok(())
+        })
+    }
+
+    fn rename(&self, source: &str, target: &str) -> io::Result<()> {
+        self.change(|state, failure| {
+            if failure.is_some() {
+                return Ok(());
+            }
+            let inode = state.find(source)?;
+            state.bind(target, Some(inode))?;
+            state.bind(source, None)
+        })
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.change(|state, failure| {
+            if failure.is_some() {
+                return Ok(());
+            }
+            state.find(path)?;
+            state.bind(path, None)
+        })
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let state = self.state();
+        state.alive()?;
+        if !state.folder_exists(path) {
+            return Err(not_found());
+        }
+        let names = state.files.iter().chain(&state.folders);
+        Ok(names
+            .filter(|(name, to)| parent(name) == path && to.seen().is_some())
+            .map(|(name, _)| name.rsplit('/').next().unwrap_or(name).to_owned())
+            .collect())
+    }
+
+    fn make_folder(&self, path: &str) -> io::Result<()> {
+        self.change_whole(|state| {
+            if !state.folder_exists(parent(path)) {
+                return Err(not_found());
+            }
+            if !state.folder_exists(path) {
+                let name = state.folders.entry(path.to_owned()).or_default();
+                name.since.push(Some(0));
+            }
+            Ok(())
+        })
+    }
+
+    fn space(&self) -> io::Result<DiskSpace> {
+        let state = self.state();
+        state.alive()?;
+        Ok(DiskSpace { free: state.free, total: 1 << 40 })
+    }
+}

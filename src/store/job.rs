@@ -1,0 +1,185 @@
+//! Jobs for the disk and what became of them: the seam between the core, which decides, and the disk, which does.
+//!
+//! Knows no thread and no file. Invariant: every `Job` is answered by exactly one `Done` with its `ticket`.
+#![allow(
+    missing_docs,
+    reason = "the variants are documented, and their fields named for what they are"
+)]
+
+use crate::ids::{Address, Hash, RecordId};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Tells the answers to jobs apart; chosen by the core.
+pub type Ticket = u64;
+
+/// Names a block that is being written, before it has a place in the tree.
+pub type Draft = u64;
+
+/// Where an item of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The segment.
+    pub segment: u32,
+    /// Where the item's bytes begin in it.
+    pub offset: u32,
+    /// How many there are.
+    pub length: u32,
+}
+
+/// Where a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockPlace {
+    /// A file of the tree; the block's length is stated.
+    Tree { length: u32 },
+    /// An item of the log.
+    Log(LogPlace),
+}
+
+/// What a group makes durable.
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    /// Finished drafts, renamed to their place in the tree by this commit: (draft, address, length).
+    pub blocks: Vec<(Draft, Address, u32)>,
+    /// Small blocks, for the log.
+    pub small: Vec<(Address, Bytes)>,
+    /// Pages, for the log.
+    pub pages: Vec<(Address, Bytes)>,
+    /// Encoded records.
+    pub records: Vec<(RecordId, Bytes)>,
+    /// Blocks that turned out to be bad or gone: no longer held.
+    pub lost: Vec<Address>,
+}
+
+/// Where a committed group's things are now, in the order in which the group had them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The group's number.
+    pub number: u64,
+    /// Places of `Group::small`.
+    pub small: Vec<LogPlace>,
+    /// Places of `Group::pages`.
+    pub pages: Vec<LogPlace>,
+    /// Places of `Group::records`.
+    pub records: Vec<LogPlace>,
+}
+
+/// Work for the disk.
+#[derive(Debug)]
+pub enum Job {
+    /// Check these leaves (whole ones, from leaf `first` on) against `leaves`, the hashes of all the block's leaves, and
+    /// write the good ones to the draft, which the first such job creates.
+    Write { ticket: Ticket, draft: Draft, first: u8, chunks: Vec<Bytes>, leaves: Arc<[Hash]> },
+    /// All leaves are written: append the leaf hashes and the trailer, and flush.
+    Finish { ticket: Ticket, draft: Draft, length: u32, leaves: Arc<[Hash]> },
+    /// Forget a draft, whether or not it exists.
+    Discard { ticket: Ticket, draft: Draft },
+    /// Read leaves of a block that is held.
+    ReadLeaves { ticket: Ticket, address: Address, place: BlockPlace, first: u8, count: u8 },
+    /// Read whole items of the log (records, pages, small blocks).
+    ReadLog { ticket: Ticket, places: Vec<LogPlace> },
+    /// Make a group durable. The core has at most one under way.
+    Commit { ticket: Ticket, group: Group },
+    /// Hash these blocks and pages (`BlockPlace::Log`) and compare. A bad file is moved to `quarantine/`.
+    Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)> },
+    /// Write the file `peers` anew, durably.
+    WritePeers { ticket: Ticket, text: String },
+    /// How many bytes has the disk left?
+    Space { ticket: Ticket },
+}
+
+/// What became of a `Job`.
+#[derive(Debug)]
+pub enum Done {
+    /// The leaves are good and written; or the first bad leaf's index; or the disk failed.
+    Wrote { ticket: Ticket, result: Result<(), WriteError> },
+    /// The draft is whole and flushed.
+    Finished { ticket: Ticket, result: Result<(), DiskError> },
+    /// The draft is gone.
+    Discarded { ticket: Ticket },
+    /// The hashes of all the block's leaves, the block's length, and the leaves asked for, not checked against the hashes.
+    Leaves { ticket: Ticket, result: Result<LeavesRead, ReadError> },
+    /// The items, each checked against its CRC.
+    Log { ticket: Ticket, items: Vec<Result<Bytes, ReadError>> },
+    /// Durable.
+    Committed { ticket: Ticket, result: Result<Committed, DiskError> },
+    /// The blocks that are bad.
+    Verified { ticket: Ticket, bytes: u64, bad: Vec<Address> },
+    /// `peers` is written.
+    PeersWritten { ticket: Ticket, result: Result<(), DiskError> },
+    /// Bytes free for puts, the reserve already taken off; and bytes free in all.
+    Space { ticket: Ticket, result: Result<Space, DiskError> },
+}
+
+/// What the disk has left, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// For puts: the reserve is taken off.
+    pub usable: u64,
+    /// In all.
+    pub free: u64,
+}
+
+/// The answer to `ReadLeaves`.
+#[derive(Debug)]
+pub struct LeavesRead {
+    /// The block's length.
+    pub length: u32,
+    /// The hashes of all its leaves.
+    pub leaves: Vec<Hash>,
+    /// The leaves asked for.
+    pub chunks: Vec<Bytes>,
+}
+
+/// Why leaves were not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteError {
+    /// This leaf is not what its hash says; whoever sent it lied. Nothing of this job was written.
+    BadLeaf(u8),
+    /// The disk failed.
+    Disk(DiskError),
+}
+
+/// Why something could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// It is not there.
+    Gone,
+    /// It is there and damaged (wrong length, trailer, CRC or hash); a block file was moved to `quarantine/`.
+    Damaged,
+    /// The disk failed.
+    Disk(DiskError),
+}
+
+/// The disk failed. After `Failed` from a commit or finish the node must stop acknowledging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskError {
+    /// No room; what was asked for was not done and nothing else is harmed.
+    Full,
+    /// Anything else: the sentence says what and where.
+    Failed(String),
+}
+
+/// What is known after a start. The things themselves went, one by one, to the visitor of `store::open`.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// The life of this log.
+    pub store: crate::ids::StoreId,
+    /// The number of the last good group.
+    pub group: u64,
+    /// Sentences on what was found wrong and what was done about it.
+    pub notes: Vec<String>,
+}
+
+/// One thing that a start found in a good group of the log. The order is the log's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// An encoded record.
+    Record(RecordId, LogPlace, Bytes),
+    /// A page.
+    Page(Address, LogPlace),
+    /// A block.
+    Block(Address, BlockPlace),
+    /// A block or page found before is not held any more.
+    Lost(Address),
+}

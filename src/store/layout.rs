@@ -1,0 +1,97 @@
+//! Layout: the only place that builds or reads a path below the data folder.
+//!
+//! Knows no file system. Invariant: a path comes from numbers and hex digits only, never from foreign text.
+
+use crate::ids::Address;
+use crate::store::job::Draft;
+
+/// Folders made at every start.
+pub(super) const FOLDERS: [&str; 5] = ["blocks", "cache", QUARANTINE, TMP, LOG];
+/// Where the segments are.
+pub(super) const LOG: &str = "log";
+/// What is being written; emptied at every start.
+pub(super) const TMP: &str = "tmp";
+/// What turned out to be bad.
+pub(super) const QUARANTINE: &str = "quarantine";
+/// Held for as long as a process has the folder.
+pub(super) const LOCK: &str = "lock";
+/// The nodes last seen.
+pub(super) const PEERS: &str = "peers";
+/// The same, half written.
+pub(super) const PEERS_DRAFT: &str = "tmp/peers";
+
+/// Where a block is being written.
+pub(super) fn draft(draft: Draft) -> String {
+    format!("{TMP}/{draft:016x}")
+}
+
+/// Something in `tmp/`, as `list` named it.
+pub(super) fn leftover(name: &str) -> String {
+    format!("{TMP}/{name}")
+}
+
+/// A block's place in the tree.
+pub(super) fn block(address: &Address) -> String {
+    let [.., folder] = shard(address);
+    format!("{folder}/{address}")
+}
+
+/// The folders above a block, the upper one first.
+pub(super) fn shard(address: &Address) -> [String; 2] {
+    let [first, second, ..] = address.0;
+    [format!("blocks/{first:02x}"), format!("blocks/{first:02x}/{second:02x}")]
+}
+
+/// Where a bad block goes.
+pub(super) fn bad_block(address: &Address) -> String {
+    format!("{QUARANTINE}/{address}")
+}
+
+/// A segment of the log.
+pub(super) fn segment(number: u32) -> String {
+    format!("{LOG}/{number:08}.seg")
+}
+
+/// Where a segment goes that cannot be read at all.
+pub(super) fn bad_segment(number: u32) -> String {
+    format!("{QUARANTINE}/{number:08}.seg")
+}
+
+/// Where a copy of damaged bytes of a segment goes.
+pub(super) fn bad_range(number: u32, offset: u64) -> String {
+    format!("{QUARANTINE}/{number:08}.seg-{offset}")
+}
+
+/// The number of a segment's file; `None` for any other file.
+pub(super) fn segment_number(name: &str) -> Option<u32> {
+    let number = name.strip_suffix(".seg")?.parse().ok()?;
+    (segment(number).strip_prefix("log/") == Some(name)).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_lies_below_two_folders_of_its_first_digits() {
+        let address = Address([0xab; 32]);
+        assert_eq!(block(&address), format!("blocks/ab/ab/{}", "ab".repeat(32)));
+        assert_eq!(shard(&address), ["blocks/ab", "blocks/ab/ab"]);
+    }
+
+    #[test]
+    fn only_a_segments_own_name_is_read_as_one() {
+        assert_eq!(segment(17), "log/00000017.seg");
+        for (name, number) in [
+            ("00000017.seg", Some(17)),
+            ("4294967295.seg", Some(u32::MAX)),
+            ("17.seg", None),
+            ("+0000017.seg", None),
+            ("00000017.seg~", None),
+            ("00000017", None),
+            ("99999999999.seg", None),
+        ] {
+            assert_eq!(segment_number(name), number, "{name}");
+        }
+    }
+}

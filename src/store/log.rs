@@ -1,0 +1,156 @@
+//! The log's open end: where groups are appended, and what makes them durable.
+//!
+//! Knows nothing of what a group means. Invariant: a frame is written only after the flush of the one before has
+//! returned; after a failed flush nothing is appended ever again; what a failed append left is never appended to.
+
+use crate::ids::StoreId;
+use crate::store::error::{DiskResult, failed};
+use crate::store::frame::{Position, Salt, Spot};
+use crate::store::fs::FileSystem;
+use crate::store::job::DiskError;
+use crate::store::layout;
+use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
+use sha2::{Digest, Sha256};
+use std::io;
+
+/// Space is set aside in steps of this, which makes the flush of an append cheap.
+const PREALLOCATED: u64 = 4 * 1024 * 1024;
+
+/// The segment that is appended to.
+struct Segment<File> {
+    file: File,
+    number: u32,
+    salt: Salt,
+    end: u64,
+    room: u64,
+}
+
+/// The end of the log.
+pub(super) struct Log<F: FileSystem> {
+    /// `None` after an append that did not fit: the next group begins a new one.
+    segment: Option<Segment<F::File>>,
+    /// The greatest number in use.
+    newest: u32,
+    store: StoreId,
+    entropy: [u8; 16],
+    /// What the next header says of all before it.
+    good: Verdict,
+    /// A name has changed that no successful `sync_all` covers yet.
+    names_changed: bool,
+    /// Nothing after the last group proves yet that its block files were flushed with it.
+    doubted: bool,
+}
+
+impl<F: FileSystem> Log<F> {
+    /// The log after `good`; no segment is open yet.
+    pub(super) fn new(store: StoreId, entropy: [u8; 16], newest: u32, good: Verdict) -> Self {
+        Self { segment: None, newest, store, entropy, good, names_changed: false, doubted: false }
+    }
+
+    /// The last durable group.
+    pub(super) fn last(&self) -> Position {
+        self.good.last
+    }
+
+    pub(super) fn doubted(&self) -> bool {
+        self.doubted
+    }
+
+    /// The next flush must cover names too.
+    pub(super) fn name_changed(&mut self) {
+        self.names_changed = true;
+    }
+
+    /// Begins a new segment, whose header is the verdict on all before it, and makes it durable.
+    pub(super) fn begin_segment(&mut self, fs: &F) -> DiskResult<()> {
+        self.segment = None;
+        let number = self.newest.checked_add(1).ok_or_else(|| {
+            DiskError::Failed("the log has used up all segment numbers".to_owned())
+        })?;
+        let salt = self.salt(number);
+        let header = Header { number, store: self.store, salt, before: self.good };
+        let path = layout::segment(number);
+        let file = write_header(fs, &path, &header).map_err(|error| {
+            let _ = fs.remove(&path);
+            failed("beginning", &path, &error)
+        })?;
+        self.newest = number;
+        fs.sync_all().map_err(|error| failed("flushing", &path, &error).hard())?;
+        self.names_changed = false;
+        self.doubted = false;
+        self.segment = Some(Segment { file, number, salt, end: FRAMES, room: FRAMES });
+        Ok(())
+    }
+
+    /// Differs from segment to segment, and nobody outside can know it.
+    fn salt(&self, number: u32) -> Salt {
+        let mut hasher = Sha256::new();
+        hasher.update(b"dfsd segment salt 1");
+        hasher.update(self.entropy);
+        hasher.update(number.to_be_bytes());
+        let digest = hasher.finalize();
+        std::array::from_fn(|index| digest[index])
+    }
+
+    /// Sees to it that a frame of this length has a segment and, as far as the disk can tell, room; says where it goes.
+    pub(super) fn make_room(
+        &mut self,
+        fs: &F,
+        length: usize,
+        segment_max: u64,
+    ) -> DiskResult<Spot> {
+        if self.segment.as_ref().is_none_or(|open| open.end >= segment_max) {
+            self.begin_segment(fs)?;
+        }
+        let last = self.good.last;
+        let segment = self.segment.as_mut().expect("it was begun above");
+        let end = segment.end + length as u64;
+        if end > segment.room {
+            let room = end.next_multiple_of(PREALLOCATED);
+            match fs.preallocate(&segment.file, room) {
+                Ok(()) => segment.room = room,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(error) => {
+                    return Err(failed("growing", &layout::segment(segment.number), &error));
+                }
+            }
+        }
+        Ok(Spot { segment: segment.number, offset: segment.end, salt: segment.salt, last })
+    }
+
+    /// Writes a frame made for the spot that `make_room` told. If it does not fit the segment is closed.
+    pub(super) fn append(&mut self, fs: &F, frame: &[u8]) -> DiskResult<()> {
+        let segment = self.segment.take().expect("make_room has seen to it");
+        fs.write_at(&segment.file, segment.end, frame)
+            .map_err(|error| failed("appending to", &layout::segment(segment.number), &error))?;
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    /// The one flush of a group: of everything if a name has changed, else of the log alone.
+    pub(super) fn flush(&mut self, fs: &F) -> DiskResult<()> {
+        let segment = self.segment.as_ref().expect("append has written to it");
+        let flushed = if self.names_changed { fs.sync_all() } else { fs.sync_file(&segment.file) };
+        flushed
+            .map_err(|error| failed("flushing", &layout::segment(segment.number), &error).hard())?;
+        self.names_changed = false;
+        Ok(())
+    }
+
+    /// The frame of this length is durable, and with it the log stands at `position`.
+    pub(super) fn flushed(&mut self, length: usize, position: Position, names_blocks: bool) {
+        let segment = self.segment.as_mut().expect("append has written to it");
+        segment.end += length as u64;
+        self.good = Verdict { segment: segment.number, end: segment.end, last: position };
+        self.doubted = names_blocks;
+    }
+}
+
+fn write_header<F: FileSystem>(fs: &F, path: &str, header: &Header) -> io::Result<F::File> {
+    let file = fs.create(path)?;
+    let bytes = header.encode();
+    for at in COPIES {
+        fs.write_at(&file, at, &bytes)?;
+    }
+    Ok(file)
+}

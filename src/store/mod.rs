@@ -1,0 +1,25 @@
+//! The store: what is on disk, and the order of steps that makes it durable.
+//!
+//! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
+//! `segment` (formats), `scan` (reading a segment), `log` (its open end), `blocks` (reading blocks), `disk` (jobs),
+//! `commit` (the order of a commit) and `recover` (the start). Knows keys, names and peers as bytes only. Invariant:
+//! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
+
+mod block_file;
+mod blocks;
+mod commit;
+mod disk;
+mod error;
+mod frame;
+pub mod fs;
+pub mod job;
+mod layout;
+mod log;
+mod recover;
+mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub use disk::{Config, Disk};
+pub use recover::{OpenError, open};

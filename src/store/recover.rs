@@ -1,0 +1,335 @@
+//! Recovery: from the files to what is known after a start, and the verdict on what was last written.
+//!
+//! Streams the log, keeps no index. The steps: flush what a killed process left; read the segments, oldest first; hash
+//! the block files that the last group names; make a new segment's header durable, which is the verdict. Only then is
+//! there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was found once is found after
+//! the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
+
+use crate::ids::StoreId;
+use crate::store::blocks::{self, Trouble};
+use crate::store::disk::{Config, Disk};
+use crate::store::error::failed;
+use crate::store::fs::FileSystem;
+use crate::store::job::{BlockPlace, DiskError, Found, Recovered};
+use crate::store::layout;
+use crate::store::log::Log;
+use crate::store::scan::{Scan, Scanned, Seen, Window};
+use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+/// Why a store was not opened. Nothing was served and nothing was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// Another process has the folder.
+    Locked,
+    /// A newer program wrote this segment.
+    Newer {
+        /// The segment.
+        segment: u32,
+        /// Its format.
+        version: u16,
+    },
+    /// The disk failed; the sentence says what and where.
+    Disk(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked => f.write_str("another dfsd is using this data folder"),
+            Self::Newer { segment, version } => write!(
+                f,
+                "log segment {segment} has format {version}, which a newer dfsd wrote: run that one"
+            ),
+            Self::Disk(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<DiskError> for OpenError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Full => Self::Disk("there is no room on the disk to start".to_owned()),
+            DiskError::Failed(why) => Self::Disk(why),
+        }
+    }
+}
+
+/// Opens the store below `fs`, made if there is none. `entropy` is fresh at every start. `visitor` gets what the good
+/// groups of the log hold, in the order in which it was written.
+pub fn open<F: FileSystem>(
+    fs: F,
+    config: Config,
+    entropy: [u8; 16],
+    visitor: impl FnMut(Found),
+) -> Result<(Disk<F>, Recovered), OpenError> {
+    prepare(&fs)?;
+    let mut recovery = Recovery {
+        fs: &fs,
+        visitor,
+        notes: Vec::new(),
+        has_new_damage: false,
+        good: Verdict::default(),
+        held_back: None,
+    };
+    let (segments, newest) = recovery.headers()?;
+    let emptied = recovery.read_all(&segments)?;
+    let store = match segments.last() {
+        Some(last) if !recovery.has_new_damage => last.store,
+        Some(_) | None => store_id(entropy),
+    };
+    let recovered = Recovered { store, group: recovery.good.last.number, notes: recovery.notes };
+    let mut log = Log::new(store, entropy, newest, recovery.good);
+    log.begin_segment(&fs)?;
+    for number in emptied {
+        let _ = fs.remove(&layout::segment(number));
+    }
+    release_room(&fs, recovery.good);
+    Ok((Disk::new(fs, config, log), recovered))
+}
+
+/// The id of a new life of the log. Peers learn it, so it must not tell the entropy.
+fn store_id(entropy: [u8; 16]) -> StoreId {
+    let mut hasher = Sha256::new();
+    hasher.update(b"dfsd store id 1");
+    hasher.update(entropy);
+    let digest = hasher.finalize();
+    StoreId(std::array::from_fn(|index| digest[index]))
+}
+
+/// Takes the folder, makes what is missing, empties `tmp/`, and flushes whatever an earlier process had not.
+fn prepare<F: FileSystem>(fs: &F) -> Result<(), OpenError> {
+    let locked = fs.lock(layout::LOCK);
+    if !locked.map_err(|error| failed("locking", layout::LOCK, &error))? {
+        return Err(OpenError::Locked);
+    }
+    for folder in layout::FOLDERS {
+        let made = fs.make_folder(folder);
+        made.map_err(|error| failed("making", folder, &error))?;
+    }
+    let leftovers = fs.list(layout::TMP);
+    for name in leftovers.map_err(|error| failed("listing", layout::TMP, &error))? {
+        let path = layout::leftover(&name);
+        let removed = fs.remove(&path);
+        removed.map_err(|error| failed("removing", &path, &error))?;
+    }
+    let flushed = fs.sync_all();
+    Ok(flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?)
+}
+
+/// Cuts off the space set aside behind the last good group, if nothing but zeros is there.
+fn release_room<F: FileSystem>(fs: &F, good: Verdict) {
+    let path = layout::segment(good.segment);
+    if good.segment != 0 && is_zero_from(fs, &path, good.end).unwrap_or(false) {
+        let _ = fs.truncate(&path, good.end);
+    }
+}
+
+fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
+    let file = fs.open(path)?;
+    let mut window = Window::new(fs, &file);
+    loop {
+        let bytes = window.read(offset, PIECE)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if bytes.len() < PIECE {
+            return Ok(true);
+        }
+        offset += PIECE as u64;
+    }
+}
+
+const PIECE: usize = 64 * 1024;
+
+struct Recovery<'a, F, V> {
+    fs: &'a F,
+    visitor: V,
+    notes: Vec<String>,
+    /// Something that was once durable is bad, and no earlier start has said so.
+    has_new_damage: bool,
+    good: Verdict,
+    /// The last group read: it is not told before the next one, or a verdict, says that it is good.
+    held_back: Option<Seen>,
+}
+
+impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
+    /// The headers of all readable segments, oldest first, and the greatest number in use.
+    fn headers(&mut self) -> Result<(Vec<Header>, u32), OpenError> {
+        let names = self.fs.list(layout::LOG);
+        let names = names.map_err(|error| failed("listing", layout::LOG, &error))?;
+        let mut numbers: Vec<u32> =
+            names.iter().filter_map(|name| layout::segment_number(name)).collect();
+        numbers.sort_unstable();
+        let newest = numbers.last().copied().unwrap_or(0);
+        let mut headers = Vec::new();
+        for number in numbers {
+            headers.extend(self.header(number)?);
+        }
+        Ok((headers, newest))
+    }
+
+    fn header(&mut self, number: u32) -> Result<Option<Header>, OpenError> {
+        let path = layout::segment(number);
+        let (parsed, length) =
+            self.read_header(number, &path).map_err(|error| failed("reading", &path, &error))?;
+        match parsed {
+            Parsed::Header(header) => return Ok(Some(header)),
+            Parsed::Newer(version) => {
+                return Err(OpenError::Newer { segment: number, version });
+            }
+            Parsed::Bad => {}
+        }
+        // A frame is written only once the header is durable: a short file never had one.
+        let put_away = if length <= FRAMES {
+            self.fs.remove(&path)
+        } else {
+            self.has_new_damage = true;
+            self.notes.push(format!(
+                "{path} has no readable header: moved to quarantine, what it held is to come from peers"
+            ));
+            self.fs.rename(&path, &layout::bad_segment(number))
+        };
+        put_away.map_err(|error| failed("putting away", &path, &error))?;
+        Ok(None)
+    }
+
+    fn read_header(&self, number: u32, path: &str) -> io::Result<(Parsed, u64)> {
+        let file = self.fs.open(path)?;
+        let length = self.fs.length(&file)?;
+        let mut window = Window::new(self.fs, &file);
+        let frames = usize::try_from(FRAMES).expect("it is small");
+        let bytes = window.read(0, frames)?;
+        Ok((Header::parse(bytes, number), length))
+    }
+
+    /// Reads all segments; the answer is those that hold nothing.
+    fn read_all(&mut self, headers: &[Header]) -> Result<Vec<u32>, OpenError> {
+        let mut emptied = Vec::new();
+        for (index, header) in headers.iter().enumerate() {
+            let next = headers.get(index + 1).map(|next| next.before);
+            self.note_gap(index, headers);
+            let end = match next {
+                Some(before) if before.segment == header.number => Some(before.end),
+                Some(before) if before.segment < header.number => Some(FRAMES),
+                Some(_) | None => None,
+            };
+            self.good = header.before;
+            let is_settled = end.is_some() || next.is_none();
+            if self.read_segment(header, end)? && is_settled {
+                emptied.push(header.number);
+            }
+        }
+        Ok(emptied)
+    }
+
+    fn note_gap(&mut self, index: usize, headers: &[Header]) {
+        let before = headers[index].before.segment;
+        let is_there = headers[..index].iter().any(|header| header.number == before);
+        if index > 0 && before != 0 && !is_there {
+            let path = layout::segment(before);
+            self.notes.push(format!("{path} is missing: what it held is to come from peers"));
+        }
+    }
+
+    /// Whether nothing was ever durable in it.
+    fn read_segment(&mut self, header: &Header, end: Option<u64>) -> Result<bool, OpenError> {
+        let path = layout::segment(header.number);
+        let scanned = self.scan(header, end).map_err(|error| failed("reading", &path, &error))?;
+        let held_back = self.held_back.take();
+        let holds_void = match held_back {
+            Some(last) if end.is_none() => !self.judge(header.number, last)?,
+            Some(last) => {
+                self.accept(header.number, last);
+                false
+            }
+            None => false,
+        };
+        for range in &scanned.damaged {
+            self.keep_damaged(header.number, range);
+        }
+        Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(holds_void))
+    }
+
+    fn scan(&mut self, header: &Header, end: Option<u64>) -> io::Result<Scanned> {
+        let fs = self.fs;
+        let file = fs.open(&layout::segment(header.number))?;
+        let scan =
+            Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
+        scan.run(|seen| {
+            if let Some(before) = self.held_back.replace(seen) {
+                self.accept(header.number, before);
+            }
+        })
+    }
+
+    fn accept(&mut self, segment: u32, seen: Seen) {
+        self.good = Verdict { segment, end: seen.end, last: seen.position };
+        seen.found.into_iter().for_each(&mut self.visitor);
+    }
+
+    /// The last group was perhaps torn: it is good if all block files that it names are.
+    fn judge(&mut self, segment: u32, last: Seen) -> Result<bool, OpenError> {
+        let mut buffer = Vec::new();
+        for found in &last.found {
+            let Found::Block(address, BlockPlace::Tree { length }) = found else {
+                continue;
+            };
+            match blocks::verify(self.fs, (address, *length), &mut buffer) {
+                Ok(()) => {}
+                Err(Trouble::Gone | Trouble::Damaged) => {
+                    self.notes.push(format!(
+                        "group {} was not whole when the power went: it is void",
+                        last.position.number
+                    ));
+                    return Ok(false);
+                }
+                Err(Trouble::Io(error)) => {
+                    return Err(failed("reading", &layout::block(address), &error).into());
+                }
+            }
+        }
+        self.accept(segment, last);
+        Ok(true)
+    }
+
+    /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.
+    fn keep_damaged(&mut self, segment: u32, range: &Range<u64>) {
+        let copy = layout::bad_range(segment, range.start);
+        if self.fs.open(&copy).is_ok() {
+            return;
+        }
+        self.has_new_damage = true;
+        let path = layout::segment(segment);
+        let kept = match self.copy_range(segment, range, &copy) {
+            Ok(()) => format!("a copy is in {copy}"),
+            Err(error) => format!("it could not be copied: {error}"),
+        };
+        self.notes.push(format!(
+            "{path} is damaged from {} to {}: {kept}; what it held is to come from peers",
+            range.start, range.end
+        ));
+    }
+
+    fn copy_range(&self, segment: u32, range: &Range<u64>, copy: &str) -> io::Result<()> {
+        let source = self.fs.open(&layout::segment(segment))?;
+        let target = self.fs.create(copy)?;
+        let mut window = Window::new(self.fs, &source);
+        let mut offset = range.start;
+        while offset < range.end {
+            let rest = usize::try_from(range.end - offset).unwrap_or(PIECE);
+            let bytes = window.read(offset, rest.min(PIECE))?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.fs.write_at(&target, offset - range.start, bytes)?;
+            offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}

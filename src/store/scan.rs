@@ -1,0 +1,195 @@
+//! Reading a segment from end to end: its good groups, its damaged ranges, and where it stops.
+//!
+//! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
+//! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
+
+use crate::store::frame::{self, Head, MAGIC, Position, Salt};
+use crate::store::fs::FileSystem;
+use crate::store::job::Found;
+use crate::store::segment::FRAMES;
+use std::io;
+use std::ops::Range;
+
+/// Bytes that are read at once.
+const READ: usize = 1024 * 1024;
+/// What is read singly, and taken for zeros where the disk cannot read it.
+const PAGE: usize = 4096;
+
+/// A file, read forward through a buffer.
+pub(super) struct Window<'a, F: FileSystem> {
+    fs: &'a F,
+    file: &'a F::File,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a, F: FileSystem> Window<'a, F> {
+    pub(super) fn new(fs: &'a F, file: &'a F::File) -> Self {
+        Self { fs, file, start: 0, bytes: Vec::new() }
+    }
+
+    /// The bytes from `offset` on: `length` of them, or fewer at the end of the file.
+    pub(super) fn read(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let held = offset
+            .checked_sub(self.start)
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|at| at + length <= self.bytes.len());
+        let at = match held {
+            Some(at) => at,
+            None => {
+                self.fill(offset, length.max(READ))?;
+                0
+            }
+        };
+        Ok(&self.bytes[at..self.bytes.len().min(at + length)])
+    }
+
+    fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
+        self.start = offset;
+        self.bytes.clear();
+        self.bytes.resize(length, 0);
+        let count = match self.fs.read_at(self.file, offset, &mut self.bytes) {
+            Ok(count) => count,
+            Err(error) if is_medium(&error) => self.fill_what_can_be_read(offset)?,
+            Err(error) => return Err(error),
+        };
+        self.bytes.truncate(count);
+        Ok(())
+    }
+
+    /// A bad sector costs the page around it, not the segment.
+    fn fill_what_can_be_read(&mut self, offset: u64) -> io::Result<usize> {
+        let length = self.fs.length(self.file)?.saturating_sub(offset);
+        let count =
+            usize::try_from(length).map_or(self.bytes.len(), |rest| rest.min(self.bytes.len()));
+        for at in (0..count).step_by(PAGE) {
+            let page = &mut self.bytes[at..count.min(at + PAGE)];
+            match self.fs.read_at(self.file, offset + at as u64, page) {
+                Ok(_) => {}
+                Err(error) if is_medium(&error) => page.fill(0),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Whether the medium, not the circumstances, made the call fail.
+pub(super) fn is_medium(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// One good group.
+pub(super) struct Seen {
+    /// What it holds.
+    pub(super) found: Vec<Found>,
+    /// Where its frame begins.
+    pub(super) start: u64,
+    /// Where its frame ends.
+    pub(super) end: u64,
+    /// Where the log stands with it.
+    pub(super) position: Position,
+}
+
+/// What a whole segment was found to be, but for its groups, which were handed on one by one.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    /// What lies between or before good groups and is none.
+    pub(super) damaged: Vec<Range<u64>>,
+    /// Good groups.
+    pub(super) groups: u64,
+}
+
+/// A segment to be scanned.
+pub(super) struct Scan<'a, F: FileSystem> {
+    pub(super) window: Window<'a, F>,
+    pub(super) segment: u32,
+    pub(super) salt: Salt,
+    /// Where a later segment says that this one ends.
+    pub(super) end: Option<u64>,
+}
+
+enum Step {
+    Good(Seen),
+    /// No group here; the next may begin there.
+    None(u64),
+}
+
+impl<F: FileSystem> Scan<'_, F> {
+    /// Hands on every good group in turn.
+    pub(super) fn run(mut self, mut each: impl FnMut(Seen)) -> io::Result<Scanned> {
+        let limit = match self.end {
+            Some(end) => end,
+            None => self.window.fs.length(self.window.file)?,
+        };
+        let mut scanned = Scanned::default();
+        let mut offset = FRAMES;
+        let mut good_until = FRAMES;
+        while offset < limit {
+            match self.step(offset, limit)? {
+                Step::Good(seen) => {
+                    if seen.start > good_until {
+                        scanned.damaged.push(good_until..seen.start);
+                    }
+                    scanned.groups += 1;
+                    offset = seen.end;
+                    good_until = seen.end;
+                    each(seen);
+                }
+                Step::None(next) => offset = self.next_magic(next, limit)?,
+            }
+        }
+        if self.end.is_some() && good_until < limit {
+            scanned.damaged.push(good_until..limit);
+        }
+        Ok(scanned)
+    }
+
+    fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
+        let bytes = self.window.read(offset, frame::HEAD)?;
+        let Some(head) = Head::parse(bytes, &self.salt, offset) else {
+            return Ok(Step::None(offset + 1));
+        };
+        let body_at = offset + frame::HEAD as u64;
+        let end = body_at + (head.length + frame::TAIL) as u64;
+        if end > limit {
+            return Ok(Step::None(limit));
+        }
+        let segment = self.segment;
+        let rest = self.window.read(body_at, head.length + frame::TAIL)?;
+        let found = head.fits(rest).and_then(|body| frame::decode(body, segment, body_at));
+        Ok(match found {
+            Some(found) => {
+                Step::Good(Seen { found, start: offset, end, position: head.position() })
+            }
+            None => Step::None(end),
+        })
+    }
+
+    /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
+    fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
+        while from < limit {
+            let bytes = self.window.read(from, READ)?;
+            let zeros = leading_zeros(bytes);
+            if zeros > 0 {
+                from += zeros as u64;
+                continue;
+            }
+            if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
+                return Ok(from + at as u64);
+            }
+            if bytes.len() < READ {
+                break;
+            }
+            from += (READ - MAGIC.len() + 1) as u64;
+        }
+        Ok(limit)
+    }
+}
+
+/// Pages of nothing but zeros at the beginning, in bytes: the space set aside behind a log is skipped fast.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let pages = bytes.chunks(PAGE);
+    pages.take_while(|page| **page == ZEROS[..page.len()]).map(<[u8]>::len).sum()
+}
