@@ -40,6 +40,7 @@ pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;
+pub mod server;
 pub mod store;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,222 @@
+//! Credit: what is wanted of one connection at a time, as much as it keeps up with and the memory allows.
+//!
+//! Knows nothing of who waits for a block. Invariant: memory is reserved for every leaf of a live run that has not come,
+//! and a run stays with its connection until it has come, also when it is not waited for any more.
+
+use super::fetch::mask;
+use super::memory::{Memory, Share};
+use super::output::Link;
+use super::peers::{Peer, Run};
+use super::{FileServer, Timer};
+use crate::ids::Address;
+use crate::limits::{LEAF, OPERATION_SILENCE, PEER_SILENCE};
+use crate::time::Now;
+use crate::wire::message::{BlockRef, Message};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Runs wanted of one connection at a time: of the longest it is enough to fill a fast link, and a slow one, of which
+/// single leaves are wanted, holds little memory.
+const CREDIT_RUNS: usize = 3;
+
+impl FileServer {
+    /// Asks a connection for as many leaves as its credit and the memory allow.
+    pub(super) fn pump_fetches(&mut self, now: Now, link: Link) {
+        while let Some(peer) = self.peers.get_mut(&link) {
+            let Some(&address) = peer.credit.queue.front() else {
+                return;
+            };
+            let fetch = self.fetches.by_address.get_mut(&address);
+            let Some(fetch) = fetch.filter(|fetch| fetch.source == Some(link)) else {
+                peer.credit.queue.pop_front();
+                continue;
+            };
+            let open = fetch.all() & !(fetch.asked | fetch.come);
+            if open == 0 {
+                peer.credit.queue.pop_front();
+                continue;
+            }
+            let first = open.trailing_zeros();
+            let gap = (open >> first).trailing_ones();
+            let count = gap.min(peer.credit.run);
+            let outstanding = peer.credit.outstanding;
+            let credit = CREDIT_RUNS * peer.credit.run as usize;
+            if outstanding > 0 && outstanding + count as usize > credit {
+                return;
+            }
+            let share = if peer.is_node() { Share::Peers } else { Share::Clients };
+            let Some(count) = reserve(&mut self.memory, share, count) else {
+                return self.starve(link, share);
+            };
+            fetch.asked |= mask(first, count);
+            let block = BlockRef { address, length: fetch.length };
+            let (first, count) = (byte(first), byte(count));
+            let run = Run { address, first, count, share, come: 0, live: true, asked: now.instant };
+            let idle = peer.credit.outstanding == 0;
+            peer.credit.outstanding += usize::from(count);
+            peer.credit.runs.push_back(run);
+            if idle {
+                peer.credit.heard = now.instant;
+                self.watch_silence(now, link);
+            }
+            self.send(link, Message::Want { block, first, count });
+        }
+    }
+
+    /// The peer does not have the block. It answers so once for each run; what else was asked of the same block is not
+    /// waited for any more, though it may still come, should the block have come there in between.
+    pub(super) fn absent(&mut self, now: Now, link: Link, address: Address) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(at) = peer.credit.runs.iter().position(|run| run.address == address) else {
+            return log::debug!("connection {link} lacks a block that was not wanted of it");
+        };
+        peer.hear(now.instant);
+        let mut run = peer.credit.runs.remove(at).expect("the position is of this queue");
+        peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
+        let was_live = run.live;
+        self.give_up(&mut run);
+        self.give_up_runs(link, |run| run.address == address);
+        if was_live {
+            self.source_failed(now, address, link);
+        }
+        self.pump_fetches(now, link);
+    }
+
+    /// Runs of one connection are not waited for any more. Gives the blocks they are of.
+    pub(super) fn give_up_runs(
+        &mut self,
+        link: Link,
+        which: impl Fn(&Run) -> bool,
+    ) -> BTreeSet<Address> {
+        let mut given_up = BTreeSet::new();
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return given_up;
+        };
+        let mut runs = std::mem::take(&mut peer.credit.runs);
+        let mut current = peer.credit.current.take();
+        for run in runs.iter_mut().chain(&mut current).filter(|run| run.live && which(run)) {
+            given_up.insert(run.address);
+            self.give_up(run);
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.credit.runs = runs;
+            peer.credit.current = current;
+        }
+        given_up
+    }
+
+    /// What a run has not brought is no longer expected of it.
+    pub(super) fn give_up(&mut self, run: &mut Run) {
+        if !run.live {
+            return;
+        }
+        release_rest(&mut self.memory, run);
+        if let Some(fetch) = self.fetches.by_address.get_mut(&run.address) {
+            fetch.asked &= !mask(u32::from(run.first), u32::from(run.count));
+        }
+    }
+
+    /// Sets the timer that looks after a connection's silence. There is one at a time, however often the connection has
+    /// nothing to bring for a moment.
+    fn watch_silence(&mut self, now: Now, link: Link) {
+        let patience = self.patience(link);
+        if let Some(peer) = self.peers.get_mut(&link)
+            && !std::mem::replace(&mut peer.credit.watched, true)
+        {
+            self.after(now, patience, Timer::Silence(link));
+        }
+    }
+
+    fn patience(&self, link: Link) -> Duration {
+        let node = self.peers.get(&link).is_some_and(Peer::is_node);
+        if node { PEER_SILENCE } else { OPERATION_SILENCE }
+    }
+
+    /// A connection of which leaves were wanted said nothing for long: others are asked.
+    pub(super) fn check_silence(&mut self, now: Now, link: Link) {
+        let patience = self.patience(link);
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.credit.watched = false;
+        if peer.credit.outstanding == 0 {
+            return;
+        }
+        if now.instant.since(peer.credit.heard) < patience {
+            let rest = patience - now.instant.since(peer.credit.heard);
+            peer.credit.watched = true;
+            return self.after(now, rest.max(Duration::from_millis(10)), Timer::Silence(link));
+        }
+        peer.silent = true;
+        log::debug!("connection {link} is silent; others are asked instead");
+        self.abandon_runs(now, link);
+        self.watch_silence(now, link);
+    }
+
+    /// Nothing that was asked of a connection is waited for any more, though it may still come.
+    pub(super) fn abandon_runs(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let mut failed: BTreeSet<Address> = peer.credit.queue.drain(..).collect();
+        failed.extend(self.give_up_runs(link, |_| true));
+        for address in failed {
+            self.source_failed(now, address, link);
+        }
+    }
+
+    /// A connection found no memory of a share, and tries again when some has come back.
+    pub(super) fn starve(&mut self, link: Link, share: Share) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && !std::mem::replace(&mut peer.credit.starved[share as usize], true)
+        {
+            self.fetches.starved[share as usize].push_back(link);
+        }
+    }
+
+    /// Memory may have come back: those that found none try again, the one that waited longest first. Each share has its
+    /// own queue, so that nobody waits behind one whose share is used up for long.
+    pub(super) fn pump_starved(&mut self, now: Now) {
+        for share in Share::ALL {
+            for _ in 0..self.fetches.starved[share as usize].len() {
+                if !self.pump_first_starved(now, share) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// False if the share is still used up.
+    fn pump_first_starved(&mut self, now: Now, share: Share) -> bool {
+        let Some(link) = self.fetches.starved[share as usize].pop_front() else {
+            return false;
+        };
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return true;
+        };
+        peer.credit.starved[share as usize] = false;
+        match share {
+            Share::Serving => self.pump_serving(now, link),
+            Share::Peers | Share::Clients => self.pump_fetches(now, link),
+        }
+        self.peers.get(&link).is_none_or(|peer| !peer.credit.starved[share as usize])
+    }
+}
+
+/// Reserves `count` leaves, or at least one.
+fn reserve(memory: &mut Memory, share: Share, count: u32) -> Option<u32> {
+    [count, 1].into_iter().find(|count| memory.reserve(share, *count as usize * LEAF))
+}
+
+/// Gives back the memory of the leaves that a run has not brought, and marks it as given up.
+fn release_rest(memory: &mut Memory, run: &mut Run) {
+    if std::mem::take(&mut run.live) {
+        memory.release(run.share, usize::from(run.count - run.come) * LEAF);
+    }
+}
+
+fn byte(number: u32) -> u8 {
+    u8::try_from(number).expect("a block has 32 leaves")
+}

@@ -1,0 +1,341 @@
+//! Taking in what others send: puts and pages from clients, records from peers.
+//!
+//! Invariant: nothing reaches the lane before its signature and its hashes are checked and its signer is granted, and a
+//! put reaches it only when all that it names is held or comes with it.
+
+use super::lane::{NewRecord, Waiter};
+use super::output::Link;
+use super::work::{Check, Checked, Job};
+use super::{FileServer, Pending, Phase};
+use crate::crypto::keys::record_id;
+use crate::ids::{Address, RecordId};
+use crate::keyring::grant::granted_key;
+use crate::limits::{INLINE_BLOCK_MAX, STAMP_LEAD};
+use crate::time::{Now, stamp_after};
+use crate::wire::message::{Message, PushedRecord, Reason, Request};
+use crate::wire::page::Page;
+use crate::wire::record::{BlockList, Record, RecordKind};
+use bytes::Bytes;
+
+/// What is done with what a worker has checked.
+#[derive(Debug)]
+pub(super) enum CheckFor {
+    Put(Box<ReadyPut>),
+    Records { link: Link, items: Vec<NewRecord> },
+    PutPage { link: Link, request: Request, page: Bytes },
+    WalkPage { walk: u64, page: Bytes },
+}
+
+/// A put between its arrival and the lane.
+#[derive(Debug)]
+pub(super) struct ReadyPut {
+    pub(super) link: Link,
+    pub(super) request: Request,
+    pub(super) records: Vec<NewRecord>,
+    only_if_absent: bool,
+    /// The small blocks that came with it; their addresses are known once they are checked.
+    blocks: Vec<(Address, Bytes)>,
+}
+
+impl ReadyPut {
+    /// The addresses of the blocks that came with the put.
+    pub(super) fn brought(&self) -> impl Iterator<Item = &Address> {
+        self.blocks.iter().map(|(address, _)| address)
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let records = self.records.iter().map(|new| new.bytes.len());
+        records.chain(self.blocks.iter().map(|(_, block)| block.len())).sum()
+    }
+
+    /// Whether a block came with the put.
+    pub(super) fn brings(&self, address: &Address) -> bool {
+        self.blocks.iter().any(|(brought, _)| brought == address)
+    }
+}
+
+/// Why a put goes no further: for the client, and nothing of it is kept.
+type Refusal = (Reason, &'static str);
+
+impl FileServer {
+    /// A client puts records, and perhaps their small blocks.
+    pub(super) fn put(
+        &mut self,
+        now: Now,
+        (link, request): (Link, Request),
+        only_if_absent: bool,
+        (records, blocks): (Vec<Bytes>, Vec<Bytes>),
+    ) {
+        let bytes = records.iter().chain(&blocks).map(Bytes::len).sum::<usize>();
+        let taken = self.take_put_records(now, &records).and_then(|records| {
+            let room = only_deletes(&records) || self.has_room(bytes as u64);
+            if room { Ok(records) } else { Err((Reason::NoSpace, "the disk is full")) }
+        });
+        let records = match taken {
+            Ok(records) => records,
+            Err((reason, detail)) => return self.refuse(link, request, reason, detail),
+        };
+        let signatures = records.iter().map(|new| Check::Signature(new.bytes.clone()));
+        let trees = blocks.iter().map(|block| Check::Tree(block.clone()));
+        let checks = signatures.chain(trees).collect();
+        let blocks = blocks.into_iter().map(|block| (Address::default(), block)).collect();
+        let put = ReadyPut { link, request, records, only_if_absent, blocks };
+        self.check(CheckFor::Put(Box::new(put)), checks);
+    }
+
+    fn take_put_records(&self, now: Now, records: &[Bytes]) -> Result<Vec<NewRecord>, Refusal> {
+        if self.phase != Phase::Running {
+            return Err((Reason::Unavailable, "the node is stopping"));
+        }
+        if records.is_empty() {
+            return Err((Reason::Malformed, "a put without a record"));
+        }
+        records.iter().map(|bytes| self.take_put_record(now, bytes)).collect()
+    }
+
+    fn take_put_record(&self, now: Now, bytes: &Bytes) -> Result<NewRecord, Refusal> {
+        let Ok(record) = Record::decode(bytes) else {
+            return Err((Reason::Malformed, "a record that breaks the format's rules"));
+        };
+        match record.kind {
+            RecordKind::File | RecordKind::Tombstone => {}
+            RecordKind::Admission
+            | RecordKind::Presence
+            | RecordKind::Grant
+            | RecordKind::Other(_) => {
+                return Err((Reason::Malformed, "only files and tombstones can be put"));
+            }
+        }
+        if !self.granted.contains(&record.signer) {
+            return Err((Reason::NotAllowed, "no grant of this network names the write key"));
+        }
+        let heads = self.catalog.greatest(&record.name).map(|entry| entry.version.stamp);
+        let latest = self.clock.read(now.wall_ms).max(heads.unwrap_or(0));
+        if record.version.stamp > stamp_after(latest, STAMP_LEAD) {
+            return Err((
+                Reason::Clock,
+                "the version's stamp is too far ahead of this node's clock",
+            ));
+        }
+        let id = record_id(bytes);
+        let block = Bytes::new();
+        Ok(NewRecord { id, record, bytes: bytes.clone(), block, source: None, complete: true })
+    }
+
+    /// Has a worker check something. What waits for that is counted, since it may come faster than it is checked.
+    pub(super) fn check(&mut self, reason: CheckFor, checks: Vec<Check>) {
+        let bytes = checks.iter().map(Check::len).sum();
+        self.checking_bytes += bytes;
+        let ticket = self.ticket(Pending::Check(reason, bytes));
+        self.job(Job::Check { ticket, checks });
+    }
+
+    /// A worker has answered.
+    pub(super) fn checked(&mut self, now: Now, reason: CheckFor, found: &[Checked]) {
+        match reason {
+            CheckFor::Put(put) => self.put_checked(now, put, found),
+            CheckFor::Records { link, items } => self.records_checked(now, link, items, found),
+            CheckFor::PutPage { link, request, page } => {
+                self.page_checked((link, request), page, found);
+            }
+            CheckFor::WalkPage { walk, page } => self.walk_page_checked(now, walk, page, found),
+        }
+    }
+
+    fn put_checked(&mut self, now: Now, mut put: Box<ReadyPut>, found: &[Checked]) {
+        if found.contains(&Checked::Forged) {
+            return self.close(now, put.link, "sent a record with a wrong signature");
+        }
+        let addresses = found.iter().filter_map(|checked| match checked {
+            Checked::Address(address) => Some(*address),
+            Checked::Signed | Checked::Forged => None,
+        });
+        for ((address, _), found) in put.blocks.iter_mut().zip(addresses) {
+            *address = found;
+        }
+        let named = |(address, block): &(Address, Bytes)| {
+            put.records.iter().any(|new| names(&new.record, address, block.len()))
+        };
+        if !put.blocks.iter().all(named) {
+            let detail = "a block came that no record of the put names";
+            return self.refuse(put.link, put.request, Reason::Malformed, detail);
+        }
+        self.verify_brought(now, put);
+    }
+
+    /// All that the put names is held or comes with it: it goes to the lane, whole.
+    pub(super) fn commit_put(&mut self, _now: Now, put: ReadyPut) {
+        let exists = |new: &NewRecord| {
+            new.record.kind == RecordKind::File
+                && (self.catalog.shown(&new.record.name).is_some()
+                    || self.lane.has_file(&new.record.name))
+        };
+        if put.only_if_absent && put.records.iter().any(exists) {
+            let detail = "the name exists; nothing was changed";
+            return self.refuse(put.link, put.request, Reason::Exists, detail);
+        }
+        for mut new in put.records {
+            let brought = put.blocks.iter().find(|(at, block)| names(&new.record, at, block.len()));
+            if let Some((_, block)) = brought {
+                new.block = block.clone();
+            }
+            if !self.catalog.contains(&new.id) {
+                self.lane.add_record(new);
+            }
+        }
+        for (address, block) in put.blocks {
+            if self.holdings.block(&address).is_none() {
+                self.lane.add_small(address, block);
+            }
+        }
+        self.lane.wait(Waiter::Put { link: put.link, request: put.request });
+    }
+
+    /// A client puts a page.
+    pub(super) fn put_page(&mut self, link: Link, request: Request, page: Bytes) {
+        if self.phase != Phase::Running {
+            return self.refuse(link, request, Reason::Unavailable, "the node is stopping");
+        }
+        if Page::decode(&page).is_err() {
+            let detail = "a page that breaks the format's rules";
+            return self.refuse(link, request, Reason::Malformed, detail);
+        }
+        if !self.has_room(page.len() as u64) {
+            return self.refuse(link, request, Reason::NoSpace, "the disk is full");
+        }
+        let checks = vec![Check::Tree(page.clone())];
+        self.check(CheckFor::PutPage { link, request, page }, checks);
+    }
+
+    fn page_checked(&mut self, (link, request): (Link, Request), page: Bytes, found: &[Checked]) {
+        let [Checked::Address(address)] = found else {
+            return;
+        };
+        if self.holdings.page(address).is_some() {
+            return self.reply(link, Message::PageDone { request });
+        }
+        self.lane.add_page(*address, page);
+        self.lane.wait(Waiter::Page { link, request });
+    }
+
+    /// Records come from a peer; or grants, and only grants, from a client.
+    pub(super) fn records(&mut self, now: Now, link: Link, items: Vec<PushedRecord>) {
+        let from_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
+        let mut new = Vec::new();
+        for item in items {
+            let Ok(record) = Record::decode(&item.record) else {
+                return self.close(now, link, "sent a record that breaks the format's rules");
+            };
+            let id = record_id(&item.record);
+            if self.is_known(&id) || !(from_node || record.kind == RecordKind::Grant) {
+                continue;
+            }
+            if record.kind == RecordKind::Grant && !self.accept_grant(&record) {
+                return self.close(now, link, "sent a grant that the root did not sign");
+            }
+            if !self.granted.contains(&record.signer) {
+                log::debug!("a record by a signer without a grant was left aside");
+                continue;
+            }
+            let block =
+                if is_inline(&record, item.block.len()) { item.block } else { Bytes::new() };
+            let source = Some(link);
+            new.push(NewRecord { id, record, bytes: item.record, block, source, complete: false });
+        }
+        if new.is_empty() {
+            return;
+        }
+        self.checking.extend(new.iter().map(|new| new.id));
+        let signatures = new.iter().map(|new| Check::Signature(new.bytes.clone()));
+        let brought = new.iter().filter(|new| !new.block.is_empty());
+        let trees = brought.map(|new| Check::Tree(new.block.clone()));
+        let checks = signatures.chain(trees).collect();
+        self.check(CheckFor::Records { link, items: new }, checks);
+    }
+
+    /// Whether a record is held, in the lane or being checked.
+    pub(super) fn is_known(&self, id: &RecordId) -> bool {
+        self.catalog.contains(id) || self.lane.has_record(id) || self.checking.contains(id)
+    }
+
+    /// The grants of this node's own write key are records like any other, known from the first start on.
+    pub(super) fn bring_grants(&mut self) {
+        for bytes in std::mem::take(&mut self.setup.grants) {
+            let (bytes, block) = (Bytes::from(bytes), Bytes::new());
+            let id = record_id(&bytes);
+            if let Ok(record) = Record::decode(&bytes)
+                && self.accept_grant(&record)
+                && !self.is_known(&id)
+            {
+                let new = NewRecord { id, record, bytes, block, source: None, complete: true };
+                self.lane.add_record(new);
+            }
+        }
+    }
+
+    /// Checked at once, since what comes next may be signed by the key that it grants.
+    fn accept_grant(&mut self, record: &Record) -> bool {
+        let key = granted_key(record, &self.setup.root);
+        self.granted.extend(key);
+        key.is_some()
+    }
+
+    fn records_checked(&mut self, now: Now, link: Link, items: Vec<NewRecord>, found: &[Checked]) {
+        for new in &items {
+            self.checking.remove(&new.id);
+        }
+        if found.contains(&Checked::Forged) {
+            return self.close(now, link, "sent a record with a wrong signature");
+        }
+        let bytes = items.iter().map(|new| new.bytes.len() + new.block.len()).sum::<usize>();
+        if !only_deletes(&items) && !self.has_room(bytes as u64) {
+            return log::warn!("no room for {} records of a peer", items.len());
+        }
+        let mut addresses = found.iter().filter_map(|checked| match checked {
+            Checked::Address(address) => Some(*address),
+            Checked::Signed | Checked::Forged => None,
+        });
+        for new in items {
+            if !new.block.is_empty()
+                && let Some(address) = addresses.next()
+                && names(&new.record, &address, new.block.len())
+                && self.holdings.block(&address).is_none()
+            {
+                self.lane.add_small(address, new.block.clone());
+            }
+            self.lane.add_record(new);
+        }
+    }
+}
+
+/// Whether records add no contents: below the reserve they are still taken, or nothing could ever be deleted.
+fn only_deletes(records: &[NewRecord]) -> bool {
+    records.iter().all(|new| match new.record.kind {
+        RecordKind::Tombstone | RecordKind::Grant => true,
+        RecordKind::File | RecordKind::Admission | RecordKind::Presence | RecordKind::Other(_) => {
+            false
+        }
+    })
+}
+
+/// Whether a record itself lists this block.
+fn names(record: &Record, address: &Address, length: usize) -> bool {
+    match &record.blocks {
+        BlockList::Inline(blocks) => {
+            blocks.iter().any(|block| block.address == *address && block.length as usize == length)
+        }
+        BlockList::Pages { .. } => false,
+    }
+}
+
+/// Whether a record lists one block, so short that it may come with it.
+pub(super) fn is_inline(record: &Record, length: usize) -> bool {
+    match &record.blocks {
+        BlockList::Inline(blocks) => {
+            length <= INLINE_BLOCK_MAX
+                && matches!(blocks.as_slice(), [block] if block.length as usize == length)
+        }
+        BlockList::Pages { .. } => false,
+    }
+}

@@ -1,0 +1,323 @@
+//! Fetching: blocks on their way here, from clients that offer them and from peers that have them.
+//!
+//! A fetch has one source at a time and asks it for runs of leaves, each run with memory reserved for it; what has been
+//! written stays written when the source changes. Invariant: a leaf that came is written only if it is what the block's
+//! address says, and memory is reserved for every leaf asked for until it is written, or given up.
+
+use super::memory::Share;
+use super::output::Link;
+use super::peers::Peer;
+use super::serve::Parked;
+use super::{FileServer, Output};
+use crate::ids::{Address, Hash};
+use crate::limits::{LEAF, LEAVES, LOG_BLOCK_MAX};
+use crate::store::job::Draft;
+use crate::time::Now;
+use crate::wire::frame::leaves_of;
+use crate::wire::message::{BlockRef, Message};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Who is told when a block is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// This client offered it.
+    Offer(Link),
+    /// This client wants to read it.
+    Read(Parked),
+    /// This walk found it missing.
+    Walk(u64),
+    /// It was found damaged here.
+    Repair,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Asking,
+    /// All is written and the draft is being flushed, or the small block checked.
+    Finishing,
+    /// In the lane.
+    Committing,
+}
+
+/// One block on its way.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) length: u32,
+    pub(super) draft: Draft,
+    pub(super) stage: Stage,
+    pub(super) leaves: Option<Arc<[Hash]>>,
+    /// Leaves asked for, come, and written: one bit each.
+    pub(super) asked: u32,
+    pub(super) come: u32,
+    pub(super) written: u32,
+    pub(super) jobs: u32,
+    pub(super) chunks: BTreeMap<u8, (Bytes, Link, Share)>,
+    pub(super) interests: Vec<Interest>,
+    pub(super) source: Option<Link>,
+    /// Sources that do not have it, or failed.
+    pub(super) tried: Vec<Link>,
+}
+
+impl Fetch {
+    pub(super) fn all(&self) -> u32 {
+        mask(0, u32::try_from(leaves_of(self.length)).expect("a block has 32 leaves"))
+    }
+
+    pub(super) fn is_small(&self) -> bool {
+        self.length as usize <= LOG_BLOCK_MAX
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Fetches {
+    pub(super) by_address: BTreeMap<Address, Fetch>,
+    /// Have chunks that no job has been given yet.
+    pub(super) dirty: BTreeSet<Address>,
+    /// Connections that found no memory of a share, in the order in which they asked.
+    pub(super) starved: [VecDeque<Link>; 3],
+    /// Blocks that were found damaged here and have not come again: with their lengths.
+    pub(super) repairs: BTreeMap<Address, u32>,
+    /// Drafts that were given up while so many of their jobs were still under way.
+    pub(super) orphans: HashMap<Draft, u32>,
+}
+
+impl Fetches {
+    /// None yet, but for what an earlier run found damaged.
+    pub(super) fn with_repairs(repairs: BTreeMap<Address, u32>) -> Self {
+        Self { repairs, ..Self::default() }
+    }
+
+    /// Forgets whatever a closed connection was waiting for. Gives the fetches that nobody waits for any more.
+    fn forget_interests(&mut self, link: Link) -> Vec<Address> {
+        for fetch in self.by_address.values_mut() {
+            fetch.interests.retain(|interest| match interest {
+                Interest::Offer(other) => *other != link,
+                Interest::Read(parked) => parked.link != link,
+                Interest::Walk(_) | Interest::Repair => true,
+            });
+        }
+        let idle = |fetch: &Fetch| fetch.interests.is_empty() && fetch.stage == Stage::Asking;
+        let fetches = self.by_address.iter().filter(|(_, fetch)| idle(fetch));
+        fetches.map(|(address, _)| *address).collect()
+    }
+}
+
+impl FileServer {
+    /// Sees to it that a block comes here. The outcome is told to `interest`.
+    pub(super) fn fetch(
+        &mut self,
+        now: Now,
+        block: BlockRef,
+        interest: Interest,
+        hint: Option<Link>,
+    ) {
+        if self.fetches.by_address.contains_key(&block.address) {
+            return self.join_fetch(now, block, interest);
+        }
+        let draft = self.serial();
+        let fetch = Fetch {
+            length: block.length,
+            draft,
+            stage: Stage::Asking,
+            leaves: None,
+            asked: 0,
+            come: 0,
+            written: 0,
+            jobs: 0,
+            chunks: BTreeMap::new(),
+            interests: vec![interest],
+            source: None,
+            tried: Vec::new(),
+        };
+        self.fetches.by_address.insert(block.address, fetch);
+        if self.has_room(u64::from(block.length)) {
+            self.assign(now, block.address, hint);
+        } else {
+            self.fetch_failed(now, block.address);
+        }
+    }
+
+    /// One more waits for a block that is on its way.
+    fn join_fetch(&mut self, now: Now, block: BlockRef, interest: Interest) {
+        let Some(fetch) = self.fetches.by_address.get_mut(&block.address) else {
+            return;
+        };
+        if fetch.length != block.length {
+            // One of the two lengths is a lie. Whoever came second may try again when the first has failed.
+            return self.tell_failed(now, block.address, interest);
+        }
+        fetch.interests.push(interest);
+        let (stage, source) = (fetch.stage, fetch.source);
+        let from_node = source.and_then(|link| self.peers.get(&link)).is_some_and(Peer::is_node);
+        if let Interest::Offer(client) = interest
+            && stage == Stage::Asking
+            && (from_node || source.is_none())
+        {
+            // The client has it at hand: a put does not wait for a peer, which may be slow.
+            if let Some(node) = source {
+                self.give_up_runs(node, |run| run.address == block.address);
+            }
+            self.assign(now, block.address, Some(client));
+        }
+    }
+
+    /// Gives a fetch its next source; without any left it has failed.
+    fn assign(&mut self, now: Now, address: Address, hint: Option<Link>) {
+        let Some(fetch) = self.fetches.by_address.get(&address) else {
+            return;
+        };
+        let source = self.choose_source(fetch, hint);
+        let Some(link) = source else {
+            return self.fetch_failed(now, address);
+        };
+        if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
+            fetch.source = Some(link);
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.credit.queue.push_back(address);
+        }
+        self.pump_fetches(now, link);
+    }
+
+    /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; silent ones last.
+    fn choose_source(&self, fetch: &Fetch, hint: Option<Link>) -> Option<Link> {
+        let untried = |link: &Link| !fetch.tried.contains(link) && self.peers.contains_key(link);
+        let offered = fetch.interests.iter().filter_map(|interest| match interest {
+            Interest::Offer(link) => Some(*link),
+            Interest::Read(_) | Interest::Walk(_) | Interest::Repair => None,
+        });
+        let mut named = hint.into_iter().chain(offered);
+        if let Some(link) = named.find(|link| untried(link)) {
+            return Some(link);
+        }
+        let nodes = self.peers.iter().filter(|(link, peer)| peer.is_node() && untried(link));
+        nodes
+            .min_by_key(|(_, peer)| (peer.silent, peer.credit.queue.len(), peer.credit.outstanding))
+            .map(|(link, _)| *link)
+    }
+
+    pub(super) fn source_failed(&mut self, now: Now, address: Address, link: Link) {
+        let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
+            return;
+        };
+        if !fetch.tried.contains(&link) {
+            fetch.tried.push(link);
+        }
+        if fetch.stage != Stage::Asking {
+            return;
+        }
+        match fetch.source {
+            Some(other) if other != link => {
+                // What this source owed is now the present one's to bring.
+                if let Some(peer) = self.peers.get_mut(&other)
+                    && !peer.credit.queue.contains(&address)
+                {
+                    peer.credit.queue.push_back(address);
+                }
+                self.pump_fetches(now, other);
+            }
+            Some(_) | None => {
+                fetch.source = None;
+                self.assign(now, address, None);
+            }
+        }
+    }
+
+    /// The connection is gone, and with it what it was asked for and what it waited for.
+    pub(super) fn fetch_link_closed(&mut self, now: Now, link: Link) {
+        for address in self.fetches.forget_interests(link) {
+            self.fetch_failed(now, address);
+        }
+        self.abandon_runs(now, link);
+    }
+
+    /// Blocks are durable: whoever waited is told.
+    pub(super) fn blocks_arrived(&mut self, now: Now, addresses: &[Address]) {
+        let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
+        for address in addresses {
+            self.fetches.repairs.remove(address);
+            let Some(fetch) = self.fetches.by_address.remove(address) else {
+                continue;
+            };
+            self.drop_chunks(fetch.chunks);
+            for interest in fetch.interests {
+                match interest {
+                    Interest::Offer(link) => have.entry(link).or_default().push(*address),
+                    Interest::Read(parked) => self.unpark(now, parked),
+                    Interest::Walk(walk) => self.walk_block_done(now, walk, true),
+                    Interest::Repair => {}
+                }
+            }
+        }
+        for (link, addresses) in have {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.offered = peer.offered.saturating_sub(addresses.len());
+            }
+            self.send(link, Message::Have { addresses });
+        }
+    }
+
+    /// A block can't be had: whoever waited is told.
+    pub(super) fn fetch_failed(&mut self, now: Now, address: Address) {
+        let Some(fetch) = self.fetches.by_address.remove(&address) else {
+            return;
+        };
+        self.drop_chunks(fetch.chunks);
+        if fetch.jobs == 0 {
+            self.discard(fetch.draft);
+        } else {
+            self.fetches.orphans.insert(fetch.draft, fetch.jobs);
+        }
+        for interest in fetch.interests {
+            self.tell_failed(now, address, interest);
+        }
+    }
+
+    fn tell_failed(&mut self, now: Now, address: Address, interest: Interest) {
+        match interest {
+            Interest::Offer(link) => {
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.offered = peer.offered.saturating_sub(1);
+                }
+                self.send(link, Message::Absent { address });
+            }
+            Interest::Read(parked) => {
+                self.send(parked.link, Message::Absent { address });
+                self.want_answered(parked.link);
+            }
+            Interest::Walk(walk) => self.walk_block_done(now, walk, false),
+            Interest::Repair => self.set_retry(now),
+        }
+    }
+
+    /// What was found damaged and could not be had then is asked for again.
+    pub(super) fn retry_repairs(&mut self, now: Now) {
+        let repairs = self.fetches.repairs.iter();
+        let idle = repairs.filter(|(address, _)| !self.fetches.by_address.contains_key(address));
+        let idle: Vec<_> = idle.map(|(address, length)| (*address, *length)).collect();
+        for (address, length) in idle {
+            self.fetch(now, BlockRef { address, length }, Interest::Repair, None);
+        }
+    }
+
+    fn drop_chunks(&mut self, chunks: BTreeMap<u8, (Bytes, Link, Share)>) {
+        for (_, _, share) in chunks.into_values() {
+            self.memory.release(share, LEAF);
+        }
+    }
+
+    /// Ends a connection whose other side broke the rules.
+    pub(super) fn close(&mut self, now: Now, link: Link, why: &str) {
+        self.outputs.push_back(Output::Close { link, why: why.to_owned() });
+        self.link_closed(now, link);
+    }
+}
+
+/// `count` bits from bit `first` on.
+pub(super) fn mask(first: u32, count: u32) -> u32 {
+    debug_assert!(count >= 1 && first + count <= u32::from(LEAVES));
+    (u32::MAX >> (u32::from(LEAVES) - count)) << first
+}

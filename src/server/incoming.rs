@@ -1,0 +1,275 @@
+//! Incoming leaves: streams that were asked for, checked by workers and written leaf by leaf.
+//!
+//! Invariant: a leaf is written only if it is what the block's address says; a block is whole, flushed and in the lane
+//! before anybody is told of it.
+
+use super::fetch::{Stage, mask};
+use super::memory::Share;
+use super::output::Link;
+use super::peers::Run;
+use super::work::{Check, Checked, Job};
+use super::{FileServer, Pending};
+use crate::ids::Address;
+use crate::limits::LEAF;
+use crate::store::job::{self, DiskError, Draft, WriteError};
+use crate::time::Now;
+use crate::wire::frame::Open;
+use crate::wire::message::Message;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A run that takes less is doubled, one that takes more than four times as long is cut to one leaf.
+const RUN_TIME: Duration = Duration::from_millis(250);
+
+impl FileServer {
+    /// A stream begins.
+    pub fn opened(&mut self, now: Now, link: Link, open: Open) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let wanted = |run: &Run| {
+            run.address == open.address && run.first == open.first && run.count == open.count
+        };
+        let Some(at) = peer.credit.runs.iter().position(wanted) else {
+            return self.close(now, link, "sent leaves that nobody wanted");
+        };
+        let run = peer.credit.runs.remove(at).expect("the position is of this queue");
+        peer.hear(now.instant);
+        peer.credit.current = Some(run);
+        let Some(fetch) = self.fetches.by_address.get_mut(&open.address) else {
+            return;
+        };
+        if fetch.length != open.length {
+            return self.close(now, link, "sent a block of another length than was wanted");
+        }
+        fetch.leaves.get_or_insert_with(|| open.leaves.into());
+        if !fetch.chunks.is_empty() {
+            // Leaves that came in a stream begun for an earlier fetch of this block waited for the hashes.
+            self.fetches.dirty.insert(open.address);
+        }
+    }
+
+    /// A leaf has come; not yet checked.
+    pub fn chunk(&mut self, now: Now, link: Link, index: u8, data: Bytes) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.hear(now.instant);
+        let Some(run) = peer.credit.current.as_mut() else {
+            return;
+        };
+        run.come += 1;
+        if !run.live {
+            return;
+        }
+        let (address, share) = (run.address, run.share);
+        let bit = mask(u32::from(index), 1);
+        let fetch = self.fetches.by_address.get_mut(&address);
+        let fetch = fetch.filter(|fetch| fetch.stage == Stage::Asking && fetch.come & bit == 0);
+        let Some(fetch) = fetch else {
+            return self.memory.release(share, LEAF);
+        };
+        fetch.come |= bit;
+        fetch.asked &= !bit;
+        fetch.chunks.insert(index, (data, link, share));
+        self.fetches.dirty.insert(address);
+    }
+
+    /// The stream was complete.
+    pub fn stream_ended(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(run) = peer.credit.current.take() else {
+            return;
+        };
+        peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
+        peer.credit.adapt(now.instant.since(run.asked), RUN_TIME);
+        self.pump_fetches(now, link);
+    }
+
+    /// The sender stopped in the middle.
+    pub fn stream_aborted(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(mut run) = peer.credit.current.take() else {
+            return;
+        };
+        peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
+        self.give_up(&mut run);
+        self.source_failed(now, run.address, link);
+        self.pump_fetches(now, link);
+    }
+
+    /// Hands the turn's chunks to the workers, runs of neighbours together.
+    pub(super) fn write_pending(&mut self) {
+        for address in std::mem::take(&mut self.fetches.dirty) {
+            let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
+                continue;
+            };
+            if fetch.is_small() {
+                if fetch.come == fetch.all() {
+                    self.check_small(address);
+                }
+                continue;
+            }
+            let Some(leaves) = fetch.leaves.clone() else {
+                continue;
+            };
+            let (draft, chunks) = (fetch.draft, std::mem::take(&mut fetch.chunks));
+            let jobs = contiguous(chunks);
+            fetch.jobs += u32::try_from(jobs.len()).expect("a block has 32 leaves");
+            for WriteRun { first, chunks, link, share } in jobs {
+                let count = u32::try_from(chunks.len()).expect("a block has 32 leaves");
+                let mask = mask(u32::from(first), count);
+                let bytes = chunks.len() * LEAF;
+                let ticket =
+                    self.ticket(Pending::Write { address, draft, link, mask, share, bytes });
+                let leaves = leaves.clone();
+                self.job(Job::Disk(job::Job::Write { ticket, draft, first, chunks, leaves }));
+            }
+        }
+    }
+
+    pub(super) fn wrote(
+        &mut self,
+        now: Now,
+        (address, draft): (Address, Draft),
+        (link, mask): (Link, u32),
+        result: Result<(), WriteError>,
+    ) {
+        let fetch = self.fetches.by_address.get_mut(&address);
+        let Some(fetch) = fetch.filter(|fetch| fetch.draft == draft) else {
+            return self.orphan_wrote(draft);
+        };
+        fetch.jobs -= 1;
+        match result {
+            Ok(()) => {
+                fetch.written |= mask;
+                if fetch.written == fetch.all() && fetch.jobs == 0 && fetch.stage == Stage::Asking {
+                    fetch.stage = Stage::Finishing;
+                    let leaves =
+                        fetch.leaves.clone().expect("leaves are written after their hashes came");
+                    let (draft, length) = (fetch.draft, fetch.length);
+                    let ticket = self.ticket(Pending::Finish { address });
+                    self.job(Job::Disk(job::Job::Finish { ticket, draft, length, leaves }));
+                }
+            }
+            Err(WriteError::BadLeaf(leaf)) => {
+                fetch.come &= !mask;
+                log::warn!("connection {link} sent leaf {leaf} of block {address} damaged");
+                self.send(link, Message::Suspect { address });
+                self.source_failed(now, address, link);
+            }
+            Err(WriteError::Disk(DiskError::Full)) => {
+                self.space.usable = 0;
+                self.fetch_failed(now, address);
+            }
+            Err(WriteError::Disk(DiskError::Failed(why))) => self.fail(why),
+        }
+    }
+
+    pub(super) fn finished(&mut self, now: Now, address: Address, result: Result<(), DiskError>) {
+        match result {
+            Ok(()) => {
+                if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
+                    fetch.stage = Stage::Committing;
+                    self.lane.add_block(fetch.draft, address, fetch.length);
+                }
+            }
+            Err(DiskError::Full) => {
+                self.space.usable = 0;
+                self.fetch_failed(now, address);
+            }
+            Err(DiskError::Failed(why)) => self.fail(why),
+        }
+    }
+
+    /// A small block is whole: a worker hashes it.
+    fn check_small(&mut self, address: Address) {
+        let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
+            return;
+        };
+        fetch.stage = Stage::Finishing;
+        let block: Bytes = match fetch.chunks.len() {
+            1 => fetch.chunks.values().next().map(|(data, ..)| data.clone()).unwrap_or_default(),
+            _ => fetch.chunks.values().flat_map(|(data, ..)| data.iter().copied()).collect(),
+        };
+        let ticket = self.ticket(Pending::SmallTree { address, block: block.clone() });
+        self.job(Job::Check { ticket, checks: vec![Check::Tree(block)] });
+    }
+
+    pub(super) fn small_checked(
+        &mut self,
+        now: Now,
+        address: Address,
+        block: Bytes,
+        found: &[Checked],
+    ) {
+        let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
+            return;
+        };
+        if found == [Checked::Address(address)] {
+            fetch.stage = Stage::Committing;
+            // The bytes are the lane's now, which has a bound of its own.
+            for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {
+                self.memory.release(share, LEAF);
+            }
+            return self.lane.add_small(address, block);
+        }
+        let sources: BTreeSet<Link> = fetch.chunks.values().map(|(_, link, _)| *link).collect();
+        for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {
+            self.memory.release(share, LEAF);
+        }
+        fetch.stage = Stage::Asking;
+        fetch.come = 0;
+        for link in sources {
+            self.send(link, Message::Suspect { address });
+            self.source_failed(now, address, link);
+        }
+    }
+
+    /// A write into a draft that was given up is done; after the last one the draft goes.
+    fn orphan_wrote(&mut self, draft: Draft) {
+        let Some(jobs) = self.fetches.orphans.get_mut(&draft) else {
+            return;
+        };
+        *jobs -= 1;
+        if *jobs == 0 {
+            self.fetches.orphans.remove(&draft);
+            self.discard(draft);
+        }
+    }
+
+    pub(super) fn discard(&mut self, draft: Draft) {
+        let ticket = self.ticket(Pending::Discard);
+        self.job(Job::Disk(job::Job::Discard { ticket, draft }));
+    }
+}
+
+struct WriteRun {
+    first: u8,
+    chunks: Vec<Bytes>,
+    link: Link,
+    share: Share,
+}
+
+/// Groups chunks into runs of neighbours from one source.
+fn contiguous(chunks: BTreeMap<u8, (Bytes, Link, Share)>) -> Vec<WriteRun> {
+    let mut runs: Vec<WriteRun> = Vec::new();
+    for (index, (data, link, share)) in chunks {
+        match runs.last_mut() {
+            Some(run)
+                if usize::from(run.first) + run.chunks.len() == usize::from(index)
+                    && run.link == link
+                    && run.share == share =>
+            {
+                run.chunks.push(data);
+            }
+            _ => runs.push(WriteRun { first: index, chunks: vec![data], link, share }),
+        }
+    }
+    runs
+}

@@ -1,0 +1,498 @@
+//! The `FileServer`: what a node does with completed frames. Stores, serves, fetches, replicates and compares.
+//!
+//! A value without IO: it is told what happened (a message, a leaf, an answer from the disk, the time) and leaves
+//! [`Output`]s. It knows no socket, no connection state, no thread and no clock. Each file of this room holds one
+//! concern's state and the part of `FileServer` that works on it.
+//!
+//! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
+
+mod catalog;
+mod credit;
+mod exchange;
+mod fetch;
+mod gather;
+mod holdings;
+mod incoming;
+mod lane;
+mod memory;
+mod output;
+mod peers;
+mod push;
+mod reads;
+mod reconcile;
+mod requests;
+mod roster;
+mod serve;
+mod verify;
+mod walk;
+pub mod work;
+
+pub use output::{Link, Output};
+pub use roster::read_peers;
+
+use crate::ids::{Address, NodeId, RecordId, StoreId};
+use crate::keyring::grant::granted_key;
+use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
+use crate::store::job::{self, Found, Recovered};
+use crate::time::{Clock, Instant, Now};
+use crate::wire::message::{Message, PeerAddress, Reason, Request};
+use crate::wire::record::Record;
+use catalog::Catalog;
+use fetch::Fetches;
+use gather::Gathers;
+use holdings::Holdings;
+use lane::Lane;
+use memory::Memory;
+use peers::Peer;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use roster::Roster;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+use walk::Walks;
+use work::{Done, Job};
+
+/// Who this node is and what it may use.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// This node's id.
+    pub node: NodeId,
+    /// Its Ed25519 verify key.
+    pub verify_key: [u8; 32],
+    /// The root's verify key, which signs grants.
+    pub root: [u8; 32],
+    /// Where it can be dialled; may be set later by `set_addresses`.
+    pub addresses: Vec<String>,
+    /// Grants that this node brings along, encoded.
+    pub grants: Vec<Vec<u8>>,
+    /// Bulk memory in bytes.
+    pub memory: usize,
+    /// Nodes to begin with.
+    pub peers: Vec<PeerAddress>,
+    /// Drives jitter, and nothing secret.
+    pub seed: u64,
+    /// Tells one run of this node's program from another.
+    pub boot: u64,
+}
+
+/// Why an answer from a worker is waited for.
+#[derive(Debug)]
+enum Pending {
+    Commit,
+    Write {
+        address: Address,
+        draft: job::Draft,
+        link: Link,
+        mask: u32,
+        share: memory::Share,
+        bytes: usize,
+    },
+    Finish {
+        address: Address,
+    },
+    Discard,
+    SmallTree {
+        address: Address,
+        block: bytes::Bytes,
+    },
+    Serve {
+        link: Link,
+    },
+    Read(reads::ReadFor),
+    /// And how many bytes are being checked.
+    Check(exchange::CheckFor, usize),
+    Verify(verify::VerifyFor),
+    Space,
+    PeersFile,
+}
+
+/// What a timer is for. Timers are never cancelled: one that is out of date finds nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The open group has waited long enough.
+    Window,
+    /// Has this connection, of which leaves were wanted, been silent?
+    Silence(Link),
+    /// Whoever has not answered this gathering will not be waited for.
+    Gather(u64),
+    /// A peer was asked for a page by this walk.
+    PageAsked(u64, u32),
+    /// Try again what could not be fetched.
+    Retry,
+    /// Some peer is due to be dialled.
+    Redial,
+    /// Compare with this peer.
+    Reconcile(Link),
+    /// Write the peers down.
+    PeersFile,
+    /// Stop waiting for work to finish.
+    Drain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    Ended,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct FileServer {
+    setup: Setup,
+    store: StoreId,
+    group: u64,
+    started: Instant,
+    rng: ChaCha8Rng,
+    clock: Clock,
+    phase: Phase,
+    catalog: Catalog,
+    holdings: Holdings,
+    memory: Memory,
+    granted: HashSet<[u8; 32]>,
+    peers: BTreeMap<Link, Peer>,
+    roster: Roster,
+    lane: Lane,
+    fetches: Fetches,
+    walks: Walks,
+    gathers: Gathers,
+    checking: HashSet<RecordId>,
+    checking_bytes: usize,
+    suspects: HashMap<Address, Vec<serve::Parked>>,
+    space: job::Space,
+    space_asked: bool,
+    reconciled: bool,
+    pending: HashMap<job::Ticket, Pending>,
+    next_ticket: job::Ticket,
+    next_serial: u64,
+    timers: BTreeMap<(Instant, u64), Timer>,
+    outputs: VecDeque<Output>,
+}
+
+/// A `FileServer` while a start tells it what the log holds.
+#[derive(Debug)]
+pub struct Loading {
+    catalog: Catalog,
+    holdings: Holdings,
+    granted: HashSet<[u8; 32]>,
+    /// Found damaged by an earlier run, and not had again.
+    repairs: BTreeMap<Address, u32>,
+    lost_pages: BTreeSet<Address>,
+    root: [u8; 32],
+    newest: u64,
+}
+
+impl Loading {
+    /// An empty one.
+    #[must_use]
+    pub fn new(root: [u8; 32]) -> Self {
+        Self {
+            catalog: Catalog::default(),
+            holdings: Holdings::default(),
+            granted: HashSet::from([root]),
+            repairs: BTreeMap::new(),
+            lost_pages: BTreeSet::new(),
+            root,
+            newest: 0,
+        }
+    }
+
+    /// One thing that the log holds.
+    pub fn found(&mut self, found: Found) {
+        match found {
+            Found::Record(id, place, bytes) => {
+                let Ok(record) = Record::decode(&bytes) else {
+                    return;
+                };
+                if let Some(key) = granted_key(&record, &self.root) {
+                    self.granted.insert(key);
+                }
+                self.newest = self.newest.max(record.version.stamp);
+                self.catalog.insert(id, &record, place, holds_inline(&self.holdings, &record));
+            }
+            Found::Page(address, place) => {
+                self.lost_pages.remove(&address);
+                self.holdings.insert_page(address, place);
+            }
+            Found::Block(address, place) => {
+                self.repairs.remove(&address);
+                self.holdings.insert(address, place);
+            }
+            Found::Lost(address) => {
+                if let Some(place) = self.holdings.block(&address) {
+                    self.repairs.insert(address, holdings::length(place));
+                } else if self.holdings.page(&address).is_some() {
+                    self.lost_pages.insert(address);
+                }
+                self.holdings.remove(&address);
+            }
+        }
+    }
+}
+
+impl FileServer {
+    /// A server over what a start has found.
+    #[must_use]
+    pub fn new(setup: Setup, loading: Loading, recovered: &Recovered, now: Now) -> Self {
+        let mut clock = Clock::default();
+        clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
+        let mut server = Self {
+            store: recovered.store,
+            group: recovered.group,
+            started: now.instant,
+            rng: ChaCha8Rng::seed_from_u64(setup.seed),
+            clock,
+            phase: Phase::Running,
+            catalog: loading.catalog,
+            holdings: loading.holdings,
+            memory: Memory::new(setup.memory),
+            granted: loading.granted,
+            peers: BTreeMap::new(),
+            roster: Roster::new(setup.node, &setup.peers, now.instant),
+            lane: Lane::default(),
+            fetches: Fetches::with_repairs(loading.repairs),
+            walks: Walks::with_lost_pages(loading.lost_pages),
+            gathers: Gathers::default(),
+            checking: HashSet::new(),
+            checking_bytes: 0,
+            suspects: HashMap::new(),
+            space: job::Space { usable: u64::MAX, free: 0 },
+            space_asked: false,
+            reconciled: false,
+            pending: HashMap::new(),
+            next_ticket: 0,
+            next_serial: 0,
+            timers: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            setup,
+        };
+        server.ask_space();
+        let incomplete: Vec<_> = server.catalog.all_incomplete().collect();
+        for id in incomplete {
+            server.replicate(id, None);
+        }
+        server.bring_grants();
+        server.set_redial(now);
+        if !server.setup.peers.is_empty() {
+            server.after(now, Duration::ZERO, Timer::PeersFile);
+        }
+        server.end_turn(now);
+        server
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.keys().next().map(|(instant, _)| *instant)
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > now.instant {
+                break;
+            }
+            let timer = entry.remove();
+            self.timer(now, timer);
+        }
+    }
+
+    fn timer(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::Window => self.lane.window_over(),
+            Timer::Silence(link) => self.check_silence(now, link),
+            Timer::Gather(id) => self.gather_timeout(now, id),
+            Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
+            Timer::Retry => self.retry(now),
+            Timer::Redial => self.redial(now),
+            Timer::Reconcile(link) => self.reconcile(now, link),
+            Timer::PeersFile => self.write_peers(),
+            Timer::Drain => self.end(),
+        }
+    }
+
+    /// A worker has answered.
+    pub fn done(&mut self, now: Now, done: Done) {
+        match done {
+            Done::Checked { ticket, found } => match self.pending.remove(&ticket) {
+                Some(Pending::SmallTree { address, block }) => {
+                    self.small_checked(now, address, block, &found);
+                }
+                Some(Pending::Check(reason, bytes)) => {
+                    self.checking_bytes -= bytes;
+                    self.checked(now, reason, &found);
+                }
+                other => debug_assert!(other.is_none(), "a check answered for {other:?}"),
+            },
+            Done::Disk(done) => self.disk_done(now, done),
+        }
+    }
+
+    fn disk_done(&mut self, now: Now, done: job::Done) {
+        let pending = self.pending.remove(&ticket_of(&done));
+        match (done, pending) {
+            (
+                job::Done::Wrote { result, .. },
+                Some(Pending::Write { address, draft, link, mask, share, bytes }),
+            ) => {
+                self.memory.release(share, bytes);
+                self.wrote(now, (address, draft), (link, mask), result);
+            }
+            (job::Done::Finished { result, .. }, Some(Pending::Finish { address })) => {
+                self.finished(now, address, result);
+            }
+            (job::Done::Leaves { result, .. }, Some(Pending::Serve { link })) => {
+                self.leaves_read(now, link, result);
+            }
+            (job::Done::Log { items, .. }, Some(Pending::Read(reason))) => {
+                self.log_read(now, reason, items);
+            }
+            (job::Done::Committed { result, .. }, Some(Pending::Commit)) => {
+                self.committed(now, result);
+            }
+            (job::Done::Verified { bytes, bad, .. }, Some(Pending::Verify(reason))) => {
+                self.verified(now, reason, (bytes, bad));
+            }
+            (job::Done::Space { result, .. }, Some(Pending::Space)) => {
+                self.space_asked = false;
+                match result {
+                    Ok(space) => self.space = space,
+                    Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
+                }
+            }
+            (job::Done::PeersWritten { result: Err(error), .. }, Some(Pending::PeersFile)) => {
+                log::warn!("the file of known peers was not written: {error:?}");
+            }
+            (_, _) => {}
+        }
+    }
+
+    /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
+    pub fn end_turn(&mut self, now: Now) {
+        self.write_pending();
+        self.commit_if_due(now);
+        self.pump_starved(now);
+        if self.phase == Phase::Draining && self.is_idle() {
+            self.end();
+        }
+    }
+
+    /// Accepts no more puts, finishes those accepted, and then says `Drained`.
+    pub fn drain(&mut self, now: Now) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+            self.after(now, DRAIN_TIMEOUT, Timer::Drain);
+        }
+        self.end_turn(now);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.lane.idle() && self.peers.values().all(|peer| !peer.is_busy())
+    }
+
+    fn end(&mut self) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.outputs.push_back(Output::Drained);
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.outputs.push_back(Output::Failed(why));
+        }
+    }
+
+    /// Where this node can be dialled, once that is known.
+    pub fn set_addresses(&mut self, addresses: Vec<String>) {
+        self.setup.addresses = addresses;
+    }
+
+    fn ticket(&mut self, pending: Pending) -> job::Ticket {
+        self.next_ticket += 1;
+        self.pending.insert(self.next_ticket, pending);
+        self.next_ticket
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.next_serial += 1;
+        self.next_serial
+    }
+
+    fn job(&mut self, job: Job) {
+        self.outputs.push_back(Output::Job(job));
+    }
+
+    fn after(&mut self, now: Now, delay: Duration, timer: Timer) {
+        let serial = self.serial();
+        self.timers.insert((now.instant + delay, serial), timer);
+    }
+
+    fn send(&mut self, link: Link, message: Message) {
+        if self.peers.contains_key(&link) {
+            self.outputs.push_back(Output::Send { link, message });
+        }
+    }
+
+    /// Answers a request, which is then no longer under way.
+    fn reply(&mut self, link: Link, message: Message) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.requests = peer.requests.saturating_sub(1);
+        }
+        self.send(link, message);
+    }
+
+    fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
+        self.reply(link, Message::Refused { request, reason, detail: detail.to_owned() });
+    }
+
+    fn ask_space(&mut self) {
+        if !self.space_asked {
+            self.space_asked = true;
+            let ticket = self.ticket(Pending::Space);
+            self.job(Job::Disk(job::Job::Space { ticket }));
+        }
+    }
+
+    /// Whether the disk has room for so many bytes more.
+    fn has_room(&mut self, bytes: u64) -> bool {
+        self.ask_space();
+        let room = self.space.usable > bytes;
+        self.space.usable = self.space.usable.saturating_sub(bytes);
+        room
+    }
+
+    fn holds_all_inline(&self, record: &Record) -> bool {
+        holds_inline(&self.holdings, record)
+    }
+}
+
+/// Whether every block that stands in a record itself is held. Never so for a list of pages.
+fn holds_inline(holdings: &Holdings, record: &Record) -> bool {
+    match &record.blocks {
+        crate::wire::record::BlockList::Inline(blocks) => {
+            blocks.iter().all(|block| holdings.block(&block.address).is_some())
+        }
+        crate::wire::record::BlockList::Pages { .. } => false,
+    }
+}
+
+fn ticket_of(done: &job::Done) -> job::Ticket {
+    match done {
+        job::Done::Wrote { ticket, .. }
+        | job::Done::Finished { ticket, .. }
+        | job::Done::Discarded { ticket }
+        | job::Done::Leaves { ticket, .. }
+        | job::Done::Log { ticket, .. }
+        | job::Done::Committed { ticket, .. }
+        | job::Done::Verified { ticket, .. }
+        | job::Done::PeersWritten { ticket, .. }
+        | job::Done::Space { ticket, .. } => *ticket,
+    }
+}

@@ -1,0 +1,55 @@
+//! What the `FileServer` asks of the node around it: plain data, in order.
+
+use super::work::Job;
+use crate::wire::frame::Open;
+use crate::wire::message::{Message, PeerAddress};
+use bytes::Bytes;
+
+/// One connection, as long as it lives.
+pub type Link = usize;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Queue a message on a connection.
+    Send {
+        /// Where.
+        link: Link,
+        /// What.
+        message: Message,
+    },
+    /// Begin the connection's outgoing stream.
+    OpenStream {
+        /// Where.
+        link: Link,
+        /// Which leaves follow.
+        open: Open,
+    },
+    /// The next leaf of that stream.
+    Chunk {
+        /// Where.
+        link: Link,
+        /// The leaf.
+        data: Bytes,
+    },
+    /// End that stream before its end.
+    AbortStream {
+        /// Where.
+        link: Link,
+    },
+    /// End a connection; `link_closed` is not called for it.
+    Close {
+        /// Which.
+        link: Link,
+        /// For the log.
+        why: String,
+    },
+    /// Connect to a node.
+    Dial(PeerAddress),
+    /// Have this done.
+    Job(Job),
+    /// Everything that was accepted is finished, or given up.
+    Drained,
+    /// The disk has failed: nothing more may be acknowledged.
+    Failed(String),
+}

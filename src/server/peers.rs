@@ -1,0 +1,351 @@
+//! The other sides of this node's connections: who they are, and what is under way with each.
+//!
+//! Invariant: everything kept for one connection has a bound.
+
+use super::memory::Share;
+use super::output::Link;
+use super::push::Push;
+use super::serve::Serving;
+use super::{FileServer, Timer};
+use crate::crypto::keys;
+use crate::ids::{Address, NodeId};
+use crate::limits::{
+    GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, LEAVES, NODE_ADDRESSES_MAX, OUTBOX_MAX, REQUESTS_MAX,
+    STAMP_LEAD,
+};
+use crate::time::{Instant, Now};
+use crate::wire::message::{Hello, Message, Role};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Bytes that wait for workers to check them, or for the disk to say what of them it has; with more, nothing is read.
+const CHECKS_BYTES_MAX: usize = GROUP_BYTES_MAX / 2;
+
+/// What the other side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// It has not said hello yet.
+    Unknown,
+    Client,
+    Node(NodeId),
+}
+
+/// A run of leaves that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) address: Address,
+    pub(super) first: u8,
+    pub(super) count: u8,
+    pub(super) share: Share,
+    /// Leaves that came.
+    pub(super) come: u8,
+    /// Not given up: memory is reserved for what has not come.
+    pub(super) live: bool,
+    pub(super) asked: Instant,
+}
+
+/// What is wanted of one connection.
+#[derive(Debug)]
+pub(super) struct Credit {
+    /// Fetches that have leaves to ask for.
+    pub(super) queue: VecDeque<Address>,
+    /// Asked for, in order.
+    pub(super) runs: VecDeque<Run>,
+    /// The one whose stream is open.
+    pub(super) current: Option<Run>,
+    /// Leaves of all these.
+    pub(super) outstanding: usize,
+    /// Leaves of the next run.
+    pub(super) run: u32,
+    /// Waits for memory of these shares.
+    pub(super) starved: [bool; 3],
+    /// A timer looks after its silence.
+    pub(super) watched: bool,
+    /// When a leaf last came.
+    pub(super) heard: Instant,
+}
+
+impl Credit {
+    /// Longer runs of who is fast, single leaves of who is slow.
+    pub(super) fn adapt(&mut self, taken: Duration, aim: Duration) {
+        if taken < aim {
+            self.run = (self.run * 2).min(u32::from(LEAVES));
+        } else if taken > aim * 4 {
+            self.run = 1;
+        }
+    }
+}
+
+/// Why this node asked a peer something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// For a gathering.
+    Gather(u64),
+    /// For a walk, which lacks a page.
+    Page(u64),
+}
+
+/// One connection's other side.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) who: Who,
+    static_key: [u8; 32],
+    /// Whom this node meant to reach; none if the other side dialled.
+    dialled: Option<NodeId>,
+    /// Where the other side dialled from.
+    from: Option<IpAddr>,
+    since: Instant,
+    boot: u64,
+    /// Did not answer in time, and has not been heard since.
+    pub(super) silent: bool,
+    /// Bytes of messages that wait to be sent.
+    pub(super) outbox: usize,
+    /// Requests of the other side that have not been answered.
+    pub(super) requests: usize,
+    /// Blocks offered by the other side that are not here yet.
+    pub(super) offered: usize,
+    pub(super) credit: Credit,
+    pub(super) serving: Serving,
+    pub(super) push: Push,
+    pub(super) asks: HashMap<u32, Ask>,
+    pub(super) next_ask: u32,
+    /// When the next comparison is due, if this side begins it.
+    pub(super) reconcile_at: Option<Instant>,
+}
+
+impl Peer {
+    fn new(
+        static_key: [u8; 32],
+        (dialled, from): (Option<NodeId>, Option<IpAddr>),
+        now: Instant,
+    ) -> Self {
+        Self {
+            who: Who::Unknown,
+            static_key,
+            dialled,
+            from,
+            since: now,
+            boot: 0,
+            silent: false,
+            outbox: 0,
+            requests: 0,
+            offered: 0,
+            credit: Credit {
+                queue: VecDeque::new(),
+                runs: VecDeque::new(),
+                current: None,
+                outstanding: 0,
+                run: 8,
+                starved: [false; 3],
+                watched: false,
+                heard: now,
+            },
+            serving: Serving::default(),
+            push: Push::default(),
+            asks: HashMap::new(),
+            next_ask: 0,
+            reconcile_at: None,
+        }
+    }
+
+    pub(super) fn is_node(&self) -> bool {
+        self.node().is_some()
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        match self.who {
+            Who::Node(node) => Some(node),
+            Who::Unknown | Who::Client => None,
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.silent = false;
+        self.credit.heard = now;
+    }
+
+    /// Something was asked and accepted of this node, and is not finished.
+    pub(super) fn is_busy(&self) -> bool {
+        self.requests > 0 || self.offered > 0 || self.serving.is_busy() || self.outbox > 0
+    }
+}
+
+impl FileServer {
+    /// A connection has been authenticated. `reached` is whom this node meant to reach by it, or from where it came.
+    pub fn established(
+        &mut self,
+        now: Now,
+        link: Link,
+        static_key: [u8; 32],
+        reached: (Option<NodeId>, Option<IpAddr>),
+    ) {
+        self.peers.insert(link, Peer::new(static_key, reached, now.instant));
+        let hello = Hello {
+            role: Role::Node,
+            verify_key: self.setup.verify_key,
+            boot: self.setup.boot,
+            addresses: self.setup.addresses.clone(),
+            store: self.store,
+            group: self.group,
+            clock: self.clock.read(now.wall_ms),
+        };
+        self.send(link, Message::Hello(hello));
+    }
+
+    /// The other side says what it is.
+    pub(super) fn hello(&mut self, now: Now, link: Link, hello: Hello) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if peer.who != Who::Unknown {
+            return self.close(now, link, "said hello twice");
+        }
+        self.clock.observe(hello.clock, now.wall_ms, STAMP_LEAD);
+        match hello.role {
+            Role::Client => peer.who = Who::Client,
+            Role::Node => self.hello_node(now, link, hello),
+        }
+    }
+
+    fn hello_node(&mut self, now: Now, link: Link, hello: Hello) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let node = keys::node_id(&hello.verify_key, &peer.static_key);
+        let (dialled, from) = (peer.dialled, peer.from);
+        peer.boot = hello.boot;
+        if node == self.setup.node {
+            if let Some(dialled) = dialled {
+                self.roster.forget_address_of_self(dialled);
+            }
+            return self.close(now, link, "is this node itself");
+        }
+        if dialled.is_some_and(|dialled| dialled != node) {
+            return self.close(now, link, "is another node than the one that was dialled");
+        }
+        if !self.replaces_others(now, link, node) {
+            return self.close(now, link, "a connection to this node exists");
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.who = Who::Node(node);
+        }
+        log::info!("connected to node {} at {}", node.short(), hello.addresses.join(", "));
+        let mut addresses = hello.addresses;
+        addresses.extend(from.and_then(|from| observed(from, &addresses)));
+        addresses.truncate(NODE_ADDRESSES_MAX);
+        self.roster.connected(node, link, &addresses, now);
+        self.after(now, Duration::from_millis(200), Timer::PeersFile);
+        self.introduce(link, node);
+        self.push_grants(now, link);
+        // One of the two begins; what it finds is told to both.
+        if self.setup.node < node {
+            self.set_reconcile(now, link, Duration::ZERO);
+        }
+        self.retry_soon(now);
+    }
+
+    /// Two connections to one node: both sides keep the same one. A node that dials anew has lost the old one, unless
+    /// both dialled at once; then the one stays that the lesser id dialled.
+    fn replaces_others(&mut self, now: Now, link: Link, node: NodeId) -> bool {
+        let same = |(other, peer): (&Link, &Peer)| {
+            (*other != link && peer.node() == Some(node)).then_some(*other)
+        };
+        let Some(other) = self.peers.iter().find_map(same) else {
+            return true;
+        };
+        let (Some(old), Some(new)) = (self.peers.get(&other), self.peers.get(&link)) else {
+            return true;
+        };
+        let at_once = now.instant.since(old.since) < HANDSHAKE_TIMEOUT && old.boot == new.boot;
+        let we_dial = self.setup.node < node;
+        if at_once
+            && old.dialled.is_some() != new.dialled.is_some()
+            && old.dialled.is_some() == we_dial
+        {
+            return false;
+        }
+        self.close(now, other, "replaced by a newer connection");
+        true
+    }
+
+    /// A connection is gone.
+    pub fn link_closed(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let who = peer.who;
+        self.fetch_link_closed(now, link);
+        self.serving_link_closed(link);
+        self.gather_link_closed(now, link);
+        self.pages_link_closed(now, link);
+        self.peers.remove(&link);
+        if let Who::Node(node) = who
+            && self.roster.disconnected(node, link, now.instant)
+        {
+            log::info!("lost the connection to node {}", node.short());
+            self.set_redial(now);
+        }
+    }
+
+    /// A message was queued: so many bytes wait on the connection now. Known at once, not when the socket next takes
+    /// some, since a client that asks and does not read must be stopped by what waits for it.
+    pub fn outbox_grown(&mut self, link: Link, bytes: usize) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.outbox = bytes;
+        }
+    }
+
+    /// How many bytes of messages wait on a connection, of which some have been sent.
+    pub fn outbox_level(&mut self, now: Now, link: Link, bytes: usize) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.outbox = bytes;
+        if bytes < OUTBOX_MAX / 2 {
+            self.pump_push(now, link);
+        }
+    }
+
+    /// Whether this connection's next bytes may be read. Nodes are always read, so that two full outboxes can't wait
+    /// for each other.
+    #[must_use]
+    pub fn wants_read(&self, link: Link) -> bool {
+        let Some(peer) = self.peers.get(&link) else {
+            return true;
+        };
+        let full = peer.outbox > OUTBOX_MAX || peer.requests > REQUESTS_MAX;
+        let congested = self.lane.congested() || self.checking_bytes > CHECKS_BYTES_MAX;
+        !congested && (peer.is_node() || !full)
+    }
+
+    /// The connections to nodes.
+    pub(super) fn node_links(&self) -> Vec<Link> {
+        self.peers.iter().filter(|(_, peer)| peer.is_node()).map(|(link, _)| *link).collect()
+    }
+
+    /// Asks a peer something; the answer comes back with the number.
+    pub(super) fn ask(&mut self, link: Link, ask: Ask) -> u32 {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return 0;
+        };
+        peer.next_ask = peer.next_ask.wrapping_add(1);
+        peer.asks.insert(peer.next_ask, ask);
+        peer.next_ask
+    }
+
+    /// What a peer's answer belongs to.
+    pub(super) fn answered(&mut self, now: Now, link: Link, request: u32) -> Option<Ask> {
+        let peer = self.peers.get_mut(&link)?;
+        peer.hear(now.instant);
+        peer.asks.remove(&request)
+    }
+}
+
+/// Where a node that dialled can be dialled itself, should the name that it gives for itself lead nowhere: the address it
+/// came from, with the port that it says.
+fn observed(from: IpAddr, said: &[String]) -> Option<String> {
+    let port: u16 = said.first()?.rsplit_once(':')?.1.parse().ok()?;
+    let address = SocketAddr::new(from, port).to_string();
+    (!said.contains(&address)).then_some(address)
+}

@@ -1,0 +1,107 @@
+//! Reading the log back: records and pages for whoever asked for them.
+//!
+//! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
+//! still held, and whoever asked is told to try again.
+
+use super::output::Link;
+use super::work::Job;
+use super::{FileServer, Pending};
+use crate::ids::{Address, NameId, RecordId, VersionId};
+use crate::store::job::{self, DiskError, LogPlace, ReadError};
+use crate::time::Now;
+use crate::wire::message::{Message, Reason, Request};
+use bytes::Bytes;
+
+/// What is done with items of the log once they are read.
+#[derive(Debug)]
+pub(super) enum ReadFor {
+    Head { link: Link, request: Request, record: RecordId, versions: Vec<VersionId> },
+    List { link: Link, request: Request, ids: Vec<RecordId>, next: Option<NameId> },
+    Page { link: Link, request: Request, address: Address },
+    WalkRecord { walk: u64 },
+    WalkPage { walk: u64, address: Address },
+    PushRecords { link: Link, ids: Vec<RecordId> },
+    PushBlocks { link: Link, batch: super::push::Batch },
+}
+
+impl FileServer {
+    pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
+        let ticket = self.ticket(Pending::Read(reason));
+        self.job(Job::Disk(job::Job::ReadLog { ticket, places }));
+    }
+
+    pub(super) fn log_read(
+        &mut self,
+        now: Now,
+        reason: ReadFor,
+        mut items: Vec<Result<Bytes, ReadError>>,
+    ) {
+        let mut first = || {
+            if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
+        };
+        match reason {
+            ReadFor::Head { link, request, record, versions } => match first() {
+                Ok(bytes) => {
+                    let clock = self.clock.read(now.wall_ms);
+                    let shown = Some(bytes);
+                    self.reply(link, Message::Heads { request, clock, versions, shown });
+                }
+                Err(ReadError::Disk(why)) => self.unread(link, request, &why),
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    self.record_damaged(now, record);
+                    let detail = "the name's record is damaged on this node's disk; \
+                                  it is asked of the peers, try again";
+                    self.refuse(link, request, Reason::Damaged, detail);
+                }
+            },
+            ReadFor::List { link, request, ids, next } => {
+                let mut records = Vec::new();
+                for (id, item) in ids.into_iter().zip(items) {
+                    match item {
+                        Ok(record) => records.push(record),
+                        Err(ReadError::Disk(why)) => return self.unread(link, request, &why),
+                        Err(ReadError::Gone | ReadError::Damaged) => self.record_damaged(now, id),
+                    }
+                }
+                self.reply(link, Message::Listed { request, records, next });
+            }
+            ReadFor::Page { link, request, address } => {
+                let page = match first() {
+                    Ok(page) => Some(page),
+                    Err(ReadError::Disk(why)) => return self.unread(link, request, &why),
+                    Err(ReadError::Gone | ReadError::Damaged) => {
+                        self.lost_page(address);
+                        None
+                    }
+                };
+                self.reply(link, Message::Page { request, page });
+            }
+            ReadFor::WalkRecord { walk } => {
+                let item = first();
+                self.walk_record_read(now, walk, item);
+            }
+            ReadFor::WalkPage { walk, address } => {
+                let item = first();
+                self.walk_page_read(now, walk, address, item);
+            }
+            ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
+            ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
+        }
+    }
+
+    /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.
+    fn unread(&mut self, link: Link, request: Request, why: &DiskError) {
+        log::error!("an item of the log could not be read now: {why:?}");
+        let detail = "the node's disk could not be read now; try again";
+        self.refuse(link, request, Reason::Unavailable, detail);
+    }
+
+    /// A record's bytes are damaged on the disk: it is forgotten, so that comparing with the peers brings it back.
+    pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
+        log::warn!("record {id} is damaged on this disk; it is asked of the peers");
+        self.catalog.remove(&id);
+        for link in self.node_links() {
+            self.send_summary(now, link);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
+
+use super::fetch::Interest;
+use super::output::Link;
+use super::peers::{Ask, Who};
+use super::reads::ReadFor;
+use super::serve::Want;
+use super::walk::Purpose;
+use super::{FileServer, Phase};
+use crate::ids::{Address, NameId};
+use crate::limits::{FRAME_BODY_MAX, MESSAGE_PEERS_MAX, RECORD_MAX, WANTS_MAX};
+use crate::time::Now;
+use crate::wire::message::{BlockRef, Message, NodeStatus, Reason, Request};
+
+/// Records listed in one answer.
+const LIST_BATCH: usize = 128;
+
+impl FileServer {
+    /// A message has come.
+    pub fn message(&mut self, now: Now, link: Link, message: Message) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.silent = false;
+        if let Message::Hello(hello) = message {
+            return self.hello(now, link, hello);
+        }
+        match peer.who {
+            Who::Unknown => self.close(now, link, "spoke before it said hello"),
+            Who::Client => self.client_message(now, link, message),
+            Who::Node(_) => self.node_message(now, link, message),
+        }
+    }
+
+    /// What clients may say; peers may too.
+    fn client_message(&mut self, now: Now, link: Link, message: Message) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && is_request(&message)
+        {
+            peer.requests += 1;
+        }
+        match message {
+            Message::Head { request, space, name, relay } => {
+                self.head(now, (link, request), (space, name), relay);
+            }
+            Message::Put { request, only_if_absent, records, blocks } => {
+                self.put(now, (link, request), only_if_absent, (records, blocks));
+            }
+            Message::PutPage { request, page } => self.put_page(link, request, page),
+            Message::GetPage { request, address } => self.get_page(now, link, request, address),
+            Message::Offer { request, blocks, permit: _ } => {
+                self.offer(now, (link, request), &blocks);
+            }
+            Message::Want { block, first, count } => {
+                self.want(now, link, Want { block, first, count });
+            }
+            Message::Absent { address } => self.absent(now, link, address),
+            Message::Suspect { address } => self.suspect(address),
+            Message::Records { items } => self.records(now, link, items),
+            Message::List { request, space: _, after } => self.list(link, request, after),
+            Message::Holders { request, record } => self.holders(now, (link, request), record),
+            Message::Status { request } => self.status(now, link, request),
+            Message::Members { request } => self.members(link, request),
+            Message::Verify { request, after } => self.verify(link, request, after),
+            Message::Have { .. } | Message::Ping { .. } | Message::Pong { .. } => {}
+            Message::Hello(_)
+            | Message::Peers { .. }
+            | Message::Heads { .. }
+            | Message::PutDone { .. }
+            | Message::PageDone { .. }
+            | Message::Page { .. }
+            | Message::Compare { .. }
+            | Message::Ids { .. }
+            | Message::Fetch { .. }
+            | Message::Listed { .. }
+            | Message::HoldersAre { .. }
+            | Message::Holds { .. }
+            | Message::HoldsIs { .. }
+            | Message::StatusIs { .. }
+            | Message::MembersAre { .. }
+            | Message::Verified { .. }
+            | Message::Refused { .. } => self.close(now, link, "said what a client does not say"),
+        }
+    }
+
+    /// What only peers say to each other.
+    fn node_message(&mut self, now: Now, link: Link, message: Message) {
+        match message {
+            Message::Peers { peers } => self.learn_peers(now, &peers),
+            Message::Compare { ranges } => self.compare(now, link, &ranges),
+            Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
+            Message::Fetch { ids } => self.push_ids(now, link, ids),
+            Message::Holds { request, record } => {
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.requests += 1;
+                }
+                self.look(now, record, Purpose::Holds { link, request });
+            }
+            Message::Heads { request, shown, .. } => {
+                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
+                    self.heads_answered(now, link, gather, shown);
+                }
+            }
+            Message::HoldsIs { request, holds } => {
+                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
+                    self.holds_answered(now, link, gather, holds);
+                }
+            }
+            Message::Page { request, page } => {
+                if let Some(Ask::Page(walk)) = self.answered(now, link, request) {
+                    self.page_answered(now, walk, page);
+                }
+            }
+            Message::Refused { request, reason, detail } => {
+                log::debug!("a peer refused a request: {reason:?}, {detail}");
+                match self.answered(now, link, request) {
+                    Some(Ask::Gather(gather)) => self.heads_answered(now, link, gather, None),
+                    Some(Ask::Page(walk)) => self.page_answered(now, walk, None),
+                    None => {}
+                }
+            }
+            other => self.client_message(now, link, other),
+        }
+    }
+
+    /// A client has blocks: each is wanted, or held already.
+    fn offer(&mut self, now: Now, (link, request): (Link, Request), blocks: &[BlockRef]) {
+        let offered = self.peers.get(&link).map_or(0, |peer| peer.offered);
+        if offered + blocks.len() > WANTS_MAX {
+            return self.close(now, link, "offers too much at once");
+        }
+        if self.phase != Phase::Running {
+            return self.refuse(link, request, Reason::Unavailable, "the node is stopping");
+        }
+        let (held, new): (Vec<BlockRef>, Vec<BlockRef>) =
+            blocks.iter().partition(|block| self.holdings.block(&block.address).is_some());
+        let bytes = new.iter().map(|block| u64::from(block.length)).sum();
+        if self.space.usable <= bytes {
+            self.ask_space();
+            return self.refuse(link, request, Reason::NoSpace, "the disk is full");
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            // From here on it is answered block by block.
+            peer.requests = peer.requests.saturating_sub(1);
+            peer.offered += blocks.len();
+        }
+        self.verify_offered(link, held);
+        for block in new {
+            self.fetch(now, block, Interest::Offer(link), Some(link));
+        }
+    }
+
+    /// A client's question is passed on; a peer's is not, so that none goes round in circles.
+    fn get_page(&mut self, now: Now, link: Link, request: Request, address: Address) {
+        let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
+        match self.holdings.page(&address) {
+            Some(place) => self.read_log(vec![place], ReadFor::Page { link, request, address }),
+            None if is_node => self.reply(link, Message::Page { request, page: None }),
+            None => self.fetch_page(now, (link, request), address),
+        }
+    }
+
+    /// The next shown records in the order of name ids, as many as one message holds.
+    fn list(&mut self, link: Link, request: Request, after: Option<NameId>) {
+        let mut places = Vec::new();
+        let mut ids = Vec::new();
+        let mut bytes = 0;
+        let mut next = None;
+        let mut last = None;
+        for entry in self.catalog.names_after(after) {
+            bytes += entry.place.length as usize + 8;
+            if places.len() == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
+                next = last;
+                break;
+            }
+            places.push(entry.place);
+            ids.push(entry.id);
+            last = Some(entry.name);
+        }
+        self.read_log(places, ReadFor::List { link, request, ids, next });
+    }
+
+    fn status(&mut self, now: Now, link: Link, request: Request) {
+        self.ask_space();
+        let status = NodeStatus {
+            node: self.setup.node,
+            address: self.setup.addresses.first().cloned().unwrap_or_default(),
+            uptime_s: now.instant.since(self.started).as_secs(),
+            names: self.catalog.names(),
+            records: self.catalog.records(),
+            blocks: self.holdings.count(),
+            block_bytes: self.holdings.bytes(),
+            incomplete: self.catalog.incomplete() + self.fetches.repairs.len() as u64,
+            free_bytes: self.space.free,
+            memory_used: self.memory.used() as u64,
+            memory_max: self.memory.max() as u64,
+            peers_connected: u32::try_from(self.node_links().len()).unwrap_or(u32::MAX),
+            peers_known: self.roster.count(),
+            group: self.group,
+        };
+        self.reply(link, Message::StatusIs { request, status });
+    }
+
+    fn members(&mut self, link: Link, request: Request) {
+        let mut members = self.roster.members();
+        // Those connected first, should there be more than one message holds.
+        members.sort_by_key(|member| (!member.connected, member.peer.clone()));
+        members.truncate(MESSAGE_PEERS_MAX);
+        self.reply(link, Message::MembersAre { request, members });
+    }
+}
+
+fn is_request(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Head { .. }
+            | Message::Put { .. }
+            | Message::PutPage { .. }
+            | Message::GetPage { .. }
+            | Message::Offer { .. }
+            | Message::List { .. }
+            | Message::Holders { .. }
+            | Message::Status { .. }
+            | Message::Members { .. }
+            | Message::Verify { .. }
+    )
+}

@@ -1,0 +1,322 @@
+//! Serving: leaves of held blocks on their way to whoever wants them, one stream at a time on each connection.
+//!
+//! Leaves go out as they are on the disk; the reader checks each, and says so if one is bad. Invariant: memory is
+//! reserved for leaves between the disk and the connection, a few at a time for who reads slowly.
+
+use super::fetch::Interest;
+use super::memory::Share;
+use super::output::{Link, Output};
+use super::peers::Who;
+use super::work::Job;
+use super::{FileServer, Pending};
+use crate::ids::Address;
+use crate::limits::{LEAF, LEAVES, WANTS_MAX};
+use crate::store::job::{self, BlockPlace, LeavesRead, ReadError};
+use crate::time::{Instant, Now};
+use crate::wire::frame::{Open, leaves_of};
+use crate::wire::message::{BlockRef, Message};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A batch that leaves in less is followed by one twice as long; one that takes four times this, by a single leaf.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// A want that waits for its block to come here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parked {
+    pub(super) link: Link,
+    pub(super) want: Want,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) block: BlockRef,
+    pub(super) first: u8,
+    pub(super) count: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    want: Want,
+    place: BlockPlace,
+    /// Leaves of it that have been handed to the connection.
+    handed: u8,
+    opened: bool,
+    /// Given up: nothing more is read for it, and its end is waited for.
+    aborted: bool,
+    reading: bool,
+    /// Leaves in memory: read or being read, and not yet sent.
+    reserved: u8,
+    batch_began: Instant,
+}
+
+/// What one connection is being served.
+#[derive(Debug, Default)]
+pub(super) struct Serving {
+    wants: VecDeque<Want>,
+    stream: Option<Stream>,
+    /// Wants that wait for their blocks.
+    parked: usize,
+    /// Leaves of the next batch; none yet is zero.
+    batch: u8,
+}
+
+impl Serving {
+    pub(super) fn is_busy(&self) -> bool {
+        self.stream.is_some() || !self.wants.is_empty() || self.parked > 0
+    }
+
+    /// One more want waits for its block.
+    pub(super) fn park(&mut self) {
+        self.parked += 1;
+    }
+
+    fn batch(&self) -> u8 {
+        match self.batch {
+            0 => 4,
+            batch => batch,
+        }
+    }
+}
+
+impl FileServer {
+    /// Somebody wants leaves.
+    pub(super) fn want(&mut self, now: Now, link: Link, want: Want) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if peer.serving.wants.len() + peer.serving.parked >= WANTS_MAX {
+            return self.close(now, link, "wants too much at once");
+        }
+        peer.serving.wants.push_back(want);
+        self.pump_serving(now, link);
+    }
+
+    /// Begins the connection's next stream, or reads on for the one that is open.
+    pub(super) fn pump_serving(&mut self, now: Now, link: Link) {
+        while let Some(peer) = self.peers.get_mut(&link) {
+            if peer.serving.stream.is_some() {
+                return self.read_on(now, link);
+            }
+            let Some(want) = peer.serving.wants.pop_front() else {
+                return;
+            };
+            if self.suspects.contains_key(&want.block.address) {
+                self.park_for_suspect(Parked { link, want });
+                continue;
+            }
+            match self.holdings.block(&want.block.address) {
+                Some(place) => self.begin_stream(now, link, want, place),
+                None => self.want_missing(now, link, want),
+            }
+        }
+    }
+
+    fn begin_stream(&mut self, now: Now, link: Link, want: Want, place: BlockPlace) {
+        let length = super::holdings::length(place);
+        let end = usize::from(want.first) + usize::from(want.count);
+        if length != want.block.length || end > leaves_of(length) {
+            // Whoever asks may only be passing on what a record or a client claims: there is no such block, and that
+            // is all there is to say.
+            return self.send(link, Message::Absent { address: want.block.address });
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.serving.stream = Some(Stream {
+                want,
+                place,
+                handed: 0,
+                opened: false,
+                aborted: false,
+                reading: false,
+                reserved: 0,
+                batch_began: now.instant,
+            });
+        }
+    }
+
+    /// A client's want makes this node fetch the block; a peer is told to look elsewhere.
+    fn want_missing(&mut self, now: Now, link: Link, want: Want) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        match peer.who {
+            Who::Client => {
+                peer.serving.park();
+                self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
+            }
+            Who::Node(_) | Who::Unknown => {
+                self.send(link, Message::Absent { address: want.block.address });
+            }
+        }
+    }
+
+    /// Reads the stream's next leaves, if the last ones have left and there is memory.
+    fn read_on(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let batch = peer.serving.batch();
+        let Some(stream) = peer.serving.stream.as_mut() else {
+            return;
+        };
+        let rest = stream.want.count - stream.handed;
+        if stream.aborted || stream.reading || stream.reserved > 0 || rest == 0 {
+            return;
+        }
+        let batch = batch.min(rest);
+        let batch = [batch, 1]
+            .into_iter()
+            .find(|batch| self.memory.reserve(Share::Serving, usize::from(*batch) * LEAF));
+        let Some(batch) = batch else {
+            return self.starve(link, Share::Serving);
+        };
+        stream.reserved = batch;
+        stream.reading = true;
+        stream.batch_began = now.instant;
+        let (address, place, first) =
+            (stream.want.block.address, stream.place, stream.want.first + stream.handed);
+        let ticket = self.ticket(Pending::Serve { link });
+        self.job(Job::Disk(job::Job::ReadLeaves { ticket, address, place, first, count: batch }));
+    }
+
+    pub(super) fn leaves_read(
+        &mut self,
+        now: Now,
+        link: Link,
+        result: Result<LeavesRead, ReadError>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(stream) = peer.serving.stream.as_mut() else {
+            return;
+        };
+        stream.reading = false;
+        match result {
+            Ok(read) => {
+                let want = stream.want;
+                let opened = std::mem::replace(&mut stream.opened, true);
+                stream.handed += u8::try_from(read.chunks.len()).unwrap_or(stream.want.count);
+                if !opened {
+                    let Want { block, first, count } = want;
+                    let address = block.address;
+                    let open =
+                        Open { address, length: read.length, first, count, leaves: read.leaves };
+                    self.outputs.push_back(Output::OpenStream { link, open });
+                }
+                for data in read.chunks {
+                    self.outputs.push_back(Output::Chunk { link, data });
+                }
+            }
+            Err(error) => self.unreadable(now, link, &error),
+        }
+    }
+
+    /// A block that the log promises can't be read. If it is damaged or gone it is no longer held, and fetched anew; if
+    /// the disk would not say, for want of descriptors for instance, it stays.
+    fn unreadable(&mut self, now: Now, link: Link, error: &ReadError) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(stream) = peer.serving.stream.as_mut() else {
+            return;
+        };
+        let reserved = usize::from(std::mem::take(&mut stream.reserved));
+        let Stream { want, place, opened, .. } = *stream;
+        if opened {
+            // It may take long to leave: until `stream_sent` no other begins.
+            stream.aborted = true;
+            self.outputs.push_back(Output::AbortStream { link });
+        } else {
+            peer.serving.stream = None;
+        }
+        self.memory.release(Share::Serving, reserved * LEAF);
+        let address = want.block.address;
+        match error {
+            ReadError::Gone | ReadError::Damaged => {
+                self.lost(now, address, super::holdings::length(place));
+                if !opened && let Some(peer) = self.peers.get_mut(&link) {
+                    peer.serving.wants.push_front(want);
+                }
+            }
+            ReadError::Disk(why) => {
+                log::error!("block {address} could not be read now: {why:?}");
+                if !opened {
+                    self.send(link, Message::Absent { address });
+                }
+            }
+        }
+        self.pump_serving(now, link);
+    }
+
+    /// A block is damaged or gone: says so in the log, and sees to it that it comes again.
+    pub(super) fn lost(&mut self, now: Now, address: Address, length: u32) {
+        if self.holdings.remove(&address) {
+            log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
+            self.lane.add_lost(address);
+            self.fetches.repairs.insert(address, length);
+            self.fetch(now, BlockRef { address, length }, Interest::Repair, None);
+        }
+    }
+
+    /// All leaves that were handed over have left.
+    pub fn stream_low(&mut self, now: Now, link: Link) {
+        self.batch_left(now, link);
+        self.pump_serving(now, link);
+    }
+
+    /// The stream was sent whole.
+    pub fn stream_sent(&mut self, now: Now, link: Link) {
+        self.batch_left(now, link);
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.serving.stream = None;
+        }
+        self.pump_serving(now, link);
+    }
+
+    fn batch_left(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(stream) = peer.serving.stream.as_mut() else {
+            return;
+        };
+        if stream.reading {
+            return;
+        }
+        let reserved = std::mem::take(&mut stream.reserved);
+        self.memory.release(Share::Serving, usize::from(reserved) * LEAF);
+        let taken = now.instant.since(stream.batch_began);
+        if taken < BATCH_TIME {
+            peer.serving.batch = (peer.serving.batch() * 2).min(LEAVES);
+        } else if taken > BATCH_TIME * 4 {
+            peer.serving.batch = 1;
+        }
+    }
+
+    /// The block that a want waited for is here.
+    pub(super) fn unpark(&mut self, now: Now, parked: Parked) {
+        if let Some(peer) = self.peers.get_mut(&parked.link) {
+            peer.serving.parked = peer.serving.parked.saturating_sub(1);
+            peer.serving.wants.push_front(parked.want);
+        }
+        self.pump_serving(now, parked.link);
+    }
+
+    /// A parked want was answered otherwise. Others did not wait for it.
+    pub(super) fn want_answered(&mut self, link: Link) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.serving.parked = peer.serving.parked.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn serving_link_closed(&mut self, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if let Some(stream) = peer.serving.stream.take() {
+            self.memory.release(Share::Serving, usize::from(stream.reserved) * LEAF);
+        }
+    }
+}

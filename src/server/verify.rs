@@ -1,0 +1,185 @@
+//! Verifying: blocks and pages of this node's own disk are hashed anew before anybody relies on them again.
+//!
+//! Invariant: a block that a client offers and that is here already is acknowledged only after its bytes were found
+//! good; what is found bad is no longer held, and fetched anew.
+
+use super::exchange::ReadyPut;
+use super::fetch::Interest;
+use super::output::Link;
+use super::serve::Parked;
+use super::work::Job;
+use super::{FileServer, Pending};
+use crate::ids::Address;
+use crate::limits::MESSAGE_IDS_MAX;
+use crate::store::job::{self, BlockPlace};
+use crate::time::Now;
+use crate::wire::message::{BlockRef, Message, Request};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+/// Blocks and pages verified for one answer.
+const VERIFY_BATCH: usize = 16;
+/// Missing blocks and pages named in one answer, beside the bad ones of its batch.
+const MISSING_MAX: usize = MESSAGE_IDS_MAX - VERIFY_BATCH;
+
+/// Why blocks are verified.
+#[derive(Debug)]
+pub(super) enum VerifyFor {
+    /// Somebody asked for a part of the store to be verified.
+    Request(Sweep),
+    /// A reader found it bad.
+    Suspect { address: Address },
+    /// A client offers blocks that are here.
+    Offer { link: Link, blocks: Vec<BlockRef> },
+    /// A put brings small blocks that are here.
+    Put(Box<ReadyPut>),
+}
+
+/// A part of the store that somebody asked to be verified.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    link: Link,
+    request: Request,
+    /// Blocks and pages that are hashed.
+    count: u32,
+    /// Found damaged earlier, and not here again.
+    missing: Vec<Address>,
+    /// Where the next part begins.
+    next: Option<Address>,
+}
+
+impl FileServer {
+    fn verify_blocks(&mut self, blocks: Vec<(Address, BlockPlace)>, reason: VerifyFor) {
+        let ticket = self.ticket(Pending::Verify(reason));
+        self.job(Job::Disk(job::Job::Verify { ticket, blocks }));
+    }
+
+    /// Hashes the next few blocks and pages after an address.
+    pub(super) fn verify(&mut self, link: Link, request: Request, after: Option<Address>) {
+        let mut blocks = self.holdings.after(after, VERIFY_BATCH);
+        let full = blocks.len() == VERIFY_BATCH;
+        let mut next = blocks.last().map(|(address, _)| *address).filter(|_| full);
+        let missing = self.missing_in(after, next);
+        if missing.len() == MISSING_MAX {
+            // As many as an answer holds: this part ends with the last of them.
+            next = missing.last().copied();
+            blocks.retain(|(address, _)| Some(*address) <= next);
+        }
+        let count = u32::try_from(blocks.len()).expect("a batch is small");
+        let sweep = Sweep { link, request, count, missing, next };
+        self.verify_blocks(blocks, VerifyFor::Request(sweep));
+    }
+
+    /// What was found damaged and has not come again, in order, after the one address and up to the other.
+    fn missing_in(&self, after: Option<Address>, last: Option<Address>) -> Vec<Address> {
+        let range = (after.map_or(Unbounded, Excluded), last.map_or(Unbounded, Included));
+        let blocks = self.fetches.repairs.range(range).map(|(address, _)| *address);
+        let pages = self.walks.lost_pages.range(range).copied();
+        let mut missing: Vec<_> = blocks.take(MISSING_MAX).chain(pages.take(MISSING_MAX)).collect();
+        missing.sort_unstable();
+        missing.truncate(MISSING_MAX);
+        missing
+    }
+
+    /// The answer: what is bad now, and what was and has not come again.
+    fn swept(&mut self, sweep: Sweep, bytes: u64, mut bad: Vec<Address>) {
+        let Sweep { link, request, count, missing, next } = sweep;
+        let good = count.saturating_sub(u32::try_from(bad.len()).unwrap_or(count));
+        bad.extend(missing);
+        self.reply(link, Message::Verified { request, good, bytes, bad, next });
+    }
+
+    /// Blocks that a client offers are here: if they are good, it need not send them.
+    pub(super) fn verify_offered(&mut self, link: Link, offered: Vec<BlockRef>) {
+        let place = |block: &BlockRef| {
+            self.holdings.block(&block.address).map(|place| (block.address, place))
+        };
+        let blocks: Vec<_> = offered.iter().filter_map(place).collect();
+        if !blocks.is_empty() {
+            self.verify_blocks(blocks, VerifyFor::Offer { link, blocks: offered });
+        }
+    }
+
+    /// Small blocks that a put brings are here: if they are good, they need not be written again.
+    pub(super) fn verify_brought(&mut self, now: Now, put: Box<ReadyPut>) {
+        let place = |address: &Address| self.holdings.block(address).map(|place| (*address, place));
+        let blocks: Vec<_> = put.brought().filter_map(place).collect();
+        self.checking_bytes += put.bytes();
+        if blocks.is_empty() {
+            self.look_for_put(now, put);
+        } else {
+            self.verify_blocks(blocks, VerifyFor::Put(put));
+        }
+    }
+
+    /// A reader says that a block from here is not what its address says. This node looks for itself.
+    pub(super) fn suspect(&mut self, address: Address) {
+        if self.suspects.contains_key(&address) {
+            return;
+        }
+        let Some(place) = self.holdings.block(&address) else {
+            return;
+        };
+        self.suspects.insert(address, Vec::new());
+        self.verify_blocks(vec![(address, place)], VerifyFor::Suspect { address });
+    }
+
+    /// A want waits until a suspected block has been looked at.
+    pub(super) fn park_for_suspect(&mut self, parked: Parked) {
+        if let Some(peer) = self.peers.get_mut(&parked.link) {
+            peer.serving.park();
+        }
+        self.suspects.entry(parked.want.block.address).or_default().push(parked);
+    }
+
+    /// Blocks have been hashed.
+    pub(super) fn verified(
+        &mut self,
+        now: Now,
+        reason: VerifyFor,
+        (bytes, bad): (u64, Vec<Address>),
+    ) {
+        for address in &bad {
+            match self.holdings.block(address) {
+                Some(place) => self.lost(now, *address, super::holdings::length(place)),
+                None => self.lost_page(*address),
+            }
+        }
+        match reason {
+            VerifyFor::Request(sweep) => self.swept(sweep, bytes, bad),
+            VerifyFor::Suspect { address } => {
+                for parked in self.suspects.remove(&address).unwrap_or_default() {
+                    self.unpark(now, parked);
+                }
+            }
+            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks),
+            VerifyFor::Put(put) => self.look_for_put(now, put),
+        }
+    }
+
+    fn offered_verified(&mut self, now: Now, link: Link, blocks: Vec<BlockRef>) {
+        let (good, bad): (Vec<_>, Vec<_>) =
+            blocks.into_iter().partition(|block| self.holdings.block(&block.address).is_some());
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        peer.offered = peer.offered.saturating_sub(good.len());
+        if !good.is_empty() {
+            let addresses = good.iter().map(|block| block.address).collect();
+            self.send(link, Message::Have { addresses });
+        }
+        for block in bad {
+            self.fetch(now, block, Interest::Offer(link), Some(link));
+        }
+    }
+
+    /// A page is damaged: the records that need it fetch it when they are walked again.
+    pub(super) fn lost_page(&mut self, address: Address) {
+        if self.forget_page(address) {
+            let paged: Vec<_> = self.catalog.paged().collect();
+            for record in paged {
+                self.catalog.set_complete(&record, false);
+                self.replicate(record, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Walks: does this node hold every page and block that a record names, and if not, where are they to come from?
+//!
+//! A walk goes down a record's tree of pages, one page at a time, whatever the file's size. For a put or a question it
+//! only looks; for replication it also fetches. Invariant: a walk that says yes has seen everything in `holdings`.
+
+use super::exchange::ReadyPut;
+use super::fetch::Interest;
+use super::output::Link;
+use super::peers::Ask;
+use super::reads::ReadFor;
+use super::work::{Check, Checked};
+use super::{FileServer, Timer};
+use crate::ids::{Address, RecordId};
+use crate::limits::PEER_SILENCE;
+use crate::store::job::ReadError;
+use crate::time::Now;
+use crate::wire::message::{BlockRef, Message, Reason, Request};
+use crate::wire::page::{Entries, Page};
+use crate::wire::record::{BlockList, Record};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+/// Records that are fetched for at a time; each has at most one page of blocks on its way.
+const REPLICATIONS: usize = 8;
+/// A record whose blocks could not all be had is tried again after this long, or when a peer connects.
+const RETRY: Duration = Duration::from_secs(5);
+/// The delay doubles so many times while nothing comes of it.
+const RETRY_DOUBLINGS: u32 = 4;
+
+/// Why a walk is made.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// This put commits if it finds everything.
+    Put(Box<ReadyPut>),
+    /// Fetch what is missing.
+    Replicate,
+    /// A peer asks.
+    Holds { link: Link, request: Request },
+    /// A gathering asks.
+    Gather(u64),
+    /// A client wants this one page.
+    Page { link: Link, request: Request },
+}
+
+#[derive(Debug)]
+struct Walk {
+    record: RecordId,
+    purpose: Purpose,
+    /// Pages to go down to.
+    pages: Vec<Address>,
+    /// The missing page that is asked of peers.
+    asked: Option<Address>,
+    /// Peers that do not have it.
+    tried: Vec<Link>,
+    attempt: u32,
+    /// Blocks that are being fetched.
+    blocks: usize,
+    failed: bool,
+    /// Where the record came from.
+    hint: Option<Link>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Walks {
+    by_id: BTreeMap<u64, Walk>,
+    /// Records to replicate.
+    queue: VecDeque<(RecordId, Option<Link>)>,
+    /// The same, so that none is queued twice.
+    queued: HashSet<RecordId>,
+    replicating: usize,
+    /// Records that could not be completed for now.
+    stuck: BTreeSet<RecordId>,
+    /// Pages that were found damaged here and have not come again.
+    pub(super) lost_pages: BTreeSet<Address>,
+    retry_set: bool,
+    /// Attempts since the last that brought something.
+    retries: u32,
+}
+
+impl Walks {
+    /// None yet, but for what an earlier run found damaged.
+    pub(super) fn with_lost_pages(lost_pages: BTreeSet<Address>) -> Self {
+        Self { lost_pages, ..Self::default() }
+    }
+}
+
+impl FileServer {
+    /// Sees to it that all that a record names comes here.
+    pub(super) fn replicate(&mut self, record: RecordId, source: Option<Link>) {
+        if self.walks.queued.insert(record) {
+            self.walks.queue.push_back((record, source));
+        }
+        self.next_replication();
+    }
+
+    fn next_replication(&mut self) {
+        while self.walks.replicating < REPLICATIONS {
+            let Some((record, hint)) = self.walks.queue.pop_front() else {
+                return;
+            };
+            self.walks.queued.remove(&record);
+            let Some(entry) = self.catalog.get(&record) else {
+                continue;
+            };
+            if entry.complete {
+                continue;
+            }
+            let place = entry.place;
+            self.walks.replicating += 1;
+            let walk = self.begin_walk(record, Purpose::Replicate, hint);
+            self.read_log(vec![place], ReadFor::WalkRecord { walk });
+        }
+    }
+
+    /// Looks whether all that a record of the catalog names is here.
+    pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
+        let place = self.catalog.get(&record).map(|entry| entry.place);
+        let walk = self.begin_walk(record, purpose, None);
+        match place {
+            Some(place) => self.read_log(vec![place], ReadFor::WalkRecord { walk }),
+            None => self.end_walk(now, walk, false),
+        }
+    }
+
+    /// Looks whether all that a put's records name is here.
+    pub(super) fn look_for_put(&mut self, now: Now, put: Box<ReadyPut>) {
+        let records: Vec<Record> = put.records.iter().map(|new| new.record.clone()).collect();
+        let walk = self.begin_walk(RecordId::default(), Purpose::Put(put), None);
+        for record in &records {
+            self.walk_record(now, walk, record);
+        }
+        self.step_walk(now, walk);
+    }
+
+    /// Has a page come here for a client that wants it before its record was replicated so far.
+    pub(super) fn fetch_page(
+        &mut self,
+        now: Now,
+        (link, request): (Link, Request),
+        address: Address,
+    ) {
+        let purpose = Purpose::Page { link, request };
+        let id = self.begin_walk(RecordId::default(), purpose, None);
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.pages.push(address);
+        }
+        self.step_walk(now, id);
+    }
+
+    fn begin_walk(&mut self, record: RecordId, purpose: Purpose, hint: Option<Link>) -> u64 {
+        let id = self.serial();
+        let walk = Walk {
+            record,
+            purpose,
+            pages: Vec::new(),
+            asked: None,
+            tried: Vec::new(),
+            attempt: 0,
+            blocks: 0,
+            failed: false,
+            hint,
+        };
+        self.walks.by_id.insert(id, walk);
+        id
+    }
+
+    /// The record has been read.
+    pub(super) fn walk_record_read(&mut self, now: Now, id: u64, item: Result<Bytes, ReadError>) {
+        if let Err(ReadError::Disk(_)) = item {
+            return self.end_walk(now, id, false);
+        }
+        match item.map_err(drop).and_then(|bytes| Record::decode(&bytes).map_err(drop)) {
+            Ok(record) => {
+                self.walk_record(now, id, &record);
+                self.step_walk(now, id);
+            }
+            Err(()) => {
+                if let Some(walk) = self.walks.by_id.get(&id) {
+                    let record = walk.record;
+                    self.record_damaged(now, record);
+                }
+                self.end_walk(now, id, false);
+            }
+        }
+    }
+
+    fn walk_record(&mut self, now: Now, id: u64, record: &Record) {
+        match &record.blocks {
+            BlockList::Inline(blocks) => self.walk_blocks(now, id, blocks),
+            BlockList::Pages { root, .. } => {
+                if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                    walk.pages.push(*root);
+                }
+            }
+        }
+    }
+
+    /// Goes down to the next page, when nothing is waited for.
+    fn step_walk(&mut self, now: Now, id: u64) {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        let looks_only = match walk.purpose {
+            Purpose::Put(_) | Purpose::Holds { .. } | Purpose::Gather(_) => true,
+            Purpose::Replicate | Purpose::Page { .. } => false,
+        };
+        if walk.failed && (looks_only || walk.blocks == 0) {
+            return self.end_walk(now, id, false);
+        }
+        if walk.blocks > 0 {
+            return;
+        }
+        let Some(address) = walk.pages.pop() else {
+            return self.end_walk(now, id, true);
+        };
+        match self.holdings.page(&address) {
+            Some(place) => {
+                let reason = match walk.purpose {
+                    Purpose::Page { link, request } => {
+                        self.walks.by_id.remove(&id);
+                        ReadFor::Page { link, request, address }
+                    }
+                    Purpose::Put(_)
+                    | Purpose::Replicate
+                    | Purpose::Holds { .. }
+                    | Purpose::Gather(_) => ReadFor::WalkPage { walk: id, address },
+                };
+                self.read_log(vec![place], reason);
+            }
+            None if looks_only => self.end_walk(now, id, false),
+            None => {
+                walk.asked = Some(address);
+                walk.tried.clear();
+                self.ask_for_page(now, id);
+            }
+        }
+    }
+
+    pub(super) fn walk_page_read(
+        &mut self,
+        now: Now,
+        id: u64,
+        address: Address,
+        item: Result<Bytes, ReadError>,
+    ) {
+        if let Err(ReadError::Disk(_)) = item {
+            // Not known to be damaged: it stays, and the record is tried again.
+            return self.end_walk(now, id, false);
+        }
+        let page = item.map_err(drop).and_then(|bytes| Page::decode(&bytes).map_err(drop));
+        let Ok(page) = page else {
+            // What is not held any more is asked of the peers when the walk comes here again.
+            self.forget_page(address);
+            if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                walk.pages.push(address);
+            }
+            return self.step_walk(now, id);
+        };
+        match page.entries {
+            Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
+            Entries::Pages { pages, .. } => {
+                if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                    walk.pages.extend(pages.iter().rev().map(|page| page.address));
+                }
+            }
+        }
+        self.step_walk(now, id);
+    }
+
+    fn walk_blocks(&mut self, now: Now, id: u64, blocks: &[BlockRef]) {
+        for block in blocks {
+            if self.holdings.block(&block.address).is_some() {
+                continue;
+            }
+            let Some(walk) = self.walks.by_id.get_mut(&id) else {
+                return;
+            };
+            match &walk.purpose {
+                Purpose::Put(put) if put.brings(&block.address) => {}
+                Purpose::Put(_)
+                | Purpose::Holds { .. }
+                | Purpose::Gather(_)
+                | Purpose::Page { .. } => {
+                    walk.failed = true;
+                    return;
+                }
+                Purpose::Replicate => {
+                    walk.blocks += 1;
+                    let hint = walk.hint;
+                    self.fetch(now, *block, Interest::Walk(id), hint);
+                }
+            }
+        }
+    }
+
+    /// A block that a walk fetched is here, or can't be had.
+    pub(super) fn walk_block_done(&mut self, now: Now, id: u64, here: bool) {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        walk.blocks -= 1;
+        walk.failed |= !here;
+        if walk.blocks == 0 {
+            self.step_walk(now, id);
+        }
+    }
+
+    fn ask_for_page(&mut self, now: Now, id: u64) {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(address) = walk.asked else { return };
+        let untried = |link: &Link| !walk.tried.contains(link);
+        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
+        let nodes = self.peers.iter().filter(|(link, peer)| peer.is_node() && untried(link));
+        let link = hint.or_else(|| {
+            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
+        });
+        let Some(link) = link else {
+            walk.failed = true;
+            return self.end_walk(now, id, false);
+        };
+        walk.tried.push(link);
+        walk.attempt += 1;
+        let attempt = walk.attempt;
+        let request = self.ask(link, Ask::Page(id));
+        self.send(link, Message::GetPage { request, address });
+        self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
+    }
+
+    pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
+        let Some(walk) = self.walks.by_id.get(&id) else {
+            return;
+        };
+        if walk.asked.is_some() && walk.attempt == attempt {
+            if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
+                peer.silent = true;
+            }
+            self.ask_for_page(now, id);
+        }
+    }
+
+    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
+        let asked = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
+        let walks = self.walks.by_id.iter().filter(|(_, walk)| asked(walk));
+        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.ask_for_page(now, id);
+        }
+    }
+
+    /// A peer answers for a page.
+    pub(super) fn page_answered(&mut self, now: Now, id: u64, page: Option<Bytes>) {
+        match page {
+            Some(page) => {
+                let checks = vec![Check::Tree(page.clone())];
+                let reason = super::exchange::CheckFor::WalkPage { walk: id, page };
+                self.check(reason, checks);
+            }
+            None => self.ask_for_page(now, id),
+        }
+    }
+
+    pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
+        let Some(walk) = self.walks.by_id.get(&id) else {
+            return;
+        };
+        let Some(address) = walk.asked else { return };
+        if found == [Checked::Address(address)] && Page::decode(&page).is_ok() {
+            self.lane.add_page(address, page);
+            self.lane.set_urgent();
+        } else {
+            self.ask_for_page(now, id);
+        }
+    }
+
+    /// Pages are durable, or their group has failed: walks that waited for them go on, or end.
+    pub(super) fn pages_landed(&mut self, now: Now, addresses: &[Address], durable: bool) {
+        if addresses.is_empty() {
+            return;
+        }
+        if durable {
+            self.walks.lost_pages.retain(|lost| !addresses.contains(lost));
+        }
+        let waits = |walk: &Walk| walk.asked.is_some_and(|asked| addresses.contains(&asked));
+        let walks = self.walks.by_id.iter().filter(|(_, walk)| waits(walk));
+        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                walk.pages.extend(walk.asked.take());
+                walk.failed |= !durable;
+            }
+            self.step_walk(now, id);
+        }
+    }
+
+    /// A page is damaged, and no longer held. False if it was not.
+    pub(super) fn forget_page(&mut self, address: Address) -> bool {
+        let held = self.holdings.remove(&address);
+        if held {
+            self.lane.add_lost(address);
+            self.walks.lost_pages.insert(address);
+        }
+        held
+    }
+
+    fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
+        let Some(walk) = self.walks.by_id.remove(&id) else {
+            return;
+        };
+        if let Purpose::Put(put) = &walk.purpose {
+            self.checking_bytes -= put.bytes();
+        }
+        match walk.purpose {
+            Purpose::Put(put) if complete => self.commit_put(now, *put),
+            Purpose::Put(put) => self.refuse(
+                put.link,
+                put.request,
+                Reason::Missing,
+                "blocks or pages that the record names are not here; nothing of it was kept",
+            ),
+            Purpose::Replicate => {
+                self.walks.replicating -= 1;
+                if complete {
+                    self.walks.retries = 0;
+                    self.catalog.set_complete(&walk.record, true);
+                } else {
+                    self.walks.stuck.insert(walk.record);
+                    self.set_retry(now);
+                }
+                self.next_replication();
+            }
+            Purpose::Holds { link, request } => {
+                self.reply(link, Message::HoldsIs { request, holds: complete });
+            }
+            Purpose::Gather(gather) => self.gather_held_here(now, gather, complete),
+            Purpose::Page { link, request } => {
+                self.reply(link, Message::Page { request, page: None });
+            }
+        }
+    }
+
+    pub(super) fn set_retry(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.walks.retry_set, true) {
+            let doublings = self.walks.retries.min(RETRY_DOUBLINGS);
+            self.after(now, RETRY * (1 << doublings), Timer::Retry);
+        }
+    }
+
+    /// What was stuck is tried again; without a peer there is nobody to ask, and the first that comes is asked at once.
+    pub(super) fn retry(&mut self, now: Now) {
+        self.walks.retry_set = false;
+        if !self.node_links().is_empty() {
+            self.walks.retries += 1;
+            self.try_stuck(now);
+        }
+    }
+
+    /// A peer has come that may have what was missing.
+    pub(super) fn retry_soon(&mut self, now: Now) {
+        self.walks.retries = 0;
+        self.try_stuck(now);
+    }
+
+    fn try_stuck(&mut self, now: Now) {
+        self.retry_repairs(now);
+        let stuck = std::mem::take(&mut self.walks.stuck);
+        for record in stuck {
+            self.replicate(record, None);
+        }
+    }
+}
