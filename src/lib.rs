@@ -1,6 +1,6 @@
 //! dfsd: a peer-to-peer encrypted file store in one small daemon. This file is the map.
 //!
-//! The core is a value: `node::Node` takes bytes, completions and time, and gives actions. Two
+//! The core is a value: [`node::Node`] takes bytes, completions and time, and gives actions. Two
 //! shells drive it: `net` with `worker` in the daemon, and the simulator in `tests/sim`. A shell
 //! moves bytes and decides nothing.
 //!
@@ -40,6 +40,7 @@ pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;
+pub mod node;
 pub mod server;
 pub mod store;
 pub mod time;

@@ -1,0 +1,437 @@
+//! A node: its connections and its `FileServer`, and the only door to them.
+//!
+//! A value: it takes bytes, answers from workers and the time, and gives [`Action`]s. It reaches no socket, file, clock,
+//! thread or ambient randomness. Invariant: whatever a connection's other side does, it is that connection that ends.
+
+use crate::conn::{Conn, ConnKeys, Event, Side, Stage};
+use crate::ids::NodeId;
+use crate::limits::{
+    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX,
+};
+use crate::server::work::{Done, Job};
+use crate::server::{FileServer, Loading, Output, Setup};
+use crate::store::job::Recovered;
+use crate::time::{Instant, Now};
+use crate::wire::message::PeerAddress;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+pub use crate::server::Link;
+
+/// How a node's run has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was accepted is finished.
+    Drained,
+    /// The disk has failed; the sentence says how. Nothing was acknowledged since.
+    DiskFailed(String),
+}
+
+/// What a shell is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to this address (`host:port`); then call `dialled` or `closed`.
+    Dial {
+        /// The connection's number from now on.
+        link: Link,
+        /// Where to.
+        address: String,
+    },
+    /// Send what `transmit` still gives, then close the socket; the link is gone.
+    Close {
+        /// Which.
+        link: Link,
+    },
+    /// There is something to send.
+    Transmit {
+        /// Where.
+        link: Link,
+    },
+    /// `wants_read` is true again.
+    Read {
+        /// Where.
+        link: Link,
+    },
+    /// Have a worker do this, and call `done`.
+    Job(Job),
+    /// The run is over.
+    Stopped(Outcome),
+}
+
+struct Connection {
+    conn: Conn,
+    /// Whom this node meant to reach.
+    dialled: Option<NodeId>,
+    from: Option<IpAddr>,
+    /// The shell was told not to read.
+    paused: bool,
+    /// The shell knows that there is something to send.
+    transmitting: bool,
+    /// When the connection's own timer is set.
+    timer: Option<Instant>,
+}
+
+/// See the module.
+#[allow(missing_debug_implementations, reason = "a node holds keys")]
+pub struct Node {
+    keys: ConnKeys,
+    server: FileServer,
+    connections: BTreeMap<Link, Connection>,
+    /// Dialled, and not yet connected; given up then.
+    dialling: BTreeMap<Link, (NodeId, Instant)>,
+    next_link: Link,
+    /// Unauthenticated connections in the order of their arrival.
+    strangers: VecDeque<Link>,
+    /// Ended, for the shell to read a last time what is to be sent.
+    closing: BTreeMap<Link, Conn>,
+    paused: BTreeSet<Link>,
+    touched: BTreeSet<Link>,
+    timers: BTreeSet<(Instant, Link)>,
+    actions: VecDeque<Action>,
+    connections_max: usize,
+}
+
+impl Node {
+    /// A node over what a start has found.
+    #[must_use]
+    pub fn new(
+        keys: ConnKeys,
+        setup: Setup,
+        (loading, recovered): (Loading, &Recovered),
+        now: Now,
+    ) -> Self {
+        let mut node = Self {
+            keys,
+            server: FileServer::new(setup, loading, recovered, now),
+            connections: BTreeMap::new(),
+            dialling: BTreeMap::new(),
+            next_link: 0,
+            strangers: VecDeque::new(),
+            closing: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            actions: VecDeque::new(),
+            connections_max: CONNECTIONS_MAX,
+        };
+        node.turn(now);
+        node
+    }
+
+    /// Where this node can be dialled, once the shell knows.
+    pub fn set_addresses(&mut self, addresses: Vec<String>) {
+        self.server.set_addresses(addresses);
+    }
+
+    /// The number of connections that are open at most, should descriptors be fewer than `CONNECTIONS_MAX`.
+    pub fn set_connections_max(&mut self, count: usize) {
+        self.connections_max = count.min(CONNECTIONS_MAX);
+    }
+
+    /// Somebody has connected. `None`: close the socket at once.
+    pub fn accepted(&mut self, now: Now, from: IpAddr, entropy: [u8; 32]) -> Option<Link> {
+        if self.connections.len() >= self.connections_max {
+            return None;
+        }
+        self.strangers.retain(|link| {
+            self.connections.get(link).is_some_and(|open| open.conn.stage() == Stage::Stranger)
+        });
+        let same = |link: &&Link| {
+            self.connections.get(link).is_some_and(|connection| connection.from == Some(from))
+        };
+        let crowd = self.strangers.iter().filter(same).count();
+        if !from.is_loopback() && crowd >= STRANGERS_PER_ADDRESS_MAX {
+            return None;
+        }
+        if self.strangers.len() >= STRANGERS_MAX
+            && let Some(oldest) = self.strangers.pop_front()
+        {
+            self.end(now, oldest, "made room for another that has not said who it is");
+        }
+        let link = self.new_link();
+        self.strangers.push_back(link);
+        self.open(now, link, Side::Acceptor, (None, Some(from)), entropy);
+        self.turn(now);
+        Some(link)
+    }
+
+    /// The connection that `Action::Dial` asked for is open.
+    pub fn dialled(&mut self, now: Now, link: Link, entropy: [u8; 32]) {
+        let Some(node) = self.dial_ended(link) else {
+            return;
+        };
+        self.open(now, link, Side::Dialer, (Some(node), None), entropy);
+        self.turn(now);
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        link: Link,
+        side: Side,
+        (dialled, from): (Option<NodeId>, Option<IpAddr>),
+        entropy: [u8; 32],
+    ) {
+        let conn = Conn::new(side, &self.keys, entropy, now.instant);
+        let connection =
+            Connection { conn, dialled, from, paused: false, transmitting: false, timer: None };
+        self.connections.insert(link, connection);
+        self.touched.insert(link);
+    }
+
+    fn new_link(&mut self) -> Link {
+        self.next_link += 1;
+        self.next_link
+    }
+
+    /// The socket has ended, or could not be opened.
+    pub fn closed(&mut self, now: Now, link: Link) {
+        self.closing.remove(&link);
+        if let Some(node) = self.dial_ended(link) {
+            self.server.dial_failed(now, node);
+        }
+        self.forget(now, link);
+        self.turn(now);
+    }
+
+    /// Bytes have come.
+    pub fn received(&mut self, now: Now, link: Link, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        let result = connection.conn.received(now.instant, bytes);
+        self.touched.insert(link);
+        self.handle_events(now, link);
+        if let Err(error) = result {
+            self.end(now, link, &error.to_string());
+        }
+        self.turn(now);
+    }
+
+    /// Appends what is to be sent next, about `max` bytes of it.
+    pub fn transmit(&mut self, now: Now, link: Link, out: &mut Vec<u8>, max: usize) {
+        if let Some(conn) = self.closing.get_mut(&link) {
+            return conn.transmit(now.instant, out, max);
+        }
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        connection.conn.transmit(now.instant, out, max);
+        connection.transmitting = false;
+        let waiting = connection.conn.outbox_bytes();
+        self.touched.insert(link);
+        self.server.outbox_level(now, link, waiting);
+        self.handle_events(now, link);
+        self.turn(now);
+    }
+
+    /// Whether the next bytes of a connection may be read; if not, `Action::Read` says when.
+    pub fn wants_read(&mut self, link: Link) -> bool {
+        let wants = self.server.wants_read(link);
+        if let Some(connection) = self.connections.get_mut(&link)
+            && !wants
+            && !connection.paused
+        {
+            connection.paused = true;
+            connection.conn.pause();
+            self.paused.insert(link);
+        }
+        wants
+    }
+
+    /// A worker has answered.
+    pub fn done(&mut self, now: Now, done: Done) {
+        self.server.done(now, done);
+        self.turn(now);
+    }
+
+    /// When `handle_timeout` wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let conn = self.timers.first().map(|(instant, _)| *instant);
+        conn.into_iter().chain(self.server.poll_timeout()).min()
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(&(at, link)) = self.timers.first() {
+            if at > now.instant {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some((node, _)) = self.dialling.remove(&link) {
+                // Nobody is there to refuse: what the system may still try would only be in the way of the next attempt.
+                self.server.dial_failed(now, node);
+                self.actions.push_back(Action::Close { link });
+                continue;
+            }
+            let Some(connection) = self.connections.get_mut(&link) else {
+                continue;
+            };
+            connection.timer = None;
+            self.touched.insert(link);
+            if let Err(error) = connection.conn.handle_timeout(now.instant) {
+                self.end(now, link, &error.to_string());
+            }
+        }
+        self.server.handle_timeout(now);
+        self.turn(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Finishes what was accepted, and says `Stopped`.
+    pub fn stop(&mut self, now: Now) {
+        self.server.drain(now);
+        self.turn(now);
+    }
+
+    fn handle_events(&mut self, now: Now, link: Link) {
+        while let Some(connection) = self.connections.get_mut(&link) {
+            let Some(event) = connection.conn.poll_event() else {
+                return;
+            };
+            let reached = (connection.dialled, connection.from);
+            match event {
+                Event::Established { static_key } => {
+                    let crowd = self.connections.len() > self.connections_max;
+                    if crowd {
+                        return self.end(now, link, "there are too many connections");
+                    }
+                    self.server.established(now, link, static_key, reached);
+                }
+                Event::Message(message) => self.server.message(now, link, message),
+                Event::Opened(open) => self.server.opened(now, link, open),
+                Event::Chunk { index, data } => self.server.chunk(now, link, index, data),
+                Event::Ended => self.server.stream_ended(now, link),
+                Event::Aborted => self.server.stream_aborted(now, link),
+                Event::StreamLow => self.server.stream_low(now, link),
+                Event::StreamSent => self.server.stream_sent(now, link),
+            }
+            self.carry_out(now);
+        }
+    }
+
+    /// The end of every door: what the server wants is done, and the shell is told what changed.
+    fn turn(&mut self, now: Now) {
+        self.server.end_turn(now);
+        self.carry_out(now);
+        let woken: Vec<_> =
+            self.paused.iter().copied().filter(|link| self.server.wants_read(*link)).collect();
+        for link in woken {
+            self.paused.remove(&link);
+            if let Some(connection) = self.connections.get_mut(&link) {
+                connection.paused = false;
+                connection.conn.resume(now.instant);
+                self.actions.push_back(Action::Read { link });
+            }
+        }
+        for link in std::mem::take(&mut self.touched) {
+            self.settle(link);
+        }
+    }
+
+    /// Sets a connection's timer anew, and tells the shell if there is something to send.
+    fn settle(&mut self, link: Link) {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        let due = connection.conn.poll_timeout();
+        if due != connection.timer {
+            if let Some(before) = connection.timer {
+                self.timers.remove(&(before, link));
+            }
+            connection.timer = due;
+            self.timers.extend(due.map(|due| (due, link)));
+        }
+        if connection.conn.wants_transmit() && !connection.transmitting {
+            connection.transmitting = true;
+            self.actions.push_back(Action::Transmit { link });
+        }
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Send { link, message } => {
+                    if let Some(connection) = self.connections.get_mut(&link) {
+                        connection.conn.send(&message);
+                        self.server.outbox_grown(link, connection.conn.outbox_bytes());
+                        self.touched.insert(link);
+                    }
+                }
+                Output::OpenStream { link, open } => {
+                    self.with_conn(link, |conn| conn.open_stream(&open));
+                }
+                Output::Chunk { link, data } => self.with_conn(link, |conn| conn.push_chunk(data)),
+                Output::AbortStream { link } => self.with_conn(link, Conn::abort_stream),
+                Output::Close { link, why } => self.end(now, link, &why),
+                Output::Dial(peer) => self.dial(now, peer),
+                Output::Job(job) => self.actions.push_back(Action::Job(job)),
+                Output::Drained => self.actions.push_back(Action::Stopped(Outcome::Drained)),
+                Output::Failed(why) => {
+                    self.actions.push_back(Action::Stopped(Outcome::DiskFailed(why)));
+                }
+            }
+        }
+    }
+
+    fn with_conn(&mut self, link: Link, act: impl FnOnce(&mut Conn)) {
+        if let Some(connection) = self.connections.get_mut(&link) {
+            act(&mut connection.conn);
+            self.touched.insert(link);
+        }
+    }
+
+    fn dial(&mut self, now: Now, peer: PeerAddress) {
+        let handshakes = self.dialling.len();
+        if handshakes >= HANDSHAKES_MAX {
+            return self.server.dial_failed(now, peer.node);
+        }
+        let link = self.new_link();
+        let until = now.instant + HANDSHAKE_TIMEOUT;
+        self.dialling.insert(link, (peer.node, until));
+        self.timers.insert((until, link));
+        self.actions.push_back(Action::Dial { link, address: peer.address });
+    }
+
+    fn dial_ended(&mut self, link: Link) -> Option<NodeId> {
+        let (node, until) = self.dialling.remove(&link)?;
+        self.timers.remove(&(until, link));
+        Some(node)
+    }
+
+    /// Ends a connection from this side.
+    fn end(&mut self, now: Now, link: Link, why: &str) {
+        log::debug!("connection {link} is closed: {why}");
+        if let Some(connection) = self.connections.remove(&link) {
+            if let Some(timer) = connection.timer {
+                self.timers.remove(&(timer, link));
+            }
+            self.after_end(now, link, connection.dialled);
+            self.closing.insert(link, connection.conn);
+            self.actions.push_back(Action::Close { link });
+        }
+    }
+
+    fn forget(&mut self, now: Now, link: Link) {
+        if let Some(connection) = self.connections.remove(&link) {
+            if let Some(timer) = connection.timer {
+                self.timers.remove(&(timer, link));
+            }
+            self.after_end(now, link, connection.dialled);
+        }
+    }
+
+    fn after_end(&mut self, now: Now, link: Link, dialled: Option<NodeId>) {
+        self.paused.remove(&link);
+        self.touched.remove(&link);
+        self.server.link_closed(now, link);
+        if let Some(node) = dialled {
+            self.server.dial_failed(now, node);
+        }
+    }
+}
