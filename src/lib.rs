@@ -34,14 +34,24 @@
     )
 )]
 
+#[allow(clippy::disallowed_methods, reason = "clap's defaults come from the environment")]
+pub mod config;
 pub mod conn;
 pub mod crypto;
 pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a room of the shell: sockets, the clock, entropy"
+)]
+pub mod net;
 pub mod node;
 pub mod server;
 pub mod store;
 pub mod time;
 pub mod wire;
+#[allow(clippy::disallowed_methods, reason = "a room of the shell: threads")]
+pub mod worker;

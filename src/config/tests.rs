@@ -1,0 +1,106 @@
+//! What options, environment and file come to.
+
+use super::*;
+
+fn settle(line: &[&str], file: Option<&str>) -> Result<DaemonConfig, ConfigError> {
+    let words = std::iter::once("dfsd").chain(line.iter().copied());
+    let options = DaemonOptions::try_parse_from(words).expect("the options parse");
+    options.settle(file, |name| (name == "HOME").then(|| OsString::from("/home/u")))
+}
+
+#[test]
+fn sizes() {
+    let cases = [
+        ("0", Some(0)),
+        ("512", Some(512)),
+        ("4KiB", Some(4096)),
+        ("16 MiB", Some(16 << 20)),
+        ("2GiB", Some(2 << 30)),
+        ("1.5GiB", None),
+        ("16MB", None),
+        ("-1", None),
+        ("", None),
+        ("99999999999GiB", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(text.parse::<Size>().ok(), expected.map(Size), "{text}");
+    }
+    assert_eq!(Size(16 << 20).to_string(), "16MiB");
+    assert_eq!(Size(1000).to_string(), "1000");
+}
+
+#[test]
+fn durations() {
+    let cases = [
+        ("250ms", Some(250)),
+        ("10s", Some(10_000)),
+        ("5m", Some(300_000)),
+        ("24h", Some(86_400_000)),
+        ("30d", Some(2_592_000_000)),
+        ("30", None),
+        ("1w", None),
+        ("s", None),
+    ];
+    for (text, expected) in cases {
+        let expected = expected.map(|count| Period(Duration::from_millis(count)));
+        assert_eq!(text.parse::<Period>().ok(), expected, "{text}");
+    }
+}
+
+#[test]
+fn no_option_at_all_works() {
+    let config = settle(&[], None).unwrap();
+    assert_eq!(config.data, Path::new("/home/u/.local/share/dfsd"));
+    assert_eq!(config.listen, "0.0.0.0:7400");
+    assert_eq!(config.memory, limits::MEMORY_DEFAULT);
+    assert_eq!((config.workers, config.reserve, config.join), (None, None, None));
+}
+
+#[test]
+fn an_option_beats_the_file_and_the_file_the_default() {
+    let file = "memory = \"16MiB\"\nlisten = \"127.0.0.1:1\"\nreserve = 4096\nlog = \"debug\"\n";
+    let config = settle(&["--memory", "64MiB"], Some(file)).unwrap();
+    assert_eq!(config.memory, 64 << 20);
+    assert_eq!(config.listen, "127.0.0.1:1");
+    assert_eq!(config.reserve, Some(4096));
+    assert_eq!(config.log, log::LevelFilter::Debug);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_line() {
+    let error = settle(&[], Some("workers = 2\n\nmemroy = \"1GiB\"\n")).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("memroy"), "{error}");
+}
+
+#[test]
+fn bad_values_are_errors_that_name_them() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["--memory", "1MiB"], "too little"),
+        (&["--listen", "7400"], "HOST:PORT"),
+        (&["--listen", "::1:7400"], "HOST:PORT"),
+        (&["--advertise", "me:0"], "real port"),
+        (&["--workers", "1000"], "too many"),
+    ];
+    for (line, expected) in cases {
+        let error = settle(line, None).unwrap_err().to_string();
+        assert!(error.contains(expected), "{line:?}: {error}");
+    }
+}
+
+#[test]
+fn the_data_folder_follows_the_rules() {
+    let find = |pairs: &'static [(&str, &str)]| {
+        default_data(|name| {
+            let pair = pairs.iter().find(|pair| pair.0 == name);
+            pair.map(|pair| OsString::from(pair.1))
+        })
+    };
+    assert_eq!(find(&[]), None);
+    assert_eq!(find(&[("HOME", "/h")]), Some("/h/.local/share/dfsd".into()));
+    assert_eq!(find(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), Some("/x/dfsd".into()));
+    assert_eq!(
+        find(&[("HOME", "/h"), ("XDG_DATA_HOME", "x")]),
+        Some("/h/.local/share/dfsd".into())
+    );
+    assert_eq!(find(&[("DFSD_DATA", "/d"), ("HOME", "/h")]), Some("/d".into()));
+}

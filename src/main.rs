@@ -1,0 +1,250 @@
+//! dfsd: arguments to configuration to event loop to exit status.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shell: files, the clock, entropy"
+)]
+
+use clap::Parser;
+use dfsd::config::{self, DaemonConfig, DaemonOptions};
+use dfsd::conn::ConnKeys;
+use dfsd::ids::NodeId;
+use dfsd::keyring::{Keyring, KeyringError, Ticket};
+use dfsd::net::{self, EventLoop};
+use dfsd::node::{Node, Outcome};
+use dfsd::server::{self, Loading, Setup, work};
+use dfsd::store::{self, fs::RealFs};
+use dfsd::wire::message::PeerAddress;
+use dfsd::worker::Workers;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
+
+/// Exit statuses; see the README.
+const ERROR: u8 = 1;
+const USAGE: u8 = 2;
+const WRONG_KEY: u8 = 7;
+const DISK_FAILED: u8 = 9;
+
+/// A sentence for the operator, and the exit status.
+type Failure = (u8, String);
+
+fn main() -> ExitCode {
+    let config = match load(DaemonOptions::parse()) {
+        Ok(config) => config,
+        Err(failure) => return fail(failure),
+    };
+    start_log(config.log);
+    match run(&config) {
+        Ok(Outcome::Drained) => ExitCode::SUCCESS,
+        Ok(Outcome::DiskFailed(why)) => fail((
+            DISK_FAILED,
+            format!(
+                "the disk failed and nothing was acknowledged since: {why}; \
+                 what was acknowledged before is on the disk: check it and start dfsd again"
+            ),
+        )),
+        Err(failure) => fail(failure),
+    }
+}
+
+/// Options, environment and file together.
+fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
+    let text = options.config.as_deref().map(fs::read_to_string).transpose();
+    let text = text.map_err(|why| (USAGE, format!("the file of --config can't be read: {why}")))?;
+    let config = options.settle(text.as_deref(), |name| std::env::var_os(name));
+    config.map_err(|why| (USAGE, why.to_string()))
+}
+
+fn fail((status, sentence): Failure) -> ExitCode {
+    eprintln!("dfsd: {sentence}");
+    ExitCode::from(status)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+fn error(sentence: impl ToString) -> Failure {
+    (ERROR, sentence.to_string())
+}
+
+/// To stderr, every level; stdout has one line and no more.
+fn start_log(level: log::LevelFilter) {
+    let config = simplelog::ConfigBuilder::new().set_time_level(level).build();
+    let _ = simplelog::WriteLogger::init(level, config, std::io::stderr());
+}
+
+fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
+    no_core_dumps();
+    net::one_arena();
+    let data = config.data.as_path();
+    let filesystem = RealFs::new(data)
+        .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
+    let (keyring, mut peers) = open_keys(config)?;
+    if let Ok(text) = fs::read_to_string(data.join("peers")) {
+        peers.extend(server::read_peers(&text));
+    }
+    let root = keyring.access.network.root;
+    let mut loading = Loading::new(root);
+    let mut store_config = store::Config::default();
+    if let Some(reserve) = config.reserve {
+        store_config.reserve = reserve;
+        store_config.reserve_percent = 0;
+    }
+    let opened = store::open(filesystem, store_config, random(), |found| loading.found(found));
+    let (disk, recovered) = opened.map_err(error)?;
+    for note in &recovered.notes {
+        log::warn!("{note}");
+    }
+    let address = resolve(&config.listen)?;
+    let event_loop = EventLoop::bind(address).map_err(error)?;
+    let address = event_loop.address().map_err(error)?;
+    let setup = Setup {
+        node: keyring.node.node_id(),
+        verify_key: keyring.node.verify_key(),
+        root,
+        addresses: vec![advertised(config, address)],
+        grants: keyring.access.write.iter().map(|write| write.grant.clone()).collect(),
+        memory: config.memory,
+        peers,
+        seed: u64::from_be_bytes(random()),
+        boot: u64::from_be_bytes(random()),
+    };
+    let node_id = setup.node;
+    let keys = ConnKeys {
+        cluster: keyring.access.network.cluster,
+        network_secret: keyring.access.network.secret,
+        epoch: keyring.access.network.epoch,
+        static_secret: *keyring.node.static_secret(),
+    };
+    drop(keyring);
+    let mut node = Node::new(keys, setup, (loading, &recovered), event_loop.now());
+    node.set_connections_max(raise_descriptors());
+    let disk = Arc::new(disk);
+    let waker = event_loop.waker();
+    let execute = {
+        let disk = Arc::clone(&disk);
+        move |job| work::execute(&disk, job)
+    };
+    let wake = move || {
+        // A waker that fails leaves the answer to the next turn.
+        let _ = waker.wake();
+    };
+    let workers = Workers::start(workers_of(config), execute, wake).map_err(error)?;
+    ready(data, address, node_id)?;
+    let outcome = event_loop.run(&mut node, &workers).map_err(error)?;
+    drop(workers);
+    Ok(outcome)
+}
+
+/// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.
+fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failure> {
+    let refused = |why: KeyringError| (WRONG_KEY, why.to_string());
+    match &config.join {
+        None => {
+            let keyring =
+                Keyring::open_or_create(&config.data, wall_ms(), secret).map_err(refused)?;
+            Ok((keyring, Vec::new()))
+        }
+        Some(path) => {
+            let text = read_ticket(path)?;
+            let ticket = Ticket::parse(&text).map_err(|why| (WRONG_KEY, why.to_string()))?;
+            let keyring = Keyring::join(&config.data, &ticket.access, secret).map_err(refused)?;
+            Ok((keyring, ticket.peers))
+        }
+    }
+}
+
+fn read_ticket(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    let limit = dfsd::limits::SMALL_FILE_MAX;
+    let result = if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_string(&mut text)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text))
+    };
+    result.map_err(|why| error(format!("the ticket {} can't be read: {why}", path.display())))?;
+    Ok(text)
+}
+
+fn resolve(listen: &str) -> Result<SocketAddr, Failure> {
+    let mut found = listen
+        .to_socket_addrs()
+        .map_err(|why| (2, format!("--listen {listen} is not an address HOST:PORT: {why}")))?;
+    found.next().ok_or_else(|| (USAGE, format!("--listen {listen} has no address")))
+}
+
+fn workers_of(config: &DaemonConfig) -> usize {
+    const MOST: usize = 4;
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+    config.workers.unwrap_or_else(cores)
+}
+
+/// Where others are told to dial: as configured, or where we listen; by name if that is everywhere.
+fn advertised(config: &DaemonConfig, address: SocketAddr) -> String {
+    match &config.advertise {
+        Some(advertise) => advertise.clone(),
+        None if address.ip().is_unspecified() => {
+            let name = rustix::system::uname();
+            let host = name.nodename().to_str().unwrap_or("localhost");
+            format!("{host}:{}", address.port())
+        }
+        None => address.to_string(),
+    }
+}
+
+/// Says where the node listens, to programs and to people.
+fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> {
+    let written = || {
+        let temporary = data.join("tmp").join("address");
+        fs::write(&temporary, format!("{address}\n"))?;
+        fs::rename(&temporary, config::address_file(data))
+    };
+    written()
+        .map_err(|why| error(format!("{}/address can't be written: {why}", data.display())))?;
+    let line =
+        format!("dfsd: node {} listens on {address}, data in {}", node.short(), data.display());
+    // Nobody need read it.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    Ok(())
+}
+
+/// Keys are in memory: a crash must not leave them in a file.
+fn no_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// As many descriptors as are allowed, less what files need.
+fn raise_descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FOR_FILES: u64 = 256;
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let _ = setrlimit(Resource::Nofile, most);
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(current.saturating_sub(FOR_FILES)).unwrap_or(usize::MAX)
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+fn secret() -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(random())
+}
+
+fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+}

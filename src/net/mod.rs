@@ -1,0 +1,19 @@
+//! The mio shell: moves bytes between sockets and the node, and decides nothing.
+
+mod dial;
+mod event_loop;
+mod heap;
+mod socket;
+
+pub use event_loop::{EventLoop, LoopError};
+pub use heap::one_arena;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+/// Secret randomness for a handshake.
+fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}

@@ -1,0 +1,179 @@
+//! Workers: a small fixed set of threads that do what may block.
+//!
+//! Knows nothing of what the jobs are. Invariant: every job that was begun is answered; a job that panics ends the
+//! process, since nobody would ever answer it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Threads that turn jobs `J` into answers `D`. With no threads the caller does the work, by `run_pending`.
+pub struct Workers<J, D> {
+    shared: Arc<Shared<J, D>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared<J, D> {
+    queue: Mutex<Queue<J>>,
+    work: Condvar,
+    done: Mutex<VecDeque<D>>,
+    execute: Box<dyn Fn(J) -> D + Send + Sync>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+struct Queue<J> {
+    jobs: VecDeque<J>,
+    is_closed: bool,
+}
+
+/// Ends the process if it is dropped by a panic.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
+    /// Starts `count` threads. `wake` is called, by any of them, after an answer has been put where `take_done` finds
+    /// it.
+    pub fn start(
+        count: usize,
+        execute: impl Fn(J) -> D + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false }),
+            work: Condvar::new(),
+            done: Mutex::default(),
+            execute: Box::new(execute),
+            wake: Box::new(wake),
+        });
+        let mut workers = Self { shared, threads: Vec::new() };
+        for index in 0..count {
+            let shared = Arc::clone(&workers.shared);
+            let builder = std::thread::Builder::new().name(format!("worker-{index}"));
+            workers.threads.push(builder.spawn(move || shared.work())?);
+        }
+        Ok(workers)
+    }
+
+    /// Queues a job. How many may wait is the core's to bound.
+    pub fn submit(&self, job: J) {
+        hold(&self.shared.queue).jobs.push_back(job);
+        self.shared.work.notify_one();
+    }
+
+    /// The next answer, if there is one.
+    #[must_use]
+    pub fn take_done(&self) -> Option<D> {
+        hold(&self.shared.done).pop_front()
+    }
+
+    /// Without threads: does the jobs that wait, here and now, and says whether there were any. `wake` is not called.
+    pub fn run_pending(&self) -> bool {
+        if !self.threads.is_empty() {
+            return false;
+        }
+        let jobs = std::mem::take(&mut hold(&self.shared.queue).jobs);
+        let found_any = !jobs.is_empty();
+        for job in jobs {
+            self.shared.run(job);
+        }
+        found_any
+    }
+}
+
+impl<J, D> Shared<J, D> {
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            self.run(job);
+            (self.wake)();
+        }
+    }
+
+    fn next(&self) -> Option<J> {
+        let mut queue = hold(&self.queue);
+        loop {
+            if queue.is_closed {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn run(&self, job: J) {
+        let guard = AbortOnPanic;
+        let done = (self.execute)(job);
+        drop(guard);
+        hold(&self.done).push_back(done);
+    }
+}
+
+impl<J, D> Drop for Workers<J, D> {
+    fn drop(&mut self) {
+        hold(&self.shared.queue).is_closed = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    #[test]
+    fn every_job_is_answered_and_each_answer_wakes() {
+        let (sender, woken) = mpsc::channel();
+        let wake = move || sender.send(()).unwrap_or_default();
+        let workers = Workers::start(3, |number: u32| number * 2, wake).unwrap();
+        (0..100).for_each(|number| workers.submit(number));
+        (0..100).for_each(|_| woken.recv().unwrap());
+        let mut answers: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
+        answers.sort_unstable();
+        assert_eq!(answers, (0..100).map(|number| number * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn without_threads_the_caller_works_when_it_says_so() {
+        let workers = Workers::start(0, |number: u32| number + 1, || {}).unwrap();
+        workers.submit(1);
+        workers.submit(2);
+        assert_eq!(workers.take_done(), None);
+        assert!(workers.run_pending());
+        assert!(!workers.run_pending());
+        assert_eq!((workers.take_done(), workers.take_done()), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn dropping_waits_for_the_job_under_way() {
+        let finished = Arc::new(AtomicUsize::new(0));
+        let (begun, has_begun) = mpsc::channel();
+        let counter = Arc::clone(&finished);
+        let execute = move |(): ()| {
+            begun.send(()).unwrap_or_default();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            counter.fetch_add(1, Ordering::SeqCst);
+        };
+        let workers = Workers::start(1, execute, || {}).unwrap();
+        workers.submit(());
+        has_begun.recv().unwrap();
+        drop(workers);
+        assert_eq!(finished.load(Ordering::SeqCst), 1);
+    }
+}
