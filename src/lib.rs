@@ -34,6 +34,7 @@
     )
 )]
 
+pub mod client;
 #[allow(clippy::disallowed_methods, reason = "clap's defaults come from the environment")]
 pub mod config;
 pub mod conn;

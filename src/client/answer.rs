@@ -1,0 +1,158 @@
+//! What a program asks of a session, and what it is told.
+
+use super::error::ClientError;
+use super::seal::{Entry, Meta};
+use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
+use crate::wire::message::{Member, NodeStatus, PeerAddress};
+use bytes::Bytes;
+
+/// One operation under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Op(pub(super) u64);
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Operation {
+    /// Store a new version; its bytes are asked for by `NeedData`.
+    Put {
+        /// The name, and what is said of the file.
+        meta: Meta,
+        /// Fail with `Exists` if the name exists.
+        only_if_absent: bool,
+    },
+    /// Read the version that is shown.
+    Get {
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// Read a version that was told of before.
+    GetEntry {
+        /// From an `Entry` event or a `Stat` answer.
+        entry: Box<Entry>,
+    },
+    /// What is said of the version that is shown.
+    Stat {
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// Delete a name.
+    Delete {
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// Give a file another name, both in one step.
+    Rename {
+        /// The name that it has.
+        source: Vec<u8>,
+        /// The name that it gets.
+        target: Vec<u8>,
+        /// Even if the new name exists.
+        replace: bool,
+    },
+    /// Tell of every name, each by an `Entry` event, in no order.
+    List,
+    /// Which nodes have this record and every block of it?
+    Holders {
+        /// The record.
+        record: RecordId,
+    },
+    /// How is the node?
+    Status,
+    /// Which other nodes does it know?
+    Members,
+    /// Hash all that the node has; `Progress` tells how far it is.
+    Verify,
+}
+
+/// What an operation came to.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The version is durable.
+    Put {
+        /// On so many nodes, as far as is known now.
+        copies: u16,
+        /// Which version it is.
+        version: VersionId,
+        /// The tree hash of the plaintext.
+        hash: Hash,
+        /// Bytes.
+        size: u64,
+    },
+    /// All bytes of this version have been handed out by `Data`, and are right.
+    Got(Box<Entry>),
+    /// The version that is shown.
+    Stat(Box<Entry>),
+    /// The name is deleted.
+    Deleted,
+    /// The file has the new name.
+    Renamed,
+    /// All names have been told.
+    Listed,
+    /// These nodes said just now that they have it all.
+    Holders(Vec<PeerAddress>),
+    /// The node's state.
+    Status(Box<NodeStatus>),
+    /// The other nodes.
+    Members(Vec<Member>),
+    /// All has been hashed.
+    Verified {
+        /// Blocks and pages that are good.
+        good: u64,
+        /// Their bytes, and those of the bad ones.
+        bytes: u64,
+        /// What is bad.
+        bad: Vec<Address>,
+    },
+}
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The node has let us in.
+    Ready {
+        /// Its id.
+        node: NodeId,
+    },
+    /// A put takes more bytes: `feed`, and after the last ones `feed_end`.
+    NeedData {
+        /// The put.
+        op: Op,
+        /// How many bytes it takes.
+        room: usize,
+    },
+    /// One name of a list.
+    Entry {
+        /// The list.
+        op: Op,
+        /// The version that is shown.
+        entry: Box<Entry>,
+    },
+    /// A get knows what it gets.
+    Found {
+        /// The get.
+        op: Op,
+        /// The version.
+        entry: Box<Entry>,
+    },
+    /// The next bytes of a get.
+    Data {
+        /// The get.
+        op: Op,
+        /// Checked, and in order.
+        bytes: Bytes,
+    },
+    /// How far a verification is.
+    Progress {
+        /// It.
+        op: Op,
+        /// Bytes hashed since the last such event.
+        bytes: u64,
+    },
+    /// An operation has ended. It is forgotten.
+    Finished {
+        /// It.
+        op: Op,
+        /// What it came to.
+        result: Result<Answer, ClientError>,
+    },
+}

@@ -1,0 +1,246 @@
+//! Everything but puts and gets: questions, deletions, renames, listings.
+
+use super::answer::{Answer, Event, Op, Operation};
+use super::error::ClientError;
+use super::seal::{Entry, Heads};
+use super::session::{Kind, Session, unexpected};
+use crate::ids::{Address, NameId};
+use crate::wire::message::Message;
+
+/// One of them, as far as it has come.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Stat {
+        name: NameId,
+    },
+    /// The name's versions are asked for.
+    Delete {
+        name: Vec<u8>,
+    },
+    Deleting,
+    /// The source's versions are asked for, then the target's.
+    RenameSource {
+        source: NameId,
+        target: Vec<u8>,
+        replace: bool,
+    },
+    RenameTarget {
+        source: Box<(Entry, Heads)>,
+        target: Vec<u8>,
+        replace: bool,
+    },
+    Renaming,
+    /// Names that could not be opened.
+    List {
+        damaged: u64,
+    },
+    Holders,
+    Status,
+    Members,
+    Verify {
+        good: u64,
+        bytes: u64,
+        bad: Vec<Address>,
+    },
+}
+
+impl Session {
+    pub(super) fn begin_ask(&mut self, op: Op, what: Operation) -> Result<Kind, ClientError> {
+        let ask = match what {
+            Operation::Stat { name } => Ask::Stat { name: self.ask_head(op, &name)? },
+            Operation::Delete { name } => {
+                self.seals.write_key()?;
+                self.ask_head(op, &name)?;
+                Ask::Delete { name }
+            }
+            Operation::Rename { source, target, replace } => {
+                self.seals.write_key()?;
+                self.seals.name_id(&target)?;
+                let source = self.ask_head(op, &source)?;
+                Ask::RenameSource { source, target, replace }
+            }
+            Operation::List => {
+                self.seals.keys()?;
+                let (request, space) = (self.request(op), self.seals.space());
+                self.send(&Message::List { request, space, after: None });
+                Ask::List { damaged: 0 }
+            }
+            Operation::Holders { record } => {
+                let request = self.request(op);
+                self.send(&Message::Holders { request, record });
+                Ask::Holders
+            }
+            Operation::Status => {
+                let request = self.request(op);
+                self.send(&Message::Status { request });
+                Ask::Status
+            }
+            Operation::Members => {
+                let request = self.request(op);
+                self.send(&Message::Members { request });
+                Ask::Members
+            }
+            Operation::Verify => {
+                let request = self.request(op);
+                self.send(&Message::Verify { request, after: None });
+                Ask::Verify { good: 0, bytes: 0, bad: Vec::new() }
+            }
+            Operation::Put { .. } | Operation::Get { .. } | Operation::GetEntry { .. } => {
+                unreachable!("`start` begins these itself")
+            }
+        };
+        Ok(Kind::Ask(ask))
+    }
+
+    fn ask_head(&mut self, op: Op, name: &[u8]) -> Result<NameId, ClientError> {
+        let name = self.seals.name_id(name)?;
+        let (request, space) = (self.request(op), self.seals.space());
+        self.send(&Message::Head { request, space, name, relay: true });
+        Ok(name)
+    }
+
+    fn ask_of(&mut self, op: Op) -> Option<&mut Ask> {
+        match &mut self.ops.get_mut(&op)?.kind {
+            Kind::Ask(ask) => Some(ask),
+            Kind::Put(_) | Kind::Get(_) => None,
+        }
+    }
+
+    fn become_ask(&mut self, op: Op, next: Ask) {
+        if let Some(ask) = self.ask_of(op) {
+            *ask = next;
+        }
+    }
+
+    pub(super) fn ask_answered(&mut self, op: Op, message: Message) -> Result<(), ClientError> {
+        let Some(ask) = self.ask_of(op) else { return Ok(()) };
+        let ask = std::mem::replace(ask, Ask::Status);
+        match (ask, message) {
+            (Ask::Stat { name }, Message::Heads { shown, .. }) => {
+                let entry = self.entry_of(shown.as_deref(), &name)?;
+                self.finish(op, Ok(Answer::Stat(Box::new(entry))));
+            }
+            (Ask::Delete { name }, Message::Heads { clock, versions, shown, .. }) => {
+                let id = self.seals.name_id(&name)?;
+                self.entry_of(shown.as_deref(), &id)?;
+                let tombstone = self.seals.tombstone(&Heads { clock, versions }, &name)?;
+                self.put_records(op, vec![tombstone], false);
+                self.become_ask(op, Ask::Deleting);
+            }
+            (Ask::Deleting, Message::PutDone { .. }) => self.finish(op, Ok(Answer::Deleted)),
+            (
+                Ask::RenameSource { source, target, replace },
+                Message::Heads { clock, versions, shown, .. },
+            ) => {
+                let entry = self.entry_of(shown.as_deref(), &source)?;
+                self.ask_head(op, &target)?;
+                let source = Box::new((entry, Heads { clock, versions }));
+                self.become_ask(op, Ask::RenameTarget { source, target, replace });
+            }
+            (
+                Ask::RenameTarget { source, target, replace },
+                Message::Heads { clock, versions, shown, .. },
+            ) => {
+                let id = self.seals.name_id(&target)?;
+                let exists = self.seals.open_shown(shown.as_deref(), &id)?;
+                if exists.is_some() && !replace {
+                    return Err(ClientError::Exists);
+                }
+                self.rename(op, &source, (target, Heads { clock, versions }), replace)?;
+            }
+            (Ask::Renaming, Message::PutDone { .. }) => self.finish(op, Ok(Answer::Renamed)),
+            (Ask::List { damaged }, Message::Listed { records, next, .. }) => {
+                self.listed(op, damaged, (&records, next))?;
+            }
+            (Ask::Holders, Message::HoldersAre { holders, .. }) => {
+                self.finish(op, Ok(Answer::Holders(holders)));
+            }
+            (Ask::Status, Message::StatusIs { status, .. }) => {
+                self.finish(op, Ok(Answer::Status(Box::new(status))));
+            }
+            (Ask::Members, Message::MembersAre { members, .. }) => {
+                self.finish(op, Ok(Answer::Members(members)));
+            }
+            (
+                Ask::Verify { good, bytes, mut bad },
+                Message::Verified { good: more, bytes: hashed, bad: worse, next, .. },
+            ) => {
+                bad.extend(worse);
+                let (good, bytes) = (good + u64::from(more), bytes + hashed);
+                self.events.push_back(Event::Progress { op, bytes: hashed });
+                match next {
+                    Some(after) => {
+                        let request = self.request(op);
+                        self.send(&Message::Verify { request, after: Some(after) });
+                        self.become_ask(op, Ask::Verify { good, bytes, bad });
+                    }
+                    None => self.finish(op, Ok(Answer::Verified { good, bytes, bad })),
+                }
+            }
+            (_, other) => return Err(unexpected(&other)),
+        }
+        Ok(())
+    }
+
+    /// The version that is shown, opened.
+    fn entry_of(&self, shown: Option<&[u8]>, name: &NameId) -> Result<Entry, ClientError> {
+        self.seals.open_shown(shown, name)?.ok_or(ClientError::NotFound)
+    }
+
+    fn put_records(&mut self, op: Op, records: Vec<bytes::Bytes>, only_if_absent: bool) {
+        let request = self.request(op);
+        let blocks = Vec::new();
+        self.send(&Message::Put { request, only_if_absent, records, blocks });
+    }
+
+    /// The same blocks under the new name and a tombstone for the old one, in one step.
+    fn rename(
+        &mut self,
+        op: Op,
+        source: &(Entry, Heads),
+        (target, heads): (Vec<u8>, Heads),
+        replace: bool,
+    ) -> Result<(), ClientError> {
+        let (entry, source_heads) = source;
+        if entry.name == target {
+            return Err(ClientError::Exists);
+        }
+        let meta = super::seal::Meta { name: target, mtime_ms: entry.mtime_ms, mode: entry.mode };
+        let list = (entry.list.clone(), entry.secrets.clone());
+        let file = self.seals.file(&heads, &meta, (entry.size, entry.hash), list)?;
+        let tombstone = self.seals.tombstone(source_heads, &entry.name)?;
+        self.put_records(op, vec![file, tombstone], !replace);
+        self.become_ask(op, Ask::Renaming);
+        Ok(())
+    }
+
+    fn listed(
+        &mut self,
+        op: Op,
+        mut damaged: u64,
+        (records, next): (&[bytes::Bytes], Option<NameId>),
+    ) -> Result<(), ClientError> {
+        for record in records {
+            match self.seals.open(record) {
+                Ok(Some(entry)) => {
+                    self.events.push_back(Event::Entry { op, entry: Box::new(entry) });
+                }
+                Ok(None) => {}
+                Err(_) => damaged += 1,
+            }
+        }
+        match next {
+            Some(after) => {
+                let (request, space) = (self.request(op), self.seals.space());
+                self.send(&Message::List { request, space, after: Some(after) });
+                self.become_ask(op, Ask::List { damaged });
+            }
+            None if damaged > 0 => {
+                let what = format!("{damaged} names could not be opened with this data key");
+                return Err(ClientError::Damaged(what));
+            }
+            None => self.finish(op, Ok(Answer::Listed)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,487 @@
+//! Blocking calls: what a program wants of a network, one method each, on top of `start` and `wait`.
+//!
+//! Knows no wire and no cipher. Invariant: a source that fails is given up, so that nothing is
+//! stored of it; a sink that fails ends its own get and no other.
+
+use super::answer::{Answer, Event, Op, Operation};
+use super::error::ClientError;
+use super::seal::{Entry, Meta};
+use super::shell::Client;
+use crate::ids::{Address, Hash, VersionId};
+use crate::wire::message::{Member, NodeStatus, PeerAddress};
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+/// Bytes read from a source at once.
+const READ: usize = 256 * 1024;
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub enum CallError {
+    /// The program's own source or sink failed.
+    Local(io::Error),
+    /// The network, or the node.
+    Client(ClientError),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<ClientError> for CallError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// A version that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Nodes that have it, as far as was known then.
+    pub copies: u16,
+    /// Which version it is.
+    pub version: VersionId,
+    /// The tree hash of the plaintext.
+    pub hash: Hash,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Blocks and pages that are good.
+    pub good: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// What is bad.
+    pub bad: Vec<Address>,
+}
+
+/// One file to be stored.
+#[derive(Debug)]
+pub struct PutJob<S> {
+    /// The name, and what is said of the file.
+    pub meta: Meta,
+    /// Fail with `Exists` if the name exists.
+    pub only_if_absent: bool,
+    /// The bytes. A read that would block is tried again, and the connection served in between;
+    /// so a slow source should wait a second at most in each read.
+    pub source: S,
+}
+
+/// One file to be fetched.
+#[derive(Debug)]
+pub struct GetJob<S> {
+    /// From a list or a stat.
+    pub entry: Entry,
+    /// Where the bytes go.
+    pub sink: S,
+}
+
+/// Where a file's bytes go.
+pub trait Sink {
+    /// The file has been found. Called once, before all bytes, for an empty file too.
+    ///
+    /// # Errors
+    /// End the get.
+    fn begin(&mut self, entry: &Entry) -> io::Result<()>;
+
+    /// The next bytes: checked, and in order.
+    ///
+    /// # Errors
+    /// End the get.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Every byte goes to a writer.
+#[derive(Debug)]
+struct Writer<W>(W);
+
+impl<W: io::Write> Sink for Writer<W> {
+    fn begin(&mut self, _entry: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+}
+
+/// A transfer under way: the program's end of it, and how that failed.
+struct Running<S> {
+    end: S,
+    failure: Option<io::Error>,
+}
+
+impl<S> Running<S> {
+    fn new(end: S) -> Self {
+        Self { end, failure: None }
+    }
+
+    /// What it came to. A failure on this side is the reason for what the other side says.
+    fn judge(self, result: Result<Answer, ClientError>) -> (S, Result<Answer, CallError>) {
+        let result = match self.failure {
+            Some(failure) => Err(CallError::Local(failure)),
+            None => result.map_err(CallError::Client),
+        };
+        (self.end, result)
+    }
+}
+
+impl Client {
+    /// Stores a file.
+    ///
+    /// # Errors
+    /// Nothing was stored, but for a broken connection, where that is not known.
+    pub fn put(&mut self, meta: Meta, source: impl Read) -> Result<Stored, CallError> {
+        self.put_one(PutJob { meta, only_if_absent: false, source })
+    }
+
+    /// Stores a file, if no file has the name already for a job that asks for that.
+    ///
+    /// # Errors
+    /// As for `put`.
+    pub fn put_one(&mut self, job: PutJob<impl Read>) -> Result<Stored, CallError> {
+        let mut answer = None;
+        self.put_many([job], 1, |_, result| answer = Some(result))?;
+        answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
+    }
+
+    /// Stores many files, so many at once, and tells of each when it is done.
+    ///
+    /// # Errors
+    /// The connection's. What was under way has been told of.
+    pub fn put_many<S: Read>(
+        &mut self,
+        jobs: impl IntoIterator<Item = PutJob<S>>,
+        in_flight: usize,
+        mut done: impl FnMut(S, Result<Stored, CallError>),
+    ) -> Result<(), ClientError> {
+        let begin = |client: &mut Self, job: PutJob<S>| {
+            let PutJob { meta, only_if_absent, source } = job;
+            (client.start(Operation::Put { meta, only_if_absent }), source)
+        };
+        let mut buffer = vec![0; READ];
+        self.transfer(
+            &mut Jobs { jobs: &mut jobs.into_iter(), in_flight, begin },
+            |client, running, event| client.feed_from(running, &mut buffer, &event),
+            |source, result| done(source, result.and_then(stored)),
+        )
+    }
+
+    /// Fetches a file into a writer.
+    ///
+    /// # Errors
+    /// What the writer has by then is right, but not all.
+    pub fn get(&mut self, name: &[u8], writer: impl io::Write) -> Result<Entry, CallError> {
+        self.get_into(name, &mut Writer(writer))
+    }
+
+    /// Fetches a file into a sink.
+    ///
+    /// # Errors
+    /// What the sink has by then is right, but not all.
+    pub fn get_into(&mut self, name: &[u8], sink: &mut impl Sink) -> Result<Entry, CallError> {
+        let job = (Operation::Get { name: name.to_vec() }, Borrowed(sink));
+        let mut answer = None;
+        self.fetch([job], 1, |_, result| answer = Some(result))?;
+        answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
+    }
+
+    /// Fetches many files, so many at once, and tells of each when it is done.
+    ///
+    /// # Errors
+    /// The connection's. What was under way has been told of.
+    pub fn get_many<S: Sink>(
+        &mut self,
+        jobs: impl IntoIterator<Item = GetJob<S>>,
+        in_flight: usize,
+        done: impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        let jobs = jobs.into_iter();
+        let jobs = jobs
+            .map(|GetJob { entry, sink }| (Operation::GetEntry { entry: Box::new(entry) }, sink));
+        self.fetch(jobs, in_flight, done)
+    }
+
+    /// What is said of a file.
+    ///
+    /// # Errors
+    /// `NotFound`, or the network's.
+    pub fn stat(&mut self, name: &[u8]) -> Result<Entry, ClientError> {
+        match self.ask(Operation::Stat { name: name.to_vec() })? {
+            Answer::Stat(entry) => Ok(*entry),
+            other => Err(misfit(&other)),
+        }
+    }
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// `NotFound`, or the network's.
+    pub fn delete(&mut self, name: &[u8]) -> Result<(), ClientError> {
+        self.ask(Operation::Delete { name: name.to_vec() }).map(drop)
+    }
+
+    /// Gives a file a name that is free.
+    ///
+    /// # Errors
+    /// `NotFound`, `Exists`, or the network's.
+    pub fn rename(&mut self, source: &[u8], target: &[u8]) -> Result<(), ClientError> {
+        let (source, target) = (source.to_vec(), target.to_vec());
+        self.ask(Operation::Rename { source, target, replace: false }).map(drop)
+    }
+
+    /// Tells of every file, in no order, until `each` has had enough.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn list(
+        &mut self,
+        mut each: impl FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let list = self.start(Operation::List);
+        loop {
+            match self.wait()? {
+                Event::Entry { op, entry } if op == list => {
+                    if each(*entry).is_break() {
+                        self.abort(list);
+                        return Ok(());
+                    }
+                }
+                Event::Finished { op, result } if op == list => return result.map(drop),
+                other => drop(other),
+            }
+        }
+    }
+
+    /// Which nodes say just now that they have all of a version.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn holders(&mut self, entry: &Entry) -> Result<Vec<PeerAddress>, ClientError> {
+        match self.ask(Operation::Holders { record: entry.record })? {
+            Answer::Holders(holders) => Ok(holders),
+            other => Err(misfit(&other)),
+        }
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn status(&mut self) -> Result<NodeStatus, ClientError> {
+        match self.ask(Operation::Status)? {
+            Answer::Status(status) => Ok(*status),
+            other => Err(misfit(&other)),
+        }
+    }
+
+    /// Which other nodes the node knows.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn members(&mut self) -> Result<Vec<Member>, ClientError> {
+        match self.ask(Operation::Members)? {
+            Answer::Members(members) => Ok(members),
+            other => Err(misfit(&other)),
+        }
+    }
+
+    /// Has the node hash all that it has. `progress` is told the bytes hashed since it was last
+    /// called.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn verify(&mut self, mut progress: impl FnMut(u64)) -> Result<Verified, ClientError> {
+        let answer = self.ask_and_watch(Operation::Verify, |event| {
+            if let Event::Progress { bytes, .. } = event {
+                progress(bytes);
+            }
+        });
+        match answer? {
+            Answer::Verified { good, bytes, bad } => Ok(Verified { good, bytes, bad }),
+            other => Err(misfit(&other)),
+        }
+    }
+
+    fn ask(&mut self, operation: Operation) -> Result<Answer, ClientError> {
+        self.ask_and_watch(operation, drop)
+    }
+
+    fn ask_and_watch(
+        &mut self,
+        operation: Operation,
+        mut watch: impl FnMut(Event),
+    ) -> Result<Answer, ClientError> {
+        let asked = self.start(operation);
+        loop {
+            match self.wait()? {
+                Event::Finished { op, result } if op == asked => return result,
+                event => watch(event),
+            }
+        }
+    }
+
+    fn fetch<S: Sink>(
+        &mut self,
+        jobs: impl IntoIterator<Item = (Operation, S)>,
+        in_flight: usize,
+        mut done: impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        let mut jobs = jobs.into_iter();
+        let begin = |client: &mut Self, (what, sink): (Operation, S)| (client.start(what), sink);
+        self.transfer(
+            &mut Jobs { jobs: &mut jobs, in_flight, begin },
+            |client, running, event| client.hand_to(running, event),
+            |sink, result| done(sink, result.and_then(got)),
+        )
+    }
+
+    /// Keeps so many transfers under way until there are none left.
+    #[allow(clippy::needless_pass_by_value, reason = "the work is used up")]
+    fn transfer<J, S, B>(
+        &mut self,
+        work: &mut Jobs<'_, J, B>,
+        mut step: impl FnMut(&mut Self, &mut HashMap<Op, Running<S>>, Event),
+        mut done: impl FnMut(S, Result<Answer, CallError>),
+    ) -> Result<(), ClientError>
+    where
+        B: Fn(&mut Self, J) -> (Op, S),
+    {
+        let mut running = HashMap::new();
+        loop {
+            while running.len() < work.in_flight
+                && let Some(job) = work.jobs.next()
+            {
+                let (op, end) = (work.begin)(self, job);
+                running.insert(op, Running::new(end));
+            }
+            if running.is_empty() {
+                return Ok(());
+            }
+            match self.wait() {
+                Ok(Event::Finished { op, result }) => {
+                    if let Some(ended) = running.remove(&op) {
+                        let (end, result) = ended.judge(result);
+                        done(end, result);
+                    }
+                }
+                Ok(event) => step(self, &mut running, event),
+                Err(error) => {
+                    for (_, ended) in running.drain() {
+                        let (end, result) = ended.judge(Err(error.clone()));
+                        done(end, result);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Answers a put that asks for bytes.
+    fn feed_from<S: Read>(
+        &mut self,
+        running: &mut HashMap<Op, Running<S>>,
+        buffer: &mut [u8],
+        event: &Event,
+    ) {
+        let Event::NeedData { op, room } = event else { return };
+        let Some(put) = running.get_mut(op) else { return };
+        let room = buffer.len().min(*room);
+        let read = loop {
+            match put.end.read(&mut buffer[..room]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The source is slow; the node must not take that for silence.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.breathe() {
+                        return;
+                    }
+                }
+                read => break read,
+            }
+        };
+        match read {
+            Ok(0) => self.feed_end(*op),
+            Ok(count) => {
+                let taken = self.feed(*op, &buffer[..count]);
+                assert_eq!(taken, count, "a put takes what it has asked for");
+            }
+            Err(error) => {
+                put.failure = Some(error);
+                self.abort(*op);
+            }
+        }
+    }
+
+    /// Gives a get's sink what is for it.
+    fn hand_to<S: Sink>(&mut self, running: &mut HashMap<Op, Running<S>>, event: Event) {
+        let (op, taken) = match event {
+            Event::Found { op, entry } => {
+                (op, running.get_mut(&op).map(|get| get.end.begin(&entry)))
+            }
+            Event::Data { op, bytes } => {
+                let get = running.get_mut(&op).filter(|get| get.failure.is_none());
+                (op, get.map(|get| get.end.take(&bytes)))
+            }
+            Event::Ready { .. }
+            | Event::NeedData { .. }
+            | Event::Entry { .. }
+            | Event::Progress { .. }
+            | Event::Finished { .. } => return,
+        };
+        if let (Some(Err(error)), Some(get)) = (taken, running.get_mut(&op)) {
+            get.failure = Some(error);
+            self.abort(op);
+        }
+    }
+}
+
+/// What `transfer` works through.
+struct Jobs<'a, J, B> {
+    jobs: &'a mut dyn Iterator<Item = J>,
+    in_flight: usize,
+    begin: B,
+}
+
+/// A sink that stays the caller's.
+struct Borrowed<'a, S>(&'a mut S);
+
+impl<S: Sink> Sink for Borrowed<'_, S> {
+    fn begin(&mut self, entry: &Entry) -> io::Result<()> {
+        self.0.begin(entry)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.take(bytes)
+    }
+}
+
+fn stored(answer: Answer) -> Result<Stored, CallError> {
+    match answer {
+        Answer::Put { copies, version, hash, size } => Ok(Stored { copies, version, hash, size }),
+        other => Err(misfit(&other).into()),
+    }
+}
+
+fn got(answer: Answer) -> Result<Entry, CallError> {
+    match answer {
+        Answer::Got(entry) => Ok(*entry),
+        other => Err(misfit(&other).into()),
+    }
+}
+
+fn misfit(answer: &Answer) -> ClientError {
+    let text: String = format!("{answer:?}").chars().take(60).collect();
+    ClientError::Protocol(format!("an answer to another question, {text}"))
+}

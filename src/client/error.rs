@@ -1,0 +1,105 @@
+//! Why an operation did not succeed, named by whose fault it is.
+
+use crate::wire::message::Reason;
+use std::fmt;
+
+/// What an operation or a connection came to. Unless a variant says otherwise nothing was stored or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientError {
+    /// Every node that could be asked says that there is no such name.
+    NotFound,
+    /// The name exists, and the operation asked for it not to.
+    Exists,
+    /// No node could be reached; the sentence says which were tried.
+    Unreachable(String),
+    /// The node does not let this client in, or the connection broke before it was known to.
+    WrongNetwork,
+    /// The connection broke. What was under way may have happened or not.
+    Disconnected(String),
+    /// No progress for `OPERATION_SILENCE`. What was under way may have happened or not.
+    Silent,
+    /// No node that can be reached has all of the file.
+    Unavailable,
+    /// What is stored is damaged, or not what its record says.
+    Damaged(String),
+    /// There is no data key here: nothing can be read or named.
+    NoDataKey,
+    /// There is no write key here: nothing can be stored or deleted.
+    NoWriteKey,
+    /// The node refused; its reason and its words.
+    Refused(Reason, String),
+    /// The other side broke the protocol.
+    Protocol(String),
+    /// The program gave up the operation.
+    Aborted,
+    /// The name is empty, too long, or has a NUL.
+    BadName,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("there is no such name"),
+            Self::Exists => f.write_str("the name exists; nothing was changed"),
+            Self::Unreachable(tried) => write!(f, "no node could be reached ({tried})"),
+            Self::WrongNetwork => f.write_str(
+                "the node closed the connection during the handshake: \
+                 it belongs to another network, or is not a dfsd node",
+            ),
+            Self::Disconnected(why) => {
+                write!(
+                    f,
+                    "the connection to the node broke ({why}); what was under way may or may not be done"
+                )
+            }
+            Self::Silent => f.write_str("the node made no progress for 10 s; try again"),
+            Self::Unavailable => f.write_str(
+                "no node that can be reached has all of it; try again when more nodes are up",
+            ),
+            Self::Damaged(what) => write!(f, "what is stored is damaged: {what}"),
+            Self::NoDataKey => {
+                f.write_str("there is no data key here, so that nothing can be read or named")
+            }
+            Self::NoWriteKey => {
+                f.write_str("there is no write key here, so that nothing can be changed")
+            }
+            Self::Refused(reason, detail) => {
+                write!(f, "the node refused ({}): {detail}", word(*reason))
+            }
+            Self::Protocol(what) => write!(f, "the node broke the protocol: {what}"),
+            Self::Aborted => f.write_str("given up; nothing was stored"),
+            Self::BadName => f.write_str("a name has 1 to 1280 bytes, and no NUL among them"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl ClientError {
+    /// What a refusal means for the operation.
+    pub(super) fn refused(reason: Reason, detail: String) -> Self {
+        match reason {
+            Reason::Exists => Self::Exists,
+            Reason::Damaged => Self::Damaged(detail),
+            Reason::NotAllowed
+            | Reason::Malformed
+            | Reason::Missing
+            | Reason::NoSpace
+            | Reason::Clock
+            | Reason::Unavailable => Self::Refused(reason, detail),
+        }
+    }
+}
+
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotAllowed => "not allowed",
+        Reason::Malformed => "malformed",
+        Reason::Missing => "blocks missing",
+        Reason::Exists => "exists",
+        Reason::NoSpace => "no space",
+        Reason::Clock => "clock",
+        Reason::Unavailable => "unavailable",
+        Reason::Damaged => "damaged",
+    }
+}

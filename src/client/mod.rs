@@ -1,0 +1,27 @@
+//! The client: puts, gets and everything else a program asks of a network, sealed and opened on its own machine.
+//!
+//! `Session` is sans IO, like the connection under it, and runs many operations at once; `Client` is the small blocking
+//! shell that gives it a socket. The node at the other end sees ciphertext only.
+
+mod answer;
+mod ask;
+mod calls;
+mod error;
+mod get;
+mod put;
+mod seal;
+mod session;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the client's shell: its socket, its clock, its entropy"
+)]
+mod shell;
+mod upload;
+
+pub use answer::{Answer, Event, Op, Operation};
+pub use calls::{CallError, GetJob, PutJob, Sink, Stored, Verified};
+pub use error::ClientError;
+pub use seal::{Entry, Meta};
+pub use session::{Entropy, Session};
+pub use shell::Client;
