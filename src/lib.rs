@@ -39,6 +39,7 @@ pub mod client;
 pub mod config;
 pub mod conn;
 pub mod crypto;
+pub mod gateway;
 pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
