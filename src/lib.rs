@@ -34,6 +34,12 @@
     )
 )]
 
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a room of the shell: what people type, and their files"
+)]
+pub mod cli;
 pub mod client;
 #[allow(clippy::disallowed_methods, reason = "clap's defaults come from the environment")]
 pub mod config;

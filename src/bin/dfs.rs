@@ -1,0 +1,7 @@
+//! `dfs`: the command line of dfsd. Everything is in `dfsd::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dfsd::cli::run()
+}

@@ -1,0 +1,91 @@
+//! The small commands: `rm`, `mv`, `status`, `peers` and `verify`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::failure::{Exit, Failure, Tally};
+use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
+use crate::cli::output::{Output, human_size};
+use crate::cli::progress::Progress;
+use crate::cli::{args, door, names};
+
+/// Deletes names; one that fails does not keep the others.
+pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure> {
+    all.iter().try_for_each(|name| names::check(name))?;
+    let mut client = door::open(place)?;
+    if let [name] = all {
+        let deleted = client.delete(name.as_bytes());
+        return deleted.map_err(|error| door::failure(&error).about(name));
+    }
+    let mut tally = Tally::default();
+    for name in all {
+        match client.delete(name.as_bytes()) {
+            Ok(()) => tally.done(),
+            Err(error) => tally.failed(&names::shown(name), &door::failure(&error)),
+        }
+    }
+    tally.outcome("names")
+}
+
+/// Gives a file another name, which must be free.
+pub(crate) fn rename(place: &args::Place, name: &str, new: &str) -> Result<(), Failure> {
+    names::check(name)?;
+    names::check(new)?;
+    if name == new {
+        let sentence = format!("{} is its name already", names::shown(new));
+        return Err(Failure::new(Exit::Exists, sentence));
+    }
+    let mut client = door::open(place)?;
+    let renamed = client.rename(name.as_bytes(), new.as_bytes());
+    renamed.map_err(|error| {
+        let failure = door::failure(&error);
+        let exists = failure.exit() == Some(Exit::Exists);
+        failure.about(if exists { new } else { name })
+    })
+}
+
+/// Tells how the node is.
+pub(crate) fn status(place: &args::Place, json: bool) -> Result<(), Failure> {
+    let mut client = door::open(place)?;
+    let status = client.status().map_err(|error| door::failure(&error))?;
+    let lines = if json { vec![status_json(&status)] } else { status_lines(&status) };
+    print(&lines)
+}
+
+/// Tells which other nodes there are.
+pub(crate) fn peers(place: &args::Place, json: bool) -> Result<(), Failure> {
+    let mut client = door::open(place)?;
+    let members = client.members().map_err(|error| door::failure(&error))?;
+    let lines = if json {
+        members.iter().map(peer_json).collect()
+    } else {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        peer_lines(&members, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    };
+    print(&lines)
+}
+
+/// Has the node hash what it stores anew.
+pub(crate) fn verify(place: &args::Place) -> Result<(), Failure> {
+    let mut client = door::open(place)?;
+    let progress = Progress::wanted(place, "verify", None);
+    let checked = client.verify(|bytes| progress.advance(bytes));
+    drop(progress);
+    let checked = checked.map_err(|error| door::failure(&error))?;
+    let size = human_size(checked.bytes);
+    let mut lines = vec![format!("good {} ({size})", checked.good)];
+    lines.extend(checked.bad.iter().map(|address| format!("bad {address}")));
+    print(&lines)?;
+    match checked.bad.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(
+            Exit::Integrity,
+            format_args!("{count} of {} are damaged", checked.good + count as u64),
+        )),
+    }
+}
+
+fn print(lines: &[String]) -> Result<(), Failure> {
+    let mut output = Output::new();
+    lines.iter().try_for_each(|line| output.line(line))?;
+    output.flush()
+}

@@ -1,0 +1,216 @@
+//! The command line of `dfs`, exactly as scripts rely on it.
+//!
+//! Knows no command's meaning. Invariant: options here have no defaults from files; `DFSD_DATA` and
+//! `DFSD_TICKET` are looked up where they are used, because an option beats them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Stores and fetches files in a dfsd network.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dfs",
+    version,
+    about = "Stores and fetches files in a dfsd network",
+    after_help = "Exit codes: 0 ok, 1 error, 2 usage, 3 partly done, 4 not found, 5 temporary \
+                  (no daemon, no node, no room), 6 integrity, 7 wrong key or refused, 8 exists."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which network, by which door.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Talk to the daemon of this data folder, with its keys (or DFSD_DATA) [default: as for dfsd]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Talk to the nodes of this ticket, with its keys; - reads it from stdin (or DFSD_TICKET)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ticket: Option<PathBuf>,
+    /// No progress bar
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store a file, stdin (-), or with -r all files of a folder
+    Put(Put),
+    /// Fetch a file, to stdout with -, or with -r all files under a prefix into a folder
+    Get(Get),
+    /// Write a file to stdout
+    Cat {
+        /// The stored name
+        name: String,
+    },
+    /// List names, as they arrive
+    Ls(List),
+    /// Tell what is known of one name
+    Stat {
+        /// The stored name
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete names
+    Rm {
+        /// The stored names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Give a file another name, which must be free
+    Mv {
+        /// The stored name
+        name: String,
+        /// The new name
+        new: String,
+    },
+    /// Tell how the node is
+    Status {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell which other nodes the node is connected to or knows
+    Peers {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a ticket, by which others join or use the network: a secret
+    Ticket(Ticket),
+    /// Print the hash of a local file, equal to that of the stored one
+    Hash {
+        /// The local file; - for stdin
+        file: PathBuf,
+    },
+    /// Hash everything that the node stores anew
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Put {
+    /// The local file; - for stdin; with -r a folder
+    #[arg(value_name = "FILE|-")]
+    pub(crate) source: PathBuf,
+    /// The name to store it by [default: the file's last component]; with -r a prefix
+    pub(crate) name: Option<String>,
+    /// Store all files of the folder
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Fail with exit code 8 where the name exists
+    #[arg(long)]
+    pub(crate) no_clobber: bool,
+    /// One JSON object for each stored file
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The stored name; with -r a prefix
+    pub(crate) name: String,
+    /// The local file [default: the name's last component]; - for stdout; with -r a folder
+    #[arg(value_name = "FILE|-", required_if_eq("recursive", "true"))]
+    pub(crate) destination: Option<PathBuf>,
+    /// Fetch all files under the prefix
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Fail with exit code 8 where the local file exists
+    #[arg(long)]
+    pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only names that begin so
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Also size and time of modification
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// By name; waits for the last
+    #[arg(long)]
+    pub(crate) sort: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ticket {
+    /// With the network key alone: the holder stores, but reads nothing
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) blind: bool,
+    /// Without the write key
+    #[arg(long)]
+    pub(crate) read_only: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_line_of_the_manual_parses() {
+        let lines = [
+            "put f",
+            "put -",
+            "put - n",
+            "put f n",
+            "put -r d",
+            "put -r d p",
+            "--data d put f n",
+            "get n",
+            "get n -",
+            "get n f",
+            "get -r p d",
+            "cat n",
+            "ls",
+            "ls p -l",
+            "ls --json",
+            "ls -l p --json --sort",
+            "stat n --json",
+            "rm a b c",
+            "mv a b",
+            "status --json",
+            "peers --json",
+            "ticket --blind",
+            "ticket --read-only",
+            "hash f",
+            "hash -",
+            "verify",
+            "--ticket t cat n",
+            "cat n --ticket -",
+            "put --no-clobber f",
+        ];
+        for line in lines {
+            let words = std::iter::once("dfs").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_usage_errors() {
+        for line in
+            ["", "put", "get", "get -r p", "rm", "mv a", "ticket --blind --read-only", "frob"]
+        {
+            let words =
+                std::iter::once("dfs").chain(line.split(' ').filter(|word| !word.is_empty()));
+            let error = Arguments::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Arrival: a local file under way. It is written beside its destination, or without any name, and
+//! gets its own name when it is whole.
+//!
+//! Knows nothing about the network. Invariant: at the destination there is either what was there
+//! before or the whole file, whatever dies in between; an arrival that is dropped leaves nothing.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+
+use crate::cli::failure::{Exit, Failure};
+
+/// What to do where the destination exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// The new file takes its place.
+    Replace,
+    /// The new file is not kept, exit code 8.
+    Keep,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    file: File,
+    stage: Stage,
+    destination: PathBuf,
+    existing: Existing,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// A device or pipe: written as it is.
+    Direct,
+    /// Has no name yet, and goes with the process.
+    Unnamed,
+    /// Has this temporary name.
+    Named(PathBuf),
+    /// Has its own name.
+    Placed,
+}
+
+impl Arrival {
+    /// Starts a file that will be at `destination`.
+    pub(crate) fn create(destination: &Path, existing: Existing) -> Result<Self, Failure> {
+        let failed = |error: io::Error| cannot_write(destination, &error);
+        let found = match fs::metadata(destination) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if let Some(found) = &found {
+            refuse(destination, found, existing)?;
+        }
+        let is_special = found.as_ref().is_some_and(|found| !found.is_file());
+        // A link stays, and the file that it leads to is replaced.
+        let destination = match &found {
+            Some(_) if !is_special => destination.canonicalize().map_err(failed)?,
+            Some(_) | None => destination.to_owned(),
+        };
+        let (file, stage) = if is_special {
+            let file = OpenOptions::new().write(true).open(&destination);
+            (file.map_err(failed)?, Stage::Direct)
+        } else {
+            begin(folder_of(&destination)).map_err(failed)?
+        };
+        Ok(Self { file, stage, destination, existing })
+    }
+
+    /// Where it will be.
+    pub(crate) fn destination(&self) -> &Path {
+        &self.destination
+    }
+
+    /// Whether it is a file that will get its name, and no device.
+    pub(crate) fn is_file(&self) -> bool {
+        !matches!(self.stage, Stage::Direct)
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.destination, &error))
+    }
+
+    /// Whoever may read it may also run it, as where it came from.
+    pub(crate) fn make_executable(&self) -> Result<(), Failure> {
+        if matches!(self.stage, Stage::Direct) {
+            return Ok(());
+        }
+        let changed = self.file.metadata().and_then(|found| {
+            let mode = found.permissions().mode();
+            self.file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
+        });
+        changed.map_err(|error| cannot_write(&self.destination, &error))
+    }
+
+    /// Makes the contents durable; to be done before `place`, here or for many files at once.
+    pub(crate) fn sync(&self) -> Result<(), Failure> {
+        match self.stage {
+            Stage::Direct | Stage::Placed => Ok(()),
+            Stage::Unnamed | Stage::Named(_) => {
+                self.file.sync_all().map_err(|error| cannot_write(&self.destination, &error))
+            }
+        }
+    }
+
+    /// Gives the file its name. Its folder is still to be made durable, with `sync_folder`.
+    pub(crate) fn place(mut self) -> Result<(), Failure> {
+        let failed = |error: io::Error, destination: &Path| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return exists(destination);
+            }
+            cannot_write(destination, &error)
+        };
+        if matches!(self.stage, Stage::Unnamed) {
+            let name = self.name_it().map_err(|error| failed(error, &self.destination))?;
+            self.stage = Stage::Named(name);
+        }
+        if let Stage::Named(name) = &self.stage {
+            let moved = match self.existing {
+                Existing::Replace => fs::rename(name, &self.destination),
+                Existing::Keep => rename_to_free(name, &self.destination),
+            };
+            moved.map_err(|error| failed(error, &self.destination))?;
+            self.stage = Stage::Placed;
+        }
+        Ok(())
+    }
+
+    /// Gives an unnamed file a temporary name.
+    fn name_it(&self) -> io::Result<PathBuf> {
+        let name = temporary_name(folder_of(&self.destination));
+        let open = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, open, CWD, &name, AtFlags::SYMLINK_FOLLOW)?;
+        Ok(name)
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        if let Stage::Named(name) = &self.stage {
+            // Nothing can be done about an error, and the command has failed already.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), Failure> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| cannot_write(folder, &error))
+}
+
+/// Makes many files durable, with one call for each file system that they are on.
+pub(crate) fn sync_all(arrivals: &[Arrival]) -> Result<(), Failure> {
+    let mut devices = Vec::new();
+    for arrival in arrivals {
+        let failed = |error: io::Error| cannot_write(&arrival.destination, &error);
+        let device = arrival.file.metadata().map_err(failed)?.dev();
+        if !devices.contains(&device) {
+            devices.push(device);
+            rustix::fs::syncfs(&arrival.file).map_err(|error| failed(error.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Tells early what `create` would refuse.
+pub(crate) fn check(destination: &Path, existing: Existing) -> Result<(), Failure> {
+    match fs::metadata(destination) {
+        Ok(found) => refuse(destination, &found, existing),
+        Err(_) => Ok(()),
+    }
+}
+
+fn refuse(path: &Path, found: &fs::Metadata, existing: Existing) -> Result<(), Failure> {
+    if found.is_dir() {
+        return Err(Failure::new(
+            Exit::Error,
+            format_args!("{} is a folder: say which file to write", path.display()),
+        ));
+    }
+    match existing {
+        Existing::Keep => Err(exists(path)),
+        Existing::Replace => Ok(()),
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(Exit::Exists, format_args!("{} exists, and stays as it is", path.display()))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Error, format_args!("cannot write {}: {error}", path.display()))
+}
+
+/// A file without a name where the file system can do that, else one with a temporary name.
+fn begin(folder: &Path) -> io::Result<(File, Stage)> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666)) {
+        return Ok((File::from(file), Stage::Unnamed));
+    }
+    let name = temporary_name(folder);
+    let file = OpenOptions::new().write(true).create_new(true).open(&name)?;
+    Ok((file, Stage::Named(name)))
+}
+
+fn rename_to_free(name: &Path, destination: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(CWD, name, CWD, destination, RenameFlags::NOREPLACE)?)
+}
+
+/// A name that no other process and no other file of this one uses.
+fn temporary_name(folder: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    folder.join(format!(".dfs-{}-{count}.part", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn arrive(at: &Path, existing: Existing) -> Result<(), Failure> {
+        let mut arrival = Arrival::create(at, existing)?;
+        arrival.write(b"new")?;
+        arrival.sync()?;
+        arrival.place()
+    }
+
+    #[test]
+    fn a_whole_file_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        arrive(&file, Existing::Replace).unwrap();
+        arrive(&file, Existing::Replace).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn what_was_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        fs::write(&file, "old").unwrap();
+        let mut arrival = Arrival::create(&file, Existing::Replace).unwrap();
+        arrival.write(b"ne").unwrap();
+        let name = temporary_name(folder.path());
+        fs::write(&name, "ne").unwrap();
+        arrival.stage = Stage::Named(name);
+        drop(arrival);
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn an_existing_file_may_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        let mut late = Arrival::create(&file, Existing::Keep).unwrap();
+        late.write(b"late").unwrap();
+        arrive(&file, Existing::Keep).unwrap();
+        assert_eq!(late.place().unwrap_err().exit(), Some(Exit::Exists));
+        assert_eq!(arrive(&file, Existing::Keep).unwrap_err().exit(), Some(Exit::Exists));
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_folder_is_no_file_and_a_device_is_written_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = arrive(folder.path(), Existing::Replace).unwrap_err();
+        assert!(failure.to_string().contains("is a folder"), "{failure}");
+        assert_eq!(arrive(Path::new("/dev/null"), Existing::Replace), Ok(()));
+        let missing = folder.path().join("no/x");
+        assert_eq!(arrive(&missing, Existing::Replace).unwrap_err().exit(), Some(Exit::Error));
+    }
+
+    #[test]
+    fn a_link_stays_and_its_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("x"), folder.path().join("l"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        arrive(&link, Existing::Replace).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn reading_allows_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        let arrival = Arrival::create(&file, Existing::Replace).unwrap();
+        arrival.make_executable().unwrap();
+        arrival.place().unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o100, 0o100);
+    }
+}

@@ -1,0 +1,65 @@
+//! The door: from a place to a client that is connected, and from the client's errors to failures.
+//!
+//! Knows no command. Invariant: every category of the library's errors has its exit code.
+
+use crate::cli::args;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::place::{self, Place};
+use crate::client::{CallError, Client, ClientError};
+use crate::wire::message::Reason;
+
+/// Connects to the network that the options name.
+pub(crate) fn open(options: &args::Place) -> Result<Client, Failure> {
+    connect(&place::find(options)?)
+}
+
+/// Connects to the first of the place's nodes that answers.
+pub(crate) fn connect(place: &Place) -> Result<Client, Failure> {
+    Client::connect(&place.peers, &place.access).map_err(|error| match exit(&error) {
+        Exit::Temporary => {
+            Failure::new(Exit::Temporary, format_args!("{error}: {}", place.advice()))
+        }
+        exit => Failure::new(exit, error),
+    })
+}
+
+/// What an error of the library means for the command.
+pub(crate) fn failure(error: &ClientError) -> Failure {
+    Failure::new(exit(error), error)
+}
+
+/// What an error of a transfer means; one of this machine's own is a plain error.
+pub(crate) fn call_failure(error: &CallError) -> Failure {
+    match error {
+        CallError::Local(error) => Failure::new(Exit::Error, error),
+        CallError::Client(error) => failure(error),
+    }
+}
+
+fn exit(error: &ClientError) -> Exit {
+    match error {
+        ClientError::NotFound => Exit::NotFound,
+        ClientError::Exists => Exit::Exists,
+        ClientError::Unreachable(_)
+        | ClientError::Disconnected(_)
+        | ClientError::Silent
+        | ClientError::Unavailable => Exit::Temporary,
+        ClientError::Damaged(_) => Exit::Integrity,
+        ClientError::WrongNetwork | ClientError::NoDataKey | ClientError::NoWriteKey => {
+            Exit::Refused
+        }
+        ClientError::Refused(reason, _) => refusal(*reason),
+        ClientError::Protocol(_) | ClientError::Aborted => Exit::Error,
+        ClientError::BadName => Exit::Usage,
+    }
+}
+
+fn refusal(reason: Reason) -> Exit {
+    match reason {
+        Reason::NotAllowed => Exit::Refused,
+        Reason::Exists => Exit::Exists,
+        Reason::Damaged => Exit::Integrity,
+        Reason::Missing | Reason::NoSpace | Reason::Unavailable => Exit::Temporary,
+        Reason::Malformed | Reason::Clock => Exit::Error,
+    }
+}

@@ -1,0 +1,148 @@
+//! Failures: what a command ends with when it does not end well, a sentence and an exit code.
+//!
+//! Knows no command. Invariant: the codes are those that scripts rely on, and never change.
+
+use std::fmt;
+use std::io;
+
+use crate::cli::names::shown;
+
+/// The exit codes of `dfs`. 0 is success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Anything without a code of its own.
+    Error = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Some of many were done.
+    Partly = 3,
+    /// Every node that could be asked says no.
+    NotFound = 4,
+    /// No daemon, no node, no room: it may work later.
+    Temporary = 5,
+    /// Bytes are not what was stored.
+    Integrity = 6,
+    /// A wrong key, or the network refused.
+    Refused = 7,
+    /// The name or file exists.
+    Exists = 8,
+}
+
+/// Why a command ends early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// To be told to the person, with that exit code.
+    Told(Exit, String),
+    /// Whoever read our output has had enough. Nothing is said, and it is no error.
+    PipeClosed,
+}
+
+impl Failure {
+    /// A failure with this code and sentence.
+    pub(crate) fn new(exit: Exit, sentence: impl fmt::Display) -> Self {
+        Self::Told(exit, sentence.to_string())
+    }
+
+    /// A command line that makes no sense.
+    pub(crate) fn usage(sentence: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, sentence)
+    }
+
+    /// What became of our standard output.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::PipeClosed;
+        }
+        Self::new(Exit::Error, format_args!("cannot write to stdout: {error}"))
+    }
+
+    /// The same, said of one name.
+    pub(crate) fn about(self, name: &str) -> Self {
+        match self {
+            Self::Told(exit, sentence) => Self::Told(exit, format!("{}: {sentence}", shown(name))),
+            Self::PipeClosed => Self::PipeClosed,
+        }
+    }
+
+    /// The code, for counting many failures together.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        match self {
+            Self::Told(exit, _) => Some(*exit),
+            Self::PipeClosed => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(_, sentence) => f.write_str(sentence),
+            Self::PipeClosed => f.write_str("the reader of our output has gone"),
+        }
+    }
+}
+
+/// What became of many things that one command was asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    done: u64,
+    failed: u64,
+    /// The one code that all failures had, while they had one.
+    common: Option<Exit>,
+    is_mixed: bool,
+}
+
+impl Tally {
+    /// One was done.
+    pub(crate) fn done(&mut self) {
+        self.done += 1;
+    }
+
+    /// How many were done.
+    pub(crate) fn done_count(&self) -> u64 {
+        self.done
+    }
+
+    /// One failed; it is told on stderr at once.
+    pub(crate) fn failed(&mut self, what: &str, failure: &Failure) {
+        eprintln!("dfs: {what}: {failure}");
+        self.failed += 1;
+        let exit = failure.exit().unwrap_or(Exit::Error);
+        self.is_mixed |= self.common.is_some_and(|common| common != exit);
+        self.common = Some(exit);
+    }
+
+    /// The whole: partly done if some was; with the common reason if nothing was.
+    pub(crate) fn outcome(&self, what: &str) -> Result<(), Failure> {
+        let Some(common) = self.common else {
+            return Ok(());
+        };
+        let exit = match (self.done, self.is_mixed) {
+            (0, false) => common,
+            (0, true) => Exit::Error,
+            (_, _) => Exit::Partly,
+        };
+        let all = self.done + self.failed;
+        Err(Failure::new(exit, format_args!("{} of {all} {what} failed", self.failed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_failures_have_one_code() {
+        let check = |done: u64, failures: &[Exit], expected: Option<Exit>| {
+            let mut tally = Tally::default();
+            (0..done).for_each(|_| tally.done());
+            failures.iter().for_each(|exit| tally.failed("x", &Failure::new(*exit, "test")));
+            let exit = tally.outcome("files").err().and_then(|failure| failure.exit());
+            assert_eq!(exit, expected);
+        };
+        check(3, &[], None);
+        check(3, &[Exit::NotFound], Some(Exit::Partly));
+        check(0, &[Exit::NotFound, Exit::NotFound], Some(Exit::NotFound));
+        check(0, &[Exit::NotFound, Exit::Integrity], Some(Exit::Error));
+    }
+}

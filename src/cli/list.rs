@@ -1,0 +1,91 @@
+//! `dfs ls`: names as their records arrive, or in order when asked.
+//!
+//! Invariant: without `--sort` nothing is kept, however many names there are.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::cli::failure::Failure;
+use crate::cli::json::Object;
+use crate::cli::output::{Output, human_date, human_size};
+use crate::cli::{args, door, names};
+use crate::client::Entry;
+
+/// How long a line may wait in the buffer while others come.
+const FLUSH_PERIOD: Duration = Duration::from_millis(50);
+
+/// Lists names.
+pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure> {
+    let mut client = door::open(place)?;
+    let mut lines = Lines::new(list);
+    let mut kept = Vec::new();
+    let mut printed = Ok(());
+    let listed = client.list(|entry| {
+        if !entry.name.starts_with(list.prefix.as_bytes()) {
+            return ControlFlow::Continue(());
+        }
+        if list.sort {
+            kept.push(entry);
+            return ControlFlow::Continue(());
+        }
+        printed = lines.print(&entry);
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    printed?;
+    kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    kept.iter().try_for_each(|entry| lines.print(entry))?;
+    lines.output.flush()?;
+    listed.map_err(|error| door::failure(&error))
+}
+
+/// The lines of a listing.
+struct Lines<'a> {
+    list: &'a args::List,
+    output: Output,
+    flushed: Option<Instant>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(list: &'a args::List) -> Self {
+        Self { list, output: Output::new(), flushed: None }
+    }
+
+    fn print(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let line = if self.list.json {
+            entry_json(entry).finish()
+        } else if self.list.long {
+            long_line(entry)
+        } else {
+            shown(entry)
+        };
+        self.output.line(&line)?;
+        if self.flushed.is_none_or(|flushed| flushed.elapsed() >= FLUSH_PERIOD) {
+            self.output.flush()?;
+            self.flushed = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+/// What a script may know of a stored file.
+pub(crate) fn entry_json(entry: &Entry) -> Object {
+    Object::new()
+        .text("name", &String::from_utf8_lossy(&entry.name))
+        .number("size", entry.size)
+        .text("hash", &entry.hash.to_string())
+        .number("blocks", entry.blocks)
+        .text("version", &entry.version.to_string())
+        .number("mtime_ms", entry.mtime_ms)
+        .number("mode", entry.mode.into())
+}
+
+fn long_line(entry: &Entry) -> String {
+    let date = human_date(entry.mtime_ms);
+    let date = if entry.mtime_ms == 0 { "-" } else { &date };
+    format!("{:>10}  {date:<19}  {}", human_size(entry.size), shown(entry))
+}
+
+/// The name as a person may see it.
+pub(crate) fn shown(entry: &Entry) -> String {
+    names::shown(&String::from_utf8_lossy(&entry.name))
+}

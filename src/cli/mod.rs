@@ -1,0 +1,73 @@
+//! The command line `dfs`: arguments to commands to exit codes.
+//!
+//! A room of the shell, on top of the client library; knows nothing about the wire. Invariants:
+//! only data goes to stdout; every command ends with one of the exit codes that scripts rely on; a
+//! closed pipe ends quietly.
+
+mod admin;
+mod args;
+mod arrival;
+mod door;
+mod failure;
+mod folder;
+mod get;
+mod hash;
+mod json;
+mod list;
+mod names;
+mod nodes;
+mod output;
+mod place;
+mod progress;
+mod put;
+mod stat;
+mod stdin;
+mod ticket;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+use failure::{Exit, Failure};
+
+/// Runs the program `dfs`: the command of the process's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return told_by_clap(&error),
+    };
+    match carry_out(&arguments) {
+        Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Told(exit, sentence)) => {
+            eprintln!("dfs: {sentence}");
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
+    let place = &arguments.place;
+    match &arguments.command {
+        Command::Put(put) => put::run(place, put),
+        Command::Get(get) => get::run(place, get),
+        Command::Cat { name } => get::cat(place, name),
+        Command::Ls(list) => list::run(place, list),
+        Command::Stat { name, json } => stat::run(place, name, *json),
+        Command::Rm { names } => admin::remove(place, names),
+        Command::Mv { name, new } => admin::rename(place, name, new),
+        Command::Status { json } => admin::status(place, *json),
+        Command::Peers { json } => admin::peers(place, *json),
+        Command::Ticket(ticket) => ticket::run(place, ticket),
+        Command::Hash { file } => hash::run(file, place.quiet),
+        Command::Verify => admin::verify(place),
+    }
+}
+
+/// Help and version are answers on stdout; everything else is a usage error.
+fn told_by_clap(error: &clap::Error) -> ExitCode {
+    // Where even that cannot be written there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,131 @@
+//! How `dfs status` and `dfs peers` look, for a person and for a script.
+//!
+//! Pure. Invariant: a field of the JSON keeps its name for ever; further ones may come.
+
+use std::time::Duration;
+
+use crate::cli::json::Object;
+use crate::cli::names::shown;
+use crate::cli::output::{human_size, human_time, table};
+use crate::wire::message::{Member, NodeStatus};
+
+/// The node's state as one JSON object.
+pub(crate) fn status_json(status: &NodeStatus) -> String {
+    Object::new()
+        .text("node", &status.node.to_string())
+        .text("address", &status.address)
+        .number("uptime_s", status.uptime_s)
+        .number("names", status.names)
+        .number("records", status.records)
+        .number("blocks", status.blocks)
+        .number("block_bytes", status.block_bytes)
+        .number("incomplete", status.incomplete)
+        .number("free_bytes", status.free_bytes)
+        .number("memory_used", status.memory_used)
+        .number("memory_max", status.memory_max)
+        .number("peers_connected", status.peers_connected.into())
+        .number("peers_known", status.peers_known.into())
+        .number("group", status.group)
+        .finish()
+}
+
+/// The node's state for a person.
+pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
+    let health = match status.incomplete {
+        0 => "everything that is known is here".to_owned(),
+        1 => "1 version still lacks blocks here".to_owned(),
+        count => format!("{count} versions still lack blocks here"),
+    };
+    let rows = [
+        ("node", status.node.to_string()),
+        ("address", shown(&status.address)),
+        ("up", human_time(Duration::from_secs(status.uptime_s))),
+        ("peers", format!("{} of {} connected", status.peers_connected, status.peers_known)),
+        ("names", format!("{} ({} records)", status.names, status.records)),
+        ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
+        ("health", health),
+        ("disk", format!("{} free", human_size(status.free_bytes))),
+        ("memory", memory(status)),
+    ];
+    rows.iter().map(|(what, value)| format!("{what:<8} {value}")).collect()
+}
+
+fn memory(status: &NodeStatus) -> String {
+    format!("{} of {} in use", human_size(status.memory_used), human_size(status.memory_max))
+}
+
+/// One other node as a JSON object.
+pub(crate) fn peer_json(member: &Member) -> String {
+    Object::new()
+        .text("node", &member.peer.node.to_string())
+        .text("address", &member.peer.address)
+        .flag("connected", member.connected)
+        .number("last_seen_ms", member.last_seen_ms)
+        .finish()
+}
+
+/// The other nodes for a person. `now_ms` is milliseconds since 1970.
+pub(crate) fn peer_lines(members: &[Member], now_ms: u64) -> Vec<String> {
+    if members.is_empty() {
+        return vec!["no other node is known".to_owned()];
+    }
+    let row = |member: &Member| {
+        let state = if member.connected { "connected" } else { "away" };
+        let node = member.peer.node.short();
+        vec![node, shown(&member.peer.address), state.to_owned(), last_seen(member, now_ms)]
+    };
+    let rows: Vec<_> = members.iter().map(row).collect();
+    table(&["NODE", "ADDRESS", "STATE", "LAST SEEN"], &rows)
+}
+
+fn last_seen(member: &Member, now_ms: u64) -> String {
+    match member.last_seen_ms {
+        _ if member.connected => "now".to_owned(),
+        0 => "never".to_owned(),
+        seen_ms => {
+            let ago = Duration::from_millis(now_ms.saturating_sub(seen_ms));
+            format!("{} ago", human_time(ago))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::NodeId;
+    use crate::wire::message::PeerAddress;
+
+    fn member(connected: bool, last_seen_ms: u64) -> Member {
+        let peer = PeerAddress { node: NodeId([0xab; 32]), address: "10.0.0.1:7400".to_owned() };
+        Member { peer, connected, last_seen_ms }
+    }
+
+    #[test]
+    fn peers_for_people() {
+        let members = [member(true, 5), member(false, 0), member(false, 1000)];
+        let expected = [
+            "NODE      ADDRESS        STATE      LAST SEEN",
+            "abababab  10.0.0.1:7400  connected  now",
+            "abababab  10.0.0.1:7400  away       never",
+            "abababab  10.0.0.1:7400  away       4 s ago",
+        ];
+        assert_eq!(peer_lines(&members, 5000), expected);
+        assert_eq!(peer_lines(&[], 5000), ["no other node is known"]);
+    }
+
+    #[test]
+    fn peers_for_scripts() {
+        let line = peer_json(&member(true, 5));
+        let end = r#""address":"10.0.0.1:7400","connected":true,"last_seen_ms":5}"#;
+        assert!(line.starts_with(r#"{"node":"abab"#) && line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn status_says_what_is_missing() {
+        let status = NodeStatus { incomplete: 2, block_bytes: 3 << 20, ..NodeStatus::default() };
+        let text = status_lines(&status).join("\n");
+        assert!(text.contains("2 versions still lack blocks here"), "{text}");
+        assert!(text.contains("blocks   0 (3.0 MiB)"), "{text}");
+        assert!(status_json(&status).contains(r#""incomplete":2,"#));
+    }
+}

@@ -1,0 +1,55 @@
+//! `dfs stat`: what is known of one name, and which nodes have all of it.
+
+use crate::cli::failure::Failure;
+use crate::cli::list::{entry_json, shown};
+use crate::cli::output::{Output, human_date, human_size};
+use crate::cli::{args, door, names};
+use crate::client::Entry;
+use crate::time::wall_ms_of;
+use crate::wire::message::PeerAddress;
+
+/// Tells what is known of a name.
+pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Failure> {
+    names::check(name)?;
+    let mut client = door::open(place)?;
+    let entry = client.stat(name.as_bytes());
+    let entry = entry.map_err(|error| door::failure(&error).about(name))?;
+    let holders = client.holders(&entry).map_err(|error| door::failure(&error).about(name))?;
+    let mut output = Output::new();
+    if json {
+        output.line(&stat_json(&entry, &holders))?;
+    } else {
+        lines(&entry, &holders).iter().try_for_each(|line| output.line(line))?;
+    }
+    output.flush()
+}
+
+fn stat_json(entry: &Entry, holders: &[PeerAddress]) -> String {
+    let ids: Vec<String> = holders.iter().map(|holder| holder.node.to_string()).collect();
+    entry_json(entry)
+        .text("record", &entry.record.to_string())
+        .number("copies", holders.len() as u64)
+        .texts("nodes", ids.iter().map(String::as_str))
+        .texts("addresses", holders.iter().map(|holder| holder.address.as_str()))
+        .finish()
+}
+
+fn lines(entry: &Entry, holders: &[PeerAddress]) -> Vec<String> {
+    let stored = human_date(wall_ms_of(entry.version.stamp));
+    let rows = [
+        ("name", shown(entry)),
+        ("size", format!("{} ({} bytes)", human_size(entry.size), entry.size)),
+        ("hash", entry.hash.to_string()),
+        ("blocks", entry.blocks.to_string()),
+        ("modified", human_date(entry.mtime_ms)),
+        ("stored", format!("{stored} UTC")),
+        ("version", entry.version.to_string()),
+        ("copies", holders.len().to_string()),
+    ];
+    let rows = rows.iter().filter(|(what, _)| *what != "modified" || entry.mtime_ms != 0);
+    let mut lines: Vec<String> = rows.map(|(what, value)| format!("{what:<8} {value}")).collect();
+    lines.extend(holders.iter().map(|holder| {
+        format!("{:<8} {} {}", "node", holder.node.short(), names::shown(&holder.address))
+    }));
+    lines
+}

@@ -1,0 +1,46 @@
+//! `dfs ticket`: the line by which others join or use the network.
+//!
+//! Invariant: it goes to stdout and nowhere else.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::cli::{args, door, place};
+use crate::client::Client;
+use crate::keyring::Ticket;
+use crate::wire::message::PeerAddress;
+
+/// Nodes that a ticket names; one that answers is enough, and tells of the others.
+const PEERS: usize = 16;
+
+/// Prints a ticket.
+pub(crate) fn run(place: &args::Place, options: &args::Ticket) -> Result<(), Failure> {
+    let place = place::find(place)?;
+    let mut client = door::connect(&place)?;
+    let access = match (options.blind, options.read_only) {
+        (true, _) => place.access.blind(),
+        (false, true) if place.access.is_blind() => {
+            let sentence = "these keys are blind: they make no ticket that can read";
+            return Err(Failure::new(Exit::Refused, sentence));
+        }
+        (false, true) => place.access.read_only(),
+        (false, false) => place.access,
+    };
+    let peers = peers(&mut client)?;
+    let mut output = Output::new();
+    output.line(&Ticket { peers, access }.encode())?;
+    output.flush()
+}
+
+/// The node that we talk to, then those that it is connected to, then those that it knows.
+fn peers(client: &mut Client) -> Result<Vec<PeerAddress>, Failure> {
+    let status = client.status().map_err(|error| door::failure(&error))?;
+    let mut members = client.members().map_err(|error| door::failure(&error))?;
+    let address =
+        if status.address.is_empty() { client.address().to_owned() } else { status.address };
+    members.retain(|member| member.peer.node != status.node);
+    members.sort_by_key(|member| !member.connected);
+    let first = PeerAddress { node: status.node, address };
+    let others = members.into_iter().map(|member| member.peer);
+    let all = std::iter::once(first).chain(others.filter(|peer| !peer.address.is_empty()));
+    Ok(all.take(PEERS).collect())
+}
