@@ -1,0 +1,13 @@
+//! All integration tests, as one program.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "tests may use what the machine has"
+)]
+
+mod embed;
+mod sim;
+mod tidy;

@@ -1,0 +1,5 @@
+//! The client's session: against real nodes in a simulated network, and against a node that lies.
+
+mod files;
+mod hostile;
+mod program;

@@ -1,0 +1,175 @@
+//! A program that uses a session, in the world of the simulator; and the keys it has.
+
+use crate::sim::world::{Network, World};
+use dfsd::client::{Answer, ClientError, Entropy, Event, Meta, Op, Operation, Session};
+use dfsd::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
+use dfsd::keyring::{Access, grant};
+use dfsd::node::Link;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// All keys of the network of these tests.
+pub(super) fn access() -> Access {
+    let root = RootKey::generate(&[1; 32]);
+    let sign = WriteKey::generate(&[3; 32]);
+    let grant = grant::grant(&root, &sign.public(), 1_000);
+    Access {
+        network: NetworkKey::generate(&[2; 32], &root),
+        data: Some(DataKeys::generate(&[4; 32])),
+        write: Some(WriteKey { sign, grant }),
+    }
+}
+
+/// So many nodes that know each other.
+pub(super) fn world(seed: u64, nodes: usize) -> World {
+    let Access { network, write, .. } = access();
+    let write = write.expect("these keys are whole");
+    let mut world = World::new(
+        seed,
+        Network {
+            cluster: network.cluster,
+            secret: network.secret,
+            root: network.root,
+            grant: write.grant.clone(),
+            write,
+        },
+    );
+    for index in 0..nodes {
+        let peers: Vec<usize> = (0..index).collect();
+        world.add(&peers);
+    }
+    world.run(Duration::from_secs(2), |_| false);
+    world
+}
+
+pub(super) fn meta(name: &str) -> Meta {
+    Meta { name: name.into(), mtime_ms: 5, mode: 0o640 }
+}
+
+pub(super) fn content(seed: u8, length: usize) -> Vec<u8> {
+    (0..length).map(|at| seed ^ (at / 7) as u8 ^ (at >> 13) as u8 ^ (at >> 20) as u8).collect()
+}
+
+/// What came of an operation.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) result: Result<Answer, ClientError>,
+    pub(super) data: Vec<u8>,
+    pub(super) names: Vec<String>,
+}
+
+/// A program with one session.
+pub(super) struct Program {
+    machine: usize,
+    link: Link,
+    pub(super) session: Session,
+    sources: HashMap<Op, Vec<u8>>,
+    running: HashMap<Op, (Vec<u8>, Vec<String>)>,
+    pub(super) ended: HashMap<Op, End>,
+}
+
+impl Program {
+    pub(super) fn connect(world: &mut World, machine: usize, access: Access) -> Self {
+        let entropy = Entropy { key: world.entropy(), handshake: world.entropy() };
+        let session = Session::new(access, &entropy, world.time().instant);
+        let link = world.accept(machine).expect("the node takes connections");
+        let (sources, running, ended) = Default::default();
+        Self { machine, link, session, sources, running, ended }
+    }
+
+    pub(super) fn start(&mut self, world: &World, operation: Operation) -> Op {
+        let op = self.session.start(world.time().instant, operation);
+        self.running.insert(op, Default::default());
+        op
+    }
+
+    pub(super) fn start_put(&mut self, world: &World, name: &str, content: Vec<u8>) -> Op {
+        let put = Operation::Put { meta: meta(name), only_if_absent: false };
+        let op = self.start(world, put);
+        self.sources.insert(op, content);
+        op
+    }
+
+    /// Runs one operation to its end.
+    pub(super) fn call(&mut self, world: &mut World, operation: Operation) -> End {
+        let op = self.start(world, operation);
+        self.finish(world, op)
+    }
+
+    pub(super) fn put(&mut self, world: &mut World, name: &str, content: &[u8]) -> End {
+        let op = self.start_put(world, name, content.to_vec());
+        self.finish(world, op)
+    }
+
+    pub(super) fn get(&mut self, world: &mut World, name: &str) -> End {
+        self.call(world, Operation::Get { name: name.into() })
+    }
+
+    /// Until an operation has ended, for at most a minute of the world.
+    pub(super) fn finish(&mut self, world: &mut World, op: Op) -> End {
+        for _ in 0..60_000 {
+            self.pump(world);
+            if let Some(end) = self.ended.remove(&op) {
+                return end;
+            }
+            world.run(Duration::from_millis(1), |_| false);
+            let now = world.time().instant;
+            if self.session.poll_timeout().is_some_and(|due| due <= now) {
+                self.session.handle_timeout(now).expect("the node answers");
+            }
+        }
+        panic!("an operation does not end");
+    }
+
+    /// Moves bytes both ways, and does what events ask for, until nothing moves.
+    pub(super) fn pump(&mut self, world: &mut World) {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                self.happen(event);
+            }
+            let now = world.time().instant;
+            let mut out = Vec::new();
+            self.session.transmit(now, &mut out, 64 * 1024);
+            if !out.is_empty() {
+                world.hand_over(self.machine, self.link, &out);
+            }
+            let back = world.take_sent(self.machine, self.link);
+            if !back.is_empty() {
+                self.session.received(now, &back).expect("a node keeps the rules");
+            }
+            if out.is_empty() && back.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::NeedData { op, .. } => self.feed(op),
+            Event::Data { op, bytes } => {
+                self.running.get_mut(&op).expect("it runs").0.extend_from_slice(&bytes);
+            }
+            Event::Entry { op, entry } | Event::Found { op, entry } => {
+                let name = String::from_utf8(entry.name.clone()).expect("a name of these tests");
+                self.running.get_mut(&op).expect("it runs").1.push(name);
+            }
+            Event::Finished { op, result } => {
+                let (data, names) = self.running.remove(&op).expect("it ends once");
+                self.ended.insert(op, End { result, data, names });
+            }
+            Event::Ready { .. } | Event::Progress { .. } => {}
+        }
+    }
+
+    /// In pieces that fit no block.
+    fn feed(&mut self, op: Op) {
+        let Some(source) = self.sources.get_mut(&op) else { return };
+        let piece = source.len().min(300_007);
+        let taken = self.session.feed(op, &source[..piece]);
+        source.drain(..taken);
+        if source.is_empty() {
+            self.sources.remove(&op);
+            self.session.feed_end(op);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The simulator: nodes, their network, their disks and their time, all driven by one seed.
+
+mod chaos;
+mod client;
+mod hostile;
+mod load;
+mod raw;
+mod replication;
+mod strain;
+mod world;

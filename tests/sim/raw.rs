@@ -1,0 +1,179 @@
+//! A client that says exactly what a test tells it to say: for what the real client would never do, and for looking at
+//! answers one by one.
+
+use super::world::World;
+use bytes::Bytes;
+use dfsd::conn::{Conn, ConnKeys, Event, Side};
+use dfsd::crypto::keys::NodeKey;
+use dfsd::crypto::tree;
+use dfsd::ids::Address;
+use dfsd::limits::LEAF;
+use dfsd::node::Link;
+use dfsd::wire::frame::Open;
+use dfsd::wire::message::{Hello, Message, Role};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A connection to the node of one machine.
+pub(super) struct RawClient {
+    machine: usize,
+    boot: u64,
+    link: Link,
+    conn: Conn,
+    pub key: NodeKey,
+    events: VecDeque<Event>,
+}
+
+impl RawClient {
+    /// A client that has said hello.
+    pub(super) fn connect(world: &mut World, machine: usize) -> Self {
+        Self::connect_as(world, machine, Role::Client)
+    }
+
+    pub(super) fn connect_as(world: &mut World, machine: usize, role: Role) -> Self {
+        let mut client = Self::connect_silent(world, machine);
+        client.hello(role);
+        client.pump(world);
+        client
+    }
+
+    /// One that has not said anything but the handshake.
+    pub(super) fn connect_silent(world: &mut World, machine: usize) -> Self {
+        let key = NodeKey::generate(&world.entropy());
+        let (cluster, network_secret) = world.network_keys();
+        let static_secret = *key.static_secret();
+        let keys = ConnKeys { cluster, network_secret, epoch: 1, static_secret };
+        let entropy = world.entropy();
+        let conn = Conn::new(Side::Dialer, &keys, entropy, world.time().instant);
+        let link = world.accept(machine).expect("the node takes connections");
+        let boot = world.machines[machine].boots;
+        Self { machine, boot, link, conn, key, events: VecDeque::new() }
+    }
+
+    pub(super) fn hello(&mut self, role: Role) {
+        let verify_key = self.key.verify_key();
+        self.send(&Message::Hello(Hello {
+            role,
+            verify_key,
+            boot: 0,
+            addresses: Vec::new(),
+            store: Default::default(),
+            group: 0,
+            clock: 0,
+        }));
+    }
+
+    /// Bytes that are no part of the conversation.
+    pub(super) fn send_raw(&mut self, world: &mut World, bytes: &[u8]) {
+        world.hand_over(self.machine, self.link, bytes);
+    }
+
+    pub(super) fn send(&mut self, message: &Message) {
+        self.conn.send(message);
+    }
+
+    /// Sends leaves of a block, as a `Want` asked.
+    pub(super) fn stream(&mut self, block: &[u8], first: u8, count: u8) {
+        self.open(block, first, count);
+        for leaf in block.chunks(LEAF).skip(first.into()).take(count.into()) {
+            self.conn.push_chunk(Bytes::copy_from_slice(leaf));
+        }
+    }
+
+    /// Begins a stream of these leaves.
+    pub(super) fn open(&mut self, block: &[u8], first: u8, count: u8) {
+        let leaves = tree::leaf_hashes(block);
+        let address = Address(tree::root(&leaves).0);
+        let length = u32::try_from(block.len()).unwrap();
+        self.conn.open_stream(&Open { address, length, first, count, leaves });
+    }
+
+    /// The next leaf of it.
+    pub(super) fn push_chunk(&mut self, chunk: &[u8]) {
+        self.conn.push_chunk(Bytes::copy_from_slice(chunk));
+    }
+
+    /// The node still runs, and has not closed this connection.
+    pub(super) fn is_alive(&self, world: &World) -> bool {
+        let machine = &world.machines[self.machine];
+        world.is_running(self.machine)
+            && machine.boots == self.boot
+            && !world.has_hung_up(self.machine, self.link)
+    }
+
+    /// Ends the connection.
+    pub(super) fn hang_up(self, world: &mut World) {
+        if self.is_alive(world) {
+            world.hang_up(self.machine, self.link);
+        }
+    }
+
+    /// Moves bytes both ways until nothing moves.
+    pub(super) fn pump(&mut self, world: &mut World) {
+        while self.is_alive(world) && !world.is_frozen(self.machine) {
+            let now = world.time();
+            let mut out = Vec::new();
+            if world.wants_read(self.machine, self.link) {
+                self.conn.transmit(now.instant, &mut out, 64 * 1024);
+            }
+            let mut moved = !out.is_empty();
+            if moved {
+                world.hand_over(self.machine, self.link, &out);
+            }
+            let back = world.take_sent(self.machine, self.link);
+            if !back.is_empty() {
+                moved = true;
+                self.conn.received(now.instant, &back).expect("a node keeps the rules");
+            }
+            while let Some(event) = self.conn.poll_event() {
+                self.events.push_back(event);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Sends a message and takes nothing that the node has to say, as if the socket were full. False if the node would
+    /// not read it, and it was not sent.
+    pub(super) fn push_only(&mut self, world: &mut World, message: &Message) -> bool {
+        if !world.wants_read(self.machine, self.link) {
+            return false;
+        }
+        self.conn.send(message);
+        let mut out = Vec::new();
+        self.conn.transmit(world.time().instant, &mut out, usize::MAX);
+        world.hand_over(self.machine, self.link, &out);
+        true
+    }
+
+    /// What the node has said, or the connection has done, if anything.
+    pub(super) fn poll(&mut self, world: &mut World) -> Option<Event> {
+        self.pump(world);
+        self.events.pop_front()
+    }
+
+    /// The next thing that the node says, within ten seconds of the world.
+    pub(super) fn event(&mut self, world: &mut World) -> Option<Event> {
+        for _ in 0..1000 {
+            self.pump(world);
+            while let Some(event) = self.events.pop_front() {
+                match event {
+                    Event::Established { .. } | Event::StreamLow | Event::StreamSent => {}
+                    Event::Message(Message::Hello(_)) => {}
+                    event => return Some(event),
+                }
+            }
+            world.run(Duration::from_millis(10), |_| false);
+        }
+        None
+    }
+
+    /// The next message.
+    pub(super) fn message(&mut self, world: &mut World) -> Option<Message> {
+        match self.event(world)? {
+            Event::Message(message) => Some(message),
+            event => panic!("a message was expected, not {event:?}"),
+        }
+    }
+}

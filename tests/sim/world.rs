@@ -1,0 +1,415 @@
+//! A world of nodes without sockets, disks, threads or clocks: one seed drives the network, the disks and the time.
+//!
+//! Drives the same `Node`, connections, cryptography and store code that the daemon runs. What a world decides is when
+//! things happen, and what is lost; never what they mean.
+
+mod faults;
+mod network;
+
+use dfsd::conn::ConnKeys;
+use dfsd::crypto::keys::{NodeKey, WriteKey};
+use dfsd::ids::NodeId;
+use dfsd::node::{Action, Link, Node, Outcome};
+use dfsd::server::work::{Done, Job, execute};
+use dfsd::server::{Loading, Setup};
+use dfsd::store::Disk;
+use dfsd::store::fs::{FileSystem, SimFs};
+use dfsd::time::{Instant, Now};
+use dfsd::wire::message::PeerAddress;
+use faults::Faults;
+use network::{Port, Wires};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// 2026-11-22, about.
+const WALL_START_MS: u64 = 1_795_305_600_000;
+/// The bulk memory of a simulated node.
+const MEMORY: usize = 8 * 1024 * 1024;
+
+/// Keys that all nodes of a world share.
+pub(super) struct Network {
+    pub cluster: dfsd::ids::ClusterId,
+    pub secret: [u8; 32],
+    pub root: [u8; 32],
+    pub grant: Vec<u8>,
+    pub write: WriteKey,
+}
+
+/// One machine: what is on its disk, and the node that runs on it, if one does.
+pub(super) struct Machine {
+    pub address: String,
+    key: NodeKey,
+    pub fs: SimFs,
+    life: Option<Life>,
+    /// Runs of its node until now; what belongs to an earlier one is void.
+    pub boots: u64,
+    pub outcome: Option<Outcome>,
+}
+
+struct Life {
+    node: Node,
+    disk: Disk<SimFs>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Connect {
+        from: Port,
+        address: String,
+    },
+    Deliver {
+        from: Port,
+        to: Port,
+        bytes: Vec<u8>,
+    },
+    /// The other side of `to`, which was `from`, is gone.
+    Closed {
+        from: Port,
+        to: Port,
+    },
+    /// The network takes more bytes of this side.
+    Writable {
+        port: Port,
+    },
+    Work {
+        machine: usize,
+        boot: u64,
+        job: Job,
+    },
+    Done {
+        machine: usize,
+        boot: u64,
+        done: Done,
+    },
+}
+
+/// Everything.
+pub(super) struct World {
+    now: Instant,
+    rng: ChaCha8Rng,
+    network: Network,
+    pub machines: Vec<Machine>,
+    events: BTreeMap<(Instant, u64), Event>,
+    serial: u64,
+    wires: Wires,
+    faults: Faults,
+    /// A sum over everything that happened, to compare two runs.
+    pub trace: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, network: Network) -> Self {
+        Self {
+            now: Instant(1),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            network,
+            machines: Vec::new(),
+            events: BTreeMap::new(),
+            serial: 0,
+            wires: Wires::default(),
+            faults: Faults::default(),
+            trace: seed,
+        }
+    }
+
+    pub(super) fn time(&self) -> Now {
+        Now { instant: self.now, wall_ms: WALL_START_MS + self.now.0 / 1000 }
+    }
+
+    pub(super) fn entropy(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// One of `0..below`.
+    pub(super) fn dice(&mut self, below: usize) -> usize {
+        self.rng.random_range(0..below)
+    }
+
+    pub(super) fn network_keys(&self) -> (dfsd::ids::ClusterId, [u8; 32]) {
+        (self.network.cluster, self.network.secret)
+    }
+
+    pub(super) fn write_key(&self) -> &WriteKey {
+        &self.network.write
+    }
+
+    /// All but the keys of a machine is gone, and its node starts anew.
+    pub(super) fn wipe(&mut self, index: usize) {
+        self.power_cut(index);
+        self.machines[index].fs = SimFs::new();
+        self.start(index, Vec::new());
+    }
+
+    /// A connection to a machine's node from beside the network.
+    pub(super) fn accept(&mut self, index: usize) -> Option<Link> {
+        let (now, entropy) = (self.time(), self.entropy());
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let link = self.machines[index].life.as_mut()?.node.accepted(now, ip, entropy);
+        self.settle(index);
+        link
+    }
+
+    /// Bytes for a connection that `accept` has opened.
+    pub(super) fn hand_over(&mut self, index: usize, link: Link, bytes: &[u8]) {
+        let now = self.time();
+        if let Some(life) = &mut self.machines[index].life {
+            life.node.received(now, link, bytes);
+        }
+        self.settle(index);
+    }
+
+    /// What a node has to send on such a connection.
+    pub(super) fn take_sent(&mut self, index: usize, link: Link) -> Vec<u8> {
+        let now = self.time();
+        let mut bytes = Vec::new();
+        if let Some(life) = &mut self.machines[index].life {
+            life.node.transmit(now, link, &mut bytes, 64 * 1024);
+        }
+        self.settle(index);
+        bytes
+    }
+
+    /// Whether the node would read such a connection's next bytes.
+    pub(super) fn wants_read(&mut self, index: usize, link: Link) -> bool {
+        let life = self.machines[index].life.as_mut();
+        life.is_some_and(|life| life.node.wants_read(link))
+    }
+
+    /// The client's end of such a connection is gone.
+    pub(super) fn hang_up(&mut self, index: usize, link: Link) {
+        let now = self.time();
+        if let Some(life) = &mut self.machines[index].life {
+            life.node.closed(now, link);
+        }
+        self.settle(index);
+    }
+
+    /// Whether the node has closed such a connection.
+    pub(super) fn has_hung_up(&self, index: usize, link: Link) -> bool {
+        self.wires.hung_up.contains(&self.port(index, link))
+    }
+
+    /// Adds a machine that knows where `peers` are.
+    pub(super) fn add(&mut self, peers: &[usize]) -> usize {
+        let index = self.machines.len();
+        let key = NodeKey::generate(&self.entropy());
+        let address = format!("node{index}:7400");
+        let fs = SimFs::new();
+        let machine = Machine { address, key, fs, life: None, boots: 0, outcome: None };
+        self.machines.push(machine);
+        let peers = peers.iter().map(|peer| self.peer(*peer)).collect();
+        self.start(index, peers);
+        index
+    }
+
+    pub(super) fn peer(&self, index: usize) -> PeerAddress {
+        let machine = &self.machines[index];
+        PeerAddress { node: machine.key.node_id(), address: machine.address.clone() }
+    }
+
+    pub(super) fn node_id(&self, index: usize) -> NodeId {
+        self.machines[index].key.node_id()
+    }
+
+    pub(super) fn is_running(&self, index: usize) -> bool {
+        self.machines[index].life.is_some()
+    }
+
+    /// Starts the node of a machine on what is on its disk.
+    pub(super) fn start(&mut self, index: usize, peers: Vec<PeerAddress>) {
+        let (now, seed, store_id) = (self.time(), self.rng.random(), self.rng.random());
+        let machine = &mut self.machines[index];
+        assert!(machine.life.is_none(), "a machine has one node");
+        let mut loading = Loading::new(self.network.root);
+        let opened = dfsd::store::open(machine.fs.clone(), Default::default(), store_id, |found| {
+            loading.found(found);
+        });
+        let (disk, recovered) = opened.expect("a simulated disk opens");
+        let known = dfsd::server::read_peers(&read_file(&machine.fs, "peers"));
+        let peers = peers.into_iter().chain(known).collect();
+        machine.boots += 1;
+        machine.outcome = None;
+        let setup = Setup {
+            node: machine.key.node_id(),
+            verify_key: machine.key.verify_key(),
+            root: self.network.root,
+            addresses: vec![machine.address.clone()],
+            memory: MEMORY,
+            grants: vec![self.network.grant.clone()],
+            peers,
+            seed,
+            boot: machine.boots,
+        };
+        let keys = ConnKeys {
+            cluster: self.network.cluster,
+            network_secret: self.network.secret,
+            epoch: 1,
+            static_secret: *machine.key.static_secret(),
+        };
+        let node = Node::new(keys, setup, (loading, &recovered), now);
+        machine.life = Some(Life { node, disk });
+        self.settle(index);
+    }
+
+    /// The power fails: the node is gone, its connections break, and of its disk remains what the disk keeps.
+    pub(super) fn power_cut(&mut self, index: usize) {
+        let seed = self.rng.random();
+        let fs = self.machines[index].fs.power_cut(seed);
+        self.end_life(index, fs);
+    }
+
+    /// `kill -9`: the node is gone, its connections break, and its disk has what was written.
+    pub(super) fn kill(&mut self, index: usize) {
+        let fs = self.machines[index].fs.restart();
+        self.end_life(index, fs);
+    }
+
+    /// SIGTERM.
+    pub(super) fn stop(&mut self, index: usize) {
+        let now = self.time();
+        if let Some(life) = &mut self.machines[index].life {
+            life.node.stop(now);
+        }
+        self.settle(index);
+    }
+
+    fn end_life(&mut self, index: usize, fs: SimFs) {
+        self.machines[index].life = None;
+        self.machines[index].fs = fs;
+        self.cut_all(index);
+    }
+
+    fn latency(&mut self) -> Duration {
+        Duration::from_micros(self.rng.random_range(20..2_000))
+    }
+
+    fn schedule(&mut self, delay: Duration, event: Event) {
+        self.serial += 1;
+        self.events.insert((self.now + delay, self.serial), event);
+    }
+
+    /// Lets the world go on for `duration`, or until `until` holds. True if it does.
+    pub(super) fn run(
+        &mut self,
+        duration: Duration,
+        mut until: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let end = self.now + duration;
+        loop {
+            if until(self) {
+                return true;
+            }
+            let timer = (0..self.machines.len())
+                .filter(|index| !self.faults.is_frozen(*index))
+                .filter_map(|index| Some((self.node(index)?.poll_timeout()?, index)))
+                .min();
+            let event = self.events.keys().next().map(|(at, _)| *at);
+            let next = timer.map(|(at, _)| at).into_iter().chain(event).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = end;
+                return until(self);
+            };
+            self.now = self.now.max(next);
+            self.trace = self.trace.rotate_left(7) ^ next.0;
+            match timer {
+                Some((at, index)) if event.is_none_or(|event| at <= event) => {
+                    let now = self.time();
+                    if let Some(life) = &mut self.machines[index].life {
+                        life.node.handle_timeout(now);
+                    }
+                    self.settle(index);
+                }
+                _ => {
+                    let (_, event) = self.events.pop_first().expect("an event was seen");
+                    if self.is_blocked(&event) {
+                        self.faults.hold(event);
+                    } else {
+                        self.happen(event);
+                    }
+                }
+            }
+        }
+    }
+
+    fn node(&self, index: usize) -> Option<&Node> {
+        self.machines[index].life.as_ref().map(|life| &life.node)
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Connect { from, address } => self.connect(from, &address),
+            Event::Deliver { from, to, bytes } => self.deliver(from, to, bytes),
+            Event::Closed { to, .. } => self.other_side_gone(to),
+            Event::Writable { port } => {
+                if self.is_current(port) {
+                    self.transmit(port);
+                    self.settle(port.machine);
+                }
+            }
+            Event::Work { machine, boot, job } => self.work(machine, boot, job),
+            Event::Done { machine, boot, done } => {
+                let now = self.time();
+                if self.machines[machine].boots != boot {
+                    return;
+                }
+                if let Some(life) = &mut self.machines[machine].life {
+                    life.node.done(now, done);
+                }
+                self.settle(machine);
+            }
+        }
+    }
+
+    fn work(&mut self, machine: usize, boot: u64, job: Job) {
+        if self.machines[machine].boots != boot {
+            return;
+        }
+        let Some(life) = &self.machines[machine].life else {
+            return;
+        };
+        let done = execute(&life.disk, job);
+        let delay = self.latency();
+        self.schedule(delay, Event::Done { machine, boot, done });
+    }
+
+    /// Carries out what a node wants.
+    fn settle(&mut self, index: usize) {
+        let boot = self.machines[index].boots;
+        while let Some(life) = &mut self.machines[index].life {
+            let Some(action) = life.node.poll_action() else {
+                return;
+            };
+            match action {
+                Action::Dial { link, address } => {
+                    let (from, delay) = (self.port(index, link), self.latency());
+                    self.wires.dialling.insert(from);
+                    self.schedule(delay, Event::Connect { from, address });
+                }
+                Action::Transmit { link } => self.transmit(self.port(index, link)),
+                Action::Close { link } => self.close(self.port(index, link)),
+                Action::Read { link } => self.read(self.port(index, link)),
+                Action::Job(job) => {
+                    let delay = Duration::from_micros(self.rng.random_range(1..500));
+                    self.schedule(delay, Event::Work { machine: index, boot, job });
+                }
+                Action::Stopped(outcome) => self.machines[index].outcome = Some(outcome),
+            }
+        }
+    }
+}
+
+/// A file of text; nothing if there is none.
+fn read_file(fs: &SimFs, path: &str) -> String {
+    let read = || {
+        let file = fs.open(path)?;
+        let mut bytes = vec![0; usize::try_from(fs.length(&file)?).unwrap_or(0)];
+        fs.read_at(&file, 0, &mut bytes)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
+}

@@ -1,0 +1,240 @@
+//! Tidy: reads the source as text and holds it to the design's structure.
+//!
+//! Knows no meaning of any code. Invariant: the table of rooms below is the one in `src/lib.rs`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file of the program is not longer, its unit tests apart.
+const LINES_MAX: usize = 500;
+
+/// Who may name whom. A room always may name itself.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("ids", VALUES),
+    ("time", VALUES),
+    ("limits", VALUES),
+    ("crypto", &["ids", "time", "limits"]),
+    ("wire", &["ids", "time", "limits"]),
+    ("keyring", &["ids", "time", "limits", "crypto", "wire"]),
+    ("store", &["ids", "time", "limits", "crypto", "wire"]),
+    ("conn", &["ids", "time", "limits", "crypto", "wire"]),
+    ("server", &["ids", "time", "limits", "crypto", "wire", "keyring", "store"]),
+    ("client", &["ids", "time", "limits", "crypto", "wire", "keyring", "conn"]),
+    ("node", &["ids", "time", "limits", "crypto", "wire", "keyring", "store", "conn", "server"]),
+    ("gateway", &["ids", "time", "limits", "keyring", "client", "node"]),
+    ("net", &["ids", "time", "limits", "node", "server", "worker"]),
+    ("worker", VALUES),
+    ("config", VALUES),
+    ("cli", &["ids", "time", "limits", "crypto", "wire", "keyring", "client", "config"]),
+];
+
+const VALUES: &[&str] = &["ids", "time", "limits"];
+
+/// Names that say nothing about what a file holds.
+const EMPTY_NAMES: &[&str] =
+    &["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
+
+/// A source file: its path below `src/`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The part of the crate that it belongs to: `wire/cursor.rs` to `wire`.
+    fn room(&self) -> &str {
+        let end = self.path.find(['/', '.']).unwrap_or(self.path.len());
+        &self.path[..end]
+    }
+
+    fn is_tests(&self) -> bool {
+        let path = Path::new(&self.path);
+        path.file_stem().is_some_and(|stem| stem == "tests")
+            || path.components().any(|part| part.as_os_str() == "tests")
+    }
+
+    /// The text without unit tests, which end a file; empty if it is all tests.
+    fn program(&self) -> &str {
+        if self.is_tests() {
+            return "";
+        }
+        let end = ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(test)]\nmod test {"]
+            .iter()
+            .filter_map(|mark| self.text.find(mark))
+            .min();
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+}
+
+fn source_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn sources() -> Vec<Source> {
+    let root = source_folder();
+    let mut sources = Vec::new();
+    collect(&root, &root, &mut sources);
+    assert!(sources.len() > 20, "only {} files below src", sources.len());
+    sources
+}
+
+fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(root, &path, sources);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let below = path.strip_prefix(root).unwrap().to_str().unwrap();
+            sources
+                .push(Source { path: below.to_owned(), text: fs::read_to_string(&path).unwrap() });
+        }
+    }
+}
+
+/// The rooms that a text names by `crate::ROOM` or `crate::{ROOM, ROOM}`; comments and macros' `$crate` apart.
+fn named_rooms(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut rooms = BTreeSet::new();
+    for (at, mark) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|char| char == '$' || char == '_' || char.is_alphanumeric()) {
+            continue;
+        }
+        let rest = &code[at + mark.len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => rooms.extend(heads(list)),
+            None => rooms.extend(Some(first_word(rest))),
+        }
+    }
+    rooms
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
+}
+
+/// The first word of each item of a list in braces, of which `text` begins with the inside.
+fn heads(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut depth = 0_usize;
+    let mut item = String::new();
+    for char in text.chars() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => found.push(std::mem::take(&mut item)),
+            other => item.push(other),
+        }
+    }
+    found.push(item);
+    found.iter().map(|item| first_word(item.trim())).filter(|word| !word.is_empty()).collect()
+}
+
+/// Whether a word after `crate::` is a room; other words are items of the crate root.
+fn is_room(word: &str) -> bool {
+    ROOMS.iter().any(|(room, _)| *room == word)
+}
+
+fn report(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn imports_point_one_way() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let room = source.room();
+        let allowed = match ROOMS.iter().find(|(name, _)| *name == room) {
+            Some((_, allowed)) => *allowed,
+            // The map and the programs name what they join.
+            None if matches!(room, "lib" | "main" | "bin") => continue,
+            None => {
+                faults.push(format!("src/{}: {room} is not in the table", source.path));
+                continue;
+            }
+        };
+        for named in named_rooms(source.program()) {
+            if is_room(&named) && named != room && !allowed.contains(&named.as_str()) {
+                faults.push(format!("src/{}: {room} must not name {named}", source.path));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_table_has_no_circle_but_among_values() {
+    for (room, allowed) in ROOMS {
+        for named in *allowed {
+            let (_, back) = ROOMS.iter().find(|(name, _)| name == named).unwrap();
+            let both_values = VALUES.contains(room) && VALUES.contains(named);
+            assert!(both_values || !back.contains(room), "{room} and {named} name each other");
+        }
+    }
+}
+
+#[test]
+fn imports_are_read_right() {
+    let text = "use crate::{ids::Hash, wire::{self, cursor::{Reader, put}}, time};\n\
+                use crate::limits::LEAF;\n// use crate::net;\nlet x = crate::node::Node;\n$crate::conn";
+    let expected = ["ids", "limits", "node", "time", "wire"];
+    let found = named_rooms(text);
+    assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        if !source.text.starts_with("//! ") {
+            faults.push(format!("src/{} does not open with //!", source.path));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines = source.program().lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("src/{}: {lines} lines", source.path));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn no_name_is_empty_of_meaning() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for part in &Path::new(&source.path).with_extension("") {
+            let part = part.to_str().unwrap();
+            if part.split('_').any(|word| EMPTY_NAMES.contains(&word)) {
+                faults.push(format!("src/{}: {part} says nothing", source.path));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let marks = ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"];
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            // The handshake is called so.
+            let line = line.replace("XXpsk0", "");
+            if marks.iter().any(|mark| line.contains(mark)) {
+                faults.push(format!("src/{}:{}: {line}", source.path, number + 1));
+            }
+        }
+    }
+    report(&faults);
+}
