@@ -1,0 +1,41 @@
+# What a person types. Every target honours CARGO_TARGET_DIR.
+
+CARGO  ?= cargo
+NODES  ?= 3
+PREFIX ?= $(HOME)/.local
+
+export NODES
+
+.PHONY: build run demo test check budget bench clean install
+
+build:            ## dfsd and dfs, optimised
+	$(CARGO) build --release --locked --bins
+
+run: build        ## a network of NODES nodes on this machine, until Ctrl-C
+	@tests/local-network.sh run
+
+demo: build       ## the same without waiting: exits 0 only if all bytes came back equal
+	@tests/local-network.sh demo
+
+test:             ## everything that tests can show
+	$(CARGO) test --locked --all-targets
+
+check:            ## what must be clean before a merge
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+
+budget: build     ## the size of the daemon and the number of its crates stay bounded
+	@tests/budget.sh
+
+bench:            ## what it costs
+	$(CARGO) bench --locked --bench throughput
+
+clean:            ## what was built, and the folders of `make run` and `make demo`
+	$(CARGO) clean
+	rm -rf run
+
+install:          ## both programs, under PREFIX/bin
+	$(CARGO) install --locked --path . --root "$(PREFIX)" --bins --no-track --force

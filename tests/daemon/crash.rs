@@ -1,0 +1,142 @@
+//! Crashes: what was acknowledged survives kill -9, and what was not is not there at all.
+//!
+//! Knows no power cut (the simulator does). Invariant: a process is killed by SIGKILL, without a warning.
+
+use super::process::{spawn_dfs, wait_for_end};
+use super::{Network, PATIENCE, noise, text};
+use rustix::process::Signal;
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+#[test]
+fn all_killed_and_started_again_have_everything() {
+    let mut network = Network::start(3);
+    let large = noise(5_000_000, 1);
+    network.put(0, "large", &large);
+    for index in 0..20_usize {
+        let name = format!("small/{index}");
+        network.put(index % 3, &name, &noise(index * 1000, index as u64));
+    }
+    // Acknowledged this moment: durable on the one that said so.
+    network.put(1, "last", b"last");
+    for node in &mut network.nodes {
+        node.kill();
+    }
+    for node in &mut network.nodes {
+        node.restart();
+    }
+    network.wait_connected();
+    assert!(network.cat(2, "large") == large);
+    assert_eq!(network.cat(0, "last"), b"last");
+    for index in 0..20_usize {
+        let name = format!("small/{index}");
+        let expected = noise(index * 1000, index as u64);
+        assert!(network.cat((index + 1) % 3, &name) == expected, "{name}");
+    }
+    assert_eq!(network.dfs(0, &["verify"]).code, 0);
+}
+
+#[test]
+fn an_acknowledged_put_outlives_its_node_at_once() {
+    let mut network = Network::alone();
+    for round in 0..4_u64 {
+        let bytes = noise(1_300_000, round);
+        network.put(0, "kept", &bytes);
+        network.nodes[0].kill();
+        network.nodes[0].restart();
+        assert!(network.cat(0, "kept") == bytes, "round {round}");
+    }
+}
+
+#[test]
+fn an_interrupted_put_is_not_there() {
+    let network = Network::start(2);
+    network.put(0, "page", b"before");
+    for name in ["page", "torso"] {
+        let data = text(&network.nodes[0].data);
+        let mut child = spawn_dfs(&["--data", &data, "put", "-", name]);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&noise(3_500_000, 1)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(stdin);
+    }
+    network.dfs(0, &["stat", "torso"]).fails_with(4);
+    network.dfs(1, &["stat", "torso"]).fails_with(4);
+    assert_eq!(network.cat(0, "page"), b"before");
+    assert_eq!(network.names(1), ["page"]);
+}
+
+#[test]
+fn a_put_whose_node_dies_fails() {
+    let mut network = Network::alone();
+    let data = text(&network.nodes[0].data);
+    let mut child = spawn_dfs(&["--data", &data, "put", "-", "torso"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&noise(3_500_000, 2)).unwrap();
+    network.nodes[0].kill();
+    // It may fail while it is written to.
+    let _ = stdin.write_all(&noise(3_500_000, 3));
+    drop(stdin);
+    let code = wait_for_end(&mut child, PATIENCE);
+    assert_eq!(code, Some(5));
+    network.nodes[0].restart();
+    network.dfs(0, &["stat", "torso"]).fails_with(4);
+}
+
+#[test]
+fn a_get_whose_source_dies_leaves_no_plausible_file() {
+    let mut network = Network::alone();
+    let bytes = noise(48 << 20, 4);
+    network.put(0, "large", &bytes);
+    network.join();
+    network.wait_connected();
+    let out = network.path("out");
+    fs::create_dir(&out).unwrap();
+    let back = out.join("back");
+    let data = text(&network.nodes[1].data);
+    let mut child = spawn_dfs(&["--data", &data, "get", "large", &text(&back)]);
+    std::thread::sleep(Duration::from_millis(150));
+    network.nodes[0].kill();
+    match wait_for_end(&mut child, PATIENCE) {
+        // It was quicker than the kill.
+        Some(0) => assert!(fs::read(&back).unwrap() == bytes),
+        code => {
+            assert!(code.is_some_and(|code| code != 0), "{code:?}");
+            assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "something is left");
+        }
+    }
+    // Not a word of it later either.
+    let again = network.dfs(1, &["cat", "large"]);
+    assert!(again.code != 0 || again.stdout == bytes);
+}
+
+#[test]
+fn a_get_goes_on_from_another_source() {
+    let mut network = Network::start(2);
+    let bytes = noise(48 << 20, 5);
+    network.put(0, "large", &bytes);
+    network.wait_for_copies(0, "large", 2);
+    network.join();
+    let back = network.path("back");
+    let data = text(&network.nodes[2].data);
+    network.wait_connected();
+    let mut child = spawn_dfs(&["--data", &data, "get", "large", &text(&back)]);
+    std::thread::sleep(Duration::from_millis(150));
+    network.nodes[0].kill();
+    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert!(fs::read(&back).unwrap() == bytes);
+}
+
+#[test]
+fn signals_end_a_daemon_well() {
+    let mut network = Network::alone();
+    network.put(0, "kept", b"kept");
+    for signal in [Signal::TERM, Signal::INT] {
+        assert_eq!(network.nodes[0].stop(signal), Some(0));
+        network.nodes[0].restart();
+        assert_eq!(network.cat(0, "kept"), b"kept");
+    }
+}

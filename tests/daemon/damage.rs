@@ -1,0 +1,149 @@
+//! Damage: what rots on a disk is found, mended from a peer, and never given out as good.
+//!
+//! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
+
+use super::{Network, files_below, noise, text};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const BLOCKS: usize = 3;
+const SIZE: usize = BLOCKS * 1024 * 1024;
+
+fn block_files(data: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(&data.join("blocks"));
+    files.sort();
+    files
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
+}
+
+fn truncate(path: &Path) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(500_000).unwrap();
+}
+
+type Harm = fn(&Path);
+
+/// How a block file can be bad.
+const HARMS: [(&str, Harm); 4] = [
+    ("flipped in the data", |path| flip(path, 600_000)),
+    ("flipped in the first byte", |path| flip(path, 0)),
+    ("truncated", truncate),
+    ("gone", |path| fs::remove_file(path).unwrap()),
+];
+
+#[test]
+fn a_damaged_block_comes_from_a_peer() {
+    let network = Network::start(2);
+    for (index, (what, harm)) in HARMS.into_iter().enumerate() {
+        let bytes = noise(SIZE, index as u64);
+        let before = block_files(&network.nodes[0].data);
+        network.put(0, what, &bytes);
+        network.wait_for_copies(0, what, 2);
+        let mut files = block_files(&network.nodes[0].data);
+        files.retain(|path| !before.contains(path));
+        assert_eq!(files.len(), BLOCKS);
+        harm(&files[1]);
+        assert!(network.cat(0, what) == bytes, "{what}");
+        // And again, from a disk that is whole again or not.
+        assert!(network.cat(0, what) == bytes, "{what}, again");
+    }
+}
+
+#[test]
+fn a_damaged_block_is_never_good_data() {
+    for (index, (what, harm)) in HARMS.into_iter().enumerate() {
+        let network = Network::alone();
+        network.put(0, "file", &noise(SIZE, index as u64));
+        assert_eq!(network.dfs(0, &["verify"]).code, 0, "{what}");
+        harm(&block_files(&network.nodes[0].data)[1]);
+        let out = network.path("out");
+        fs::create_dir(&out).unwrap();
+        let back = out.join("back");
+        let got = network.dfs(0, &["get", "file", &text(&back)]);
+        assert!(matches!(got.code, 5 | 6), "{what}: {} {}", got.code, got.stderr);
+        assert!(!got.stderr.trim().is_empty(), "{what}: without a word");
+        let left = fs::read_dir(&out).unwrap().count();
+        assert_eq!(left, 0, "{what}: something is left");
+        // The rest of the node is well.
+        network.put(0, "other", b"other");
+        assert_eq!(network.cat(0, "other"), b"other");
+    }
+}
+
+#[test]
+fn verify_tells_of_damage_that_nobody_read() {
+    for (index, (what, harm)) in HARMS.into_iter().enumerate() {
+        let network = Network::alone();
+        network.put(0, "file", &noise(SIZE, 50 + index as u64));
+        harm(&block_files(&network.nodes[0].data)[2]);
+        let verified = network.dfs(0, &["verify"]);
+        assert_eq!(verified.code, 6, "{what}: {}", verified.stderr);
+    }
+}
+
+#[test]
+fn verify_still_tells_of_damage_that_a_get_has_found() {
+    let mut network = Network::alone();
+    network.put(0, "file", &noise(SIZE, 70));
+    flip(&block_files(&network.nodes[0].data)[0], 100_000);
+    network.dfs(0, &["cat", "file"]);
+    network.dfs(0, &["verify"]).fails_with(6);
+    // A start forgets nothing of it.
+    network.nodes[0].kill();
+    network.nodes[0].restart();
+    network.dfs(0, &["verify"]).fails_with(6);
+}
+
+#[test]
+fn a_block_damaged_while_the_node_was_down_is_mended() {
+    let mut network = Network::start(2);
+    let bytes = noise(SIZE, 60);
+    network.put(0, "file", &bytes);
+    network.wait_for_copies(0, "file", 2);
+    network.nodes[0].kill();
+    let files = block_files(&network.nodes[0].data);
+    flip(&files[0], 40_000);
+    fs::remove_file(&files[1]).unwrap();
+    truncate(&files[2]);
+    network.nodes[0].restart();
+    network.wait_connected();
+    assert!(network.cat(0, "file") == bytes);
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_costs_nothing_that_a_peer_has() {
+    let mut network = Network::start(2);
+    for index in 0..30_usize {
+        network.put(0, &format!("file {index}"), &noise(index * 500, index as u64));
+    }
+    for index in 0..30_usize {
+        network.wait_for_copies(0, &format!("file {index}"), 2);
+    }
+    network.nodes[0].kill();
+    let mut segments = files_below(&network.nodes[0].data.join("log"));
+    segments.sort();
+    let segment = segments.iter().max_by_key(|path| used(path)).expect("there is a log");
+    // The middle of what is written.
+    flip(segment, used(segment) / 2);
+    network.nodes[0].restart();
+    network.wait_connected();
+    for index in 0..30_usize {
+        let name = format!("file {index}");
+        let expected = noise(index * 500, index as u64);
+        assert!(network.cat(0, &name) == expected, "{name}");
+    }
+}
+
+/// Where the zeros of a preallocated segment begin.
+fn used(path: &Path) -> u64 {
+    let bytes = fs::read(path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    end.map_or(0, |end| end as u64 + 1)
+}
