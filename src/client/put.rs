@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::fmt;
 
 /// Sealed blocks of one put that the node does not have durably yet.
-const WINDOW: usize = 6;
+const WINDOW: usize = 16;
 /// Pages of one put that are on their way; a put with more waits for them.
 const PAGES: usize = 4;
 

@@ -5,7 +5,7 @@ use super::error::ClientError;
 use super::session::{Kind, Session};
 use crate::crypto::block::SealedBlock;
 use crate::ids::{Address, Hash};
-use crate::limits::{LEAF, WANTS_MAX};
+use crate::limits::{BLOCK, LEAF, WANTS_MAX};
 use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message, Request};
 use bytes::Bytes;
@@ -13,6 +13,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// Blocks on offer on one connection: fewer than a node bears.
 const OFFERS: usize = WANTS_MAX / 2;
+/// And no more bytes of them, however many files are on their way.
+const OFFERED_BYTES: usize = 32 * BLOCK;
 
 #[derive(Debug)]
 struct Offered {
@@ -37,7 +39,8 @@ pub(super) struct Uploads {
 
 impl Uploads {
     pub(super) fn has_room(&self) -> bool {
-        self.blocks.len() < OFFERS
+        let bytes = || self.blocks.values().map(|offered| offered.data.len()).sum::<usize>();
+        self.blocks.len() < OFFERS && bytes() < OFFERED_BYTES
     }
 
     pub(super) fn forget(&mut self, op: Op) {
