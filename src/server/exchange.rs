@@ -12,7 +12,7 @@ use crate::ids::{Address, RecordId};
 use crate::keyring::grant::granted_key;
 use crate::limits::{INLINE_BLOCK_MAX, STAMP_LEAD};
 use crate::time::{Now, stamp_after};
-use crate::wire::message::{Message, PushedRecord, Reason, Request};
+use crate::wire::message::{PushedRecord, Reason, Request};
 use crate::wire::page::Page;
 use crate::wire::record::{BlockList, Record, RecordKind};
 use bytes::Bytes;
@@ -212,9 +212,7 @@ impl FileServer {
         let [Checked::Address(address)] = found else {
             return;
         };
-        if self.holdings.page(address).is_some() {
-            return self.reply(link, Message::PageDone { request });
-        }
+        // Written again even if it is held: what is acknowledged must not rest on bytes that nobody has looked at since.
         self.lane.add_page(*address, page);
         self.lane.wait(Waiter::Page { link, request });
     }
