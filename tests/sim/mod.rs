@@ -7,4 +7,5 @@ mod load;
 mod raw;
 mod replication;
 mod strain;
+mod swarm;
 mod world;

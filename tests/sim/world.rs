@@ -20,12 +20,15 @@ use faults::Faults;
 use network::{Port, Wires};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// 2026-11-22, about.
 const WALL_START_MS: u64 = 1_795_305_600_000;
+/// Events that are remembered to be told.
+const RECENT: usize = 200;
 /// The bulk memory of a simulated node.
 const MEMORY: usize = 8 * 1024 * 1024;
 
@@ -47,6 +50,8 @@ pub(super) struct Machine {
     /// Runs of its node until now; what belongs to an earlier one is void.
     pub boots: u64,
     pub outcome: Option<Outcome>,
+    /// How often its disk has lost what was durable: wiped, rotten, lost or misdirected writes.
+    pub harm: u64,
 }
 
 struct Life {
@@ -86,6 +91,24 @@ enum Event {
     },
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { from, address } => write!(formatter, "{from} reaches {address}"),
+            Self::Deliver { from, to, bytes } => {
+                write!(formatter, "{from} to {to}: {} bytes", bytes.len())
+            }
+            Self::Closed { from, to } => write!(formatter, "{to} learns that {from} is gone"),
+            Self::Writable { port } => write!(formatter, "{port} may send more"),
+            Self::Work { machine, .. } => write!(formatter, "machine {machine} works"),
+            Self::Done { machine, .. } => write!(formatter, "machine {machine} has worked"),
+        }
+    }
+}
+
+/// Sees all bytes that a simulated wire carries.
+pub(super) type Tap = Box<dyn FnMut(&[u8])>;
+
 /// Everything.
 pub(super) struct World {
     now: Instant,
@@ -98,6 +121,9 @@ pub(super) struct World {
     faults: Faults,
     /// A sum over everything that happened, to compare two runs.
     pub trace: u64,
+    /// See `tail`.
+    recent: VecDeque<String>,
+    pub tap: Option<Tap>,
 }
 
 impl World {
@@ -112,6 +138,8 @@ impl World {
             wires: Wires::default(),
             faults: Faults::default(),
             trace: seed,
+            recent: VecDeque::new(),
+            tap: None,
         }
     }
 
@@ -142,6 +170,7 @@ impl World {
     pub(super) fn wipe(&mut self, index: usize) {
         self.power_cut(index);
         self.machines[index].fs = SimFs::new();
+        self.machines[index].harm += 1;
         self.start(index, Vec::new());
     }
 
@@ -156,6 +185,7 @@ impl World {
 
     /// Bytes for a connection that `accept` has opened.
     pub(super) fn hand_over(&mut self, index: usize, link: Link, bytes: &[u8]) {
+        self.tap(bytes);
         let now = self.time();
         if let Some(life) = &mut self.machines[index].life {
             life.node.received(now, link, bytes);
@@ -170,6 +200,7 @@ impl World {
         if let Some(life) = &mut self.machines[index].life {
             life.node.transmit(now, link, &mut bytes, 64 * 1024);
         }
+        self.tap(&bytes);
         self.settle(index);
         bytes
     }
@@ -200,7 +231,7 @@ impl World {
         let key = NodeKey::generate(&self.entropy());
         let address = format!("node{index}:7400");
         let fs = SimFs::new();
-        let machine = Machine { address, key, fs, life: None, boots: 0, outcome: None };
+        let machine = Machine { address, key, fs, life: None, boots: 0, outcome: None, harm: 0 };
         self.machines.push(machine);
         let peers = peers.iter().map(|peer| self.peer(*peer)).collect();
         self.start(index, peers);
@@ -326,6 +357,7 @@ impl World {
                 }
                 _ => {
                     let (_, event) = self.events.pop_first().expect("an event was seen");
+                    self.note(&event.to_string());
                     if self.is_blocked(&event) {
                         self.faults.hold(event);
                     } else {
@@ -336,7 +368,26 @@ impl World {
         }
     }
 
-    fn node(&self, index: usize) -> Option<&Node> {
+    /// The last events, one a line.
+    pub(super) fn tail(&self) -> Vec<String> {
+        self.recent.iter().cloned().collect()
+    }
+
+    /// Takes note of what happens, in words.
+    pub(super) fn note(&mut self, what: &str) {
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(format!("{:>12} us  {what}", self.now.0));
+    }
+
+    fn tap(&mut self, bytes: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap(bytes);
+        }
+    }
+
+    pub(super) fn node(&self, index: usize) -> Option<&Node> {
         self.machines[index].life.as_ref().map(|life| &life.node)
     }
 

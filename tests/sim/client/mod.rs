@@ -2,4 +2,4 @@
 
 mod files;
 mod hostile;
-mod program;
+pub(in crate::sim) mod program;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// All keys of the network of these tests.
-pub(super) fn access() -> Access {
+pub(in crate::sim) fn access() -> Access {
     let root = RootKey::generate(&[1; 32]);
     let sign = WriteKey::generate(&[3; 32]);
     let grant = grant::grant(&root, &sign.public(), 1_000);
@@ -21,7 +21,7 @@ pub(super) fn access() -> Access {
 }
 
 /// So many nodes that know each other.
-pub(super) fn world(seed: u64, nodes: usize) -> World {
+pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
     let Access { network, write, .. } = access();
     let write = write.expect("these keys are whole");
     let mut world = World::new(

@@ -4,6 +4,7 @@ use super::{Event, World};
 use dfsd::node::Link;
 use dfsd::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -16,6 +17,12 @@ pub(super) struct Port {
     pub(super) machine: usize,
     pub(super) boot: u64,
     pub(super) link: Link,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}/{}", self.machine, self.boot, self.link)
+    }
 }
 
 #[derive(Default)]
@@ -129,6 +136,7 @@ impl World {
             if bytes.is_empty() {
                 return;
             }
+            self.tap(&bytes);
             self.wires.in_flight.insert(from, held + bytes.len());
             let last = self.wires.arrivals.get(&from).copied().unwrap_or(self.now);
             let delay = self.delay(from.machine, to.machine);

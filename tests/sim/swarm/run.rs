@@ -1,0 +1,97 @@
+//! One seed, played: load and faults, then everything mended, and time to converge.
+//!
+//! Decides nothing that the plan decides. Invariant: what a run does depends on the seed alone.
+
+use super::Violation;
+use super::crowd::Crowd;
+use super::faults::Trouble;
+use super::oracles::Oracles;
+use super::plan::{Kind, Plan};
+use crate::sim::client::program;
+use crate::sim::world::World;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Between two looks at the clients when nothing wakes them.
+const STEP: Duration = Duration::from_millis(5);
+
+/// What a run came to.
+pub(super) struct Report {
+    pub plan: Plan,
+    pub virtual_time: Duration,
+    pub acknowledged: u64,
+    pub faults: BTreeMap<Kind, u64>,
+    pub trace: u64,
+}
+
+/// A run that showed what must never happen.
+pub(super) struct Failure {
+    pub seed: u64,
+    pub violation: Violation,
+    /// The last events, one a line.
+    pub tail: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.tail {
+            writeln!(formatter, "    {line}")?;
+        }
+        let (Violation { oracle, sentence }, seed) = (&self.violation, self.seed);
+        write!(formatter, "make sim SEED={seed} SEEDS=1   # {oracle}: {sentence}")
+    }
+}
+
+/// Plays a seed.
+pub(super) fn run(seed: u64) -> Result<Report, Failure> {
+    let mut play = Play::new(Plan::of(seed, None));
+    match play.all() {
+        Ok(()) => Ok(play.report()),
+        Err(violation) => Err(Failure { seed, violation, tail: play.world.tail() }),
+    }
+}
+
+struct Play {
+    plan: Plan,
+    world: World,
+    crowd: Crowd,
+    oracles: Oracles,
+    trouble: Trouble,
+}
+
+impl Play {
+    fn new(plan: Plan) -> Self {
+        let mut world = program::world(plan.seed, plan.nodes);
+        let oracles = Oracles::new(&mut world);
+        let crowd = Crowd::new(&mut world, &plan);
+        Self { trouble: Trouble::new(&plan), plan, world, crowd, oracles }
+    }
+
+    fn all(&mut self) -> Result<(), Violation> {
+        let end = self.world.time().instant + self.plan.length;
+        while self.world.time().instant < end {
+            self.trouble.step(&mut self.world);
+            self.go_on(STEP)?;
+        }
+        self.trouble.end(&mut self.world);
+        self.crowd.finish(&mut self.world)?;
+        self.oracles.at_end(&mut self.world, &mut self.crowd, self.plan.promise)
+    }
+
+    fn go_on(&mut self, duration: Duration) -> Result<(), Violation> {
+        self.world.run(duration, |_| false);
+        self.crowd.step(&mut self.world)?;
+        self.oracles.observe(&self.world, &self.crowd)
+    }
+
+    fn report(self) -> Report {
+        Report {
+            virtual_time: Duration::from_micros(self.world.time().instant.0),
+            acknowledged: self.crowd.acknowledged(),
+            faults: self.trouble.counts,
+            trace: self.world.trace ^ self.crowd.digest(),
+            plan: self.plan,
+        }
+    }
+}
