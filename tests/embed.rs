@@ -114,7 +114,7 @@ fn plaintext_goes_in_and_comes_out_and_ciphertext_is_kept() {
         assert!(matches!(got, Ok(Answer::Got(_))), "{got:?}");
         assert!(output == plain, "{size} bytes came back otherwise");
         let (_, deleted) = embedded.run(Operation::Delete { name: name.clone() }, &[]);
-        assert!(matches!(deleted, Ok(Answer::Deleted)), "{deleted:?}");
+        assert!(matches!(deleted, Ok(Answer::Deleted { .. })), "{deleted:?}");
         let (_, gone) = embedded.run(Operation::Get { name }, &[]);
         assert_eq!(gone.err(), Some(ClientError::NotFound));
     }

@@ -83,9 +83,17 @@ pub enum Answer {
     /// The version that is shown.
     Stat(Box<Entry>),
     /// The name is deleted.
-    Deleted,
+    Deleted {
+        /// The version that says so.
+        version: VersionId,
+    },
     /// The file has the new name.
-    Renamed,
+    Renamed {
+        /// Its version there.
+        version: VersionId,
+        /// The version that deletes the old name.
+        deleted: VersionId,
+    },
     /// All names have been told.
     Listed,
     /// These nodes said just now that they have it all.

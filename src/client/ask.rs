@@ -4,8 +4,9 @@ use super::answer::{Answer, Event, Op, Operation};
 use super::error::ClientError;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
-use crate::ids::{Address, NameId};
+use crate::ids::{Address, NameId, VersionId};
 use crate::wire::message::Message;
+use crate::wire::record::Record;
 
 /// One of them, as far as it has come.
 #[derive(Debug)]
@@ -17,7 +18,8 @@ pub(super) enum Ask {
     Delete {
         name: Vec<u8>,
     },
-    Deleting,
+    /// This version is on its way.
+    Deleting(VersionId),
     /// The source's versions are asked for, then the target's.
     RenameSource {
         source: NameId,
@@ -29,7 +31,8 @@ pub(super) enum Ask {
         target: Vec<u8>,
         replace: bool,
     },
-    Renaming,
+    /// The new name's version is on its way, and the tombstone of the old one.
+    Renaming(VersionId, VersionId),
     /// Names that could not be opened.
     List {
         damaged: u64,
@@ -124,10 +127,13 @@ impl Session {
                 let id = self.seals.name_id(&name)?;
                 self.entry_of(shown.as_deref(), &id)?;
                 let tombstone = self.seals.tombstone(&Heads { clock, versions }, &name)?;
+                let deleting = Ask::Deleting(version_of(&tombstone));
                 self.put_records(op, vec![tombstone], false);
-                self.become_ask(op, Ask::Deleting);
+                self.become_ask(op, deleting);
             }
-            (Ask::Deleting, Message::PutDone { .. }) => self.finish(op, Ok(Answer::Deleted)),
+            (Ask::Deleting(version), Message::PutDone { .. }) => {
+                self.finish(op, Ok(Answer::Deleted { version }));
+            }
             (
                 Ask::RenameSource { source, target, replace },
                 Message::Heads { clock, versions, shown, .. },
@@ -148,7 +154,9 @@ impl Session {
                 }
                 self.rename(op, &source, (target, Heads { clock, versions }), replace)?;
             }
-            (Ask::Renaming, Message::PutDone { .. }) => self.finish(op, Ok(Answer::Renamed)),
+            (Ask::Renaming(version, deleted), Message::PutDone { .. }) => {
+                self.finish(op, Ok(Answer::Renamed { version, deleted }));
+            }
             (Ask::List { damaged }, Message::Listed { records, next, .. }) => {
                 self.listed(op, damaged, (&records, next))?;
             }
@@ -209,8 +217,9 @@ impl Session {
         let list = (entry.list.clone(), entry.secrets.clone());
         let file = self.seals.file(&heads, &meta, (entry.size, entry.hash), list)?;
         let tombstone = self.seals.tombstone(source_heads, &entry.name)?;
+        let renaming = Ask::Renaming(version_of(&file), version_of(&tombstone));
         self.put_records(op, vec![file, tombstone], !replace);
-        self.become_ask(op, Ask::Renaming);
+        self.become_ask(op, renaming);
         Ok(())
     }
 
@@ -243,4 +252,9 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The version that a record made here states.
+fn version_of(record: &[u8]) -> VersionId {
+    Record::decode(record).map(|record| record.version).unwrap_or_default()
 }
