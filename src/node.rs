@@ -58,6 +58,19 @@ pub enum Action {
     Stopped(Outcome),
 }
 
+/// What a node keeps in memory for others at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    /// Bulk memory reserved.
+    pub reserved: usize,
+    /// Bulk memory at most.
+    pub budget: usize,
+    /// Bytes of messages that wait to be sent, on the connection where they are most.
+    pub outbox: usize,
+    /// Bytes of an unfinished transport record, on the connection where they are most.
+    pub partial: usize,
+}
+
 struct Connection {
     conn: Conn,
     /// Whom this node meant to reach.
@@ -287,6 +300,16 @@ impl Node {
     pub fn stop(&mut self, now: Now) {
         self.server.drain(now);
         self.turn(now);
+    }
+
+    /// For whoever watches over memory.
+    #[must_use]
+    pub fn gauge(&self) -> Gauge {
+        let (reserved, budget) = self.server.memory_use();
+        let conns = || self.connections.values().map(|connection| &connection.conn);
+        let outbox = conns().map(Conn::outbox_bytes).max().unwrap_or(0);
+        let partial = conns().map(Conn::partial_bytes).max().unwrap_or(0);
+        Gauge { reserved, budget, outbox, partial }
     }
 
     fn handle_events(&mut self, now: Now, link: Link) {

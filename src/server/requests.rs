@@ -201,6 +201,12 @@ impl FileServer {
         self.reply(link, Message::StatusIs { request, status });
     }
 
+    /// Bulk memory reserved, and at most.
+    #[must_use]
+    pub fn memory_use(&self) -> (usize, usize) {
+        (self.memory.used(), self.memory.max())
+    }
+
     fn members(&mut self, link: Link, request: Request) {
         let mut members = self.roster.members();
         // Those connected first, should there be more than one message holds.
