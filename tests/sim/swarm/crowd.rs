@@ -1,34 +1,137 @@
-//! The clients of a run.
+//! The clients of a run, and the ledger that they share.
+//!
+//! Knows neither faults nor promises. Invariant: what clients did and were told depends on the seed and on the world
+//! alone, which `digest` shows.
 
 use super::Violation;
+use super::client::Client;
+use super::ledger::Ledger;
 use super::plan::Plan;
+use super::telling::{Telling, Told};
+use crate::sim::client::program::access;
 use crate::sim::world::World;
+use std::time::Duration;
+
+/// The longest that an operation may take while its client takes what comes: a silent node is given up after ten
+/// seconds, and a get asks three times for a block.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks at the clients when nothing else happens.
+const STEP: Duration = Duration::from_millis(5);
 
 /// All clients.
-pub(super) struct Crowd;
+pub(super) struct Crowd {
+    clients: Vec<Client>,
+    pub(super) ledger: Ledger,
+    told: Vec<Telling>,
+    /// How often each machine's disk has been harmed, as far as the ledger knows.
+    harm: Vec<u64>,
+    digest: u64,
+}
 
 impl Crowd {
-    pub(super) fn new(_world: &mut World, _plan: &Plan) -> Self {
-        Self
+    pub(super) fn new(world: &mut World, plan: &Plan) -> Self {
+        let client = |number: usize| {
+            let seed = plan.seed.wrapping_mul(1_000_003) ^ (number as u64) << 32;
+            Client::new(seed, number % world.machines.len(), plan.mix, access())
+        };
+        Self {
+            clients: (0..plan.clients).map(client).collect(),
+            ledger: Ledger::new(plan.seed, plan.mix.names),
+            told: Vec::new(),
+            harm: Vec::new(),
+            digest: plan.seed,
+        }
     }
 
     /// Goes on as far as it can now.
-    pub(super) fn step(&mut self, _world: &mut World) -> Result<(), Violation> {
+    pub(super) fn step(&mut self, world: &mut World) -> Result<(), Violation> {
+        self.step_all(world, true)
+    }
+
+    fn step_all(&mut self, world: &mut World, begin: bool) -> Result<(), Violation> {
+        self.note_harm(world);
+        for client in &mut self.clients {
+            client.step(world, &mut self.ledger, begin);
+        }
+        self.gather();
+        self.check_deadlines(world)
+    }
+
+    fn gather(&mut self) {
+        for client in &mut self.clients {
+            for telling in client.told.drain(..) {
+                self.digest = self.digest.rotate_left(5) ^ sum(&telling);
+                self.told.push(telling);
+            }
+        }
+    }
+
+    /// What was told since this was last asked.
+    pub(super) fn take_told(&mut self) -> Vec<Telling> {
+        std::mem::take(&mut self.told)
+    }
+
+    fn note_harm(&mut self, world: &World) {
+        self.harm.resize(world.machines.len(), 0);
+        for (machine, known) in self.harm.iter_mut().enumerate() {
+            let harm = world.machines[machine].harm;
+            if *known < harm {
+                self.ledger.harm(machine);
+                *known = harm;
+            }
+        }
+    }
+
+    fn check_deadlines(&self, world: &World) -> Result<(), Violation> {
+        for (number, client) in self.clients.iter().enumerate() {
+            if let Some((since, task)) = client.oldest() {
+                let waited = world.time().instant.since(since);
+                if waited > PATIENCE {
+                    let sentence = format!(
+                        "client {number} has waited {} s for the end of {:?}",
+                        waited.as_secs(),
+                        task.doing
+                    );
+                    return Err(Violation { oracle: "G9 deadline", sentence });
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Ends what is under way, once all faults are mended.
-    pub(super) fn finish(&mut self, _world: &mut World) -> Result<(), Violation> {
+    /// Ends what is under way, once all faults are mended. Clients that never end are a violation.
+    pub(super) fn finish(&mut self, world: &mut World) -> Result<(), Violation> {
+        while !self.clients.iter().all(Client::is_idle) {
+            self.step_all(world, false)?;
+            world.run(STEP, |_| false);
+        }
+        for client in &mut self.clients {
+            client.vanish(world, &mut self.ledger, true);
+        }
+        self.gather();
+        self.note_harm(world);
         Ok(())
     }
 
     /// Operations acknowledged until now.
     pub(super) fn acknowledged(&self) -> u64 {
-        0
+        self.ledger.acknowledged_count() as u64
     }
 
     /// A sum over everything that happened to the clients.
     pub(super) fn digest(&self) -> u64 {
-        0
+        self.digest
     }
+}
+
+fn sum(telling: &Telling) -> u64 {
+    let what = match &telling.what {
+        Told::Shown(seen) | Told::Whole { of: seen, .. } => seen.version.stamp,
+        Told::Acknowledged { version, .. } | Told::Holders { version, .. } => version.stamp ^ 1,
+        Told::Bytes { offset, bytes, .. } => offset ^ bytes.len() as u64,
+        Told::Versions { heads, .. } => heads.len() as u64,
+        Told::Absent => 2,
+        Told::Failed(_) => 3,
+    };
+    what ^ telling.told.0.rotate_left(20) ^ telling.machine as u64
 }

@@ -5,11 +5,22 @@
 
 #![allow(dead_code, reason = "its parts grow towards each other")]
 
+mod audit;
+mod client;
+mod content;
 mod crowd;
+mod disk;
 mod faults;
+mod inspector;
+mod ledger;
+mod line;
+mod needle;
 mod oracles;
 mod plan;
+mod reader;
 mod run;
+mod task;
+mod telling;
 
 /// What must never happen has happened.
 #[derive(Debug)]

@@ -1,30 +1,175 @@
-//! What must hold, looked at from outside the nodes.
+//! What must hold, looked at from outside the nodes: one oracle for each promise, each in a file of its own.
+//!
+//! Knows no fault. Invariant: an oracle sees only what clients sent and were told, what nodes say of themselves, the
+//! bytes on wires, and disks; never the inside of a node. To add one: a file with an `Oracle`, and a line in `all`.
+
+mod agreement;
+mod copies;
+mod durable;
+mod exact;
+mod history;
+mod keys;
+mod meter;
+mod reach;
+mod secrecy;
+mod tombstones;
+mod typed;
+mod versions;
 
 use super::Violation;
+use super::audit::Audit;
 use super::crowd::Crowd;
+use super::ledger::Ledger;
 use super::plan::Promise;
+use super::telling::Telling;
 use crate::sim::world::World;
+use secrecy::Secrecy;
 
-/// All oracles.
-pub(super) struct Oracles;
+/// One promise, and how it is seen to be broken: by a sentence that says where.
+trait Oracle {
+    /// The promise.
+    fn name(&self) -> &'static str;
+
+    /// A client was told something.
+    fn heard(&mut self, _ledger: &Ledger, _telling: &Telling) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The world goes on; these things were told since the last time.
+    fn observe(
+        &mut self,
+        _world: &World,
+        _ledger: &Ledger,
+        _told: &[Telling],
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// All faults are mended, and the nodes have had their time.
+    fn at_end(
+        &mut self,
+        _ledger: &Ledger,
+        _audit: &Audit,
+        _promise: Promise,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
+    vec![
+        Box::new(exact::Exact),
+        Box::new(history::History),
+        Box::new(tombstones::Tombstones),
+        Box::new(typed::Typed),
+        Box::new(meter::Meter),
+        Box::new(copies::Copies::default()),
+        Box::new(agreement::Agreement),
+        Box::new(versions::Versions),
+        Box::new(durable::Durable),
+        Box::new(reach::Reach),
+        Box::new(keys::Keys),
+        Box::new(secrecy),
+    ]
+}
+
+/// All of them.
+pub(super) struct Oracles {
+    oracles: Vec<Box<dyn Oracle>>,
+}
 
 impl Oracles {
-    pub(super) fn new(_world: &mut World) -> Self {
-        Self
+    pub(super) fn new(world: &mut World) -> Self {
+        let secrecy = Secrecy::new();
+        world.tap = Some(secrecy.tap());
+        Self { oracles: all(secrecy) }
     }
 
     /// Looks, while the world goes on.
-    pub(super) fn observe(&mut self, _world: &World, _crowd: &Crowd) -> Result<(), Violation> {
+    pub(super) fn observe(&mut self, world: &World, crowd: &mut Crowd) -> Result<(), Violation> {
+        let told = crowd.take_told();
+        for oracle in &mut self.oracles {
+            let mut look = || {
+                told.iter().try_for_each(|telling| oracle.heard(&crowd.ledger, telling))?;
+                oracle.observe(world, &crowd.ledger, &told)
+            };
+            look().map_err(|sentence| Violation { oracle: oracle.name(), sentence })?;
+        }
         Ok(())
     }
 
-    /// Looks when everything is mended and has had its time to converge.
+    /// Looks when everything is mended, and lets the nodes converge.
     pub(super) fn at_end(
         &mut self,
-        _world: &mut World,
-        _crowd: &mut Crowd,
-        _promise: Promise,
+        world: &mut World,
+        crowd: &mut Crowd,
+        promise: Promise,
     ) -> Result<(), Violation> {
+        self.observe(world, crowd)?;
+        let audit = Audit::take(world, &crowd.ledger, secrecy::leak);
+        self.observe(world, crowd)?;
+        for oracle in &mut self.oracles {
+            oracle
+                .at_end(&crowd.ledger, &audit, promise)
+                .map_err(|sentence| Violation { oracle: oracle.name(), sentence })?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Made-up tellings and audits, for the oracles' own tests.
+
+    use super::*;
+    use crate::sim::swarm::audit::{NodeView, Reading};
+    use crate::sim::swarm::disk::Stated;
+    use crate::sim::swarm::telling::Told;
+    use dfsd::ids::{NameId, RecordId, VersionId};
+    use dfsd::time::Instant;
+    use dfsd::wire::record::{BlockList, RecordKind, Sealed};
+    use std::time::Duration;
+
+    /// What the first node said about the first name.
+    pub(super) fn telling(machine: usize, what: Told) -> Telling {
+        let (asked, told) = (Instant(10), Instant(20));
+        Telling { machine, boot: 1, name: 0, floor: None, asked, told, what }
+    }
+
+    /// A record of the first name.
+    pub(super) fn file(version: VersionId, parents: &[VersionId]) -> Stated {
+        let mut id = RecordId([u8::try_from(version.stamp).unwrap(); 32]);
+        id.0[1] = parents.len() as u8;
+        Stated {
+            id,
+            kind: RecordKind::File,
+            name: NameId([1; 32]),
+            version,
+            parents: parents.to_vec(),
+            blocks: BlockList::Inline(Vec::new()),
+            sealed_tag: id.0,
+            sealed: Some(Sealed::default()),
+        }
+    }
+
+    /// Nodes that know these records, and have settled.
+    pub(super) fn audit_of(nodes: &[&[&Stated]]) -> Audit {
+        let node = |records: &&[&Stated]| NodeView {
+            records: records.iter().map(|stated| (stated.id, (*stated).clone())).collect(),
+            ..NodeView::default()
+        };
+        Audit {
+            settled: Some(Duration::from_secs(1)),
+            nodes: nodes.iter().map(node).collect(),
+            names: [(NameId([1; 32]), 0)].into(),
+            ..Audit::default()
+        }
+    }
+
+    /// One node that gives this for the first name.
+    pub(super) fn audit_of_reading(reading: Reading) -> Audit {
+        let mut audit = audit_of(&[&[]]);
+        audit.nodes[0].readings.insert(0, reading);
+        audit
     }
 }

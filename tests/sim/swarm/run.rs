@@ -82,7 +82,7 @@ impl Play {
     fn go_on(&mut self, duration: Duration) -> Result<(), Violation> {
         self.world.run(duration, |_| false);
         self.crowd.step(&mut self.world)?;
-        self.oracles.observe(&self.world, &self.crowd)
+        self.oracles.observe(&self.world, &mut self.crowd)
     }
 
     fn report(self) -> Report {

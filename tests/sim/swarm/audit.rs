@@ -1,0 +1,271 @@
+//! The audit: when all faults are mended, everything that can be known of a network from outside is gathered.
+//!
+//! Judges nothing. Invariant: what stands in an audit was seen on a disk, or told by a node.
+
+use super::content::{Name, name_bytes};
+use super::disk::{Holding, Stated, visit};
+use super::inspector::{End, Inspector};
+use super::ledger::Ledger;
+use super::reader::Reader;
+use super::telling::Seen;
+use crate::sim::client::program::access;
+use crate::sim::world::World;
+use dfsd::client::{Answer, ClientError, Operation};
+use dfsd::crypto::keys::DataKeys;
+use dfsd::crypto::tree;
+use dfsd::ids::{Address, Hash, NameId, NodeId, RecordId, VersionId};
+use dfsd::wire::message::NodeStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The longest that nodes may take to agree: a dead connection is noticed after ninety seconds at most, its redial takes
+/// five, and nodes compare what they have once a minute.
+const SETTLED_WITHIN: Duration = Duration::from_secs(240);
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(500);
+/// Versions that are not shown and are read all the same, at most.
+const OLD_READ: usize = 16;
+
+/// What a real client got for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// These bytes of this version, all of them.
+    File {
+        seen: Seen,
+        hash: Hash,
+        came: u64,
+    },
+    Absent,
+    /// An error, after some bytes that were right or not.
+    Failed(ClientError),
+}
+
+/// One node, its disk included.
+#[derive(Debug, Default)]
+pub(super) struct NodeView {
+    /// Why the disk would not open, if so.
+    pub(super) unreadable: Option<String>,
+    pub(super) records: BTreeMap<RecordId, Stated>,
+    pub(super) status: Option<NodeStatus>,
+    pub(super) readings: BTreeMap<Name, Reading>,
+    /// The versions of each name that none supersedes, as told.
+    pub(super) heads: BTreeMap<Name, Vec<VersionId>>,
+    /// The record that is told to be shown or the tombstone, for each name.
+    pub(super) greatest: BTreeMap<Name, RecordId>,
+    /// What the node itself found to be damaged.
+    pub(super) bad: Vec<Address>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Audit {
+    /// How long it took until all nodes said the same of themselves and none was busy; or what they said in the end.
+    pub(super) settled: Option<Duration>,
+    pub(super) nodes: Vec<NodeView>,
+    pub(super) names: BTreeMap<NameId, Name>,
+    /// Which machines are said to hold what is shown, by name.
+    pub(super) holders: BTreeMap<Name, BTreeSet<usize>>,
+    /// The bytes of versions that are kept and not shown: their hash, or why they can't be read.
+    pub(super) old: BTreeMap<RecordId, Result<Hash, String>>,
+    /// What was found on the disks that must not be there.
+    pub(super) leaks: Vec<String>,
+}
+
+impl Audit {
+    /// All versions of a name on all nodes, in their order.
+    pub(super) fn versions(&self, name: Name) -> BTreeMap<(VersionId, RecordId), &Stated> {
+        let records = self.nodes.iter().flat_map(|node| node.records.values());
+        let of = records.filter(|stated| self.names.get(&stated.name) == Some(&name));
+        of.map(|stated| ((stated.version, stated.id), stated)).collect()
+    }
+
+    /// Looks at everything.
+    pub(super) fn take(
+        world: &mut World,
+        ledger: &Ledger,
+        leaks_of: impl Fn(&str, &[u8]) -> Option<String>,
+    ) -> Self {
+        let mut audit = Self::default();
+        let data = access().data.expect("these keys are whole");
+        let name_id = |name: Name| data.name_id(&Default::default(), &name_bytes(name));
+        audit.names = (0..ledger.names).map(|name| (name_id(name), name)).collect();
+        audit.settle(world);
+        audit.read_all(world, ledger);
+        audit.read_disks(world, &data);
+        audit.ask_holders(world, ledger);
+        audit.read_old(world, ledger);
+        audit.search_disks(world, leaks_of);
+        audit
+    }
+
+    fn settle(&mut self, world: &mut World) {
+        let count = world.machines.len();
+        self.nodes.resize_with(count, NodeView::default);
+        let begun = world.time().instant;
+        let mut inspectors: Vec<Option<Inspector>> = (0..count).map(|_| None).collect();
+        while world.time().instant.since(begun) < SETTLED_WITHIN {
+            for (machine, node) in self.nodes.iter_mut().enumerate() {
+                node.status = ask_status(world, machine, &mut inspectors[machine]);
+            }
+            if self.agree() {
+                self.settled = Some(world.time().instant.since(begun));
+                break;
+            }
+            world.run(STEP, |_| false);
+        }
+        inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
+    }
+
+    /// All nodes run, know each other, and say the same; none is busy.
+    fn agree(&self) -> bool {
+        let others = u32::try_from(self.nodes.len() - 1).expect("a few nodes");
+        let first = self.nodes[0].status.as_ref();
+        self.nodes.iter().all(|node| match (&node.status, first) {
+            (Some(status), Some(first)) => {
+                (status.names, status.records) == (first.names, first.records)
+                    && (status.incomplete, status.memory_used) == (0, 0)
+                    && status.peers_connected == others
+            }
+            _ => false,
+        })
+    }
+
+    /// Through a real client on each node.
+    fn read_all(&mut self, world: &mut World, ledger: &Ledger) {
+        for machine in 0..self.nodes.len() {
+            let Some(mut inspector) = open(world, machine) else { continue };
+            let get = |name| Operation::Get { name: name_bytes(name) };
+            let ends = inspector.call_all(world, (0..ledger.names).map(get).collect());
+            let readings = ends.into_iter().map(reading).enumerate();
+            self.nodes[machine].readings = readings.collect();
+            // What could not be read well has been noted by the node, and is had anew.
+            let verify = inspector.call(world, Operation::Verify);
+            if let Ok(Answer::Verified { bad, .. }) = verify.result
+                && !bad.is_empty()
+            {
+                world.run(Duration::from_secs(15), |_| false);
+                let again = inspector.call(world, Operation::Verify);
+                if let Ok(Answer::Verified { bad, .. }) = again.result {
+                    self.nodes[machine].bad = bad;
+                }
+            }
+            inspector.hang_up(world);
+        }
+        self.ask_heads(world);
+    }
+
+    fn ask_heads(&mut self, world: &mut World) {
+        for machine in 0..self.nodes.len() {
+            if !world.is_running(machine) {
+                continue;
+            }
+            let mut reader = Reader::connect(world, machine);
+            for (id, name) in &self.names {
+                if let Some((heads, shown)) = reader.head(world, *id) {
+                    let node = &mut self.nodes[machine];
+                    node.heads.insert(*name, heads);
+                    if let Some(record) = shown {
+                        let id = dfsd::crypto::keys::record_id(&record);
+                        node.greatest.insert(*name, id);
+                    }
+                }
+            }
+            reader.hang_up(world);
+        }
+    }
+
+    fn read_disks(&mut self, world: &World, data: &DataKeys) {
+        for (machine, node) in self.nodes.iter_mut().enumerate() {
+            match Holding::of(world.machines[machine].fs.restart(), data) {
+                Ok(holding) => node.records = holding.records,
+                Err(why) => node.unreadable = Some(why),
+            }
+        }
+    }
+
+    fn ask_holders(&mut self, world: &mut World, ledger: &Ledger) {
+        let machines: BTreeMap<NodeId, usize> =
+            (0..self.nodes.len()).map(|machine| (world.node_id(machine), machine)).collect();
+        let Some(mut inspector) = open(world, 0) else { return };
+        let shown: Vec<(Name, RecordId)> = (0..ledger.names)
+            .filter_map(|name| {
+                let (_, stated) = self.versions(name).pop_last()?;
+                stated.is_file().then_some((name, stated.id))
+            })
+            .collect();
+        let ask = |(_, record): &(Name, RecordId)| Operation::Holders { record: *record };
+        let ends = inspector.call_all(world, shown.iter().map(ask).collect());
+        for ((name, _), end) in shown.iter().zip(ends) {
+            if let Ok(Answer::Holders(holders)) = end.result {
+                let held = holders.iter().filter_map(|holder| machines.get(&holder.node)).copied();
+                self.holders.insert(*name, held.collect());
+            }
+        }
+        inspector.hang_up(world);
+    }
+
+    /// Versions that are acknowledged, kept and not shown, each from one node.
+    fn read_old(&mut self, world: &mut World, ledger: &Ledger) {
+        let mut old: Vec<Stated> = Vec::new();
+        for name in 0..ledger.names {
+            let versions = self.versions(name);
+            let below = versions.values().rev().skip(1).filter(|stated| stated.is_file());
+            let kept = below.filter(|stated| ledger.must_be_kept(name, stated.version));
+            old.extend(kept.map(|stated| (*stated).clone()));
+        }
+        // The same few for the same seed, and others for another.
+        old.sort_by_key(|stated| stated.sealed_tag);
+        old.truncate(OLD_READ);
+        let machines: Vec<_> =
+            (0..self.nodes.len()).filter(|machine| world.is_running(*machine)).collect();
+        let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
+        for (turn, stated) in old.iter().enumerate().filter(|_| !machines.is_empty()) {
+            let machine = machines[turn % machines.len()];
+            let reader = readers.entry(machine).or_insert_with(|| Reader::connect(world, machine));
+            let read = reader.read(world, stated).map(|bytes| tree::tree(&bytes));
+            self.old.insert(stated.id, read);
+        }
+        readers.into_values().for_each(|reader| reader.hang_up(world));
+    }
+
+    fn search_disks(&mut self, world: &World, leaks_of: impl Fn(&str, &[u8]) -> Option<String>) {
+        for (machine, there) in world.machines.iter().enumerate() {
+            visit(&there.fs, |path, bytes| {
+                if let Some(leak) = leaks_of(path, bytes) {
+                    self.leaks.push(format!("node {machine}, {path}: {leak}"));
+                }
+            });
+        }
+    }
+}
+
+fn open(world: &mut World, machine: usize) -> Option<Inspector> {
+    if world.is_running(machine) { Inspector::open(world, machine) } else { None }
+}
+
+fn ask_status(
+    world: &mut World,
+    machine: usize,
+    inspector: &mut Option<Inspector>,
+) -> Option<NodeStatus> {
+    if !inspector.as_ref().is_some_and(|inspector| inspector.is_open(world)) {
+        *inspector = open(world, machine);
+    }
+    match inspector.as_mut()?.call(world, Operation::Status).result {
+        Ok(Answer::Status(status)) => Some(*status),
+        _ => None,
+    }
+}
+
+fn reading(end: End) -> Reading {
+    match end.result {
+        Ok(Answer::Got(entry)) => {
+            let data = end.data.concat();
+            let seen = Seen { version: entry.version, hash: entry.hash, size: entry.size };
+            Reading::File { seen, hash: tree::tree(&data), came: data.len() as u64 }
+        }
+        Err(ClientError::NotFound) => Reading::Absent,
+        Err(error) => Reading::Failed(error),
+        Ok(_) => Reading::Failed(ClientError::Protocol("another answer".to_owned())),
+    }
+}

@@ -1,0 +1,457 @@
+//! One client of a swarm: connects to a node, does a few things at once, is told what came of them, goes, comes back.
+//!
+//! Knows what it did, and nothing of what is right. Invariant: every write that it begins is ended in the ledger once.
+
+use super::content::{Name, name_bytes, name_of};
+use super::ledger::{Fate, Ledger, Thing, Write, WriteId};
+use super::line::Line;
+use super::plan::Mix;
+use super::task::{Doing, Task};
+use super::telling::{Seen, Telling, Told};
+use crate::sim::world::World;
+use dfsd::client::{Answer, ClientError, Entropy, Entry, Event, Meta, Op, Operation};
+use dfsd::ids::NodeId;
+use dfsd::keyring::Access;
+use dfsd::time::Instant;
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Operations that one client has under way at once.
+const AT_ONCE: usize = 3;
+/// Entries that a client remembers, to read them again when they may be old.
+const REMEMBERED: usize = 4;
+
+/// See the module.
+pub(super) struct Client {
+    rng: ChaCha8Rng,
+    mix: Mix,
+    access: Access,
+    machine: usize,
+    line: Option<Line>,
+    tasks: BTreeMap<Op, Task>,
+    /// Takes nothing that the node has to say until then.
+    idle_until: Instant,
+    paused: bool,
+    remembered: Vec<(Name, Entry)>,
+    pub(super) told: Vec<Telling>,
+    pub(super) operations: u64,
+}
+
+impl Client {
+    pub(super) fn new(seed: u64, machine: usize, mix: Mix, access: Access) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            mix,
+            access,
+            machine,
+            line: None,
+            tasks: BTreeMap::new(),
+            idle_until: Instant(0),
+            paused: false,
+            remembered: Vec::new(),
+            told: Vec::new(),
+            operations: 0,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The operation that has been under way for longest: since when, and what it is. Not while its client is slow.
+    pub(super) fn oldest(&self) -> Option<(Instant, &Task)> {
+        self.tasks.values().map(|task| (task.patient_since, task)).min_by_key(|(since, _)| *since)
+    }
+
+    /// Moves bytes, takes what has come, and begins something new if there is time for it.
+    pub(super) fn step(&mut self, world: &mut World, ledger: &mut Ledger, begin: bool) {
+        let now = world.time().instant;
+        let Some(line) = &mut self.line else {
+            if begin && self.rng.random_range(0..8) == 0 {
+                self.connect(world);
+            }
+            return;
+        };
+        if self.idle_until > now {
+            return;
+        }
+        if self.paused {
+            self.paused = false;
+            line.session.resume(now);
+            self.tasks.values_mut().for_each(|task| task.patient_since = now);
+        }
+        let pumped = line.pump(world, 8);
+        self.take_events(world, ledger);
+        match pumped {
+            Ok(_) if begin => self.go_on(world, ledger),
+            Ok(_) => {}
+            Err(error) => self.lose_line(world, ledger, &error),
+        }
+    }
+
+    fn connect(&mut self, world: &mut World) {
+        // Most stay with one node, so that they find there what they did.
+        if self.rng.random_range(0..6) == 0 {
+            self.machine = self.rng.random_range(0..world.machines.len());
+        }
+        if world.is_running(self.machine) && !world.is_frozen(self.machine) {
+            let mut entropy = Entropy { key: [0; 32], handshake: [0; 32] };
+            self.rng.fill_bytes(&mut entropy.key);
+            self.rng.fill_bytes(&mut entropy.handshake);
+            self.line = Line::open(world, self.machine, self.access.clone(), &entropy);
+        }
+    }
+
+    /// What somebody does who has nothing to wait for.
+    fn go_on(&mut self, world: &mut World, ledger: &mut Ledger) {
+        let dice = self.rng.random_range(0..1000);
+        match dice {
+            0..120 if self.tasks.len() < AT_ONCE => self.begin(world, ledger),
+            // Goes away in the middle of whatever it does.
+            120..122 => self.vanish(world, ledger, true),
+            122 => self.vanish(world, ledger, false),
+            // Reads slowly.
+            123 | 124 => {
+                let pause = Duration::from_millis(self.rng.random_range(1..8_000));
+                self.idle_until = world.time().instant + pause;
+                self.paused = true;
+                if let Some(line) = &mut self.line {
+                    line.session.pause();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the line; if not politely, the node is not told.
+    pub(super) fn vanish(&mut self, world: &mut World, ledger: &mut Ledger, politely: bool) {
+        let Some(mut line) = self.line.take() else { return };
+        let _ = line.session.closed("the client went away");
+        self.line = Some(line);
+        self.take_events(world, ledger);
+        let line = self.line.take().expect("it was put back");
+        if politely {
+            line.hang_up(world);
+        }
+        self.paused = false;
+        self.idle_until = Instant(0);
+    }
+
+    fn lose_line(&mut self, world: &mut World, ledger: &mut Ledger, error: &ClientError) {
+        if let Some(line) = &mut self.line {
+            let _ = line.session.closed("the connection is gone");
+        }
+        if matches!(error, ClientError::Protocol(_)) {
+            self.tell(world, ledger, (0, None), world.time().instant, Told::Failed(error.clone()));
+        }
+        self.take_events(world, ledger);
+        if let Some(line) = self.line.take() {
+            line.hang_up(world);
+        }
+    }
+
+    fn begin(&mut self, world: &mut World, ledger: &mut Ledger) {
+        let name = self.rng.random_range(0..ledger.names);
+        let dice = self.rng.random_range(0..100);
+        if dice < self.mix.reads {
+            return self.begin_read(world, ledger, name);
+        }
+        if dice < self.mix.reads + self.mix.deletes * (100 - self.mix.reads) / 100 {
+            return self.begin_delete(world, ledger, name);
+        }
+        match self.rng.random_range(0..10) {
+            0 => self.begin_rename(world, ledger, name),
+            1 => self.begin_holders(world, ledger),
+            2 => self.begin_read(world, ledger, name),
+            _ => self.begin_put(world, ledger, name),
+        }
+    }
+
+    fn begin_read(&mut self, world: &mut World, ledger: &mut Ledger, name: Name) {
+        let bytes = name_bytes(name);
+        match self.rng.random_range(0..20) {
+            0..10 => {
+                let get = Doing::Get { name, seen: None, came: 0 };
+                self.start(world, ledger, Operation::Get { name: bytes }, get);
+            }
+            10..14 => {
+                self.start(world, ledger, Operation::Stat { name: bytes }, Doing::Stat { name });
+            }
+            14..17 => {
+                let list = Doing::List { listed: BTreeMap::new() };
+                self.start(world, ledger, Operation::List, list);
+            }
+            17 | 18 => self.begin_old(world, ledger),
+            _ => self.start(world, ledger, Operation::Status, Doing::Status),
+        }
+    }
+
+    fn start(&mut self, world: &World, ledger: &Ledger, operation: Operation, doing: Doing) {
+        let now = world.time().instant;
+        let floors: BTreeMap<Name, _> = (0..ledger.names)
+            .filter_map(|name| Some((name, ledger.floor(self.machine, name)?)))
+            .collect();
+        let Some(line) = &mut self.line else { return };
+        self.operations += 1;
+        let op = line.session.start(now, operation);
+        self.tasks.insert(op, Task { doing, begun: now, patient_since: now, floors });
+    }
+
+    fn new_write(&self, world: &World, ledger: &mut Ledger, name: Name, thing: Thing) -> WriteId {
+        let writer = self.line.as_ref().map(|line| line.writer).unwrap_or_default();
+        let begun = world.time().instant;
+        let (machine, ended, fate) = (self.machine, None, Fate::Running);
+        ledger.begin(Write { name, thing, writer, machine, begun, ended, fate })
+    }
+
+    fn begin_put(&mut self, world: &World, ledger: &mut Ledger, name: Name) {
+        let again = self.rng.random_range(0..8) == 0;
+        let again = again.then(|| ledger.contents.again(&mut self.rng)).flatten();
+        let content = again.unwrap_or_else(|| {
+            let length = super::content::length(&mut self.rng, self.mix.large);
+            ledger.contents.make(length)
+        });
+        let write = self.new_write(world, ledger, name, Thing::File(content));
+        let only_if_absent = self.rng.random_range(0..6) == 0;
+        let meta = Meta { name: name_bytes(name), mtime_ms: 7, mode: 0o644 };
+        // Some are given up before they have all their bytes.
+        let give_up = self.rng.random_range(0..20) == 0;
+        let doing = Doing::Put { write, content, fed: 0, only_if_absent, give_up };
+        self.start(world, ledger, Operation::Put { meta, only_if_absent }, doing);
+    }
+
+    fn begin_delete(&mut self, world: &World, ledger: &mut Ledger, name: Name) {
+        let write = self.new_write(world, ledger, name, Thing::Tombstone);
+        let delete = Operation::Delete { name: name_bytes(name) };
+        self.start(world, ledger, delete, Doing::Delete { write });
+    }
+
+    fn begin_rename(&mut self, world: &World, ledger: &mut Ledger, source: Name) {
+        let target = self.rng.random_range(0..ledger.names);
+        let replace = self.rng.random_range(0..2) == 0;
+        if source == target {
+            return;
+        }
+        let moved = self.new_write(world, ledger, target, Thing::Moved(source));
+        let deleted = self.new_write(world, ledger, source, Thing::Tombstone);
+        let (source, target) = (name_bytes(source), name_bytes(target));
+        let rename = Operation::Rename { source, target, replace };
+        self.start(world, ledger, rename, Doing::Rename { moved, deleted });
+    }
+
+    /// Reads a version that was told of before, whatever is shown now.
+    fn begin_old(&mut self, world: &World, ledger: &Ledger) {
+        let Some((name, entry)) = self.remembered.first().cloned() else { return };
+        let doing = Doing::Old { name, seen: seen(&entry), came: 0 };
+        let get = Operation::GetEntry { entry: Box::new(entry) };
+        self.start(world, ledger, get, doing);
+    }
+
+    fn begin_holders(&mut self, world: &World, ledger: &Ledger) {
+        let Some((name, entry)) = self.remembered.last().cloned() else { return };
+        let doing = Doing::Holders { name, version: entry.version, record: entry.record };
+        self.start(world, ledger, Operation::Holders { record: entry.record }, doing);
+    }
+
+    fn take_events(&mut self, world: &World, ledger: &mut Ledger) {
+        while let Some(event) = self.line.as_mut().and_then(|line| line.session.poll_event()) {
+            match event {
+                Event::NeedData { op, room } => self.feed(ledger, op, room),
+                Event::Found { op, entry } => self.found(world, ledger, op, *entry),
+                Event::Data { op, bytes } => self.data(world, ledger, op, bytes),
+                Event::Entry { op, entry } => self.listed(ledger, op, &entry),
+                Event::Finished { op, result } => {
+                    if let Some(task) = self.tasks.remove(&op) {
+                        self.finished(world, ledger, task, result);
+                    }
+                }
+                Event::Ready { .. } | Event::Progress { .. } => {}
+            }
+        }
+    }
+
+    fn feed(&mut self, ledger: &Ledger, op: Op, room: usize) {
+        let Some(Task { doing: Doing::Put { content, fed, give_up, .. }, .. }) =
+            self.tasks.get_mut(&op)
+        else {
+            return;
+        };
+        let Some(line) = &mut self.line else { return };
+        let bytes = ledger.contents.get(content).expect("a put's content is kept");
+        if *give_up {
+            return line.session.abort(op);
+        }
+        // In pieces that fit no block.
+        let end = bytes.len().min(*fed + room.min(300_007));
+        *fed += line.session.feed(op, &bytes[*fed..end]);
+        if *fed == bytes.len() {
+            line.session.feed_end(op);
+        }
+    }
+
+    fn found(&mut self, world: &World, ledger: &mut Ledger, op: Op, entry: Entry) {
+        let Some(task) = self.tasks.get_mut(&op) else { return };
+        let (begun, asked) = (task.begun, task.floors.clone());
+        if let Doing::Get { name, seen: found, .. } = &mut task.doing {
+            let (name, what) = (*name, seen(&entry));
+            *found = Some(what);
+            self.shown(world, ledger, (name, asked.get(&name).copied()), begun, what);
+            self.remember(name, entry);
+        }
+    }
+
+    fn data(&mut self, world: &World, ledger: &mut Ledger, op: Op, bytes: bytes::Bytes) {
+        let Some(task) = self.tasks.get_mut(&op) else { return };
+        let begun = task.begun;
+        let (name, of, came) = match &mut task.doing {
+            Doing::Get { name, seen: Some(seen), came } => (*name, *seen, came),
+            Doing::Old { name, seen, came } => (*name, *seen, came),
+            _ => return,
+        };
+        let offset = *came;
+        *came += bytes.len() as u64;
+        self.tell(world, ledger, (name, None), begun, Told::Bytes { of, offset, bytes });
+    }
+
+    fn listed(&mut self, ledger: &Ledger, op: Op, entry: &Entry) {
+        let Some(Task { doing: Doing::List { listed }, .. }) = self.tasks.get_mut(&op) else {
+            return;
+        };
+        // A name that nobody gave is caught by its number, which no write has.
+        let name = name_of(&entry.name, ledger.names).unwrap_or(usize::MAX);
+        listed.insert(name, seen(entry));
+    }
+
+    /// The version that a node shows.
+    fn shown(
+        &mut self,
+        world: &World,
+        ledger: &mut Ledger,
+        (name, floor): (Name, Option<dfsd::ids::VersionId>),
+        begun: Instant,
+        what: Seen,
+    ) {
+        self.tell(world, ledger, (name, floor), begun, Told::Shown(what));
+        ledger.raise_floor(self.machine, name, what.version);
+    }
+
+    fn tell(
+        &mut self,
+        world: &World,
+        _ledger: &Ledger,
+        (name, floor): (Name, Option<dfsd::ids::VersionId>),
+        asked: Instant,
+        what: Told,
+    ) {
+        let boot = self.line.as_ref().map_or(0, |line| line.boot);
+        let (machine, told) = (self.machine, world.time().instant);
+        self.told.push(Telling { machine, boot, name, floor, asked, told, what });
+    }
+
+    fn remember(&mut self, name: Name, entry: Entry) {
+        if self.remembered.len() == REMEMBERED {
+            self.remembered.remove(1);
+        }
+        self.remembered.push((name, entry));
+    }
+
+    fn finished(
+        &mut self,
+        world: &World,
+        ledger: &mut Ledger,
+        task: Task,
+        result: Result<Answer, ClientError>,
+    ) {
+        let Task { doing, begun, floors, .. } = task;
+        let now = world.time().instant;
+        let at = |name: Name| (name, floors.get(&name).copied());
+        let error = result.as_ref().err().cloned();
+        match (doing, result) {
+            (Doing::Put { write, .. }, Ok(Answer::Put { version, copies, .. })) => {
+                self.acknowledge(world, ledger, &at, (write, version, copies));
+            }
+            (Doing::Delete { write }, Ok(Answer::Deleted { version })) => {
+                self.acknowledge(world, ledger, &at, (write, version, 1));
+            }
+            (Doing::Rename { moved, deleted }, Ok(Answer::Renamed { version, deleted: old })) => {
+                self.acknowledge(world, ledger, &at, (moved, version, 1));
+                self.acknowledge(world, ledger, &at, (deleted, old, 1));
+            }
+            (Doing::Put { write, .. } | Doing::Delete { write }, Err(error)) => {
+                ledger.end(write, now, fate_of(&error));
+            }
+            (Doing::Rename { moved, deleted }, Err(error)) => {
+                ledger.end(moved, now, fate_of(&error));
+                ledger.end(deleted, now, fate_of(&error));
+            }
+            (Doing::Get { name, seen: Some(of), came }, Ok(Answer::Got(entry))) => {
+                assert_eq!(seen(&entry), of, "a get ends with the version that it found");
+                self.tell(world, ledger, at(name), begun, Told::Whole { of, came });
+            }
+            (Doing::Old { name, seen: of, came }, Ok(Answer::Got(_))) => {
+                self.tell(world, ledger, (name, None), begun, Told::Whole { of, came });
+            }
+            (Doing::Stat { name }, Ok(Answer::Stat(entry))) => {
+                self.shown(world, ledger, at(name), begun, seen(&entry));
+                self.remember(name, *entry);
+            }
+            (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
+                self.tell(world, ledger, at(name), begun, Told::Absent);
+            }
+            (Doing::List { listed }, Ok(Answer::Listed)) => {
+                for name in 0..ledger.names {
+                    if !listed.contains_key(&name) {
+                        self.tell(world, ledger, at(name), begun, Told::Absent);
+                    }
+                }
+                for (name, what) in listed {
+                    self.shown(world, ledger, at(name), begun, what);
+                }
+            }
+            (Doing::Holders { name, version, record }, Ok(Answer::Holders(holders))) => {
+                let machine_of = |node: NodeId| {
+                    (0..world.machines.len()).find(|machine| world.node_id(*machine) == node)
+                };
+                let machines: Vec<_> =
+                    holders.iter().filter_map(|holder| machine_of(holder.node)).collect();
+                let told = Told::Holders { version, record, machines: machines.clone() };
+                self.tell(world, ledger, (name, None), begun, told);
+                for machine in machines {
+                    ledger.claim(name, version, machine);
+                }
+            }
+            _ => {}
+        }
+        if let Some(error) = error {
+            self.tell(world, ledger, (0, None), begun, Told::Failed(error));
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        world: &World,
+        ledger: &mut Ledger,
+        at: &impl Fn(Name) -> (Name, Option<dfsd::ids::VersionId>),
+        (write, version, copies): (WriteId, dfsd::ids::VersionId, u16),
+    ) {
+        ledger.end(write, world.time().instant, Fate::Acknowledged(version));
+        let Write { name, begun, .. } = *ledger.write(write);
+        self.tell(world, ledger, at(name), begun, Told::Acknowledged { write, version, copies });
+    }
+}
+
+fn seen(entry: &Entry) -> Seen {
+    Seen { version: entry.version, hash: entry.hash, size: entry.size }
+}
+
+/// What a failed write's error says about it.
+fn fate_of(error: &ClientError) -> Fate {
+    match error {
+        ClientError::Disconnected(_) | ClientError::Silent | ClientError::Protocol(_) => {
+            Fate::Doubtful
+        }
+        said => Fate::Void(said.to_string()),
+    }
+}

@@ -1,0 +1,122 @@
+//! What a disk holds, read by the real recovery from a copy of it, and byte by byte.
+//!
+//! Knows no running node, and changes no disk. Invariant: what is told is what the next start would find.
+
+use dfsd::crypto::keys::{DataKeys, record_id};
+use dfsd::crypto::sealed::open_part;
+use dfsd::ids::{Address, NameId, RecordId, VersionId};
+use dfsd::store::fs::{FileSystem, SimFs};
+use dfsd::store::job::Found;
+use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One version of one name, as its record states it.
+#[derive(Debug, Clone)]
+pub(super) struct Stated {
+    pub(super) id: RecordId,
+    pub(super) kind: RecordKind,
+    pub(super) name: NameId,
+    pub(super) version: VersionId,
+    pub(super) parents: Vec<VersionId>,
+    pub(super) blocks: BlockList,
+    pub(super) sealed_tag: [u8; 32],
+    /// What only a reader sees; none if it does not open.
+    pub(super) sealed: Option<Sealed>,
+}
+
+impl Stated {
+    pub(super) fn is_file(&self) -> bool {
+        self.kind == RecordKind::File
+    }
+
+    /// A file's or a deletion's record, opened; none for one of another kind, or one that breaks the format's rules.
+    pub(super) fn of(bytes: &[u8], keys: &DataKeys) -> Option<Self> {
+        let record = Record::decode(bytes).ok()?;
+        if !matches!(record.kind, RecordKind::File | RecordKind::Tombstone) {
+            return None;
+        }
+        let space = keys.at(record.epoch, &record.space)?;
+        let public = record.public_bytes();
+        let plain = open_part(&space, &public, &record.sealed_tag, &record.sealed).ok();
+        Some(Self {
+            id: record_id(bytes),
+            kind: record.kind,
+            name: record.name,
+            version: record.version,
+            parents: record.parents,
+            blocks: record.blocks,
+            sealed_tag: record.sealed_tag,
+            sealed: plain.and_then(|plain| Sealed::decode(&plain).ok()),
+        })
+    }
+}
+
+/// What a start would find.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    pub(super) records: BTreeMap<RecordId, Stated>,
+    pub(super) blocks: BTreeSet<Address>,
+    pub(super) pages: BTreeSet<Address>,
+}
+
+impl Holding {
+    /// Opens a disk that nobody else has open.
+    pub(super) fn of(fs: SimFs, keys: &DataKeys) -> Result<Self, String> {
+        let mut holding = Self::default();
+        dfsd::store::open(fs, Default::default(), [9; 16], |found| holding.found(found, keys))
+            .map_err(|error| error.to_string())?;
+        Ok(holding)
+    }
+
+    fn found(&mut self, found: Found, keys: &DataKeys) {
+        match found {
+            Found::Record(_, _, bytes) => {
+                if let Some(stated) = Stated::of(&bytes, keys) {
+                    self.records.insert(stated.id, stated);
+                }
+            }
+            Found::Page(address, _) => {
+                self.pages.insert(address);
+            }
+            Found::Block(address, _) => {
+                self.blocks.insert(address);
+            }
+            Found::Lost(address) => {
+                self.pages.remove(&address);
+                self.blocks.remove(&address);
+            }
+        }
+    }
+
+    /// Whether the record of a version is there, and all blocks and pages that it names itself.
+    pub(super) fn holds(&self, name: &NameId, version: VersionId) -> bool {
+        let mut records = self.records.values();
+        let stated = records.find(|stated| stated.name == *name && stated.version == version);
+        stated.is_some_and(|stated| match &stated.blocks {
+            BlockList::Inline(blocks) => {
+                blocks.iter().all(|block| self.blocks.contains(&block.address))
+            }
+            BlockList::Pages { root, .. } => self.pages.contains(root),
+        })
+    }
+}
+
+/// Shows all bytes of a disk to somebody, each file from its beginning until there is nothing but zeros.
+pub(super) fn visit(fs: &SimFs, mut visitor: impl FnMut(&str, &[u8])) {
+    for path in fs.paths("") {
+        visitor(&path, path.as_bytes());
+        let Ok(file) = fs.open(&path) else { continue };
+        let length = fs.length(&file).unwrap_or(0);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut at = 0;
+        while at < length {
+            let count = buffer.len().min(usize::try_from(length - at).unwrap_or(usize::MAX));
+            let piece = &mut buffer[..count];
+            if fs.read_at(&file, at, piece).is_err() || piece.iter().all(|byte| *byte == 0) {
+                break;
+            }
+            visitor(&path, piece);
+            at += count as u64;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The ledger: every write that a client began, what became of it, and who said that it holds it.
+//!
+//! Knows no node: only what clients sent and were told. Invariant: a write is running until its one end, and only an
+//! acknowledgement gives it a version.
+
+use super::content::{Contents, Name};
+use dfsd::ids::{Hash, VersionId, Writer};
+use dfsd::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a write puts under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thing {
+    /// A file with this hash.
+    File(Hash),
+    /// The file that another name had.
+    Moved(Name),
+    /// Nothing any more.
+    Tombstone,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    Running,
+    Acknowledged(VersionId),
+    /// Nobody knows: the connection broke, or the node fell silent.
+    Doubtful,
+    /// The node or the client said that nothing of it was stored.
+    Void(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) name: Name,
+    pub(super) thing: Thing,
+    /// The session that wrote it: no two sessions have the same.
+    pub(super) writer: Writer,
+    pub(super) machine: usize,
+    pub(super) begun: Instant,
+    pub(super) ended: Option<Instant>,
+    pub(super) fate: Fate,
+}
+
+/// Which write.
+pub(super) type WriteId = usize;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) names: usize,
+    pub(super) contents: Contents,
+    writes: Vec<Write>,
+    by_name: BTreeMap<Name, Vec<WriteId>>,
+    /// The machines that are known to have had each acknowledged version durably, and whose disks are unharmed since.
+    claims: BTreeMap<(Name, VersionId), BTreeSet<usize>>,
+    /// The greatest version of each name that each machine's node has acknowledged or shown.
+    floors: BTreeMap<(usize, Name), VersionId>,
+    /// Machines whose disks have lost what was durable.
+    harmed: BTreeSet<usize>,
+}
+
+impl Ledger {
+    pub(super) fn new(seed: u64, names: usize) -> Self {
+        Self { names, contents: Contents::new(seed), ..Self::default() }
+    }
+
+    pub(super) fn begin(&mut self, write: Write) -> WriteId {
+        let id = self.writes.len();
+        self.by_name.entry(write.name).or_default().push(id);
+        self.writes.push(write);
+        id
+    }
+
+    pub(super) fn end(&mut self, id: WriteId, now: Instant, fate: Fate) {
+        let write = &mut self.writes[id];
+        assert!(write.ended.is_none(), "a write ends once");
+        write.ended = Some(now);
+        write.fate = fate;
+        let (name, machine) = (write.name, write.machine);
+        if let Fate::Acknowledged(version) = write.fate {
+            self.claim(name, version, machine);
+            self.raise_floor(machine, name, version);
+        }
+    }
+
+    pub(super) fn write(&self, id: WriteId) -> &Write {
+        &self.writes[id]
+    }
+
+    pub(super) fn writes(&self) -> impl Iterator<Item = &Write> {
+        self.writes.iter()
+    }
+
+    pub(super) fn of(&self, name: Name) -> impl Iterator<Item = &Write> {
+        self.by_name.get(&name).into_iter().flatten().map(|id| &self.writes[*id])
+    }
+
+    /// Every acknowledged version of a name, and what it is.
+    pub(super) fn acknowledged(&self, name: Name) -> impl Iterator<Item = (VersionId, &Write)> {
+        self.of(name).filter_map(|write| match write.fate {
+            Fate::Acknowledged(version) => Some((version, write)),
+            Fate::Running | Fate::Doubtful | Fate::Void(_) => None,
+        })
+    }
+
+    pub(super) fn acknowledged_count(&self) -> usize {
+        (0..self.names).map(|name| self.acknowledged(name).count()).sum()
+    }
+
+    /// A node has said that it holds a version durably.
+    pub(super) fn claim(&mut self, name: Name, version: VersionId, machine: usize) {
+        let claims = self.claims.entry((name, version)).or_default();
+        if !self.harmed.contains(&machine) {
+            claims.insert(machine);
+        }
+    }
+
+    /// Whether somebody whose disk is unharmed has said that it holds this version.
+    pub(super) fn must_be_kept(&self, name: Name, version: VersionId) -> bool {
+        self.claims.get(&(name, version)).is_some_and(|machines| !machines.is_empty())
+    }
+
+    pub(super) fn raise_floor(&mut self, machine: usize, name: Name, version: VersionId) {
+        if !self.harmed.contains(&machine) {
+            let floor = self.floors.entry((machine, name)).or_insert(version);
+            *floor = (*floor).max(version);
+        }
+    }
+
+    /// The version that a node must show, or one ordered after it.
+    pub(super) fn floor(&self, machine: usize, name: Name) -> Option<VersionId> {
+        self.floors.get(&(machine, name)).copied()
+    }
+
+    /// A machine's disk has lost what was durable: nothing that its node has said or will say counts any more.
+    pub(super) fn harm(&mut self, machine: usize) {
+        self.harmed.insert(machine);
+        self.floors.retain(|(other, _), _| *other != machine);
+        for machines in self.claims.values_mut() {
+            machines.remove(&machine);
+        }
+    }
+
+    pub(super) fn is_harmed(&self, machine: usize) -> bool {
+        self.harmed.contains(&machine)
+    }
+
+    pub(super) fn any_harm(&self) -> bool {
+        !self.harmed.is_empty()
+    }
+
+    /// Whether a version is a deletion, as far as acknowledgements tell.
+    pub(super) fn is_tombstone(&self, name: Name, version: VersionId) -> bool {
+        self.acknowledged(name)
+            .any(|(other, write)| other == version && write.thing == Thing::Tombstone)
+    }
+
+    /// Whether a deletion of this name may be above a version.
+    pub(super) fn may_be_deleted(&self, name: Name, above: VersionId) -> bool {
+        self.of(name).filter(|write| write.thing == Thing::Tombstone).any(|write| {
+            match write.fate {
+                Fate::Acknowledged(version) => version >= above,
+                Fate::Running | Fate::Doubtful => true,
+                Fate::Void(_) => false,
+            }
+        })
+    }
+
+    /// Whether a file may be there at all.
+    pub(super) fn may_exist(&self, name: Name) -> bool {
+        self.of(name)
+            .any(|write| write.thing != Thing::Tombstone && !matches!(write.fate, Fate::Void(_)))
+    }
+
+    /// Whether somebody put this version with this hash under this name: it is shown, so it must be of a write.
+    pub(super) fn explain(&self, name: Name, version: VersionId, hash: Hash) -> Result<(), String> {
+        let mut why = "nobody wrote that version".to_owned();
+        for write in self.of(name).filter(|write| write.writer == version.writer) {
+            if !self.could_be(write.thing, hash, &mut BTreeSet::new()) {
+                continue;
+            }
+            match &write.fate {
+                Fate::Acknowledged(told) if *told == version => return Ok(()),
+                Fate::Running | Fate::Doubtful => return Ok(()),
+                Fate::Acknowledged(told) => why = format!("its writer was told of version {told}"),
+                Fate::Void(said) => {
+                    why = format!("its writer was told that nothing was stored: {said}");
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Whether a write could have given a file with this hash.
+    fn could_be(&self, thing: Thing, hash: Hash, seen: &mut BTreeSet<Name>) -> bool {
+        match thing {
+            Thing::File(content) => content == hash,
+            Thing::Tombstone => false,
+            Thing::Moved(source) => {
+                seen.insert(source)
+                    && self.of(source).any(|write| self.could_be(write.thing, hash, seen))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn version(stamp: u64) -> VersionId {
+        VersionId { stamp, writer: Writer([1; 8]) }
+    }
+
+    pub(in super::super) fn write(name: Name, thing: Thing) -> Write {
+        Write {
+            name,
+            thing,
+            writer: Writer([1; 8]),
+            machine: 0,
+            begun: Instant(1),
+            ended: None,
+            fate: Fate::Running,
+        }
+    }
+
+    #[test]
+    fn only_what_was_put_and_not_refused_is_explained() {
+        let mut ledger = Ledger::new(1, 4);
+        let (one, two) = (ledger.contents.make(100), ledger.contents.make(100));
+        assert!(ledger.explain(0, version(5), one).is_err());
+        let put = ledger.begin(write(0, Thing::File(one)));
+        assert!(ledger.explain(0, version(5), one).is_ok(), "it may be there before it is told");
+        assert!(ledger.explain(0, version(5), two).is_err());
+        assert!(ledger.explain(1, version(5), one).is_err());
+        ledger.end(put, Instant(2), Fate::Acknowledged(version(6)));
+        assert!(ledger.explain(0, version(5), one).is_err());
+        assert!(ledger.explain(0, version(6), one).is_ok());
+        let put = ledger.begin(write(1, Thing::File(two)));
+        ledger.end(put, Instant(2), Fate::Void("full".to_owned()));
+        assert!(ledger.explain(1, version(6), two).is_err());
+        ledger.begin(write(1, Thing::Moved(0)));
+        assert!(ledger.explain(1, version(9), one).is_ok(), "a name may get what another had");
+        assert!(ledger.explain(1, version(9), two).is_err());
+    }
+
+    #[test]
+    fn a_claim_ends_with_the_disk_it_is_about() {
+        let mut ledger = Ledger::new(1, 4);
+        let hash = ledger.contents.make(9);
+        let put = ledger.begin(write(0, Thing::File(hash)));
+        ledger.end(put, Instant(2), Fate::Acknowledged(version(6)));
+        ledger.claim(0, version(6), 2);
+        assert_eq!(ledger.floor(0, 0), Some(version(6)));
+        ledger.harm(0);
+        assert!(ledger.must_be_kept(0, version(6)) && ledger.floor(0, 0).is_none());
+        ledger.harm(2);
+        assert!(!ledger.must_be_kept(0, version(6)));
+        ledger.claim(0, version(6), 2);
+        assert!(!ledger.must_be_kept(0, version(6)), "a harmed disk's word counts no more");
+    }
+}

@@ -1,0 +1,64 @@
+//! G8: nothing that a kept version needs is gone, also if it is not the one that is shown.
+
+use super::Oracle;
+use crate::sim::swarm::audit::Audit;
+use crate::sim::swarm::ledger::Ledger;
+use crate::sim::swarm::plan::Promise;
+
+pub(super) struct Reach;
+
+impl Oracle for Reach {
+    fn name(&self) -> &'static str {
+        "G8 kept versions are whole"
+    }
+
+    fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
+        for name in 0..ledger.names {
+            for ((version, id), stated) in audit.versions(name) {
+                let place = format!("version {version} of name {name}");
+                match audit.old.get(&id) {
+                    Some(Ok(hash)) => {
+                        let said = stated.sealed.as_ref().map(|sealed| sealed.hash);
+                        let right =
+                            said == Some(hash.0) && ledger.explain(name, version, *hash).is_ok();
+                        if !right {
+                            return Err(format!("{place} is kept, and has other bytes"));
+                        }
+                    }
+                    Some(Err(why)) if promise == Promise::Kept => {
+                        return Err(format!("{place} is kept, and can't be read: {why}"));
+                    }
+                    Some(Err(_)) | None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::swarm::ledger::tests::{version, write};
+    use crate::sim::swarm::ledger::{Fate, Thing};
+    use crate::sim::swarm::oracles::tests::{audit_of, file};
+    use dfsd::time::Instant;
+
+    #[test]
+    fn a_kept_version_that_is_not_whole_is_seen() {
+        let mut ledger = Ledger::new(1, 1);
+        let (hash, other) = (ledger.contents.make(9), ledger.contents.make(9));
+        let put = ledger.begin(write(0, Thing::File(hash)));
+        ledger.end(put, Instant(2), Fate::Acknowledged(version(5)));
+        let mut stated = file(version(5), &[]);
+        stated.sealed.as_mut().unwrap().hash = hash.0;
+        let mut audit = audit_of(&[&[&stated]]);
+        let mut check = |read, right: bool| {
+            audit.old.insert(stated.id, read);
+            assert_eq!(Reach.at_end(&ledger, &audit, Promise::Kept).is_ok(), right);
+        };
+        check(Ok(hash), true);
+        check(Ok(other), false);
+        check(Err("it is gone".to_owned()), false);
+    }
+}

@@ -1,0 +1,76 @@
+//! G9: an operation that does not succeed says why, in a word that fits: nobody is said to have broken the protocol when
+//! all keep it, and nothing is said to be damaged when no disk was harmed. That operations end is seen by the crowd.
+
+use super::Oracle;
+use crate::sim::swarm::audit::{Audit, Reading};
+use crate::sim::swarm::ledger::Ledger;
+use crate::sim::swarm::plan::Promise;
+use crate::sim::swarm::telling::{Telling, Told};
+use dfsd::client::ClientError;
+
+pub(super) struct Typed;
+
+impl Oracle for Typed {
+    fn name(&self) -> &'static str {
+        "G9 typed errors"
+    }
+
+    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
+        match &telling.what {
+            Told::Failed(error) => {
+                let wrong = is_wrong(ledger, error);
+                wrong.map_or(Ok(()), |why| Err(format!("node {}: {why}", telling.machine)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
+        for (machine, node) in audit.nodes.iter().enumerate() {
+            for (name, reading) in &node.readings {
+                let Reading::Failed(error) = reading else { continue };
+                let place = format!("node {machine}, name {name}, at the end");
+                if let Some(why) = is_wrong(ledger, error) {
+                    return Err(format!("{place}: {why}"));
+                }
+                if promise == Promise::Kept && !ledger.any_harm() {
+                    return Err(format!("{place}: a get failed though nothing is wrong: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_wrong(ledger: &Ledger, error: &ClientError) -> Option<String> {
+    match error {
+        ClientError::Protocol(_) | ClientError::BadName | ClientError::NoDataKey => {
+            Some(format!("a client that keeps the rules is told: {error}"))
+        }
+        ClientError::Damaged(_) if !ledger.any_harm() => {
+            Some(format!("no disk was harmed, but a client is told: {error}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::swarm::oracles::tests::{audit_of_reading, telling};
+
+    #[test]
+    fn an_error_that_does_not_fit_is_seen() {
+        let mut ledger = Ledger::new(1, 2);
+        let heard =
+            |ledger: &Ledger, error| Typed.heard(ledger, &telling(0, Told::Failed(error))).is_ok();
+        assert!(heard(&ledger, ClientError::Silent));
+        assert!(!heard(&ledger, ClientError::Protocol("what".to_owned())));
+        assert!(!heard(&ledger, ClientError::Damaged("a block".to_owned())));
+        let audit = audit_of_reading(Reading::Failed(ClientError::Unavailable));
+        assert!(Typed.at_end(&ledger, &audit, Promise::Kept).is_err());
+        ledger.harm(0);
+        assert!(heard(&ledger, ClientError::Damaged("a block".to_owned())));
+        assert!(Typed.at_end(&ledger, &audit, Promise::Kept).is_ok());
+    }
+}

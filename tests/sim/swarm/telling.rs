@@ -1,0 +1,59 @@
+//! What clients were told, in the order in which they were.
+//!
+//! Knows nothing of what is right: oracles judge.
+
+use super::content::Name;
+use super::ledger::WriteId;
+use bytes::Bytes;
+use dfsd::client::ClientError;
+use dfsd::ids::{Hash, VersionId};
+use dfsd::time::Instant;
+
+/// A file's version, as a client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) version: VersionId,
+    pub(super) hash: Hash,
+    pub(super) size: u64,
+}
+
+/// One thing that a client was told by the node of a machine.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) machine: usize,
+    /// How often that machine's node had been started.
+    pub(super) boot: u64,
+    pub(super) name: Name,
+    /// The version that this node had acknowledged or shown before the question was asked.
+    pub(super) floor: Option<VersionId>,
+    pub(super) asked: Instant,
+    pub(super) told: Instant,
+    pub(super) what: Told,
+}
+
+#[derive(Debug)]
+pub(super) enum Told {
+    /// This version is shown.
+    Shown(Seen),
+    /// There is no such name.
+    Absent,
+    /// Some bytes of a version, from this offset on.
+    Bytes { of: Seen, offset: u64, bytes: Bytes },
+    /// All bytes of a version have come: so many.
+    Whole { of: Seen, came: u64 },
+    /// These versions are superseded by none, and this one is shown.
+    Versions { heads: Vec<VersionId>, greatest: Option<VersionId> },
+    /// A write is durable on so many nodes.
+    Acknowledged { write: WriteId, version: VersionId, copies: u16 },
+    /// These machines hold a version whole.
+    Holders { version: VersionId, record: dfsd::ids::RecordId, machines: Vec<usize> },
+    /// It did not work.
+    Failed(ClientError),
+}
+
+impl Telling {
+    /// "node 2, name 5": where a sentence begins.
+    pub(super) fn place(&self) -> String {
+        format!("node {} (start {}), name {}", self.machine, self.boot, self.name)
+    }
+}
