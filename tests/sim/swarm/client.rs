@@ -20,6 +20,13 @@ use std::time::Duration;
 
 /// Operations that one client has under way at once.
 const AT_ONCE: usize = 3;
+/// Some clients are in a hurry.
+const PACES: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(60),
+    Duration::from_millis(150),
+    Duration::from_millis(400),
+];
 /// Entries that a client remembers, to read them again when they may be old.
 const REMEMBERED: usize = 4;
 
@@ -31,9 +38,12 @@ pub(super) struct Client {
     machine: usize,
     line: Option<Line>,
     tasks: BTreeMap<Op, Task>,
+    /// When it does the next thing of its own accord.
+    due: Instant,
+    /// The time between two of them, on average.
+    pace: Duration,
     /// Takes nothing that the node has to say until then.
-    idle_until: Instant,
-    paused: bool,
+    paused_until: Option<Instant>,
     remembered: Vec<(Name, Entry)>,
     pub(super) told: Vec<Telling>,
     pub(super) operations: u64,
@@ -41,15 +51,18 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(seed: u64, machine: usize, mix: Mix, access: Access) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let pace = PACES[rng.random_range(0..PACES.len())];
         Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
+            rng,
             mix,
             access,
             machine,
             line: None,
             tasks: BTreeMap::new(),
-            idle_until: Instant(0),
-            paused: false,
+            due: Instant(0),
+            pace,
+            paused_until: None,
             remembered: Vec::new(),
             told: Vec::new(),
             operations: 0,
@@ -65,29 +78,42 @@ impl Client {
         self.tasks.values().map(|task| (task.patient_since, task)).min_by_key(|(since, _)| *since)
     }
 
-    /// Moves bytes, takes what has come, and begins something new if there is time for it.
+    /// When it wants to go on, though the node has done nothing.
+    pub(super) fn next_step(&self) -> Instant {
+        if let Some(until) = self.paused_until {
+            return until;
+        }
+        let silence = self.line.as_ref().and_then(|line| line.session.poll_timeout());
+        silence.map_or(self.due, |at| at.min(self.due))
+    }
+
+    /// Moves bytes, takes what has come, and begins something new if it is time.
     pub(super) fn step(&mut self, world: &mut World, ledger: &mut Ledger, begin: bool) {
         let now = world.time().instant;
-        let Some(line) = &mut self.line else {
-            if begin && self.rng.random_range(0..8) == 0 {
-                self.connect(world);
-            }
-            return;
-        };
-        if self.idle_until > now {
+        if self.paused_until.is_some_and(|until| until > now && begin) {
             return;
         }
-        if self.paused {
-            self.paused = false;
-            line.session.resume(now);
+        if self.paused_until.take().is_some() {
+            if let Some(line) = &mut self.line {
+                line.session.resume(now);
+            }
             self.tasks.values_mut().for_each(|task| task.patient_since = now);
         }
-        let pumped = line.pump(world, 8);
-        self.take_events(world, ledger);
-        match pumped {
-            Ok(_) if begin => self.go_on(world, ledger),
-            Ok(_) => {}
-            Err(error) => self.lose_line(world, ledger, &error),
+        if let Some(line) = &mut self.line {
+            let pumped = line.pump(world, 8);
+            self.take_events(world, ledger);
+            if let Err(error) = pumped {
+                self.lose_line(world, ledger, &error);
+            }
+        }
+        if self.due <= now {
+            let micros = self.pace.as_micros() as u64;
+            self.due = now + Duration::from_micros(1 + self.rng.random_range(0..2 * micros));
+            match &self.line {
+                None if begin => self.connect(world),
+                Some(_) if begin => self.go_on(world, ledger),
+                None | Some(_) => {}
+            }
         }
     }
 
@@ -106,19 +132,23 @@ impl Client {
 
     /// What somebody does who has nothing to wait for.
     fn go_on(&mut self, world: &mut World, ledger: &mut Ledger) {
-        let dice = self.rng.random_range(0..1000);
-        match dice {
-            0..120 if self.tasks.len() < AT_ONCE => self.begin(world, ledger),
+        match self.rng.random_range(0..100) {
             // Goes away in the middle of whatever it does.
-            120..122 => self.vanish(world, ledger, true),
-            122 => self.vanish(world, ledger, false),
+            0 | 1 => self.vanish(world, ledger, true),
+            2 => self.vanish(world, ledger, false),
             // Reads slowly.
-            123 | 124 => {
+            3 | 4 => {
                 let pause = Duration::from_millis(self.rng.random_range(1..8_000));
-                self.idle_until = world.time().instant + pause;
-                self.paused = true;
+                self.paused_until = Some(world.time().instant + pause);
                 if let Some(line) = &mut self.line {
                     line.session.pause();
+                }
+            }
+            _ if self.tasks.len() < AT_ONCE => {
+                self.begin(world, ledger);
+                if let Some(line) = &mut self.line {
+                    // An error shows the next time.
+                    let _ = line.pump(world, 2);
                 }
             }
             _ => {}
@@ -135,8 +165,7 @@ impl Client {
         if politely {
             line.hang_up(world);
         }
-        self.paused = false;
-        self.idle_until = Instant(0);
+        self.paused_until = None;
     }
 
     fn lose_line(&mut self, world: &mut World, ledger: &mut Ledger, error: &ClientError) {
@@ -144,7 +173,7 @@ impl Client {
             let _ = line.session.closed("the connection is gone");
         }
         if matches!(error, ClientError::Protocol(_)) {
-            self.tell(world, ledger, (0, None), world.time().instant, Told::Failed(error.clone()));
+            self.tell(world, (0, None), world.time().instant, Told::Failed(error.clone()));
         }
         self.take_events(world, ledger);
         if let Some(line) = self.line.take() {
@@ -251,7 +280,7 @@ impl Client {
 
     fn begin_holders(&mut self, world: &World, ledger: &Ledger) {
         let Some((name, entry)) = self.remembered.last().cloned() else { return };
-        let doing = Doing::Holders { name, version: entry.version, record: entry.record };
+        let doing = Doing::Holders { name, version: entry.version };
         self.start(world, ledger, Operation::Holders { record: entry.record }, doing);
     }
 
@@ -260,7 +289,7 @@ impl Client {
             match event {
                 Event::NeedData { op, room } => self.feed(ledger, op, room),
                 Event::Found { op, entry } => self.found(world, ledger, op, *entry),
-                Event::Data { op, bytes } => self.data(world, ledger, op, bytes),
+                Event::Data { op, bytes } => self.data(world, op, bytes),
                 Event::Entry { op, entry } => self.listed(ledger, op, &entry),
                 Event::Finished { op, result } => {
                     if let Some(task) = self.tasks.remove(&op) {
@@ -302,7 +331,7 @@ impl Client {
         }
     }
 
-    fn data(&mut self, world: &World, ledger: &mut Ledger, op: Op, bytes: bytes::Bytes) {
+    fn data(&mut self, world: &World, op: Op, bytes: bytes::Bytes) {
         let Some(task) = self.tasks.get_mut(&op) else { return };
         let begun = task.begun;
         let (name, of, came) = match &mut task.doing {
@@ -312,7 +341,7 @@ impl Client {
         };
         let offset = *came;
         *came += bytes.len() as u64;
-        self.tell(world, ledger, (name, None), begun, Told::Bytes { of, offset, bytes });
+        self.tell(world, (name, None), begun, Told::Bytes { of, offset, bytes });
     }
 
     fn listed(&mut self, ledger: &Ledger, op: Op, entry: &Entry) {
@@ -333,14 +362,13 @@ impl Client {
         begun: Instant,
         what: Seen,
     ) {
-        self.tell(world, ledger, (name, floor), begun, Told::Shown(what));
+        self.tell(world, (name, floor), begun, Told::Shown(what));
         ledger.raise_floor(self.machine, name, what.version);
     }
 
     fn tell(
         &mut self,
         world: &World,
-        _ledger: &Ledger,
         (name, floor): (Name, Option<dfsd::ids::VersionId>),
         asked: Instant,
         what: Told,
@@ -368,16 +396,25 @@ impl Client {
         let now = world.time().instant;
         let at = |name: Name| (name, floors.get(&name).copied());
         let error = result.as_ref().err().cloned();
+        let about = match &doing {
+            Doing::Put { write, .. } | Doing::Delete { write } => ledger.write(*write).name,
+            Doing::Rename { moved, .. } => ledger.write(*moved).name,
+            Doing::Get { name, .. }
+            | Doing::Old { name, .. }
+            | Doing::Stat { name }
+            | Doing::Holders { name, .. } => *name,
+            Doing::List { .. } | Doing::Status => 0,
+        };
         match (doing, result) {
-            (Doing::Put { write, .. }, Ok(Answer::Put { version, copies, .. })) => {
-                self.acknowledge(world, ledger, &at, (write, version, copies));
+            (Doing::Put { write, only_if_absent, .. }, Ok(Answer::Put { version, .. })) => {
+                self.acknowledge(world, ledger, &at, (write, version, only_if_absent));
             }
             (Doing::Delete { write }, Ok(Answer::Deleted { version })) => {
-                self.acknowledge(world, ledger, &at, (write, version, 1));
+                self.acknowledge(world, ledger, &at, (write, version, false));
             }
             (Doing::Rename { moved, deleted }, Ok(Answer::Renamed { version, deleted: old })) => {
-                self.acknowledge(world, ledger, &at, (moved, version, 1));
-                self.acknowledge(world, ledger, &at, (deleted, old, 1));
+                self.acknowledge(world, ledger, &at, (moved, version, false));
+                self.acknowledge(world, ledger, &at, (deleted, old, false));
             }
             (Doing::Put { write, .. } | Doing::Delete { write }, Err(error)) => {
                 ledger.end(write, now, fate_of(&error));
@@ -388,36 +425,36 @@ impl Client {
             }
             (Doing::Get { name, seen: Some(of), came }, Ok(Answer::Got(entry))) => {
                 assert_eq!(seen(&entry), of, "a get ends with the version that it found");
-                self.tell(world, ledger, at(name), begun, Told::Whole { of, came });
+                self.tell(world, at(name), begun, Told::Whole { of, came });
             }
             (Doing::Old { name, seen: of, came }, Ok(Answer::Got(_))) => {
-                self.tell(world, ledger, (name, None), begun, Told::Whole { of, came });
+                self.tell(world, (name, None), begun, Told::Whole { of, came });
             }
             (Doing::Stat { name }, Ok(Answer::Stat(entry))) => {
                 self.shown(world, ledger, at(name), begun, seen(&entry));
                 self.remember(name, *entry);
             }
             (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
-                self.tell(world, ledger, at(name), begun, Told::Absent);
+                self.tell(world, at(name), begun, Told::Absent);
             }
             (Doing::List { listed }, Ok(Answer::Listed)) => {
                 for name in 0..ledger.names {
                     if !listed.contains_key(&name) {
-                        self.tell(world, ledger, at(name), begun, Told::Absent);
+                        self.tell(world, at(name), begun, Told::Absent);
                     }
                 }
                 for (name, what) in listed {
                     self.shown(world, ledger, at(name), begun, what);
                 }
             }
-            (Doing::Holders { name, version, record }, Ok(Answer::Holders(holders))) => {
+            (Doing::Holders { name, version }, Ok(Answer::Holders(holders))) => {
                 let machine_of = |node: NodeId| {
                     (0..world.machines.len()).find(|machine| world.node_id(*machine) == node)
                 };
                 let machines: Vec<_> =
                     holders.iter().filter_map(|holder| machine_of(holder.node)).collect();
-                let told = Told::Holders { version, record, machines: machines.clone() };
-                self.tell(world, ledger, (name, None), begun, told);
+                let told = Told::Holders { version, machines: machines.clone() };
+                self.tell(world, (name, None), begun, told);
                 for machine in machines {
                     ledger.claim(name, version, machine);
                 }
@@ -425,7 +462,7 @@ impl Client {
             _ => {}
         }
         if let Some(error) = error {
-            self.tell(world, ledger, (0, None), begun, Told::Failed(error));
+            self.tell(world, (about, None), begun, Told::Failed(error));
         }
     }
 
@@ -434,11 +471,11 @@ impl Client {
         world: &World,
         ledger: &mut Ledger,
         at: &impl Fn(Name) -> (Name, Option<dfsd::ids::VersionId>),
-        (write, version, copies): (WriteId, dfsd::ids::VersionId, u16),
+        (write, version, only_if_absent): (WriteId, dfsd::ids::VersionId, bool),
     ) {
         ledger.end(write, world.time().instant, Fate::Acknowledged(version));
         let Write { name, begun, .. } = *ledger.write(write);
-        self.tell(world, ledger, at(name), begun, Told::Acknowledged { write, version, copies });
+        self.tell(world, at(name), begun, Told::Acknowledged { version, only_if_absent });
     }
 }
 

@@ -7,9 +7,11 @@ use super::Violation;
 use super::client::Client;
 use super::ledger::Ledger;
 use super::plan::Plan;
+use super::prober::Prober;
 use super::telling::{Telling, Told};
 use crate::sim::client::program::access;
 use crate::sim::world::World;
+use dfsd::time::Instant;
 use std::time::Duration;
 
 /// The longest that an operation may take while its client takes what comes: a silent node is given up after ten
@@ -21,10 +23,13 @@ const STEP: Duration = Duration::from_millis(5);
 /// All clients.
 pub(super) struct Crowd {
     clients: Vec<Client>,
+    prober: Prober,
     pub(super) ledger: Ledger,
     told: Vec<Telling>,
     /// How often each machine's disk has been harmed, as far as the ledger knows.
     harm: Vec<u64>,
+    /// Nothing new is begun any more.
+    over: bool,
     digest: u64,
 }
 
@@ -36,33 +41,39 @@ impl Crowd {
         };
         Self {
             clients: (0..plan.clients).map(client).collect(),
+            prober: Prober::new(plan.seed),
             ledger: Ledger::new(plan.seed, plan.mix.names),
             told: Vec::new(),
             harm: Vec::new(),
+            over: false,
             digest: plan.seed,
         }
     }
 
     /// Goes on as far as it can now.
     pub(super) fn step(&mut self, world: &mut World) -> Result<(), Violation> {
-        self.step_all(world, true)
-    }
-
-    fn step_all(&mut self, world: &mut World, begin: bool) -> Result<(), Violation> {
         self.note_harm(world);
         for client in &mut self.clients {
-            client.step(world, &mut self.ledger, begin);
+            client.step(world, &mut self.ledger, !self.over);
         }
+        self.prober.step(world, &mut self.ledger, !self.over);
         self.gather();
         self.check_deadlines(world)
     }
 
+    /// When it wants to go on, though no node has done anything.
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        if self.over {
+            return None;
+        }
+        self.clients.iter().map(Client::next_step).chain([self.prober.next_step()]).min()
+    }
+
     fn gather(&mut self) {
-        for client in &mut self.clients {
-            for telling in client.told.drain(..) {
-                self.digest = self.digest.rotate_left(5) ^ sum(&telling);
-                self.told.push(telling);
-            }
+        let clients = self.clients.iter_mut().flat_map(|client| client.told.drain(..));
+        for telling in clients.chain(self.prober.told.drain(..)) {
+            self.digest = self.digest.rotate_left(5) ^ sum(&telling);
+            self.told.push(telling);
         }
     }
 
@@ -83,31 +94,32 @@ impl Crowd {
     }
 
     fn check_deadlines(&self, world: &World) -> Result<(), Violation> {
-        for (number, client) in self.clients.iter().enumerate() {
-            if let Some((since, task)) = client.oldest() {
-                let waited = world.time().instant.since(since);
-                if waited > PATIENCE {
-                    let sentence = format!(
-                        "client {number} has waited {} s for the end of {:?}",
-                        waited.as_secs(),
-                        task.doing
-                    );
-                    return Err(Violation { oracle: "G9 deadline", sentence });
-                }
+        let now = world.time().instant;
+        let oldest = |client: &Client| {
+            client.oldest().map(|(since, task)| (since, format!("{:?}", task.doing)))
+        };
+        let waiting = self.clients.iter().filter_map(oldest).chain(self.prober.oldest());
+        match waiting.min() {
+            Some((since, doing)) if now.since(since) > PATIENCE => {
+                let waited = now.since(since).as_secs();
+                let sentence = format!("a client has waited {waited} s for the end of {doing}");
+                Err(Violation { oracle: "G9 deadline", sentence })
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends what is under way, once all faults are mended. Clients that never end are a violation.
     pub(super) fn finish(&mut self, world: &mut World) -> Result<(), Violation> {
-        while !self.clients.iter().all(Client::is_idle) {
-            self.step_all(world, false)?;
+        self.over = true;
+        while !self.clients.iter().all(Client::is_idle) || self.prober.oldest().is_some() {
+            self.step(world)?;
             world.run(STEP, |_| false);
         }
         for client in &mut self.clients {
             client.vanish(world, &mut self.ledger, true);
         }
+        self.prober.hang_up(world);
         self.gather();
         self.note_harm(world);
         Ok(())

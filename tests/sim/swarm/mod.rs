@@ -17,6 +17,7 @@ mod line;
 mod needle;
 mod oracles;
 mod plan;
+mod prober;
 mod reader;
 mod run;
 mod task;

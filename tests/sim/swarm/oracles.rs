@@ -4,6 +4,7 @@
 //! bytes on wires, and disks; never the inside of a node. To add one: a file with an `Oracle`, and a line in `all`.
 
 mod agreement;
+mod conditional;
 mod copies;
 mod durable;
 mod exact;
@@ -61,6 +62,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(exact::Exact),
         Box::new(history::History),
         Box::new(tombstones::Tombstones),
+        Box::new(conditional::Conditional),
         Box::new(typed::Typed),
         Box::new(meter::Meter),
         Box::new(copies::Copies::default()),

@@ -3,7 +3,7 @@
 use super::content::Name;
 use super::ledger::WriteId;
 use super::telling::Seen;
-use dfsd::ids::{Hash, RecordId, VersionId};
+use dfsd::ids::{Hash, VersionId};
 use dfsd::time::Instant;
 use std::collections::BTreeMap;
 
@@ -53,7 +53,6 @@ pub(super) enum Doing {
     Holders {
         name: Name,
         version: VersionId,
-        record: RecordId,
     },
     Status,
 }

@@ -3,7 +3,6 @@
 //! Knows nothing of what is right: oracles judge.
 
 use super::content::Name;
-use super::ledger::WriteId;
 use bytes::Bytes;
 use dfsd::client::ClientError;
 use dfsd::ids::{Hash, VersionId};
@@ -43,10 +42,10 @@ pub(super) enum Told {
     Whole { of: Seen, came: u64 },
     /// These versions are superseded by none, and this one is shown.
     Versions { heads: Vec<VersionId>, greatest: Option<VersionId> },
-    /// A write is durable on so many nodes.
-    Acknowledged { write: WriteId, version: VersionId, copies: u16 },
+    /// A write is durable; it was to be done only if there was no such name.
+    Acknowledged { version: VersionId, only_if_absent: bool },
     /// These machines hold a version whole.
-    Holders { version: VersionId, record: dfsd::ids::RecordId, machines: Vec<usize> },
+    Holders { version: VersionId, machines: Vec<usize> },
     /// It did not work.
     Failed(ClientError),
 }

@@ -114,7 +114,7 @@ mod tests {
     fn a_claim_about_what_is_not_on_the_disk_is_seen() {
         let world = world(1, 1);
         let ledger = Ledger::new(1, 1);
-        let told = Told::Acknowledged { write: 0, version: version(5), copies: 1 };
+        let told = Told::Acknowledged { version: version(5), only_if_absent: false };
         let claim = [telling(0, told)];
         assert!(Copies::default().observe(&world, &ledger, &claim).is_err());
     }

@@ -6,6 +6,7 @@ use crate::sim::swarm::audit::{Audit, Reading};
 use crate::sim::swarm::disk::Stated;
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
+use crate::sim::swarm::telling::{Telling, Told};
 use dfsd::ids::{RecordId, VersionId};
 use dfsd::limits::PARENTS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,16 @@ pub(super) struct Versions;
 impl Oracle for Versions {
     fn name(&self) -> &'static str {
         "G4 versions"
+    }
+
+    fn heard(&mut self, _: &Ledger, telling: &Telling) -> Result<(), String> {
+        let Told::Versions { heads, greatest } = &telling.what else { return Ok(()) };
+        let (place, in_order) = (telling.place(), heads.is_sorted_by(|one, two| one > two));
+        // The greatest version is superseded by none.
+        if !in_order || heads.first() != greatest.as_ref() {
+            return Err(format!("{place}: it tells of versions {heads:?} and shows {greatest:?}"));
+        }
+        Ok(())
     }
 
     fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {

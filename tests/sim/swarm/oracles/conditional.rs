@@ -1,0 +1,56 @@
+//! A put of what must not exist yet: on one node it never replaces a file that this node has told of, and it is refused
+//! only if there may be one. Across nodes nothing is promised.
+
+use super::Oracle;
+use crate::sim::swarm::ledger::Ledger;
+use crate::sim::swarm::telling::{Telling, Told};
+use dfsd::client::ClientError;
+
+pub(super) struct Conditional;
+
+impl Oracle for Conditional {
+    fn name(&self) -> &'static str {
+        "put if absent"
+    }
+
+    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
+        let floor = telling.floor.filter(|_| !ledger.is_harmed(telling.machine));
+        let (name, place) = (telling.name, telling.place());
+        match (&telling.what, floor) {
+            (Told::Acknowledged { version, only_if_absent: true }, Some(floor))
+                if !ledger.may_be_deleted(name, floor) =>
+            {
+                Err(format!("{place}: version {version} replaces {floor}, which existed"))
+            }
+            (Told::Failed(ClientError::Exists), _) if !ledger.may_exist(name) => {
+                Err(format!("{place}: it is said to exist, and nobody put it"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::swarm::ledger::tests::{version, write};
+    use crate::sim::swarm::ledger::{Fate, Thing};
+    use crate::sim::swarm::oracles::tests::telling;
+    use dfsd::time::Instant;
+
+    #[test]
+    fn a_condition_that_was_not_kept_is_seen() {
+        let mut ledger = Ledger::new(1, 2);
+        let exists = telling(0, Told::Failed(ClientError::Exists));
+        assert!(Conditional.heard(&ledger, &exists).is_err());
+        let hash = ledger.contents.make(100);
+        let put = ledger.begin(write(0, Thing::File(hash)));
+        ledger.end(put, Instant(2), Fate::Acknowledged(version(5)));
+        assert!(Conditional.heard(&ledger, &exists).is_ok());
+        let told = Told::Acknowledged { version: version(6), only_if_absent: true };
+        let told = Telling { floor: ledger.floor(0, 0), ..telling(0, told) };
+        assert!(Conditional.heard(&ledger, &told).is_err());
+        ledger.begin(write(0, Thing::Tombstone));
+        assert!(Conditional.heard(&ledger, &told).is_ok());
+    }
+}
