@@ -31,6 +31,7 @@ budget: build     ## the size of the daemon and the number of its crates stay bo
 	@tests/budget.sh
 
 bench:            ## what it costs
+	$(CARGO) bench --locked --bench core
 	$(CARGO) bench --locked --bench throughput
 
 clean:            ## what was built, and the folders of `make run` and `make demo`

@@ -4,7 +4,7 @@
 //! that the keystream, whose IV is always zero, is never used for two.
 
 use crate::crypto::data::SpaceKeys;
-use crate::crypto::{tags, tree};
+use crate::crypto::{lanes, tags, tree};
 use crate::ids::{Address, Hash};
 use crate::limits::{BLOCK, LEAF};
 use aes::Aes256;
@@ -76,14 +76,15 @@ pub fn keystream(key: &[u8; 32], data: &mut [u8], offset: u64) {
     cipher.apply_keystream(data);
 }
 
-/// One pass: each leaf is hashed while it is still in the processor's cache.
+/// One pass: what was encrypted is hashed while it is still in the processor's cache.
 fn encrypt_and_hash(key: &[u8; 32], data: &mut [u8]) -> Vec<Hash> {
     let mut cipher = cipher(key);
-    let seal = |leaf: &mut [u8]| {
-        cipher.apply_keystream(leaf);
-        tree::leaf_hash(leaf)
-    };
-    data.chunks_mut(LEAF).map(seal).collect()
+    let mut hashes = Vec::with_capacity(data.len().div_ceil(LEAF));
+    for run in data.chunks_mut(lanes::LANES * LEAF) {
+        cipher.apply_keystream(run);
+        lanes::each(run.chunks(LEAF), |hash| hashes.push(hash));
+    }
+    hashes
 }
 
 /// Counting in 64 bits is faster and the same as in 128 until 2^68 bytes have been encrypted.

@@ -8,6 +8,7 @@
 pub mod block;
 pub mod data;
 pub mod keys;
+mod lanes;
 pub mod noise;
 mod primitives;
 pub mod sealed;

@@ -10,6 +10,7 @@
 //! | node | SHA-256(0x01 ‖ left ‖ right), left covering the greatest power of two of leaves that leaves some over |
 //! | empty | SHA-256() |
 
+use crate::crypto::lanes;
 use crate::ids::Hash;
 use crate::limits::LEAF;
 use sha2::{Digest, Sha256};
@@ -17,13 +18,23 @@ use sha2::{Digest, Sha256};
 /// The hash of one leaf.
 #[must_use]
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Hash(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
+    lanes::one(leaf)
 }
 
 /// The hashes of the leaves of `data`: none when it is empty.
 #[must_use]
 pub fn leaf_hashes(data: &[u8]) -> Vec<Hash> {
-    data.chunks(LEAF).map(leaf_hash).collect()
+    let mut hashes = Vec::with_capacity(data.len().div_ceil(LEAF));
+    lanes::each(data.chunks(LEAF), |hash| hashes.push(hash));
+    hashes
+}
+
+/// The hashes of leaves that lie apart, in their order: several at once where the processor can.
+#[must_use]
+pub fn hashes_of<'a>(leaves: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash> {
+    let mut hashes = Vec::with_capacity(leaves.len());
+    lanes::each(leaves, |hash| hashes.push(hash));
+    hashes
 }
 
 /// The tree over these leaves, or over the trees of these equally full subtrees.
@@ -38,7 +49,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
 #[must_use]
 pub fn tree(data: &[u8]) -> Hash {
     let mut builder = RootBuilder::default();
-    data.chunks(LEAF).for_each(|leaf| builder.push(leaf_hash(leaf)));
+    lanes::each(data.chunks(LEAF), |leaf| builder.push(leaf));
     builder.finish()
 }
 

@@ -128,8 +128,9 @@ impl<F: FileSystem> Disk<F> {
         chunks: &[Bytes],
         leaves: &[Hash],
     ) -> Result<(), WriteError> {
-        for (chunk, index) in chunks.iter().zip(usize::from(first)..) {
-            if !is_leaf(chunk, index, leaves) {
+        let hashes = tree::hashes_of(chunks.iter().map(|chunk| &chunk[..]));
+        for ((chunk, hash), index) in chunks.iter().zip(hashes).zip(usize::from(first)..) {
+            if !has_its_length(chunk, index, leaves.len()) || leaves.get(index) != Some(&hash) {
                 return Err(WriteError::BadLeaf(u8::try_from(index).unwrap_or(u8::MAX)));
             }
         }
@@ -298,9 +299,8 @@ impl<F: FileSystem> Disk<F> {
     }
 }
 
-/// Whether this is leaf `index` of a block with these leaves: as long as it must be, and with that hash.
-fn is_leaf(chunk: &[u8], index: usize, leaves: &[Hash]) -> bool {
-    let is_last = index + 1 == leaves.len();
-    let fits = chunk.len() == LEAF || (is_last && !chunk.is_empty() && chunk.len() < LEAF);
-    fits && leaves.get(index).is_some_and(|hash| tree::leaf_hash(chunk) == *hash)
+/// Whether leaf `index` of so many may be as long as this.
+fn has_its_length(chunk: &[u8], index: usize, leaves: usize) -> bool {
+    let is_last = index + 1 == leaves;
+    chunk.len() == LEAF || (is_last && !chunk.is_empty() && chunk.len() < LEAF)
 }
