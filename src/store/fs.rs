@@ -9,7 +9,7 @@ mod sim;
 pub use real::RealFs;
 #[cfg(test)]
 pub(super) use sim::Dice;
-pub use sim::{SimError, SimFs};
+pub use sim::{CrashStates, SimError, SimFs};
 
 use std::io;
 

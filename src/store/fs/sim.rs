@@ -4,15 +4,18 @@
 //! sector by sector of a file's bytes and name by name of a folder's, which is worse than any real file system.
 
 mod calls;
+mod content;
+mod power;
+mod unsynced;
+
+pub use power::CrashStates;
 
 use super::{DiskSpace, FileSystem};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes that a power cut keeps or loses together, but for one torn sector in eight.
-const SECTOR: usize = 512;
+use unsynced::{Change, Inode, Name};
 
 /// What an injected failure looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,60 +24,8 @@ pub enum SimError {
     NoSpace,
     /// The disk failed.
     Io,
-}
-
-/// A file's bytes; those between their end and the length are zeros.
-#[derive(Debug, Clone, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Content {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[offset..end].copy_from_slice(bytes);
-        self.length = self.length.max(end);
-    }
-
-    fn set_length(&mut self, length: usize) {
-        self.bytes.truncate(length);
-        self.length = length;
-    }
-
-    /// The bytes of a range that lies within the length.
-    fn read(&self, range: Range<usize>, into: &mut [u8]) {
-        let end = self.bytes.len();
-        let there = &self.bytes[range.start.min(end)..range.end.min(end)];
-        into[..there.len()].copy_from_slice(there);
-        into[there.len()..range.len()].fill(0);
-    }
-}
-
-/// A file's bytes, as a running program sees them and as the medium has them.
-#[derive(Debug, Clone, Default)]
-struct Inode {
-    seen: Content,
-    kept: Content,
-    dirty: BTreeSet<usize>,
-    /// Every open handle has a clone.
-    open: Arc<()>,
-}
-
-/// What a name leads to, and what it has led to since the name was last synced: the first is what the medium has.
-#[derive(Debug, Clone, Default)]
-struct Name {
-    kept: Option<usize>,
-    since: Vec<Option<usize>>,
-}
-
-impl Name {
-    fn seen(&self) -> Option<usize> {
-        self.since.last().copied().unwrap_or(self.kept)
-    }
+    /// The disk failed after half of a write.
+    Short,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -87,10 +38,24 @@ struct State {
     dead: bool,
     /// No file can be opened or read.
     exhausted: bool,
+    /// Changing calls.
     calls: u64,
+    /// All calls.
+    all_calls: u64,
     cut_at: Option<u64>,
     fail_at: Option<(u64, SimError)>,
+    failing: Option<Failing>,
+    /// Tells the order of effects.
+    serial: u64,
     free: u64,
+}
+
+/// The calls that are to fail, counted over all.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    from: u64,
+    to: u64,
+    error: SimError,
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -124,21 +89,6 @@ impl SimFs {
         fs
     }
 
-    /// The disk as it may be found after a power cut now. This one goes on undisturbed.
-    #[must_use]
-    pub fn power_cut(&self, seed: u64) -> Self {
-        let mut found = self.state().clone();
-        let mut dice = Dice(seed);
-        for inode in found.inodes.values_mut() {
-            inode.cut(&mut dice);
-        }
-        for name in found.folders.values_mut().chain(found.files.values_mut()) {
-            name.cut(&mut dice);
-        }
-        found.drop_unreachable();
-        Self::booted(found)
-    }
-
     /// The disk as the next process finds it when this one is killed: nothing is lost, nothing is durable.
     #[must_use]
     pub fn restart(&self) -> Self {
@@ -150,7 +100,9 @@ impl SimFs {
         state.dead = false;
         state.cut_at = None;
         state.fail_at = None;
+        state.failing = None;
         state.calls = 0;
+        state.all_calls = 0;
         for inode in state.inodes.values_mut() {
             inode.open = Arc::default();
         }
@@ -167,6 +119,20 @@ impl SimFs {
     pub fn fail_nth(&self, calls: u64, error: SimError) {
         let mut state = self.state();
         state.fail_at = Some((state.calls + calls, error));
+    }
+
+    /// Lets the `calls`th call from now (0 is the next) fail, changing or reading; and, if it `lasts`, all after it.
+    pub fn fail_call(&self, calls: u64, error: SimError, lasts: bool) {
+        let mut state = self.state();
+        let from = state.all_calls + calls;
+        let to = if lasts { u64::MAX } else { from + 1 };
+        state.failing = Some(Failing { from, to, error });
+    }
+
+    /// Calls until now, changing and reading.
+    #[must_use]
+    pub fn all_calls(&self) -> u64 {
+        self.state().all_calls
     }
 
     /// Changing calls until now.
@@ -197,8 +163,7 @@ impl SimFs {
         let Some(inode) = state.find(path).ok().and_then(|id| state.inodes.get_mut(&id)) else {
             return false;
         };
-        let bytes = [inode.seen.bytes.get_mut(offset), inode.kept.bytes.get_mut(offset)];
-        bytes.into_iter().flatten().map(|byte| *byte ^= 4).count() > 0
+        Arc::make_mut(&mut inode.kept).flip(offset) | Arc::make_mut(&mut inode.seen).flip(offset)
     }
 
     /// The paths of all files that begin with this.
@@ -241,6 +206,23 @@ impl SimFs {
             Fate::Fail(error) => Err(error.into()),
         }
     }
+
+    /// A flush of some files. One that fails takes their changes for written all the same, as Linux does.
+    fn flush(&self, only: Option<&SimFile>) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        let fate = state.fate()?;
+        let files = state.inodes.iter_mut();
+        let files = files.filter(|(id, _)| only.is_none_or(|file| file.inode == **id));
+        match fate {
+            Fate::Proceed => files.for_each(|(_, inode)| inode.sync()),
+            Fate::Last => return Err(io::Error::from_raw_os_error(EIO)),
+            Fate::Fail(error) => {
+                files.for_each(|(_, inode)| inode.forsake());
+                return Err(error.into());
+            }
+        }
+        Ok(state)
+    }
 }
 
 const EIO: i32 = 5;
@@ -252,7 +234,7 @@ impl From<SimError> for io::Error {
     fn from(error: SimError) -> Self {
         Self::from_raw_os_error(match error {
             SimError::NoSpace => ENOSPC,
-            SimError::Io => EIO,
+            SimError::Io | SimError::Short => EIO,
         })
     }
 }
@@ -267,35 +249,46 @@ fn parent(path: &str) -> &str {
 }
 
 impl State {
+    /// Counts a changing call.
     fn fate(&mut self) -> io::Result<Fate> {
-        if self.dead {
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
+        let failing = self.count()?;
         let call = self.calls;
         self.calls += 1;
         if self.cut_at == Some(call) {
             self.dead = true;
             return Ok(Fate::Last);
         }
-        match self.fail_at {
-            Some((at, error)) if at == call => Ok(Fate::Fail(error)),
-            Some(_) | None => Ok(Fate::Proceed),
-        }
+        let planned = self.fail_at.filter(|(at, _)| *at == call).map(|(_, error)| error);
+        Ok(failing.or(planned).map_or(Fate::Proceed, Fate::Fail))
     }
 
-    fn alive(&self) -> io::Result<()> {
+    /// Counts a call; how it is to fail.
+    fn count(&mut self) -> io::Result<Option<SimError>> {
         if self.dead {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        Ok(())
+        let call = self.all_calls;
+        self.all_calls += 1;
+        let failing = self.failing.filter(|failing| (failing.from..failing.to).contains(&call));
+        Ok(failing.map(|failing| failing.error))
     }
 
-    fn readable(&self) -> io::Result<()> {
+    /// Counts a reading call.
+    fn alive(&mut self) -> io::Result<()> {
+        self.count()?.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn readable(&mut self) -> io::Result<()> {
         self.alive()?;
         if self.exhausted {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
         Ok(())
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
     }
 
     fn find(&self, path: &str) -> io::Result<usize> {
@@ -310,8 +303,22 @@ impl State {
         if !self.folder_exists(parent(path)) {
             return Err(not_found());
         }
-        let name = self.files.entry(path.to_owned()).or_default();
-        name.since.push(inode);
+        let serial = self.next_serial();
+        self.files.entry(path.to_owned()).or_default().since.push((serial, inode));
+        Ok(())
+    }
+
+    fn write(&mut self, file: &SimFile, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let serial = self.next_serial();
+        let inode = self.inode(file)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let end = offset + bytes.len();
+        if end > inode.seen.length {
+            inode.change(serial, Change::Grow(end));
+        }
+        inode.change(serial, Change::Write(offset, Bytes::copy_from_slice(bytes)));
         Ok(())
     }
 
@@ -324,101 +331,6 @@ impl State {
         self.files.retain(|_, name| name.kept.is_some());
         let named: BTreeSet<_> = self.files.values().filter_map(|name| name.kept).collect();
         self.inodes.retain(|id, inode| named.contains(id) || Arc::strong_count(&inode.open) > 1);
-    }
-
-    /// Drops names below folders that are gone, and inodes without a name.
-    fn drop_unreachable(&mut self) {
-        let mut there: BTreeSet<String> = BTreeSet::new();
-        for (path, name) in &self.folders {
-            let above = parent(path);
-            if name.kept.is_some() && (above.is_empty() || there.contains(above)) {
-                there.insert(path.clone());
-            }
-        }
-        self.folders.retain(|path, _| there.contains(path));
-        self.files.retain(|path, name| {
-            let above = parent(path);
-            name.kept.is_some() && (above.is_empty() || there.contains(above))
-        });
-        let named: BTreeSet<_> = self.files.values().filter_map(|name| name.kept).collect();
-        self.inodes.retain(|id, _| named.contains(id));
-    }
-}
-
-impl Inode {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.seen.write(offset, bytes);
-        if !bytes.is_empty() {
-            let last = offset + bytes.len() - 1;
-            self.dirty.extend(offset / SECTOR..=last / SECTOR);
-        }
-    }
-
-    fn truncate(&mut self, length: usize) {
-        let end = self.kept.bytes.len().max(self.seen.bytes.len());
-        self.dirty.extend(length / SECTOR..=end / SECTOR);
-        self.seen.set_length(length);
-    }
-
-    fn sync(&mut self) {
-        self.kept.set_length(self.seen.length);
-        for sector in std::mem::take(&mut self.dirty) {
-            let start = sector * SECTOR;
-            self.keep(start, start + SECTOR);
-        }
-    }
-
-    /// The medium gets these bytes, as far as they are within both lengths.
-    fn keep(&mut self, start: usize, end: usize) {
-        let end = end.min(self.kept.length).min(self.seen.length);
-        if start < end {
-            let mut sector = [0; SECTOR];
-            self.seen.read(start..end, &mut sector);
-            self.kept.write(start, &sector[..end - start]);
-        }
-    }
-
-    /// Keeps any subset of what is not synced: each sector old, new or torn, the length old, new or between.
-    fn cut(&mut self, dice: &mut Dice) {
-        self.kept.set_length(self.cut_length(dice));
-        let whole = dice.below(4);
-        for sector in std::mem::take(&mut self.dirty) {
-            let start = sector * SECTOR;
-            let torn = start + dice.below(SECTOR);
-            let end = match (whole, dice.below(8)) {
-                (0, _) => start + SECTOR,
-                (1, _) | (_, 1..=3) => start,
-                (_, 0) => torn,
-                (_, _) => start + SECTOR,
-            };
-            self.keep(start, end);
-        }
-        self.seen.clone_from(&self.kept);
-    }
-
-    fn cut_length(&self, dice: &mut Dice) -> usize {
-        let (low, high) =
-            (self.seen.length.min(self.kept.length), self.seen.length.max(self.kept.length));
-        match dice.below(3) {
-            0 => self.kept.length,
-            1 => self.seen.length,
-            _ => low + dice.below(high - low + 1),
-        }
-    }
-}
-
-impl Name {
-    fn sync(&mut self) {
-        self.kept = self.seen();
-        self.since.clear();
-    }
-
-    fn cut(&mut self, dice: &mut Dice) {
-        let choice = dice.below(self.since.len() + 1);
-        if let Some(picked) = choice.checked_sub(1) {
-            self.kept = self.since[picked];
-        }
-        self.since.clear();
     }
 }
 

@@ -30,7 +30,7 @@ impl FileSystem for SimFs {
     }
 
     fn open(&self, path: &str) -> io::Result<SimFile> {
-        let state = self.state();
+        let mut state = self.state();
         state.readable()?;
         let inode = state.find(path)?;
         let _open = Arc::clone(&state.inodes[&inode].open);
@@ -41,11 +41,10 @@ impl FileSystem for SimFs {
         self.change(|state, failure| {
             let part = match failure {
                 None => bytes,
-                Some(SimError::NoSpace) => &bytes[..bytes.len() / 2],
+                Some(SimError::NoSpace | SimError::Short) => &bytes[..bytes.len() / 2],
                 Some(SimError::Io) => &[],
             };
-            state.inode(file)?.write(position(offset), part);
-            Ok(())
+            state.write(file, position(offset), part)
         })
     }
 
@@ -67,8 +66,11 @@ impl FileSystem for SimFs {
 
     fn preallocate(&self, file: &SimFile, length: u64) -> io::Result<()> {
         self.change_whole(|state| {
-            let seen = &mut state.inode(file)?.seen;
-            seen.length = seen.length.max(position(length));
+            let serial = state.next_serial();
+            let inode = state.inode(file)?;
+            if position(length) > inode.seen.length {
+                inode.change(serial, Change::Grow(position(length)));
+            }
             Ok(())
         })
     }
@@ -76,17 +78,15 @@ impl FileSystem for SimFs {
     fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
         self.change_whole(|state| {
             let id = state.find(path)?;
+            let serial = state.next_serial();
             let inode = state.inodes.get_mut(&id).ok_or_else(not_found)?;
-            inode.truncate(position(length));
+            inode.change(serial, Change::Cut(position(length)));
             Ok(())
         })
     }
 
     fn sync_file(&self, file: &SimFile) -> io::Result<()> {
-        self.change_whole(|state| {
-            state.inode(file)?.sync();
-            Ok(())
-        })
+        self.flush(Some(file)).map(drop)
     }
 
     fn sync_folder(&self, path: &str) -> io::Result<()> {
@@ -99,14 +99,11 @@ impl FileSystem for SimFs {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.change_whole(|state| {
-            state.inodes.values_mut().for_each(Inode::sync);
-            let State { files, folders, .. } = state;
-            let names = files.values_mut().chain(folders.values_mut());
-            names.for_each(Name::sync);
-            state.forget_removed();
-            Ok(())
-        })
+        let mut state = self.flush(None)?;
+        let State { files, folders, .. } = &mut *state;
+        files.values_mut().chain(folders.values_mut()).for_each(Name::sync);
+        state.forget_removed();
+        Ok(())
     }
 
     fn rename(&self, source: &str, target: &str) -> io::Result<()> {
@@ -131,7 +128,7 @@ impl FileSystem for SimFs {
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
         if !state.folder_exists(path) {
             return Err(not_found());
@@ -149,15 +146,16 @@ impl FileSystem for SimFs {
                 return Err(not_found());
             }
             if !state.folder_exists(path) {
+                let serial = state.next_serial();
                 let name = state.folders.entry(path.to_owned()).or_default();
-                name.since.push(Some(0));
+                name.since.push((serial, Some(0)));
             }
             Ok(())
         })
     }
 
     fn space(&self) -> io::Result<DiskSpace> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
         Ok(DiskSpace { free: state.free, total: 1 << 40 })
     }
