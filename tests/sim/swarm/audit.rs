@@ -6,6 +6,7 @@ use super::content::{Name, name_bytes};
 use super::disk::{Holding, Stated, visit};
 use super::inspector::{End, Inspector};
 use super::ledger::Ledger;
+use super::needle::Bunch;
 use super::reader::Reader;
 use super::telling::Seen;
 use crate::sim::client::program::access;
@@ -228,11 +229,20 @@ impl Audit {
         readers.into_values().for_each(|reader| reader.hang_up(world));
     }
 
+    /// For marks, and for the keys that stand sealed in the records.
     fn search_disks(&mut self, world: &World, leaks_of: impl Fn(&str, &[u8]) -> Option<String>) {
+        let records = self.nodes.iter().flat_map(|node| node.records.values());
+        let sealed = records.filter_map(|stated| stated.sealed.as_ref());
+        let keys = sealed.flat_map(|sealed| sealed.secrets.iter().map(|secret| secret.key));
+        let bunch = Bunch::new(keys.collect());
         for (machine, there) in world.machines.iter().enumerate() {
             visit(&there.fs, |path, bytes| {
                 if let Some(leak) = leaks_of(path, bytes) {
                     self.leaks.push(format!("node {machine}, {path}: {leak}"));
+                }
+                if let Some(at) = bunch.find(bytes) {
+                    self.leaks
+                        .push(format!("node {machine}, {path}: a block's key, {at} bytes in"));
                 }
             });
         }

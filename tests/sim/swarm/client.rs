@@ -22,10 +22,10 @@ use std::time::Duration;
 const AT_ONCE: usize = 3;
 /// Some clients are in a hurry.
 const PACES: [Duration; 4] = [
-    Duration::from_millis(10),
-    Duration::from_millis(60),
-    Duration::from_millis(150),
-    Duration::from_millis(400),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
 ];
 /// Entries that a client remembers, to read them again when they may be old.
 const REMEMBERED: usize = 4;
@@ -132,7 +132,7 @@ impl Client {
 
     /// What somebody does who has nothing to wait for.
     fn go_on(&mut self, world: &mut World, ledger: &mut Ledger) {
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..200) {
             // Goes away in the middle of whatever it does.
             0 | 1 => self.vanish(world, ledger, true),
             2 => self.vanish(world, ledger, false),

@@ -5,6 +5,7 @@
 use dfsd::crypto::keys::{DataKeys, record_id};
 use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
+use dfsd::store::Config;
 use dfsd::store::fs::{FileSystem, SimFs};
 use dfsd::store::job::Found;
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
@@ -63,7 +64,8 @@ impl Holding {
     /// Opens a disk that nobody else has open.
     pub(super) fn of(fs: SimFs, keys: &DataKeys) -> Result<Self, String> {
         let mut holding = Self::default();
-        dfsd::store::open(fs, Default::default(), [9; 16], |found| holding.found(found, keys))
+        let config = Config { segment: 256 * 1024, ..Config::default() };
+        dfsd::store::open(fs, config, [9; 16], |found| holding.found(found, keys))
             .map_err(|error| error.to_string())?;
         Ok(holding)
     }

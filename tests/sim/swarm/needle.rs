@@ -1,5 +1,7 @@
 //! Looking for something in many bytes: by skipping (Horspool, 1980), since it must never be found.
 
+use std::collections::BTreeSet;
+
 /// What is looked for.
 pub(super) struct Needle {
     bytes: Vec<u8>,
@@ -32,6 +34,33 @@ impl Needle {
     }
 }
 
+/// Many keys of 32 bytes, looked for at once.
+pub(super) struct Bunch {
+    keys: BTreeSet<[u8; 32]>,
+    /// How some key begins: two bytes, one bit.
+    begins: Vec<u64>,
+}
+
+impl Bunch {
+    pub(super) fn new(keys: BTreeSet<[u8; 32]>) -> Self {
+        let mut begins = vec![0; 1 << 10];
+        for key in &keys {
+            let begin = usize::from(u16::from_be_bytes([key[0], key[1]]));
+            begins[begin / 64] |= 1 << (begin % 64);
+        }
+        Self { keys, begins }
+    }
+
+    /// Where one of them is.
+    pub(super) fn find(&self, hay: &[u8]) -> Option<usize> {
+        let mut windows = hay.windows(32);
+        windows.position(|window| {
+            let begin = usize::from(u16::from_be_bytes([window[0], window[1]]));
+            self.begins[begin / 64] >> (begin % 64) & 1 == 1 && self.keys.contains(window)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +75,15 @@ mod tests {
             assert_eq!(needle.find(&hay), Some(at));
             assert_eq!(needle.find(&hay[..at + 15]), None);
         }
+    }
+
+    #[test]
+    fn each_key_of_a_bunch_is_found() {
+        let keys: BTreeSet<_> = (0..50).map(|key| [key; 32]).collect();
+        let bunch = Bunch::new(keys);
+        let mut hay: Vec<u8> = (0..=255).collect();
+        assert_eq!(bunch.find(&hay), None);
+        hay.extend_from_slice(&[49; 32]);
+        assert_eq!(bunch.find(&hay), Some(256));
     }
 }
