@@ -6,7 +6,7 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
-.PHONY: build run demo test check budget bench clean install
+.PHONY: build run demo test check sim budget bench clean install
 
 build:            ## dfsd and dfs, optimised
 	$(CARGO) build --release --locked --bins
@@ -26,6 +26,13 @@ check:            ## what must be clean before a merge
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --all-targets
 	$(CARGO) test --locked --doc
+
+SEED   ?= 0
+SEEDS  ?= 2000
+
+sim:              ## SEEDS simulated networks from SEED on, under every fault; KEEP_GOING=1 past failures
+	DFSD_SEED=$(SEED) DFSD_SEEDS=$(SEEDS) DFSD_KEEP_GOING=$(KEEP_GOING) $(CARGO) test --locked \
+	  --test integration --quiet -- sim::swarm::runner::seeds --exact --nocapture
 
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh

@@ -9,7 +9,7 @@ use crate::limits::{
     CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX,
 };
 use crate::server::work::{Done, Job};
-use crate::server::{FileServer, Loading, Output, Setup};
+use crate::server::{FileServer, Loading, Output, Setup, Standing};
 use crate::store::job::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
@@ -256,6 +256,12 @@ impl Node {
     pub fn done(&mut self, now: Now, done: Done) {
         self.server.done(now, done);
         self.turn(now);
+    }
+
+    /// What this node has.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.server.standing()
     }
 
     /// When `handle_timeout` wants to be called.

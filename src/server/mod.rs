@@ -28,6 +28,7 @@ mod walk;
 pub mod work;
 
 pub use output::{Link, Output};
+pub use requests::Standing;
 pub use roster::read_peers;
 
 use crate::ids::{Address, NodeId, RecordId, StoreId};

@@ -10,10 +10,21 @@ use super::{FileServer, Phase};
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_PEERS_MAX, RECORD_MAX, WANTS_MAX};
 use crate::time::Now;
-use crate::wire::message::{BlockRef, Message, NodeStatus, Reason, Request};
+use crate::wire::message::{BlockRef, Message, NodeStatus, RangeSummary, Reason, Request};
 
 /// Records listed in one answer.
 const LIST_BATCH: usize = 128;
+
+/// What a node has. Two nodes of one network that are done have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// All records.
+    pub records: RangeSummary,
+    /// Records whose blocks are not all here yet, and blocks to be had again.
+    pub incomplete: u64,
+    /// Nodes connected.
+    pub peers: usize,
+}
 
 impl FileServer {
     /// A message has come.
@@ -178,6 +189,16 @@ impl FileServer {
             last = Some(entry.name);
         }
         self.read_log(places, ReadFor::List { link, request, ids, next });
+    }
+
+    /// What it has, to compare nodes.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            records: self.catalog.whole(),
+            incomplete: self.catalog.incomplete() + self.fetches.repairs.len() as u64,
+            peers: self.node_links().len(),
+        }
     }
 
     fn status(&mut self, now: Now, link: Link, request: Request) {

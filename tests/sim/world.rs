@@ -3,6 +3,7 @@
 //! Drives the same `Node`, connections, cryptography and store code that the daemon runs. What a world decides is when
 //! things happen, and what is lost; never what they mean.
 
+mod disks;
 mod faults;
 mod network;
 
@@ -12,8 +13,8 @@ use dfsd::ids::NodeId;
 use dfsd::node::{Action, Link, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
 use dfsd::server::{Loading, Setup};
-use dfsd::store::Disk;
 use dfsd::store::fs::{FileSystem, SimFs};
+use dfsd::store::{Disk, OpenError};
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
 use faults::Faults;
@@ -52,6 +53,8 @@ pub(super) struct Machine {
     pub outcome: Option<Outcome>,
     /// How often its disk has lost what was durable: wiped, rotten, lost or misdirected writes.
     pub harm: u64,
+    /// How far its calendar clock is ahead.
+    ahead_ms: i64,
 }
 
 struct Life {
@@ -77,6 +80,8 @@ enum Event {
     },
     /// The network takes more bytes of this side.
     Writable {
+        /// The machine that has read.
+        from: usize,
         port: Port,
     },
     Work {
@@ -99,7 +104,7 @@ impl fmt::Display for Event {
                 write!(formatter, "{from} to {to}: {} bytes", bytes.len())
             }
             Self::Closed { from, to } => write!(formatter, "{to} learns that {from} is gone"),
-            Self::Writable { port } => write!(formatter, "{port} may send more"),
+            Self::Writable { port, .. } => write!(formatter, "{port} may send more"),
             Self::Work { machine, .. } => write!(formatter, "machine {machine} works"),
             Self::Done { machine, .. } => write!(formatter, "machine {machine} has worked"),
         }
@@ -124,6 +129,8 @@ pub(super) struct World {
     /// See `tail`.
     recent: VecDeque<String>,
     pub tap: Option<Tap>,
+    /// A node has done something on a connection from beside the network.
+    woken: bool,
 }
 
 impl World {
@@ -140,11 +147,19 @@ impl World {
             trace: seed,
             recent: VecDeque::new(),
             tap: None,
+            woken: false,
         }
     }
 
     pub(super) fn time(&self) -> Now {
         Now { instant: self.now, wall_ms: WALL_START_MS + self.now.0 / 1000 }
+    }
+
+    /// What time it is on a machine.
+    fn time_on(&self, machine: usize) -> Now {
+        let now = self.time();
+        let ahead = self.machines[machine].ahead_ms;
+        Now { wall_ms: now.wall_ms.saturating_add_signed(ahead), ..now }
     }
 
     pub(super) fn entropy(&mut self) -> [u8; 32] {
@@ -168,15 +183,13 @@ impl World {
 
     /// All but the keys of a machine is gone, and its node starts anew.
     pub(super) fn wipe(&mut self, index: usize) {
-        self.power_cut(index);
-        self.machines[index].fs = SimFs::new();
-        self.machines[index].harm += 1;
+        self.lose_disk(index);
         self.start(index, Vec::new());
     }
 
     /// A connection to a machine's node from beside the network.
     pub(super) fn accept(&mut self, index: usize) -> Option<Link> {
-        let (now, entropy) = (self.time(), self.entropy());
+        let (now, entropy) = (self.time_on(index), self.entropy());
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let link = self.machines[index].life.as_mut()?.node.accepted(now, ip, entropy);
         self.settle(index);
@@ -186,7 +199,7 @@ impl World {
     /// Bytes for a connection that `accept` has opened.
     pub(super) fn hand_over(&mut self, index: usize, link: Link, bytes: &[u8]) {
         self.tap(bytes);
-        let now = self.time();
+        let now = self.time_on(index);
         if let Some(life) = &mut self.machines[index].life {
             life.node.received(now, link, bytes);
         }
@@ -195,7 +208,7 @@ impl World {
 
     /// What a node has to send on such a connection.
     pub(super) fn take_sent(&mut self, index: usize, link: Link) -> Vec<u8> {
-        let now = self.time();
+        let now = self.time_on(index);
         let mut bytes = Vec::new();
         if let Some(life) = &mut self.machines[index].life {
             life.node.transmit(now, link, &mut bytes, 64 * 1024);
@@ -213,7 +226,7 @@ impl World {
 
     /// The client's end of such a connection is gone.
     pub(super) fn hang_up(&mut self, index: usize, link: Link) {
-        let now = self.time();
+        let now = self.time_on(index);
         if let Some(life) = &mut self.machines[index].life {
             life.node.closed(now, link);
         }
@@ -231,7 +244,8 @@ impl World {
         let key = NodeKey::generate(&self.entropy());
         let address = format!("node{index}:7400");
         let fs = SimFs::new();
-        let machine = Machine { address, key, fs, life: None, boots: 0, outcome: None, harm: 0 };
+        let machine =
+            Machine { address, key, fs, life: None, boots: 0, outcome: None, harm: 0, ahead_ms: 0 };
         self.machines.push(machine);
         let peers = peers.iter().map(|peer| self.peer(*peer)).collect();
         self.start(index, peers);
@@ -253,14 +267,29 @@ impl World {
 
     /// Starts the node of a machine on what is on its disk.
     pub(super) fn start(&mut self, index: usize, peers: Vec<PeerAddress>) {
-        let (now, seed, store_id) = (self.time(), self.rng.random(), self.rng.random());
+        self.try_start(index, peers).expect("a simulated disk opens");
+    }
+
+    /// Like `start`, on a disk that may fail.
+    pub(super) fn try_start(
+        &mut self,
+        index: usize,
+        peers: Vec<PeerAddress>,
+    ) -> Result<(), OpenError> {
+        let (now, seed, store_id) = (self.time_on(index), self.rng.random(), self.rng.random());
         let machine = &mut self.machines[index];
         assert!(machine.life.is_none(), "a machine has one node");
         let mut loading = Loading::new(self.network.root);
         let opened = dfsd::store::open(machine.fs.clone(), Default::default(), store_id, |found| {
             loading.found(found);
         });
-        let (disk, recovered) = opened.expect("a simulated disk opens");
+        let (disk, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.machines[index].fs = machine.fs.restart();
+                return Err(error);
+            }
+        };
         let known = dfsd::server::read_peers(&read_file(&machine.fs, "peers"));
         let peers = peers.into_iter().chain(known).collect();
         machine.boots += 1;
@@ -285,6 +314,7 @@ impl World {
         let node = Node::new(keys, setup, (loading, &recovered), now);
         machine.life = Some(Life { node, disk });
         self.settle(index);
+        Ok(())
     }
 
     /// The power fails: the node is gone, its connections break, and of its disk remains what the disk keeps.
@@ -302,11 +332,20 @@ impl World {
 
     /// SIGTERM.
     pub(super) fn stop(&mut self, index: usize) {
-        let now = self.time();
+        let now = self.time_on(index);
         if let Some(life) = &mut self.machines[index].life {
             life.node.stop(now);
         }
         self.settle(index);
+    }
+
+    /// The machine has lost its power, and nobody is left to tell the others: their connections to it stay open.
+    pub(super) fn power_cut_silently(&mut self, index: usize) {
+        let others: Vec<_> = (0..self.machines.len()).filter(|other| *other != index).collect();
+        for other in others {
+            self.half_open(index, other);
+        }
+        self.power_cut(index);
     }
 
     fn end_life(&mut self, index: usize, fs: SimFs) {
@@ -322,6 +361,17 @@ impl World {
     fn schedule(&mut self, delay: Duration, event: Event) {
         self.serial += 1;
         self.events.insert((self.now + delay, self.serial), event);
+    }
+
+    /// Lets the world go on until a node wants something on a connection from beside the network, or `until` has come.
+    pub(super) fn run_until_woken(&mut self, until: Instant) {
+        let duration = until.since(self.now);
+        self.run(duration, |world| world.woken);
+        self.woken = false;
+    }
+
+    fn is_outside(&self, index: usize, link: Link) -> bool {
+        !self.wires.ends.contains_key(&self.port(index, link))
     }
 
     /// Lets the world go on for `duration`, or until `until` holds. True if it does.
@@ -349,7 +399,7 @@ impl World {
             self.trace = self.trace.rotate_left(7) ^ next.0;
             match timer {
                 Some((at, index)) if event.is_none_or(|event| at <= event) => {
-                    let now = self.time();
+                    let now = self.time_on(index);
                     if let Some(life) = &mut self.machines[index].life {
                         life.node.handle_timeout(now);
                     }
@@ -396,7 +446,7 @@ impl World {
             Event::Connect { from, address } => self.connect(from, &address),
             Event::Deliver { from, to, bytes } => self.deliver(from, to, bytes),
             Event::Closed { to, .. } => self.other_side_gone(to),
-            Event::Writable { port } => {
+            Event::Writable { port, .. } => {
                 if self.is_current(port) {
                     self.transmit(port);
                     self.settle(port.machine);
@@ -404,7 +454,7 @@ impl World {
             }
             Event::Work { machine, boot, job } => self.work(machine, boot, job),
             Event::Done { machine, boot, done } => {
-                let now = self.time();
+                let now = self.time_on(machine);
                 if self.machines[machine].boots != boot {
                     return;
                 }
@@ -424,7 +474,7 @@ impl World {
             return;
         };
         let done = execute(&life.disk, job);
-        let delay = self.latency();
+        let delay = self.work_time(machine);
         self.schedule(delay, Event::Done { machine, boot, done });
     }
 
@@ -441,9 +491,18 @@ impl World {
                     self.wires.dialling.insert(from);
                     self.schedule(delay, Event::Connect { from, address });
                 }
-                Action::Transmit { link } => self.transmit(self.port(index, link)),
-                Action::Close { link } => self.close(self.port(index, link)),
-                Action::Read { link } => self.read(self.port(index, link)),
+                Action::Transmit { link } => {
+                    self.woken |= self.is_outside(index, link);
+                    self.transmit(self.port(index, link));
+                }
+                Action::Close { link } => {
+                    self.woken |= self.is_outside(index, link);
+                    self.close(self.port(index, link));
+                }
+                Action::Read { link } => {
+                    self.woken |= self.is_outside(index, link);
+                    self.read(self.port(index, link));
+                }
                 Action::Job(job) => {
                     let delay = Duration::from_micros(self.rng.random_range(1..500));
                     self.schedule(delay, Event::Work { machine: index, boot, job });

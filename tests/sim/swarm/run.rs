@@ -4,17 +4,20 @@
 
 use super::Violation;
 use super::crowd::Crowd;
-use super::faults::Trouble;
+use super::faults::{Trouble, agree};
 use super::oracles::Oracles;
-use super::plan::{Kind, Plan};
+use super::plan::{Kind, Plan, Promise};
 use crate::sim::client::program;
 use crate::sim::world::World;
+use dfsd::time::Instant;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Between two looks at the clients when nothing wakes them.
-const STEP: Duration = Duration::from_millis(5);
+/// Between two looks at the clients, at most.
+const STEP: Duration = Duration::from_millis(100);
+/// All nodes have the same so long after the last fault, at the latest.
+const CONVERGENCE: Duration = Duration::from_secs(180);
 
 /// What a run came to.
 pub(super) struct Report {
@@ -71,18 +74,57 @@ impl Play {
     fn all(&mut self) -> Result<(), Violation> {
         let end = self.world.time().instant + self.plan.length;
         while self.world.time().instant < end {
-            self.trouble.step(&mut self.world);
-            self.go_on(STEP)?;
+            self.go_on(end)?;
         }
-        self.trouble.end(&mut self.world);
+        self.trouble.end(&mut self.world)?;
         self.crowd.finish(&mut self.world)?;
+        self.converge()?;
         self.oracles.at_end(&mut self.world, &mut self.crowd, self.plan.promise)
     }
 
-    fn go_on(&mut self, duration: Duration) -> Result<(), Violation> {
-        self.world.run(duration, |_| false);
+    fn go_on(&mut self, end: Instant) -> Result<(), Violation> {
+        self.trouble.step(&mut self.world)?;
+        let now = self.world.time().instant;
+        let until = end.min(now + STEP).min(self.trouble.next_step());
+        let until = self.crowd.next_step().map_or(until, |step| until.min(step));
+        self.world.run_until_woken(until.max(now + Duration::from_micros(1)));
         self.crowd.step(&mut self.world)?;
         self.oracles.observe(&self.world, &mut self.crowd)
+    }
+
+    fn converge(&mut self) -> Result<(), Violation> {
+        let deadline = self.world.time().instant + CONVERGENCE;
+        while !self.has_converged() {
+            let now = self.world.time().instant;
+            if now >= deadline {
+                return self.not_converged();
+            }
+            self.go_on(now + STEP)?;
+        }
+        Ok(())
+    }
+
+    fn has_converged(&self) -> bool {
+        let others = self.world.machines.len() - 1;
+        agree(&self.world) && self.world.node(0).is_some_and(|node| node.standing().peers == others)
+    }
+
+    fn not_converged(&self) -> Result<(), Violation> {
+        if self.plan.promise == Promise::Beyond {
+            return Ok(());
+        }
+        let standing = |index| self.world.node(index).map(dfsd::node::Node::standing);
+        let sentence = (0..self.world.machines.len()).fold(String::new(), |told, index| {
+            let told = if told.is_empty() { told } else { told + "; " };
+            told + &match standing(index) {
+                None => format!("machine {index} is down"),
+                Some(has) => format!(
+                    "machine {index} has {} records ({}), {} incomplete, {} peers",
+                    has.records.count, has.records.fingerprint, has.incomplete, has.peers
+                ),
+            }
+        });
+        Err(Violation { oracle: "convergence", sentence })
     }
 
     fn report(self) -> Report {

@@ -28,7 +28,7 @@ impl fmt::Display for Port {
 #[derive(Default)]
 pub(super) struct Wires {
     /// The other end of each open connection.
-    ends: BTreeMap<Port, Port>,
+    pub(super) ends: BTreeMap<Port, Port>,
     /// Dialled, and neither connected nor given up.
     pub(super) dialling: BTreeSet<Port>,
     /// When the last bytes sent from an end arrive, so that none overtake.
@@ -60,11 +60,12 @@ impl World {
         if !self.wires.dialling.remove(&from) || !self.is_current(from) {
             return;
         }
-        let now = self.time();
+        let now = self.time_on(from.machine);
         let (ours, theirs) = (self.entropy(), self.entropy());
         let host = u8::try_from(from.machine).unwrap_or(0) + 1;
         let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
         let link = self.machine_at(address).and_then(|target| {
+            let now = self.time_on(target);
             let life = self.machines[target].life.as_mut()?;
             Some((target, life.node.accepted(now, ip, theirs)?))
         });
@@ -92,7 +93,7 @@ impl World {
 
     /// Hands over what has been delivered, while the node wants it.
     pub(super) fn read(&mut self, to: Port) {
-        let now = self.time();
+        let now = self.time_on(to.machine);
         let Some(from) = self.wires.ends.get(&to).copied() else {
             return;
         };
@@ -116,13 +117,13 @@ impl World {
         {
             *held = held.saturating_sub(taken);
             let delay = self.delay(to.machine, from.machine);
-            self.schedule(delay, Event::Writable { port: from });
+            self.schedule(delay, Event::Writable { from: to.machine, port: from });
         }
     }
 
     /// Sends what a node has to send, as far as the window allows.
     pub(super) fn transmit(&mut self, from: Port) {
-        let now = self.time();
+        let now = self.time_on(from.machine);
         while let Some(&to) = self.wires.ends.get(&from) {
             let held = self.wires.in_flight.get(&from).copied().unwrap_or(0);
             let Some(life) = &mut self.machines[from.machine].life else {
@@ -159,7 +160,7 @@ impl World {
         }
         // Its end is gone at once, the other one when it hears of it.
         self.forget(port);
-        let now = self.time();
+        let now = self.time_on(port.machine);
         if let Some(life) = &mut self.machines[port.machine].life {
             life.node.closed(now, port.link);
         }
@@ -170,14 +171,14 @@ impl World {
         if !self.is_current(to) {
             return;
         }
-        let now = self.time();
+        let now = self.time_on(to.machine);
         if let Some(life) = &mut self.machines[to.machine].life {
             life.node.closed(now, to.link);
         }
         self.settle(to.machine);
     }
 
-    fn forget(&mut self, port: Port) {
+    pub(super) fn forget(&mut self, port: Port) {
         self.wires.ends.remove(&port);
         self.wires.arrivals.remove(&port);
         self.wires.in_flight.remove(&port);

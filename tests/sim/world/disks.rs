@@ -1,0 +1,38 @@
+//! What happens to the disks of machines, beyond what a power cut does.
+//!
+//! Decides nothing about when. Invariant: `Machine::harm` counts every loss of what a disk had said is durable.
+
+use super::World;
+use dfsd::store::fs::{FileSystem, SimError, SimFs};
+
+/// Nobody makes so many calls.
+const NEVER: u64 = 1 << 60;
+
+impl World {
+    /// The machine is off, and all but its keys is gone.
+    pub(in crate::sim) fn lose_disk(&mut self, machine: usize) {
+        self.power_cut(machine);
+        self.machines[machine].fs = SimFs::new();
+        self.machines[machine].harm += 1;
+    }
+
+    /// Turns a bit over of some file. Says what it hit.
+    pub(in crate::sim) fn rot(&mut self, machine: usize) -> Option<String> {
+        let paths = self.machines[machine].fs.paths("");
+        let path = paths.get(self.dice(paths.len().max(1)))?;
+        let fs = &self.machines[machine].fs;
+        let length = fs.open(path).and_then(|file| fs.length(&file)).ok()?;
+        let length = usize::try_from(length).ok().filter(|length| *length > 0)?;
+        let offset = self.dice(length);
+        let rotten = self.machines[machine].fs.flip(path, offset);
+        self.machines[machine].harm += u64::from(rotten);
+        rotten.then(|| format!("byte {offset} of {path} is rotten"))
+    }
+
+    /// The disk has room again and fails no more.
+    pub(in crate::sim) fn mend_disk(&mut self, machine: usize) {
+        let fs = &self.machines[machine].fs;
+        fs.set_free(1 << 40);
+        fs.fail_nth(NEVER, SimError::Io);
+    }
+}
