@@ -61,11 +61,10 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// A version after all of them.
-    fn next(&self, writer: Writer) -> VersionId {
+    /// A stamp after all of them.
+    fn next(&self) -> u64 {
         let latest = self.versions.iter().map(|version| version.stamp).max();
-        let stamp = latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX);
-        VersionId { stamp, writer }
+        latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX)
     }
 }
 
@@ -75,11 +74,14 @@ pub(super) struct Seals {
     access: Access,
     writer: Writer,
     space: Space,
+    /// The greatest stamp given to a version. Two operations may have been told the same versions and the same time,
+    /// and no two records are one version.
+    given: u64,
 }
 
 impl Seals {
     pub(super) fn new(access: Access, session: &NodeKey) -> Self {
-        Self { access, writer: session.writer(), space: Space::default() }
+        Self { access, writer: session.writer(), space: Space::default(), given: 0 }
     }
 
     pub(super) fn space(&self) -> Space {
@@ -111,7 +113,7 @@ impl Seals {
 
     /// A record of a new version of a file.
     pub(super) fn file(
-        &self,
+        &mut self,
         heads: &Heads,
         meta: &Meta,
         (size, hash): (u64, Hash),
@@ -130,18 +132,25 @@ impl Seals {
     }
 
     /// A record that deletes a name.
-    pub(super) fn tombstone(&self, heads: &Heads, name: &[u8]) -> Result<Bytes, ClientError> {
+    pub(super) fn tombstone(&mut self, heads: &Heads, name: &[u8]) -> Result<Bytes, ClientError> {
         let sealed = Sealed { name: name.to_vec(), ..Sealed::default() };
         self.record(RecordKind::Tombstone, heads, BlockList::Inline(Vec::new()), &sealed)
     }
 
+    /// A version after these, and after all that were given before.
+    fn version(&mut self, heads: &Heads) -> VersionId {
+        self.given = heads.next().max(self.given.saturating_add(1)).min(STAMP_MAX);
+        VersionId { stamp: self.given, writer: self.writer }
+    }
+
     fn record(
-        &self,
+        &mut self,
         kind: RecordKind,
         heads: &Heads,
         blocks: BlockList,
         sealed: &Sealed,
     ) -> Result<Bytes, ClientError> {
+        let version = self.version(heads);
         let (keys, write) = (self.keys()?, self.write_key()?);
         let mut parents = heads.versions.clone();
         parents.sort_unstable_by(|left, right| right.cmp(left));
@@ -152,7 +161,7 @@ impl Seals {
             kind,
             space: self.space,
             name: self.name_id(&sealed.name)?,
-            version: heads.next(self.writer),
+            version,
             parents,
             epoch: keys.epoch(),
             signer: write.public(),

@@ -57,6 +57,19 @@ fn many_operations_run_at_once() {
 
 /// More blocks at once than a node lets one connection want or offer.
 #[test]
+fn puts_of_one_name_at_once_are_different_versions() {
+    let mut world = world(7, 1);
+    let mut program = Program::connect(&mut world, 0, access());
+    let puts: Vec<_> =
+        (0..8).map(|index| program.start_put(&world, "same", content(index, 100))).collect();
+    let versions = puts.into_iter().map(|op| match program.finish(&mut world, op).result {
+        Ok(Answer::Put { version, .. }) => version,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(versions.collect::<std::collections::BTreeSet<_>>().len(), 8);
+}
+
+#[test]
 fn more_is_asked_for_at_once_than_a_node_bears() {
     let mut world = world(3, 1);
     let mut program = Program::connect(&mut world, 0, access());
