@@ -53,6 +53,8 @@ pub(super) struct Machine {
     pub outcome: Option<Outcome>,
     /// How often its disk has lost what was durable: wiped, rotten, lost or misdirected writes.
     pub harm: u64,
+    /// How often of these it has lost all.
+    pub wipes: u64,
     /// How far its calendar clock is ahead.
     ahead_ms: i64,
 }
@@ -244,8 +246,17 @@ impl World {
         let key = NodeKey::generate(&self.entropy());
         let address = format!("node{index}:7400");
         let fs = SimFs::new();
-        let machine =
-            Machine { address, key, fs, life: None, boots: 0, outcome: None, harm: 0, ahead_ms: 0 };
+        let machine = Machine {
+            address,
+            key,
+            fs,
+            life: None,
+            boots: 0,
+            outcome: None,
+            harm: 0,
+            wipes: 0,
+            ahead_ms: 0,
+        };
         self.machines.push(machine);
         let peers = peers.iter().map(|peer| self.peer(*peer)).collect();
         self.start(index, peers);

@@ -15,6 +15,7 @@ use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::crypto::keys::DataKeys;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, Hash, NameId, NodeId, RecordId, VersionId};
+use dfsd::node::Node;
 use dfsd::wire::message::NodeStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// The longest that nodes may take to agree: a dead connection is noticed after ninety seconds at most, its redial takes
 /// five, and nodes compare what they have once a minute.
 const SETTLED_WITHIN: Duration = Duration::from_secs(240);
+/// So long nothing happens afterwards: long enough for every timer of a node to come round.
+const CALM: Duration = Duration::from_secs(150);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(500);
 /// Versions that are not shown and are read all the same, at most.
@@ -62,6 +65,8 @@ pub(super) struct NodeView {
 pub(super) struct Audit {
     /// How long it took until all nodes said the same of themselves and none was busy; or what they said in the end.
     pub(super) settled: Option<Duration>,
+    /// What changed on its own when all was calm.
+    pub(super) stirred: Option<String>,
     pub(super) nodes: Vec<NodeView>,
     pub(super) names: BTreeMap<NameId, Name>,
     /// Which machines are said to hold what is shown, by name.
@@ -91,6 +96,7 @@ impl Audit {
         let name_id = |name: Name| data.name_id(&Default::default(), &name_bytes(name));
         audit.names = (0..ledger.names).map(|name| (name_id(name), name)).collect();
         audit.settle(world);
+        audit.wait_calmly(world);
         audit.read_all(world, ledger);
         audit.read_disks(world, &data);
         audit.ask_holders(world, ledger);
@@ -117,6 +123,19 @@ impl Audit {
         inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
     }
 
+    fn wait_calmly(&mut self, world: &mut World) {
+        let standings = |world: &World| {
+            let one = |machine| world.node(machine).map(Node::standing);
+            (0..world.machines.len()).map(one).collect::<Vec<_>>()
+        };
+        let before = standings(world);
+        world.run(CALM, |_| false);
+        let after = standings(world);
+        if self.settled.is_some() && before != after {
+            self.stirred = Some(format!("{before:?} became {after:?}"));
+        }
+    }
+
     /// All nodes run, know each other, and say the same; none is busy.
     fn agree(&self) -> bool {
         let others = u32::try_from(self.nodes.len() - 1).expect("a few nodes");
@@ -137,8 +156,15 @@ impl Audit {
             let Some(mut inspector) = open(world, machine) else { continue };
             let get = |name| Operation::Get { name: name_bytes(name) };
             let ends = inspector.call_all(world, (0..ledger.names).map(get).collect());
-            let readings = ends.into_iter().map(reading).enumerate();
-            self.nodes[machine].readings = readings.collect();
+            let mut readings: BTreeMap<_, _> = ends.into_iter().map(reading).enumerate().collect();
+            for (name, reading_of) in &mut readings {
+                // What is damaged is had anew once it has been seen.
+                if matches!(reading_of, Reading::Failed(_)) {
+                    world.run(Duration::from_secs(5), |_| false);
+                    *reading_of = reading(inspector.call(world, get(*name)));
+                }
+            }
+            self.nodes[machine].readings = readings;
             // What could not be read well has been noted by the node, and is had anew.
             let verify = inspector.call(world, Operation::Verify);
             if let Ok(Answer::Verified { bad, .. }) = verify.result

@@ -363,7 +363,7 @@ impl Client {
         what: Seen,
     ) {
         self.tell(world, (name, floor), begun, Told::Shown(what));
-        ledger.raise_floor(self.machine, name, what.version);
+        ledger.raise_floor((self.machine, begun), name, what.version);
     }
 
     fn tell(
@@ -456,7 +456,7 @@ impl Client {
                 let told = Told::Holders { version, machines: machines.clone() };
                 self.tell(world, (name, None), begun, told);
                 for machine in machines {
-                    ledger.claim(name, version, machine);
+                    ledger.claim(name, version, (machine, begun));
                 }
             }
             _ => {}

@@ -5,6 +5,7 @@
 
 use super::Violation;
 use super::client::Client;
+use super::faults::agree;
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::prober::Prober;
@@ -53,6 +54,9 @@ impl Crowd {
     /// Goes on as far as it can now.
     pub(super) fn step(&mut self, world: &mut World) -> Result<(), Violation> {
         self.note_harm(world);
+        if agree(world) {
+            self.ledger.all_agree(world.machines.len(), world.time().instant);
+        }
         for client in &mut self.clients {
             client.step(world, &mut self.ledger, !self.over);
         }
@@ -85,10 +89,12 @@ impl Crowd {
     fn note_harm(&mut self, world: &World) {
         self.harm.resize(world.machines.len(), 0);
         for (machine, known) in self.harm.iter_mut().enumerate() {
-            let harm = world.machines[machine].harm;
-            if *known < harm {
-                self.ledger.harm(machine);
-                *known = harm;
+            let there = &world.machines[machine];
+            if *known < there.harm {
+                // An empty disk has nothing wrong on it.
+                let all = there.harm == there.wipes;
+                self.ledger.harm(machine, world.time().instant, all);
+                *known = there.harm;
             }
         }
     }

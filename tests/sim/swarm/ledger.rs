@@ -56,8 +56,12 @@ pub(super) struct Ledger {
     claims: BTreeMap<(Name, VersionId), BTreeSet<usize>>,
     /// The greatest version of each name that each machine's node has acknowledged or shown.
     floors: BTreeMap<(usize, Name), VersionId>,
-    /// Machines whose disks have lost what was durable.
-    harmed: BTreeSet<usize>,
+    /// Acknowledged since all nodes last agreed.
+    fresh: Vec<(Name, VersionId)>,
+    /// When a machine's disk last lost what was durable.
+    harmed: BTreeMap<usize, Instant>,
+    /// Machines whose disks have lost some of it and not all: who knows what, and when it shows.
+    damaged: BTreeSet<usize>,
 }
 
 impl Ledger {
@@ -77,10 +81,11 @@ impl Ledger {
         assert!(write.ended.is_none(), "a write ends once");
         write.ended = Some(now);
         write.fate = fate;
-        let (name, machine) = (write.name, write.machine);
+        let (name, machine, begun) = (write.name, write.machine, write.begun);
         if let Fate::Acknowledged(version) = write.fate {
-            self.claim(name, version, machine);
-            self.raise_floor(machine, name, version);
+            self.fresh.push((name, version));
+            self.claim(name, version, (machine, begun));
+            self.raise_floor((machine, begun), name, version);
         }
     }
 
@@ -108,11 +113,26 @@ impl Ledger {
         (0..self.names).map(|name| self.acknowledged(name).count()).sum()
     }
 
-    /// A node has said that it holds a version durably.
-    pub(super) fn claim(&mut self, name: Name, version: VersionId, machine: usize) {
+    /// A node has said that it holds a version durably, in answer to what was asked then.
+    pub(super) fn claim(
+        &mut self,
+        name: Name,
+        version: VersionId,
+        (machine, asked): (usize, Instant),
+    ) {
+        let counts = !self.is_harmed_since(machine, asked);
         let claims = self.claims.entry((name, version)).or_default();
-        if !self.harmed.contains(&machine) {
+        if counts {
             claims.insert(machine);
+        }
+    }
+
+    /// All nodes have said just now that they have the same, and all of it.
+    pub(super) fn all_agree(&mut self, machines: usize, now: Instant) {
+        for (name, version) in std::mem::take(&mut self.fresh) {
+            for machine in 0..machines {
+                self.claim(name, version, (machine, now));
+            }
         }
     }
 
@@ -121,8 +141,13 @@ impl Ledger {
         self.claims.get(&(name, version)).is_some_and(|machines| !machines.is_empty())
     }
 
-    pub(super) fn raise_floor(&mut self, machine: usize, name: Name, version: VersionId) {
-        if !self.harmed.contains(&machine) {
+    pub(super) fn raise_floor(
+        &mut self,
+        (machine, asked): (usize, Instant),
+        name: Name,
+        version: VersionId,
+    ) {
+        if self.is_trusted(machine, asked) {
             let floor = self.floors.entry((machine, name)).or_insert(version);
             *floor = (*floor).max(version);
         }
@@ -133,21 +158,30 @@ impl Ledger {
         self.floors.get(&(machine, name)).copied()
     }
 
-    /// A machine's disk has lost what was durable: nothing that its node has said or will say counts any more.
-    pub(super) fn harm(&mut self, machine: usize) {
-        self.harmed.insert(machine);
+    /// A machine's disk has lost what was durable, all of it or some: nothing that its node has said before counts any
+    /// more.
+    pub(super) fn harm(&mut self, machine: usize, now: Instant, all: bool) {
+        self.harmed.insert(machine, now);
+        if !all {
+            self.damaged.insert(machine);
+        }
         self.floors.retain(|(other, _), _| *other != machine);
         for machines in self.claims.values_mut() {
             machines.remove(&machine);
         }
     }
 
-    pub(super) fn is_harmed(&self, machine: usize) -> bool {
-        self.harmed.contains(&machine)
+    pub(super) fn is_harmed_since(&self, machine: usize, asked: Instant) -> bool {
+        self.harmed.get(&machine).is_some_and(|at| *at >= asked)
     }
 
-    pub(super) fn any_harm(&self) -> bool {
-        !self.harmed.is_empty()
+    /// Whether a node that was asked then must know what it had told.
+    pub(super) fn is_trusted(&self, machine: usize, asked: Instant) -> bool {
+        !self.damaged.contains(&machine) && !self.is_harmed_since(machine, asked)
+    }
+
+    pub(super) fn any_damage(&self) -> bool {
+        !self.damaged.is_empty()
     }
 
     /// Whether a version is a deletion, as far as acknowledgements tell.
@@ -251,13 +285,15 @@ pub(super) mod tests {
         let hash = ledger.contents.make(9);
         let put = ledger.begin(write(0, Thing::File(hash)));
         ledger.end(put, Instant(2), Fate::Acknowledged(version(6)));
-        ledger.claim(0, version(6), 2);
+        ledger.claim(0, version(6), (2, Instant(3)));
         assert_eq!(ledger.floor(0, 0), Some(version(6)));
-        ledger.harm(0);
+        ledger.harm(0, Instant(4), true);
         assert!(ledger.must_be_kept(0, version(6)) && ledger.floor(0, 0).is_none());
-        ledger.harm(2);
+        ledger.harm(2, Instant(5), true);
         assert!(!ledger.must_be_kept(0, version(6)));
-        ledger.claim(0, version(6), 2);
-        assert!(!ledger.must_be_kept(0, version(6)), "a harmed disk's word counts no more");
+        ledger.claim(0, version(6), (2, Instant(5)));
+        assert!(!ledger.must_be_kept(0, version(6)), "it was asked before");
+        ledger.claim(0, version(6), (2, Instant(6)));
+        assert!(ledger.must_be_kept(0, version(6)) && ledger.is_trusted(2, Instant(6)));
     }
 }

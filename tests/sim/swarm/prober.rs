@@ -167,7 +167,7 @@ impl Prober {
         let greatest = stated.as_ref().map(|stated| stated.version);
         self.tell(world, floor, Told::Versions { heads, greatest });
         let Some(stated) = stated else { return };
-        ledger.raise_floor(self.machine, self.name, stated.version);
+        ledger.raise_floor((self.machine, self.asked), self.name, stated.version);
         let Some(sealed) = stated.sealed.filter(|_| stated.kind == RecordKind::File) else {
             return;
         };

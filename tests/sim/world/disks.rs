@@ -14,6 +14,7 @@ impl World {
         self.power_cut(machine);
         self.machines[machine].fs = SimFs::new();
         self.machines[machine].harm += 1;
+        self.machines[machine].wipes += 1;
     }
 
     /// Turns a bit over of some file. Says what it hit.

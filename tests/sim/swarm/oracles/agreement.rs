@@ -12,12 +12,15 @@ impl Oracle for Agreement {
         "G5 agreement"
     }
 
-    fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
+    fn at_end(&mut self, _: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
         if promise == Promise::Beyond {
             return Ok(());
         }
-        if audit.settled.is_none() && !ledger.any_harm() {
+        if audit.settled.is_none() {
             return Err(format!("nodes do not settle: {}", states(audit)));
+        }
+        if let Some(what) = &audit.stirred {
+            return Err(format!("nothing happens, and yet {what}"));
         }
         for (machine, node) in audit.nodes.iter().enumerate().skip(1) {
             let first = &audit.nodes[0];
@@ -37,7 +40,7 @@ impl Oracle for Agreement {
             }
             for (name, reading) in &node.readings {
                 let other = first.readings.get(name);
-                if shows(Some(reading)) != shows(other) && !ledger.any_harm() {
+                if shows(Some(reading)) != shows(other) {
                     return Err(format!(
                         "name {name}: node 0 gives {other:?} and node {machine} {reading:?}"
                     ));
@@ -90,6 +93,9 @@ mod tests {
         let soon = Some(Duration::from_secs(1));
         assert!(check(&[&[&one], &[&one]], soon, Promise::Kept));
         assert!(!check(&[&[&one], &[&one]], None, Promise::Kept));
+        let stirred = Some("node 0 has one more".to_owned());
+        let audit = Audit { stirred, ..audit_of(&[&[&one]]) };
+        assert!(Agreement.at_end(&ledger, &audit, Promise::Kept).is_err());
         assert!(!check(&[&[&one], &[&one, &two]], soon, Promise::Kept));
         assert!(!check(&[&[&one], &[]], soon, Promise::Kept));
         assert!(check(&[&[&one], &[]], None, Promise::Beyond));

@@ -14,7 +14,7 @@ impl Oracle for Conditional {
     }
 
     fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        let floor = telling.floor.filter(|_| !ledger.is_harmed(telling.machine));
+        let floor = telling.floor.filter(|_| ledger.is_trusted(telling.machine, telling.asked));
         let (name, place) = (telling.name, telling.place());
         match (&telling.what, floor) {
             (Told::Acknowledged { version, only_if_absent: true }, Some(floor))

@@ -29,7 +29,7 @@ impl Oracle for Copies {
         for telling in told {
             for (machine, version) in claims(telling) {
                 self.claims += 1;
-                let here = machine < world.machines.len() && !ledger.is_harmed(machine);
+                let here = ledger.is_trusted(machine, telling.asked);
                 if here && self.claims % ONE_OF == 1 {
                     let place = telling.place();
                     survives_a_power_cut(world, machine, telling.name, version)
@@ -46,8 +46,7 @@ impl Oracle for Copies {
         }
         for name in 0..ledger.names {
             let Some(((version, _), stated)) = audit.versions(name).pop_last() else { continue };
-            let promised = !ledger.any_harm() || ledger.must_be_kept(name, version);
-            if !stated.is_file() || !promised {
+            if !stated.is_file() {
                 continue;
             }
             let holders = audit.holders.get(&name);
@@ -59,10 +58,8 @@ impl Oracle for Copies {
             }
         }
         for (machine, node) in audit.nodes.iter().enumerate() {
-            if let Some(address) = node.bad.first().filter(|_| !ledger.any_harm()) {
-                return Err(format!(
-                    "node {machine}: {address} is damaged, and no disk was harmed"
-                ));
+            if let Some(address) = node.bad.first() {
+                return Err(format!("node {machine}: {address} is damaged, and not had anew"));
             }
         }
         Ok(())

@@ -95,7 +95,7 @@ mod tests {
         audit.nodes[1].readings.insert(0, Reading::File { seen, hash, came: 9 });
         audit.nodes[1].records.clear();
         assert!(!check(&ledger, &audit));
-        ledger.harm(0);
+        ledger.harm(0, Instant(5), true);
         assert!(check(&ledger, &audit), "the only disk that had it was destroyed");
     }
 }

@@ -16,7 +16,9 @@ impl Oracle for History {
     }
 
     fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        let Some(floor) = telling.floor.filter(|_| !ledger.is_harmed(telling.machine)) else {
+        let Some(floor) =
+            telling.floor.filter(|_| ledger.is_trusted(telling.machine, telling.asked))
+        else {
             return Ok(());
         };
         let before = |what: &str, version: VersionId| {
@@ -71,7 +73,7 @@ mod tests {
         assert!(heard(&ledger, Told::Absent), "it may be deleted already");
         ledger.end(deleted, Instant(3), Fate::Void("no".to_owned()));
         assert!(!heard(&ledger, Told::Absent));
-        ledger.harm(0);
+        ledger.harm(0, Instant(15), true);
         assert!(heard(&ledger, Told::Absent), "a wiped node may ask again");
     }
 }

@@ -15,7 +15,7 @@ impl Oracle for Tombstones {
 
     /// On the node that has acknowledged the deletion, at once.
     fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        let floor = telling.floor.filter(|_| !ledger.is_harmed(telling.machine));
+        let floor = telling.floor.filter(|_| ledger.is_trusted(telling.machine, telling.asked));
         match (&telling.what, floor) {
             (Told::Shown(seen), Some(floor))
                 if seen.version < floor && ledger.is_tombstone(telling.name, floor) =>

@@ -33,7 +33,7 @@ impl Oracle for Typed {
                 if let Some(why) = is_wrong(ledger, error) {
                     return Err(format!("{place}: {why}"));
                 }
-                if promise == Promise::Kept && !ledger.any_harm() {
+                if promise == Promise::Kept {
                     return Err(format!("{place}: a get failed though nothing is wrong: {error}"));
                 }
             }
@@ -47,7 +47,7 @@ fn is_wrong(ledger: &Ledger, error: &ClientError) -> Option<String> {
         ClientError::Protocol(_) | ClientError::BadName | ClientError::NoDataKey => {
             Some(format!("a client that keeps the rules is told: {error}"))
         }
-        ClientError::Damaged(_) if !ledger.any_harm() => {
+        ClientError::Damaged(_) if !ledger.any_damage() => {
             Some(format!("no disk was harmed, but a client is told: {error}"))
         }
         _ => None,
@@ -69,8 +69,8 @@ mod tests {
         assert!(!heard(&ledger, ClientError::Damaged("a block".to_owned())));
         let audit = audit_of_reading(Reading::Failed(ClientError::Unavailable));
         assert!(Typed.at_end(&ledger, &audit, Promise::Kept).is_err());
-        ledger.harm(0);
+        ledger.harm(0, dfsd::time::Instant(5), false);
         assert!(heard(&ledger, ClientError::Damaged("a block".to_owned())));
-        assert!(Typed.at_end(&ledger, &audit, Promise::Kept).is_ok());
+        assert!(Typed.at_end(&ledger, &audit, Promise::Beyond).is_ok());
     }
 }
