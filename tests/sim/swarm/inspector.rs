@@ -6,7 +6,7 @@ use super::line::Line;
 use crate::sim::client::program::access;
 use crate::sim::world::World;
 use bytes::Bytes;
-use dfsd::client::{Answer, ClientError, Entropy, Entry, Event, Op, Operation};
+use dfsd::client::{Answer, ClientError, Entropy, Event, Op, Operation};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,9 +19,7 @@ const STEP: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) result: Result<Answer, ClientError>,
-    pub(super) found: Option<Entry>,
     pub(super) data: Vec<Bytes>,
-    pub(super) entries: Vec<Entry>,
 }
 
 /// See the module.
@@ -72,35 +70,23 @@ impl Inspector {
 
 #[derive(Default)]
 struct Part {
-    found: Option<Entry>,
     data: Vec<Bytes>,
-    entries: Vec<Entry>,
     result: Option<Result<Answer, ClientError>>,
 }
 
 impl Part {
     fn end(self) -> End {
-        let Self { found, data, entries, result } = self;
+        let Self { data, result } = self;
         let result = result.unwrap_or(Err(ClientError::Silent));
-        End { result, found, data, entries }
+        End { result, data }
     }
 }
 
 fn take(parts: &mut BTreeMap<Op, Part>, event: Event) {
     match event {
-        Event::Found { op, entry } => {
-            if let Some(part) = parts.get_mut(&op) {
-                part.found = Some(*entry);
-            }
-        }
         Event::Data { op, bytes } => {
             if let Some(part) = parts.get_mut(&op) {
                 part.data.push(bytes);
-            }
-        }
-        Event::Entry { op, entry } => {
-            if let Some(part) = parts.get_mut(&op) {
-                part.entries.push(*entry);
             }
         }
         Event::Finished { op, result } => {
@@ -108,6 +94,10 @@ fn take(parts: &mut BTreeMap<Op, Part>, event: Event) {
                 part.result = Some(result);
             }
         }
-        Event::Ready { .. } | Event::NeedData { .. } | Event::Progress { .. } => {}
+        Event::Ready { .. }
+        | Event::NeedData { .. }
+        | Event::Found { .. }
+        | Event::Entry { .. }
+        | Event::Progress { .. } => {}
     }
 }

@@ -93,10 +93,6 @@ impl Ledger {
         &self.writes[id]
     }
 
-    pub(super) fn writes(&self) -> impl Iterator<Item = &Write> {
-        self.writes.iter()
-    }
-
     pub(super) fn of(&self, name: Name) -> impl Iterator<Item = &Write> {
         self.by_name.get(&name).into_iter().flatten().map(|id| &self.writes[*id])
     }

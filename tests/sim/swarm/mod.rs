@@ -4,8 +4,6 @@
 //! `run` plays a seed, `runner` many of them, and `found` lists seeds that once found something. Invariant: a seed gives
 //! the same run every time, on every machine.
 
-#![allow(dead_code, reason = "its parts grow towards each other")]
-
 mod audit;
 mod client;
 mod content;
