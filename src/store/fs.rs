@@ -9,7 +9,7 @@ mod sim;
 pub use real::RealFs;
 #[cfg(test)]
 pub(super) use sim::Dice;
-pub use sim::{CrashStates, SimError, SimFs};
+pub use sim::{CrashStates, Lie, SimError, SimFs};
 
 use std::io;
 

@@ -29,7 +29,7 @@ use std::time::Duration;
 /// 2026-11-22, about.
 const WALL_START_MS: u64 = 1_795_305_600_000;
 /// Events that are remembered to be told.
-const RECENT: usize = 200;
+const RECENT: usize = 100;
 /// The bulk memory of a simulated node.
 const MEMORY: usize = 8 * 1024 * 1024;
 
@@ -130,6 +130,7 @@ pub(super) struct World {
     pub trace: u64,
     /// See `tail`.
     recent: VecDeque<String>,
+    noted: Vec<String>,
     pub tap: Option<Tap>,
     /// A node has done something on a connection from beside the network.
     woken: bool,
@@ -148,6 +149,7 @@ impl World {
             faults: Faults::default(),
             trace: seed,
             recent: VecDeque::new(),
+            noted: Vec::new(),
             tap: None,
             woken: false,
         }
@@ -294,6 +296,8 @@ impl World {
         let opened = dfsd::store::open(machine.fs.clone(), Default::default(), store_id, |found| {
             loading.found(found);
         });
+        let lies = machine.fs.take_lies();
+        machine.harm += lies;
         let (disk, recovered) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -418,7 +422,7 @@ impl World {
                 }
                 _ => {
                     let (_, event) = self.events.pop_first().expect("an event was seen");
-                    self.note(&event.to_string());
+                    self.note_event(&event);
                     if self.is_blocked(&event) {
                         self.faults.hold(event);
                     } else {
@@ -429,17 +433,26 @@ impl World {
         }
     }
 
-    /// The last events, one a line.
+    /// All that was noted, and then the last events, one a line.
     pub(super) fn tail(&self) -> Vec<String> {
-        self.recent.iter().cloned().collect()
+        self.noted.iter().chain(&self.recent).cloned().collect()
     }
 
-    /// Takes note of what happens, in words.
+    /// Takes note of something that is to be told if the run fails.
     pub(super) fn note(&mut self, what: &str) {
+        let line = self.line(what);
+        self.noted.push(line);
+    }
+
+    fn note_event(&mut self, event: &Event) {
         if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(format!("{:>12} us  {what}", self.now.0));
+        self.recent.push_back(self.line(&event.to_string()));
+    }
+
+    fn line(&self, what: &str) -> String {
+        format!("{:>12} us  {what}", self.now.0)
     }
 
     fn tap(&mut self, bytes: &[u8]) {
@@ -485,6 +498,7 @@ impl World {
             return;
         };
         let done = execute(&life.disk, job);
+        self.note_lies(machine);
         let delay = self.work_time(machine);
         self.schedule(delay, Event::Done { machine, boot, done });
     }

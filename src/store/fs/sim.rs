@@ -5,9 +5,11 @@
 
 mod calls;
 mod content;
+mod faults;
 mod power;
 mod unsynced;
 
+pub use faults::Lie;
 pub use power::CrashStates;
 
 use super::{DiskSpace, FileSystem};
@@ -45,6 +47,7 @@ struct State {
     cut_at: Option<u64>,
     fail_at: Option<(u64, SimError)>,
     failing: Option<Failing>,
+    lies: faults::Lies,
     /// Tells the order of effects.
     serial: u64,
     free: u64,
@@ -101,6 +104,7 @@ impl SimFs {
         state.cut_at = None;
         state.fail_at = None;
         state.failing = None;
+        state.lies = faults::Lies::default();
         state.calls = 0;
         state.all_calls = 0;
         for inode in state.inodes.values_mut() {

@@ -6,7 +6,7 @@
 use super::Violation;
 use super::plan::{Kind, Plan, Promise};
 use crate::sim::world::World;
-use dfsd::store::fs::SimError;
+use dfsd::store::fs::{Lie, SimError};
 use dfsd::time::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -287,9 +287,13 @@ fn slow_peer(world: &mut World, machine: usize, delay: Duration) {
 }
 
 fn harm(world: &mut World, kind: Kind, machine: usize) {
-    if kind == Kind::Rot
-        && let Some(what) = world.rot(machine)
-    {
-        world.note(&what);
+    match kind {
+        Kind::LostWrite => world.lie(machine, Lie::Lost),
+        Kind::Misdirected => world.lie(machine, Lie::Misdirected),
+        _ => {
+            if let Some(what) = world.rot(machine) {
+                world.note(&what);
+            }
+        }
     }
 }

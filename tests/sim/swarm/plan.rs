@@ -68,6 +68,11 @@ impl Kind {
         Self::Late,
     ];
 
+    /// Whether it lets a disk say that what it did not do is done.
+    fn lies(self) -> bool {
+        matches!(self, Self::LostWrite | Self::Misdirected)
+    }
+
     /// Whether it destroys what a disk has said is durable.
     pub(in crate::sim) fn destroys(self) -> bool {
         matches!(self, Self::Rot | Self::LostWrite | Self::Misdirected | Self::Wipe)
@@ -117,8 +122,14 @@ impl Plan {
         let mut kinds = Kind::ALL.to_vec();
         kinds.shuffle(&mut dice);
         kinds.truncate([0, 1, 2, 3, 3, 4, 5, 6, 8, 12][dice.random_range(0..10)]);
+        if dice.random_range(0..3) > 0 {
+            // A lie takes a seed's liveness away.
+            kinds.retain(|kind| !kind.lies());
+        }
         kinds.sort_unstable();
         let promise = match dice.random_range(0..4) {
+            // A write that is lost when only this disk has it is more than is promised.
+            _ if kinds.iter().any(|kind| kind.lies()) => Promise::Beyond,
             0 if kinds.iter().any(|kind| kind.destroys()) => Promise::Beyond,
             _ => Promise::Kept,
         };

@@ -10,6 +10,7 @@ use super::plan::{Kind, Plan, Promise};
 use crate::sim::client::program;
 use crate::sim::world::World;
 use dfsd::time::Instant;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -47,12 +48,25 @@ impl fmt::Display for Failure {
 }
 
 /// Plays a seed.
-pub(super) fn run(seed: u64) -> Result<Report, Failure> {
-    let mut play = Play::new(Plan::of(seed, None));
+pub(super) fn run(seed: u64, seconds: Option<u64>) -> Result<Report, Failure> {
+    LAST.take();
+    let mut play = Play::new(Plan::of(seed, seconds));
+    let plan = format!("{:?}", play.plan);
+    play.world.note(&plan);
     match play.all() {
         Ok(()) => Ok(play.report()),
         Err(violation) => Err(Failure { seed, violation, tail: play.world.tail() }),
     }
+}
+
+thread_local! {
+    /// The last events of a run that has panicked.
+    static LAST: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The last events of this thread's run, if it has panicked.
+pub(super) fn last_events() -> Vec<String> {
+    LAST.take()
 }
 
 struct Play {
@@ -61,6 +75,14 @@ struct Play {
     crowd: Crowd,
     oracles: Oracles,
     trouble: Trouble,
+}
+
+impl Drop for Play {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            LAST.set(self.world.tail());
+        }
+    }
 }
 
 impl Play {
@@ -127,13 +149,13 @@ impl Play {
         Err(Violation { oracle: "convergence", sentence })
     }
 
-    fn report(self) -> Report {
+    fn report(mut self) -> Report {
         Report {
             virtual_time: Duration::from_micros(self.world.time().instant.0),
             acknowledged: self.crowd.acknowledged(),
-            faults: self.trouble.counts,
+            faults: std::mem::take(&mut self.trouble.counts),
             trace: self.world.trace ^ self.crowd.digest(),
-            plan: self.plan,
+            plan: self.plan.clone(),
         }
     }
 }

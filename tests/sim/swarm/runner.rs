@@ -6,7 +6,7 @@
 use super::Violation;
 use super::found::FOUND;
 use super::plan::{Kind, Promise};
-use super::run::{Failure, Report, run};
+use super::run::{Failure, Report, last_events, run};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -49,11 +49,11 @@ fn quiet_panics() {
 fn play(seed: u64) -> Result<Report, Failure> {
     quiet_panics();
     PANIC.set(Some(String::new()));
-    let result = catch_unwind(AssertUnwindSafe(|| run(seed)));
+    let result = catch_unwind(AssertUnwindSafe(|| run(seed, variable("DFSD_SECONDS"))));
     let sentence = PANIC.take().unwrap_or_default();
     result.unwrap_or_else(|_| {
         let violation = Violation { oracle: "panic", sentence };
-        Err(Failure { seed, violation, tail: Vec::new() })
+        Err(Failure { seed, violation, tail: last_events() })
     })
 }
 

@@ -3,7 +3,7 @@
 //! Decides nothing about when. Invariant: `Machine::harm` counts every loss of what a disk had said is durable.
 
 use super::World;
-use dfsd::store::fs::{FileSystem, SimError, SimFs};
+use dfsd::store::fs::{FileSystem, Lie, SimError, SimFs};
 
 /// Nobody makes so many calls.
 const NEVER: u64 = 1 << 60;
@@ -30,10 +30,26 @@ impl World {
         rotten.then(|| format!("byte {offset} of {path} is rotten"))
     }
 
+    /// The disk will say of some write soon that it is done, and it is not.
+    pub(in crate::sim) fn lie(&mut self, machine: usize, lie: Lie) {
+        let writes = self.dice(20) as u64;
+        self.machines[machine].fs.lie(writes, lie);
+    }
+
+    /// Counts the lies that a disk has told.
+    pub(super) fn note_lies(&mut self, machine: usize) {
+        let lies = self.machines[machine].fs.take_lies();
+        if lies > 0 {
+            self.machines[machine].harm += lies;
+            self.note(&format!("the disk of machine {machine} has lied"));
+        }
+    }
+
     /// The disk has room again and fails no more.
     pub(in crate::sim) fn mend_disk(&mut self, machine: usize) {
         let fs = &self.machines[machine].fs;
         fs.set_free(1 << 40);
+        fs.be_honest();
         fs.fail_nth(NEVER, SimError::Io);
     }
 }

@@ -40,7 +40,7 @@ impl FileSystem for SimFs {
     fn write_at(&self, file: &SimFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.change(|state, failure| {
             let part = match failure {
-                None => bytes,
+                None => return state.write_or_lie(file, offset, bytes),
                 Some(SimError::NoSpace | SimError::Short) => &bytes[..bytes.len() / 2],
                 Some(SimError::Io) => &[],
             };
