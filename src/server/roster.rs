@@ -250,8 +250,22 @@ pub fn read_peers(text: &str) -> Vec<PeerAddress> {
         };
         let addresses: Vec<_> = words.skip(1).collect();
         for address in addresses.into_iter().rev() {
-            peers.push(PeerAddress { node, address: address.to_owned() });
+            peers.extend(PeerAddress::read(node, address));
         }
     }
     peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_message_could_carry_is_no_address() {
+        let node = "11".repeat(32);
+        let read = |address: &str| read_peers(&format!("{node} 5 {address}"));
+        assert_eq!(read("host:7400").len(), 1);
+        assert_eq!(read("host:7400\u{e}"), []);
+        assert_eq!(read(&"a".repeat(10_000)), []);
+    }
 }

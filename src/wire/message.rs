@@ -33,6 +33,14 @@ pub struct PeerAddress {
     pub address: String,
 }
 
+impl PeerAddress {
+    /// One read from elsewhere than a message; `None` if no message could carry it.
+    #[must_use]
+    pub fn read(node: NodeId, address: &str) -> Option<Self> {
+        codec::is_network_address(address).then(|| Self { node, address: address.to_owned() })
+    }
+}
+
 /// What the sender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -169,7 +169,7 @@ parts! {
 }
 
 /// Printable, without blanks, not too long; empty for unknown.
-fn is_network_address(text: &str) -> bool {
+pub(super) fn is_network_address(text: &str) -> bool {
     text.len() <= NETWORK_ADDRESS_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
