@@ -6,7 +6,7 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
-.PHONY: build run demo test check sim budget bench clean install
+.PHONY: build run demo test check sim kills budget bench clean install
 
 build:            ## dfsd and dfs, optimised
 	$(CARGO) build --release --locked --bins
@@ -33,6 +33,13 @@ SEEDS  ?= 2000
 sim:              ## SEEDS simulated networks from SEED on, under every fault; KEEP_GOING=1 past failures
 	DFSD_SEED=$(SEED) DFSD_SEEDS=$(SEEDS) DFSD_KEEP_GOING=$(KEEP_GOING) $(CARGO) test --locked \
 	  --test integration --quiet -- sim::swarm::runner::seeds --exact --nocapture
+
+ROUNDS ?= 20
+REPORT ?=
+
+kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPORT=file sums and goes on
+	DFSD_SEED=$(SEED) DFSD_ROUNDS=$(ROUNDS) DFSD_REPORT=$(REPORT) $(CARGO) test --locked \
+	  --test integration --quiet -- daemon::rounds::nothing_acknowledged --nocapture
 
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh

@@ -11,6 +11,7 @@ mod files;
 mod health;
 mod process;
 mod refusals;
+mod rounds;
 mod secrecy;
 
 use process::{Daemon, Ended, run_dfs};
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Network {
     nodes: Vec<Daemon>,
     folder: TempDir,
+    /// Where nodes listen: `HOST:PORT`.
+    listen: String,
 }
 
 impl Network {
@@ -45,9 +48,13 @@ impl Network {
     }
 
     fn alone_with(options: &[&str]) -> Self {
+        Self::alone_at("127.0.0.1:0", options)
+    }
+
+    fn alone_at(listen: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let first = Daemon::start(&folder.path().join("node0"), "127.0.0.1:0", options);
-        let network = Self { nodes: vec![first], folder };
+        let first = Daemon::start(&folder.path().join("node0"), listen, options);
+        let network = Self { nodes: vec![first], folder, listen: listen.to_owned() };
         let ticket = network.dfs(0, &["ticket"]).ok();
         write_private(&network.ticket(), &ticket);
         network
@@ -58,7 +65,13 @@ impl Network {
         let data = self.path(&format!("node{}", self.nodes.len()));
         let ticket = self.ticket();
         let options = ["--join", ticket.to_str().unwrap()];
-        self.nodes.push(Daemon::start(&data, "127.0.0.1:0", &options));
+        self.nodes.push(Daemon::start(&data, &self.listen, &options));
+    }
+
+    /// Leaves the folders to whoever looks for a fault.
+    fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+        eprintln!("the folders stay in {}", self.folder.path().display());
     }
 
     fn ticket(&self) -> PathBuf {

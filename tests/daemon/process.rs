@@ -39,6 +39,24 @@ impl Daemon {
         *self = Self::start(&self.data, &listen, &[]);
     }
 
+    /// Starts it again at its old address, and does not wait.
+    pub(super) fn launch(&mut self) {
+        assert!(self.process.is_none(), "it still runs");
+        self.process = Some(spawn_daemon(&self.data, &self.address.to_string(), &[]));
+    }
+
+    /// Waits until one that was launched is ready; nothing to do for one that is.
+    #[track_caller]
+    pub(super) fn await_ready(&mut self) {
+        let child = self.process.as_mut().expect("it runs");
+        wait_for_address(child, &self.data);
+    }
+
+    /// False once it has ended by itself.
+    pub(super) fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
     }

@@ -1,0 +1,194 @@
+//! Rounds of kill -9: three daemons on real folders under load, killed at any moment, started again, and audited.
+//!
+//! `DFSD_ROUNDS` is how many, `DFSD_SEED` the first network's seed, and `DFSD_REPORT` a file that gets a line a network and
+//! from which a later run goes on. A seed decides sizes and moments as far as real processes allow. Invariant: a round
+//! ends with three nodes that run, agree, and have lost nothing.
+
+mod audit;
+mod ledger;
+mod load;
+mod report;
+
+use super::process::Daemon;
+use super::{Network, files_below, wait_for};
+use dfsd::keyring::ticket::Ticket;
+use ledger::NODES;
+use load::{Scene, run_client};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use report::{Batch, Report};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Rounds before a network of new folders.
+const ROUNDS_OF_A_NETWORK: u64 = 100;
+/// Every so many rounds every byte is read.
+const FULL_CHECK: u64 = 20;
+/// Clients at once.
+const CLIENTS: u64 = 3;
+/// Names read from all nodes after a round, besides those that the round has written.
+const SAMPLE: usize = 10;
+
+/// Three daemons and what is known of them.
+struct Field {
+    network: Network,
+    scene: Scene,
+    rng: ChaCha8Rng,
+}
+
+impl Field {
+    fn start(seed: u64) -> Self {
+        let mut network = Network::alone_at(&address_of_our_own(), &[]);
+        for _ in 1..NODES {
+            network.join();
+        }
+        network.wait_connected();
+        let text = std::fs::read_to_string(network.ticket()).unwrap();
+        let addresses: Vec<SocketAddr> = network.nodes.iter().map(|node| node.address).collect();
+        let scene = Scene {
+            ledger: Default::default(),
+            addresses: addresses.try_into().unwrap(),
+            access: Ticket::parse(&text).unwrap().access,
+            losses: Default::default(),
+            stop: Default::default(),
+        };
+        Self { network, scene, rng: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    /// Load, kills, new starts, more load, and the audit.
+    fn round(&mut self, number: u64) {
+        let Self { network, scene, rng } = self;
+        let scene = &*scene;
+        let seeds: Vec<u64> = (0..CLIENTS).map(|_| rng.random()).collect();
+        scene.stop.store(false, Ordering::Relaxed);
+        std::thread::scope(|threads| {
+            for seed in seeds {
+                threads.spawn(move || run_client(scene, seed));
+            }
+            sleep_ms(rng.random_range(5..150));
+            kill_and_start(&mut network.nodes, rng);
+            sleep_ms(rng.random_range(0..50));
+            scene.stop.store(true, Ordering::Relaxed);
+        });
+        let mut names = scene.ledger().take_touched();
+        audit::check_each(scene, &names);
+        audit::converge(scene);
+        let all = scene.ledger().names();
+        if number.is_multiple_of(FULL_CHECK) {
+            names = all.into_iter().collect();
+        } else {
+            names.extend((0..SAMPLE).map(|_| all[rng.random_range(0..all.len())].clone()));
+        }
+        audit::check_bytes(scene, &names);
+        self.check_folders();
+    }
+
+    /// Nothing is left under way, and nobody has panicked.
+    fn check_folders(&self) {
+        for node in &self.network.nodes {
+            wait_for("no temporary file is left", || {
+                files_below(&node.data.join("tmp")).is_empty()
+            });
+            assert!(!node.log().contains("panicked"), "a daemon has panicked");
+        }
+    }
+
+    /// An end as it should be, a last start, and a look at everything.
+    fn finish(&mut self) {
+        for node in &mut self.network.nodes {
+            assert_eq!(node.stop(Signal::TERM), Some(0));
+        }
+        for node in &mut self.network.nodes {
+            node.restart();
+        }
+        let names: BTreeSet<String> = self.scene.ledger().names().into_iter().collect();
+        audit::check_each(&self.scene, &names);
+        audit::converge(&self.scene);
+        audit::check_bytes(&self.scene, &names);
+    }
+
+    fn losses(&self) -> Vec<String> {
+        self.scene.losses.lock().unwrap().clone()
+    }
+}
+
+/// One, two or all three are killed; and some of them again while they start.
+fn kill_and_start(nodes: &mut [Daemon], rng: &mut ChaCha8Rng) {
+    let victims: u32 = rng.random_range(1..1 << NODES);
+    let is_victim = |index: usize| victims & (1 << index) != 0;
+    for (index, node) in nodes.iter_mut().enumerate() {
+        if is_victim(index) {
+            assert!(node.is_running(), "it ended by itself:\n{}", node.log());
+            node.kill();
+            sleep_ms(rng.random_range(0..4));
+        }
+    }
+    sleep_ms(rng.random_range(0..30));
+    for (index, node) in nodes.iter_mut().enumerate() {
+        if is_victim(index) {
+            node.launch();
+            while rng.random_range(0..3) == 0 {
+                std::thread::sleep(Duration::from_micros(rng.random_range(0..25_000)));
+                assert!(node.is_running(), "it did not start:\n{}", node.log());
+                node.kill();
+                node.launch();
+            }
+        }
+    }
+    for node in nodes {
+        node.await_ready();
+    }
+}
+
+fn sleep_ms(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// A loopback address of this process alone: no outgoing connection takes a daemon's port while it is down.
+fn address_of_our_own() -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}:0", 100 + std::process::id() / 65_536 % 100)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+/// One network's rounds. Ends early at a loss.
+fn run_batch(seed: u64, rounds: u64, report: &Report) -> Batch {
+    let mut field = Field::start(seed);
+    let mut done = 0;
+    while done < rounds && field.losses().is_empty() {
+        done += 1;
+        field.round(done);
+        report.tick(seed, done, field.scene.ledger().counts());
+    }
+    if field.losses().is_empty() {
+        field.finish();
+    }
+    let (acknowledged, doubtful) = field.scene.ledger().counts();
+    let losses = field.losses();
+    for loss in losses.iter().take(10) {
+        eprintln!("seed {seed}, round {done}: {loss}");
+    }
+    if !losses.is_empty() {
+        field.network.keep();
+    }
+    Batch { seed, rounds: done, acknowledged, doubtful, losses: losses.len() as u64 }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_kills() {
+    let rounds = variable("DFSD_ROUNDS").unwrap_or(3);
+    let mut report = Report::open(variable("DFSD_SEED").unwrap_or(1));
+    while report.rounds() < rounds {
+        let count = (rounds - report.rounds()).min(ROUNDS_OF_A_NETWORK);
+        let batch = run_batch(report.next_seed(), count, &report);
+        report.add(&batch);
+        assert_eq!(batch.losses, 0, "again: DFSD_SEED={} DFSD_ROUNDS={}", batch.seed, batch.rounds);
+    }
+    report.summary();
+}
