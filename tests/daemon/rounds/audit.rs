@@ -31,7 +31,7 @@ impl Sink for Fetched {
 }
 
 /// All nodes are up: each has what it has acknowledged, byte for byte.
-pub(super) fn check_each(scene: &Scene, touched: &BTreeSet<String>) {
+pub(super) fn check_each(scene: &Scene, written: &BTreeSet<String>) {
     for node in 0..NODES {
         let Some(mut client) = door(scene, node) else { continue };
         let listing = list(scene, &mut client);
@@ -43,7 +43,7 @@ pub(super) fn check_each(scene: &Scene, touched: &BTreeSet<String>) {
             let verdict = ledger.judge(&name, floor, entry.map(shown));
             scene.judge(verdict.map_err(|why| format!("node {node} after its start: {why}")));
             // A version above the floor may be another node's, whose blocks are still on their way.
-            if touched.contains(&name)
+            if written.contains(&name)
                 && floor.is_some()
                 && floor == entry.map(|entry| entry.version)
             {

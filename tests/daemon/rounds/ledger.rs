@@ -42,7 +42,7 @@ struct Known {
 pub(super) struct Ledger {
     names: BTreeMap<String, Known>,
     wishes: BTreeMap<Attempt, Wish>,
-    touched: BTreeSet<String>,
+    written: BTreeSet<String>,
     acknowledged: u64,
     doubtful: u64,
 }
@@ -52,7 +52,7 @@ impl Ledger {
     pub(super) fn begin(&mut self, name: &str, wish: Wish) -> Attempt {
         let attempt = self.wishes.len() as Attempt + 1;
         self.wishes.insert(attempt, wish);
-        self.touched.insert(name.to_owned());
+        self.written.insert(name.to_owned());
         self.names.entry(name.to_owned()).or_default().doubts.insert(attempt, wish);
         attempt
     }
@@ -141,8 +141,8 @@ impl Ledger {
     }
 
     /// Names that were written to since the last call.
-    pub(super) fn take_touched(&mut self) -> BTreeSet<String> {
-        std::mem::take(&mut self.touched)
+    pub(super) fn take_written(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.written)
     }
 
     /// Acknowledgements and doubts so far.
