@@ -62,6 +62,18 @@ impl Field {
 
     /// Load, kills, new starts, more load, and the audit.
     fn round(&mut self, number: u64) {
+        self.play();
+        let written = self.scene.ledger().take_written();
+        audit::check_each(&self.scene, &written);
+        if number.is_multiple_of(AGREEMENT) {
+            audit::converge(&self.scene);
+            let sample = self.sample(number);
+            audit::check_bytes(&self.scene, &sample);
+        }
+        self.check_folders();
+    }
+
+    fn play(&mut self) {
         let Self { network, scene, rng } = self;
         let scene = &*scene;
         let seeds: Vec<u64> = (0..CLIENTS).map(|_| rng.random()).collect();
@@ -75,12 +87,6 @@ impl Field {
             sleep_ms(rng.random_range(0..50));
             scene.stop.store(true, Ordering::Relaxed);
         });
-        audit::check_each(scene, &scene.ledger().take_written());
-        if number.is_multiple_of(AGREEMENT) {
-            audit::converge(scene);
-            audit::check_bytes(scene, &self.sample(number));
-        }
-        self.check_folders();
     }
 
     /// What is read from all nodes: everything now and then, else a little.
