@@ -7,6 +7,7 @@ PREFIX ?= $(HOME)/.local
 export NODES
 
 .PHONY: build run demo test check sim kills budget bench clean install
+>>>>>>> e6cb9b9 (Plant bugs, and find each of them by a test or by seeds)
 
 build:            ## dfsd and dfs, optimised
 	$(CARGO) build --release --locked --bins
@@ -43,6 +44,9 @@ kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPOR
 
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
+
+planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
+	$(CARGO) test --locked --features planted-bugs --test integration planted:: -- --nocapture
 
 bench:            ## what it costs
 	$(CARGO) bench --locked --bench core

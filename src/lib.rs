@@ -6,7 +6,7 @@
 //!
 //! | room | what it is | what it may name |
 //! |---|---|---|
-//! | `ids`, `time`, `limits` | small shared values | each other |
+//! | `ids`, `time`, `limits`, `planted` | small shared values | each other |
 //! | `crypto` | keys, trees, blocks, seals, signatures; pure | values |
 //! | `wire` | bytes to values and back; total, never panics | values |
 //! | `keyring` | key files and tickets | the above |
@@ -57,6 +57,7 @@ pub mod limits;
 )]
 pub mod net;
 pub mod node;
+pub mod planted;
 pub mod server;
 pub mod store;
 pub mod time;

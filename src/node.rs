@@ -8,6 +8,7 @@ use crate::ids::NodeId;
 use crate::limits::{
     CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX,
 };
+use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
 use crate::server::{FileServer, Loading, Output, Setup, Standing};
 use crate::store::job::Recovered;
@@ -355,7 +356,9 @@ impl Node {
             if let Some(connection) = self.connections.get_mut(&link) {
                 connection.paused = false;
                 connection.conn.resume(now.instant);
-                self.actions.push_back(Action::Read { link });
+                if !planted::is_on(Bug::ForgetPaused) {
+                    self.actions.push_back(Action::Read { link });
+                }
             }
         }
         for link in std::mem::take(&mut self.touched) {

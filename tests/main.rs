@@ -10,5 +10,7 @@
 
 mod daemon;
 mod embed;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod sim;
 mod tidy;

@@ -14,22 +14,29 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", VALUES),
     ("time", VALUES),
     ("limits", VALUES),
-    ("crypto", &["ids", "time", "limits"]),
-    ("wire", &["ids", "time", "limits"]),
-    ("keyring", &["ids", "time", "limits", "crypto", "wire"]),
-    ("store", &["ids", "time", "limits", "crypto", "wire"]),
-    ("conn", &["ids", "time", "limits", "crypto", "wire"]),
-    ("server", &["ids", "time", "limits", "crypto", "wire", "keyring", "store"]),
-    ("client", &["ids", "time", "limits", "crypto", "wire", "keyring", "conn"]),
-    ("node", &["ids", "time", "limits", "crypto", "wire", "keyring", "store", "conn", "server"]),
-    ("gateway", &["ids", "time", "limits", "keyring", "client", "node"]),
-    ("net", &["ids", "time", "limits", "node", "server", "worker"]),
+    ("planted", VALUES),
+    ("crypto", &["ids", "time", "limits", "planted"]),
+    ("wire", &["ids", "time", "limits", "planted"]),
+    ("keyring", &["ids", "time", "limits", "planted", "crypto", "wire"]),
+    ("store", &["ids", "time", "limits", "planted", "crypto", "wire"]),
+    ("conn", &["ids", "time", "limits", "planted", "crypto", "wire"]),
+    ("server", &["ids", "time", "limits", "planted", "crypto", "wire", "keyring", "store"]),
+    ("client", &["ids", "time", "limits", "planted", "crypto", "wire", "keyring", "conn"]),
+    (
+        "node",
+        &[
+            "ids", "time", "limits", "planted", "crypto", "wire", "keyring", "store", "conn",
+            "server",
+        ],
+    ),
+    ("gateway", &["ids", "time", "limits", "planted", "keyring", "client", "node"]),
+    ("net", &["ids", "time", "limits", "planted", "node", "server", "worker"]),
     ("worker", VALUES),
     ("config", VALUES),
-    ("cli", &["ids", "time", "limits", "crypto", "wire", "keyring", "client", "config"]),
+    ("cli", &["ids", "time", "limits", "planted", "crypto", "wire", "keyring", "client", "config"]),
 ];
 
-const VALUES: &[&str] = &["ids", "time", "limits"];
+const VALUES: &[&str] = &["ids", "time", "limits", "planted"];
 
 /// Names that say nothing about what a file holds.
 const EMPTY_NAMES: &[&str] =

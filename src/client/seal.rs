@@ -11,6 +11,7 @@ use crate::crypto::{sign, tags, tree};
 use crate::ids::{Address, Hash, NameId, RecordId, Space, VersionId, Writer};
 use crate::keyring::Access;
 use crate::limits::{NAME_MAX, PAGE_ENTRIES_MAX, PARENTS_MAX, RECORD_BLOCKS_MAX};
+use crate::planted::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page, PageRef};
@@ -61,10 +62,19 @@ pub(super) struct Heads {
 }
 
 impl Heads {
+<<<<<<< HEAD
     /// A stamp after all of them.
     fn next(&self) -> u64 {
         let latest = self.versions.iter().map(|version| version.stamp).max();
         latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX)
+=======
+    /// A version after all of them.
+    fn next(&self, writer: Writer) -> VersionId {
+        let known = if planted::is_on(Bug::StampBelowParents) { &[] } else { &self.versions[..] };
+        let latest = known.iter().map(|version| version.stamp).max();
+        let stamp = latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX);
+        VersionId { stamp, writer }
+>>>>>>> 6af4678 (Plant bugs, and find each of them by a test or by seeds)
     }
 }
 

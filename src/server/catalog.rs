@@ -4,6 +4,7 @@
 //! the log at every start. Invariant: each entry is found by its id and among the versions of its name.
 
 use crate::ids::{Hash, NameId, RecordId, VersionId};
+use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::{BlockList, Record, RecordKind};
@@ -96,6 +97,10 @@ impl Catalog {
         if self.by_id.contains_key(&id) {
             return false;
         }
+        let greatest = self.greatest(&record.name).map(|entry| entry.version);
+        if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest {
+            return false;
+        }
         let kind = Kind::of(record.kind);
         let slot =
             u32::try_from(self.entries.len()).expect("fewer than 2^32 records fit in memory");
@@ -144,7 +149,8 @@ impl Catalog {
                 self.early.remove(&name);
             }
         }
-        let lesser = |entry: &Entry| (entry.version, entry.id) < (version, id);
+        let last = planted::is_on(Bug::ShowLastCome);
+        let lesser = |entry: &Entry| last || (entry.version, entry.id) < (version, id);
         self.link(slot, lesser);
         let after = self.shown(&name).is_some();
         self.shown = self.shown + u64::from(after) - u64::from(before);
@@ -247,12 +253,14 @@ impl Catalog {
     /// The version that a reader of the name sees: the greatest, if that is not a tombstone.
     #[must_use]
     pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
-        self.greatest(name).filter(|entry| entry.kind == Kind::File)
+        let count = if planted::is_on(Bug::ReviveDeleted) { usize::MAX } else { 1 };
+        self.versions(name).take(count).find(|entry| entry.kind == Kind::File)
     }
 
     /// The versions that no other supersedes, greatest first, at most `count`.
     #[must_use]
     pub(super) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
+        let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
         let heads = self.versions(name);
         let mut heads: Vec<_> = heads
             .filter(|entry| !entry.superseded)

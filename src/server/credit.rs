@@ -10,6 +10,7 @@ use super::peers::{Peer, Run};
 use super::{FileServer, Timer};
 use crate::ids::Address;
 use crate::limits::{LEAF, OPERATION_SILENCE, PEER_SILENCE};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message};
 use std::collections::BTreeSet;
@@ -141,7 +142,7 @@ impl FileServer {
             return;
         };
         peer.credit.watched = false;
-        if peer.credit.outstanding == 0 {
+        if peer.credit.outstanding == 0 || planted::is_on(Bug::WaitForever) {
             return;
         }
         if now.instant.since(peer.credit.heard) < patience {
@@ -179,6 +180,9 @@ impl FileServer {
     /// Memory may have come back: those that found none try again, the one that waited longest first. Each share has its
     /// own queue, so that nobody waits behind one whose share is used up for long.
     pub(super) fn pump_starved(&mut self, now: Now) {
+        if planted::is_on(Bug::ForgetStarved) {
+            return;
+        }
         for share in Share::ALL {
             for _ in 0..self.fetches.starved[share as usize].len() {
                 if !self.pump_first_starved(now, share) {
@@ -212,7 +216,7 @@ fn reserve(memory: &mut Memory, share: Share, count: u32) -> Option<u32> {
 
 /// Gives back the memory of the leaves that a run has not brought, and marks it as given up.
 fn release_rest(memory: &mut Memory, run: &mut Run) {
-    if std::mem::take(&mut run.live) {
+    if std::mem::take(&mut run.live) && !planted::is_on(Bug::KeepReservation) {
         memory.release(run.share, usize::from(run.count - run.come) * LEAF);
     }
 }

@@ -11,8 +11,9 @@ use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::grant::granted_key;
 use crate::limits::{INLINE_BLOCK_MAX, STAMP_LEAD};
+use crate::planted::{self, Bug};
 use crate::time::{Now, stamp_after};
-use crate::wire::message::{PushedRecord, Reason, Request};
+use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use crate::wire::page::Page;
 use crate::wire::record::{BlockList, Record, RecordKind};
 use bytes::Bytes;
@@ -171,7 +172,8 @@ impl FileServer {
                 && (self.catalog.shown(&new.record.name).is_some()
                     || self.lane.has_file(&new.record.name))
         };
-        if put.only_if_absent && put.records.iter().any(exists) {
+        let must_be_new = put.only_if_absent && !planted::is_on(Bug::IgnoreExisting);
+        if must_be_new && put.records.iter().any(exists) {
             let detail = "the name exists; nothing was changed";
             return self.refuse(put.link, put.request, Reason::Exists, detail);
         }
@@ -188,6 +190,9 @@ impl FileServer {
             if self.holdings.block(&address).is_none() {
                 self.lane.add_small(address, block);
             }
+        }
+        if planted::is_on(Bug::AnswerBeforeCommit) {
+            return self.reply(put.link, Message::PutDone { request: put.request, copies: 1 });
         }
         self.lane.wait(Waiter::Put { link: put.link, request: put.request });
     }

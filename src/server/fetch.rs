@@ -11,6 +11,7 @@ use super::serve::Parked;
 use super::{FileServer, Output};
 use crate::ids::{Address, Hash};
 use crate::limits::{LEAF, LEAVES, LOG_BLOCK_MAX};
+use crate::planted::{self, Bug};
 use crate::store::job::Draft;
 use crate::time::Now;
 use crate::wire::frame::leaves_of;
@@ -221,7 +222,9 @@ impl FileServer {
             }
             Some(_) | None => {
                 fetch.source = None;
-                self.assign(now, address, None);
+                if !planted::is_on(Bug::LoseFailedFetch) {
+                    self.assign(now, address, None);
+                }
             }
         }
     }

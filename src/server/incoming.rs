@@ -11,6 +11,7 @@ use super::work::{Check, Checked, Job};
 use super::{FileServer, Pending};
 use crate::ids::Address;
 use crate::limits::LEAF;
+use crate::planted::{self, Bug};
 use crate::store::job::{self, DiskError, Draft, WriteError};
 use crate::time::Now;
 use crate::wire::frame::Open;
@@ -211,7 +212,7 @@ impl FileServer {
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
-        if found == [Checked::Address(address)] {
+        if found == [Checked::Address(address)] || planted::is_on(Bug::SkipSmallCheck) {
             fetch.stage = Stage::Committing;
             // The bytes are the lane's now, which has a bound of its own.
             for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {

@@ -11,6 +11,7 @@ use super::output::Link;
 use super::reads::ReadFor;
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
+use crate::planted::{self, Bug};
 use crate::store::job::{BlockPlace, LogPlace, ReadError};
 use crate::time::Now;
 use crate::wire::message::{Message, PushedRecord};
@@ -78,7 +79,8 @@ impl FileServer {
             return;
         }
         let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
-        for link in self.node_links() {
+        let count = if planted::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
+        for link in self.node_links().into_iter().take(count) {
             let outbox = self.peers.get(&link).map_or(0, |peer| peer.outbox);
             if outbox + bytes < OUTBOX_MAX / 2 {
                 self.send_records(link, items.clone());

@@ -9,6 +9,7 @@ use super::push::PushRange;
 use super::{FileServer, Timer};
 use crate::ids::RecordId;
 use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, RangeSummary};
 use std::collections::BTreeSet;
@@ -70,7 +71,8 @@ impl FileServer {
         let mut unequal = Vec::new();
         for theirs in ranges {
             let ours = self.catalog.summary(theirs.first, theirs.last);
-            if ours == *theirs {
+            if ours == *theirs || (planted::is_on(Bug::CompareCounts) && ours.count == theirs.count)
+            {
                 continue;
             }
             if theirs.count == 0 {
@@ -94,14 +96,18 @@ impl FileServer {
 
     fn equal(&mut self, now: Now, link: Link) {
         self.reconciled = true;
-        if self.peers.get(&link).is_some_and(|peer| peer.reconcile_at.is_some()) {
+        let again = !planted::is_on(Bug::CompareOnce);
+        if again && self.peers.get(&link).is_some_and(|peer| peer.reconcile_at.is_some()) {
             self.set_reconcile(now, link, RECONCILE_PERIOD);
         }
     }
 
     fn send_ids(&mut self, link: Link, first: RecordId, last: RecordId) {
         let entries = self.catalog.range(first, last).take(MESSAGE_IDS_MAX);
-        let ids = entries.map(|entry| entry.id).collect();
+        let mut ids: Vec<_> = entries.map(|entry| entry.id).collect();
+        if planted::is_on(Bug::DropLastId) {
+            ids.pop();
+        }
         self.send(link, Message::Ids { first, last, ids });
     }
 

@@ -10,6 +10,7 @@ use crate::ids::NodeId;
 use crate::limits::{
     HANDSHAKE_TIMEOUT, MESSAGE_PEERS_MAX, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_FIRST, REDIAL_LAST,
 };
+use crate::planted::{self, Bug};
 use crate::store::job;
 use crate::time::{Instant, Now};
 use crate::wire::message::{Member, Message, PeerAddress};
@@ -196,12 +197,17 @@ impl FileServer {
         if let State::Dialling { delay, .. } = known.state {
             let at = now.instant + delay.mul_f64(jitter).max(REDIAL_FIRST);
             known.state = State::Waiting { at, delay: (delay * 2).min(REDIAL_LAST) };
-            self.set_redial(now);
+            if !planted::is_on(Bug::LoseRedial) {
+                self.set_redial(now);
+            }
         }
     }
 
     /// Tells a new peer whom we know, and those whom we know of the new peer.
     pub(super) fn introduce(&mut self, link: Link, node: NodeId) {
+        if planted::is_on(Bug::IntroduceNobody) {
+            return;
+        }
         let mut peers = self.roster.addresses();
         let new = peers.iter().find(|peer| peer.node == node).cloned();
         peers.retain(|peer| peer.node != node);

@@ -11,6 +11,7 @@ use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::Address;
 use crate::limits::{LEAF, LEAVES, WANTS_MAX};
+use crate::planted::{self, Bug};
 use crate::store::job::{self, BlockPlace, LeavesRead, ReadError};
 use crate::time::{Instant, Now};
 use crate::wire::frame::{Open, leaves_of};
@@ -86,7 +87,8 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.serving.wants.len() + peer.serving.parked >= WANTS_MAX {
+        let waiting = peer.serving.wants.len() + peer.serving.parked;
+        if waiting >= WANTS_MAX && !planted::is_on(Bug::UnboundedWants) {
             return self.close(now, link, "wants too much at once");
         }
         peer.serving.wants.push_back(want);
@@ -315,7 +317,9 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if let Some(stream) = peer.serving.stream.take() {
+        if let Some(stream) = peer.serving.stream.take()
+            && !planted::is_on(Bug::KeepReaderMemory)
+        {
             self.memory.release(Share::Serving, usize::from(stream.reserved) * LEAF);
         }
     }

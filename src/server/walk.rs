@@ -12,6 +12,7 @@ use super::work::{Check, Checked};
 use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
 use crate::limits::PEER_SILENCE;
+use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
@@ -279,6 +280,8 @@ impl FileServer {
             };
             match &walk.purpose {
                 Purpose::Put(put) if put.brings(&block.address) => {}
+                Purpose::Put(_) if planted::is_on(Bug::AcceptWithoutBlocks) => {}
+                Purpose::Holds { .. } if planted::is_on(Bug::CountRecordOnly) => {}
                 Purpose::Put(_)
                 | Purpose::Holds { .. }
                 | Purpose::Gather(_)
@@ -441,7 +444,8 @@ impl FileServer {
     }
 
     pub(super) fn set_retry(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.walks.retry_set, true) {
+        if !std::mem::replace(&mut self.walks.retry_set, true) && !planted::is_on(Bug::ForgetRetry)
+        {
             let doublings = self.walks.retries.min(RETRY_DOUBLINGS);
             self.after(now, RETRY * (1 << doublings), Timer::Retry);
         }

@@ -6,6 +6,7 @@
 use crate::crypto::tree;
 use crate::ids::{Address, Hash};
 use crate::limits::LEAF;
+use crate::planted::{self, Bug};
 use crate::store::block_file::{foot_length, leaf_count, parse};
 use crate::store::error::failed;
 use crate::store::frame::{ITEM_HEAD, Item};
@@ -104,6 +105,7 @@ pub(super) fn leaves_of(block: &Bytes, (first, count): (u8, u8)) -> Result<Leave
 
 fn byte_range(length: u32, first: u8, count: u8) -> Option<std::ops::Range<usize>> {
     let leaves = leaf_count(length)?;
+    let first = if planted::is_on(Bug::ReadFromFirst) { 0 } else { first };
     let end = usize::from(first) + usize::from(count);
     let length = usize::try_from(length).ok()?;
     (end <= leaves && count > 0).then(|| usize::from(first) * LEAF..length.min(end * LEAF))

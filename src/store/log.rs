@@ -4,6 +4,7 @@
 //! returned; after a failed flush nothing is appended ever again; what a failed append left is never appended to.
 
 use crate::ids::StoreId;
+use crate::planted::{self, Bug};
 use crate::store::error::{DiskResult, failed};
 use crate::store::frame::{Position, Salt, Spot};
 use crate::store::fs::FileSystem;
@@ -75,7 +76,9 @@ impl<F: FileSystem> Log<F> {
             failed("beginning", &path, &error)
         })?;
         self.newest = number;
-        fs.sync_all().map_err(|error| failed("flushing", &path, &error).hard())?;
+        if !planted::is_on(Bug::SkipVerdict) {
+            fs.sync_all().map_err(|error| failed("flushing", &path, &error).hard())?;
+        }
         self.names_changed = false;
         self.doubted = false;
         self.segment = Some(Segment { file, number, salt, end: FRAMES, room: FRAMES });
@@ -129,9 +132,16 @@ impl<F: FileSystem> Log<F> {
 
     /// The one flush of a group: of everything if a name has changed, else of the log alone.
     pub(super) fn flush(&mut self, fs: &F) -> DiskResult<()> {
+        if planted::is_on(Bug::SkipFlush) {
+            return Ok(());
+        }
         let segment = self.segment.as_ref().expect("append has written to it");
-        let flushed = if self.names_changed { fs.sync_all() } else { fs.sync_file(&segment.file) };
+        let all = self.names_changed && !planted::is_on(Bug::FlushLogAlone);
+        let flushed = if all { fs.sync_all() } else { fs.sync_file(&segment.file) };
         flushed
+            .or_else(
+                |error| if planted::is_on(Bug::IgnoreFlushError) { Ok(()) } else { Err(error) },
+            )
             .map_err(|error| failed("flushing", &layout::segment(segment.number), &error).hard())?;
         self.names_changed = false;
         Ok(())

@@ -3,6 +3,7 @@
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
 //! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
 
+use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
@@ -136,6 +137,7 @@ impl<F: FileSystem> Scan<'_, F> {
                     good_until = seen.end;
                     each(seen);
                 }
+                Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
                 Step::None(next) => offset = self.next_magic(next, limit)?,
             }
         }

@@ -4,6 +4,7 @@ mod chaos;
 mod client;
 mod hostile;
 mod load;
+mod promises;
 mod raw;
 mod replication;
 mod strain;

@@ -1,0 +1,146 @@
+//! Planted bugs: mistakes that the tests must find, to show that they would find them.
+//!
+//! Knows no room. Only a build with the feature `planted-bugs` can switch one on, by `DFSD_PLANTED`, and no optimised
+//! build can have that feature; everywhere else `is_on` is the constant `false`, so that the daemon has none of this.
+//! Invariant: in one process at most one is on, from beginning to end.
+
+#[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
+compile_error!("planted bugs are for tests: no optimised build has them");
+
+/// Declares the bugs, each with the one sentence that says what is wrong and which promise that breaks.
+macro_rules! bugs {
+    ($(#[doc = $sentence:literal] $bug:ident,)+) => {
+        /// A mistake that somebody could make.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Bug {
+            $(#[doc = $sentence] $bug,)+
+        }
+
+        impl Bug {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$bug),+];
+
+            #[cfg(feature = "planted-bugs")]
+            fn named(name: &str) -> Self {
+                let named = Self::ALL.iter().find(|bug| format!("{bug:?}") == name);
+                *named.expect("DFSD_PLANTED names a bug that there is")
+            }
+
+            /// What is wrong, and the promise that it breaks.
+            #[must_use]
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $sentence.trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A group is appended and never flushed (G1).
+    SkipFlush,
+    /// After a rename the log alone is flushed (G1).
+    FlushLogAlone,
+    /// A flush that failed counts as one that did not (G1).
+    IgnoreFlushError,
+    /// A new segment's header is written and not flushed (G1).
+    SkipVerdict,
+    /// No group follows the last one before a bad block of it is moved away (G1).
+    SkipWitness,
+    /// A start believes the last group without looking at its blocks (G2).
+    BelieveLastGroup,
+    /// A start reads frames and items whose check sums are wrong (G2).
+    BelieveTornFrame,
+    /// A start ends its reading at the first damage (G1).
+    StopAtDamage,
+    /// The nodes known are never written down (G5).
+    ForgetPeers,
+    /// A put is answered before its group is committed (G1).
+    AnswerBeforeCommit,
+    /// A put is accepted without the blocks that it names (G2).
+    AcceptWithoutBlocks,
+    /// Only the first of the peers is told of a new record (G5).
+    PushToFirst,
+    /// The last id of a compared range is left out (G5).
+    DropLastId,
+    /// Ranges with as many records on both sides count as equal (G5).
+    CompareCounts,
+    /// A node that compared is never compared with again (G5).
+    CompareOnce,
+    /// Leaves are stored without a look at their hashes (G2).
+    SkipLeafCheck,
+    /// Small blocks are stored without a look at their address (G2).
+    SkipSmallCheck,
+    /// A client hands out leaves without a look at their hashes (G2).
+    SkipReadCheck,
+    /// A block that is here is acknowledged without being looked at (G1).
+    TrustHeldBlock,
+    /// A run of leaves is always read from the first one (G2).
+    ReadFromFirst,
+    /// A get ends well with what came before its source failed (G2).
+    PassPrefix,
+    /// The key of a block is made from its context alone (G10).
+    KeyFromContext,
+    /// What should be sealed stays as it is (G10).
+    SealNothing,
+    /// What a sealed part opens to is not compared with its tag (G2).
+    SkipSealCheck,
+    /// A grant counts that nobody signed (G4).
+    AcceptUnsignedGrant,
+    /// Records are believed whose signature is wrong (G4).
+    AcceptForgery,
+    /// The memory of leaves that never came stays reserved (G9).
+    KeepReservation,
+    /// A reader that goes away keeps its memory (G9).
+    KeepReaderMemory,
+    /// Whoever found no memory is not told when there is some (G9).
+    ForgetStarved,
+    /// A connection that was not read from is never read again (G9).
+    ForgetPaused,
+    /// A node that could not be reached is not dialled again (G5).
+    LoseRedial,
+    /// A source that says nothing is waited for without an end (G9).
+    WaitForever,
+    /// A source that failed is not replaced by the next one (G7).
+    LoseFailedFetch,
+    /// What could not be fetched is not tried again (G7).
+    ForgetRetry,
+    /// A connection may want as much at once as it likes (G9).
+    UnboundedWants,
+    /// A tombstone gives way to the file before it (G6).
+    ReviveDeleted,
+    /// The version that came last is shown, whatever its stamp (G5).
+    ShowLastCome,
+    /// A version that is less than the one shown is thrown away (G4).
+    DropLesserVersion,
+    /// Of the versions that nothing supersedes only one is told of (G4).
+    TellOneHead,
+    /// A new version's stamp may be below its parents' (G3).
+    StampBelowParents,
+    /// A stamp from far ahead moves the clock along (G3).
+    FollowAnyClock,
+    /// A node counts as a holder that has the record alone (G1).
+    CountRecordOnly,
+    /// A put that must be new replaces what is there (G4).
+    IgnoreExisting,
+    /// A new node is told of nobody (G5).
+    IntroduceNobody,
+}
+
+/// Whether this mistake is to be made: if the environment of this process names it.
+#[cfg(feature = "planted-bugs")]
+#[allow(clippy::disallowed_methods, reason = "tests alone have this")]
+#[must_use]
+pub fn is_on(bug: Bug) -> bool {
+    static PLANTED: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
+    let named = || std::env::var("DFSD_PLANTED").ok().map(|name| Bug::named(&name));
+    *PLANTED.get_or_init(named) == Some(bug)
+}
+
+/// Whether this mistake is to be made: never.
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+pub const fn is_on(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,216 @@
+//! Single promises, each in the smallest world that shows whether it is kept.
+
+use super::raw::RawClient;
+use super::replication::{block_of, fetch, network, put, record, reference, status};
+use super::world::World;
+use bytes::Bytes;
+use dfsd::conn::Event;
+use dfsd::crypto::keys::{RootKey, WriteKey};
+use dfsd::crypto::{sign, tags};
+use dfsd::ids::{NameId, VersionId, Writer};
+use dfsd::keyring::grant;
+use dfsd::limits::{BLOCK, LEAF, STAMP_LEAD};
+use dfsd::time::{STAMP_MAX, stamp_after, stamp_at};
+use dfsd::wire::message::{BlockRef, Hello, Message, PushedRecord, Reason, Role};
+use dfsd::wire::record::Record;
+use std::time::Duration;
+
+/// One node, and a client of it.
+fn one_node(seed: u64) -> (World, RawClient) {
+    let mut world = World::new(seed, network());
+    world.add(&[]);
+    let client = RawClient::connect(&mut world, 0);
+    (world, client)
+}
+
+fn put_message(record: Bytes) -> Message {
+    Message::Put { request: 7, only_if_absent: false, records: vec![record], blocks: Vec::new() }
+}
+
+/// What a node says of a name: its clock, and the versions that nothing supersedes.
+fn heads(world: &mut World, client: &mut RawClient, name: u8) -> (u64, Vec<VersionId>) {
+    let (space, name) = (Default::default(), NameId([name; 32]));
+    client.send(&Message::Head { request: 3, space, name, relay: false });
+    match client.message(world) {
+        Some(Message::Heads { clock, versions, .. }) => (clock, versions),
+        other => panic!("heads were expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_grant_that_the_root_did_not_sign_grants_nothing() {
+    let (mut world, mut liar) = one_node(1);
+    let key = WriteKey { sign: WriteKey::generate(&[99; 32]), grant: Vec::new() };
+    let root = RootKey::generate(&[98; 32]);
+    let mut forged = Record::decode(&grant::grant(&root, &key.public(), 1_000)).unwrap();
+    forged.signer = network().root;
+    let record = forged.to_bytes().into();
+    liar.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    liar.pump(&mut world);
+    world.run(Duration::from_secs(1), |_| false);
+    assert!(!liar.is_alive(&world));
+
+    let mut written = Record::decode(&record_of(&world, 1, 5, 0)).unwrap();
+    written.signer = key.public();
+    written.signature = sign::sign(&key.sign, tags::RECORD, &written.signed_bytes());
+    let mut client = RawClient::connect(&mut world, 0);
+    client.send(&put_message(written.to_bytes().into()));
+    let answer = client.message(&mut world);
+    assert!(matches!(answer, Some(Message::Refused { reason: Reason::NotAllowed, .. })));
+}
+
+fn record_of(world: &World, name: u8, stamp: u64, writer: u8) -> Bytes {
+    let mut record = Record::decode(&record(world, name, stamp, Vec::new())).unwrap();
+    record.version.writer = Writer([writer; 8]);
+    record.signature = sign::sign(&world.write_key().sign, tags::RECORD, &record.signed_bytes());
+    record.to_bytes().into()
+}
+
+#[test]
+fn a_clock_far_ahead_is_not_followed() {
+    let (mut world, mut client) = one_node(2);
+    let mut ahead = RawClient::connect_silent(&mut world, 0);
+    let verify_key = ahead.key.verify_key();
+    ahead.send(&Message::Hello(Hello {
+        role: Role::Client,
+        verify_key,
+        boot: 0,
+        addresses: Vec::new(),
+        store: Default::default(),
+        group: 0,
+        clock: STAMP_MAX - 1,
+    }));
+    ahead.pump(&mut world);
+    let (clock, _) = heads(&mut world, &mut client, 1);
+    assert!(clock < stamp_after(stamp_at(world.time().wall_ms), STAMP_LEAD), "{clock}");
+}
+
+#[test]
+fn of_two_versions_at_once_both_are_told() {
+    let (mut world, mut client) = one_node(3);
+    let versions = [(5, 1), (5, 2), (4, 3)];
+    for (stamp, writer) in versions {
+        client.send(&put_message(record_of(&world, 1, stamp, writer)));
+        assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    }
+    let version = |(stamp, writer)| VersionId { stamp, writer: Writer([writer; 8]) };
+    let (_, told) = heads(&mut world, &mut client, 1);
+    assert_eq!(told, [(5, 2), (5, 1), (4, 3)].map(version));
+}
+
+#[test]
+fn a_new_record_reaches_every_node_at_once() {
+    let mut world = World::new(4, network());
+    for index in 0..5 {
+        let peers: Vec<usize> = (0..index).collect();
+        world.add(&peers);
+    }
+    world.run(Duration::from_secs(10), |_| false);
+    let mut client = RawClient::connect(&mut world, 2);
+    put(&mut world, &mut client, 1, &[block_of(1, 500)]);
+    world.run(Duration::from_millis(100), |_| false);
+    for machine in 0..5 {
+        assert_eq!(status(&mut world, machine).names, 1, "node {machine}");
+    }
+}
+
+#[test]
+fn nodes_that_all_start_anew_find_each_other() {
+    let mut world = World::new(5, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    for machine in [first, second] {
+        world.kill(machine);
+    }
+    for machine in [first, second] {
+        world.start(machine, Vec::new());
+    }
+    world.run(Duration::from_secs(15), |_| false);
+    assert_eq!(status(&mut world, second).peers_connected, 1);
+}
+
+#[test]
+fn rot_in_one_place_of_the_log_costs_what_is_there_and_no_more() {
+    for offset in [9_000, 10_000, 12_000, 16_000] {
+        let (mut world, mut client) = one_node(6);
+        for name in 1..=40 {
+            put(&mut world, &mut client, name, &[]);
+        }
+        world.power_cut(0);
+        let disk = &world.machines[0].fs;
+        let segment = disk.paths("log").into_iter().max().unwrap();
+        assert!(disk.flip(&segment, offset), "{segment} is that long");
+        world.start(0, Vec::new());
+        let names = status(&mut world, 0).names;
+        assert!((38..=40).contains(&names), "{names} are left of 40");
+    }
+}
+
+#[test]
+fn any_run_of_leaves_is_read_from_where_it_begins() {
+    let (mut world, mut client) = one_node(7);
+    for length in [BLOCK, 2 * LEAF] {
+        let block = block_of(9, length);
+        put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+        client.send(&Message::Want { block: reference(&block), first: 1, count: 1 });
+        let mut came = Vec::new();
+        loop {
+            match client.event(&mut world) {
+                Some(Event::Opened(_)) => {}
+                Some(Event::Chunk { index, data }) => came.push((index, data)),
+                Some(Event::Ended) => break,
+                other => panic!("a stream was expected, not {other:?}"),
+            }
+        }
+        assert_eq!(came, [(1, Bytes::copy_from_slice(&block[LEAF..2 * LEAF]))]);
+    }
+}
+
+#[test]
+fn a_held_block_that_has_rotted_is_written_again_when_it_is_put_again() {
+    let (mut world, mut client) = one_node(8);
+    let block = block_of(9, BLOCK);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    world.run(Duration::from_secs(1), |_| false);
+    let disk = &world.machines[0].fs;
+    let path = disk.paths("blocks").into_iter().find(|path| disk.flip(path, 1000)).unwrap();
+    assert!(path.ends_with(&reference(&block).address.to_string()));
+    put(&mut world, &mut client, 2, std::slice::from_ref(&block));
+    assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
+}
+
+#[test]
+fn a_reader_that_goes_away_leaves_no_memory_behind() {
+    let (mut world, mut client) = one_node(9);
+    let block = block_of(9, BLOCK);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    let mut reader = RawClient::connect(&mut world, 0);
+    let want = Message::Want { block: reference(&block), first: 0, count: 32 };
+    assert!(reader.push_only(&mut world, &want));
+    world.run(Duration::from_secs(1), |_| false);
+    assert!(status(&mut world, 0).memory_used > 0, "leaves wait for the reader");
+    reader.hang_up(&mut world);
+    world.run(Duration::from_secs(1), |_| false);
+    assert_eq!(status(&mut world, 0).memory_used, 0);
+}
+
+#[test]
+fn who_has_the_record_alone_is_no_holder() {
+    let mut world = World::new(10, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    // A peer tells of a file that nobody has.
+    let missing = BlockRef { address: reference(&[1, 2, 3]).address, length: 70_000 };
+    let record = record(&world, 1, 5, vec![missing]);
+    let id = dfsd::crypto::keys::record_id(&record);
+    let mut peer = RawClient::connect_as(&mut world, second, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(90), |_| false);
+    let mut client = RawClient::connect(&mut world, first);
+    client.send(&Message::Holders { request: 3, record: id });
+    let answer = client.message(&mut world);
+    assert_eq!(answer, Some(Message::HoldersAre { request: 3, holders: Vec::new() }));
+}
