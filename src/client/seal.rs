@@ -62,19 +62,11 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-<<<<<<< HEAD
     /// A stamp after all of them.
     fn next(&self) -> u64 {
-        let latest = self.versions.iter().map(|version| version.stamp).max();
-        latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX)
-=======
-    /// A version after all of them.
-    fn next(&self, writer: Writer) -> VersionId {
         let known = if planted::is_on(Bug::StampBelowParents) { &[] } else { &self.versions[..] };
         let latest = known.iter().map(|version| version.stamp).max();
-        let stamp = latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX);
-        VersionId { stamp, writer }
->>>>>>> 6af4678 (Plant bugs, and find each of them by a test or by seeds)
+        latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX)
     }
 }
 

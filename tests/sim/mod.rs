@@ -2,6 +2,7 @@
 
 mod chaos;
 mod client;
+mod disk;
 mod hostile;
 mod load;
 mod promises;

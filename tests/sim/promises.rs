@@ -214,3 +214,41 @@ fn who_has_the_record_alone_is_no_holder() {
     let answer = client.message(&mut world);
     assert_eq!(answer, Some(Message::HoldersAre { request: 3, holders: Vec::new() }));
 }
+
+/// Both sides have as many records, and not the same ones.
+#[test]
+fn who_has_as_many_records_may_still_lack_some() {
+    let mut world = World::new(11, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    world.part(first, second);
+    for (machine, name) in [(first, 1), (second, 2)] {
+        let mut client = RawClient::connect(&mut world, machine);
+        put(&mut world, &mut client, name, &[]);
+    }
+    world.run(Duration::from_secs(120), |_| false);
+    world.heal(first, second);
+    world.run(Duration::from_secs(60), |_| false);
+    for machine in [first, second] {
+        assert_eq!(status(&mut world, machine).names, 2, "node {machine}");
+    }
+}
+
+#[test]
+fn what_there_was_no_room_for_comes_when_there_is() {
+    let mut world = World::new(12, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    world.machines[second].fs.set_free(0);
+    status(&mut world, second);
+    world.run(Duration::from_secs(1), |_| false);
+    let mut client = RawClient::connect(&mut world, first);
+    put(&mut world, &mut client, 1, &[block_of(1, 500)]);
+    world.run(Duration::from_secs(1), |_| false);
+    assert_eq!(status(&mut world, second).names, 0, "there was room");
+    world.machines[second].fs.set_free(1 << 40);
+    world.run(Duration::from_secs(130), |_| false);
+    assert_eq!(status(&mut world, second).names, 1);
+}

@@ -1,0 +1,122 @@
+//! A store on a simulated disk, without a node: what is found after power cuts, failed flushes and rot.
+
+use bytes::Bytes;
+use dfsd::crypto::tree;
+use dfsd::ids::{Address, Hash, RecordId};
+use dfsd::limits::{LEAF, LOG_BLOCK_MAX};
+use dfsd::store::fs::{SimError, SimFs};
+use dfsd::store::job::{BlockPlace, Done, Found, Group, Job};
+use dfsd::store::{Disk, open};
+use std::sync::Arc;
+
+const LARGE: usize = LOG_BLOCK_MAX + LEAF + 7;
+
+/// A store, and what its log holds.
+fn start(fs: &SimFs) -> (Disk<SimFs>, Vec<Found>) {
+    let mut found = Vec::new();
+    let opened = open(fs.clone(), Default::default(), [7; 16], |item| found.push(item));
+    let (disk, _) = opened.expect("a simulated disk opens");
+    (disk, found)
+}
+
+fn content(seed: u8, length: usize) -> Bytes {
+    (0..length).map(|at| seed ^ (at / 5) as u8 ^ (at >> 11) as u8).collect()
+}
+
+fn record(seed: u8) -> (RecordId, Bytes) {
+    (RecordId([seed; 32]), content(seed, 300))
+}
+
+/// Writes a block under `tmp/`, flushed, ready for a group. None if the disk fails.
+fn draft(disk: &Disk<SimFs>, draft: u64, block: &Bytes) -> Option<(u64, Address, u32)> {
+    let leaves: Arc<[Hash]> = tree::leaf_hashes(block).into();
+    let length = block.len() as u32;
+    let chunks = block.chunks(LEAF).map(Bytes::copy_from_slice).collect();
+    disk.run(Job::Write { ticket: 1, draft, first: 0, chunks, leaves: Arc::clone(&leaves) });
+    let address = Address(tree::root(&leaves).0);
+    match disk.run(Job::Finish { ticket: 2, draft, length, leaves }) {
+        Done::Finished { result, .. } => result.ok().map(|()| (draft, address, length)),
+        other => panic!("it is finished, not {other:?}"),
+    }
+}
+
+/// True if the group is said to be durable.
+fn commit(disk: &Disk<SimFs>, group: Group) -> bool {
+    match disk.run(Job::Commit { ticket: 3, group }) {
+        Done::Committed { result, .. } => result.is_ok(),
+        other => panic!("it is committed, not {other:?}"),
+    }
+}
+
+fn has_record(found: &[Found], (id, bytes): &(RecordId, Bytes)) -> bool {
+    found
+        .iter()
+        .any(|item| matches!(item, Found::Record(other, _, has) if other == id && has == bytes))
+}
+
+/// The blocks that a start promises and that are not what their addresses say.
+fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
+    let block = |item: &Found| match item {
+        Found::Block(address, place) => Some((*address, *place)),
+        Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
+    };
+    let blocks = found.iter().filter_map(block).collect();
+    match disk.run(Job::Verify { ticket: 4, blocks }) {
+        Done::Verified { bad, .. } => bad,
+        other => panic!("they are verified, not {other:?}"),
+    }
+}
+
+#[test]
+fn whenever_the_power_goes_what_a_start_finds_is_whole() {
+    for seed in 0..200 {
+        let fs = SimFs::new();
+        let (disk, _) = start(&fs);
+        assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+        fs.cut_after(seed % 20);
+        let (large, small) = (content(2, LARGE), content(3, LOG_BLOCK_MAX));
+        let records = vec![record(2)];
+        let small = vec![(Address(tree::tree(&small).0), small)];
+        let blocks: Vec<_> = draft(&disk, 1, &large).into_iter().collect();
+        let done = commit(&disk, Group { blocks, small, records, ..Group::default() });
+        drop(disk);
+        let (disk, found) = start(&fs.power_cut(seed));
+        assert!(has_record(&found, &record(1)), "seed {seed} lost what was flushed");
+        assert!(!done || has_record(&found, &record(2)), "seed {seed} lost what was flushed");
+        assert_eq!(bad(&disk, &found), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_failed_flush_has_not_flushed_is_not_acknowledged() {
+    for seed in 0..100 {
+        let fs = SimFs::new();
+        let (disk, _) = start(&fs);
+        assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+        fs.fail_nth(seed % 6, SimError::Io);
+        let done = commit(&disk, Group { records: vec![record(2)], ..Group::default() });
+        std::mem::forget(disk);
+        let (_, found) = start(&fs.power_cut(seed));
+        assert!(!done || has_record(&found, &record(2)), "seed {seed}");
+    }
+}
+
+/// A start takes the hole for a commit that was cut off, unless something follows that group.
+#[test]
+fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    let block = content(2, LARGE);
+    let (blocks, records) = (draft(&disk, 1, &block).into_iter().collect(), vec![record(1)]);
+    assert!(commit(&disk, Group { blocks, records, ..Group::default() }));
+    let address = Address(tree::tree(&block).0);
+    let path = fs.paths("blocks").into_iter().find(|path| path.ends_with(&address.to_string()));
+    assert!(fs.flip(&path.expect("the block has a file"), 1_000));
+    let place = BlockPlace::Tree { length: LARGE as u32 };
+    match disk.run(Job::Verify { ticket: 5, blocks: vec![(address, place)] }) {
+        Done::Verified { bad, .. } => assert_eq!(bad, [address]),
+        other => panic!("it is verified, not {other:?}"),
+    }
+    let (_, found) = start(&fs.power_cut(1));
+    assert!(has_record(&found, &record(1)), "what was acknowledged with the block is lost");
+}
