@@ -6,10 +6,10 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
-.PHONY: build run demo test check sim kills budget bench clean install
->>>>>>> e6cb9b9 (Plant bugs, and find each of them by a test or by seeds)
+.PHONY: build run demo test check sim crash planted kills fuzz attack coverage budget load bench \
+        clean install
 
-build:            ## dfsd and dfs, optimised
+build:            ## dfsd, dfs and dfs-load, optimised
 	$(CARGO) build --release --locked --bins
 
 run: build        ## a network of NODES nodes on this machine, until Ctrl-C
@@ -47,6 +47,9 @@ budget: build     ## the size of the daemon and the number of its crates stay bo
 
 planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
 	$(CARGO) test --locked --features planted-bugs --test integration planted:: -- --nocapture
+
+load: build       ## the standard load suite, beside reference ratios: about two minutes
+	@"$${CARGO_TARGET_DIR:-target}"/release/dfs-load suite --reference benches/reference.json
 
 bench:            ## what it costs
 	$(CARGO) bench --locked --bench core

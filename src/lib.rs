@@ -18,6 +18,7 @@
 //! | `gateway` | plaintext in and out, for programs that embed a node | the above |
 //! | `net`, `worker` | sockets; threads | the above |
 //! | `config`, `cli` | what people type | everything |
+//! | `load` | the load-test harness | `client`, `cli` and what these may name |
 //!
 //! Invariants: imports point upward in this table, which `tests/tidy.rs` reads; the core reaches no
 //! clock, file, thread, socket or ambient randomness, which clippy sees to (`.clippy.toml`): the
@@ -50,6 +51,12 @@ pub mod ids;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a room of the shell: processes, files, sockets, the clock"
+)]
+pub mod load;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

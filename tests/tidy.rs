@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("worker", VALUES),
     ("config", VALUES),
     ("cli", &["ids", "time", "limits", "planted", "crypto", "wire", "keyring", "client", "config"]),
+    ("load", &["ids", "time", "limits", "crypto", "wire", "keyring", "client", "config", "cli"]),
 ];
 
 const VALUES: &[&str] = &["ids", "time", "limits", "planted"];

@@ -5,7 +5,7 @@
 //! closed pipe ends quietly.
 
 mod admin;
-mod args;
+pub(crate) mod args;
 mod arrival;
 mod door;
 mod failure;
@@ -17,7 +17,7 @@ mod list;
 mod names;
 mod nodes;
 mod output;
-mod place;
+pub(crate) mod place;
 mod progress;
 mod put;
 mod stat;

@@ -1,13 +1,19 @@
 //! The client: puts, gets and everything else a program asks of a network, sealed and opened on its own machine.
 //!
-//! `Session` is sans IO, like the connection under it, and runs many operations at once; `Client` is the small blocking
-//! shell that gives it a socket. The node at the other end sees ciphertext only.
+//! `Session` is sans IO, like the connection under it, and runs many operations at once; `Link` gives it a socket, and
+//! `Client` is the small blocking shell that waits for one. The node at the other end sees ciphertext only.
 
 mod answer;
 mod ask;
 mod calls;
 mod error;
 mod get;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the client's shell: its socket, its entropy"
+)]
+mod link;
 mod put;
 mod seal;
 mod session;
@@ -22,6 +28,7 @@ mod upload;
 pub use answer::{Answer, Event, Op, Operation};
 pub use calls::{CallError, GetJob, PutJob, Sink, Stored, Verified};
 pub use error::ClientError;
+pub use link::{BATCH, Link};
 pub use seal::{Entry, Meta};
 pub use session::{Entropy, Session};
 pub use shell::Client;

@@ -9,6 +9,7 @@ mod damage;
 mod distribution;
 mod files;
 mod health;
+mod load;
 mod process;
 mod refusals;
 mod rounds;

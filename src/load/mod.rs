@@ -1,0 +1,35 @@
+//! `dfs-load`: drives a network the way many users would, and says the truth about it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `args` | the command line |
+//! | `amount`, `choice`, `content` | sizes, keys and bytes, all from one seed |
+//! | `schedule` | when which operation is meant to begin |
+//! | `driver`, `flight` | thousands of connections on one mio loop |
+//! | `tally` | what happened: latencies, bytes, errors by kind, each second |
+//! | `local` | a network of its own, and what its daemons cost, seen from outside |
+//! | `yardstick`, `parts` | what everything is made of, measured on this machine; and an operation |
+//! | `run`, `suite` | one workload; the standard ones beside a reference |
+//! | `table`, `page`, `figures` | what is told of it: to a person, as a page, to a program |
+//!
+//! Knows the network through `client` alone. Invariant: an operation that was begun is counted, once, as done or as an
+//! error of a kind; the exit status is 0 only without errors.
+
+mod amount;
+mod args;
+mod choice;
+mod content;
+mod driver;
+mod figures;
+mod flight;
+mod local;
+mod page;
+mod parts;
+mod run;
+mod schedule;
+mod suite;
+mod table;
+mod tally;
+mod yardstick;
+
+pub use run::run;

@@ -1,0 +1,304 @@
+//! One run: from the command line over the prepared names to the figures, and what is told of them.
+//!
+//! Invariant: a person sees what goes on on stderr, if it is a terminal; stdout has the result and nothing else.
+
+use super::args::{Arguments, Command, Load, Measure, Workload};
+use super::driver::{Driver, Target, Watch};
+use super::figures::{Figures, Idle, Latency, real};
+use super::local::{self, Local, Usage};
+use super::schedule::{Book, Bounds, Clock};
+use super::tally::Tally;
+use super::{page, parts, suite, table, yardstick};
+use crate::cli::args::Place;
+use crate::cli::place;
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, IsTerminal, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Connections that prepare names, and operations on each.
+const PREPARERS: (u32, u32) = (8, 8);
+/// All connections are open within this, plus a second for each thousand.
+const OPEN: Duration = Duration::from_secs(30);
+
+/// Does what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let told = match &arguments.command {
+        Command::Put(load) => one(&arguments.place, Workload::Put, load),
+        Command::Get(load) => one(&arguments.place, Workload::Get, load),
+        Command::Mixed(load) => one(&arguments.place, Workload::Mixed, load),
+        Command::Overwrite(load) => one(&arguments.place, Workload::Overwrite, load),
+        Command::List(load) => one(&arguments.place, Workload::List, load),
+        Command::Delete(load) => one(&arguments.place, Workload::Delete, load),
+        Command::Connect(load) => one(&arguments.place, Workload::Connect, load),
+        Command::Idle(load) => one(&arguments.place, Workload::Idle, load),
+        Command::Yardstick(measure) => measure_parts(measure),
+        Command::Suite(options) => suite::run(options),
+    };
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("dfs-load: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stdout; whoever has stopped reading is not told anything.
+pub(super) fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("stdout can't be written to: {error}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn measure_parts(measure: &Measure) -> Result<bool, String> {
+    let found = yardstick::measure(measure.folder.as_deref());
+    let found = found.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
+    if measure.json {
+        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+        print(&format!("{text}\n"))?;
+    } else {
+        print(&yardstick::table(&found))?;
+    }
+    Ok(true)
+}
+
+/// One workload, told of; false if there were errors.
+fn one(place: &Place, workload: Workload, load: &Load) -> Result<bool, String> {
+    let quiet = place.quiet || !io::stderr().is_terminal();
+    let mut figures = perform(place, (workload, load), quiet)?;
+    if load.compare {
+        let stick = yardstick::measure(load.folder.as_deref());
+        let stick = stick.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
+        figures.parts = parts::of(workload, &figures, &stick);
+    }
+    if let Some(file) = &load.html {
+        let written = std::fs::write(file, page::page(&figures));
+        written.map_err(|error| format!("{} can't be written: {error}", file.display()))?;
+    }
+    if load.json {
+        let text = serde_json::to_string(&figures).map_err(|error| error.to_string())?;
+        print(&format!("{text}\n"))?;
+    } else {
+        print(&table::whole(&figures))?;
+    }
+    Ok(figures.error_count == 0)
+}
+
+/// Runs a workload on its own network or on the one that the options name.
+pub(super) fn perform(
+    place: &Place,
+    (workload, load): (Workload, &Load),
+    quiet: bool,
+) -> Result<Figures, String> {
+    let mut live = Live::new(quiet).map_err(|error| error.to_string())?;
+    let spawn = |count| Local::start(count, load.folder.as_deref(), load.daemon.as_deref());
+    let local = load.spawn.map(spawn).transpose()?;
+    let target = match &local {
+        Some(local) => local.target()?,
+        None => target_of(place, &load.nodes)?,
+    };
+    let failed = |error: io::Error| format!("the loop of the harness failed: {error}");
+    let mut book = Book::new(load, keys(workload, load));
+    prepare(&target, (workload, load), &mut book, &mut live)?;
+    if let Some(local) = &local {
+        local.settle()?;
+    }
+    if workload == Workload::Idle {
+        return idle(&target, (load, &mut book), local.as_ref(), &mut live);
+    }
+    let nodes = target.addresses.len();
+    let mut driver = Driver::new(target, (load.conns, load.depth), load.verify).map_err(failed)?;
+    let mut tally = Tally::new();
+    if workload != Workload::Connect {
+        let within = OPEN + Duration::from_secs(u64::from(load.conns) / 1000);
+        driver.open_all(within, &mut tally).map_err(failed)?;
+    }
+    let before = Before::now(local.as_ref());
+    let mut clock = Clock::new(Bounds::of(load), driver.now());
+    let watched = (&mut tally, &mut live as &mut dyn Watch);
+    match workload {
+        Workload::Connect => driver.run_connects(&mut clock, watched),
+        _ => driver.run((workload, &mut book), &mut clock, watched),
+    }
+    .map_err(failed)?;
+    live.clear();
+    let client = (yardstick::process_cpu() - before.client).as_secs_f64();
+    let mut figures = Figures::of(workload, load, nodes, &tally);
+    if let Some(local) = &local {
+        figures.settled_seconds = Some(local.settle()?.as_secs_f64());
+        let used = local.usage().iter().zip(&before.daemons).map(since).collect();
+        figures.add_costs(used, client, local::loopback_bytes() - before.network_bytes);
+    }
+    Ok(figures)
+}
+
+/// How many names are there before the measured part begins.
+fn keys(workload: Workload, load: &Load) -> u64 {
+    match workload {
+        Workload::Get | Workload::Mixed | Workload::Overwrite | Workload::List | Workload::Idle => {
+            u64::from(load.keys)
+        }
+        Workload::Delete => load.ops.unwrap_or(u64::from(load.keys)),
+        Workload::Put | Workload::Connect => 0,
+    }
+}
+
+fn prepare(
+    target: &Target,
+    (workload, load): (Workload, &Load),
+    book: &mut Book,
+    live: &mut Live,
+) -> Result<(), String> {
+    let keys = keys(workload, load);
+    if keys == 0 {
+        return Ok(());
+    }
+    let failed = |error: io::Error| format!("the loop of the harness failed: {error}");
+    let mut driver = Driver::new(target.clone(), PREPARERS, false).map_err(failed)?;
+    let mut tally = Tally::new();
+    let mut clock = Clock::new(Bounds::count(keys), driver.now());
+    let watched = (&mut tally, live as &mut dyn Watch);
+    driver.run((Workload::Put, book), &mut clock, watched).map_err(failed)?;
+    live.clear();
+    match tally.errors.first_key_value() {
+        Some((kind, count)) => {
+            Err(format!("the names could not be prepared: {kind} ({count} times)"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A reader alone, then among connections that do nothing.
+fn idle(
+    target: &Target,
+    (load, book): (&Load, &mut Book),
+    local: Option<&Local>,
+    live: &mut Live,
+) -> Result<Figures, String> {
+    let failed = |error: io::Error| format!("the loop of the harness failed: {error}");
+    let bounds = Bounds { rate: load.rate.or(Some(200.0)), ..Bounds::of(load) };
+    let mut read = |live: &mut Live| -> Result<Tally, String> {
+        let mut reader = Driver::new(target.clone(), (1, 1), load.verify).map_err(failed)?;
+        let mut tally = Tally::new();
+        reader.open_all(OPEN, &mut tally).map_err(failed)?;
+        let mut clock = Clock::new(bounds, reader.now());
+        let watched = (&mut tally, live as &mut dyn Watch);
+        reader.run((Workload::Idle, &mut *book), &mut clock, watched).map_err(failed)?;
+        live.clear();
+        Ok(tally)
+    };
+    let alone = read(live)?;
+    let rss = |local: Option<&Local>| {
+        let all = local.map(Local::usage).unwrap_or_default();
+        all.iter().map(|usage| real(usage.rss_bytes)).sum::<f64>()
+    };
+    let before = rss(local);
+    let mut crowd = Driver::new(target.clone(), (load.conns, 1), false).map_err(failed)?;
+    let mut opening = Tally::new();
+    let within = OPEN + Duration::from_secs(u64::from(load.conns) / 200);
+    let open = crowd.open_all(within, &mut opening).map_err(failed)?;
+    let held = rss(local) - before;
+    let marks = Before::now(local);
+    let mut among = read(live)?;
+    among.errors.extend(opening.errors);
+    if open < load.conns as usize {
+        let missing = u64::from(load.conns) - open as u64;
+        among.errors.insert("connect: not open in time".to_owned(), missing);
+    }
+    let mut figures = Figures::of(Workload::Idle, load, target.addresses.len(), &among);
+    let used: Vec<Usage> = match local {
+        Some(local) => local.usage().iter().zip(&marks.daemons).map(since).collect(),
+        None => Vec::new(),
+    };
+    let cpu: f64 = used.iter().map(|usage| usage.cpu_seconds).sum();
+    figures.idle = Some(Idle {
+        connections: open,
+        daemon_bytes_per_connection: super::figures::ratio(held, real(open as u64)),
+        daemon_cpu_share: super::figures::ratio(cpu, figures.seconds),
+        alone: Latency::of(&alone.all()),
+        among: Latency::of(&among.all()),
+    });
+    Ok(figures)
+}
+
+/// What was used before the measured part.
+struct Before {
+    daemons: Vec<Usage>,
+    client: Duration,
+    network_bytes: u64,
+}
+
+impl Before {
+    fn now(local: Option<&Local>) -> Self {
+        Self {
+            daemons: local.map(Local::usage).unwrap_or_default(),
+            client: yardstick::process_cpu(),
+            network_bytes: local::loopback_bytes(),
+        }
+    }
+}
+
+fn since((after, before): (&Usage, &Usage)) -> Usage {
+    Usage {
+        cpu_seconds: after.cpu_seconds - before.cpu_seconds,
+        written_bytes: after.written_bytes.saturating_sub(before.written_bytes),
+        ..*after
+    }
+}
+
+fn target_of(place: &Place, nodes: &[String]) -> Result<Target, String> {
+    let found = place::find(place).map_err(|failure| failure.to_string())?;
+    let first: Vec<String> = found.peers.iter().take(1).map(|peer| peer.address.clone()).collect();
+    let names = if nodes.is_empty() { &first } else { nodes };
+    let resolve = |name: &String| -> Result<SocketAddr, String> {
+        let all = name.to_socket_addrs().map_err(|error| format!("{name}: {error}"))?;
+        all.into_iter().next().ok_or_else(|| format!("{name} leads nowhere"))
+    };
+    let addresses = names.iter().map(resolve).collect::<Result<_, _>>()?;
+    Ok(Target { addresses, access: found.access })
+}
+
+/// The line that changes while a run goes on; and the wish to stop it.
+struct Live {
+    quiet: bool,
+    stop: Arc<AtomicBool>,
+}
+
+impl Live {
+    fn new(quiet: bool) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // The second time it ends the program at once.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        Ok(Self { quiet, stop })
+    }
+
+    fn clear(&self) {
+        if !self.quiet {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+impl Watch for Live {
+    fn second(&mut self, tally: &Tally, whole: Option<u64>) -> bool {
+        if !self.quiet {
+            eprint!("\r\x1b[K{}", table::live(tally, whole));
+        }
+        !self.stop.load(Ordering::Relaxed)
+    }
+}
