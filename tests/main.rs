@@ -12,5 +12,9 @@ mod daemon;
 mod embed;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod fuzz;
 mod sim;
 mod tidy;
+
+#[global_allocator]
+static COUNTING: fuzz::checks::meter::Counting = fuzz::checks::meter::Counting;

@@ -6,6 +6,7 @@
 //! keeps no buffer.
 
 mod assemble;
+pub mod bare;
 mod error;
 mod event;
 mod handshake;

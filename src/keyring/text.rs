@@ -98,6 +98,21 @@ pub(super) fn parse<K: KeyText>(text: &str) -> Result<K, BadKeyFile> {
     Ok(key)
 }
 
+/// What would be written for the key that this text of a file of this name holds.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn reprint(file: &str, text: &str) -> Result<Zeroizing<String>, BadKeyFile> {
+    match file {
+        NetworkKey::FILE => parse::<NetworkKey>(text).map(|key| print(&key)),
+        DataKeys::FILE => parse::<DataKeys>(text).map(|key| print(&key)),
+        WriteKey::FILE => parse::<WriteKey>(text).map(|key| print(&key)),
+        RootKey::FILE => parse::<RootKey>(text).map(|key| print(&key)),
+        NodeKey::FILE => parse::<NodeKey>(text).map(|key| print(&key)),
+        _ => Err(BadKeyFile::Title),
+    }
+}
+
 fn checksum_line(body: &str) -> String {
     format!("checksum {}\n", Writer(checksum(tags::KEY_FILE, body.as_bytes())))
 }

@@ -5,6 +5,7 @@
 //! `commit` (the order of a commit) and `recover` (the start). Knows keys, names and peers as bytes only. Invariant:
 //! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
 
+pub mod bare;
 mod block_file;
 mod blocks;
 mod commit;

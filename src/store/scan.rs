@@ -22,11 +22,17 @@ pub(super) struct Window<'a, F: FileSystem> {
     file: &'a F::File,
     start: u64,
     bytes: Vec<u8>,
+    /// Bytes that are read at once.
+    at_once: usize,
 }
 
 impl<'a, F: FileSystem> Window<'a, F> {
     pub(super) fn new(fs: &'a F, file: &'a F::File) -> Self {
-        Self { fs, file, start: 0, bytes: Vec::new() }
+        Self::by(fs, file, READ)
+    }
+
+    pub(super) fn by(fs: &'a F, file: &'a F::File, at_once: usize) -> Self {
+        Self { fs, file, start: 0, bytes: Vec::new(), at_once }
     }
 
     /// The bytes from `offset` on: `length` of them, or fewer at the end of the file.
@@ -38,7 +44,7 @@ impl<'a, F: FileSystem> Window<'a, F> {
         let at = match held {
             Some(at) => at,
             None => {
-                self.fill(offset, length.max(READ))?;
+                self.fill(offset, length.max(self.at_once))?;
                 0
             }
         };
@@ -170,8 +176,9 @@ impl<F: FileSystem> Scan<'_, F> {
 
     /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
     fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
+        let at_once = self.window.at_once;
         while from < limit {
-            let bytes = self.window.read(from, READ)?;
+            let bytes = self.window.read(from, at_once)?;
             let zeros = leading_zeros(bytes);
             if zeros > 0 {
                 from += zeros as u64;
@@ -180,10 +187,10 @@ impl<F: FileSystem> Scan<'_, F> {
             if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
                 return Ok(from + at as u64);
             }
-            if bytes.len() < READ {
+            if bytes.len() < at_once {
                 break;
             }
-            from += (READ - MAGIC.len() + 1) as u64;
+            from += (at_once - MAGIC.len() + 1) as u64;
         }
         Ok(limit)
     }
