@@ -10,9 +10,9 @@
 
 mod daemon;
 mod embed;
+mod fuzz;
 #[cfg(feature = "planted-bugs")]
 mod planted;
-mod fuzz;
 mod sim;
 mod tidy;
 

@@ -443,8 +443,7 @@ fn nodes() -> Vec<Seed> {
         ),
         seed(
             "push",
-            [node.clone(), give(1, &records[1]), wait.clone(), give(3, &records[1]), stream(0, 0)]
-                .concat(),
+            [node.clone(), give(1, &records[1]), wait, give(3, &records[1]), stream(0, 0)].concat(),
         ),
         seed(
             "parents",

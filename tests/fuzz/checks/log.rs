@@ -22,7 +22,7 @@ pub(super) fn log(data: &[u8]) {
     let mut segment = vec![0; bare::FRAMES as usize];
     segment.extend(frames);
     sound(&mut segment);
-    scan(segment, *end);
+    scan(&segment, *end);
 }
 
 /// The header as it is, and with its checksum made right.
@@ -51,7 +51,7 @@ fn frame(data: &[u8]) {
     let _ = within(data.len(), || bare::frame(frame, &SALT, bare::FRAMES));
 }
 
-fn scan(segment: Vec<u8>, end: u8) {
+fn scan(segment: &Vec<u8>, end: u8) {
     let length = segment.len() as u64;
     // Where a later segment says that this one ends: nowhere, at its end, before it, beyond it.
     let end = match end {
@@ -61,7 +61,7 @@ fn scan(segment: Vec<u8>, end: u8) {
         192.. => Some(length + u64::from(end - 192) * 64),
     };
     let read = |at_once| {
-        let read = || bare::scan(&Memory, &segment, SALT, (end, at_once));
+        let read = || bare::scan(&Memory, segment, SALT, (end, at_once));
         within(segment.len(), read).expect("memory can be read")
     };
     let seen = read(4096);
