@@ -36,6 +36,8 @@ pub trait FileSystem: Send + Sync + 'static {
     fn open(&self, path: &str) -> io::Result<Self::File>;
     /// Writes all the bytes, or fails with some of them written.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes bytes that are there already once more, so that the next flush covers them whatever became of an earlier one.
+    fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Reads as many bytes as there are; fewer than asked for only at the end of the file.
     fn read_at(&self, file: &Self::File, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
     /// The length of a file.

@@ -1,9 +1,9 @@
 //! Recovery: from the files to what is known after a start, and the verdict on what was last written.
 //!
 //! Streams the log, keeps no index. The steps: flush what a killed process left; read the segments, oldest first; hash
-//! the block files that the last group names; make a new segment's header durable, which is the verdict. Only then is
-//! there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was found once is found after
-//! the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
+//! the block files that the last group names; write that group once more; make a new segment's header durable, which
+//! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was
+//! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
 
 use crate::ids::StoreId;
 use crate::planted::{self, Bug};
@@ -77,9 +77,11 @@ pub fn open<F: FileSystem>(
         has_new_damage: false,
         good: Verdict::default(),
         held_back: None,
+        last: None,
     };
     let (segments, newest) = recovery.headers()?;
     let emptied = recovery.read_all(&segments)?;
+    recovery.rewrite_last()?;
     let store = match segments.last() {
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
@@ -159,6 +161,8 @@ struct Recovery<'a, F, V> {
     good: Verdict,
     /// The last group read: it is not told before the next one, or a verdict, says that it is good.
     held_back: Option<Seen>,
+    /// Where the last good group is.
+    last: Option<(u32, Range<u64>)>,
 }
 
 impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
@@ -273,6 +277,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
 
     fn accept(&mut self, segment: u32, seen: Seen) {
         self.good = Verdict { segment, end: seen.end, last: seen.position };
+        self.last = Some((segment, seen.start..seen.end));
         seen.found.into_iter().for_each(&mut self.visitor);
     }
 
@@ -300,6 +305,22 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         }
         self.accept(segment, last);
         Ok(true)
+    }
+
+    /// The flush of the last group may have failed in a process that then ended: the system takes such bytes for written,
+    /// shows them, and writes them only if they change. So they are written once more, before the verdict is flushed.
+    fn rewrite_last(&self) -> Result<(), OpenError> {
+        let Some((segment, range)) = &self.last else {
+            return Ok(());
+        };
+        let path = layout::segment(*segment);
+        let result = self.fs.open(&path).and_then(|file| {
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let mut window = Window::new(self.fs, &file);
+            let bytes = window.read(range.start, length)?;
+            self.fs.rewrite(&path, range.start, bytes)
+        });
+        Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.

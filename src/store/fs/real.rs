@@ -66,6 +66,10 @@ impl FileSystem for RealFs {
         file.write_all_at(bytes, offset)
     }
 
+    fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.at(path))?.write_all_at(bytes, offset)
+    }
+
     fn read_at(&self, file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < bytes.len() {

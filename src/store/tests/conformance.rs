@@ -29,6 +29,9 @@ fn file_system<F: FileSystem>(fs: &F) {
     assert_eq!(fs.length(&file).unwrap(), 20);
     fs.truncate("a/one", 4).unwrap();
     assert_eq!(fs.length(&file).unwrap(), 4);
+    fs.rewrite("a/one", 2, b"\0h").unwrap();
+    assert_eq!(fs.read_at(&file, 0, &mut bytes).unwrap(), 4);
+    assert_eq!(bytes[..4], *b"\0\0\0h");
     fs.sync_file(&file).unwrap();
     drop(fs.create("a/two").unwrap());
     fs.rename("a/one", "a/two").unwrap();

@@ -48,6 +48,15 @@ impl FileSystem for SimFs {
         })
     }
 
+    fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = {
+            let state = self.state();
+            let inode = state.find(path)?;
+            SimFile { inode, _open: Arc::clone(&state.inodes[&inode].open) }
+        };
+        self.write_at(&file, offset, bytes)
+    }
+
     fn read_at(&self, file: &SimFile, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
         state.readable()?;

@@ -110,9 +110,11 @@ impl Inode {
         });
     }
 
-    /// A flush has failed.
+    /// A flush has failed: of bytes, since lengths are in the file system's journal, which does not forget.
     pub(super) fn forsake(&mut self) {
-        self.unsynced.iter_mut().for_each(|unsynced| unsynced.forsaken = true);
+        let changes = self.unsynced.iter_mut();
+        let writes = changes.filter(|unsynced| matches!(unsynced.change, Change::Write(..)));
+        writes.for_each(|unsynced| unsynced.forsaken = true);
     }
 
     /// The medium as it is with this much of each change, and none to come.
