@@ -198,7 +198,7 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<LeavesRead, ReadError> {
         match place {
             BlockPlace::Tree { length } => {
-                let read = blocks::read_leaves(&self.fs, (address, length), run);
+                let read = twice(|| blocks::read_leaves(&self.fs, (address, length), run));
                 if let Err(Trouble::Damaged) = read {
                     self.quarantine(address, length);
                 }
@@ -223,8 +223,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
-        let file = self.segment(place.segment)?;
-        blocks::read_item(&self.fs, &file, place)
+        twice(|| blocks::read_item(&self.fs, &*self.segment(place.segment)?, place))
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
@@ -264,7 +263,7 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<u32, Trouble> {
         match place {
             BlockPlace::Tree { length } => {
-                let verified = blocks::verify(&self.fs, (address, length), buffer);
+                let verified = twice(|| blocks::verify(&self.fs, (address, length), buffer));
                 if let Err(Trouble::Damaged) = verified {
                     self.quarantine(address, length);
                 }
@@ -308,4 +307,12 @@ impl<F: FileSystem> Disk<F> {
 fn has_its_length(chunk: &[u8], index: usize, leaves: usize) -> bool {
     let is_last = index + 1 == leaves;
     chunk.len() == LEAF || (is_last && !chunk.is_empty() && chunk.len() < LEAF)
+}
+
+/// Damage is believed when it is seen twice: what is damaged is given up, and a read may fail for once.
+fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    match read() {
+        Err(Trouble::Damaged) => read(),
+        result => result,
+    }
 }
