@@ -109,7 +109,8 @@ impl<F: FileSystem> Log<F> {
         let segment = self.segment.as_mut().expect("it was begun above");
         let end = segment.end + length as u64;
         if end > segment.room {
-            let room = end.next_multiple_of(PREALLOCATED);
+            // A segment does not grow past its size by more than a group.
+            let room = end.next_multiple_of(PREALLOCATED).min(segment_max.max(end));
             match fs.preallocate(&segment.file, room) {
                 Ok(()) => segment.room = room,
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
