@@ -42,6 +42,12 @@ kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPOR
 	DFSD_SEED=$(SEED) DFSD_ROUNDS=$(ROUNDS) DFSD_REPORT=$(REPORT) $(CARGO) test --locked \
 	  --test integration --quiet -- daemon::rounds::nothing_acknowledged --nocapture
 
+STATES ?= 100000
+
+crash:            ## STATES disks that power cuts may leave, by SEED, opened; and every call of a disk failing
+	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) $(CARGO) test --locked --test integration \
+	  -- crash:: --skip daemon:: --nocapture
+
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 

@@ -1,0 +1,225 @@
+//! A whole node on a simulated disk, with a program in the same process that puts and gets: no thread, no socket.
+//!
+//! Every job of the node can be listened to. Invariant: one operation at a time, so that what is durable when one is
+//! answered is known.
+
+use dfsd::client::{Answer, ClientError, Entropy, Event, Meta, Operation};
+use dfsd::conn::ConnKeys;
+use dfsd::crypto::data::DataKeys;
+use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::gateway::Gateway;
+use dfsd::keyring::{Access, grant};
+use dfsd::node::{Action, Node, Outcome};
+use dfsd::server::work::{Done, Job, execute};
+use dfsd::server::{Loading, Setup};
+use dfsd::store::fs::SimFs;
+use dfsd::store::{self, Disk, OpenError};
+use dfsd::time::{Instant, Now};
+use std::collections::BTreeMap;
+
+/// Segments are soon full.
+pub(super) const CONFIG: store::Config =
+    store::Config { reserve: 0, reserve_percent: 0, segment: 16 * 1024 };
+
+/// What the program sees: names, and the bytes behind them.
+pub(super) type Names = BTreeMap<String, Vec<u8>>;
+
+/// Hears of every job before it is done, and of what became of it.
+pub(super) type Listener<'a> = &'a mut dyn FnMut(Heard<'_>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Heard<'a> {
+    Job(&'a Job),
+    Done(&'a Done),
+}
+
+pub(super) struct House {
+    node: Node,
+    disk: Disk<SimFs>,
+    gateway: Gateway,
+    now: Now,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// One thing that a program does.
+#[derive(Debug, Clone)]
+pub(super) enum Deed {
+    Put(&'static str, Vec<u8>),
+    Get(&'static str),
+    Delete(&'static str),
+    Rename(&'static str, &'static str),
+    List,
+    Verify,
+}
+
+fn access() -> Access {
+    let root = RootKey::generate(&[1; 32]);
+    let network = NetworkKey::generate(&[2; 32], &root);
+    let sign = WriteKey::generate(&[3; 32]);
+    let grant = grant::grant(&root, &sign.public(), 1_000);
+    let data = Some(DataKeys::generate(&[4; 32]));
+    Access { network, data, write: Some(WriteKey { sign, grant }) }
+}
+
+impl House {
+    pub(super) fn start(fs: SimFs, life: u8) -> Result<Self, OpenError> {
+        let access = access();
+        let key = NodeKey::generate(&[5; 32]);
+        let root = access.network.root;
+        let mut loading = Loading::new(root);
+        let (disk, recovered) = store::open(fs, CONFIG, [life; 16], |found| loading.found(found))?;
+        let keys = ConnKeys {
+            cluster: access.network.cluster,
+            network_secret: access.network.secret,
+            epoch: access.network.epoch,
+            static_secret: *key.static_secret(),
+        };
+        let setup = Setup {
+            node: key.node_id(),
+            verify_key: key.verify_key(),
+            root,
+            addresses: Vec::new(),
+            grants: Vec::new(),
+            memory: 8 * 1024 * 1024,
+            peers: Vec::new(),
+            seed: u64::from(life),
+            boot: u64::from(life),
+        };
+        let wall_ms = 1_795_305_600_000 + u64::from(life) * 1_000_000;
+        let now = Now { instant: Instant(1), wall_ms };
+        let mut node = Node::new(keys, setup, (loading, &recovered), now);
+        let entropy = Entropy { key: [life; 32], handshake: [life ^ 0x55; 32] };
+        let gateway = Gateway::open(&mut node, access, (&entropy, [life ^ 0xaa; 32]), now);
+        let gateway = gateway.expect("a new node takes connections");
+        Ok(Self { node, disk, gateway, now, outcome: None })
+    }
+
+    fn turn(&mut self, listener: Listener<'_>) -> Result<(), ClientError> {
+        self.gateway.pump(&mut self.node, self.now)?;
+        self.act(listener);
+        // A millisecond a turn: retries and deadlines come.
+        self.now.instant = Instant(self.now.instant.0 + 1_000);
+        self.now.wall_ms += 1;
+        if self.node.poll_timeout().is_some_and(|due| due <= self.now.instant) {
+            self.node.handle_timeout(self.now);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, listener: Listener<'_>) {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Job(job) => {
+                    listener(Heard::Job(&job));
+                    let done = execute(&self.disk, job);
+                    listener(Heard::Done(&done));
+                    self.node.done(self.now, done);
+                }
+                Action::Stopped(outcome) => self.outcome = Some(outcome),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does it; the bytes or names that it gave. `None`: the node has stopped, or says nothing any more.
+    pub(super) fn run(
+        &mut self,
+        deed: &Deed,
+        listener: Listener<'_>,
+    ) -> Option<Result<Names, ClientError>> {
+        let text = |name: &str| name.as_bytes().to_vec();
+        let (operation, input): (_, &[u8]) = match deed {
+            Deed::Put(name, bytes) => {
+                let meta = Meta { name: text(name), ..Meta::default() };
+                (Operation::Put { meta, only_if_absent: false }, bytes)
+            }
+            Deed::Get(name) => (Operation::Get { name: text(name) }, &[]),
+            Deed::Delete(name) => (Operation::Delete { name: text(name) }, &[]),
+            Deed::Rename(source, target) => {
+                let (source, target) = (text(source), text(target));
+                (Operation::Rename { source, target, replace: true }, &[])
+            }
+            Deed::List => (Operation::List, &[]),
+            Deed::Verify => (Operation::Verify, &[]),
+        };
+        let op = self.gateway.start(self.now, operation);
+        let (mut names, mut output, mut fed) = (Names::new(), Vec::new(), 0);
+        for _ in 0..20_000 {
+            while let Some(event) = self.gateway.poll_event() {
+                match event {
+                    Event::NeedData { .. } if fed == input.len() => self.gateway.feed_end(op),
+                    Event::NeedData { .. } => fed += self.gateway.feed(op, &input[fed..]),
+                    Event::Data { bytes, .. } => output.extend_from_slice(&bytes),
+                    Event::Entry { entry, .. } => {
+                        let name = String::from_utf8_lossy(&entry.name).into_owned();
+                        names.insert(name, Vec::new());
+                    }
+                    Event::Finished { result, .. } => {
+                        if let (Deed::Get(name), Ok(Answer::Got(_))) = (deed, &result) {
+                            names.insert((*name).to_owned(), std::mem::take(&mut output));
+                        }
+                        return Some(result.map(|_| names));
+                    }
+                    _ => {}
+                }
+            }
+            if self.outcome.is_some() || self.turn(listener).is_err() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// All names and their bytes, as this node shows them.
+    pub(super) fn names(&mut self, known: &[&'static str]) -> Result<Names, String> {
+        let listed = self.run(&Deed::List, &mut |_| {});
+        let listed =
+            listed.ok_or("the node does not answer")?.map_err(|error| error.to_string())?;
+        let mut names = Names::new();
+        for name in known {
+            match self.run(&Deed::Get(name), &mut |_| {}).ok_or("the node does not answer")? {
+                Ok(got) => names.extend(got),
+                Err(ClientError::NotFound) => {}
+                Err(error) => return Err(format!("{name} cannot be read: {error}")),
+            }
+        }
+        if listed.keys().eq(names.keys()) {
+            Ok(names)
+        } else {
+            Err(format!("{:?} are listed and {:?} can be read", listed.keys(), names.keys()))
+        }
+    }
+
+    /// SIGTERM.
+    pub(super) fn stop(&mut self, listener: Listener<'_>) -> Option<Outcome> {
+        self.node.stop(self.now);
+        for _ in 0..1_000 {
+            if self.outcome.is_some() || self.turn(listener).is_err() {
+                break;
+            }
+        }
+        self.act(listener);
+        self.outcome.take()
+    }
+
+    /// `kill -9`: nothing is closed in order.
+    pub(super) fn kill(self) {
+        std::mem::forget(self.disk);
+    }
+}
+
+/// What a deed makes of the names.
+pub(super) fn after(names: &Names, deed: &Deed) -> Names {
+    let mut names = names.clone();
+    match deed {
+        Deed::Put(name, bytes) => drop(names.insert((*name).to_owned(), bytes.clone())),
+        Deed::Delete(name) => drop(names.remove(*name)),
+        Deed::Rename(source, target) => {
+            if let Some(bytes) = names.remove(*source) {
+                names.insert((*target).to_owned(), bytes);
+            }
+        }
+        Deed::Get(_) | Deed::List | Deed::Verify => {}
+    }
+    names
+}

@@ -1,0 +1,155 @@
+//! What must be true of every disk that a power cut may leave.
+//!
+//! Knows no workload. Invariant: the disk that is looked at is not changed, but a copy of it.
+
+use super::house::{CONFIG, House};
+use super::script::{Promises, Script, Thing, thing};
+use bytes::Bytes;
+use dfsd::crypto::tree;
+use dfsd::ids::{Address, RecordId, StoreId};
+use dfsd::store::fs::SimFs;
+use dfsd::store::job::{BlockPlace, Done, Found, Group, Job};
+use dfsd::store::{self, Disk};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A store that has been opened.
+struct Opened {
+    disk: Disk<SimFs>,
+    found: Vec<Found>,
+    store: StoreId,
+}
+
+fn open(fs: SimFs, life: u8) -> Result<Opened, String> {
+    let mut found = Vec::new();
+    let opened = store::open(fs, CONFIG, [life; 16], |thing| found.push(thing));
+    let (disk, recovered) = opened.map_err(|error| format!("it does not open: {error}"))?;
+    if let Some(note) = recovered.notes.iter().find(|note| !note.ends_with("it is void")) {
+        return Err(format!("a power cut was taken for damage: {note}"));
+    }
+    Ok(Opened { disk, found, store: recovered.store })
+}
+
+/// Opens what was found after a power cut with the real recovery, three times.
+pub(super) fn judge(found: &SimFs, promises: &Promises) -> Result<(), String> {
+    let fs = found.restart();
+    let first = open(fs.clone(), 101)?;
+    let things = promises.hold(&first)?;
+    contents(&first)?;
+    // What the first start told stays true, should the power go again, and once more in order.
+    std::mem::forget(first);
+    let fs = fs.power_cut(found.digest());
+    let second = open(fs.clone(), 102)?;
+    same(&things, &second)?;
+    let mut after = things;
+    after.extend(put(&second.disk)?);
+    drop(second);
+    let third = open(fs.restart(), 103)?;
+    same(&after, &third)?;
+    contents(&third)?;
+    std::mem::forget(third);
+    Ok(())
+}
+
+impl Promises {
+    /// All that was promised is there in order, and of the uncertain group all or nothing. What is there.
+    fn hold(&self, opened: &Opened) -> Result<Vec<Thing>, String> {
+        let found: Vec<_> = opened.found.iter().map(thing).collect();
+        let promised = self.groups.concat();
+        let Some(rest) = found.strip_prefix(&promised[..]) else {
+            return Err(format!("{promised:?} was acknowledged, {found:?} is there"));
+        };
+        if !rest.is_empty() && rest != self.uncertain {
+            return Err(format!("{rest:?} is shown of {:?}", self.uncertain));
+        }
+        match self.store {
+            Some(store) if store != opened.store && !self.groups.is_empty() => {
+                Err("the store says that it is another one".to_owned())
+            }
+            Some(_) | None => Ok(found),
+        }
+    }
+
+    /// How many groups are there.
+    pub(super) fn groups_in(&self, found: &SimFs) -> Result<usize, String> {
+        let opened = open(found.restart(), 101)?;
+        let count = self.hold(&opened)?.len();
+        std::mem::forget(opened);
+        let acknowledged: usize = self.groups.iter().map(Vec::len).sum();
+        Ok(self.groups.len() + usize::from(count > acknowledged))
+    }
+}
+
+fn same(things: &[Thing], opened: &Opened) -> Result<(), String> {
+    let found: Vec<_> = opened.found.iter().map(thing).collect();
+    if found == things {
+        Ok(())
+    } else {
+        Err(format!("one start shows {things:?}, the next {found:?}"))
+    }
+}
+
+/// Every block, page and record that is shown can be read whole.
+fn contents(opened: &Opened) -> Result<(), String> {
+    let mut held = BTreeMap::new();
+    for found in &opened.found {
+        match found {
+            Found::Record(id, place, bytes) => {
+                let done = opened.disk.run(Job::ReadLog { ticket: 1, places: vec![*place] });
+                let Done::Log { items, .. } = done else {
+                    return Err(format!("{done:?}"));
+                };
+                if items[0].as_ref() != Ok(bytes) {
+                    return Err(format!("record {id:?} reads as {:?}", items[0]));
+                }
+            }
+            Found::Page(address, place) => drop(held.insert(*address, BlockPlace::Log(*place))),
+            Found::Block(address, place) => drop(held.insert(*address, *place)),
+            Found::Lost(address) => drop(held.remove(address)),
+        }
+    }
+    let done = opened.disk.run(Job::Verify { ticket: 2, blocks: held.into_iter().collect() });
+    match done {
+        Done::Verified { bad, .. } if bad.is_empty() => Ok(()),
+        other => Err(format!("not whole: {other:?}")),
+    }
+}
+
+/// The store still takes a block and a record.
+fn put(disk: &Disk<SimFs>) -> Result<Vec<Thing>, String> {
+    let block = Bytes::from_static(b"put after the power came back");
+    let leaves: Arc<[_]> = tree::leaf_hashes(&block).into();
+    let address = Address(tree::root(&leaves).0);
+    let length = block.len() as u32;
+    let (first, chunks) = (0, vec![block]);
+    disk.run(Job::Write { ticket: 1, draft: 900, first, chunks, leaves: Arc::clone(&leaves) });
+    disk.run(Job::Finish { ticket: 2, draft: 900, length, leaves });
+    let records = vec![(RecordId([200; 32]), Bytes::from_static(b"a record"))];
+    let group = Group { blocks: vec![(900, address, length)], records, ..Group::default() };
+    let things = super::script::things(&group);
+    match disk.run(Job::Commit { ticket: 3, group }) {
+        Done::Committed { result: Ok(_), .. } => Ok(things),
+        other => Err(format!("nothing can be put any more: {other:?}")),
+    }
+}
+
+/// A whole node on this disk shows the names that its groups tell of, with their bytes.
+pub(super) fn judge_names(
+    found: &SimFs,
+    script: &Script,
+    promises: &Promises,
+) -> Result<(), String> {
+    let groups = promises.groups_in(found)?;
+    let mut house = House::start(found.restart(), 104).map_err(|error| error.to_string())?;
+    let names = house.names(&script.known)?;
+    let told = script.shown.iter().rposition(|shown| shown.groups <= groups);
+    let told = told.expect("nothing is shown of nothing");
+    // Between the groups of one deed either side of it may be shown.
+    let next = script.shown.get(told + 1).filter(|_| script.shown[told].groups < groups);
+    let allowed = std::iter::once(&script.shown[told]).chain(next);
+    if allowed.into_iter().any(|shown| shown.names == names) {
+        return Ok(());
+    }
+    let lengths: Vec<_> = names.iter().map(|(name, bytes)| (name, bytes.len())).collect();
+    Err(format!("with {groups} groups these are shown, or other bytes of them: {lengths:?}"))
+}

@@ -1,0 +1,282 @@
+//! A workload as the disk sees it: the jobs that a node gave it, to be done again up to any call, with the power cut
+//! there; and what had been promised until then.
+//!
+//! Invariant: a script done again on an empty disk makes the same calls in the same order.
+
+use super::house::{CONFIG, Deed, Heard, House, Names, after};
+use dfsd::ids::{Address, RecordId, StoreId};
+use dfsd::server::work;
+use dfsd::store::fs::{SimError, SimFs};
+use dfsd::store::job::{BlockPlace, DiskError, Done, Found, Group, Job};
+use dfsd::store::{self, Disk};
+
+/// One step of a script.
+pub(super) enum Step {
+    Job(Job),
+    /// The process ends, in order or killed, and the next one starts.
+    Restart {
+        killed: bool,
+    },
+    /// The next changing call but so many finds the disk full.
+    Full(u64),
+}
+
+/// What is shown once so many groups are durable.
+pub(super) struct Shown {
+    pub(super) groups: usize,
+    pub(super) names: Names,
+}
+
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    pub(super) steps: Vec<Step>,
+    /// Empty if no node made it.
+    pub(super) shown: Vec<Shown>,
+    /// Every name that it touches.
+    pub(super) known: Vec<&'static str>,
+}
+
+/// What a group holds, without its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Thing {
+    Record(RecordId),
+    Page(Address),
+    Small(Address),
+    Block(Address, u32),
+    Lost(Address),
+}
+
+pub(super) fn thing(found: &Found) -> Thing {
+    match found {
+        Found::Record(id, ..) => Thing::Record(*id),
+        Found::Page(address, _) => Thing::Page(*address),
+        Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
+        Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
+        Found::Lost(address) => Thing::Lost(*address),
+    }
+}
+
+pub(super) fn things(group: &Group) -> Vec<Thing> {
+    let mut all: Vec<_> = group.lost.iter().map(|address| Thing::Lost(*address)).collect();
+    all.extend(group.blocks.iter().map(|(_, address, length)| Thing::Block(*address, *length)));
+    all.extend(group.small.iter().map(|(address, _)| Thing::Small(*address)));
+    all.extend(group.pages.iter().map(|(address, _)| Thing::Page(*address)));
+    all.extend(group.records.iter().map(|(id, _)| Thing::Record(*id)));
+    all
+}
+
+/// What was promised by a disk until its power went.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Promises {
+    /// Acknowledged groups, in order.
+    pub(super) groups: Vec<Vec<Thing>>,
+    /// Of the commit that the cut hit: it may or may not be there.
+    pub(super) uncertain: Vec<Thing>,
+    /// The life of the log, if a start has told it.
+    pub(super) store: Option<StoreId>,
+    /// Changing calls until then.
+    pub(super) calls: u64,
+    /// The call that was to fail was made.
+    pub(super) reached: bool,
+}
+
+impl Script {
+    /// Lets a real node do these deeds, and writes down its jobs. `None` is a restart after a kill.
+    pub(super) fn of_node(name: &'static str, deeds: &[Option<Deed>]) -> Self {
+        let fs = SimFs::new();
+        let mut recording = Recording::default();
+        let mut house = House::start(fs.clone(), 1).expect("an empty disk opens");
+        let mut fs = fs;
+        let mut names = Names::new();
+        let mut shown = vec![Shown { groups: 0, names: Names::new() }];
+        for (life, deed) in (2..).zip(deeds) {
+            let Some(deed) = deed else {
+                house.kill();
+                fs = fs.restart();
+                recording.steps.push(Step::Restart { killed: true });
+                house = House::start(fs.clone(), life).expect("a killed node's disk opens");
+                continue;
+            };
+            let done = house.run(deed, &mut |heard| recording.hear(heard));
+            let done = done.expect("the node answers");
+            done.unwrap_or_else(|error| panic!("{name}: {deed:?}: {error}"));
+            names = after(&names, deed);
+            shown.push(Shown { groups: recording.groups, names: names.clone() });
+        }
+        house.kill();
+        let mut known: Vec<_> = deeds.iter().flatten().flat_map(touched).collect();
+        known.sort_unstable();
+        known.dedup();
+        Self { name, steps: recording.steps, shown, known }
+    }
+
+    /// Does the script while this happens.
+    pub(super) fn run(&self, trouble: Trouble) -> (SimFs, Promises) {
+        let mut fs = SimFs::new();
+        let mut promises = Promises::default();
+        let mut left = trouble;
+        let mut life = 1;
+        left.plan(&fs);
+        let mut disk = open(&fs, life, &mut promises);
+        for step in &self.steps {
+            let Some(open_disk) = &disk else {
+                break;
+            };
+            match step {
+                Step::Job(job) => {
+                    let job_again = copy(job).expect("only such jobs are written down");
+                    if !promises.note(open_disk.run(job_again), job) {
+                        break;
+                    }
+                }
+                Step::Full(calls) => fs.fail_nth(*calls, SimError::NoSpace),
+                Step::Restart { killed } => {
+                    if *killed {
+                        std::mem::forget(disk.take());
+                    } else {
+                        drop(disk.take());
+                    }
+                    if fs.is_cut() {
+                        break;
+                    }
+                    promises.calls += fs.calls();
+                    promises.reached |= left.pass(&fs);
+                    fs = fs.restart();
+                    left.plan(&fs);
+                    life += 1;
+                    disk = open(&fs, life, &mut promises);
+                }
+            }
+            if fs.is_cut() {
+                break;
+            }
+        }
+        promises.calls += fs.calls();
+        promises.reached |= left.pass(&fs);
+        std::mem::forget(disk);
+        (fs, promises)
+    }
+
+    /// The changing calls that it makes.
+    pub(super) fn calls(&self) -> u64 {
+        self.run(Trouble::Cut(u64::MAX / 2)).1.calls
+    }
+}
+
+/// What happens to the disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trouble {
+    /// The power is cut at this changing call.
+    Cut(u64),
+    /// This call fails, and perhaps all after it.
+    Failure(u64, SimError, bool),
+    Over,
+}
+
+impl Trouble {
+    fn plan(&self, fs: &SimFs) {
+        match self {
+            Self::Cut(call) => fs.cut_after(*call),
+            Self::Failure(call, error, lasts) => fs.fail_call(*call, *error, *lasts),
+            Self::Over => {}
+        }
+    }
+
+    /// A life of the disk is over. Whether the failing call was reached.
+    fn pass(&mut self, fs: &SimFs) -> bool {
+        match self {
+            Self::Cut(call) => *call = call.saturating_sub(fs.calls()),
+            Self::Failure(call, ..) if *call < fs.all_calls() => {
+                *self = Self::Over;
+                return true;
+            }
+            Self::Failure(call, ..) => *call -= fs.all_calls(),
+            Self::Over => {}
+        }
+        false
+    }
+}
+
+fn touched(deed: &Deed) -> Vec<&'static str> {
+    match deed {
+        Deed::Put(name, _) | Deed::Get(name) | Deed::Delete(name) => vec![name],
+        Deed::Rename(source, target) => vec![source, target],
+        Deed::List | Deed::Verify => Vec::new(),
+    }
+}
+
+fn open(fs: &SimFs, life: u8, promises: &mut Promises) -> Option<Disk<SimFs>> {
+    let mut found = Vec::new();
+    let opened = store::open(fs.clone(), CONFIG, [life; 16], |seen| found.push(thing(&seen)));
+    let (disk, recovered) = opened.ok()?;
+    promises.store = Some(recovered.store);
+    let uncertain = std::mem::take(&mut promises.uncertain);
+    if !uncertain.is_empty() && found.len() > promises.groups.iter().map(Vec::len).sum() {
+        promises.groups.push(uncertain);
+    }
+    Some(disk)
+}
+
+impl Promises {
+    /// Notes what was promised. False if a node would not go on with what follows.
+    fn note(&mut self, done: Done, job: &Job) -> bool {
+        if matches!(
+            done,
+            Done::Wrote { result: Err(_), .. } | Done::Finished { result: Err(_), .. }
+        ) {
+            return false;
+        }
+        if let (Done::Committed { result, .. }, Job::Commit { group, .. }) = (done, job) {
+            match result {
+                Ok(_) => self.groups.push(things(group)),
+                Err(DiskError::Full) => {}
+                // The first is the last that is tried.
+                Err(DiskError::Failed(_)) if self.uncertain.is_empty() => {
+                    self.uncertain = things(group);
+                }
+                Err(DiskError::Failed(_)) => {}
+            }
+        }
+        true
+    }
+}
+
+#[derive(Default)]
+struct Recording {
+    steps: Vec<Step>,
+    groups: usize,
+}
+
+impl Recording {
+    fn hear(&mut self, heard: Heard<'_>) {
+        match heard {
+            Heard::Job(work::Job::Disk(job)) => self.steps.extend(copy(job).map(Step::Job)),
+            Heard::Done(work::Done::Disk(Done::Committed { result: Ok(_), .. })) => {
+                self.groups += 1;
+            }
+            Heard::Job(_) | Heard::Done(_) => {}
+        }
+    }
+}
+
+/// The same job, if it changes the disk.
+fn copy(job: &Job) -> Option<Job> {
+    Some(match job {
+        Job::Write { ticket, draft, first, chunks, leaves } => Job::Write {
+            ticket: *ticket,
+            draft: *draft,
+            first: *first,
+            chunks: chunks.clone(),
+            leaves: leaves.clone(),
+        },
+        Job::Finish { ticket, draft, length, leaves } => {
+            Job::Finish { ticket: *ticket, draft: *draft, length: *length, leaves: leaves.clone() }
+        }
+        Job::Discard { ticket, draft } => Job::Discard { ticket: *ticket, draft: *draft },
+        Job::Commit { ticket, group } => Job::Commit { ticket: *ticket, group: group.clone() },
+        Job::WritePeers { ticket, text } => Job::WritePeers { ticket: *ticket, text: text.clone() },
+        Job::ReadLeaves { .. } | Job::ReadLog { .. } | Job::Verify { .. } | Job::Space { .. } => {
+            return None;
+        }
+    })
+}

@@ -1,0 +1,162 @@
+//! The workloads: short, so that every call of theirs can be the last, and every state after it opened.
+//!
+//! Most are deeds of a program, done by a real node; a few are groups that a node would only make by chance. A new one
+//! is a line in `all` and a list of deeds.
+
+use super::house::Deed::{self, Delete, Put, Rename};
+use super::script::{Script, Step};
+use bytes::Bytes;
+use dfsd::crypto::tree;
+use dfsd::ids::{Address, RecordId};
+use dfsd::store::job::{Group, Job};
+use std::sync::Arc;
+
+/// Every workload.
+pub(super) fn all() -> Vec<Script> {
+    let kill: Option<Deed> = None;
+    let node = |name, deeds: &[Option<Deed>]| Script::of_node(name, deeds);
+    vec![
+        node("small put", &[put("a", 100)]),
+        node("empty put", &[put("a", 0)]),
+        node("file block put", &[put("a", 70_000)]),
+        node("overwrite", &[put("a", 100), put("a", 40_000)]),
+        node("delete", &[put("a", 3_000), Some(Delete("a"))]),
+        node("rename", &[put("a", 500), Some(Rename("a", "b"))]),
+        node("segment roll", &[put("a", 12_000), put("b", 12_000), put("c", 12_000)]),
+        node("killed and restarted", &[put("a", 200), kill.clone(), put("b", 200)]),
+        node("killed twice", &[kill.clone(), put("a", 200), kill.clone(), kill]),
+        script(
+            "closed and reopened",
+            vec![draft(1, 900), commit(&[(1, 900)], &[1]), restart(false), commit(&[], &[2])],
+        ),
+        script(
+            "several puts in one group",
+            vec![draft(1, 700), draft(2, 1_300), commit(&[(1, 700), (2, 1_300)], &[1, 2, 3])],
+        ),
+        script(
+            "two groups with files",
+            vec![
+                draft(1, 700),
+                commit(&[(1, 700)], &[1]),
+                draft(2, 600),
+                commit(&[(2, 600)], &[2]),
+            ],
+        ),
+        script(
+            "a file of pages",
+            vec![draft(1, 40_000), draft(2, 800), pages(), commit(&[], &[1])],
+        ),
+        script("a lost block", vec![draft(1, 700), commit(&[(1, 700)], &[1]), lose(700)]),
+        script(
+            "full at the append",
+            vec![
+                draft(1, 700),
+                commit(&[], &[1]),
+                Step::Full(3),
+                commit(&[(1, 700)], &[2]),
+                commit(&[], &[3]),
+            ],
+        ),
+        script(
+            "full at the flush",
+            vec![
+                draft(1, 700),
+                commit(&[], &[1]),
+                Step::Full(4),
+                commit(&[(1, 700)], &[2]),
+                commit(&[], &[3]),
+            ],
+        ),
+        script(
+            "full at the rename",
+            vec![
+                draft(1, 700),
+                commit(&[], &[1]),
+                Step::Full(2),
+                commit(&[(1, 700)], &[2]),
+                commit(&[], &[3]),
+            ],
+        ),
+        script(
+            "full at a new segment",
+            vec![commit(&[], &[1; 60]), Step::Full(1), commit(&[], &[2]), commit(&[], &[3])],
+        ),
+        script(
+            "the list of peers",
+            vec![peers("a node"), commit(&[], &[1]), peers("another node, further away")],
+        ),
+    ]
+}
+
+fn put(name: &'static str, length: usize) -> Option<Deed> {
+    Some(Put(name, content(length as u64, length)))
+}
+
+/// Bytes that nothing else has.
+fn content(seed: u64, length: usize) -> Vec<u8> {
+    let mut word = seed;
+    let bytes = (0..length).map(|_| {
+        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (word >> 56) as u8
+    });
+    bytes.collect()
+}
+
+fn script(name: &'static str, steps: Vec<Step>) -> Script {
+    Script {
+        name,
+        steps: steps.into_iter().flat_map(parts).collect(),
+        shown: Vec::new(),
+        known: Vec::new(),
+    }
+}
+
+/// A draft is written and finished by jobs of their own.
+fn parts(step: Step) -> Vec<Step> {
+    let Step::Job(Job::Write { ticket, draft, chunks, leaves, .. }) = &step else {
+        return vec![step];
+    };
+    let length = chunks.iter().map(Bytes::len).sum::<usize>() as u32;
+    let finish = Job::Finish { ticket: *ticket, draft: *draft, length, leaves: Arc::clone(leaves) };
+    vec![step, Step::Job(finish)]
+}
+
+fn draft(draft: u64, length: usize) -> Step {
+    let block = Bytes::from(content(length as u64, length));
+    let leaves = tree::leaf_hashes(&block).into();
+    Step::Job(Job::Write { ticket: 1, draft, first: 0, chunks: vec![block], leaves })
+}
+
+fn address(length: usize) -> Address {
+    Address(tree::tree(&content(length as u64, length)).0)
+}
+
+/// A group with these drafts (number and length) and a record of 300 bytes for each id.
+fn commit(drafts: &[(u64, usize)], records: &[u8]) -> Step {
+    let blocks = drafts.iter().map(|(draft, length)| (*draft, address(*length), *length as u32));
+    let records = records.iter().map(|id| (RecordId([*id; 32]), Bytes::from(vec![*id; 300])));
+    let group = Group { blocks: blocks.collect(), records: records.collect(), ..Group::default() };
+    Step::Job(Job::Commit { ticket: 1, group })
+}
+
+/// Two blocks and the page that lists them; its record comes with the next group.
+fn pages() -> Step {
+    let page = Bytes::from(content(7, 5_000));
+    let blocks = vec![(1, address(40_000), 40_000), (2, address(800), 800)];
+    let group =
+        Group { blocks, pages: vec![(Address(tree::tree(&page).0), page)], ..Group::default() };
+    Step::Job(Job::Commit { ticket: 1, group })
+}
+
+fn lose(length: usize) -> Step {
+    let group = Group { lost: vec![address(length)], ..Group::default() };
+    Step::Job(Job::Commit { ticket: 1, group })
+}
+
+fn restart(killed: bool) -> Step {
+    Step::Restart { killed }
+}
+
+fn peers(text: &str) -> Step {
+    Step::Job(Job::WritePeers { ticket: 1, text: text.to_owned() })
+}
