@@ -133,7 +133,8 @@ fn release_room<F: FileSystem>(fs: &F, good: Verdict) {
     }
 }
 
-fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
+/// Whether nothing but zeros is in a file from `offset` on.
+pub(super) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
     let file = fs.open(path)?;
     let mut window = Window::new(fs, &file);
     loop {
@@ -235,13 +236,19 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         Ok(emptied)
     }
 
+    /// A segment that a header tells of is not there: said once, and remembered by an empty file in its place in
+    /// `quarantine/`.
     fn note_gap(&mut self, index: usize, headers: &[Header]) {
         let before = headers[index].before.segment;
         let is_there = headers[..index].iter().any(|header| header.number == before);
-        if index > 0 && before != 0 && !is_there {
-            let path = layout::segment(before);
-            self.notes.push(format!("{path} is missing: what it held is to come from peers"));
+        let marker = layout::bad_segment(before);
+        if before == 0 || is_there || self.fs.open(&marker).is_ok() {
+            return;
         }
+        self.has_new_damage = true;
+        let _ = self.fs.create(&marker);
+        let path = layout::segment(before);
+        self.notes.push(format!("{path} is missing: what it held is to come from peers"));
     }
 
     /// Whether nothing was ever durable in it.

@@ -95,6 +95,21 @@ fn a_segment_without_a_readable_header_is_put_aside_whole() {
 }
 
 #[test]
+fn a_segment_that_is_gone_is_told_once_and_ends_the_logs_life() {
+    let (fs, _, _) = closed(2);
+    let life = start(fs.clone(), 2).unwrap().recovered.store;
+    let fs = fs.restart();
+    fs.remove("log/00000001.seg").unwrap();
+    let opened = start(fs.clone(), 3).unwrap();
+    assert_eq!((opened.recovered.notes.len(), opened.found.len()), (1, 0));
+    assert_ne!(opened.recovered.store, life, "peers must doubt what we hold");
+    let life = opened.recovered.store;
+    drop(opened);
+    let again = start(fs.restart(), 4).unwrap();
+    assert_eq!((again.recovered.notes.len(), again.recovered.store), (0, life));
+}
+
+#[test]
 fn bytes_that_look_like_a_frame_inside_a_damaged_one_are_not_read() {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
