@@ -130,7 +130,7 @@ impl Visitor<'_> for SizeVisitor {
 )]
 pub struct DaemonOptions {
     /// The data folder: keys, blocks and the log [default: dfsd in the XDG data folder]
-    #[arg(long, value_name = "DIR", env = "DFSD_DATA", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "DFSD_DATA", hide_env_values = true, global = true)]
     pub data: Option<PathBuf>,
     /// Where to listen; port 0 takes any free one, told in DIR/address [default: 0.0.0.0:7400]
     #[arg(long, value_name = "HOST:PORT", env = "DFSD_LISTEN", hide_env_values = true)]
@@ -156,6 +156,31 @@ pub struct DaemonOptions {
     /// A TOML file with any of the above but --join, by the same names
     #[arg(long, value_name = "FILE", env = "DFSD_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<DaemonCommand>,
+}
+
+/// What `dfsd` does besides running.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum DaemonCommand {
+    /// Check a data folder that no daemon uses: keys, log, records, pages and blocks
+    ///
+    /// Prints one line for each finding: how bad it is (note, missing, damage, mended), the file, what is wrong,
+    /// what that means for the data, and what to do; then one line that sums up. Changes nothing without --rebuild.
+    /// With a running daemon use `dfs verify`.
+    ///
+    /// Exit status: 0 nothing is wrong; 1 the folder can't be read; 2 usage; 5 a daemon is using it; 6 something is
+    /// damaged, or was lost and has not come again.
+    Check {
+        /// Put aside what is bad, take in what is good and was forgotten, and note what is lost, so that the next
+        /// start fetches it from peers. Bad files go to DIR/quarantine, none is deleted
+        #[arg(long)]
+        rebuild: bool,
+        /// One JSON object a line: grade, path, what, means, advice
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What may stand in the TOML file.

@@ -7,7 +7,8 @@
 )]
 
 use clap::Parser;
-use dfsd::config::{self, DaemonConfig, DaemonOptions};
+use dfsd::cli::check;
+use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
 use dfsd::ids::NodeId;
 use dfsd::keyring::{Keyring, KeyringError, Ticket};
@@ -38,10 +39,17 @@ const DISK_FAILED: u8 = 9;
 type Failure = (u8, String);
 
 fn main() -> ExitCode {
-    let config = match load(DaemonOptions::parse()) {
+    let options = DaemonOptions::parse();
+    let command = options.command.clone();
+    let config = match load(options) {
         Ok(config) => config,
         Err(failure) => return fail(failure),
     };
+    if let Some(DaemonCommand::Check { rebuild, json }) = command {
+        no_core_dumps();
+        let data = config.data;
+        return check::run(&check::Wanted { data, rebuild, json, entropy: random() });
+    }
     start_log(config.log);
     match run(&config) {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,

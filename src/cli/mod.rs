@@ -7,6 +7,7 @@
 mod admin;
 pub(crate) mod args;
 mod arrival;
+pub mod check;
 mod door;
 mod failure;
 mod folder;

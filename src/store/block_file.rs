@@ -27,6 +27,11 @@ pub(super) fn foot_length(leaves: usize) -> usize {
     leaves * Hash::LENGTH + TRAILER
 }
 
+/// The block's length as a trailer states it; not to be believed before the file is verified.
+pub(super) fn stated_length(trailer: &[u8; TRAILER]) -> u32 {
+    u32::from_be_bytes(std::array::from_fn(|index| trailer[12 + index]))
+}
+
 /// What comes after the ciphertext.
 pub(super) fn foot(length: u32, leaves: &[Hash]) -> Vec<u8> {
     let mut foot = Vec::with_capacity(foot_length(leaves.len()));

@@ -133,13 +133,42 @@ impl<F: FileSystem> Disk<F> {
         result
     }
 
+    /// Proves the last group to have been flushed.
+    pub(super) fn witness_now(&self) -> DiskResult<()> {
+        let mut log = hold(&self.log);
+        self.still_sound()?;
+        self.witness(&mut log)
+    }
+
+    /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
+    pub(super) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let blocks = blocks.iter().map(|(address, length)| (0, *address, *length)).collect();
+        let group = Group { blocks, ..Group::default() };
+        let mut log = hold(&self.log);
+        self.still_sound()?;
+        // Their names may never have been flushed.
+        log.name_changed();
+        let result = self.append_group(&mut log, &group);
+        if let Err(error) = &result {
+            self.condemn(error);
+        }
+        result
+    }
+
     fn append_empty(&self, log: &mut Log<F>) -> DiskResult<()> {
-        let group = Group::default();
-        let spot = log.make_room(&self.fs, frame::frame_length(&group), self.config.segment)?;
-        let encoded = frame::encode(&group, &spot);
+        self.append_group(log, &Group::default())
+    }
+
+    /// Appends a group whose blocks are in their places.
+    fn append_group(&self, log: &mut Log<F>, group: &Group) -> DiskResult<()> {
+        let spot = log.make_room(&self.fs, frame::frame_length(group), self.config.segment)?;
+        let encoded = frame::encode(group, &spot);
         log.append(&self.fs, &encoded.bytes)?;
         log.flush(&self.fs)?;
-        log.flushed(encoded.bytes.len(), encoded.position, false);
+        log.flushed(encoded.bytes.len(), encoded.position, !group.blocks.is_empty());
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! happen one at a time, under the lock of the log.
 
 use crate::crypto::tree;
-use crate::ids::{Address, Hash};
+use crate::ids::{Address, Hash, RecordId};
 use crate::limits::{LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
 use crate::planted::{self, Bug};
 use crate::store::block_file;
@@ -16,6 +16,7 @@ use crate::store::job::{
 };
 use crate::store::layout;
 use crate::store::log::Log;
+use crate::store::records;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -271,7 +272,9 @@ impl<F: FileSystem> Disk<F> {
             }
             BlockPlace::Log(place) => {
                 let (id, bytes) = self.read_item(place)?;
-                let sound = id == address.0 && tree::tree(&bytes).0 == id;
+                let hashed = || tree::tree(&bytes).0 == id;
+                let signed = || records::verify(&RecordId(id), &bytes).is_ok();
+                let sound = id == address.0 && (hashed() || signed());
                 sound.then_some(place.length).ok_or(Trouble::Damaged)
             }
         }

@@ -80,7 +80,8 @@ pub enum Job {
     ReadLog { ticket: Ticket, places: Vec<LogPlace> },
     /// Make a group durable. The core has at most one under way.
     Commit { ticket: Ticket, group: Group },
-    /// Hash these blocks and pages (`BlockPlace::Log`) and compare. A bad file is moved to `quarantine/`.
+    /// Hash these blocks and pages (`BlockPlace::Log`) and compare; records, by their ids, must be well signed too. A bad
+    /// file is moved to `quarantine/`.
     Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)> },
     /// Write the file `peers` anew, durably.
     WritePeers { ticket: Ticket, text: String },

@@ -6,7 +6,9 @@ use crate::ids::Address;
 use crate::store::job::Draft;
 
 /// Folders made at every start.
-pub(super) const FOLDERS: [&str; 5] = ["blocks", "cache", QUARANTINE, TMP, LOG];
+pub(super) const FOLDERS: [&str; 5] = [BLOCKS, "cache", QUARANTINE, TMP, LOG];
+/// The tree of block files.
+pub(super) const BLOCKS: &str = "blocks";
 /// Where the segments are.
 pub(super) const LOG: &str = "log";
 /// What is being written; emptied at every start.

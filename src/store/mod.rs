@@ -2,12 +2,14 @@
 //!
 //! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
 //! `segment` (formats), `scan` (reading a segment), `log` (its open end), `blocks` (reading blocks), `disk` (jobs),
-//! `commit` (the order of a commit) and `recover` (the start). Knows keys, names and peers as bytes only. Invariant:
+//! `commit` (the order of a commit), `recover` (the start) and `check` (of a folder
+//! that nobody has open). Knows keys, names and peers as bytes only. Invariant:
 //! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
 
 pub mod bare;
 mod block_file;
 mod blocks;
+pub mod check;
 mod commit;
 mod disk;
 mod error;
@@ -16,6 +18,7 @@ pub mod fs;
 pub mod job;
 mod layout;
 mod log;
+mod records;
 mod recover;
 mod scan;
 mod segment;

@@ -82,6 +82,14 @@ impl Header {
             .unwrap_or(Parsed::Bad)
     }
 
+    /// What stands in either place of a copy.
+    pub(super) fn parse_both(bytes: &[u8], number: u32) -> [Parsed; 2] {
+        COPIES.map(|at| {
+            let copy = usize::try_from(at).ok().and_then(|at| bytes.get(at..at + HEADER));
+            copy.map_or(Parsed::Bad, |copy| Self::parse_copy(copy, number))
+        })
+    }
+
     fn parse_copy(bytes: &[u8], number: u32) -> Parsed {
         let (covered, check) = bytes.split_at(HEADER - 4);
         if !covered.starts_with(MAGIC) || crc32c::crc32c(covered).to_be_bytes() != check {

@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct RealFs {
     root: PathBuf,
     folder: File,
+    /// Nothing is made, a lock's file neither.
+    read_only: bool,
     lock: Mutex<Option<File>>,
 }
 
@@ -23,7 +25,17 @@ impl RealFs {
     /// The file system below `root`, which is made if it is not there, readable by its owner only.
     pub fn new(root: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        Ok(Self { root: root.to_path_buf(), folder: File::open(root)?, lock: Mutex::new(None) })
+        Self::below(root, false)
+    }
+
+    /// The same below a folder that must be there, for reading: taking its lock makes no file.
+    pub fn read_only(root: &Path) -> io::Result<Self> {
+        Self::below(root, true)
+    }
+
+    fn below(root: &Path, read_only: bool) -> io::Result<Self> {
+        let folder = File::open(root)?;
+        Ok(Self { root: root.to_path_buf(), folder, read_only, lock: Mutex::new(None) })
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -41,7 +53,15 @@ impl FileSystem for RealFs {
         }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(self.at(path))?;
+        let file =
+            if self.read_only { File::open(self.at(path)) } else { options.open(self.at(path)) };
+        let file = match file {
+            // Where there is no lock nobody holds it.
+            Err(error) if self.read_only && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(true);
+            }
+            file => file?,
+        };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 *lock = Some(file);

@@ -1,0 +1,304 @@
+//! The log, read as recovery reads it, but for changing anything: headers, the chain of groups, damage, the tail.
+//!
+//! Invariant: what goes into the inventory is what a start would find.
+
+use super::Check;
+use crate::store::blocks::{self, Trouble};
+use crate::store::error::failed;
+use crate::store::fs::FileSystem;
+use crate::store::job::{BlockPlace, Found};
+use crate::store::layout;
+use crate::store::recover::{OpenError, is_zero_from};
+use crate::store::scan::{Scan, Seen, Window, is_medium};
+use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use std::io;
+use std::ops::Range;
+
+const FROM_PEERS: &str =
+    "run `dfsd check --rebuild`, then start dfsd: it asks its peers for what is gone";
+
+impl<F: FileSystem> Check<'_, F> {
+    pub(super) fn read_log(&mut self) -> Result<(), OpenError> {
+        let headers = self.headers()?;
+        if headers.is_empty() && !self.summary.log_has_gaps && self.has_blocks()? {
+            self.summary.log_has_gaps = true;
+            self.damage(
+                format!("{}/", layout::LOG),
+                "there is no log, and there are blocks that no group names".to_owned(),
+                "no name is known here, and no block is known to be here",
+                FROM_PEERS,
+            );
+        }
+        let mut last = Verdict::default();
+        for (index, header) in headers.iter().enumerate() {
+            self.summary.segments += 1;
+            let next = headers.get(index + 1).map(|next| next.before);
+            self.tell_of_gap(header, headers.get(..index).unwrap_or_default());
+            let end = match next {
+                Some(before) if before.segment == header.number => Some(before.end),
+                Some(before) if before.segment < header.number => Some(FRAMES),
+                Some(_) | None => None,
+            };
+            last = self.read_segment(header, end)?;
+        }
+        self.tell_of_tail(last)
+    }
+
+    fn headers(&mut self) -> Result<Vec<Header>, OpenError> {
+        let mut headers = Vec::new();
+        for name in self.names(layout::LOG)? {
+            match layout::segment_number(&name) {
+                Some(number) => headers.extend(self.header(number)?),
+                None => self.foreign(format!("{}/{name}", layout::LOG)),
+            }
+        }
+        headers.sort_unstable_by_key(|header| header.number);
+        Ok(headers)
+    }
+
+    pub(super) fn foreign(&mut self, path: String) {
+        self.note(
+            path,
+            "a file that is not dfsd's".to_owned(),
+            "nothing: it is never read",
+            "remove it if it is not wanted",
+        );
+    }
+
+    fn header(&mut self, number: u32) -> Result<Option<Header>, OpenError> {
+        let path = layout::segment(number);
+        let read = self.read_header(number, &path);
+        let ([first, second], length) = match read {
+            Ok(read) => read,
+            Err(error) => return Err(failed("reading", &path, &error).into()),
+        };
+        match (first, second) {
+            (Parsed::Newer(version), _) | (Parsed::Bad, Parsed::Newer(version)) => {
+                return Err(OpenError::Newer { segment: number, version });
+            }
+            (Parsed::Header(header), Parsed::Header(_)) => return Ok(Some(header)),
+            (Parsed::Header(header), _) | (Parsed::Bad, Parsed::Header(header)) => {
+                let which = if first == Parsed::Bad { 0 } else { 4096 };
+                self.note(
+                    path,
+                    format!("one of the two copies of its header is bad, the one at {which}"),
+                    "nothing is lost: the other one is good",
+                    "watch this disk: it has changed bytes by itself",
+                );
+                return Ok(Some(header));
+            }
+            (Parsed::Bad, Parsed::Bad) => {}
+        }
+        if length <= FRAMES {
+            self.note(
+                path,
+                "a segment that was begun and not finished".to_owned(),
+                "nothing: no group was ever in it",
+                "nothing: the next start removes it",
+            );
+        } else {
+            self.summary.log_has_gaps = true;
+            self.damage(
+                path,
+                "neither copy of its header can be read".to_owned(),
+                "none of its groups can be read: names, pages and small blocks that only they held are gone here",
+                FROM_PEERS,
+            );
+        }
+        Ok(None)
+    }
+
+    fn read_header(&self, number: u32, path: &str) -> io::Result<([Parsed; 2], u64)> {
+        let file = self.fs.open(path)?;
+        let length = self.fs.length(&file)?;
+        let mut window = Window::new(self.fs, &file);
+        let frames = usize::try_from(FRAMES).expect("it is small");
+        Ok((Header::parse_both(window.read(0, frames)?, number), length))
+    }
+
+    /// The segment before, of which a header tells, is not here.
+    fn tell_of_gap(&mut self, header: &Header, earlier: &[Header]) {
+        let before = header.before.segment;
+        if before == 0 || earlier.iter().any(|one| one.number == before) {
+            return;
+        }
+        self.summary.log_has_gaps = true;
+        let path = layout::segment(before);
+        if self.fs.open(&path).is_ok() {
+            // It is there, and was told of: its header is bad.
+            return;
+        }
+        let known = self.fs.open(&layout::bad_segment(before)).is_ok();
+        let what = format!("missing; its last group was {}", header.before.last.number);
+        if known {
+            self.note(
+                path,
+                format!("{what}; an earlier start has said so"),
+                "what it held was asked for again",
+                "nothing: `dfs verify` tells whether anything is still missing",
+            );
+        } else {
+            self.damage(
+                path,
+                what,
+                "names, pages and small blocks that only it held are gone here",
+                FROM_PEERS,
+            );
+        }
+    }
+
+    /// Where the good groups end.
+    fn read_segment(&mut self, header: &Header, end: Option<u64>) -> Result<Verdict, OpenError> {
+        let path = layout::segment(header.number);
+        let fs = self.fs;
+        let unread = |error: &io::Error| OpenError::from(failed("reading", &path, error));
+        let file = fs.open(&path).map_err(|error| unread(&error))?;
+        let length = fs.length(&file).map_err(|error| unread(&error))?;
+        let scan =
+            Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
+        let mut run =
+            Run { verdict: header.before, held_back: None, spans: Vec::new(), loose: Vec::new() };
+        let scanned = scan.run(|seen| {
+            if let Some(before) = run.next(seen) {
+                let (end, last) = (before.end, before.position);
+                run.verdict = Verdict { segment: header.number, end, last };
+                self.accept(&before);
+            }
+        });
+        let scanned = scanned.map_err(|error| unread(&error))?;
+        if let Some(last) = run.held_back.take()
+            && (end.is_some() || self.is_whole(&path, &last)?)
+        {
+            let position = last.position;
+            run.verdict = Verdict { segment: header.number, end: last.end, last: position };
+            self.accept(&last);
+        }
+        for range in &scanned.damaged {
+            self.tell_of_damage(header.number, range, &run.spans);
+        }
+        for number in &run.loose {
+            let what = format!("group {number} does not follow the one before it");
+            self.damage(
+                path.clone(),
+                what,
+                "a group between them was lost, and with it what only it held",
+                FROM_PEERS,
+            );
+        }
+        self.advance(length);
+        Ok(run.verdict)
+    }
+
+    fn accept(&mut self, seen: &Seen) {
+        self.summary.groups += 1;
+        seen.found.iter().for_each(|found| self.inventory.take(found));
+    }
+
+    /// The last group was perhaps torn: it counts if all block files that it names are good.
+    fn is_whole(&mut self, path: &str, last: &Seen) -> Result<bool, OpenError> {
+        let mut buffer = Vec::new();
+        for found in &last.found {
+            let Found::Block(address, BlockPlace::Tree { length }) = found else {
+                continue;
+            };
+            match blocks::verify(self.fs, (address, *length), &mut buffer) {
+                Ok(()) => {}
+                Err(Trouble::Gone | Trouble::Damaged) => {
+                    self.note(
+                        path.to_owned(),
+                        format!(
+                            "group {}, the last one, names block {address}, which is not whole",
+                            last.position.number
+                        ),
+                        "the power went before it was acknowledged, or the block was harmed since: the whole group is void",
+                        "start dfsd: what peers have of it comes from them",
+                    );
+                    return Ok(false);
+                }
+                Err(Trouble::Io(error)) => {
+                    return Err(failed("reading", &layout::block(address), &error).into());
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn tell_of_damage(&mut self, segment: u32, range: &Range<u64>, spans: &[(u64, u64, u64)]) {
+        self.summary.log_has_gaps = true;
+        let before = spans.iter().rev().find(|(_, end, _)| *end <= range.start);
+        let after = spans.iter().find(|(start, ..)| *start >= range.end);
+        let groups = match (before, after) {
+            (Some((.., first)), Some((.., last))) => {
+                format!("groups {} to {}", first + 1, last - 1)
+            }
+            (None, Some((.., last))) => format!("groups up to {}", last.saturating_sub(1)),
+            (Some((.., first)), None) => format!("groups from {}", first + 1),
+            (None, None) => "groups".to_owned(),
+        };
+        let path = layout::segment(segment);
+        let what =
+            format!("bytes {} to {} are damaged: {groups} were there", range.start, range.end);
+        if self.fs.open(&layout::bad_range(segment, range.start)).is_ok() {
+            self.note(
+                path,
+                format!("{what}; an earlier start has said so"),
+                "what they held was asked for again",
+                "nothing: `dfs verify` tells whether anything is still missing",
+            );
+        } else {
+            self.damage(
+                path,
+                what,
+                "names, pages and small blocks that only they held are gone here",
+                FROM_PEERS,
+            );
+        }
+    }
+
+    /// Behind the last good group are zeros, or what a write that was never acknowledged has left.
+    fn tell_of_tail(&mut self, last: Verdict) -> Result<(), OpenError> {
+        let path = layout::segment(last.segment);
+        if last.segment == 0 {
+            return Ok(());
+        }
+        match is_zero_from(self.fs, &path, last.end) {
+            Ok(true) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_medium(&error) => {}
+            Err(error) => return Err(failed("reading", &path, &error).into()),
+            Ok(false) => self.note(
+                path,
+                format!("a torn tail after group {}, at {}", last.last.number, last.end),
+                "normal after a crash: what was being written there was never acknowledged",
+                "nothing: the next start leaves it behind",
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// Good groups of one segment as they come.
+struct Run {
+    verdict: Verdict,
+    held_back: Option<Seen>,
+    /// Where each begins and ends, and its number; neighbours are joined.
+    spans: Vec<(u64, u64, u64)>,
+    /// Numbers of groups that do not follow.
+    loose: Vec<u64>,
+}
+
+impl Run {
+    /// Takes a group, and gives the one before it, which this one proves.
+    fn next(&mut self, seen: Seen) -> Option<Seen> {
+        match self.spans.last_mut() {
+            Some(span) if span.1 == seen.start => {
+                if span.2 + 1 != seen.position.number {
+                    self.loose.push(seen.position.number);
+                }
+                span.1 = seen.end;
+                span.2 = seen.position.number;
+            }
+            Some(_) | None => self.spans.push((seen.start, seen.end, seen.position.number)),
+        }
+        self.held_back.replace(seen)
+    }
+}

@@ -1,0 +1,146 @@
+//! Rebuilding: the folder is brought to a state from which a start recovers all that can be read, and fetches the rest.
+//!
+//! It makes the steps that the daemon makes: recovery, then commits; so a power cut anywhere in it leaves what a power
+//! cut leaves of a daemon. Invariant: nothing is deleted but what recovery deletes (`tmp/`, segments that hold nothing);
+//! what is bad or not needed goes to `quarantine/`; a block counts as held only after its file was hashed.
+
+use super::tree::{Orphan, block_paths, orphan};
+use super::{Check, Event, Finding, Grade, Inventory, Known, Summary, look};
+use crate::ids::Address;
+use crate::store::disk::{Config, Disk};
+use crate::store::error::failed;
+use crate::store::fs::FileSystem;
+use crate::store::job::{BlockPlace, Done, Found, Group, Job};
+use crate::store::layout;
+use crate::store::recover::{OpenError, open};
+use std::collections::BTreeSet;
+
+/// Blocks and pages that are hashed, noted as lost or taken in at once.
+const BATCH: usize = 512;
+
+/// Mends what `found`, a check of this folder, has told of, and checks again. `entropy` is fresh.
+///
+/// # Errors
+/// As `store::open`, and whatever the disk says. The folder can be checked again.
+pub fn rebuild<F: FileSystem>(
+    fs: F,
+    config: Config,
+    entropy: [u8; 16],
+    (known, found): (&Known<'_>, &Summary),
+    report: &mut dyn FnMut(Event),
+) -> Result<Summary, OpenError> {
+    let mut inventory = Inventory::default();
+    let (disk, recovered) = open(fs, config, entropy, |found| inventory.take(&found))?;
+    let mut mended = Tally { report, count: 0 };
+    for note in recovered.notes {
+        mended.tell(format!("{}/", layout::LOG), note, "start dfsd");
+    }
+    let lost = drop_bad(&disk, &mut inventory, &mut mended)?;
+    let wanted = wanted(&disk.fs, known, inventory)?;
+    sweep(&disk, (&wanted.0, &wanted.1), found.log_has_gaps, &mut mended)?;
+    let count = mended.count;
+    disk.witness_now()?;
+    let mut summary = look(&disk.fs, known, report)?;
+    summary.mended = count;
+    summary.log_has_gaps |= found.log_has_gaps || lost > 0;
+    Ok(summary)
+}
+
+struct Tally<'a> {
+    report: &'a mut dyn FnMut(Event),
+    count: u64,
+}
+
+impl Tally<'_> {
+    fn tell(&mut self, path: String, what: String, advice: &'static str) {
+        self.count += 1;
+        let means = "the next start finds the folder in order";
+        let finding = Finding { grade: Grade::Mended, path, what, means, advice };
+        (self.report)(Event::Found(finding));
+    }
+}
+
+/// Blocks and pages that are bad or gone are noted as lost, so that a start fetches them.
+fn drop_bad<F: FileSystem>(
+    disk: &Disk<F>,
+    inventory: &mut Inventory,
+    mended: &mut Tally<'_>,
+) -> Result<usize, OpenError> {
+    let blocks = inventory.blocks.iter().map(|(address, place)| (*address, *place));
+    let pages = inventory.pages.iter();
+    let pages = pages.map(|(address, place)| (*address, BlockPlace::Log(*place)));
+    let held: Vec<_> = blocks.chain(pages).collect();
+    let mut lost = 0;
+    for batch in held.chunks(BATCH) {
+        let Done::Verified { bad, bytes, .. } =
+            disk.run(Job::Verify { ticket: 0, blocks: batch.to_vec() })
+        else {
+            continue;
+        };
+        (mended.report)(Event::Bytes(bytes));
+        if bad.is_empty() {
+            continue;
+        }
+        disk.commit(&Group { lost: bad.clone(), ..Group::default() })?;
+        lost += bad.len();
+        for address in bad {
+            inventory.take(&Found::Lost(address));
+            let what = "bad or gone: put aside, and noted as lost".to_owned();
+            let advice = "start dfsd: it is fetched from a peer that has it";
+            mended.tell(layout::block(&address), what, advice);
+        }
+    }
+    Ok(lost)
+}
+
+/// What records need and is not held; and what is held as a file.
+fn wanted<F: FileSystem>(
+    fs: &F,
+    known: &Known<'_>,
+    inventory: Inventory,
+) -> Result<(BTreeSet<Address>, BTreeSet<Address>), OpenError> {
+    let mut check =
+        Check { fs, known, report: &mut |_| {}, inventory, summary: Summary::default() };
+    let wanted = check.read_records()?;
+    let blocks = &check.inventory.blocks;
+    let files =
+        blocks.keys().filter(|address| check.inventory.has_file(address)).copied().collect();
+    Ok((wanted, files))
+}
+
+/// Takes in the orphans that are needed, or may be, and puts the others aside.
+fn sweep<F: FileSystem>(
+    disk: &Disk<F>,
+    (wanted, files): (&BTreeSet<Address>, &BTreeSet<Address>),
+    log_has_gaps: bool,
+    mended: &mut Tally<'_>,
+) -> Result<(), OpenError> {
+    let mut adopted = Vec::new();
+    for path in block_paths(&disk.fs)? {
+        match orphan(&disk.fs, path, |address| files.contains(address))? {
+            None | Some(Orphan::Foreign(_)) => {}
+            Some(Orphan::Good(address, length)) if log_has_gaps || wanted.contains(&address) => {
+                adopted.push((address, length));
+                let what = "a good block that no group named: taken in".to_owned();
+                mended.tell(layout::block(&address), what, "start dfsd");
+            }
+            Some(Orphan::Good(address, _) | Orphan::Bad(address)) => {
+                set_aside(&disk.fs, &address)?;
+                let what =
+                    format!("no group and no record names it: now {}", layout::bad_block(&address));
+                mended.tell(layout::block(&address), what, "remove it if you like");
+            }
+        }
+        if adopted.len() == BATCH {
+            disk.adopt(&std::mem::take(&mut adopted))?;
+        }
+    }
+    disk.adopt(&adopted)?;
+    Ok(())
+}
+
+fn set_aside<F: FileSystem>(fs: &F, address: &Address) -> Result<(), OpenError> {
+    let path = layout::block(address);
+    let moved = fs.rename(&path, &layout::bad_block(address));
+    Ok(moved.map_err(|error| failed("putting aside", &path, &error))?)
+}
