@@ -1,11 +1,10 @@
-//! The small commands: `rm`, `mv`, `status`, `peers` and `verify`.
+//! The small commands: `rm`, `mv`, `status` and `peers`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
-use crate::cli::output::{Output, human_size};
-use crate::cli::progress::Progress;
+use crate::cli::output::Output;
 use crate::cli::{args, door, names};
 
 /// Deletes names; one that fails does not keep the others.
@@ -62,26 +61,6 @@ pub(crate) fn peers(place: &args::Place, json: bool) -> Result<(), Failure> {
         peer_lines(&members, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
     };
     print(&lines)
-}
-
-/// Has the node hash what it stores anew.
-pub(crate) fn verify(place: &args::Place) -> Result<(), Failure> {
-    let mut client = door::open(place)?;
-    let progress = Progress::wanted(place, "verify", None);
-    let checked = client.verify(|bytes| progress.advance(bytes));
-    drop(progress);
-    let checked = checked.map_err(|error| door::failure(&error))?;
-    let size = human_size(checked.bytes);
-    let mut lines = vec![format!("good {} ({size})", checked.good)];
-    lines.extend(checked.bad.iter().map(|address| format!("bad {address}")));
-    print(&lines)?;
-    match checked.bad.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(
-            Exit::Integrity,
-            format_args!("{count} of {} are damaged", checked.good + count as u64),
-        )),
-    }
 }
 
 fn print(lines: &[String]) -> Result<(), Failure> {

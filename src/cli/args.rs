@@ -90,8 +90,22 @@ pub(crate) enum Command {
         /// The local file; - for stdin
         file: PathBuf,
     },
-    /// Hash everything that the node stores anew
-    Verify,
+    /// Look at everything that the node stores: blocks and pages are hashed, records' signatures verified
+    ///
+    /// Prints how much is good; a line for each block, page or record that is bad, and whether a peer has sent it
+    /// again (repaired) or not yet (missing); and a line for each file that needs one of them. Exit code 0: all is
+    /// good, or repaired; 6: something is still missing. For a folder that no daemon uses see `dfsd check`.
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Tell only of files whose names begin with this
+    #[arg(value_name = "NAME|PREFIX")]
+    pub(crate) name: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +206,7 @@ mod tests {
             "hash f",
             "hash -",
             "verify",
+            "verify p --json",
             "--ticket t cat n",
             "cat n --ticket -",
             "put --no-clobber f",

@@ -60,8 +60,18 @@ pub enum Operation {
     Status,
     /// Which other nodes does it know?
     Members,
-    /// Hash all that the node has; `Progress` tells how far it is.
+    /// Look at all that the node has; `Progress` tells how far it is.
     Verify,
+    /// Look again at the block, page or record of this address.
+    VerifyAgain {
+        /// It.
+        address: Address,
+    },
+    /// The page of this address.
+    Page {
+        /// It.
+        address: Address,
+    },
 }
 
 /// What an operation came to.
@@ -102,9 +112,11 @@ pub enum Answer {
     Status(Box<NodeStatus>),
     /// The other nodes.
     Members(Vec<Member>),
-    /// All has been hashed.
+    /// The page, if the node has it.
+    Page(Option<Bytes>),
+    /// All has been looked at.
     Verified {
-        /// Blocks and pages that are good.
+        /// Blocks, pages and records that are good.
         good: u64,
         /// Their bytes, and those of the bad ones.
         bytes: u64,

@@ -4,6 +4,7 @@ use super::answer::{Answer, Event, Op, Operation};
 use super::error::ClientError;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
+use crate::crypto::tree;
 use crate::ids::{Address, NameId, VersionId};
 use crate::wire::message::Message;
 use crate::wire::record::Record;
@@ -45,6 +46,8 @@ pub(super) enum Ask {
         bytes: u64,
         bad: Vec<Address>,
     },
+    VerifyAgain(Address),
+    Page(Address),
 }
 
 impl Session {
@@ -87,6 +90,16 @@ impl Session {
                 let request = self.request(op);
                 self.send(&Message::Verify { request, after: None });
                 Ask::Verify { good: 0, bytes: 0, bad: Vec::new() }
+            }
+            Operation::VerifyAgain { address } => {
+                let request = self.request(op);
+                self.send(&Message::Verify { request, after: before(&address) });
+                Ask::VerifyAgain(address)
+            }
+            Operation::Page { address } => {
+                let request = self.request(op);
+                self.send(&Message::GetPage { request, address });
+                Ask::Page(address)
             }
             Operation::Put { .. } | Operation::Get { .. } | Operation::GetEntry { .. } => {
                 unreachable!("`start` begins these itself")
@@ -185,6 +198,15 @@ impl Session {
                     None => self.finish(op, Ok(Answer::Verified { good, bytes, bad })),
                 }
             }
+            (Ask::VerifyAgain(address), Message::Verified { bad, .. }) => {
+                let bad: Vec<_> = bad.into_iter().filter(|one| *one == address).collect();
+                let good = u64::from(bad.is_empty());
+                self.finish(op, Ok(Answer::Verified { good, bytes: 0, bad }));
+            }
+            (Ask::Page(address), Message::Page { page, .. }) => {
+                let page = page.filter(|page| tree::tree(page).0 == address.0);
+                self.finish(op, Ok(Answer::Page(page)));
+            }
             (_, other) => return Err(unexpected(&other)),
         }
         Ok(())
@@ -257,4 +279,17 @@ impl Session {
 /// The version that a record made here states.
 fn version_of(record: &[u8]) -> VersionId {
     Record::decode(record).map(|record| record.version).unwrap_or_default()
+}
+
+/// The address before one; `None` if there is none.
+fn before(address: &Address) -> Option<Address> {
+    let mut bytes = address.0;
+    for byte in bytes.iter_mut().rev() {
+        let (less, borrow) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrow {
+            return Some(Address(bytes));
+        }
+    }
+    None
 }

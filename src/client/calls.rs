@@ -7,7 +7,7 @@ use super::answer::{Answer, Event, Op, Operation};
 use super::error::ClientError;
 use super::seal::{Entry, Meta};
 use super::shell::Client;
-use crate::ids::{Address, Hash, VersionId};
+use crate::ids::{Hash, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use std::collections::HashMap;
 use std::fmt;
@@ -54,17 +54,6 @@ pub struct Stored {
     pub hash: Hash,
     /// Bytes.
     pub size: u64,
-}
-
-/// What a verification found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// Blocks and pages that are good.
-    pub good: u64,
-    /// Bytes hashed.
-    pub bytes: u64,
-    /// What is bad.
-    pub bad: Vec<Address>,
 }
 
 /// One file to be stored.
@@ -298,28 +287,11 @@ impl Client {
         }
     }
 
-    /// Has the node hash all that it has. `progress` is told the bytes hashed since it was last
-    /// called.
-    ///
-    /// # Errors
-    /// The network's.
-    pub fn verify(&mut self, mut progress: impl FnMut(u64)) -> Result<Verified, ClientError> {
-        let answer = self.ask_and_watch(Operation::Verify, |event| {
-            if let Event::Progress { bytes, .. } = event {
-                progress(bytes);
-            }
-        });
-        match answer? {
-            Answer::Verified { good, bytes, bad } => Ok(Verified { good, bytes, bad }),
-            other => Err(misfit(&other)),
-        }
-    }
-
-    fn ask(&mut self, operation: Operation) -> Result<Answer, ClientError> {
+    pub(super) fn ask(&mut self, operation: Operation) -> Result<Answer, ClientError> {
         self.ask_and_watch(operation, drop)
     }
 
-    fn ask_and_watch(
+    pub(super) fn ask_and_watch(
         &mut self,
         operation: Operation,
         mut watch: impl FnMut(Event),
@@ -481,7 +453,7 @@ fn got(answer: Answer) -> Result<Entry, CallError> {
     }
 }
 
-fn misfit(answer: &Answer) -> ClientError {
+pub(super) fn misfit(answer: &Answer) -> ClientError {
     let text: String = format!("{answer:?}").chars().take(60).collect();
     ClientError::Protocol(format!("an answer to another question, {text}"))
 }

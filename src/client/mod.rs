@@ -24,11 +24,13 @@ mod session;
 )]
 mod shell;
 mod upload;
+mod verify;
 
 pub use answer::{Answer, Event, Op, Operation};
-pub use calls::{CallError, GetJob, PutJob, Sink, Stored, Verified};
+pub use calls::{CallError, GetJob, PutJob, Sink, Stored};
 pub use error::ClientError;
 pub use link::{BATCH, Link};
 pub use seal::{Entry, Meta};
 pub use session::{Entropy, Session};
 pub use shell::Client;
+pub use verify::Verified;

@@ -8,7 +8,7 @@ use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::{BlockList, Record, RecordKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// What the catalog keeps of a record.
@@ -83,6 +83,8 @@ pub(super) struct Catalog {
     incomplete: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
+    /// Forgotten because their bytes were damaged, and not had again.
+    lost: BTreeSet<RecordId>,
 }
 
 impl Catalog {
@@ -121,6 +123,7 @@ impl Catalog {
         }
         self.entries.push(entry);
         self.by_id.insert(id, slot);
+        self.lost.remove(&id);
         mix(&mut self.fingerprint, &id);
         self.incomplete += u64::from(!complete);
         if kind.is_version() {
@@ -222,6 +225,7 @@ impl Catalog {
         let Some(slot) = self.by_id.remove(id) else {
             return;
         };
+        self.lost.insert(*id);
         mix(&mut self.fingerprint, id);
         self.set_slot_complete(slot, true);
         let name = self.entries[slot as usize].name;
@@ -299,6 +303,11 @@ impl Catalog {
             mix(&mut summary.fingerprint, &entry.id);
         }
         summary
+    }
+
+    /// Records that were damaged and have not come again.
+    pub(super) fn lost(&self) -> &BTreeSet<RecordId> {
+        &self.lost
     }
 
     /// Every record of one kind.

@@ -1,4 +1,4 @@
-//! Verifying: blocks and pages of this node's own disk are hashed anew before anybody relies on them again.
+//! Verifying: blocks, pages and records of this node's own disk are looked at anew before anybody relies on them again.
 //!
 //! Invariant: a block that a client offers and that is here already is acknowledged only after its bytes were found
 //! good; what is found bad is no longer held, and fetched anew.
@@ -9,7 +9,7 @@ use super::output::Link;
 use super::serve::Parked;
 use super::work::Job;
 use super::{FileServer, Pending};
-use crate::ids::Address;
+use crate::ids::{Address, RecordId};
 use crate::limits::MESSAGE_IDS_MAX;
 use crate::planted::{self, Bug};
 use crate::store::job::{self, BlockPlace};
@@ -56,7 +56,7 @@ impl FileServer {
 
     /// Hashes the next few blocks and pages after an address.
     pub(super) fn verify(&mut self, link: Link, request: Request, after: Option<Address>) {
-        let mut blocks = self.holdings.after(after, VERIFY_BATCH);
+        let mut blocks = self.kept_after(after);
         let full = blocks.len() == VERIFY_BATCH;
         let mut next = blocks.last().map(|(address, _)| *address).filter(|_| full);
         let missing = self.missing_in(after, next);
@@ -70,12 +70,30 @@ impl FileServer {
         self.verify_blocks(blocks, VerifyFor::Request(sweep));
     }
 
+    /// The next few blocks, pages and records, in the order of their ids.
+    fn kept_after(&self, after: Option<Address>) -> Vec<(Address, BlockPlace)> {
+        let mut kept = self.holdings.after(after, VERIFY_BATCH);
+        let first = RecordId(after.unwrap_or_default().0);
+        let records = self.catalog.range(first, RecordId([u8::MAX; 32]));
+        let records = records.map(|entry| (Address(entry.id.0), BlockPlace::Log(entry.place)));
+        let records = records.filter(|(id, _)| after.is_none_or(|after| *id > after));
+        kept.extend(records.take(VERIFY_BATCH));
+        kept.sort_by_key(|(address, _)| *address);
+        kept.truncate(VERIFY_BATCH);
+        kept
+    }
+
     /// What was found damaged and has not come again, in order, after the one address and up to the other.
     fn missing_in(&self, after: Option<Address>, last: Option<Address>) -> Vec<Address> {
         let range = (after.map_or(Unbounded, Excluded), last.map_or(Unbounded, Included));
         let blocks = self.fetches.repairs.range(range).map(|(address, _)| *address);
         let pages = self.walks.lost_pages.range(range).copied();
-        let mut missing: Vec<_> = blocks.take(MISSING_MAX).chain(pages.take(MISSING_MAX)).collect();
+        let record = |address: &Address| RecordId(address.0);
+        let records =
+            self.catalog.lost().range((range.0.as_ref().map(record), range.1.as_ref().map(record)));
+        let records = records.map(|id| Address(id.0));
+        let things = blocks.take(MISSING_MAX).chain(pages.take(MISSING_MAX));
+        let mut missing: Vec<_> = things.chain(records.take(MISSING_MAX)).collect();
         missing.sort_unstable();
         missing.truncate(MISSING_MAX);
         missing
@@ -145,6 +163,9 @@ impl FileServer {
         for address in &bad {
             match self.holdings.block(address) {
                 Some(place) => self.lost(now, *address, super::holdings::length(place)),
+                None if self.catalog.contains(&RecordId(address.0)) => {
+                    self.record_damaged(now, RecordId(address.0));
+                }
                 None => self.lost_page(*address),
             }
         }

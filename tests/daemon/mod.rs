@@ -3,6 +3,7 @@
 //! Knows nothing of the inside of `dfsd` but the names of its folders. Invariant: every process that a test starts
 //! ends with the test, and every wait has a deadline.
 
+mod check;
 mod crash;
 mod crowd;
 mod damage;

@@ -231,7 +231,11 @@ impl Ended {
 
 /// Starts `dfs` with pipes to it.
 pub(super) fn spawn_dfs(arguments: &[&str]) -> Child {
-    command(env!("CARGO_BIN_EXE_dfs"), Path::new("/nonexistent"))
+    spawn(env!("CARGO_BIN_EXE_dfs"), arguments)
+}
+
+fn spawn(program: &str, arguments: &[&str]) -> Child {
+    command(program, Path::new("/nonexistent"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -243,8 +247,18 @@ pub(super) fn spawn_dfs(arguments: &[&str]) -> Child {
 /// Runs `dfs` to its end.
 #[track_caller]
 pub(super) fn run_dfs(arguments: &[&str], input: &[u8]) -> Ended {
+    run(spawn_dfs(arguments), input)
+}
+
+/// Runs a `dfsd` that is to end by itself.
+#[track_caller]
+pub(super) fn run_dfsd(arguments: &[&str]) -> Ended {
+    run(spawn(env!("CARGO_BIN_EXE_dfsd"), arguments), b"")
+}
+
+#[track_caller]
+fn run(mut child: Child, input: &[u8]) -> Ended {
     let begun = Instant::now();
-    let mut child = spawn_dfs(arguments);
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -264,7 +278,7 @@ pub(super) fn run_dfs(arguments: &[&str], input: &[u8]) -> Ended {
         let code = wait_for_end(&mut child, COMMAND_MAX);
         let stderr = stderr.join().unwrap().unwrap();
         Ended {
-            code: code.expect("a signal ended dfs"),
+            code: code.expect("no signal ended it"),
             stdout: stdout.join().unwrap().unwrap(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             took: begun.elapsed(),

@@ -1,0 +1,167 @@
+//! `dfs verify`: the node looks at all that it stores, and the person is told what was bad and what became of it.
+//!
+//! Invariant: what is told to be repaired was looked at again by the node after it had been found bad.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::args;
+use crate::cli::door;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json::Object;
+use crate::cli::names;
+use crate::cli::output::{Output, human_size};
+use crate::cli::progress::Progress;
+use crate::client::{Client, ClientError, Entry};
+use crate::ids::Address;
+
+/// How long peers are given to send what is bad here, and how often the node is asked.
+const PATIENCE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Has the node verify what it stores.
+pub(crate) fn run(place: &args::Place, verify: &args::Verify) -> Result<(), Failure> {
+    let mut client = door::open(place)?;
+    let progress = Progress::wanted(place, "verify", None);
+    let checked = client.verify(|bytes| progress.advance(bytes));
+    drop(progress);
+    let checked = checked.map_err(|error| door::failure(&error))?;
+    let mut bad: BTreeSet<_> = checked.bad.iter().copied().collect();
+    let affected = affected(&mut client, verify, &bad).map_err(|error| door::failure(&error))?;
+    if verify.name.is_some() {
+        let needed = affected.iter().flat_map(|file| &file.needs).copied().collect();
+        bad = bad.intersection(&needed).copied().collect();
+    }
+    let missing = wait(&mut client, &bad).map_err(|error| door::failure(&error))?;
+    let told = Told { json: verify.json, good: checked.good, bytes: checked.bytes, bad, missing };
+    told.print(&affected)?;
+    match told.missing.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(
+            Exit::Integrity,
+            format_args!(
+                "{count} of {} are damaged or missing, and no peer has sent them yet: the node goes on asking",
+                told.good + told.bad.len() as u64
+            ),
+        )),
+    }
+}
+
+/// A file that needs something bad.
+struct Affected {
+    name: String,
+    needs: Vec<Address>,
+}
+
+/// The files, of those that were asked for, that need something bad.
+fn affected(
+    client: &mut Client,
+    verify: &args::Verify,
+    bad: &BTreeSet<Address>,
+) -> Result<Vec<Affected>, ClientError> {
+    let mut affected = Vec::new();
+    if bad.is_empty() {
+        return Ok(affected);
+    }
+    let prefix = verify.name.as_deref().unwrap_or_default();
+    // Kept are those alone whose lists are looked into: in pages, or known to need something bad.
+    let mut entries: Vec<Entry> = Vec::new();
+    let listed = client.list(|entry| {
+        if entry.name.starts_with(prefix.as_bytes()) && entry.may_need(bad) {
+            entries.push(entry);
+        }
+        ControlFlow::Continue(())
+    });
+    match listed {
+        // Names whose records are damaged are not told of; the others are.
+        Ok(()) | Err(ClientError::Damaged(_)) => {}
+        Err(error) => return Err(error),
+    }
+    for entry in entries {
+        let needs = client.needs(&entry, bad)?;
+        if !needs.is_empty() {
+            let name = names::shown(&String::from_utf8_lossy(&entry.name));
+            affected.push(Affected { name, needs });
+        }
+    }
+    affected.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(affected)
+}
+
+/// What has not come again when the patience is over; at once if there is no peer to send it.
+fn wait(client: &mut Client, bad: &BTreeSet<Address>) -> Result<BTreeSet<Address>, ClientError> {
+    let begun = Instant::now();
+    let mut missing = bad.clone();
+    loop {
+        let mut still = BTreeSet::new();
+        for address in missing {
+            if client.is_bad(address)? {
+                still.insert(address);
+            }
+        }
+        missing = still;
+        let mut has_peers = || client.members().map(|all| all.iter().any(|one| one.connected));
+        if missing.is_empty() || begun.elapsed() > PATIENCE || !has_peers()? {
+            return Ok(missing);
+        }
+        thread::sleep(AGAIN);
+    }
+}
+
+struct Told {
+    json: bool,
+    good: u64,
+    bytes: u64,
+    bad: BTreeSet<Address>,
+    missing: BTreeSet<Address>,
+}
+
+impl Told {
+    fn print(&self, affected: &[Affected]) -> Result<(), Failure> {
+        let mut output = Output::new();
+        if !self.json {
+            output.line(&format!("good {} ({})", self.good, human_size(self.bytes)))?;
+        }
+        self.bad.iter().try_for_each(|address| output.line(&self.line_of(address)))?;
+        affected.iter().try_for_each(|file| output.line(&self.line_about(file)))?;
+        if self.json {
+            output.line(&self.summary())?;
+        }
+        output.flush()
+    }
+
+    fn line_of(&self, address: &Address) -> String {
+        let missing = self.missing.contains(address);
+        let state = if missing { "missing" } else { "repaired" };
+        if self.json {
+            return Object::new().text("bad", &address.to_string()).text("state", state).finish();
+        }
+        let became = if missing {
+            "put aside, and asked of the peers again and again"
+        } else {
+            "put aside, and fetched again from a peer"
+        };
+        format!("bad {address}: {state}: {became}")
+    }
+
+    fn line_about(&self, file: &Affected) -> String {
+        let missing = file.needs.iter().filter(|address| self.missing.contains(address)).count();
+        if self.json {
+            let object = Object::new().text("name", &file.name);
+            let object = object.number("bad", file.needs.len() as u64);
+            return object.number("missing", missing as u64).finish();
+        }
+        let state = if missing > 0 { "damaged" } else { "repaired" };
+        format!("{state} {}: {} bad, {missing} still missing", file.name, file.needs.len())
+    }
+
+    fn summary(&self) -> String {
+        let object = Object::new().number("good", self.good).number("bytes", self.bytes);
+        let repaired = self.bad.len() - self.missing.len();
+        let object = object.number("damaged", self.bad.len() as u64);
+        let object = object.number("repaired", repaired as u64);
+        object.number("missing", self.missing.len() as u64).finish()
+    }
+}
