@@ -24,6 +24,7 @@ mod put;
 mod stat;
 mod stdin;
 mod ticket;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -62,7 +63,7 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Peers { json } => admin::peers(place, *json),
         Command::Ticket(ticket) => ticket::run(place, ticket),
         Command::Hash { file } => hash::run(file, place.quiet),
-        Command::Verify => admin::verify(place),
+        Command::Verify(verify) => verify::run(place, verify),
     }
 }
 

@@ -173,6 +173,9 @@ impl FileSystem for Memory {
     fn write_at(&self, _: &Vec<u8>, _: u64, _: &[u8]) -> io::Result<()> {
         refused()
     }
+    fn rewrite(&self, _: &str, _: u64, _: &[u8]) -> io::Result<()> {
+        refused()
+    }
     fn preallocate(&self, _: &Vec<u8>, _: u64) -> io::Result<()> {
         refused()
     }
