@@ -48,6 +48,9 @@ crash:            ## STATES disks that power cuts may leave, by SEED, opened; an
 	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) $(CARGO) test --locked --test integration \
 	  -- crash:: --skip daemon:: --nocapture
 
+fuzz:             ## every decoder under libFuzzer: SECONDS=30 each; or RUNS=100000000 of each, summed over runs
+	@SECONDS_EACH=$(or $(SECONDS),30) RUNS=$(RUNS) tests/fuzz/run $(TARGETS)
+
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 

@@ -73,7 +73,7 @@ fn network() -> &'static Network {
 
 pub(super) fn node(data: &[u8]) {
     let mut input = Input(data);
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(SimFs::new(), START);
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
             break;
@@ -102,11 +102,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
-        let fs = SimFs::new();
-        let (node, disk) = start(&fs);
+    fn new(fs: SimFs, now: Now) -> Self {
+        let (node, disk) = start(&fs, now);
         let mut bench = Self {
-            now: START,
+            now,
             fs,
             disk,
             node,
@@ -248,6 +247,7 @@ impl Bench {
     /// Time passes, and what is due is done.
     fn wait(&mut self, length_ms: u64) {
         let end = self.now.instant + Duration::from_millis(length_ms);
+        self.do_jobs(usize::MAX);
         while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
             self.set_time(due);
             self.node.handle_timeout(self.now);
@@ -336,13 +336,15 @@ impl Bench {
         let gauge = self.node.gauge();
         assert!(gauge.reserved == 0 && gauge.outbox == 0 && gauge.partial == 0, "{gauge:?}");
         let standing = self.node.standing();
-        let (node, _) = start(&self.fs.restart());
-        assert!(node.standing() == standing, "{standing:?}, then {:?}", node.standing());
+        let mut next = Self::new(self.fs.restart(), self.now);
+        next.wait(40_000);
+        let again = next.node.standing();
+        assert!(again == standing, "{standing:?}, then {again:?}");
     }
 }
 
 /// A node on what the disk has.
-fn start(fs: &SimFs) -> (Node, Disk<SimFs>) {
+fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
     let own = network();
     let mut loading = Loading::new(own.key.root);
     let config = Config { segment: 64 * 1024, ..Config::default() };
@@ -360,7 +362,7 @@ fn start(fs: &SimFs) -> (Node, Disk<SimFs>) {
         seed: 1,
         boot: 1,
     };
-    let node = Node::new(keys_of(&own.node), setup, (loading, &recovered), START);
+    let node = Node::new(keys_of(&own.node), setup, (loading, &recovered), now);
     (node, disk)
 }
 
