@@ -14,10 +14,11 @@ use dfsd::client::ClientError;
 use dfsd::conn::Event;
 use dfsd::crypto::block::keystream;
 use dfsd::crypto::keys::DataKeys;
+use dfsd::crypto::tree::leaf_hash;
 use dfsd::ids::{Hash, VersionId};
 use dfsd::limits::LEAF;
 use dfsd::time::Instant;
-use dfsd::wire::frame::leaves_of;
+use dfsd::wire::frame::{Open, leaves_of};
 use dfsd::wire::message::{BlockRef, Message};
 use dfsd::wire::record::{BlockList, RecordKind, Secret};
 use rand::rngs::ChaCha8Rng;
@@ -33,7 +34,7 @@ enum Waiting {
     /// For a name's versions, which this node knew to be at least these.
     Heads { floor: Option<VersionId> },
     /// For leaves of a block that begins so far into the file.
-    Leaves { of: Seen, begins: u64, secret: Secret },
+    Leaves { of: Seen, begins: u64, secret: Secret, open: Option<Open> },
 }
 
 /// See the module.
@@ -137,13 +138,15 @@ impl Prober {
                 Some(Waiting::Heads { floor }),
                 Event::Message(Message::Heads { versions, shown, .. }),
             ) => self.heads(world, ledger, floor, (versions, shown)),
-            (Some(Waiting::Leaves { of, begins, secret }), Event::Chunk { index, data }) => {
-                let mut leaf = Vec::from(data);
+            (Some(Waiting::Leaves { of, begins, secret, .. }), Event::Opened(open)) => {
+                let open = Some(open);
+                self.waiting = Some(Waiting::Leaves { of, begins, secret, open });
+            }
+            (Some(Waiting::Leaves { of, begins, secret, open }), Event::Chunk { index, data }) => {
                 let at = u64::from(index) * LEAF as u64;
-                keystream(&secret.key, &mut leaf, at);
-                let (offset, bytes) = (begins + at, Bytes::from(leaf));
-                self.tell(world, None, Told::Bytes { of, offset, bytes });
-                self.waiting = Some(Waiting::Leaves { of, begins, secret });
+                let is_right = is_stated(open.as_ref(), index, &data);
+                self.leaf(world, (of, begins + at), (&secret, at), (is_right, data));
+                self.waiting = Some(Waiting::Leaves { of, begins, secret, open });
             }
             (Some(Waiting::Leaves { .. }), Event::Ended | Event::Aborted) => {}
             (Some(Waiting::Leaves { .. }), Event::Message(Message::Absent { .. })) => {
@@ -154,6 +157,23 @@ impl Prober {
             }
             (waiting, _) => self.waiting = waiting,
         }
+    }
+
+    /// A leaf: right or not, which only its stated hash says, as for any reader.
+    fn leaf(
+        &mut self,
+        world: &World,
+        (of, offset): (Seen, u64),
+        (secret, at): (&Secret, u64),
+        (is_right, data): (bool, Bytes),
+    ) {
+        if !is_right {
+            let error = ClientError::Damaged("a leaf is not what its hash says".to_owned());
+            return self.tell(world, None, Told::Failed(error));
+        }
+        let mut leaf = Vec::from(data);
+        keystream(&secret.key, &mut leaf, at);
+        self.tell(world, None, Told::Bytes { of, offset, bytes: Bytes::from(leaf) });
     }
 
     fn heads(
@@ -179,7 +199,7 @@ impl Prober {
             let at = self.rng.random_range(0..blocks.len());
             let begins = blocks[..at].iter().map(|block| u64::from(block.length)).sum();
             let secret = sealed.secrets[at].clone();
-            self.waiting = Some(Waiting::Leaves { of, begins, secret });
+            self.waiting = Some(Waiting::Leaves { of, begins, secret, open: None });
             self.want(world, blocks[at]);
         }
     }
@@ -197,4 +217,9 @@ impl Prober {
         let (asked, told) = (self.asked, world.time().instant);
         self.told.push(Telling { machine, boot, name, floor, asked, told, what });
     }
+}
+
+/// Whether a leaf is what the stream's beginning has said, whose hashes are the address's.
+fn is_stated(open: Option<&Open>, index: u8, data: &[u8]) -> bool {
+    open.is_some_and(|open| open.leaves.get(usize::from(index)) == Some(&leaf_hash(data)))
 }
