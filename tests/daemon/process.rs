@@ -105,6 +105,13 @@ impl Daemon {
         TICK * ticks.map(|field| field.parse::<u32>().unwrap()).sum()
     }
 
+    /// Memory that it has in use.
+    pub(super) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Open descriptors; none if the system does not tell us.
     pub(super) fn descriptors(&self) -> Option<usize> {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?;

@@ -33,6 +33,16 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    pub(super) fn new(addresses: [SocketAddr; NODES], access: Access) -> Self {
+        Self {
+            ledger: Mutex::default(),
+            addresses,
+            access,
+            losses: Mutex::default(),
+            stop: AtomicBool::default(),
+        }
+    }
+
     pub(super) fn connect(&self, node: usize) -> Result<Client, ClientError> {
         let address = self.addresses[node].to_string();
         Client::connect(&[PeerAddress { node: NodeId::default(), address }], &self.access)

@@ -1,4 +1,5 @@
-//! Rounds of kill -9: three daemons on real folders under load, killed at any moment, started again, and audited.
+//! Rounds of harm: three daemons on real folders under load, killed at any moment, started again, and audited; and the
+//! same load in bad weather between them.
 //!
 //! `DFSD_ROUNDS` is how many, `DFSD_SEED` the first network's seed, and `DFSD_REPORT` a file that gets a line a network and
 //! from which a later run goes on. A seed decides sizes and moments as far as real processes allow. Invariant: a round
@@ -7,7 +8,9 @@
 mod audit;
 mod ledger;
 mod load;
+mod proxy;
 mod report;
+mod weather;
 
 use super::process::Daemon;
 use super::{Network, files_below, wait_for};
@@ -50,13 +53,8 @@ impl Field {
         network.wait_connected();
         let text = std::fs::read_to_string(network.ticket()).unwrap();
         let addresses: Vec<SocketAddr> = network.nodes.iter().map(|node| node.address).collect();
-        let scene = Scene {
-            ledger: Default::default(),
-            addresses: addresses.try_into().unwrap(),
-            access: Ticket::parse(&text).unwrap().access,
-            losses: Default::default(),
-            stop: Default::default(),
-        };
+        let access = Ticket::parse(&text).unwrap().access;
+        let scene = Scene::new(addresses.try_into().unwrap(), access);
         Self { network, scene, rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
