@@ -15,6 +15,7 @@ mod process;
 mod refusals;
 mod rounds;
 mod secrecy;
+mod volume;
 
 use process::{Daemon, Ended, run_dfs};
 use std::fs;
@@ -55,7 +56,12 @@ impl Network {
 
     fn alone_at(listen: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let first = Daemon::start(&folder.path().join("node0"), listen, options);
+        let data = folder.path().join("node0");
+        Self::begin(folder, &data, (listen, options))
+    }
+
+    fn begin(folder: TempDir, data: &Path, (listen, options): (&str, &[&str])) -> Self {
+        let first = Daemon::start(data, listen, options);
         let network = Self { nodes: vec![first], folder, listen: listen.to_owned() };
         let ticket = network.dfs(0, &["ticket"]).ok();
         write_private(&network.ticket(), &ticket);

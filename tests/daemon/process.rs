@@ -34,9 +34,14 @@ impl Daemon {
     /// Starts it again, at its old address.
     #[track_caller]
     pub(super) fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    #[track_caller]
+    pub(super) fn restart_with(&mut self, options: &[&str]) {
         assert!(self.process.is_none(), "it still runs");
         let listen = self.address.to_string();
-        *self = Self::start(&self.data, &listen, &[]);
+        *self = Self::start(&self.data, &listen, options);
     }
 
     /// Starts it again at its old address, and does not wait.
@@ -55,6 +60,11 @@ impl Daemon {
     /// False once it has ended by itself.
     pub(super) fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// To wait for.
+    pub(super) fn process(&mut self) -> &mut Child {
+        self.process.as_mut().expect("it was started")
     }
 
     pub(super) fn id(&self) -> u32 {
