@@ -6,16 +6,19 @@
 use crate::conn::{Conn, ConnKeys, Event, Side, Stage};
 use crate::ids::NodeId;
 use crate::limits::{
-    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX,
+    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, OUTBOX_HARD_MAX, STRANGERS_MAX,
+    STRANGERS_PER_ADDRESS_MAX,
 };
-use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
 use crate::server::{FileServer, Loading, Output, Setup, Standing};
 use crate::store::job::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+
+mod turn;
 
 pub use crate::server::Link;
 
@@ -79,10 +82,15 @@ struct Connection {
     from: Option<IpAddr>,
     /// The shell was told not to read.
     paused: bool,
+    /// What has come and the server does not take now.
+    unread: Bytes,
     /// The shell knows that there is something to send.
     transmitting: bool,
     /// When the connection's own timer is set.
     timer: Option<Instant>,
+    /// What it takes of the memory for control, and since when it has not become less.
+    held: usize,
+    held_since: Instant,
 }
 
 /// See the module.
@@ -98,10 +106,15 @@ pub struct Node {
     strangers: VecDeque<Link>,
     /// Ended, for the shell to read a last time what is to be sent.
     closing: BTreeMap<Link, Conn>,
-    paused: BTreeSet<Link>,
+    /// Paused, or with something unread.
+    waiting: BTreeSet<Link>,
+    /// What the server said last of `is_tight`.
+    tight: [bool; 2],
     touched: BTreeSet<Link>,
     timers: BTreeSet<(Instant, Link)>,
     actions: VecDeque<Action>,
+    /// Memory for control that all connections take.
+    control: usize,
     connections_max: usize,
 }
 
@@ -122,10 +135,12 @@ impl Node {
             next_link: 0,
             strangers: VecDeque::new(),
             closing: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            tight: [false; 2],
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
+            control: 0,
             connections_max: CONNECTIONS_MAX,
         };
         node.turn(now);
@@ -144,9 +159,6 @@ impl Node {
 
     /// Somebody has connected. `None`: close the socket at once.
     pub fn accepted(&mut self, now: Now, from: IpAddr, entropy: [u8; 32]) -> Option<Link> {
-        if self.connections.len() >= self.connections_max {
-            return None;
-        }
         self.strangers.retain(|link| {
             self.connections.get(link).is_some_and(|open| open.conn.stage() == Stage::Stranger)
         });
@@ -157,10 +169,12 @@ impl Node {
         if !from.is_loopback() && crowd >= STRANGERS_PER_ADDRESS_MAX {
             return None;
         }
-        if self.strangers.len() >= STRANGERS_MAX
-            && let Some(oldest) = self.strangers.pop_front()
-        {
-            self.end(now, oldest, "made room for another that has not said who it is");
+        let is_full = self.connections.len() >= self.connections_max;
+        if is_full || self.strangers.len() >= STRANGERS_MAX {
+            match self.strangers.pop_front() {
+                Some(oldest) => self.end(now, oldest, "made room for another stranger"),
+                None => return None,
+            }
         }
         let link = self.new_link();
         self.strangers.push_back(link);
@@ -187,8 +201,17 @@ impl Node {
         entropy: [u8; 32],
     ) {
         let conn = Conn::new(side, &self.keys, entropy, now.instant);
-        let connection =
-            Connection { conn, dialled, from, paused: false, transmitting: false, timer: None };
+        let connection = Connection {
+            conn,
+            dialled,
+            from,
+            paused: false,
+            unread: Bytes::new(),
+            transmitting: false,
+            timer: None,
+            held: 0,
+            held_since: now.instant,
+        };
         self.connections.insert(link, connection);
         self.touched.insert(link);
     }
@@ -213,20 +236,22 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&link) else {
             return;
         };
-        let result = connection.conn.received(now.instant, bytes);
-        self.touched.insert(link);
-        self.handle_events(now, link);
-        if let Err(error) = result {
-            self.end(now, link, &error.to_string());
+        if connection.unread.is_empty() {
+            self.take_in(now, link, bytes);
+        } else {
+            let all = [&connection.unread, bytes].concat();
+            connection.unread = all.into();
         }
         self.turn(now);
     }
 
-    /// Appends what is to be sent next, about `max` bytes of it.
+    /// Appends what is to be sent next, about `max` bytes of it. To be called when the socket has taken all that was
+    /// given before: that is how the node knows what has left.
     pub fn transmit(&mut self, now: Now, link: Link, out: &mut Vec<u8>, max: usize) {
         if let Some(conn) = self.closing.get_mut(&link) {
             return conn.transmit(now.instant, out, max);
         }
+        self.handle_departures(now, link);
         let Some(connection) = self.connections.get_mut(&link) else {
             return;
         };
@@ -235,22 +260,40 @@ impl Node {
         let waiting = connection.conn.outbox_bytes();
         self.touched.insert(link);
         self.server.outbox_level(now, link, waiting);
-        self.handle_events(now, link);
         self.turn(now);
+    }
+
+    /// What was handed to the socket before has left.
+    fn handle_departures(&mut self, now: Now, link: Link) {
+        while let Some(connection) = self.connections.get_mut(&link) {
+            match connection.conn.poll_departure() {
+                Some(Event::StreamLow) => self.server.stream_low(now, link),
+                Some(_) => self.server.stream_sent(now, link),
+                None => return,
+            }
+            self.carry_out(now);
+        }
     }
 
     /// Whether the next bytes of a connection may be read; if not, `Action::Read` says when.
     pub fn wants_read(&mut self, link: Link) -> bool {
-        let wants = self.server.wants_read(link);
-        if let Some(connection) = self.connections.get_mut(&link)
-            && !wants
-            && !connection.paused
-        {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return true;
+        };
+        let wants = connection.unread.is_empty() && self.server.wants_read(link);
+        if !wants && !connection.paused {
             connection.paused = true;
             connection.conn.pause();
-            self.paused.insert(link);
+            self.waiting.insert(link);
         }
         wants
+    }
+
+    /// How many bytes of a connection's may be read at once: few if no leaves are expected of it, since messages that
+    /// can't be taken in at once have to be kept.
+    #[must_use]
+    pub fn read_max(&self, link: Link) -> usize {
+        self.server.read_max(link)
     }
 
     /// A worker has answered.
@@ -319,86 +362,31 @@ impl Node {
         Gauge { reserved, budget, outbox, partial }
     }
 
-    fn handle_events(&mut self, now: Now, link: Link) {
-        while let Some(connection) = self.connections.get_mut(&link) {
-            let Some(event) = connection.conn.poll_event() else {
-                return;
-            };
-            let reached = (connection.dialled, connection.from);
-            match event {
-                Event::Established { static_key } => {
-                    let crowd = self.connections.len() > self.connections_max;
-                    if crowd {
-                        return self.end(now, link, "there are too many connections");
-                    }
-                    self.server.established(now, link, static_key, reached);
-                }
-                Event::Message(message) => self.server.message(now, link, message),
-                Event::Opened(open) => self.server.opened(now, link, open),
-                Event::Chunk { index, data } => self.server.chunk(now, link, index, data),
-                Event::Ended => self.server.stream_ended(now, link),
-                Event::Aborted => self.server.stream_aborted(now, link),
-                Event::StreamLow => self.server.stream_low(now, link),
-                Event::StreamSent => self.server.stream_sent(now, link),
-            }
-            self.carry_out(now);
-        }
-    }
-
-    /// The end of every door: what the server wants is done, and the shell is told what changed.
-    fn turn(&mut self, now: Now) {
-        self.server.end_turn(now);
-        self.carry_out(now);
-        let woken: Vec<_> =
-            self.paused.iter().copied().filter(|link| self.server.wants_read(*link)).collect();
-        for link in woken {
-            self.paused.remove(&link);
-            if let Some(connection) = self.connections.get_mut(&link) {
-                connection.paused = false;
-                connection.conn.resume(now.instant);
-                if !planted::is_on(Bug::ForgetPaused) {
-                    self.actions.push_back(Action::Read { link });
-                }
-            }
-        }
-        for link in std::mem::take(&mut self.touched) {
-            self.settle(link);
-        }
-    }
-
-    /// Sets a connection's timer anew, and tells the shell if there is something to send.
-    fn settle(&mut self, link: Link) {
-        let Some(connection) = self.connections.get_mut(&link) else {
-            return;
-        };
-        let due = connection.conn.poll_timeout();
-        if due != connection.timer {
-            if let Some(before) = connection.timer {
-                self.timers.remove(&(before, link));
-            }
-            connection.timer = due;
-            self.timers.extend(due.map(|due| (due, link)));
-        }
-        if connection.conn.wants_transmit() && !connection.transmitting {
-            connection.transmitting = true;
-            self.actions.push_back(Action::Transmit { link });
-        }
-    }
-
     fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { link, message } => {
                     if let Some(connection) = self.connections.get_mut(&link) {
                         connection.conn.send(&message);
-                        self.server.outbox_grown(link, connection.conn.outbox_bytes());
+                        let waiting = connection.conn.outbox_bytes();
                         self.touched.insert(link);
+                        self.server.outbox_grown(link, waiting);
+                        if waiting > OUTBOX_HARD_MAX {
+                            self.end(now, link, "does not take what it asks for");
+                        }
                     }
                 }
                 Output::OpenStream { link, open } => {
                     self.with_conn(link, |conn| conn.open_stream(&open));
                 }
                 Output::Chunk { link, data } => self.with_conn(link, |conn| conn.push_chunk(data)),
+                Output::TakeBack { link } => {
+                    if let Some(connection) = self.connections.get_mut(&link) {
+                        let count = connection.conn.take_back_chunks();
+                        self.touched.insert(link);
+                        self.server.taken_back(link, count);
+                    }
+                }
                 Output::AbortStream { link } => self.with_conn(link, Conn::abort_stream),
                 Output::Close { link, why } => self.end(now, link, &why),
                 Output::Dial(peer) => self.dial(now, peer),
@@ -440,6 +428,7 @@ impl Node {
     fn end(&mut self, now: Now, link: Link, why: &str) {
         log::debug!("connection {link} is closed: {why}");
         if let Some(connection) = self.connections.remove(&link) {
+            self.control -= connection.held;
             if let Some(timer) = connection.timer {
                 self.timers.remove(&(timer, link));
             }
@@ -451,6 +440,7 @@ impl Node {
 
     fn forget(&mut self, now: Now, link: Link) {
         if let Some(connection) = self.connections.remove(&link) {
+            self.control -= connection.held;
             if let Some(timer) = connection.timer {
                 self.timers.remove(&(timer, link));
             }
@@ -459,7 +449,7 @@ impl Node {
     }
 
     fn after_end(&mut self, now: Now, link: Link, dialled: Option<NodeId>) {
-        self.paused.remove(&link);
+        self.waiting.remove(&link);
         self.touched.remove(&link);
         self.server.link_closed(now, link);
         if let Some(node) = dialled {

@@ -42,6 +42,11 @@ pub struct Conn {
     greeting: Vec<u8>,
     outbox: Outbox,
     events: VecDeque<Event>,
+    /// Of our streams: `StreamLow` and `StreamSent`.
+    departures: VecDeque<Event>,
+    /// What the last `transmit` gave, and how much of it were messages. It has left when the owner asks for more.
+    sealed: usize,
+    sealed_messages: usize,
     timers: Timers,
     pings: u64,
 }
@@ -65,28 +70,53 @@ impl Conn {
             greeting,
             outbox: Outbox::new(),
             events: VecDeque::new(),
+            departures: VecDeque::new(),
+            sealed: 0,
+            sealed_messages: 0,
             timers: Timers::new(now),
             pings: 0,
         }
     }
 
     /// Takes all of `bytes`. After an error only the events queued before can still be had.
-    pub fn received(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ConnError> {
+    pub fn received(&mut self, now: Instant, mut bytes: &[u8]) -> Result<(), ConnError> {
+        loop {
+            self.receive(now, &mut bytes)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes bytes off the front until something has come of them, or all: for who can't take everything at once.
+    pub fn receive(&mut self, now: Instant, bytes: &mut &[u8]) -> Result<(), ConnError> {
+        let before = bytes.len();
         let taken = self.take_pieces(now, bytes);
         self.end_on(taken)?;
         let under_way = self.is_receiving();
-        self.timers.arrived(now, bytes.len(), under_way);
+        self.timers.arrived(now, before - bytes.len(), under_way);
         Ok(())
     }
 
-    /// What has happened, oldest first.
+    /// What has happened, oldest first; of our own streams last.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        if self.events.is_empty() {
-            // An idle connection keeps no memory.
-            self.events = VecDeque::new();
-        }
-        event
+        self.poll_arrival().or_else(|| self.poll_departure())
+    }
+
+    /// What has come.
+    pub fn poll_arrival(&mut self) -> Option<Event> {
+        next(&mut self.events)
+    }
+
+    /// What has become of our stream.
+    pub fn poll_departure(&mut self) -> Option<Event> {
+        next(&mut self.departures)
+    }
+
+    /// Whether something has become of it that has not been polled.
+    #[must_use]
+    pub fn has_departures(&self) -> bool {
+        !self.departures.is_empty()
     }
 
     /// Queues a message; before the handshake has ended it waits for that.
@@ -99,16 +129,22 @@ impl Conn {
         }
     }
 
-    /// How many bytes of messages wait to be sent.
+    /// How many bytes of messages have not left.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
-        self.outbox.message_bytes()
+        self.outbox.message_bytes() + self.sealed_messages
     }
 
     /// How many bytes of a piece are kept because its rest has not come.
     #[must_use]
     pub fn partial_bytes(&self) -> usize {
         self.assembler.partial_bytes()
+    }
+
+    /// Memory that the other side makes us keep: pieces whose rest has not come, and messages that have not left.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial_bytes() + self.outbox_bytes() + self.greeting.len()
     }
 
     /// Begins our stream.
@@ -131,6 +167,13 @@ impl Conn {
         }
     }
 
+    /// Takes back the leaves of our stream that have not been sealed: their number. They are to be given again from there
+    /// on after `StreamLow`. What is sealed counts as messages do, since the owner reserves no memory for it any more.
+    pub fn take_back_chunks(&mut self) -> u8 {
+        self.sealed_messages = self.sealed;
+        self.outbox.take_back_chunks()
+    }
+
     /// Stops our stream, if there is one; `StreamSent` follows.
     pub fn abort_stream(&mut self) {
         self.outbox.abort_stream();
@@ -142,15 +185,17 @@ impl Conn {
         self.outbox.is_streaming()
     }
 
-    /// Whether `transmit` has something to give.
+    /// Whether `transmit` has something to give, or waits to hear that what it gave has left.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        !self.greeting.is_empty() || self.outbox.has_frame()
+        !self.greeting.is_empty() || self.sealed > 0 || self.outbox.has_frame()
     }
 
     /// Appends what is to be sent while `out` is shorter than `max`; it may end up longer by one
-    /// record.
+    /// record. To be called again when all of that has been taken, and not before.
     pub fn transmit(&mut self, now: Instant, out: &mut Vec<u8>, max: usize) {
+        let left = std::mem::take(&mut self.sealed);
+        self.sealed_messages = 0;
         let before = out.len();
         out.append(&mut std::mem::take(&mut self.greeting));
         if let State::Established(transport) = &mut self.state {
@@ -160,18 +205,23 @@ impl Conn {
             {
                 match frame {
                     Outgoing::Scratch => seal(transport, &scratch, out),
-                    Outgoing::Whole(frame) => seal(transport, &frame, out),
+                    Outgoing::Whole(frame) => {
+                        self.sealed_messages += frame.len();
+                        seal(transport, &frame, out);
+                    }
                 }
                 // Each stream that has left is told of, also when the next is opened at once.
                 if self.outbox.take_left() {
-                    self.events.push_back(Event::StreamSent);
+                    self.departures.push_back(Event::StreamSent);
                 }
             }
         }
         if self.outbox.take_low() {
-            self.events.push_back(Event::StreamLow);
+            self.departures.push_back(Event::StreamLow);
         }
-        self.timers.departed(now, out.len() - before, self.wants_transmit());
+        self.sealed = out.len() - before;
+        let under_way = self.wants_transmit();
+        self.timers.departed(now, left, under_way);
     }
 
     /// How far the peer has come. After an error: established if it ever was, or else a stranger.
@@ -251,18 +301,20 @@ impl Conn {
         self.events.push_back(Event::Established { static_key: key });
     }
 
-    fn take_pieces(&mut self, now: Instant, mut bytes: &[u8]) -> Result<(), ConnError> {
-        loop {
+    fn take_pieces(&mut self, now: Instant, bytes: &mut &[u8]) -> Result<(), ConnError> {
+        let before = self.events.len();
+        while self.events.len() == before {
             let form = match &self.state {
                 State::Handshaking(handshake) => handshake.form(),
                 State::Established(_) => Form::Record,
                 State::Over(error) => return Err(*error),
             };
-            match self.assembler.next(&mut bytes, form)? {
+            match self.assembler.next(bytes, form)? {
                 Some(piece) => self.take_piece(now, &piece)?,
                 None => return Ok(()),
             }
         }
+        Ok(())
     }
 
     fn take_piece(&mut self, now: Instant, piece: &[u8]) -> Result<(), ConnError> {
@@ -295,6 +347,15 @@ impl Conn {
         }
         Ok(())
     }
+}
+
+/// Takes the first. An idle connection keeps no memory.
+fn next(events: &mut VecDeque<Event>) -> Option<Event> {
+    let event = events.pop_front();
+    if events.is_empty() {
+        *events = VecDeque::new();
+    }
+    event
 }
 
 /// Opens a whole transport record.

@@ -113,6 +113,18 @@ impl Outbox {
         stream.chunks.push_back(chunk);
     }
 
+    /// Takes back the chunks that have not been sealed: their number. The owner gives them again when the stream has run
+    /// dry.
+    pub(super) fn take_back_chunks(&mut self) -> u8 {
+        let Some(stream) = &mut self.stream else {
+            return 0;
+        };
+        let count = u8::try_from(std::mem::take(&mut stream.chunks).len());
+        let count = count.expect("a block has 32 leaves");
+        stream.given -= count;
+        count
+    }
+
     /// Nothing more of the stream is sent but that it stops. Without a stream nothing happens.
     pub(super) fn abort_stream(&mut self) {
         if let Some(stream) = &mut self.stream {

@@ -87,6 +87,8 @@ impl Timers {
         if std::mem::take(&mut self.paused) {
             self.heard = now;
             self.arrival.moved(now, 0, under_way);
+            // An owner that did nothing at all meanwhile has not seen either what the peer took.
+            self.departure.since = self.departure.since.map(|_| now);
         }
     }
 

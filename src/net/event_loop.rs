@@ -31,7 +31,7 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// One read.
 const READ_MAX: usize = 256 * 1024;
 /// What is sealed at a time for one socket.
-const WRITE_BATCH: usize = 256 * 1024;
+const WRITE_BATCH: usize = 128 * 1024;
 /// So many batches are written to one socket before the others have their turn.
 const WRITES_MAX: usize = 4;
 /// So many connections are accepted before the others have their turn.
@@ -279,7 +279,8 @@ impl EventLoop {
         if socket.is_connecting() || !socket.readable || !node.wants_read(link) {
             return;
         }
-        match socket.read(&mut self.inward) {
+        let max = node.read_max(link).min(READ_MAX);
+        match socket.read(&mut self.inward[..max]) {
             Progress::Bytes(count) => {
                 let now = self.now();
                 self.trim_at = Some(now.instant + MEMORY_IDLE);

@@ -1,12 +1,14 @@
 //! Credit: what is wanted of one connection at a time, as much as it keeps up with and the memory allows.
 //!
-//! Knows nothing of who waits for a block. Invariant: memory is reserved for every leaf of a live run that has not come,
-//! and a run stays with its connection until it has come, also when it is not waited for any more.
+//! Memory is reserved for what is wanted. If there is none, one leaf is wanted all the same and counted when it is here:
+//! so nobody waits for those who announce much and send nothing, and what they hold is given back when they are silent
+//! and others need it. Knows nothing of who waits for a block. Invariant: a run stays with its connection until it has
+//! come, also when it is not waited for any more.
 
 use super::fetch::mask;
 use super::memory::{Memory, Share};
 use super::output::Link;
-use super::peers::{Peer, Run};
+use super::peers::Run;
 use super::{FileServer, Timer};
 use crate::ids::Address;
 use crate::limits::{LEAF, OPERATION_SILENCE, PEER_SILENCE};
@@ -14,7 +16,6 @@ use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Runs wanted of one connection at a time: of the longest it is enough to fill a fast link, and a slow one, of which
 /// single leaves are wanted, holds little memory.
@@ -46,13 +47,26 @@ impl FileServer {
                 return;
             }
             let share = if peer.is_node() { Share::Peers } else { Share::Clients };
-            let Some(count) = reserve(&mut self.memory, share, count) else {
-                return self.starve(link, share);
+            let reserved = reserve(&mut self.memory, (share, peer.credit.proven), count);
+            let count = match reserved {
+                Some(count) => count,
+                None if outstanding == 0 => 1,
+                None if peer.credit.proven => return self.starve(now, link, share),
+                None => return,
             };
             fetch.asked |= mask(first, count);
             let block = BlockRef { address, length: fetch.length };
             let (first, count) = (byte(first), byte(count));
-            let run = Run { address, first, count, share, come: 0, live: true, asked: now.instant };
+            let run = Run {
+                address,
+                first,
+                count,
+                share,
+                come: 0,
+                live: true,
+                reserved: reserved.is_some(),
+                asked: now.instant,
+            };
             let idle = peer.credit.outstanding == 0;
             peer.credit.outstanding += usize::from(count);
             peer.credit.runs.push_back(run);
@@ -122,22 +136,16 @@ impl FileServer {
     /// Sets the timer that looks after a connection's silence. There is one at a time, however often the connection has
     /// nothing to bring for a moment.
     fn watch_silence(&mut self, now: Now, link: Link) {
-        let patience = self.patience(link);
         if let Some(peer) = self.peers.get_mut(&link)
             && !std::mem::replace(&mut peer.credit.watched, true)
         {
-            self.after(now, patience, Timer::Silence(link));
+            self.after(now, PEER_SILENCE, Timer::Silence(link));
         }
     }
 
-    fn patience(&self, link: Link) -> Duration {
-        let node = self.peers.get(&link).is_some_and(Peer::is_node);
-        if node { PEER_SILENCE } else { OPERATION_SILENCE }
-    }
-
-    /// A connection of which leaves were wanted said nothing for long: others are asked.
+    /// A connection of which leaves were wanted may have said nothing for long. If memory is short, what is reserved for
+    /// it is given back, though it is still waited for; a node is not waited for either, since others can be asked.
     pub(super) fn check_silence(&mut self, now: Now, link: Link) {
-        let patience = self.patience(link);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
@@ -145,15 +153,38 @@ impl FileServer {
         if peer.credit.outstanding == 0 || planted::is_on(Bug::WaitForever) {
             return;
         }
-        if now.instant.since(peer.credit.heard) < patience {
-            let rest = patience - now.instant.since(peer.credit.heard);
-            peer.credit.watched = true;
-            return self.after(now, rest.max(Duration::from_millis(10)), Timer::Silence(link));
+        let silence = now.instant.since(peer.credit.heard);
+        let patience = if peer.is_node() { PEER_SILENCE } else { OPERATION_SILENCE };
+        if silence >= patience {
+            peer.silent = true;
+            log::debug!("connection {link} is silent; others are asked instead");
+            self.abandon_runs(now, link);
+        } else if silence >= PEER_SILENCE {
+            peer.credit.proven = false;
+            peer.credit.run = 1;
+            if self.is_short() {
+                self.give_back(link);
+            }
         }
-        peer.silent = true;
-        log::debug!("connection {link} is silent; others are asked instead");
-        self.abandon_runs(now, link);
         self.watch_silence(now, link);
+    }
+
+    /// Somebody waits for memory, or nobody who is not known yet would get any.
+    fn is_short(&self) -> bool {
+        let waits = self.fetches.starved.iter().any(|waiting| !waiting.is_empty());
+        waits || self.memory.used() > self.memory.max() / 8
+    }
+
+    /// What a connection was to bring is counted when it is here.
+    fn give_back(&mut self, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        for run in peer.credit.runs.iter_mut().chain(&mut peer.credit.current) {
+            if std::mem::take(&mut run.reserved) {
+                self.memory.release(run.share, usize::from(run.count - run.come) * LEAF);
+            }
+        }
     }
 
     /// Nothing that was asked of a connection is waited for any more, though it may still come.
@@ -169,7 +200,10 @@ impl FileServer {
     }
 
     /// A connection found no memory of a share, and tries again when some has come back.
-    pub(super) fn starve(&mut self, link: Link, share: Share) {
+    pub(super) fn starve(&mut self, now: Now, link: Link, share: Share) {
+        if share == Share::Serving {
+            self.watch_deaf(now);
+        }
         if let Some(peer) = self.peers.get_mut(&link)
             && !std::mem::replace(&mut peer.credit.starved[share as usize], true)
         {
@@ -210,13 +244,21 @@ impl FileServer {
 }
 
 /// Reserves `count` leaves, or at least one.
-fn reserve(memory: &mut Memory, share: Share, count: u32) -> Option<u32> {
-    [count, 1].into_iter().find(|count| memory.reserve(share, *count as usize * LEAF))
+fn reserve(memory: &mut Memory, (share, proven): (Share, bool), count: u32) -> Option<u32> {
+    [count, 1].into_iter().find(|count| {
+        let bytes = *count as usize * LEAF;
+        if proven {
+            memory.reserve(share, bytes)
+        } else {
+            memory.reserve_for_stranger(share, bytes)
+        }
+    })
 }
 
 /// Gives back the memory of the leaves that a run has not brought, and marks it as given up.
 fn release_rest(memory: &mut Memory, run: &mut Run) {
-    if std::mem::take(&mut run.live) && !planted::is_on(Bug::KeepReservation) {
+    run.live = false;
+    if std::mem::take(&mut run.reserved) && !planted::is_on(Bug::KeepReservation) {
         memory.release(run.share, usize::from(run.count - run.come) * LEAF);
     }
 }

@@ -65,6 +65,9 @@ impl FileServer {
             return;
         }
         let (address, share) = (run.address, run.share);
+        if !run.reserved {
+            self.memory.claim(share, LEAF);
+        }
         let bit = mask(u32::from(index), 1);
         let fetch = self.fetches.by_address.get_mut(&address);
         let fetch = fetch.filter(|fetch| fetch.stage == Stage::Asking && fetch.come & bit == 0);
@@ -87,6 +90,7 @@ impl FileServer {
         };
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
         peer.credit.adapt(now.instant.since(run.asked), RUN_TIME);
+        peer.credit.proven |= run.live;
         self.pump_fetches(now, link);
     }
 

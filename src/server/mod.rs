@@ -14,6 +14,7 @@ mod gather;
 mod holdings;
 mod incoming;
 mod lane;
+mod loading;
 mod memory;
 mod output;
 mod peers;
@@ -27,14 +28,14 @@ mod verify;
 mod walk;
 pub mod work;
 
+pub use loading::Loading;
 pub use output::{Link, Output};
 pub use requests::Standing;
 pub use roster::read_peers;
 
 use crate::ids::{Address, NodeId, RecordId, StoreId};
-use crate::keyring::grant::granted_key;
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
-use crate::store::job::{self, Found, Recovered};
+use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now};
 use crate::wire::message::{Message, PeerAddress, Reason, Request};
 use crate::wire::record::Record;
@@ -48,7 +49,7 @@ use peers::Peer;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use roster::Roster;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use walk::Walks;
 use work::{Done, Job};
@@ -126,6 +127,8 @@ enum Timer {
     Reconcile(Link),
     /// Write the peers down.
     PeersFile,
+    /// Does anybody not take what was read for him?
+    Deaf,
     /// Stop waiting for work to finish.
     Drain,
 }
@@ -160,6 +163,7 @@ pub struct FileServer {
     checking: HashSet<RecordId>,
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<serve::Parked>>,
+    deaf_watched: bool,
     space: job::Space,
     space_asked: bool,
     reconciled: bool,
@@ -168,67 +172,6 @@ pub struct FileServer {
     next_serial: u64,
     timers: BTreeMap<(Instant, u64), Timer>,
     outputs: VecDeque<Output>,
-}
-
-/// A `FileServer` while a start tells it what the log holds.
-#[derive(Debug)]
-pub struct Loading {
-    catalog: Catalog,
-    holdings: Holdings,
-    granted: HashSet<[u8; 32]>,
-    /// Found damaged by an earlier run, and not had again.
-    repairs: BTreeMap<Address, u32>,
-    lost_pages: BTreeSet<Address>,
-    root: [u8; 32],
-    newest: u64,
-}
-
-impl Loading {
-    /// An empty one.
-    #[must_use]
-    pub fn new(root: [u8; 32]) -> Self {
-        Self {
-            catalog: Catalog::default(),
-            holdings: Holdings::default(),
-            granted: HashSet::from([root]),
-            repairs: BTreeMap::new(),
-            lost_pages: BTreeSet::new(),
-            root,
-            newest: 0,
-        }
-    }
-
-    /// One thing that the log holds.
-    pub fn found(&mut self, found: Found) {
-        match found {
-            Found::Record(id, place, bytes) => {
-                let Ok(record) = Record::decode(&bytes) else {
-                    return;
-                };
-                if let Some(key) = granted_key(&record, &self.root) {
-                    self.granted.insert(key);
-                }
-                self.newest = self.newest.max(record.version.stamp);
-                self.catalog.insert(id, &record, place, holds_inline(&self.holdings, &record));
-            }
-            Found::Page(address, place) => {
-                self.lost_pages.remove(&address);
-                self.holdings.insert_page(address, place);
-            }
-            Found::Block(address, place) => {
-                self.repairs.remove(&address);
-                self.holdings.insert(address, place);
-            }
-            Found::Lost(address) => {
-                if let Some(place) = self.holdings.block(&address) {
-                    self.repairs.insert(address, holdings::length(place));
-                } else if self.holdings.page(&address).is_some() {
-                    self.lost_pages.insert(address);
-                }
-                self.holdings.remove(&address);
-            }
-        }
-    }
 }
 
 impl FileServer {
@@ -257,6 +200,7 @@ impl FileServer {
             checking: HashSet::new(),
             checking_bytes: 0,
             suspects: HashMap::new(),
+            deaf_watched: false,
             space: job::Space { usable: u64::MAX, free: 0 },
             space_asked: false,
             reconciled: false,
@@ -313,6 +257,7 @@ impl FileServer {
             Timer::Redial => self.redial(now),
             Timer::Reconcile(link) => self.reconcile(now, link),
             Timer::PeersFile => self.write_peers(),
+            Timer::Deaf => self.check_deaf(now),
             Timer::Drain => self.end(),
         }
     }
@@ -445,6 +390,7 @@ impl FileServer {
     fn reply(&mut self, link: Link, message: Message) {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.requests = peer.requests.saturating_sub(1);
+            peer.awaits_long &= peer.requests > 0;
         }
         self.send(link, message);
     }

@@ -32,6 +32,11 @@ pub enum Output {
         /// The leaf.
         data: Bytes,
     },
+    /// Take back the leaves of it that have not left, and say how many by `taken_back`.
+    TakeBack {
+        /// Where.
+        link: Link,
+    },
     /// End that stream before its end.
     AbortStream {
         /// Where.

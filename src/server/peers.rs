@@ -10,8 +10,8 @@ use super::{FileServer, Timer};
 use crate::crypto::keys;
 use crate::ids::{Address, NodeId};
 use crate::limits::{
-    GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, LEAVES, NODE_ADDRESSES_MAX, OUTBOX_MAX, REQUESTS_MAX,
-    STAMP_LEAD,
+    FRAME_BODY_MAX, GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, LEAVES, NODE_ADDRESSES_MAX,
+    OUTBOX_HARD_MAX, OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
 };
 use crate::time::{Instant, Now};
 use crate::wire::message::{Hello, Message, Role};
@@ -21,6 +21,14 @@ use std::time::Duration;
 
 /// Bytes that wait for workers to check them, or for the disk to say what of them it has; with more, nothing is read.
 const CHECKS_BYTES_MAX: usize = GROUP_BYTES_MAX / 2;
+/// One read of a connection that sends leaves.
+const READ_MAX: usize = 256 * 1024;
+/// What is kept of a block that was offered or is wanted and is not here.
+pub(super) const OFFERED_BYTES: usize = 400;
+/// What is kept of a request, but for what it brought.
+const REQUEST_BYTES: usize = 300;
+/// Requests under way of a connection that has one among them whose answer may be as long as a frame.
+const LONG_ANSWERS_MAX: usize = (OUTBOX_HARD_MAX - OUTBOX_MAX) / FRAME_BODY_MAX / 2;
 
 /// What the other side is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +48,10 @@ pub(super) struct Run {
     pub(super) share: Share,
     /// Leaves that came.
     pub(super) come: u8,
-    /// Not given up: memory is reserved for what has not come.
+    /// Not given up: what has not come is waited for.
     pub(super) live: bool,
+    /// Memory is reserved for what has not come. If not, it is claimed as it comes.
+    pub(super) reserved: bool,
     pub(super) asked: Instant,
 }
 
@@ -58,6 +68,8 @@ pub(super) struct Credit {
     pub(super) outstanding: usize,
     /// Leaves of the next run.
     pub(super) run: u32,
+    /// It has sent what was asked for, and was not silent since.
+    pub(super) proven: bool,
     /// Waits for memory of these shares.
     pub(super) starved: [bool; 3],
     /// A timer looks after its silence.
@@ -103,6 +115,8 @@ pub(super) struct Peer {
     pub(super) outbox: usize,
     /// Requests of the other side that have not been answered.
     pub(super) requests: usize,
+    /// One of these may have a long answer.
+    pub(super) awaits_long: bool,
     /// Blocks offered by the other side that are not here yet.
     pub(super) offered: usize,
     pub(super) credit: Credit,
@@ -130,6 +144,7 @@ impl Peer {
             silent: false,
             outbox: 0,
             requests: 0,
+            awaits_long: false,
             offered: 0,
             credit: Credit {
                 queue: VecDeque::new(),
@@ -137,6 +152,7 @@ impl Peer {
                 current: None,
                 outstanding: 0,
                 run: 8,
+                proven: false,
                 starved: [false; 3],
                 watched: false,
                 heard: now,
@@ -307,16 +323,46 @@ impl FileServer {
         }
     }
 
-    /// Whether this connection's next bytes may be read. Nodes are always read, so that two full outboxes can't wait
-    /// for each other.
+    /// Whether anything more of this connection is taken in: read, and handed on. A node's outbox does not count, so that
+    /// two full ones can't wait for each other.
     #[must_use]
     pub fn wants_read(&self, link: Link) -> bool {
         let Some(peer) = self.peers.get(&link) else {
             return true;
         };
-        let full = peer.outbox > OUTBOX_MAX || peer.requests > REQUESTS_MAX;
+        let requests_max = if peer.awaits_long { LONG_ANSWERS_MAX } else { REQUESTS_MAX };
+        let full = peer.outbox > OUTBOX_MAX || peer.requests >= requests_max;
+        let [congested, no_room] = self.is_tight();
+        let sends_leaves = peer.credit.outstanding > 0;
+        let waits = congested || (full && !peer.is_node()) || (no_room && sends_leaves);
+        !waits
+    }
+
+    /// Whether more has come than the workers and the disk keep up with, so that nothing is taken from anybody; and
+    /// whether there is no memory for one more leaf, so that nothing is taken from those who send any.
+    #[must_use]
+    pub fn is_tight(&self) -> [bool; 2] {
         let congested = self.lane.congested() || self.checking_bytes > CHECKS_BYTES_MAX;
-        !congested && (peer.is_node() || !full)
+        [congested, self.memory.is_full()]
+    }
+
+    /// See `Node::read_max`.
+    #[must_use]
+    pub fn read_max(&self, link: Link) -> usize {
+        let peer = self.peers.get(&link);
+        let large = peer.is_some_and(|peer| peer.is_node() || peer.credit.outstanding > 0);
+        if large { READ_MAX } else { READ_MAX / 8 }
+    }
+
+    /// About what is kept in memory on behalf of a connection, leaves apart, which have a budget of their own.
+    #[must_use]
+    pub fn held_bytes(&self, link: Link) -> usize {
+        self.peers.get(&link).map_or(0, |peer| {
+            peer.offered * OFFERED_BYTES
+                + peer.serving.held_bytes()
+                + peer.requests * REQUEST_BYTES
+                + peer.push.held_bytes()
+        })
     }
 
     /// The connections to nodes.

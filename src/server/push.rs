@@ -17,12 +17,14 @@ use crate::time::Now;
 use crate::wire::message::{Message, PushedRecord};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Ids that wait for one peer; what is beyond is found by the next comparison.
-const QUEUE_MAX: usize = 8192;
+const QUEUE_MAX: usize = 4096;
 /// Ranges that wait for one peer.
 const RANGES_MAX: usize = 256;
+/// Ids that are left out of these ranges.
+const EXCEPT_MAX: usize = 4096;
 /// Records read at a time.
 const BATCH: usize = 64;
 /// Bytes of small blocks read at a time.
@@ -35,7 +37,8 @@ const ITEM_OVERHEAD: usize = 16;
 pub(super) struct PushRange {
     pub(super) first: RecordId,
     pub(super) last: RecordId,
-    pub(super) except: BTreeSet<RecordId>,
+    /// In order.
+    pub(super) except: Vec<RecordId>,
 }
 
 /// What one peer is to be sent.
@@ -44,9 +47,17 @@ pub(super) struct Push {
     ids: VecDeque<RecordId>,
     ranges: VecDeque<PushRange>,
     reading: bool,
+    /// Ids that the ranges leave out.
+    except: usize,
 }
 
 impl Push {
+    /// What it takes in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        (self.ids.len() + self.except) * size_of::<RecordId>()
+            + self.ranges.len() * size_of::<PushRange>()
+    }
+
     /// Nothing is left to be sent.
     pub(super) fn is_idle(&self) -> bool {
         self.ids.is_empty() && self.ranges.is_empty() && !self.reading
@@ -117,7 +128,9 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.push.ranges.len() < RANGES_MAX {
+        let except = peer.push.except + range.except.len();
+        if peer.push.ranges.len() < RANGES_MAX && except <= EXCEPT_MAX {
+            peer.push.except = except;
             peer.push.ranges.push_back(range);
         }
         self.pump_push(now, link);
@@ -152,13 +165,13 @@ impl FileServer {
                     left = true;
                     break;
                 }
-                if !range.except.contains(&entry.id) {
+                if range.except.binary_search(&entry.id).is_err() {
                     places.push(entry.place);
                     ids.push(entry.id);
                 }
             }
-            if !left {
-                peer.push.ranges.pop_front();
+            if !left && let Some(range) = peer.push.ranges.pop_front() {
+                peer.push.except -= range.except.len();
             }
         }
         if !places.is_empty() {

@@ -12,7 +12,6 @@ use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, RangeSummary};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A range with no more of our ids than this is listed.
@@ -77,7 +76,7 @@ impl FileServer {
             }
             if theirs.count == 0 {
                 let (first, last) = (theirs.first, theirs.last);
-                let range = PushRange { first, last, except: BTreeSet::new() };
+                let range = PushRange { first, last, except: Vec::new() };
                 self.push_range(now, link, range);
             } else if ours.count <= LIST_MAX {
                 self.send_ids(link, theirs.first, theirs.last);
@@ -139,8 +138,10 @@ impl FileServer {
         if !lacking.is_empty() {
             self.send(link, Message::Fetch { ids: lacking });
         }
-        let except: BTreeSet<_> = theirs.into_iter().collect();
-        if self.catalog.range(first, last).any(|entry| !except.contains(&entry.id)) {
+        let mut except = theirs;
+        except.sort_unstable();
+        let lacks = |id: &RecordId| except.binary_search(id).is_err();
+        if self.catalog.range(first, last).any(|entry| lacks(&entry.id)) {
             self.push_range(now, link, PushRange { first, last, except });
         }
     }

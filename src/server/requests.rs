@@ -49,6 +49,7 @@ impl FileServer {
             && is_request(&message)
         {
             peer.requests += 1;
+            peer.awaits_long |= has_long_answer(&message);
         }
         match message {
             Message::Head { request, space, name, relay } => {
@@ -235,6 +236,18 @@ impl FileServer {
         members.truncate(MESSAGE_PEERS_MAX);
         self.reply(link, Message::MembersAre { request, members });
     }
+}
+
+/// Whether the answer may be as long as a frame.
+fn has_long_answer(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::GetPage { .. }
+            | Message::List { .. }
+            | Message::Holders { .. }
+            | Message::Members { .. }
+            | Message::Verify { .. }
+    )
 }
 
 fn is_request(message: &Message) -> bool {

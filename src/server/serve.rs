@@ -6,9 +6,9 @@
 use super::fetch::Interest;
 use super::memory::Share;
 use super::output::{Link, Output};
-use super::peers::Who;
+use super::peers::{OFFERED_BYTES, Who};
 use super::work::Job;
-use super::{FileServer, Pending};
+use super::{FileServer, Pending, Timer};
 use crate::ids::Address;
 use crate::limits::{LEAF, LEAVES, WANTS_MAX};
 use crate::planted::{self, Bug};
@@ -63,9 +63,17 @@ pub(super) struct Serving {
     batch: u8,
 }
 
+/// Who has not taken what was read for him for so long keeps none of it if others wait for memory.
+const DEAF_AFTER: Duration = Duration::from_millis(200);
+
 impl Serving {
     pub(super) fn is_busy(&self) -> bool {
         self.stream.is_some() || !self.wants.is_empty() || self.parked > 0
+    }
+
+    /// What waiting wants take in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.wants.len() * size_of::<Want>() + self.parked * OFFERED_BYTES
     }
 
     /// One more want waits for its block.
@@ -171,7 +179,7 @@ impl FileServer {
             .into_iter()
             .find(|batch| self.memory.reserve(Share::Serving, usize::from(*batch) * LEAF));
         let Some(batch) = batch else {
-            return self.starve(link, Share::Serving);
+            return self.starve(now, link, Share::Serving);
         };
         stream.reserved = batch;
         stream.reading = true;
@@ -275,6 +283,43 @@ impl FileServer {
             peer.serving.stream = None;
         }
         self.pump_serving(now, link);
+    }
+
+    /// Others wait for memory: those who don't take what is read for them are looked at soon.
+    pub(super) fn watch_deaf(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.deaf_watched, true) {
+            self.after(now, DEAF_AFTER, Timer::Deaf);
+        }
+    }
+
+    /// As long as others wait, what is read for those who don't take it is given back. It is read again when they do.
+    pub(super) fn check_deaf(&mut self, now: Now) {
+        self.deaf_watched = false;
+        if self.fetches.starved[Share::Serving as usize].is_empty() {
+            return;
+        }
+        for (link, peer) in &self.peers {
+            if let Some(stream) = &peer.serving.stream
+                && stream.reserved > 0
+                && !stream.reading
+                && !stream.aborted
+                && now.instant.since(stream.batch_began) >= DEAF_AFTER
+            {
+                self.outputs.push_back(Output::TakeBack { link: *link });
+            }
+        }
+        self.watch_deaf(now);
+    }
+
+    /// So many leaves did not go out and are not kept; what is on its way is not counted here any more.
+    pub fn taken_back(&mut self, link: Link, count: u8) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && let Some(stream) = peer.serving.stream.as_mut()
+        {
+            stream.handed -= count;
+            let reserved = std::mem::take(&mut stream.reserved);
+            self.memory.release(Share::Serving, usize::from(reserved) * LEAF);
+        }
     }
 
     fn batch_left(&mut self, now: Now, link: Link) {

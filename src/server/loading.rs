@@ -1,0 +1,77 @@
+//! Loading: what a start tells of the log, before there is a server.
+//!
+//! Reaches no disk. Invariant: what a record says of its blocks is judged by what was found before it, as it was written.
+
+use super::catalog::Catalog;
+use super::holdings::{Holdings, length};
+use crate::ids::Address;
+use crate::keyring::grant::granted_key;
+use crate::store::job::Found;
+use crate::wire::record::Record;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A `FileServer` while a start tells it what the log holds.
+#[derive(Debug)]
+pub struct Loading {
+    pub(super) catalog: Catalog,
+    pub(super) holdings: Holdings,
+    pub(super) granted: HashSet<[u8; 32]>,
+    /// Found damaged by an earlier run, and not had again.
+    pub(super) repairs: BTreeMap<Address, u32>,
+    pub(super) lost_pages: BTreeSet<Address>,
+    root: [u8; 32],
+    pub(super) newest: u64,
+}
+
+impl Loading {
+    /// An empty one.
+    #[must_use]
+    pub fn new(root: [u8; 32]) -> Self {
+        Self {
+            catalog: Catalog::default(),
+            holdings: Holdings::default(),
+            granted: HashSet::from([root]),
+            repairs: BTreeMap::new(),
+            lost_pages: BTreeSet::new(),
+            root,
+            newest: 0,
+        }
+    }
+
+    /// One thing that the log holds.
+    pub fn found(&mut self, found: Found) {
+        match found {
+            Found::Record(id, place, bytes) => {
+                let Ok(record) = Record::decode(&bytes) else {
+                    return;
+                };
+                if let Some(key) = granted_key(&record, &self.root) {
+                    self.granted.insert(key);
+                }
+                self.newest = self.newest.max(record.version.stamp);
+                self.catalog.insert(
+                    id,
+                    &record,
+                    place,
+                    super::holds_inline(&self.holdings, &record),
+                );
+            }
+            Found::Page(address, place) => {
+                self.lost_pages.remove(&address);
+                self.holdings.insert_page(address, place);
+            }
+            Found::Block(address, place) => {
+                self.repairs.remove(&address);
+                self.holdings.insert(address, place);
+            }
+            Found::Lost(address) => {
+                if let Some(place) = self.holdings.block(&address) {
+                    self.repairs.insert(address, length(place));
+                } else if self.holdings.page(&address).is_some() {
+                    self.lost_pages.insert(address);
+                }
+                self.holdings.remove(&address);
+            }
+        }
+    }
+}
