@@ -51,6 +51,10 @@ crash:            ## STATES disks that power cuts may leave, by SEED, opened; an
 fuzz:             ## every decoder under libFuzzer: SECONDS=30 each; or RUNS=100000000 of each, summed over runs
 	@SECONDS_EACH=$(or $(SECONDS),30) RUNS=$(RUNS) tests/fuzz/run $(TARGETS)
 
+attack: build     ## every limit attacked at full size, while a real client works; about six minutes
+	DFSD_ATTACK=full DFSD_PROGRAM="$${CARGO_TARGET_DIR:-target}/release/dfsd" \
+		$(CARGO) test --locked --test integration attack:: -- --nocapture --test-threads=1
+
 budget: build     ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 

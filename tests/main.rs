@@ -8,6 +8,7 @@
     reason = "tests may use what the machine has"
 )]
 
+mod attack;
 mod crash;
 mod daemon;
 mod embed;
