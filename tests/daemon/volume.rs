@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 struct Volume {
     base: TempDir,
     /// What it stands on, if that is one too.
-    below: Option<Box<Volume>>,
+    below: Option<Box<Self>>,
 }
 
 impl Volume {
