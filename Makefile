@@ -6,7 +6,7 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
-.PHONY: build run demo test check sim crash planted kills fuzz attack coverage budget load bench \
+.PHONY: build run demo test lint check sim crash planted kills fuzz attack coverage budget load bench \
         clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
@@ -20,13 +20,14 @@ demo: build       ## the same without waiting: exits 0 only if all bytes came ba
 
 test:             ## everything that tests can show
 	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
 
-check:            ## what must be clean before a merge
+lint:             ## format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
-	$(CARGO) test --locked --all-targets
-	$(CARGO) test --locked --doc
+
+check: lint test  ## what must be clean before a merge
 
 SEED   ?= 0
 SEEDS  ?= 2000
