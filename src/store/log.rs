@@ -110,14 +110,10 @@ impl<F: FileSystem> Log<F> {
         let end = segment.end + length as u64;
         if end > segment.room {
             // A segment does not grow past its size by more than a group.
-            let room = end.next_multiple_of(PREALLOCATED).min(segment_max.max(end));
-            match fs.preallocate(&segment.file, room) {
-                Ok(()) => segment.room = room,
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-                Err(error) => {
-                    return Err(failed("growing", &layout::segment(segment.number), &error));
-                }
-            }
+            let ample = end.next_multiple_of(PREALLOCATED).min(segment_max.max(end));
+            segment
+                .grow(fs, end, ample)
+                .map_err(|error| failed("growing", &layout::segment(segment.number), &error))?;
         }
         Ok(Spot { segment: segment.number, offset: segment.end, salt: segment.salt, last })
     }
@@ -154,6 +150,24 @@ impl<F: FileSystem> Log<F> {
         segment.end += length as u64;
         self.good = Verdict { segment: segment.number, end: segment.end, last: position };
         self.doubted = names_blocks;
+    }
+}
+
+impl<File> Segment<File> {
+    /// Sets space aside: ample, or on a disk that is nearly full just enough, so that the last of it serves deletions.
+    fn grow<F: FileSystem<File = File>>(&mut self, fs: &F, end: u64, ample: u64) -> io::Result<()> {
+        for room in [ample, end] {
+            match fs.preallocate(&self.file, room) {
+                Ok(()) => {
+                    self.room = room;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && room > end => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use super::process::{spawn_dfs, wait_for_end};
 use super::{Network, PATIENCE, noise, text};
 use rustix::process::Signal;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 #[test]
@@ -82,6 +82,9 @@ fn a_put_whose_node_dies_fails() {
     drop(stdin);
     let code = wait_for_end(&mut child, PATIENCE);
     assert_eq!(code, Some(5));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("torso: the connection to the node broke"), "{said}");
     network.nodes[0].restart();
     network.dfs(0, &["stat", "torso"]).fails_with(4);
 }
