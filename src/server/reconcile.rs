@@ -27,7 +27,9 @@ const LAST: RecordId = RecordId([u8::MAX; 32]);
 impl FileServer {
     /// Sets the time of the next comparison that this side begins.
     pub(super) fn set_reconcile(&mut self, now: Now, link: Link, delay: Duration) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && !(planted::is_on(Bug::CompareOnce) && peer.reconcile_at.is_some())
+        {
             peer.reconcile_at = Some(now.instant + delay);
             self.after(now, delay, Timer::Reconcile(link));
         }

@@ -175,7 +175,8 @@ impl FileServer {
 
     /// Sees to it that whoever is due next is dialled then.
     pub(super) fn set_redial(&mut self, now: Now) {
-        if self.roster.redial_at.is_some_and(|at| at <= now.instant) {
+        let is_over = |at: Instant| at <= now.instant && !planted::is_on(Bug::LoseRedial);
+        if self.roster.redial_at.is_some_and(is_over) {
             self.roster.redial_at = None;
         }
         let Some(due) = self.roster.next_due() else {

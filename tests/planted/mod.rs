@@ -15,12 +15,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// What takes longer than this never ends.
+/// What takes longer than this has found nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Processes at a time.
 const WORKERS: usize = 2;
 /// Seeds for a bug whose seeds nobody has counted.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 40;
 
 /// How a process with a bug, or without one, has ended.
 struct Ending {
@@ -59,8 +59,9 @@ fn run(bug: Option<Bug>, finder: Finder) -> Ending {
     let said = std::fs::read(&path).unwrap();
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("running 1 test"), "there is no test {test}");
-    let failed = status.is_none_or(|status| !status.success());
-    let why = if status.is_none() { "it never ended".to_owned() } else { reason(&said) };
+    // Whatever is slow on a busy machine may not end in time: that finds nothing.
+    let failed = status.is_some_and(|status| !status.success());
+    let why = if status.is_none() { "it did not end".to_owned() } else { reason(&said) };
     Ending { failed, why, took: begun.elapsed() }
 }
 

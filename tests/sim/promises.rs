@@ -1,5 +1,6 @@
 //! Single promises, each in the smallest world that shows whether it is kept.
 
+use super::client::program::{self, Program};
 use super::raw::RawClient;
 use super::replication::{block_of, fetch, network, put, record, reference, status};
 use super::world::World;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::{sign, tags};
-use dfsd::ids::{NameId, VersionId, Writer};
+use dfsd::ids::{NameId, Space, VersionId, Writer};
 use dfsd::keyring::grant;
 use dfsd::limits::{BLOCK, LEAF, STAMP_LEAD};
 use dfsd::time::{STAMP_MAX, stamp_after, stamp_at};
@@ -251,4 +252,98 @@ fn what_there_was_no_room_for_comes_when_there_is() {
     world.machines[second].fs.set_free(1 << 40);
     world.run(Duration::from_secs(130), |_| false);
     assert_eq!(status(&mut world, second).names, 1);
+}
+
+#[test]
+fn a_file_whose_block_nobody_had_is_complete_when_somebody_has_it() {
+    let mut world = World::new(13, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    let block = block_of(1, 3 * LEAF);
+    let record = record(&world, 1, 5, vec![reference(&block)]);
+    let mut peer = RawClient::connect_as(&mut world, second, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(30), |_| false);
+    assert_eq!(status(&mut world, second).incomplete, 1);
+    let mut client = RawClient::connect(&mut world, first);
+    put(&mut world, &mut client, 2, &[block]);
+    world.run(Duration::from_secs(600), |_| false);
+    assert_eq!(status(&mut world, second).incomplete, 0);
+}
+
+#[test]
+fn a_node_that_was_away_for_long_is_dialled_when_it_is_back() {
+    let mut world = World::new(14, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    world.power_cut(second);
+    world.run(Duration::from_secs(120), |_| false);
+    // It knows nobody any more: it must be found.
+    world.machines[second].fs = dfsd::store::fs::SimFs::new();
+    world.start(second, Vec::new());
+    world.run(Duration::from_secs(20), |_| false);
+    assert_eq!(status(&mut world, first).peers_connected, 1);
+}
+
+#[test]
+fn who_wants_without_end_and_reads_nothing_is_cut_off() {
+    let (mut world, mut client) = one_node(15);
+    let block = block_of(9, BLOCK);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    let mut hog = RawClient::connect(&mut world, 0);
+    let want = Message::Want { block: reference(&block), first: 0, count: 32 };
+    for _ in 0..600 {
+        if !hog.is_alive(&world) {
+            return;
+        }
+        hog.push_only(&mut world, &want);
+    }
+    panic!("600 wants wait");
+}
+
+#[test]
+fn a_put_that_must_be_new_is_refused_by_the_node_too() {
+    let (mut world, mut client) = one_node(16);
+    put(&mut world, &mut client, 1, &[]);
+    let records = vec![record_of(&world, 1, 6, 1)];
+    let (request, blocks) = (7, Vec::new());
+    client.send(&Message::Put { request, only_if_absent: true, records, blocks });
+    let answer = client.message(&mut world);
+    assert!(matches!(answer, Some(Message::Refused { reason: Reason::Exists, .. })), "{answer:?}");
+}
+
+/// A node whose clock is an hour ahead has made a version; one here follows it all the same.
+#[test]
+fn a_new_version_follows_one_from_the_future() {
+    let mut world = program::world(17, 1);
+    let access = program::access();
+    let name = access.data.as_ref().unwrap().name_id(&Space::default(), b"a");
+    let hour = Duration::from_secs(3_600);
+    let stamp = stamp_after(stamp_at(world.time().wall_ms), hour);
+    let mut future = Record::decode(&record(&world, 1, stamp, Vec::new())).unwrap();
+    future.name = name;
+    future.signature = sign::sign(&world.write_key().sign, tags::RECORD, &future.signed_bytes());
+    let record = future.to_bytes().into();
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(1), |_| false);
+    assert_eq!(status(&mut world, 0).names, 1);
+    let mut program = Program::connect(&mut world, 0, access);
+    program.put(&mut world, "a", b"now").result.unwrap();
+    assert_eq!(program.get(&mut world, "a").data, b"now");
+}
+
+/// There is no other event for what has come meanwhile.
+#[test]
+fn who_was_not_read_from_is_told_when_he_is() {
+    let (mut world, mut client) = one_node(18);
+    client.pump(&mut world);
+    while client.push_only(&mut world, &Message::Status { request: 7 }) {}
+    assert_eq!(world.reads, 0);
+    client.pump(&mut world);
+    assert!(world.reads > 0, "the node reads, and nobody knows");
 }

@@ -134,6 +134,8 @@ pub(super) struct World {
     pub tap: Option<Tap>,
     /// A node has done something on a connection from beside the network.
     woken: bool,
+    /// How often a node has said that it reads a connection again.
+    pub reads: u64,
 }
 
 impl World {
@@ -152,6 +154,7 @@ impl World {
             noted: Vec::new(),
             tap: None,
             woken: false,
+            reads: 0,
         }
     }
 
@@ -525,6 +528,7 @@ impl World {
                     self.close(self.port(index, link));
                 }
                 Action::Read { link } => {
+                    self.reads += 1;
                     self.woken |= self.is_outside(index, link);
                     self.read(self.port(index, link));
                 }

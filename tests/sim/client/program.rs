@@ -42,34 +42,34 @@ pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
     world
 }
 
-pub(super) fn meta(name: &str) -> Meta {
+pub(in crate::sim) fn meta(name: &str) -> Meta {
     Meta { name: name.into(), mtime_ms: 5, mode: 0o640 }
 }
 
-pub(super) fn content(seed: u8, length: usize) -> Vec<u8> {
+pub(in crate::sim) fn content(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|at| seed ^ (at / 7) as u8 ^ (at >> 13) as u8 ^ (at >> 20) as u8).collect()
 }
 
 /// What came of an operation.
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) result: Result<Answer, ClientError>,
-    pub(super) data: Vec<u8>,
-    pub(super) names: Vec<String>,
+pub(in crate::sim) struct End {
+    pub(in crate::sim) result: Result<Answer, ClientError>,
+    pub(in crate::sim) data: Vec<u8>,
+    pub(in crate::sim) names: Vec<String>,
 }
 
 /// A program with one session.
-pub(super) struct Program {
+pub(in crate::sim) struct Program {
     machine: usize,
     link: Link,
-    pub(super) session: Session,
+    pub(in crate::sim) session: Session,
     sources: HashMap<Op, Vec<u8>>,
     running: HashMap<Op, (Vec<u8>, Vec<String>)>,
-    pub(super) ended: HashMap<Op, End>,
+    pub(in crate::sim) ended: HashMap<Op, End>,
 }
 
 impl Program {
-    pub(super) fn connect(world: &mut World, machine: usize, access: Access) -> Self {
+    pub(in crate::sim) fn connect(world: &mut World, machine: usize, access: Access) -> Self {
         let entropy = Entropy { key: world.entropy(), handshake: world.entropy() };
         let session = Session::new(access, &entropy, world.time().instant);
         let link = world.accept(machine).expect("the node takes connections");
@@ -77,13 +77,13 @@ impl Program {
         Self { machine, link, session, sources, running, ended }
     }
 
-    pub(super) fn start(&mut self, world: &World, operation: Operation) -> Op {
+    pub(in crate::sim) fn start(&mut self, world: &World, operation: Operation) -> Op {
         let op = self.session.start(world.time().instant, operation);
         self.running.insert(op, Default::default());
         op
     }
 
-    pub(super) fn start_put(&mut self, world: &World, name: &str, content: Vec<u8>) -> Op {
+    pub(in crate::sim) fn start_put(&mut self, world: &World, name: &str, content: Vec<u8>) -> Op {
         let put = Operation::Put { meta: meta(name), only_if_absent: false };
         let op = self.start(world, put);
         self.sources.insert(op, content);
@@ -91,22 +91,22 @@ impl Program {
     }
 
     /// Runs one operation to its end.
-    pub(super) fn call(&mut self, world: &mut World, operation: Operation) -> End {
+    pub(in crate::sim) fn call(&mut self, world: &mut World, operation: Operation) -> End {
         let op = self.start(world, operation);
         self.finish(world, op)
     }
 
-    pub(super) fn put(&mut self, world: &mut World, name: &str, content: &[u8]) -> End {
+    pub(in crate::sim) fn put(&mut self, world: &mut World, name: &str, content: &[u8]) -> End {
         let op = self.start_put(world, name, content.to_vec());
         self.finish(world, op)
     }
 
-    pub(super) fn get(&mut self, world: &mut World, name: &str) -> End {
+    pub(in crate::sim) fn get(&mut self, world: &mut World, name: &str) -> End {
         self.call(world, Operation::Get { name: name.into() })
     }
 
     /// Until an operation has ended, for at most a minute of the world.
-    pub(super) fn finish(&mut self, world: &mut World, op: Op) -> End {
+    pub(in crate::sim) fn finish(&mut self, world: &mut World, op: Op) -> End {
         for _ in 0..60_000 {
             self.pump(world);
             if let Some(end) = self.ended.remove(&op) {
@@ -122,7 +122,7 @@ impl Program {
     }
 
     /// Moves bytes both ways, and does what events ask for, until nothing moves.
-    pub(super) fn pump(&mut self, world: &mut World) {
+    pub(in crate::sim) fn pump(&mut self, world: &mut World) {
         loop {
             while let Some(event) = self.session.poll_event() {
                 self.happen(event);
