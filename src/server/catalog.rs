@@ -261,14 +261,16 @@ impl Catalog {
         self.versions(name).take(count).find(|entry| entry.kind == Kind::File)
     }
 
-    /// The versions that no other supersedes, greatest first, at most `count`.
+    /// The versions that no other supersedes, greatest first, at most `count`. The greatest is one of them, whatever a
+    /// record that is known no more has said of it.
     #[must_use]
     pub(super) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
         let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
         let heads = self.versions(name);
         let mut heads: Vec<_> = heads
-            .filter(|entry| !entry.superseded)
-            .map(|entry| entry.version)
+            .enumerate()
+            .filter(|(at, entry)| *at == 0 || !entry.superseded)
+            .map(|(_, entry)| entry.version)
             .take(count)
             .collect();
         heads.dedup();
@@ -438,6 +440,17 @@ mod tests {
         assert_eq!((catalog.names(), catalog.records()), (0, 0));
         insert(&mut catalog, RecordKind::File, 1, &[]);
         assert_eq!(catalog.names(), 1);
+    }
+
+    #[test]
+    fn what_a_removed_version_superseded_is_told_of_again() {
+        let mut catalog = Catalog::default();
+        insert(&mut catalog, RecordKind::File, 1, &[]);
+        let removed = insert(&mut catalog, RecordKind::File, 2, &[1]);
+        catalog.remove(&removed);
+        assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
+        insert(&mut catalog, RecordKind::File, 2, &[1]);
+        assert_eq!(catalog.heads(&NAME, 8), [version(2)]);
     }
 
     #[test]
