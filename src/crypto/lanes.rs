@@ -34,14 +34,15 @@ enum Way {
     Sixteen,
 }
 
-/// The best way that this processor has; what is known of it is remembered by the standard library.
+/// The best way that this processor has. It is asked once: in a virtual machine each question costs more than a leaf.
 #[cfg(target_arch = "x86_64")]
 fn best() -> Way {
-    match (has_pairs(), has_sixteen()) {
+    static BEST: std::sync::OnceLock<Way> = std::sync::OnceLock::new();
+    *BEST.get_or_init(|| match (has_pairs(), has_sixteen()) {
         (true, true) if x86::vectors_are_whole() => Way::Sixteen,
         (true, _) => Way::Pairs,
         (false, _) => Way::One,
-    }
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
