@@ -4,6 +4,7 @@
 
 use super::content::{Name, name_bytes};
 use super::disk::{Holding, Stated, visit};
+use super::faults::agree;
 use super::inspector::{End, Inspector};
 use super::ledger::Ledger;
 use super::needle::Bunch;
@@ -95,32 +96,38 @@ impl Audit {
         let data = access().data.expect("these keys are whole");
         let name_id = |name: Name| data.name_id(&Default::default(), &name_bytes(name));
         audit.names = (0..ledger.names).map(|name| (name_id(name), name)).collect();
+        audit.nodes.resize_with(world.machines.len(), NodeView::default);
         audit.settle(world);
         audit.wait_calmly(world);
-        audit.read_all(world, ledger);
+        // A handshake is dear: each node gets one inspector and one reader.
+        let mut inspectors: Vec<Option<Inspector>> = audit.nodes.iter().map(|_| None).collect();
+        audit.ask_all(world, &mut inspectors);
+        audit.read_all(world, ledger, &mut inspectors);
         audit.read_disks(world, &data);
-        audit.ask_holders(world, ledger);
-        audit.read_old(world, ledger);
+        audit.ask_holders(world, ledger, &mut inspectors[0]);
+        inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
+        audit.read_by_readers(world, ledger);
         audit.search_disks(world, leaks_of);
         audit
     }
 
     fn settle(&mut self, world: &mut World) {
-        let count = world.machines.len();
-        self.nodes.resize_with(count, NodeView::default);
         let begun = world.time().instant;
-        let mut inspectors: Vec<Option<Inspector>> = (0..count).map(|_| None).collect();
         while world.time().instant.since(begun) < SETTLED_WITHIN {
-            for (machine, node) in self.nodes.iter_mut().enumerate() {
-                node.status = ask_status(world, machine, &mut inspectors[machine]);
-            }
-            if self.agree() {
+            if is_settled(world) {
                 self.settled = Some(world.time().instant.since(begun));
-                break;
+                return;
             }
             world.run(STEP, |_| false);
         }
-        inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
+    }
+
+    /// What each node says of itself. What does not agree now has not settled.
+    fn ask_all(&mut self, world: &mut World, inspectors: &mut [Option<Inspector>]) {
+        for (machine, (node, inspector)) in self.nodes.iter_mut().zip(inspectors).enumerate() {
+            node.status = ask_status(world, machine, inspector);
+        }
+        self.settled = self.settled.filter(|_| self.agree());
     }
 
     fn wait_calmly(&mut self, world: &mut World) {
@@ -151,9 +158,14 @@ impl Audit {
     }
 
     /// Through a real client on each node.
-    fn read_all(&mut self, world: &mut World, ledger: &Ledger) {
-        for machine in 0..self.nodes.len() {
-            let Some(mut inspector) = open(world, machine) else { continue };
+    fn read_all(
+        &mut self,
+        world: &mut World,
+        ledger: &Ledger,
+        inspectors: &mut [Option<Inspector>],
+    ) {
+        for (machine, slot) in inspectors.iter_mut().enumerate() {
+            let Some(inspector) = opened(world, machine, slot) else { continue };
             let get = |name| Operation::Get { name: name_bytes(name) };
             let ends = inspector.call_all(world, (0..ledger.names).map(get).collect());
             let mut readings: BTreeMap<_, _> = ends.into_iter().map(reading).enumerate().collect();
@@ -176,28 +188,33 @@ impl Audit {
                     self.nodes[machine].bad = bad;
                 }
             }
-            inspector.hang_up(world);
         }
-        self.ask_heads(world);
     }
 
-    fn ask_heads(&mut self, world: &mut World) {
-        for machine in 0..self.nodes.len() {
-            if !world.is_running(machine) {
-                continue;
-            }
-            let mut reader = Reader::connect(world, machine);
-            for (id, name) in &self.names {
-                if let Some((heads, shown)) = reader.head(world, *id) {
-                    let node = &mut self.nodes[machine];
-                    node.heads.insert(*name, heads);
-                    if let Some(record) = shown {
-                        let id = dfsd::crypto::keys::record_id(&record);
-                        node.greatest.insert(*name, id);
-                    }
+    fn read_by_readers(&mut self, world: &mut World, ledger: &Ledger) {
+        let running = (0..self.nodes.len()).filter(|machine| world.is_running(*machine));
+        let machines: Vec<_> = running.collect();
+        let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
+        for machine in machines {
+            readers.insert(machine, Reader::connect(world, machine));
+        }
+        for (machine, reader) in &mut readers {
+            self.ask_heads(world, *machine, reader);
+        }
+        self.read_old(world, ledger, &mut readers);
+        readers.into_values().for_each(|reader| reader.hang_up(world));
+    }
+
+    fn ask_heads(&mut self, world: &mut World, machine: usize, reader: &mut Reader) {
+        for (id, name) in &self.names {
+            if let Some((heads, shown)) = reader.head(world, *id) {
+                let node = &mut self.nodes[machine];
+                node.heads.insert(*name, heads);
+                if let Some(record) = shown {
+                    let id = dfsd::crypto::keys::record_id(&record);
+                    node.greatest.insert(*name, id);
                 }
             }
-            reader.hang_up(world);
         }
     }
 
@@ -210,10 +227,15 @@ impl Audit {
         }
     }
 
-    fn ask_holders(&mut self, world: &mut World, ledger: &Ledger) {
+    fn ask_holders(
+        &mut self,
+        world: &mut World,
+        ledger: &Ledger,
+        inspector: &mut Option<Inspector>,
+    ) {
         let machines: BTreeMap<NodeId, usize> =
             (0..self.nodes.len()).map(|machine| (world.node_id(machine), machine)).collect();
-        let Some(mut inspector) = open(world, 0) else { return };
+        let Some(inspector) = opened(world, 0, inspector) else { return };
         let shown: Vec<(Name, RecordId)> = (0..ledger.names)
             .filter_map(|name| {
                 let (_, stated) = self.versions(name).pop_last()?;
@@ -228,11 +250,15 @@ impl Audit {
                 self.holders.insert(*name, held.collect());
             }
         }
-        inspector.hang_up(world);
     }
 
     /// Versions that are acknowledged, kept and not shown, each from one node.
-    fn read_old(&mut self, world: &mut World, ledger: &Ledger) {
+    fn read_old(
+        &mut self,
+        world: &mut World,
+        ledger: &Ledger,
+        readers: &mut BTreeMap<usize, Reader>,
+    ) {
         let mut old: Vec<Stated> = Vec::new();
         for name in 0..ledger.names {
             let versions = self.versions(name);
@@ -243,16 +269,13 @@ impl Audit {
         // The same few for the same seed, and others for another.
         old.sort_by_key(|stated| stated.sealed_tag);
         old.truncate(OLD_READ);
-        let machines: Vec<_> =
-            (0..self.nodes.len()).filter(|machine| world.is_running(*machine)).collect();
-        let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
-        for (turn, stated) in old.iter().enumerate().filter(|_| !machines.is_empty()) {
-            let machine = machines[turn % machines.len()];
-            let reader = readers.entry(machine).or_insert_with(|| Reader::connect(world, machine));
+        let machines: Vec<_> = readers.keys().copied().collect();
+        for (turn, stated) in old.iter().enumerate() {
+            let reader = machines.get(turn % machines.len().max(1));
+            let Some(reader) = reader.and_then(|machine| readers.get_mut(machine)) else { return };
             let read = reader.read(world, stated).map(|bytes| tree::tree(&bytes));
             self.old.insert(stated.id, read);
         }
-        readers.into_values().for_each(|reader| reader.hang_up(world));
     }
 
     /// For marks, and for the keys that stand sealed in the records.
@@ -275,19 +298,33 @@ impl Audit {
     }
 }
 
-fn open(world: &mut World, machine: usize) -> Option<Inspector> {
-    if world.is_running(machine) { Inspector::open(world, machine) } else { None }
+/// All nodes run, know each other, have the same, and none is busy.
+fn is_settled(world: &World) -> bool {
+    let others = world.machines.len() - 1;
+    let rests = |machine| {
+        let node: Option<&Node> = world.node(machine);
+        node.is_some_and(|node| node.standing().peers == others && node.gauge().reserved == 0)
+    };
+    agree(world) && (0..=others).all(rests)
+}
+
+fn opened<'a>(
+    world: &mut World,
+    machine: usize,
+    slot: &'a mut Option<Inspector>,
+) -> Option<&'a mut Inspector> {
+    if !slot.as_ref().is_some_and(|inspector| inspector.is_open(world)) {
+        *slot = if world.is_running(machine) { Inspector::open(world, machine) } else { None };
+    }
+    slot.as_mut()
 }
 
 fn ask_status(
     world: &mut World,
     machine: usize,
-    inspector: &mut Option<Inspector>,
+    slot: &mut Option<Inspector>,
 ) -> Option<NodeStatus> {
-    if !inspector.as_ref().is_some_and(|inspector| inspector.is_open(world)) {
-        *inspector = open(world, machine);
-    }
-    match inspector.as_mut()?.call(world, Operation::Status).result {
+    match opened(world, machine, slot)?.call(world, Operation::Status).result {
         Ok(Answer::Status(status)) => Some(*status),
         _ => None,
     }

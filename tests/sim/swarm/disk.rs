@@ -2,6 +2,8 @@
 //!
 //! Knows no running node, and changes no disk. Invariant: what is told is what the next start would find.
 
+use crate::sim::client::program::access;
+use crate::sim::world::World;
 use dfsd::crypto::keys::{DataKeys, record_id};
 use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
@@ -10,6 +12,9 @@ use dfsd::store::fs::{FileSystem, SimFs};
 use dfsd::store::job::Found;
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Power cuts that are tried to see what a disk surely holds.
+const CUTS: u64 = 3;
 
 /// One version of one name, as its record states it.
 #[derive(Debug, Clone)]
@@ -101,6 +106,23 @@ impl Holding {
             BlockList::Pages { root, .. } => self.pages.contains(root),
         })
     }
+}
+
+/// Whether all other disks hold all that this one does, whatever a power cut takes: also blocks and pages that no record
+/// names yet. A put under way may rely on them, and no copy of them is made before its record.
+pub(super) fn is_spare(world: &World, machine: usize) -> bool {
+    let keys = access().data.expect("these keys are whole");
+    let held = |fs| Holding::of(fs, &keys).ok();
+    let Some(mine) = held(world.machines[machine].fs.restart()) else { return false };
+    let others = world.machines.iter().enumerate().filter(|(other, _)| *other != machine);
+    let cuts = others.flat_map(|(_, there)| (0..CUTS).map(|seed| there.fs.power_cut(seed)));
+    cuts.map(held).all(|theirs| {
+        theirs.is_some_and(|theirs| {
+            mine.blocks.is_subset(&theirs.blocks)
+                && mine.pages.is_subset(&theirs.pages)
+                && mine.records.keys().all(|record| theirs.records.contains_key(record))
+        })
+    })
 }
 
 /// Shows all bytes of a disk to somebody, each file from its beginning until there is nothing but zeros.

@@ -4,6 +4,7 @@
 //! one machine's disk at a time is less than whole.
 
 use super::Violation;
+use super::disk;
 use super::plan::{Kind, Plan, Promise};
 use crate::sim::world::World;
 use dfsd::store::fs::{Lie, SimError};
@@ -248,7 +249,9 @@ impl Trouble {
             _ if !kind.destroys() || self.promise == Promise::Beyond => true,
             _ => {
                 // A rotten bit is found when it is read, who knows when: no other disk may be harmed after it.
-                let may = self.victim.is_none_or(|victim| victim == machine) && agree(world);
+                let may = self.victim.is_none_or(|victim| victim == machine)
+                    && agree(world)
+                    && disk::is_spare(world, machine);
                 if may && kind != Kind::Wipe {
                     self.victim = Some(machine);
                 }

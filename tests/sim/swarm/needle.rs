@@ -35,29 +35,46 @@ impl Needle {
 }
 
 /// Many keys of 32 bytes, looked for at once.
+///
+/// Wherever a key is, one of its first 16 pairs of bytes begins at a multiple of 16: only these are looked at.
 pub(super) struct Bunch {
     keys: BTreeSet<[u8; 32]>,
-    /// How some key begins: two bytes, one bit.
-    begins: Vec<u64>,
+    /// Pairs of bytes that are among the first 16 of some key: one bit each.
+    pairs: Vec<u64>,
 }
+
+/// Of so many pairs of bytes one is looked at.
+const STRIDE: usize = 16;
 
 impl Bunch {
     pub(super) fn new(keys: BTreeSet<[u8; 32]>) -> Self {
-        let mut begins = vec![0; 1 << 10];
-        for key in &keys {
-            let begin = usize::from(u16::from_be_bytes([key[0], key[1]]));
-            begins[begin / 64] |= 1 << (begin % 64);
+        let mut pairs = vec![0; 1 << 10];
+        for pair in keys.iter().flat_map(|key| key.windows(2).take(STRIDE)) {
+            let pair = usize::from(u16::from_be_bytes([pair[0], pair[1]]));
+            pairs[pair / 64] |= 1 << (pair % 64);
         }
-        Self { keys, begins }
+        Self { keys, pairs }
     }
 
     /// Where one of them is.
     pub(super) fn find(&self, hay: &[u8]) -> Option<usize> {
-        let mut windows = hay.windows(32);
-        windows.position(|window| {
-            let begin = usize::from(u16::from_be_bytes([window[0], window[1]]));
-            self.begins[begin / 64] >> (begin % 64) & 1 == 1 && self.keys.contains(window)
-        })
+        let mut at = 0;
+        while at + 1 < hay.len() {
+            let pair = usize::from(u16::from_be_bytes([hay[at], hay[at + 1]]));
+            if self.pairs[pair / 64] >> (pair % 64) & 1 == 1 {
+                let begins = at.saturating_sub(STRIDE - 1)..=at;
+                let mut begins = begins.filter(|begin| self.is_key(hay, *begin));
+                if let Some(begin) = begins.next() {
+                    return Some(begin);
+                }
+            }
+            at += STRIDE;
+        }
+        None
+    }
+
+    fn is_key(&self, hay: &[u8], at: usize) -> bool {
+        hay.get(at..at + 32).is_some_and(|window| self.keys.contains(window))
     }
 }
 
@@ -81,9 +98,12 @@ mod tests {
     fn each_key_of_a_bunch_is_found() {
         let keys: BTreeSet<_> = (0..50).map(|key| [key; 32]).collect();
         let bunch = Bunch::new(keys);
-        let mut hay: Vec<u8> = (0..=255).collect();
-        assert_eq!(bunch.find(&hay), None);
-        hay.extend_from_slice(&[49; 32]);
-        assert_eq!(bunch.find(&hay), Some(256));
+        for at in 0..70 {
+            let mut hay: Vec<u8> = (0..=255).cycle().take(at).collect();
+            assert_eq!(bunch.find(&hay), None);
+            hay.extend_from_slice(&[49; 32]);
+            assert_eq!(bunch.find(&hay), Some(at));
+            assert_eq!(bunch.find(&hay[..at + 31]), None);
+        }
     }
 }
