@@ -181,9 +181,7 @@ fn a_replica_without_room_stalls_nobody() {
     }
     for name in &names {
         // The one without room has a part of them.
-        wait_for("another copy", || {
-            network.stat(0, name, "copies").is_some_and(|it| *it >= *"2")
-        });
+        wait_for("another copy", || network.stat(0, name, "copies").is_some_and(|it| *it >= *"2"));
     }
     check(&network, 1, &names, 1_000_000);
     let full = &mut network.nodes[2];
