@@ -103,6 +103,7 @@ impl Audit {
         let mut inspectors: Vec<Option<Inspector>> = audit.nodes.iter().map(|_| None).collect();
         audit.ask_all(world, &mut inspectors);
         audit.read_all(world, ledger, &mut inspectors);
+        restart_damaged(world);
         audit.read_disks(world, &data);
         audit.ask_holders(world, ledger, &mut inspectors[0]);
         inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
@@ -294,6 +295,19 @@ impl Audit {
                         .push(format!("node {machine}, {path}: a block's key, {at} bytes in"));
                 }
             });
+        }
+    }
+}
+
+/// What is rotten between the items of a log is met by a start alone. What is not here then comes from the others.
+fn restart_damaged(world: &mut World) {
+    let damaged = |machine: &usize| world.machines[*machine].harm > 0 && world.is_running(*machine);
+    for machine in (0..world.machines.len()).filter(damaged).collect::<Vec<_>>() {
+        world.kill(machine);
+        world.start(machine, Vec::new());
+        let begun = world.time().instant;
+        while !is_settled(world) && world.time().instant.since(begun) < SETTLED_WITHIN {
+            world.run(STEP, |_| false);
         }
     }
 }
