@@ -197,6 +197,14 @@ impl FileServer {
         reached: (Option<NodeId>, Option<IpAddr>),
     ) {
         self.peers.insert(link, Peer::new(static_key, reached, now.instant));
+        // Who was dialled speaks first: a node that is not the one that was meant must not give up a good connection for
+        // this one.
+        if reached.0.is_none() {
+            self.say_hello(now, link);
+        }
+    }
+
+    fn say_hello(&mut self, now: Now, link: Link) {
         let hello = Hello {
             role: Role::Node,
             verify_key: self.setup.verify_key,
@@ -237,8 +245,12 @@ impl FileServer {
             }
             return self.close(now, link, "is this node itself");
         }
-        if dialled.is_some_and(|dialled| dialled != node) {
-            return self.close(now, link, "is another node than the one that was dialled");
+        if let Some(dialled) = dialled {
+            if dialled != node {
+                self.roster.forget_address(dialled, &hello.addresses);
+                return self.close(now, link, "is another node than the one that was dialled");
+            }
+            self.say_hello(now, link);
         }
         if !self.replaces_others(now, link, node) {
             return self.close(now, link, "a connection to this node exists");

@@ -108,6 +108,24 @@ impl Roster {
         self.nodes.remove(&node);
     }
 
+    /// Another node, with these addresses, answers where this one was dialled: it is not there. Should it live elsewhere it
+    /// will tell.
+    pub(super) fn forget_address(&mut self, node: NodeId, others: &[String]) {
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        let before = known.addresses.len();
+        known.addresses.retain(|address| !others.contains(address));
+        if known.addresses.len() == before && before > 0 {
+            // It goes by further names: the one that was dialled is the one before the next.
+            known.addresses.remove((known.next_address + before - 1) % before);
+        }
+        known.next_address = 0;
+        if known.addresses.is_empty() {
+            self.nodes.remove(&node);
+        }
+    }
+
     /// The node's best known address; empty if none.
     pub(super) fn address_of(&self, node: &NodeId) -> String {
         let known = self.nodes.get(node);

@@ -12,7 +12,7 @@ use dfsd::ids::{NameId, Space, VersionId, Writer};
 use dfsd::keyring::grant;
 use dfsd::limits::{BLOCK, LEAF, STAMP_LEAD};
 use dfsd::time::{STAMP_MAX, stamp_after, stamp_at};
-use dfsd::wire::message::{BlockRef, Hello, Message, PushedRecord, Reason, Role};
+use dfsd::wire::message::{BlockRef, Hello, Message, PeerAddress, PushedRecord, Reason, Role};
 use dfsd::wire::record::Record;
 use std::time::Duration;
 
@@ -35,6 +35,26 @@ fn heads(world: &mut World, client: &mut RawClient, name: u8) -> (u64, Vec<Versi
     match client.message(world) {
         Some(Message::Heads { clock, versions, .. }) => (clock, versions),
         other => panic!("heads were expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_wrong_id_at_a_right_address_costs_no_connection() {
+    let mut world = World::new(8, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(1), |_| false);
+    world.kill(second);
+    let address = world.machines[first].address.clone();
+    let node = dfsd::ids::NodeId([9; 32]);
+    world.start(second, vec![world.peer(first), PeerAddress { node, address }]);
+    world.run(Duration::from_secs(1), |_| false);
+    for _ in 0..500 {
+        world.run(Duration::from_millis(20), |_| false);
+        for machine in [first, second] {
+            let peers = world.node(machine).unwrap().standing().peers;
+            assert_eq!(peers, 1, "machine {machine} has lost the other");
+        }
     }
 }
 

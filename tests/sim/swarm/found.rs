@@ -7,4 +7,7 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     (2509, "the same, and its file stayed incomplete for ever"),
     (2779, "the prober took a rotten leaf for bytes of the file"),
     (408, "when the greatest version's record was lost, the one before was shown and not told of"),
+    (102, "the same"),
+    (729, "a wrong id at a right address made its node give up good connections again and again"),
+    (775, "the audit compared a disk whose damage only a start can meet, before any start"),
 ];
