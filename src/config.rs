@@ -271,6 +271,10 @@ impl DaemonOptions {
 }
 
 fn parse_file(name: &Path, text: &str) -> Result<DaemonFile, ConfigError> {
+    if text.len() > limits::CONFIG_FILE_MAX {
+        let most = Size(limits::CONFIG_FILE_MAX as u64);
+        return Err(ConfigError::File(format!("{}: longer than {most}", name.display())));
+    }
     toml::from_str(text).map_err(|error| {
         ConfigError::File(format!("{}: {}", name.display(), error.to_string().trim_end()))
     })

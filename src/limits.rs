@@ -134,8 +134,10 @@ pub const MEMORY_IDLE: Duration = Duration::from_secs(10);
 
 /// The port of a node unless told otherwise.
 pub const PORT: u16 = 7400;
-/// A key file, a ticket or a configuration file is not longer.
+/// A key file or a ticket is not longer.
 pub const SMALL_FILE_MAX: u64 = 1024 * 1024;
+/// A configuration file is not longer: telling what is wrong with one costs 200 times its length in memory.
+pub const CONFIG_FILE_MAX: usize = 64 * 1024;
 
 const _: () = assert!(LOG_BLOCK_MAX.is_multiple_of(LEAF) && INLINE_BLOCK_MAX <= LOG_BLOCK_MAX);
 const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);

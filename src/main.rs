@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 
 /// Options, environment and file together.
 fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
-    let text = options.config.as_deref().map(fs::read_to_string).transpose();
+    let text = options.config.as_deref().map(read_config).transpose();
     let text = text.map_err(|why| (USAGE, format!("the file of --config can't be read: {why}")))?;
     let config = options.settle(text.as_deref(), |name| std::env::var_os(name));
     config.map_err(|why| (USAGE, why.to_string()))
@@ -167,6 +167,14 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
             Ok((keyring, ticket.peers))
         }
     }
+}
+
+/// One byte more than may be, so that a file that is too long is told from one that is not.
+fn read_config(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let limit = dfsd::limits::CONFIG_FILE_MAX as u64 + 1;
+    fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn read_ticket(path: &Path) -> Result<Zeroizing<String>, Failure> {

@@ -39,6 +39,10 @@ fn wrong_usage_is_said_so() {
     let (code, said) = refused_daemon(&data, &["--config", &text(&file)]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains('2') && said.contains("wrokers"), "{said}");
+    // Nor is a file without an end read to its end.
+    let (code, said) = refused_daemon(&data, &["--config", "/dev/zero"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("64KiB"), "{said}");
 }
 
 #[test]
