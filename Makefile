@@ -45,8 +45,8 @@ kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPOR
 
 STATES ?= 100000
 
-crash:            ## STATES disks that power cuts may leave, by SEED, opened; and every call of a disk failing
-	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) $(CARGO) test --locked --test integration \
+crash:            ## STATES disks that power cuts may leave, by SEED; every call failing; RESUME=file for a long run
+	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) DFSD_RESUME=$(RESUME) $(CARGO) test --locked --test integration \
 	  -- crash:: --skip daemon:: --nocapture
 
 fuzz:             ## every decoder under libFuzzer: SECONDS=30 each; or RUNS=100000000 of each, summed over runs

@@ -215,7 +215,7 @@ pub(crate) fn check_disk() -> Result<u64, String> {
                 if !promises.reached {
                     break;
                 }
-                *cases.entry(script.name).or_insert(0) += 1;
+                *cases.entry(script.name.clone()).or_insert(0) += 1;
             }
         }
     }

@@ -23,10 +23,12 @@ pub(crate) struct Visited {
     pub(super) cuts: u64,
     /// Of them, those of which every state was visited.
     pub(super) exhaustive: u64,
+    /// Those that have too many effects for that.
+    pub(super) sampled: u64,
     /// What the model allows at the cuts that were exhaustive: combinations of the fates of all effects.
-    pub(super) allowed: u128,
+    pub(super) allowed: u64,
     /// States that were made.
-    pub(super) visited: u128,
+    pub(super) visited: u64,
     /// Disks that differ, each opened.
     pub(super) opened: u64,
     /// Of them, those on which a whole node was started.
@@ -35,23 +37,32 @@ pub(crate) struct Visited {
 
 impl Visited {
     pub(super) fn add(&mut self, other: &Self) {
-        self.cuts += other.cuts;
-        self.exhaustive += other.exhaustive;
-        self.allowed += other.allowed;
-        self.visited += other.visited;
-        self.opened += other.opened;
-        self.nodes += other.nodes;
+        let other = other.numbers();
+        let sums = self.numbers();
+        *self = Self::from_numbers(std::array::from_fn(|index| sums[index] + other[index]));
+    }
+
+    /// For a file that a later run reads.
+    pub(super) fn numbers(&self) -> [u64; 7] {
+        let Self { cuts, exhaustive, sampled, allowed, visited, opened, nodes } = *self;
+        [cuts, exhaustive, sampled, allowed, visited, opened, nodes]
+    }
+
+    pub(super) fn from_numbers(numbers: [u64; 7]) -> Self {
+        let [cuts, exhaustive, sampled, allowed, visited, opened, nodes] = numbers;
+        Self { cuts, exhaustive, sampled, allowed, visited, opened, nodes }
     }
 }
 
 impl fmt::Display for Visited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cuts, exhaustive, allowed, visited, opened, nodes } = self;
+        let Self { cuts, exhaustive, sampled, allowed, visited, opened, nodes } = self;
         write!(
             f,
-            "{cuts} cuts, {exhaustive} exhaustive ({allowed} states allowed there), {} sampled; \
-             {visited} states visited, {opened} different disks opened, {nodes} by a whole node",
-            cuts - exhaustive
+            "{visited} states visited, {opened} different disks opened, {nodes} by a whole node; \
+             {cuts} cuts: {exhaustive} exhaustive ({allowed} states allowed there), {sampled} \
+             sampled, {} bounded",
+            cuts - exhaustive - sampled
         )
     }
 }
@@ -60,14 +71,17 @@ impl fmt::Display for Visited {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// States that are visited, about: as many at every cut, or all that there are.
-    pub(super) states: u128,
+    pub(super) states: u64,
     pub(super) seed: u64,
+    /// Threads.
+    pub(super) threads: usize,
 }
 
 /// The part of the states that is spent on crashes, on crashes of recoveries from them, and of recoveries from those.
-const SHARES: [u128; 3] = [2, 1, 1];
-/// States of one cut, and cuts of a recovery, of which the recovery is cut in turn, in all.
-const RECOVERIES: [usize; 3] = [0, 60, 60];
+const SHARES: [u64; 3] = [2, 1, 1];
+/// The states whose recovery is cut in turn: one for so many that are visited, and not more than so many.
+const STATES_PER_RECOVERY: u64 = 100;
+const RECOVERIES_MAX: u64 = 300;
 
 /// A power cut: where, and what may be left.
 struct Cut {
@@ -106,7 +120,8 @@ fn mixed(seed: u64) -> u64 {
 }
 
 /// How many states of each cut come to about so many in all.
-fn cap(cuts: &[Cut], states: u128) -> u128 {
+fn cap(cuts: &[Cut], states: u64) -> u128 {
+    let states = u128::from(states);
     let (mut low, mut high) = (1, states.max(1));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
@@ -129,12 +144,13 @@ pub(super) fn script(script: &Script, bounds: Bounds) -> Result<Visited, String>
         cuts.push(Cut { told, states: fs.crash_states(), promises });
     }
     let (seen, mut visited) = (Seen::default(), Visited::default());
-    for (share, recoveries) in SHARES.into_iter().zip(RECOVERIES) {
-        if recoveries > 0 {
-            cuts = deeper(&cuts, recoveries, bounds.seed);
+    for (depth, share) in SHARES.into_iter().enumerate() {
+        let states = bounds.states * share / SHARES.iter().sum::<u64>();
+        if depth > 0 {
+            let recoveries = (states / STATES_PER_RECOVERY).clamp(4, RECOVERIES_MAX);
+            cuts = deeper(&cuts, recoveries as usize, bounds.seed);
         }
-        let states = bounds.states * share / SHARES.iter().sum::<u128>();
-        visited.add(&seen.visit(script, &cuts, cap(&cuts, states), bounds.seed)?);
+        visited.add(&seen.visit(script, &cuts, cap(&cuts, states), bounds)?);
     }
     Ok(visited)
 }
@@ -175,8 +191,9 @@ impl Seen {
         script: &Script,
         cuts: &[Cut],
         cap: u128,
-        seed: u64,
+        bounds: Bounds,
     ) -> Result<Visited, String> {
+        let seed = bounds.seed;
         let mut portions = Vec::new();
         for (index, cut) in cuts.iter().enumerate() {
             let count = cut.count(cap);
@@ -205,9 +222,8 @@ impl Seen {
             }
             Ok(visited)
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..bounds.threads).map(|_| scope.spawn(work)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         let mut all = Visited::default();
@@ -215,9 +231,10 @@ impl Seen {
             all.add(&result?);
         }
         all.cuts = cuts.len() as u64;
+        all.sampled = cuts.iter().filter(|cut| cut.all().is_none()).count() as u64;
         for cut in cuts.iter().filter(|cut| cut.is_exhaustive(cap)) {
             all.exhaustive += 1;
-            all.allowed += cut.states.allowed();
+            all.allowed += cut.states.allowed() as u64;
         }
         Ok(all)
     }

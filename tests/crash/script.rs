@@ -28,7 +28,7 @@ pub(super) struct Shown {
 }
 
 pub(super) struct Script {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) steps: Vec<Step>,
     /// Empty if no node made it.
     pub(super) shown: Vec<Shown>,
@@ -107,7 +107,7 @@ impl Script {
         let mut known: Vec<_> = deeds.iter().flatten().flat_map(touched).collect();
         known.sort_unstable();
         known.dedup();
-        Self { name, steps: recording.steps, shown, known }
+        Self { name: name.to_owned(), steps: recording.steps, shown, known }
     }
 
     /// Does the script while this happens.

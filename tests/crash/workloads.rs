@@ -9,6 +9,8 @@ use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
 use dfsd::store::job::{Group, Job};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 
 /// Every workload.
@@ -88,6 +90,38 @@ pub(super) fn all() -> Vec<Script> {
     ]
 }
 
+/// A workload by dice: some groups with and without files, restarts, a full disk.
+pub(super) fn by_dice(seed: u64) -> Script {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut steps, mut drafts, mut records) = (Vec::new(), 0, 0);
+    let mut held = Vec::new();
+    for _ in 0..rng.random_range(2..5) {
+        match rng.random_range(0..10) {
+            0 => steps.push(restart(true)),
+            1 => steps.push(restart(false)),
+            2 => steps.push(Step::Full(rng.random_range(0..6))),
+            3 if !held.is_empty() => steps.push(lose(held.remove(0))),
+            4 => steps.push(peers(&"a node ".repeat(rng.random_range(1..200)))),
+            _ => {
+                let mut files = Vec::new();
+                for _ in 0..rng.random_range(0..3) {
+                    drafts += 1;
+                    // Lengths differ, and so do the bytes.
+                    let length = rng.random_range(1..30) * 100 + drafts as usize;
+                    steps.push(draft(drafts, length));
+                    files.push((drafts, length));
+                    held.push(length);
+                }
+                let count = rng.random_range(1..6);
+                let ids: Vec<u8> = (records + 1..=records + count).collect();
+                records += count;
+                steps.push(commit(&files, &ids));
+            }
+        }
+    }
+    script(&format!("dice {seed}"), steps)
+}
+
 fn put(name: &'static str, length: usize) -> Option<Deed> {
     Some(Put(name, content(length as u64, length)))
 }
@@ -102,9 +136,9 @@ fn content(seed: u64, length: usize) -> Vec<u8> {
     bytes.collect()
 }
 
-fn script(name: &'static str, steps: Vec<Step>) -> Script {
+fn script(name: &str, steps: Vec<Step>) -> Script {
     Script {
-        name,
+        name: name.to_owned(),
         steps: steps.into_iter().flat_map(parts).collect(),
         shown: Vec::new(),
         known: Vec::new(),
