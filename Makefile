@@ -62,6 +62,9 @@ budget: build     ## the size of the daemon and the number of its crates stay bo
 planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
 	$(CARGO) test --locked --features planted-bugs --test integration planted:: -- --nocapture
 
+coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
+	@tests/coverage.sh
+
 load: build       ## the standard load suite, beside reference ratios: about two minutes
 	@"$${CARGO_TARGET_DIR:-target}"/release/dfs-load suite --reference benches/reference.json
 
