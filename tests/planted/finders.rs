@@ -14,7 +14,10 @@ pub(super) enum Finder {
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::SkipFlush, Finder::Seeds(10)),
-    (Bug::FlushLogAlone, Finder::Seeds(30)),
+    (
+        Bug::FlushLogAlone,
+        Finder::Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole"),
+    ),
     (
         Bug::IgnoreFlushError,
         Finder::Test("sim::disk::what_a_failed_flush_has_not_flushed_is_not_acknowledged"),
@@ -94,7 +97,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::KeepReaderMemory,
         Finder::Test("sim::promises::a_reader_that_goes_away_leaves_no_memory_behind"),
     ),
-    (Bug::ForgetStarved, Finder::Test("sim::client::files::files_of_every_size_come_back_equal")),
+    (
+        Bug::ForgetStarved,
+        Finder::Test("sim::promises::a_reader_that_found_no_memory_is_served_when_there_is_some"),
+    ),
     (Bug::ForgetPaused, Finder::Test("sim::promises::who_was_not_read_from_is_told_when_he_is")),
     (
         Bug::LoseRedial,

@@ -367,3 +367,35 @@ fn who_was_not_read_from_is_told_when_he_is() {
     client.pump(&mut world);
     assert!(world.reads > 0, "the node reads, and nobody knows");
 }
+
+#[test]
+fn a_reader_that_found_no_memory_is_served_when_there_is_some() {
+    let (mut world, mut client) = one_node(19);
+    let block = block_of(9, BLOCK);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    let want = Message::Want { block: reference(&block), first: 0, count: 32 };
+    let mut hogs = Vec::new();
+    for _ in 0..60 {
+        let mut hog = RawClient::connect(&mut world, 0);
+        assert!(hog.push_only(&mut world, &want));
+        hogs.push(hog);
+    }
+    world.run(Duration::from_secs(1), |_| false);
+    let mut reader = RawClient::connect(&mut world, 0);
+    reader.send(&want);
+    reader.pump(&mut world);
+    world.run(Duration::from_secs(1), |_| false);
+    for hog in hogs {
+        hog.hang_up(&mut world);
+    }
+    let mut leaves = 0;
+    loop {
+        match reader.event(&mut world) {
+            Some(Event::Opened(_)) => {}
+            Some(Event::Chunk { .. }) => leaves += 1,
+            Some(Event::Ended) => break,
+            other => panic!("leaves were expected, not {other:?}"),
+        }
+    }
+    assert_eq!(leaves, 32);
+}
