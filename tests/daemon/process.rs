@@ -26,9 +26,12 @@ impl Daemon {
     /// Starts one and waits until it is ready.
     #[track_caller]
     pub(super) fn start(data: &Path, listen: &str, options: &[&str]) -> Self {
-        let mut child = spawn_daemon(data, listen, options);
-        let address = wait_for_address(&mut child, data);
-        Self { data: data.to_owned(), address, process: Some(child) }
+        let child = spawn_daemon(data, listen, options);
+        let address = listen.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+        // Owned before it is waited for: one that never gets ready is killed with the test.
+        let mut daemon = Self { data: data.to_owned(), address, process: Some(child) };
+        daemon.address = wait_for_address(daemon.process(), data);
+        daemon
     }
 
     /// Starts it again, at its old address.

@@ -59,6 +59,15 @@ impl Scene {
     }
 }
 
+/// Ends the load however its owner ends, or the clients of a test that has failed would go on for ever.
+pub(super) struct Curtain<'a>(pub(super) &'a Scene);
+
+impl Drop for Curtain<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What an attempt puts.
 pub(super) fn content(attempt: Attempt, size: usize) -> Vec<u8> {
     noise(size, attempt)

@@ -16,7 +16,7 @@ use super::process::Daemon;
 use super::{Network, files_below, wait_for};
 use dfsd::keyring::ticket::Ticket;
 use ledger::NODES;
-use load::{Scene, run_client};
+use load::{Curtain, Scene, run_client};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use report::{Batch, Report};
@@ -80,10 +80,10 @@ impl Field {
             for seed in seeds {
                 threads.spawn(move || run_client(scene, seed));
             }
+            let _curtain = Curtain(scene);
             sleep_ms(rng.random_range(5..150));
             kill_and_start(&mut network.nodes, rng);
             sleep_ms(rng.random_range(0..50));
-            scene.stop.store(true, Ordering::Relaxed);
         });
     }
 

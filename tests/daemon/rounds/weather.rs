@@ -3,7 +3,7 @@
 //!
 //! `DFSD_SECONDS` makes the storm longer, `DFSD_SEED` another one. Invariant: the ledger judges as it does after kills.
 
-use super::load::{Scene, run_client};
+use super::load::{Curtain, Scene, run_client};
 use super::proxy::{Proxy, Way, Weather};
 use super::{NODES, audit, sleep_ms, variable};
 use crate::daemon::process::Daemon;
@@ -13,7 +13,6 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What a daemon may hold in memory whatever happens: its budgets and the program.
@@ -100,9 +99,9 @@ fn a_storm_passes_and_nothing_wrong_was_served() {
             let scene = &scene;
             threads.spawn(move || run_client(scene, seed.wrapping_add(client)));
         }
+        let _curtain = Curtain(&scene);
         let all: Vec<&Proxy> = coast.between.iter().chain(&doors).collect();
         storm(&all, length, &mut rng);
-        scene.stop.store(true, Ordering::Relaxed);
     });
     let names: BTreeSet<String> = scene.ledger().names().into_iter().collect();
     audit::check_each(&scene, &names);
