@@ -6,16 +6,19 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
-.PHONY: build run demo test lint check sim crash planted kills fuzz attack coverage budget load bench \
+.PHONY: build programs run demo test lint check sim crash planted kills fuzz attack coverage budget load bench \
         clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
 	$(CARGO) build --release --locked --bins
 
-run: build        ## a network of NODES nodes on this machine, until Ctrl-C
+programs:         ## dfsd and dfs alone
+	$(CARGO) build --release --locked --bin dfsd --bin dfs
+
+run: programs     ## a network of NODES nodes on this machine, until Ctrl-C
 	@tests/local-network.sh run
 
-demo: build       ## the same without waiting: exits 0 only if all bytes came back equal
+demo: programs    ## the same without waiting: exits 0 only if all bytes came back equal
 	@tests/local-network.sh demo
 
 test:             ## everything that tests can show
@@ -56,7 +59,7 @@ attack: build     ## every limit attacked at full size, while a real client work
 	DFSD_ATTACK=full DFSD_PROGRAM="$${CARGO_TARGET_DIR:-target}/release/dfsd" \
 		$(CARGO) test --locked --test integration attack:: -- --nocapture --test-threads=1
 
-budget: build     ## the size of the daemon and the number of its crates stay bounded
+budget: programs  ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 
 planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
