@@ -23,7 +23,7 @@ trap 'rm -rf "$work"' EXIT
 # would build everything anew.
 wrapper=${CARGO_TARGET_DIR:-$PWD/target}/coverage-rustc
 mkdir -p "${wrapper%/*}"
-printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage\n' > "$wrapper"
+printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage -Cdebuginfo=0\n' > "$wrapper"
 chmod +x "$wrapper"
 export RUSTC_WORKSPACE_WRAPPER=$wrapper LLVM_PROFILE_FILE="$work/%8m.profraw"
 
