@@ -177,6 +177,7 @@ impl FileServer {
             let detail = "the name exists; nothing was changed";
             return self.refuse(put.link, put.request, Reason::Exists, detail);
         }
+        self.lane.begin();
         for mut new in put.records {
             let brought = put.blocks.iter().find(|(at, block)| names(&new.record, at, block.len()));
             if let Some((_, block)) = brought {
@@ -218,6 +219,7 @@ impl FileServer {
             return;
         };
         // Written again even if it is held: what is acknowledged must not rest on bytes that nobody has looked at since.
+        self.lane.begin();
         self.lane.add_page(*address, page);
         self.lane.wait(Waiter::Page { link, request });
     }
@@ -299,6 +301,7 @@ impl FileServer {
             Checked::Address(address) => Some(*address),
             Checked::Signed | Checked::Forged => None,
         });
+        self.lane.begin();
         for new in items {
             if !new.block.is_empty()
                 && let Some(address) = addresses.next()

@@ -1,19 +1,21 @@
 //! The commit lane: gathers what is to become durable into groups, one group at a time.
 //!
-//! Knows no disk. Invariant: a group leaves only after the one before has been answered, and whoever waits for a group
-//! is told after its flush and never before.
+//! Knows no disk. Invariant: a group leaves only after the one before has been answered, none is larger than the limits
+//! say, and whoever waits for a group is told after its flush and never before.
 
 use super::output::Link;
 use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, RecordId};
-use crate::limits::{GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_WINDOW};
+use crate::limits::{
+    GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
+};
 use crate::store::job::{self, BlockPlace, Committed, DiskError, Draft, Group};
 use crate::time::Now;
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 
 /// A record on its way into the catalog.
@@ -54,6 +56,13 @@ impl Batch {
             && group.lost.is_empty()
             && self.records.is_empty()
     }
+
+    /// One message more could make it larger than a group may be.
+    fn is_full(&self) -> bool {
+        self.records.len() + MESSAGE_RECORDS_MAX > GROUP_RECORDS_MAX
+            || self.group.blocks.len() >= GROUP_BLOCKS_MAX
+            || self.bytes > GROUP_BYTES_MAX / 2
+    }
 }
 
 /// What is part of a flight once its group has gone to the disk.
@@ -69,6 +78,8 @@ struct Flight {
 /// The lane.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
+    /// Full, in the order in which they go.
+    closed: VecDeque<Batch>,
     open: Batch,
     flying: Option<Flight>,
     /// Somebody waits for the open batch, so that it goes as soon as it can.
@@ -86,12 +97,25 @@ pub(super) struct Lane {
 impl Lane {
     /// More waits than one group should hold: whoever can, stops reading.
     pub(super) fn congested(&self) -> bool {
-        self.open.bytes > GROUP_BYTES_MAX / 2
+        let waiting = || self.closed.iter().chain([&self.open]);
+        let bytes: usize = waiting().map(|batch| batch.bytes).sum();
+        let records: usize = waiting().map(|batch| batch.records.len()).sum();
+        bytes > GROUP_BYTES_MAX / 2 || records > GROUP_RECORDS_MAX
+    }
+
+    /// What is added from here on, until this is called again, is in one group, whatever was added before.
+    pub(super) fn begin(&mut self) {
+        if self.open.is_full() {
+            self.addresses.clear();
+            self.open_records.clear();
+            self.closed.push_back(mem::take(&mut self.open));
+        }
     }
 
     /// Nothing waits and nothing flies.
     pub(super) fn idle(&self) -> bool {
-        self.flying.is_none() && self.open.is_empty() && self.open.waiters.is_empty()
+        let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
+        self.flying.is_none() && self.closed.is_empty() && !waits
     }
 
     /// Whether a record is on its way.
@@ -102,11 +126,13 @@ impl Lane {
     /// Whether a version of a file of this name is on its way.
     pub(super) fn has_file(&self, name: &crate::ids::NameId) -> bool {
         let flying = self.flying.iter().flat_map(|flight| &flight.records);
-        let mut records = self.open.records.iter().chain(flying);
+        let closed = self.closed.iter().flat_map(|batch| &batch.records);
+        let mut records = self.open.records.iter().chain(closed).chain(flying);
         records.any(|new| new.record.kind == RecordKind::File && new.record.name == *name)
     }
 
     pub(super) fn add_block(&mut self, draft: Draft, address: Address, length: u32) {
+        self.begin();
         self.open.group.blocks.push((draft, address, length));
     }
 
@@ -157,17 +183,13 @@ impl Lane {
 
     /// The open batch's group, if it is time for it to go.
     fn depart(&mut self) -> Option<Group> {
-        let due =
-            self.urgent || self.window_over || self.open.group.blocks.len() >= GROUP_BLOCKS_MAX;
-        let batch_waits = !self.open.is_empty() || !self.open.waiters.is_empty();
-        if self.flying.is_some() || !due || !batch_waits {
+        if self.flying.is_some() {
             return None;
         }
-        self.urgent = false;
-        self.window_over = false;
-        self.addresses.clear();
-        self.open_records.clear();
-        let batch = mem::take(&mut self.open);
+        let batch = match self.closed.pop_front() {
+            Some(batch) => batch,
+            None => self.take_open()?,
+        };
         let address_of = |(address, _): &(Address, Bytes)| *address;
         self.flying = Some(Flight {
             blocks: batch
@@ -184,10 +206,27 @@ impl Lane {
         Some(batch.group)
     }
 
+    /// The open batch, if its time has come.
+    fn take_open(&mut self) -> Option<Batch> {
+        let due =
+            self.urgent || self.window_over || self.open.group.blocks.len() >= GROUP_BLOCKS_MAX;
+        let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
+        if !due || !waits {
+            return None;
+        }
+        self.urgent = false;
+        self.window_over = false;
+        self.addresses.clear();
+        self.open_records.clear();
+        Some(mem::take(&mut self.open))
+    }
+
     fn land(&mut self) -> Option<Flight> {
         let flight = self.flying.take()?;
         for new in &flight.records {
-            if !self.open_records.contains(&new.id) {
+            let closed = self.closed.iter().flat_map(|batch| &batch.records);
+            let again = closed.into_iter().any(|other| other.id == new.id);
+            if !again && !self.open_records.contains(&new.id) {
                 self.records.remove(&new.id);
             }
         }
@@ -271,5 +310,58 @@ impl FileServer {
             self.fetch_failed(now, address);
         }
         self.pages_landed(now, &flight.pages, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PUT_RECORDS_MAX;
+    use crate::wire::record::{BlockList, FORMAT};
+
+    fn record(number: usize) -> NewRecord {
+        let mut id = RecordId::default();
+        id.0[..8].copy_from_slice(&number.to_be_bytes());
+        let record = Record {
+            format: FORMAT,
+            kind: RecordKind::Tombstone,
+            space: Default::default(),
+            name: Default::default(),
+            version: Default::default(),
+            parents: Vec::new(),
+            epoch: 1,
+            signer: [0; 32],
+            blocks: BlockList::Inline(Vec::new()),
+            extensions: Vec::new(),
+            sealed_tag: [0; 32],
+            sealed: Vec::new(),
+            signature: [0; 64],
+        };
+        let (bytes, block) = (Bytes::from(vec![7; 300]), Bytes::new());
+        NewRecord { id, record, bytes, block, source: None, complete: true }
+    }
+
+    #[test]
+    fn a_flood_of_records_goes_in_groups_of_the_permitted_size_and_no_put_is_torn() {
+        let mut lane = Lane::default();
+        let mut puts = Vec::new();
+        for request in 0..1000 {
+            lane.begin();
+            let numbers = request * PUT_RECORDS_MAX..(request + 1) * PUT_RECORDS_MAX;
+            numbers.map(record).for_each(|new| lane.add_record(new));
+            lane.wait(Waiter::Put { link: 1, request: request as Request });
+        }
+        assert!(lane.congested() && !lane.idle());
+        while let Some(group) = lane.depart() {
+            assert!(group.records.len() <= GROUP_RECORDS_MAX);
+            assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");
+            let flight = lane.land().unwrap();
+            assert_eq!(flight.waiters.len(), flight.records.len() / PUT_RECORDS_MAX);
+            puts.extend(flight.waiters.into_iter().map(|waiter| match waiter {
+                Waiter::Put { request, .. } | Waiter::Page { request, .. } => request,
+            }));
+        }
+        assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
+        assert!(lane.idle() && lane.records.is_empty());
     }
 }

@@ -1,0 +1,148 @@
+//! Every limit, and the tests that attack it.
+//!
+//! Invariant: a constant of `src/limits.rs` that is not in the table fails a test, and so does a test that is in the
+//! table and nowhere else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A limit, and who attacks it.
+const TABLE: &[(&str, &[&str])] = &[
+    ("LEAF", &["an_open_speaks_of_leaves_that_exist"]),
+    ("BLOCK_LEAVES", &["an_open_speaks_of_leaves_that_exist"]),
+    ("LEAVES", &["messages_keep_the_rules"]),
+    ("BLOCK", &["an_open_speaks_of_leaves_that_exist", "every_rule_once"]),
+    ("LOG_BLOCK_MAX", &["a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"]),
+    ("INLINE_BLOCK_MAX", &["texts_and_bytes_of_messages_have_an_end"]),
+    ("FRAME_BODY_MAX", &["heads_that_break_a_rule_are_refused"]),
+    ("FRAME_HEAD", &["frames_that_are_no_frames"]),
+    ("TRANSPORT_RECORD_MAX", &["a_length_is_judged_before_its_bytes_come"]),
+    ("RECORD_MAX", &["lists_of_a_record_have_an_end", "texts_and_bytes_of_messages_have_an_end"]),
+    ("NAME_MAX", &["names_out_of_bounds_are_usage_errors"]),
+    ("PARENTS_MAX", &["lists_of_a_record_have_an_end"]),
+    ("RECORD_BLOCKS_MAX", &["lists_of_a_record_have_an_end"]),
+    ("PAGE_ENTRIES_MAX", &["pages_keep_the_rules"]),
+    ("PAGE_DEPTH_MAX", &["pages_keep_the_rules"]),
+    ("PUT_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
+    ("OFFER_BLOCKS_MAX", &["lists_of_messages_have_an_end"]),
+    ("NETWORK_ADDRESS_MAX", &["texts_and_bytes_of_messages_have_an_end"]),
+    ("NODE_ADDRESSES_MAX", &["texts_and_bytes_of_messages_have_an_end"]),
+    ("PEERS_MAX", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
+    ("MESSAGE_PEERS_MAX", &["lists_of_messages_have_an_end"]),
+    ("MESSAGE_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
+    ("MESSAGE_IDS_MAX", &["lists_of_messages_have_an_end"]),
+    ("MESSAGE_RANGES_MAX", &["lists_of_messages_have_an_end"]),
+    ("MESSAGE_VERSIONS_MAX", &["lists_of_messages_have_an_end"]),
+    ("MESSAGE_TEXT_MAX", &["texts_and_bytes_of_messages_have_an_end"]),
+    ("EXTENSIONS_MAX", &["lists_of_a_record_have_an_end"]),
+    ("CONTENT_TYPE_MAX", &["a_changed_one_decodes_to_itself_or_not_at_all"]),
+    (
+        "CONNECTIONS_MAX",
+        &[
+            "idle_members_cost_a_little_memory_and_no_time",
+            "members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay",
+            "without_descriptors_a_daemon_waits_and_then_goes_on",
+        ],
+    ),
+    (
+        "STRANGERS_MAX",
+        &["of_too_many_strangers_the_oldest_goes", "bogus_connections_keep_nobody_out"],
+    ),
+    (
+        "STRANGERS_PER_ADDRESS_MAX",
+        &["one_machine_brings_sixteen_strangers_and_loopback_as_many_as_it_likes"],
+    ),
+    ("HANDSHAKES_MAX", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
+    (
+        "HANDSHAKE_TIMEOUT",
+        &[
+            "a_handshake_ends_in_time_or_the_connection_does",
+            "silent_strangers_are_sent_away_and_keep_nobody_out",
+        ],
+    ),
+    ("PING_AFTER", &["an_idle_connection_pings_and_lives"]),
+    ("DEAD_AFTER", &["a_silent_peer_is_given_up"]),
+    (
+        "PROGRESS_PERIOD",
+        &["what_was_begun_must_go_on", "members_who_drip_a_byte_a_second_are_cut_off_in_time"],
+    ),
+    ("PROGRESS_BYTES", &["who_is_slow_but_fast_enough_is_waited_for"]),
+    ("REKEY_AFTER", &["keys_change_on_both_sides_at_the_same_record"]),
+    ("OUTBOX_MAX", &["a_client_that_asks_and_does_not_read_is_not_read_from"]),
+    ("OUTBOX_HARD_MAX", &["answers_that_nobody_reads_do_not_pile_up"]),
+    ("WANTS_MAX", &["too_much_at_once_ends_the_connection"]),
+    ("REQUESTS_MAX", &["answers_that_nobody_reads_do_not_pile_up"]),
+    ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
+    ("OPERATION_SILENCE", &["silence_ends_an_operation_and_progress_elsewhere_excuses_it"]),
+    ("DRAIN_TIMEOUT", &["signals_end_a_daemon_well"]),
+    ("REDIAL_FIRST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
+    ("REDIAL_LAST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
+    ("RECONCILE_PERIOD", &["a_node_that_was_away_gets_puts_and_deletes"]),
+    ("STAMP_LEAD", &["records_that_may_not_be_are_refused_and_leave_nothing"]),
+    ("GROUP_BLOCKS_MAX", &["many_operations_run_at_once"]),
+    (
+        "GROUP_RECORDS_MAX",
+        &["a_flood_of_records_goes_in_groups_of_the_permitted_size_and_no_put_is_torn"],
+    ),
+    ("GROUP_BYTES_MAX", &["what_waits_to_be_checked_has_a_bound"]),
+    ("GROUP_WINDOW", &["two_nodes_and_no_faults"]),
+    ("SEGMENT", &["a_store_survives_reopening"]),
+    ("RESERVE", &["no_room_is_said_and_reads_still_work"]),
+    ("RESERVE_PERCENT", &["no_room_is_said_and_reads_still_work"]),
+    (
+        "MEMORY_DEFAULT",
+        &[
+            "blocks_that_nobody_reads_hold_no_memory",
+            "streams_that_are_opened_and_do_not_go_on",
+            "announced_and_never_sent_holds_nobody_up_for_long",
+        ],
+    ),
+    ("MEMORY_MIN", &["bad_values_are_errors_that_name_them"]),
+    ("CONTROL_MEMORY", &["frames_that_are_announced_and_do_not_come"]),
+    ("MEMORY_IDLE", &["memory_does_not_grow_with_a_file"]),
+    ("PORT", &["no_option_at_all_works"]),
+    ("SMALL_FILE_MAX", &["damaged_keys_are_not_used"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The names of all tests below a folder.
+fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            let after = text.split("#[test]").skip(1);
+            let name = |rest: &str| Some(rest.split_once("fn ")?.1.split_once('(')?.0.to_owned());
+            found.extend(after.filter_map(name));
+        }
+    }
+}
+
+#[test]
+fn every_limit_is_attacked() {
+    let text = fs::read_to_string(root().join("src/limits.rs")).unwrap();
+    let constants = text.lines().filter_map(|line| line.strip_prefix("pub const "));
+    let constants: BTreeSet<&str> = constants.map(|line| line.split(':').next().unwrap()).collect();
+    let table: BTreeSet<&str> = TABLE.iter().map(|(limit, _)| *limit).collect();
+    let missing: Vec<_> = constants.symmetric_difference(&table).collect();
+    assert!(missing.is_empty(), "in src/limits.rs or in the table alone: {missing:?}");
+}
+
+#[test]
+fn every_attack_is_a_test() {
+    let mut tests = BTreeSet::new();
+    tests_below(&root().join("src"), &mut tests);
+    tests_below(&root().join("tests"), &mut tests);
+    for (limit, attacks) in TABLE {
+        assert!(!attacks.is_empty(), "nobody attacks {limit}");
+        for attack in *attacks {
+            assert!(tests.contains(*attack), "{limit}: there is no test {attack}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Lists and texts that are one longer than a message or a record may have them: refused as they are read.
+//!
+//! Nobody can encode one, so they are forged from shorter ones. Invariant: what is as long as permitted is read.
+
+use dfsd::ids::{Address, NodeId, RecordId, VersionId};
+use dfsd::limits::{
+    BLOCK, EXTENSIONS_MAX, INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX,
+    MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_TEXT_MAX, MESSAGE_VERSIONS_MAX,
+    NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX,
+    RECORD_BLOCKS_MAX, RECORD_MAX,
+};
+use dfsd::wire::message::{
+    BlockRef, Hello, Message, PeerAddress, PushedRecord, RangeSummary, Reason, Role,
+};
+use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
+
+/// A message with `count` equal items, made of those with one and with two.
+fn forged(make: &impl Fn(usize) -> Message, count: usize) -> Vec<u8> {
+    let encoded = |count| {
+        let mut bytes = Vec::new();
+        make(count).encode(&mut bytes);
+        bytes
+    };
+    let (one, two) = (encoded(1), encoded(2));
+    let at = one.iter().zip(&two).position(|(one, two)| one != two).unwrap();
+    assert_eq!((one[at], two[at]), (1, 2), "the number of items is what differs");
+    let (start, length) = (at + 1, two.len() - one.len());
+    let count_bytes = u16::try_from(count).unwrap().to_be_bytes();
+    let items = one[start..start + length].repeat(count);
+    [&one[..at - 1], &count_bytes, &items, &one[start + length..]].concat()
+}
+
+#[track_caller]
+fn check(max: usize, make: impl Fn(usize) -> Message) {
+    let reads = |count| Message::decode(&forged(&make, count)).is_ok();
+    assert!(reads(max), "{max} are permitted");
+    assert!(!reads(max + 1), "{max} and one more");
+    assert!(!reads(usize::from(u16::MAX)), "as many as can be announced");
+}
+
+#[test]
+fn lists_of_messages_have_an_end() {
+    let id = RecordId([1; 32]);
+    let address = Address([2; 32]);
+    let peer = || PeerAddress { node: NodeId([3; 32]), address: "host:1".to_owned() };
+    let record = || vec![4; 200].into();
+    let block = BlockRef { address, length: 9 };
+    let range = RangeSummary { first: id, last: id, count: 0, fingerprint: Default::default() };
+    let version = VersionId { stamp: 1, writer: Default::default() };
+    let item = || PushedRecord { record: record(), block: Default::default() };
+    let list = |count| (0..count).map(|_| record()).collect::<Vec<_>>();
+    check(MESSAGE_PEERS_MAX, |count| Message::Peers { peers: vec![peer(); count] });
+    check(MESSAGE_PEERS_MAX, |count| Message::HoldersAre {
+        request: 0,
+        holders: vec![peer(); count],
+    });
+    check(MESSAGE_RECORDS_MAX, |count| Message::Records {
+        items: (0..count).map(|_| item()).collect(),
+    });
+    check(MESSAGE_RECORDS_MAX, |count| Message::Listed {
+        request: 0,
+        records: list(count),
+        next: None,
+    });
+    check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
+    check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
+    check(MESSAGE_RANGES_MAX, |count| Message::Compare { ranges: vec![range; count] });
+    check(MESSAGE_VERSIONS_MAX, |count| Message::Heads {
+        request: 0,
+        clock: 0,
+        versions: vec![version; count],
+        shown: None,
+    });
+    check(PUT_RECORDS_MAX, |count| Message::Put {
+        request: 0,
+        only_if_absent: false,
+        records: list(count),
+        blocks: Vec::new(),
+    });
+    check(OFFER_BLOCKS_MAX, |count| Message::Offer {
+        request: 0,
+        blocks: vec![block; count],
+        permit: Default::default(),
+    });
+}
+
+#[test]
+fn texts_and_bytes_of_messages_have_an_end() {
+    let hello = |addresses| {
+        Message::Hello(Hello {
+            role: Role::Node,
+            verify_key: [0; 32],
+            boot: 0,
+            addresses,
+            store: Default::default(),
+            group: 0,
+            clock: 0,
+        })
+    };
+    check(NODE_ADDRESSES_MAX, |count| hello(vec!["host:1".to_owned(); count]));
+    check(NETWORK_ADDRESS_MAX, |count| hello(vec!["a".repeat(count)]));
+    check(MESSAGE_TEXT_MAX, |count| Message::Refused {
+        request: 0,
+        reason: Reason::Clock,
+        detail: "a".repeat(count),
+    });
+    let put = |records: Vec<bytes::Bytes>, blocks| Message::Put {
+        request: 0,
+        only_if_absent: false,
+        records,
+        blocks,
+    };
+    check(RECORD_MAX, |count| put(vec![vec![0; count].into()], Vec::new()));
+    check(INLINE_BLOCK_MAX, |count| put(Vec::new(), vec![vec![0; count].into()]));
+}
+
+/// A record of which `change` made something; its encoding.
+fn record(change: impl FnOnce(&mut Record)) -> Vec<u8> {
+    let mut record = Record {
+        format: FORMAT,
+        kind: RecordKind::File,
+        space: Default::default(),
+        name: Default::default(),
+        version: VersionId { stamp: 1000, writer: Default::default() },
+        parents: Vec::new(),
+        epoch: 1,
+        signer: [1; 32],
+        blocks: BlockList::Inline(Vec::new()),
+        extensions: Vec::new(),
+        sealed_tag: [2; 32],
+        sealed: vec![3; 100],
+        signature: [4; 64],
+    };
+    change(&mut record);
+    record.to_bytes()
+}
+
+/// Reads with `max` items; with one more put after them, of `item` bytes, it does not.
+#[track_caller]
+fn check_record(max: usize, make: impl Fn(&mut Record, usize), item: &[u8]) {
+    let full = record(|record| make(record, max));
+    let less = record(|record| make(record, max - 1));
+    assert!(Record::decode(&full).is_ok(), "{max} are permitted");
+    let at = full.iter().zip(&less).position(|(full, less)| full != less).unwrap();
+    assert_eq!(usize::from(full[at]), max, "the number of items is what differs");
+    let end = at + 1 + max * item.len();
+    let count = [u8::try_from(max + 1).unwrap()];
+    let more = [&full[..at], &count, &full[at + 1..end], item, &full[end..]].concat();
+    assert!(Record::decode(&more).is_err(), "{max} and one more");
+}
+
+#[test]
+fn lists_of_a_record_have_an_end() {
+    let parents = |record: &mut Record, count: usize| {
+        let version = |at| VersionId { stamp: 100 - at as u64, writer: Default::default() };
+        record.parents = (0..count).map(version).collect();
+    };
+    check_record(PARENTS_MAX, parents, &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 8]].concat());
+    let block = BlockRef { address: Address([5; 32]), length: BLOCK as u32 };
+    let blocks = |record: &mut Record, count: usize| {
+        record.blocks = BlockList::Inline(vec![block; count]);
+    };
+    let item = [&[5; 32][..], &block.length.to_be_bytes()].concat();
+    check_record(RECORD_BLOCKS_MAX, blocks, &item);
+    let extensions = |record: &mut Record, count: usize| {
+        let extension = |at| Extension { tag: at as u16 + 1, value: Vec::new() };
+        record.extensions = (0..count).map(extension).collect();
+    };
+    check_record(EXTENSIONS_MAX, extensions, &[0, 99, 0, 0]);
+    assert!(Record::decode(&record(|record| record.sealed = vec![0; RECORD_MAX])).is_err());
+}
