@@ -102,6 +102,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("CONTROL_MEMORY", &["frames_that_are_announced_and_do_not_come"]),
     ("MEMORY_IDLE", &["memory_does_not_grow_with_a_file"]),
     ("PORT", &["no_option_at_all_works"]),
+    ("CONFIG_FILE_MAX", &["wrong_usage_is_said_so"]),
     ("SMALL_FILE_MAX", &["damaged_keys_are_not_used"]),
 ];
 
