@@ -33,7 +33,7 @@ lint:             ## format, lints and documentation
 check: lint test  ## what must be clean before a merge
 
 SEED   ?= 0
-SEEDS  ?= 2000
+SEEDS  ?= 1900
 
 sim:              ## SEEDS simulated networks from SEED on, under every fault; KEEP_GOING=1 past failures
 	DFSD_SEED=$(SEED) DFSD_SEEDS=$(SEEDS) DFSD_KEEP_GOING=$(KEEP_GOING) $(CARGO) test --locked \
