@@ -27,7 +27,7 @@ printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage -Cdebuginfo=0\n' > "$wrapper"
 chmod +x "$wrapper"
 export RUSTC_WORKSPACE_WRAPPER=$wrapper LLVM_PROFILE_FILE="$work/%8m.profraw"
 
-cargo test --locked --lib --bins --test integration --no-run --message-format=json > "$work/built"
+cargo test --locked --lib --test integration --no-run --message-format=json > "$work/built"
 sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$work/built" | sort -u > "$work/programs"
 objects=()
 while read -r program; do
