@@ -5,7 +5,7 @@
 //! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was
 //! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
 
-use crate::ids::StoreId;
+use crate::ids::{Address, StoreId};
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble};
 use crate::store::disk::{Config, Disk};
@@ -150,6 +150,27 @@ pub(super) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -
     }
 }
 
+/// The first block file that a group names and that is not whole.
+pub(super) fn unsound_block<F: FileSystem>(
+    fs: &F,
+    group: &Seen,
+) -> Result<Option<Address>, OpenError> {
+    let mut buffer = Vec::new();
+    for found in &group.found {
+        let Found::Block(address, BlockPlace::Tree { length }) = found else {
+            continue;
+        };
+        match blocks::verify(fs, (address, *length), &mut buffer) {
+            Ok(()) => {}
+            Err(Trouble::Gone | Trouble::Damaged) => return Ok(Some(*address)),
+            Err(Trouble::Io(error)) => {
+                return Err(failed("reading", &layout::block(address), &error).into());
+            }
+        }
+    }
+    Ok(None)
+}
+
 const PIECE: usize = 64 * 1024;
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
@@ -290,25 +311,13 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
 
     /// The last group was perhaps torn: it is good if all block files that it names are.
     fn judge(&mut self, segment: u32, last: Seen) -> Result<bool, OpenError> {
-        let mut buffer = Vec::new();
-        for found in &last.found {
-            let Found::Block(address, BlockPlace::Tree { length }) = found else {
-                continue;
-            };
-            match blocks::verify(self.fs, (address, *length), &mut buffer) {
-                Ok(()) => {}
-                Err(_) if planted::is_on(Bug::BelieveLastGroup) => {}
-                Err(Trouble::Gone | Trouble::Damaged) => {
-                    self.notes.push(format!(
-                        "group {} was not whole when the power went: it is void",
-                        last.position.number
-                    ));
-                    return Ok(false);
-                }
-                Err(Trouble::Io(error)) => {
-                    return Err(failed("reading", &layout::block(address), &error).into());
-                }
-            }
+        let unsound = unsound_block(self.fs, &last)?;
+        if unsound.is_some() && !planted::is_on(Bug::BelieveLastGroup) {
+            self.notes.push(format!(
+                "group {} was not whole when the power went: it is void",
+                last.position.number
+            ));
+            return Ok(false);
         }
         self.accept(segment, last);
         Ok(true)

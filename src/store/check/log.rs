@@ -3,12 +3,10 @@
 //! Invariant: what goes into the inventory is what a start would find.
 
 use super::Check;
-use crate::store::blocks::{self, Trouble};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
-use crate::store::job::{BlockPlace, Found};
 use crate::store::layout;
-use crate::store::recover::{OpenError, is_zero_from};
+use crate::store::recover::{OpenError, is_zero_from, unsound_block};
 use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use std::io;
@@ -196,29 +194,17 @@ impl<F: FileSystem> Check<'_, F> {
 
     /// The last group was perhaps torn: it counts if all block files that it names are good.
     fn is_whole(&mut self, path: &str, last: &Seen) -> Result<bool, OpenError> {
-        let mut buffer = Vec::new();
-        for found in &last.found {
-            let Found::Block(address, BlockPlace::Tree { length }) = found else {
-                continue;
-            };
-            match blocks::verify(self.fs, (address, *length), &mut buffer) {
-                Ok(()) => {}
-                Err(Trouble::Gone | Trouble::Damaged) => {
-                    self.note(
-                        path.to_owned(),
-                        format!(
-                            "group {}, the last one, names block {address}, which is not whole",
-                            last.position.number
-                        ),
-                        "the power went before it was acknowledged, or the block was harmed since: the whole group is void",
-                        "start dfsd: what peers have of it comes from them",
-                    );
-                    return Ok(false);
-                }
-                Err(Trouble::Io(error)) => {
-                    return Err(failed("reading", &layout::block(address), &error).into());
-                }
-            }
+        if let Some(address) = unsound_block(self.fs, last)? {
+            self.note(
+                path.to_owned(),
+                format!(
+                    "group {}, the last one, names block {address}, which is not whole",
+                    last.position.number
+                ),
+                "the power went before it was acknowledged, or the block was harmed since: the whole group is void",
+                "start dfsd: what peers have of it comes from them",
+            );
+            return Ok(false);
         }
         Ok(true)
     }
