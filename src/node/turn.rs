@@ -87,7 +87,10 @@ impl Node {
         let longest = holding.min_by_key(|(_, connection)| connection.held_since);
         match longest.map(|(link, _)| *link) {
             Some(link) => self.end(now, link, "kept memory for long, and others need it"),
-            None => self.control = 0,
+            None => {
+                debug_assert!(false, "{} bytes are held by nobody", self.control);
+                self.control = 0;
+            }
         }
     }
 

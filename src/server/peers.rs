@@ -197,8 +197,8 @@ impl FileServer {
         reached: (Option<NodeId>, Option<IpAddr>),
     ) {
         self.peers.insert(link, Peer::new(static_key, reached, now.instant));
-        // Who was dialled speaks first: a node that is not the one that was meant must not give up a good connection for
-        // this one.
+        // Who was dialled speaks first: a node that is not the one that was meant, or to which there is a connection, must
+        // not give up a good one for this one.
         if reached.0.is_none() {
             self.say_hello(now, link);
         }
@@ -245,15 +245,15 @@ impl FileServer {
             }
             return self.close(now, link, "is this node itself");
         }
-        if let Some(dialled) = dialled {
-            if dialled != node {
-                self.roster.forget_address(dialled, &hello.addresses);
-                return self.close(now, link, "is another node than the one that was dialled");
-            }
-            self.say_hello(now, link);
+        if let Some(dialled) = dialled.filter(|dialled| *dialled != node) {
+            self.roster.forget_address(dialled, &hello.addresses);
+            return self.close(now, link, "is another node than the one that was dialled");
         }
         if !self.replaces_others(now, link, node) {
             return self.close(now, link, "a connection to this node exists");
+        }
+        if dialled.is_some() {
+            self.say_hello(now, link);
         }
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.who = Who::Node(node);
