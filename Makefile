@@ -6,6 +6,9 @@ PREFIX ?= $(HOME)/.local
 
 export NODES
 
+# Tests are of a build in which mistakes can be switched on, one by one, to see that they are found.
+TESTED := --locked --features planted-bugs
+
 .PHONY: build programs run demo test lint check sim crash planted kills fuzz attack coverage budget load bench \
         clean install
 
@@ -22,34 +25,34 @@ demo: programs    ## the same without waiting: exits 0 only if all bytes came ba
 	@tests/local-network.sh demo
 
 test:             ## everything that tests can show
-	$(CARGO) test --locked --all-targets
-	$(CARGO) test --locked --doc
+	$(CARGO) test $(TESTED) --all-targets
+	$(CARGO) test $(TESTED) --doc
 
 lint:             ## format, lints and documentation
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) clippy $(TESTED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TESTED) --no-deps --document-private-items
 
 check: lint test  ## what must be clean before a merge
 
 SEED   ?= 0
-SEEDS  ?= 1900
+SEEDS  ?= 2000
 
 sim:              ## SEEDS simulated networks from SEED on, under every fault; KEEP_GOING=1 past failures
-	DFSD_SEED=$(SEED) DFSD_SEEDS=$(SEEDS) DFSD_KEEP_GOING=$(KEEP_GOING) $(CARGO) test --locked \
+	DFSD_SEED=$(SEED) DFSD_SEEDS=$(SEEDS) DFSD_KEEP_GOING=$(KEEP_GOING) $(CARGO) test $(TESTED) \
 	  --test integration --quiet -- sim::swarm::runner::seeds --exact --nocapture
 
 ROUNDS ?= 20
 REPORT ?=
 
 kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPORT=file sums and goes on
-	DFSD_SEED=$(SEED) DFSD_ROUNDS=$(ROUNDS) DFSD_REPORT=$(REPORT) $(CARGO) test --locked \
+	DFSD_SEED=$(SEED) DFSD_ROUNDS=$(ROUNDS) DFSD_REPORT=$(REPORT) $(CARGO) test $(TESTED) \
 	  --test integration --quiet -- daemon::rounds::nothing_acknowledged --nocapture
 
 STATES ?= 100000
 
 crash:            ## STATES disks that power cuts may leave, by SEED; every call failing; RESUME=file for a long run
-	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) DFSD_RESUME=$(RESUME) $(CARGO) test --locked --test integration \
+	DFSD_STATES=$(STATES) DFSD_SEED=$(SEED) DFSD_RESUME=$(RESUME) $(CARGO) test $(TESTED) --test integration \
 	  -- crash:: --skip daemon:: --nocapture
 
 fuzz:             ## every decoder under libFuzzer: SECONDS=30 each; or RUNS=100000000 of each, summed over runs
@@ -57,13 +60,13 @@ fuzz:             ## every decoder under libFuzzer: SECONDS=30 each; or RUNS=100
 
 attack: build     ## every limit attacked at full size, while a real client works; about six minutes
 	DFSD_ATTACK=full DFSD_PROGRAM="$${CARGO_TARGET_DIR:-target}/release/dfsd" \
-		$(CARGO) test --locked --test integration attack:: -- --nocapture --test-threads=1
+		$(CARGO) test $(TESTED) --test integration attack:: -- --nocapture --test-threads=1
 
 budget: programs  ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 
 planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
-	$(CARGO) test --locked --features planted-bugs --test integration planted:: -- --nocapture
+	$(CARGO) test $(TESTED) --test integration planted:: -- --nocapture
 
 coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
 	@tests/coverage.sh

@@ -374,16 +374,13 @@ fn a_reader_that_found_no_memory_is_served_when_there_is_some() {
     let block = block_of(9, BLOCK);
     put(&mut world, &mut client, 1, std::slice::from_ref(&block));
     let want = Message::Want { block: reference(&block), first: 0, count: 32 };
-    let mut hogs = Vec::new();
-    for _ in 0..60 {
-        let mut hog = RawClient::connect(&mut world, 0);
-        assert!(hog.push_only(&mut world, &want));
-        hogs.push(hog);
-    }
-    world.run(Duration::from_secs(1), |_| false);
     let mut reader = RawClient::connect(&mut world, 0);
-    reader.send(&want);
-    reader.pump(&mut world);
+    let mut hogs: Vec<RawClient> = (0..60).map(|_| RawClient::connect(&mut world, 0)).collect();
+    for hog in &mut hogs {
+        assert!(hog.push_only(&mut world, &want));
+    }
+    // Before what nobody takes is taken back: he finds nothing, and must be told.
+    assert!(reader.push_only(&mut world, &want));
     world.run(Duration::from_secs(1), |_| false);
     for hog in hogs {
         hog.hang_up(&mut world);

@@ -70,8 +70,9 @@ pub(super) fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    // The owner's own file: each mistake in it is kept to be told, so it costs more than a peer's bytes.
-    let settled = within_times(256, text.len(), || {
+    // The owner's own file, of 64 KiB at most: each mistake in it is kept to be told, and a key of nothing but dots is
+    // one at every byte, so it costs more than a peer's bytes.
+    let settled = within_times(2048, text.len(), || {
         DaemonOptions::default().settle(Some(text), |_| Some("/home/somebody".into()))
     });
     if let Err(error) = settled {
