@@ -9,6 +9,7 @@ use super::plan::{Kind, Plan, Promise};
 use crate::sim::world::World;
 use dfsd::store::fs::{Lie, SimError};
 use dfsd::time::Instant;
+use dfsd::wire::message::PeerAddress;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ impl Trouble {
     }
 
     fn start(&mut self, world: &mut World, machine: usize) -> Result<(), Violation> {
-        let Err(error) = world.try_start(machine, Vec::new()) else {
+        let Err(error) = world.try_start(machine, told(world, machine)) else {
             return Ok(());
         };
         if world.machines[machine].harm == 0 {
@@ -135,7 +136,7 @@ impl Trouble {
                 if self.kinds.contains(&Kind::DiskError) && world.dice(4) == 0 {
                     let call = world.dice(12) as u64;
                     world.machines[machine].fs.fail_nth(call, SimError::Io);
-                    if world.try_start(machine, Vec::new()).is_ok() {
+                    if world.try_start(machine, told(world, machine)).is_ok() {
                         return Ok(());
                     }
                 }
@@ -181,7 +182,7 @@ impl Trouble {
                 let ahead = world.dice(2 * most) as i64 - most as i64;
                 world.set_clock(machine, ahead);
             }
-            Kind::Rot | Kind::LostWrite | Kind::Misdirected => harm(world, kind, machine),
+            Kind::Rot | Kind::LostWrite | Kind::Misdirected => self.harm(world, kind, machine),
             Kind::Late => {
                 let newcomer = world.add(&[machine]);
                 world.note(&format!("machine {newcomer} is new"));
@@ -242,6 +243,20 @@ impl Trouble {
         self.later(world, lasts, pass);
     }
 
+    fn harm(&self, world: &mut World, kind: Kind, machine: usize) {
+        match kind {
+            Kind::LostWrite => world.lie(machine, Lie::Lost),
+            Kind::Misdirected => world.lie(machine, Lie::Misdirected),
+            _ => {
+                // What is not in its place yet has no other copy.
+                let spares = self.promise == Promise::Kept;
+                if let Some(what) = world.rot(machine, spares) {
+                    world.note(&what);
+                }
+            }
+        }
+    }
+
     /// Whether a fault is within what the run promises.
     fn may(&mut self, world: &World, kind: Kind, machine: usize) -> bool {
         match kind {
@@ -271,7 +286,13 @@ pub(super) fn agree(world: &World) -> bool {
     first.incomplete == 0 && (1..count).all(|machine| standing(machine) == Some(first))
 }
 
-fn peers_of(world: &World, machine: usize) -> Vec<dfsd::wire::message::PeerAddress> {
+/// The peers of its configuration, for a machine that went down before it had noted any.
+fn told(world: &World, machine: usize) -> Vec<PeerAddress> {
+    let noted = world.machines[machine].fs.paths("").iter().any(|path| path == "peers");
+    if noted { Vec::new() } else { peers_of(world, machine) }
+}
+
+fn peers_of(world: &World, machine: usize) -> Vec<PeerAddress> {
     let others = (0..world.machines.len()).filter(|other| *other != machine);
     others.map(|other| world.peer(other)).collect()
 }
@@ -287,16 +308,4 @@ fn slow_peer(world: &mut World, machine: usize, delay: Duration) {
         world.slow(machine, other, delay);
     }
     world.slow_disk(machine, delay);
-}
-
-fn harm(world: &mut World, kind: Kind, machine: usize) {
-    match kind {
-        Kind::LostWrite => world.lie(machine, Lie::Lost),
-        Kind::Misdirected => world.lie(machine, Lie::Misdirected),
-        _ => {
-            if let Some(what) = world.rot(machine) {
-                world.note(&what);
-            }
-        }
-    }
 }

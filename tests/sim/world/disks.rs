@@ -18,8 +18,9 @@ impl World {
     }
 
     /// Turns a bit over of some file. Says what it hit.
-    pub(in crate::sim) fn rot(&mut self, machine: usize) -> Option<String> {
-        let paths = self.machines[machine].fs.paths("");
+    pub(in crate::sim) fn rot(&mut self, machine: usize, spares_drafts: bool) -> Option<String> {
+        let mut paths = self.machines[machine].fs.paths("");
+        paths.retain(|path| !spares_drafts || !path.starts_with("tmp/"));
         let path = paths.get(self.dice(paths.len().max(1)))?;
         let fs = &self.machines[machine].fs;
         let length = fs.open(path).and_then(|file| fs.length(&file)).ok()?;
