@@ -31,6 +31,8 @@ use std::time::Duration;
 const STEPS_MAX: usize = 64;
 const PEERS: usize = 3;
 const START: Now = Now { instant: Instant(1_000_000), wall_ms: 1_795_305_600_000 };
+/// Longer than the longest pause before a node tries again to get what a record lacks.
+const REST_MS: u64 = 90_000;
 /// Bytes moved at once.
 const PIECE: usize = 64 * 1024;
 /// Stands in a message for the address of a block, whose number follows.
@@ -332,12 +334,12 @@ impl Bench {
         for who in 0..PEERS {
             self.hang_up(who);
         }
-        self.wait(40_000);
+        self.wait(REST_MS);
         let gauge = self.node.gauge();
         assert!(gauge.reserved == 0 && gauge.outbox == 0 && gauge.partial == 0, "{gauge:?}");
         let standing = self.node.standing();
         let mut next = Self::new(self.fs.restart(), self.now);
-        next.wait(40_000);
+        next.wait(REST_MS);
         let again = next.node.standing();
         assert!(again == standing, "{standing:?}, then {again:?}");
     }
