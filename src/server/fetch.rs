@@ -239,6 +239,9 @@ impl FileServer {
 
     /// Blocks are durable: whoever waited is told.
     pub(super) fn blocks_arrived(&mut self, now: Now, addresses: &[Address]) {
+        if !addresses.is_empty() {
+            self.arrived_for_stuck(now);
+        }
         let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
         for address in addresses {
             self.fetches.repairs.remove(address);

@@ -76,6 +76,8 @@ pub(super) struct Walks {
     /// Pages that were found damaged here and have not come again.
     pub(super) lost_pages: BTreeSet<Address>,
     retry_set: bool,
+    /// Something has come since the last try that may be what a stuck record lacks.
+    arrived: bool,
     /// Attempts since the last that brought something.
     retries: u32,
 }
@@ -384,6 +386,7 @@ impl FileServer {
             return;
         }
         if durable {
+            self.arrived_for_stuck(now);
             self.walks.lost_pages.retain(|lost| !addresses.contains(lost));
         }
         let waits = |walk: &Walk| walk.asked.is_some_and(|asked| addresses.contains(&asked));
@@ -451,10 +454,19 @@ impl FileServer {
         }
     }
 
+    /// A block or a page has come, from whomever: what is stuck may lack no more than that.
+    pub(super) fn arrived_for_stuck(&mut self, now: Now) {
+        if !self.walks.stuck.is_empty() {
+            self.walks.arrived = true;
+            self.set_retry(now);
+        }
+    }
+
     /// What was stuck is tried again; without a peer there is nobody to ask, and the first that comes is asked at once.
     pub(super) fn retry(&mut self, now: Now) {
         self.walks.retry_set = false;
-        if !self.node_links().is_empty() {
+        let arrived = std::mem::take(&mut self.walks.arrived);
+        if arrived || !self.node_links().is_empty() {
             self.walks.retries += 1;
             self.try_stuck(now);
         }

@@ -293,6 +293,25 @@ fn a_file_whose_block_nobody_had_is_complete_when_somebody_has_it() {
     assert_eq!(status(&mut world, second).incomplete, 0);
 }
 
+/// Nobody is connected whom it could ask.
+#[test]
+fn a_file_is_complete_when_its_block_comes_with_another() {
+    let (mut world, _) = one_node(13);
+    let block = block_of(1, 3 * LEAF);
+    let record = record(&world, 1, 5, vec![reference(&block)]);
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(30), |_| false);
+    peer.hang_up(&mut world);
+    world.run(Duration::from_secs(300), |_| false);
+    assert_eq!(status(&mut world, 0).incomplete, 1);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 2, &[block]);
+    world.run(Duration::from_secs(90), |_| false);
+    assert_eq!(status(&mut world, 0).incomplete, 0);
+}
+
 #[test]
 fn a_node_that_was_away_for_long_is_dialled_when_it_is_back() {
     let mut world = World::new(14, network());
