@@ -38,6 +38,7 @@ fn all() -> Vec<(&'static str, Vec<Seed>)> {
         ("log", logs()),
         ("keys", keys()),
         ("config", configs()),
+        ("handshake", handshakes()),
         ("conn", conns()),
         ("node", nodes()),
     ]
@@ -358,6 +359,29 @@ fn frames() -> Vec<Seed> {
 }
 
 /// A side and how far the handshake goes, then steps.
+/// For both sides: true words, and each of them bent in one way.
+fn handshakes() -> Vec<Seed> {
+    let bends: [(&str, &[u8]); 4] = [
+        ("true", &[0, 9]),
+        ("bit", &[1, 0, 3, 1, 9]),
+        ("cut", &[2, 0, 5, 9]),
+        ("other", &[3, 4, 1, 2, 3, 4, 9]),
+    ];
+    let mut seeds = Vec::new();
+    for side in 0..2_u8 {
+        for (what, bend) in bends {
+            for word in 0..3 {
+                let before = [0_u8, 9].repeat(word);
+                seeds.push(seed(
+                    &format!("{what}-{side}-{word}"),
+                    [&[side], &before[..], bend].concat(),
+                ));
+            }
+        }
+    }
+    seeds
+}
+
 fn conns() -> Vec<Seed> {
     let sealed = |frames: Vec<Vec<u8>>| -> Vec<u8> {
         frames.into_iter().flat_map(|frame| [vec![0, 200], frame].concat()).collect()

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 const CLUSTER: ClusterId = ClusterId([1; 32]);
 const NETWORK_SECRET: [u8; 32] = [2; 32];
-const PREFACE: &[u8] = b"dfsd\x01\x01\x00\x03";
-const START: Instant = Instant(1_000_000);
+pub(super) const PREFACE: &[u8] = b"dfsd\x01\x01\x00\x03";
+pub(super) const START: Instant = Instant(1_000_000);
 /// More would only make one execution slow.
 const STEPS_MAX: usize = 200;
 
@@ -38,6 +38,18 @@ pub(super) fn conn(data: &[u8]) {
         }
         bench.step(&mut input);
     }
+}
+
+/// What our end knows.
+pub(super) fn keys() -> ConnKeys {
+    ConnKeys { cluster: CLUSTER, network_secret: NETWORK_SECRET, epoch: 3, static_secret: [5; 32] }
+}
+
+/// The handshake of whoever is at the other end of this side.
+pub(super) fn far_end(side: Side) -> Handshake {
+    let prologue = [PREFACE, PREFACE, CLUSTER.as_ref()].concat();
+    let keys = HandshakeKeys { network_secret: &NETWORK_SECRET, static_secret: &[6; 32] };
+    Handshake::new(side == Side::Acceptor, &keys, &prologue, [0xac; 32])
 }
 
 /// A connection, and the far end as a cipher that seals what it is given.
@@ -56,14 +68,8 @@ struct Bench {
 
 impl Bench {
     fn new(side: Side, progress: u8) -> Self {
-        let keys = ConnKeys {
-            cluster: CLUSTER,
-            network_secret: NETWORK_SECRET,
-            epoch: 3,
-            static_secret: [5; 32],
-        };
         let mut bench = Self {
-            conn: Conn::new(side, &keys, [0xd1; 32], START),
+            conn: Conn::new(side, &keys(), [0xd1; 32], START),
             peer: None,
             now: START,
             error: None,
@@ -85,9 +91,7 @@ impl Bench {
         let preface = self.flight();
         assert!(preface == PREFACE);
         self.receive(PREFACE);
-        let prologue = [PREFACE, PREFACE, CLUSTER.as_ref()].concat();
-        let keys = HandshakeKeys { network_secret: &NETWORK_SECRET, static_secret: &[6; 32] };
-        let mut peer = Handshake::new(side == Side::Acceptor, &keys, &prologue, [0xac; 32]);
+        let mut peer = far_end(side);
         for _ in 1..progress {
             if side == Side::Acceptor && !peer.is_finished() {
                 self.say(&mut peer);

@@ -6,6 +6,7 @@
 mod codec;
 mod conn;
 mod frames;
+mod handshake;
 mod log;
 pub(crate) mod meter;
 mod node;
@@ -23,6 +24,7 @@ pub(crate) const TARGETS: &[(&str, Check)] = &[
     ("log", log::log),
     ("keys", text::keys),
     ("config", text::config),
+    ("handshake", handshake::handshake),
     ("conn", conn::conn),
     ("node", node::node),
 ];
