@@ -125,12 +125,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         boot: u64::from_be_bytes(random()),
     };
     let node_id = setup.node;
-    let keys = ConnKeys {
-        cluster: keyring.access.network.cluster,
-        network_secret: keyring.access.network.secret,
-        epoch: keyring.access.network.epoch,
-        static_secret: *keyring.node.static_secret(),
-    };
+    let keys = ConnKeys::new(&keyring.access.network, &keyring.node);
     drop(keyring);
     let mut node = Node::new(keys, setup, (loading, &recovered), event_loop.now());
     node.set_connections_max(raise_descriptors());

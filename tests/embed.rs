@@ -42,12 +42,7 @@ impl Embedded {
             loading.found(found);
         });
         let (disk, recovered) = opened.unwrap();
-        let keys = ConnKeys {
-            cluster: access.network.cluster,
-            network_secret: access.network.secret,
-            epoch: access.network.epoch,
-            static_secret: *key.static_secret(),
-        };
+        let keys = ConnKeys::new(&access.network, &key);
         let setup = Setup {
             node: key.node_id(),
             verify_key: key.verify_key(),

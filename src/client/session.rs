@@ -69,12 +69,7 @@ impl Session {
     #[must_use]
     pub fn new(access: Access, entropy: &Entropy, now: Instant) -> Self {
         let key = NodeKey::generate(&entropy.key);
-        let keys = ConnKeys {
-            cluster: access.network.cluster,
-            network_secret: access.network.secret,
-            epoch: access.network.epoch,
-            static_secret: *key.static_secret(),
-        };
+        let keys = ConnKeys::new(&access.network, &key);
         let conn = Conn::new(Side::Dialer, &keys, entropy.handshake, now);
         let mut session = Self {
             conn,

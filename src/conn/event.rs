@@ -2,6 +2,7 @@
 //!
 //! Knows no behaviour. Invariant: keys are wiped when dropped and have no `Debug`.
 
+use crate::crypto::keys::{NetworkKey, NodeKey};
 use crate::ids::ClusterId;
 use crate::wire::frame::Open;
 use crate::wire::message::Message;
@@ -29,6 +30,19 @@ pub struct ConnKeys {
     pub epoch: u16,
     /// Our X25519 static key.
     pub static_secret: [u8; 32],
+}
+
+impl ConnKeys {
+    /// The keys of somebody with this key in this network.
+    #[must_use]
+    pub fn new(network: &NetworkKey, own: &NodeKey) -> Self {
+        Self {
+            cluster: network.cluster,
+            network_secret: network.secret,
+            epoch: network.epoch,
+            static_secret: *own.static_secret(),
+        }
+    }
 }
 
 /// How far the peer has come.

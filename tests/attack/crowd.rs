@@ -118,12 +118,7 @@ impl Crowd {
     fn member(&mut self, role: Role) {
         let index = self.stranger();
         let key = NodeKey::generate(&random());
-        let keys = ConnKeys {
-            cluster: self.access.network.cluster,
-            network_secret: self.access.network.secret,
-            epoch: self.access.network.epoch,
-            static_secret: *key.static_secret(),
-        };
+        let keys = ConnKeys::new(&self.access.network, &key);
         let mut conn = Conn::new(Side::Dialer, &keys, random(), self.now());
         conn.send(&Message::Hello(Hello {
             role,

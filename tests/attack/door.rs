@@ -32,12 +32,7 @@ fn node(peers: Vec<PeerAddress>) -> Node {
     let loading = Loading::new(network.root);
     let (_, recovered) =
         store::open(SimFs::new(), store::Config::default(), [4; 16], |_| ()).unwrap();
-    let keys = ConnKeys {
-        cluster: network.cluster,
-        network_secret: network.secret,
-        epoch: network.epoch,
-        static_secret: *key.static_secret(),
-    };
+    let keys = ConnKeys::new(&network, &key);
     let setup = Setup {
         node: key.node_id(),
         verify_key: key.verify_key(),

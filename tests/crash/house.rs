@@ -68,12 +68,7 @@ impl House {
         let root = access.network.root;
         let mut loading = Loading::new(root);
         let (disk, recovered) = store::open(fs, CONFIG, [life; 16], |found| loading.found(found))?;
-        let keys = ConnKeys {
-            cluster: access.network.cluster,
-            network_secret: access.network.secret,
-            epoch: access.network.epoch,
-            static_secret: *key.static_secret(),
-        };
+        let keys = ConnKeys::new(&access.network, &key);
         let setup = Setup {
             node: key.node_id(),
             verify_key: key.verify_key(),

@@ -370,12 +370,7 @@ fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
 
 fn keys_of(node: &NodeKey) -> ConnKeys {
     let key = &network().key;
-    ConnKeys {
-        cluster: key.cluster,
-        network_secret: key.secret,
-        epoch: key.epoch,
-        static_secret: *node.static_secret(),
-    }
+    ConnKeys::new(key, node)
 }
 
 /// Puts the address of a block over each mark and what follows it.

@@ -47,12 +47,7 @@ impl Pair {
         let entropy = Entropy { key: [5; 32], handshake: [6; 32] };
         let network = access().network;
         let key = NodeKey::generate(&[7; 32]);
-        let keys = ConnKeys {
-            cluster: network.cluster,
-            network_secret: network.secret,
-            epoch: network.epoch,
-            static_secret: *key.static_secret(),
-        };
+        let keys = ConnKeys::new(&network, &key);
         let mut conn = Conn::new(Side::Acceptor, &keys, [8; 32], now);
         conn.send(&Message::Hello(Hello {
             role: Role::Node,
