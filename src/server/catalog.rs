@@ -77,7 +77,7 @@ pub(super) struct Catalog {
     by_id: BTreeMap<RecordId, u32>,
     /// The greatest version of each name, from which `Entry::older` leads to the others.
     names: BTreeMap<NameId, u32>,
-    /// Named as a parent by a record that came before the one it names.
+    /// Named as a parent by a record, and not here: not come yet, or forgotten since.
     early: BTreeMap<NameId, Vec<VersionId>>,
     shown: u64,
     incomplete: u64,
@@ -137,10 +137,7 @@ impl Catalog {
         let before = self.shown(&name).is_some();
         for parent in parents {
             if !self.supersede(&name, parent) {
-                let early = self.early.entry(name).or_default();
-                if !early.contains(parent) {
-                    early.push(*parent);
-                }
+                self.supersede_early(name, *parent);
             }
         }
         if let Some(early) = self.early.get_mut(&name)
@@ -213,6 +210,14 @@ impl Catalog {
         known
     }
 
+    /// Whenever this version comes, another has superseded it before.
+    fn supersede_early(&mut self, name: NameId, version: VersionId) {
+        let early = self.early.entry(name).or_default();
+        if !early.contains(&version) {
+            early.push(version);
+        }
+    }
+
     /// All versions of a name, greatest first.
     fn versions(&self, name: &NameId) -> impl Iterator<Item = &Entry> {
         let slot = |slot: u32| self.entries.get(slot as usize);
@@ -228,7 +233,10 @@ impl Catalog {
         self.lost.insert(*id);
         mix(&mut self.fingerprint, id);
         self.set_slot_complete(slot, true);
-        let name = self.entries[slot as usize].name;
+        let Entry { name, version, superseded, .. } = self.entries[slot as usize];
+        if superseded {
+            self.supersede_early(name, version);
+        }
         let before = self.shown(&name).is_some();
         self.entries[slot as usize].kind = Kind::Other;
         self.unlink(slot);

@@ -6,7 +6,7 @@ use super::world::World;
 use bytes::Bytes;
 use dfsd::crypto::keys::record_id;
 use dfsd::crypto::{sign, tags};
-use dfsd::ids::{NameId};
+use dfsd::ids::{NameId, VersionId, Writer};
 use dfsd::limits::{BLOCK, LEAF, RECONCILE_PERIOD};
 use dfsd::store::fs::FileSystem;
 use dfsd::wire::message::{Message, PushedRecord, RangeSummary, Role};
@@ -214,6 +214,32 @@ fn a_record_that_rots_before_its_file_is_there_comes_again_and_the_file_with_it(
     };
     assert!(world.run(Duration::from_secs(300), complete));
     assert_eq!(verify(&mut world, 1), 0, "written anew");
+}
+
+#[test]
+fn an_old_version_that_rotted_and_came_back_is_still_superseded() {
+    let mut world = two_nodes(37);
+    let version = |stamp| VersionId { stamp, writer: Writer([1; 8]) };
+    let versions = [(5, Vec::new()), (6, vec![version(5)])].map(|(stamp, parents)| {
+        signed(&world, |record| {
+            record.version = version(stamp);
+            record.parents = parents;
+        })
+    });
+    tell(&mut world, 0, &versions);
+    world.run(RECONCILE_PERIOD * 2, |_| false);
+    assert_eq!(summary(&world, 0), summary(&world, 1));
+    assert!(spoil(&world, 0, &versions[0]));
+    assert_eq!(verify(&mut world, 0), 1);
+    let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
+    assert!(world.run(Duration::from_secs(10), agree), "it came back");
+    let mut client = RawClient::connect(&mut world, 0);
+    let (space, name) = (Default::default(), NameId([0; 32]));
+    client.send(&Message::Head { request: 3, space, name, relay: false });
+    match client.message(&mut world) {
+        Some(Message::Heads { versions, .. }) => assert_eq!(versions, [version(6)]),
+        other => panic!("heads were expected, not {other:?}"),
+    }
 }
 
 /// Records of kinds that this program does not know are kept and passed on.
