@@ -245,6 +245,7 @@ impl FileServer {
         let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
         for address in addresses {
             self.fetches.repairs.remove(address);
+            self.walks.lost.remove(address);
             let Some(fetch) = self.fetches.by_address.remove(address) else {
                 continue;
             };

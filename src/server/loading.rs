@@ -18,7 +18,7 @@ pub struct Loading {
     pub(super) granted: HashSet<[u8; 32]>,
     /// Found damaged by an earlier run, and not had again.
     pub(super) repairs: BTreeMap<Address, u32>,
-    pub(super) lost_pages: BTreeSet<Address>,
+    pub(super) lost: BTreeSet<Address>,
     root: [u8; 32],
     pub(super) newest: u64,
 }
@@ -32,7 +32,7 @@ impl Loading {
             holdings: Holdings::default(),
             granted: HashSet::from([root]),
             repairs: BTreeMap::new(),
-            lost_pages: BTreeSet::new(),
+            lost: BTreeSet::new(),
             root,
             newest: 0,
         }
@@ -57,18 +57,19 @@ impl Loading {
                 );
             }
             Found::Page(address, place) => {
-                self.lost_pages.remove(&address);
+                self.lost.remove(&address);
                 self.holdings.insert_page(address, place);
             }
             Found::Block(address, place) => {
                 self.repairs.remove(&address);
+                self.lost.remove(&address);
                 self.holdings.insert(address, place);
             }
             Found::Lost(address) => {
                 if let Some(place) = self.holdings.block(&address) {
                     self.repairs.insert(address, length(place));
-                } else if self.holdings.page(&address).is_some() {
-                    self.lost_pages.insert(address);
+                } else {
+                    self.lost.insert(address);
                 }
                 self.holdings.remove(&address);
             }

@@ -195,7 +195,7 @@ impl FileServer {
             roster: Roster::new(setup.node, &setup.peers, now.instant),
             lane: Lane::default(),
             fetches: Fetches::with_repairs(loading.repairs),
-            walks: Walks::with_lost_pages(loading.lost_pages),
+            walks: Walks::with_lost(loading.lost),
             gathers: Gathers::default(),
             checking: HashSet::new(),
             checking_bytes: 0,

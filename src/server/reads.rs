@@ -65,17 +65,14 @@ impl FileServer {
                 }
                 self.reply(link, Message::Listed { request, records, next });
             }
-            ReadFor::Page { link, request, address } => {
-                let page = match first() {
-                    Ok(page) => Some(page),
-                    Err(ReadError::Disk(why)) => return self.unread(link, request, &why),
-                    Err(ReadError::Gone | ReadError::Damaged) => {
-                        self.lost_page(address);
-                        None
-                    }
-                };
-                self.reply(link, Message::Page { request, page });
-            }
+            ReadFor::Page { link, request, address } => match first() {
+                Ok(page) => self.reply(link, Message::Page { request, page: Some(page) }),
+                Err(ReadError::Disk(why)) => self.unread(link, request, &why),
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    self.lost_page(address);
+                    self.get_page(now, link, request, address);
+                }
+            },
             ReadFor::WalkRecord { walk } => {
                 let item = first();
                 self.walk_record_read(now, walk, item);

@@ -163,7 +163,7 @@ impl FileServer {
     }
 
     /// A client's question is passed on; a peer's is not, so that none goes round in circles.
-    fn get_page(&mut self, now: Now, link: Link, request: Request, address: Address) {
+    pub(super) fn get_page(&mut self, now: Now, link: Link, request: Request, address: Address) {
         let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
         match self.holdings.page(&address) {
             Some(place) => self.read_log(vec![place], ReadFor::Page { link, request, address }),

@@ -87,7 +87,7 @@ impl FileServer {
     fn missing_in(&self, after: Option<Address>, last: Option<Address>) -> Vec<Address> {
         let range = (after.map_or(Unbounded, Excluded), last.map_or(Unbounded, Included));
         let blocks = self.fetches.repairs.range(range).map(|(address, _)| *address);
-        let pages = self.walks.lost_pages.range(range).copied();
+        let pages = self.walks.lost.range(range).copied();
         let record = |address: &Address| RecordId(address.0);
         let records =
             self.catalog.lost().range((range.0.as_ref().map(record), range.1.as_ref().map(record)));

@@ -44,6 +44,16 @@ pub(super) enum Purpose {
     Page { link: Link, request: Request },
 }
 
+impl Purpose {
+    /// Nothing is fetched for it.
+    fn looks_only(&self) -> bool {
+        match self {
+            Self::Put(_) | Self::Holds { .. } | Self::Gather(_) => true,
+            Self::Replicate | Self::Page { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Walk {
     record: RecordId,
@@ -73,8 +83,9 @@ pub(super) struct Walks {
     replicating: usize,
     /// Records that could not be completed for now.
     stuck: BTreeSet<RecordId>,
-    /// Pages that were found damaged here and have not come again.
-    pub(super) lost_pages: BTreeSet<Address>,
+    /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
+    /// log, if what is there now does not even say what it was.
+    pub(super) lost: BTreeSet<Address>,
     retry_set: bool,
     /// Something has come since the last try that may be what a stuck record lacks.
     arrived: bool,
@@ -84,8 +95,8 @@ pub(super) struct Walks {
 
 impl Walks {
     /// None yet, but for what an earlier run found damaged.
-    pub(super) fn with_lost_pages(lost_pages: BTreeSet<Address>) -> Self {
-        Self { lost_pages, ..Self::default() }
+    pub(super) fn with_lost(lost: BTreeSet<Address>) -> Self {
+        Self { lost, ..Self::default() }
     }
 }
 
@@ -205,10 +216,7 @@ impl FileServer {
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
-        let looks_only = match walk.purpose {
-            Purpose::Put(_) | Purpose::Holds { .. } | Purpose::Gather(_) => true,
-            Purpose::Replicate | Purpose::Page { .. } => false,
-        };
+        let looks_only = walk.purpose.looks_only();
         if walk.failed && (looks_only || walk.blocks == 0) {
             return self.end_walk(now, id, false);
         }
@@ -254,12 +262,7 @@ impl FileServer {
         }
         let page = item.map_err(drop).and_then(|bytes| Page::decode(&bytes).map_err(drop));
         let Ok(page) = page else {
-            // What is not held any more is asked of the peers when the walk comes here again.
-            self.forget_page(address);
-            if let Some(walk) = self.walks.by_id.get_mut(&id) {
-                walk.pages.push(address);
-            }
-            return self.step_walk(now, id);
+            return self.walked_page_damaged(now, id, address);
         };
         match page.entries {
             Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
@@ -268,6 +271,20 @@ impl FileServer {
                     walk.pages.extend(pages.iter().rev().map(|page| page.address));
                 }
             }
+        }
+        self.step_walk(now, id);
+    }
+
+    /// Asked of the peers: by this walk when it comes here again, or if it only looks, by the records that need the page.
+    fn walked_page_damaged(&mut self, now: Now, id: u64, address: Address) {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        walk.pages.push(address);
+        if walk.purpose.looks_only() {
+            self.lost_page(address);
+        } else {
+            self.forget_page(address);
         }
         self.step_walk(now, id);
     }
@@ -387,7 +404,7 @@ impl FileServer {
         }
         if durable {
             self.arrived_for_stuck(now);
-            self.walks.lost_pages.retain(|lost| !addresses.contains(lost));
+            self.walks.lost.retain(|lost| !addresses.contains(lost));
         }
         let waits = |walk: &Walk| walk.asked.is_some_and(|asked| addresses.contains(&asked));
         let walks = self.walks.by_id.iter().filter(|(_, walk)| waits(walk));
@@ -405,7 +422,7 @@ impl FileServer {
         let held = self.holdings.remove(&address);
         if held {
             self.lane.add_lost(address);
-            self.walks.lost_pages.insert(address);
+            self.walks.lost.insert(address);
         }
         held
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Two nodes that know each other, and nothing else.
-fn two_nodes(seed: u64) -> World {
+pub(super) fn two_nodes(seed: u64) -> World {
     let mut world = World::new(seed, network());
     let first = world.add(&[]);
     world.add(&[first]);
@@ -31,7 +31,7 @@ fn numbered(world: &World, number: u32) -> Bytes {
     signed(world, |record| record.name = NameId(name))
 }
 
-fn signed(world: &World, change: impl FnOnce(&mut Record)) -> Bytes {
+pub(super) fn signed(world: &World, change: impl FnOnce(&mut Record)) -> Bytes {
     let mut new = Record::decode(&record(world, 0, 5, Vec::new())).unwrap();
     change(&mut new);
     new.signature = sign::sign(&world.write_key().sign, tags::RECORD, &new.signed_bytes());
@@ -39,7 +39,7 @@ fn signed(world: &World, change: impl FnOnce(&mut Record)) -> Bytes {
 }
 
 /// A peer of which nobody has heard tells a node of these records.
-fn tell(world: &mut World, machine: usize, records: &[Bytes]) {
+pub(super) fn tell(world: &mut World, machine: usize, records: &[Bytes]) {
     let mut peer = RawClient::connect_as(world, machine, Role::Node);
     for records in records.chunks(100) {
         let item = |record: &Bytes| PushedRecord { record: record.clone(), block: Bytes::new() };
@@ -51,12 +51,12 @@ fn tell(world: &mut World, machine: usize, records: &[Bytes]) {
     peer.hang_up(world);
 }
 
-fn summary(world: &World, machine: usize) -> RangeSummary {
+pub(super) fn summary(world: &World, machine: usize) -> RangeSummary {
     world.node(machine).unwrap().standing().records
 }
 
 /// Turns a bit over within these bytes, wherever the log has them. False if it does not.
-fn spoil(world: &World, machine: usize, bytes: &[u8]) -> bool {
+pub(super) fn spoil(world: &World, machine: usize, bytes: &[u8]) -> bool {
     let disk = &world.machines[machine].fs;
     disk.paths("log").into_iter().any(|path| {
         let file = disk.open(&path).unwrap();
@@ -68,7 +68,7 @@ fn spoil(world: &World, machine: usize, bytes: &[u8]) -> bool {
 }
 
 /// All that a node finds bad or missing of its own, which makes it look.
-fn verify(world: &mut World, machine: usize) -> usize {
+pub(super) fn verify(world: &mut World, machine: usize) -> usize {
     let mut client = RawClient::connect(world, machine);
     let (mut found, mut after) = (0, None);
     loop {
@@ -240,6 +240,29 @@ fn an_old_version_that_rotted_and_came_back_is_still_superseded() {
         Some(Message::Heads { versions, .. }) => assert_eq!(versions, [version(6)]),
         other => panic!("heads were expected, not {other:?}"),
     }
+}
+
+#[test]
+fn a_small_block_that_rots_while_no_peer_is_there_is_still_missed_after_a_restart() {
+    let mut world = two_nodes(39);
+    let block = block_of(1, 50_000);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    world.run(Duration::from_secs(5), |_| false);
+    world.power_cut(1);
+    assert!(spoil(&world, 0, &block));
+    assert_eq!(fetch(&mut world, 0, reference(&block)), None, "nobody has it now");
+    assert_eq!(verify(&mut world, 0), 1);
+    world.run(Duration::from_secs(1), |_| false);
+    world.power_cut(0);
+    world.start(0, Vec::new());
+    assert_eq!(verify(&mut world, 0), 1, "that is not forgotten");
+    let peer = world.peer(0);
+    world.start(1, vec![peer]);
+    world.run(Duration::from_secs(20), |_| false);
+    assert_eq!(verify(&mut world, 0), 0);
+    world.power_cut(1);
+    assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
 }
 
 /// Records of kinds that this program does not know are kept and passed on.

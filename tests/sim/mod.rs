@@ -4,6 +4,7 @@ mod client;
 mod comparison;
 mod disk;
 mod hostile;
+mod pages;
 mod promises;
 mod raw;
 mod replication;

@@ -51,13 +51,12 @@ pub(super) fn record(world: &World, name: u8, stamp: u64, blocks: Vec<BlockRef>)
     record.to_bytes().into()
 }
 
-/// Puts blocks and a record that names them; panics unless the node says that it is durable.
-pub(super) fn put(
+/// Puts blocks; panics unless the node says that they are durable.
+pub(super) fn bring(
     world: &mut World,
     client: &mut RawClient,
-    name: u8,
     blocks: &[Vec<u8>],
-) -> Bytes {
+) -> Vec<BlockRef> {
     let references: Vec<_> = blocks.iter().map(|block| reference(block)).collect();
     if !references.is_empty() {
         let blocks = references.clone();
@@ -75,6 +74,17 @@ pub(super) fn put(
             other => panic!("a want or have was expected, not {other:?}"),
         }
     }
+    references
+}
+
+/// Puts blocks and a record that names them; panics unless the node says that it is durable.
+pub(super) fn put(
+    world: &mut World,
+    client: &mut RawClient,
+    name: u8,
+    blocks: &[Vec<u8>],
+) -> Bytes {
+    let references = bring(world, client, blocks);
     let record = record(world, name, 5, references);
     let records = vec![record.clone()];
     client.send(&Message::Put { request: 2, only_if_absent: false, records, blocks: Vec::new() });
