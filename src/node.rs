@@ -147,11 +147,6 @@ impl Node {
         node
     }
 
-    /// Where this node can be dialled, once the shell knows.
-    pub fn set_addresses(&mut self, addresses: Vec<String>) {
-        self.server.set_addresses(addresses);
-    }
-
     /// The number of connections that are open at most, should descriptors be fewer than `CONNECTIONS_MAX`.
     pub fn set_connections_max(&mut self, count: usize) {
         self.connections_max = count.min(CONNECTIONS_MAX);

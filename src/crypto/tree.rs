@@ -73,12 +73,6 @@ impl RootBuilder {
         self.count += 1;
     }
 
-    /// How many leaves have been pushed.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The tree over all that was pushed.
     #[must_use]
     pub fn finish(&self) -> Hash {

@@ -63,7 +63,7 @@ pub struct Setup {
     pub verify_key: [u8; 32],
     /// The root's verify key, which signs grants.
     pub root: [u8; 32],
-    /// Where it can be dialled; may be set later by `set_addresses`.
+    /// Where it can be dialled.
     pub addresses: Vec<String>,
     /// Grants that this node brings along, encoded.
     pub grants: Vec<Vec<u8>>,
@@ -353,11 +353,6 @@ impl FileServer {
             self.phase = Phase::Ended;
             self.outputs.push_back(Output::Failed(why));
         }
-    }
-
-    /// Where this node can be dialled, once that is known.
-    pub fn set_addresses(&mut self, addresses: Vec<String>) {
-        self.setup.addresses = addresses;
     }
 
     fn ticket(&mut self, pending: Pending) -> job::Ticket {
