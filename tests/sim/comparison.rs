@@ -25,7 +25,7 @@ pub(super) fn two_nodes(seed: u64) -> World {
 }
 
 /// An empty file, one of as many as one likes.
-fn numbered(world: &World, number: u32) -> Bytes {
+pub(super) fn numbered(world: &World, number: u32) -> Bytes {
     let mut name = [0; 32];
     name[..4].copy_from_slice(&number.to_be_bytes());
     signed(world, |record| record.name = NameId(name))

@@ -88,6 +88,11 @@ impl RawClient {
         self.conn.open_stream(&Open { address, length, first, count, leaves });
     }
 
+    /// Stops in the middle of one.
+    pub(super) fn abort(&mut self) {
+        self.conn.abort_stream();
+    }
+
     /// The next leaf of it.
     pub(super) fn push_chunk(&mut self, chunk: &[u8]) {
         self.conn.push_chunk(Bytes::copy_from_slice(chunk));

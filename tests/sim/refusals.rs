@@ -1,0 +1,258 @@
+//! What a node refuses or leaves aside, what it says of that, and that nothing else comes of it.
+
+use super::comparison::{numbered, signed, spoil, summary, tell, two_nodes, verify};
+use super::raw::RawClient;
+use super::replication::{block_of, bring, fetch, network, put, record, reference, status};
+use super::world::World;
+use bytes::Bytes;
+use dfsd::conn::Event;
+use dfsd::crypto::keys::{RootKey, WriteKey};
+use dfsd::crypto::{sign, tags};
+use dfsd::ids::{Address, NameId, NodeId};
+use dfsd::keyring::grant;
+use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, NODE_ADDRESSES_MAX, RECONCILE_PERIOD};
+use dfsd::wire::message::{BlockRef, Hello, Message, PeerAddress, Reason, Role};
+use dfsd::wire::record::{Record, RecordKind};
+use std::time::Duration;
+
+/// One node, and a client of it.
+fn one_node(seed: u64) -> (World, RawClient) {
+    let mut world = World::new(seed, network());
+    world.add(&[]);
+    let client = RawClient::connect(&mut world, 0);
+    (world, client)
+}
+
+fn put_of(records: Vec<Bytes>, blocks: Vec<Bytes>) -> Message {
+    Message::Put { request: 7, only_if_absent: false, records, blocks }
+}
+
+/// Why the node refuses a message.
+fn refusal(world: &mut World, client: &mut RawClient, message: &Message) -> Reason {
+    client.send(message);
+    match client.message(world) {
+        Some(Message::Refused { request: 7, reason, .. }) => reason,
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_put_that_makes_no_sense_is_refused_and_the_client_stays() {
+    let (mut world, mut client) = one_node(61);
+    let good = record(&world, 1, 5, Vec::new());
+    let granted = signed(&world, |record| record.kind = RecordKind::Grant);
+    let unnamed = vec![Bytes::from_static(b"nobody names this block")];
+    let puts = [
+        put_of(Vec::new(), Vec::new()),
+        put_of(vec![Bytes::from_static(b"no record")], Vec::new()),
+        put_of(vec![granted], Vec::new()),
+        put_of(vec![good.clone()], unnamed),
+        Message::PutPage { request: 7, page: Bytes::from_static(b"no page") },
+    ];
+    for put in &puts {
+        assert_eq!(refusal(&mut world, &mut client, put), Reason::Malformed);
+    }
+    assert_eq!((status(&mut world, 0).names, status(&mut world, 0).blocks), (0, 0));
+    client.send(&put_of(vec![good], Vec::new()));
+    assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+}
+
+/// A page that is well formed.
+fn page() -> Bytes {
+    let mut page = vec![1, 0, 1];
+    page.extend_from_slice(&[8; 32]);
+    page.extend_from_slice(&100_u32.to_be_bytes());
+    page.extend_from_slice(&[9; 64]);
+    page.into()
+}
+
+#[test]
+fn without_room_nothing_is_taken_in_but_deletions() {
+    let (mut world, mut client) = one_node(62);
+    world.machines[0].fs.set_free(0);
+    status(&mut world, 0);
+    world.run(Duration::from_secs(1), |_| false);
+    let file = signed(&world, |_| {});
+    let deletion = signed(&world, |record| record.kind = RecordKind::Tombstone);
+    let put = put_of(vec![file.clone()], Vec::new());
+    assert_eq!(refusal(&mut world, &mut client, &put), Reason::NoSpace);
+    let put_page = Message::PutPage { request: 7, page: page() };
+    assert_eq!(refusal(&mut world, &mut client, &put_page), Reason::NoSpace);
+    client.send(&put_of(vec![deletion], Vec::new()));
+    assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    world.machines[0].fs.set_free(1 << 40);
+    assert_eq!(status(&mut world, 0).names, 0);
+    world.run(Duration::from_secs(1), |_| false);
+    client.send(&put_page);
+    assert_eq!(client.message(&mut world), Some(Message::PageDone { request: 7 }));
+}
+
+#[test]
+fn a_node_that_stops_refuses_whatever_would_have_to_be_kept() {
+    let (mut world, mut client) = one_node(63);
+    let mut slow = RawClient::connect(&mut world, 0);
+    // It has not stopped before this put is done.
+    world.slow_disk(0, Duration::from_secs(1));
+    slow.send(&put_of(vec![signed(&world, |_| {})], Vec::new()));
+    slow.pump(&mut world);
+    world.stop(0);
+    let late = [
+        put_of(vec![numbered(&world, 9)], Vec::new()),
+        Message::PutPage { request: 7, page: page() },
+        Message::Offer { request: 7, blocks: vec![reference(&[1, 2, 3])], permit: Bytes::new() },
+    ];
+    for message in &late {
+        assert_eq!(refusal(&mut world, &mut client, message), Reason::Unavailable);
+    }
+    assert_eq!(slow.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+}
+
+#[test]
+fn what_is_said_needlessly_is_no_offence() {
+    let (mut world, mut client) = one_node(64);
+    let address = Address([4; 32]);
+    client.send(&Message::Absent { address });
+    client.send(&Message::Have { addresses: vec![address] });
+    client.send(&Message::Suspect { address });
+    client.send(&Message::Status { request: 7 });
+    assert!(matches!(client.message(&mut world), Some(Message::StatusIs { .. })));
+}
+
+/// The grant of a key may come after what it signed.
+#[test]
+fn a_record_waits_elsewhere_until_its_key_is_granted() {
+    let mut world = two_nodes(65);
+    let key = WriteKey::generate(&[55; 32]);
+    let mut new = Record::decode(&record(&world, 1, 5, Vec::new())).unwrap();
+    new.signer = key.public();
+    new.signature = sign::sign(&key, tags::RECORD, &new.signed_bytes());
+    let new = Bytes::from(new.to_bytes());
+    tell(&mut world, 0, std::slice::from_ref(&new));
+    assert_eq!(status(&mut world, 0).names, 0, "nobody granted its key");
+    let grant = grant::grant(&RootKey::generate(&[1; 32]), &key.public(), 1_000);
+    tell(&mut world, 1, &[grant.into(), new]);
+    world.run(RECONCILE_PERIOD * 2, |_| false);
+    assert_eq!((status(&mut world, 0).names, status(&mut world, 1).names), (1, 1));
+    assert_eq!(summary(&world, 0), summary(&world, 1));
+}
+
+#[test]
+fn of_two_lengths_of_one_block_the_second_is_not_waited_for() {
+    let (mut world, mut client) = one_node(66);
+    let block = block_of(1, 2 * LEAF);
+    let good = reference(&block);
+    let lie = BlockRef { length: good.length - 1, ..good };
+    client.send(&Message::Offer { request: 1, blocks: vec![good], permit: Bytes::new() });
+    assert!(matches!(client.message(&mut world), Some(Message::Want { .. })));
+    let mut reader = RawClient::connect(&mut world, 0);
+    reader.send(&Message::Want { block: lie, first: 0, count: 1 });
+    let absent = Message::Absent { address: good.address };
+    assert_eq!(reader.message(&mut world), Some(absent.clone()));
+    let mut other = RawClient::connect(&mut world, 0);
+    other.send(&Message::Offer { request: 1, blocks: vec![lie], permit: Bytes::new() });
+    assert_eq!(other.message(&mut world), Some(absent));
+    // The reader of the right length is served when it is here.
+    reader.send(&Message::Want { block: good, first: 0, count: 2 });
+    reader.pump(&mut world);
+    client.stream(&block, 0, 2);
+    assert_eq!(client.message(&mut world), Some(Message::Have { addresses: vec![good.address] }));
+    assert!(matches!(reader.event(&mut world), Some(Event::Opened(_))));
+}
+
+#[test]
+fn a_stream_of_another_length_than_was_wanted_ends_the_connection() {
+    let (mut world, mut client) = one_node(67);
+    let block = block_of(1, LEAF + 500);
+    let wanted = BlockRef { length: (LEAF + 600) as u32, ..reference(&block) };
+    client.send(&Message::Offer { request: 1, blocks: vec![wanted], permit: Bytes::new() });
+    assert!(matches!(client.message(&mut world), Some(Message::Want { .. })));
+    client.stream(&block, 0, 2);
+    client.pump(&mut world);
+    assert!(!client.is_alive(&world));
+    world.run(Duration::from_secs(1), |_| false);
+    let now = status(&mut world, 0);
+    assert_eq!((now.blocks, now.memory_used), (0, 0));
+}
+
+#[test]
+fn a_block_that_many_suspect_is_looked_at_once_while_its_readers_wait() {
+    for rotten in [false, true] {
+        let (mut world, mut client) = one_node(68);
+        let block = block_of(1, 3 * LEAF);
+        bring(&mut world, &mut client, std::slice::from_ref(&block));
+        let address = reference(&block).address;
+        if rotten {
+            let disk = &world.machines[0].fs;
+            assert!(disk.paths("blocks").iter().any(|path| disk.flip(path, 1000)));
+        }
+        client.send(&Message::Suspect { address });
+        client.send(&Message::Suspect { address });
+        client.send(&Message::Want { block: reference(&block), first: 0, count: 3 });
+        let answer = client.event(&mut world);
+        match rotten {
+            false => assert!(matches!(answer, Some(Event::Opened(_))), "{answer:?}"),
+            true => assert_eq!(answer, Some(Event::Message(Message::Absent { address }))),
+        }
+        assert_eq!(verify(&mut world, 0), usize::from(rotten));
+    }
+}
+
+#[test]
+fn two_who_ask_for_a_rotten_record_at_once_are_both_told() {
+    let (mut world, mut client) = one_node(69);
+    let rotten = put(&mut world, &mut client, 1, &[]);
+    assert!(spoil(&world, 0, &rotten));
+    let name = NameId([1; 32]);
+    let ask = Message::Head { request: 7, space: Default::default(), name, relay: false };
+    client.send(&ask);
+    assert_eq!(refusal(&mut world, &mut client, &ask), Reason::Damaged);
+    assert!(matches!(client.message(&mut world), Some(Message::Refused { .. })));
+    assert_eq!((status(&mut world, 0).names, verify(&mut world, 0)), (0, 1));
+}
+
+/// More than one answer holds.
+#[test]
+fn a_thousand_things_that_are_missing_are_told_of_in_parts() {
+    let (mut world, _) = one_node(70);
+    let count = MESSAGE_IDS_MAX + 100;
+    let records: Vec<Bytes> = (0..count as u32).map(|number| numbered(&world, number)).collect();
+    tell(&mut world, 0, &records);
+    assert_eq!(status(&mut world, 0).names, count as u64);
+    for record in &records {
+        assert!(spoil(&world, 0, record));
+    }
+    assert_eq!(verify(&mut world, 0), count);
+    assert_eq!(status(&mut world, 0).names, 0);
+    assert_eq!(verify(&mut world, 0), count, "they are still missing");
+}
+
+#[test]
+fn of_a_nodes_many_addresses_the_ones_told_last_are_kept() {
+    let (mut world, mut client) = one_node(71);
+    let mut peer = RawClient::connect_silent(&mut world, 0);
+    let verify_key = peer.key.verify_key();
+    let addresses = (0..NODE_ADDRESSES_MAX).map(|at| format!("old{at}:1")).collect();
+    peer.send(&Message::Hello(Hello {
+        role: Role::Node,
+        verify_key,
+        boot: 1,
+        addresses,
+        store: Default::default(),
+        group: 0,
+        clock: 0,
+    }));
+    let node: NodeId = peer.key.node_id();
+    let peers = vec![PeerAddress { node, address: "new:1".to_owned() }];
+    peer.send(&Message::Peers { peers });
+    peer.pump(&mut world);
+    assert!(peer.is_alive(&world));
+    client.send(&Message::Members { request: 7 });
+    match client.message(&mut world) {
+        Some(Message::MembersAre { members, .. }) => {
+            let member = members.iter().find(|member| member.peer.node == node).unwrap();
+            assert_eq!(member.peer.address, "new:1");
+        }
+        other => panic!("members were expected, not {other:?}"),
+    }
+    assert_eq!(fetch(&mut world, 0, reference(&[1])), None);
+}
