@@ -74,7 +74,7 @@ fn without_room_nothing_is_taken_in_but_deletions() {
     world.run(Duration::from_secs(1), |_| false);
     let file = signed(&world, |_| {});
     let deletion = signed(&world, |record| record.kind = RecordKind::Tombstone);
-    let put = put_of(vec![file.clone()], Vec::new());
+    let put = put_of(vec![file], Vec::new());
     assert_eq!(refusal(&mut world, &mut client, &put), Reason::NoSpace);
     let put_page = Message::PutPage { request: 7, page: page() };
     assert_eq!(refusal(&mut world, &mut client, &put_page), Reason::NoSpace);
