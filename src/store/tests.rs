@@ -6,6 +6,7 @@ mod check;
 mod conformance;
 mod crash;
 mod damage;
+mod findings;
 
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};

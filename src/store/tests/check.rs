@@ -15,11 +15,15 @@ fn root() -> RootKey {
 }
 
 /// A signed record of a file with these blocks.
-fn record(stamp: u64, blocks: &[&Bytes]) -> (RecordId, Bytes) {
+pub(super) fn record(stamp: u64, blocks: &[&Bytes]) -> (RecordId, Bytes) {
     let list = blocks.iter().map(|block| BlockRef {
         address: address_of(block),
         length: u32::try_from(block.len()).unwrap(),
     });
+    signed(stamp, BlockList::Inline(list.collect()))
+}
+
+pub(super) fn signed(stamp: u64, blocks: BlockList) -> (RecordId, Bytes) {
     let mut record = Record {
         format: FORMAT,
         kind: RecordKind::File,
@@ -29,7 +33,7 @@ fn record(stamp: u64, blocks: &[&Bytes]) -> (RecordId, Bytes) {
         parents: vec![],
         epoch: 1,
         signer: root().0.public(),
-        blocks: BlockList::Inline(list.collect()),
+        blocks,
         extensions: vec![],
         sealed_tag: [0; 32],
         sealed: vec![],
@@ -41,13 +45,13 @@ fn record(stamp: u64, blocks: &[&Bytes]) -> (RecordId, Bytes) {
 }
 
 /// Three files, each with one block in the tree and one in the log, and the start of each group.
-struct Shelf {
-    fs: SimFs,
-    blocks: Vec<Bytes>,
-    places: Vec<Committed>,
+pub(super) struct Shelf {
+    pub(super) fs: SimFs,
+    pub(super) blocks: Vec<Bytes>,
+    pub(super) places: Vec<Committed>,
 }
 
-fn shelf() -> Shelf {
+pub(super) fn shelf() -> Shelf {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     let (mut blocks, mut places) = (Vec::new(), Vec::new());
@@ -75,12 +79,12 @@ impl Shelf {
     }
 }
 
-fn with_known<T>(run: impl FnOnce(&Known<'_>) -> T) -> T {
+pub(super) fn with_known<T>(run: impl FnOnce(&Known<'_>) -> T) -> T {
     run(&Known { root: Some(root().0.public()), granted: &|_| None, name: &|_| None })
 }
 
 /// The findings of a check that changes nothing.
-fn checked(fs: &SimFs) -> (Summary, Vec<Finding>) {
+pub(super) fn checked(fs: &SimFs) -> (Summary, Vec<Finding>) {
     let mut found = Vec::new();
     let fs = fs.restart();
     let calls = fs.calls();
@@ -95,7 +99,7 @@ fn checked(fs: &SimFs) -> (Summary, Vec<Finding>) {
 }
 
 /// Rebuilds the folder; `fs` is what that leaves, after the process has ended.
-fn rebuilt(fs: &mut SimFs) -> Summary {
+pub(super) fn rebuilt(fs: &mut SimFs) -> Summary {
     let (summary, _) = checked(fs);
     *fs = fs.restart();
     let after = with_known(|known| {
@@ -106,7 +110,7 @@ fn rebuilt(fs: &mut SimFs) -> Summary {
 }
 
 /// A start that ends in order; what it found.
-fn started(fs: &mut SimFs, entropy: u8) -> (Recovered, Vec<Found>) {
+pub(super) fn started(fs: &mut SimFs, entropy: u8) -> (Recovered, Vec<Found>) {
     *fs = fs.restart();
     let Opened { disk, recovered, found } = start(fs.clone(), entropy).unwrap();
     drop(disk);
@@ -114,7 +118,7 @@ fn started(fs: &mut SimFs, entropy: u8) -> (Recovered, Vec<Found>) {
     (recovered, found)
 }
 
-fn damage(found: &[Finding]) -> Vec<(&str, &str)> {
+pub(super) fn damage(found: &[Finding]) -> Vec<(&str, &str)> {
     let bad = found.iter().filter(|finding| finding.grade == Grade::Damage);
     bad.map(|finding| (finding.path.as_str(), finding.what.as_str())).collect()
 }
