@@ -209,16 +209,16 @@ impl<F: FileSystem> Check<'_, F> {
         Ok(true)
     }
 
-    fn tell_of_damage(&mut self, segment: u32, range: &Range<u64>, spans: &[(u64, u64, u64)]) {
+    fn tell_of_damage(&mut self, segment: u32, range: &Range<u64>, spans: &[Span]) {
         self.summary.log_has_gaps = true;
-        let before = spans.iter().rev().find(|(_, end, _)| *end <= range.start);
-        let after = spans.iter().find(|(start, ..)| *start >= range.end);
-        let groups = match (before, after) {
-            (Some((.., first)), Some((.., last))) => {
-                format!("groups {} to {}", first + 1, last - 1)
-            }
-            (None, Some((.., last))) => format!("groups up to {}", last.saturating_sub(1)),
-            (Some((.., first)), None) => format!("groups from {}", first + 1),
+        let before = spans.iter().rev().find(|span| span.end <= range.start);
+        let after = spans.iter().find(|span| span.start >= range.end);
+        let first = before.map(|span| span.last + 1);
+        let last = after.map(|span| span.first.saturating_sub(1));
+        let groups = match (first, last) {
+            (Some(first), Some(last)) => format!("groups {first} to {last}"),
+            (None, Some(last)) => format!("groups up to {last}"),
+            (Some(first), None) => format!("groups from {first}"),
             (None, None) => "groups".to_owned(),
         };
         let path = layout::segment(segment);
@@ -262,12 +262,19 @@ impl<F: FileSystem> Check<'_, F> {
     }
 }
 
+/// Good groups one behind the other: where they begin and end, and the numbers of the first and the last.
+struct Span {
+    start: u64,
+    end: u64,
+    first: u64,
+    last: u64,
+}
+
 /// Good groups of one segment as they come.
 struct Run {
     verdict: Verdict,
     held_back: Option<Seen>,
-    /// Where each begins and ends, and its number; neighbours are joined.
-    spans: Vec<(u64, u64, u64)>,
+    spans: Vec<Span>,
     /// Numbers of groups that do not follow.
     loose: Vec<u64>,
 }
@@ -275,15 +282,21 @@ struct Run {
 impl Run {
     /// Takes a group, and gives the one before it, which this one proves.
     fn next(&mut self, seen: Seen) -> Option<Seen> {
+        let number = seen.position.number;
         match self.spans.last_mut() {
-            Some(span) if span.1 == seen.start => {
-                if span.2 + 1 != seen.position.number {
-                    self.loose.push(seen.position.number);
+            Some(span) if span.end == seen.start => {
+                if span.last + 1 != number {
+                    self.loose.push(number);
                 }
-                span.1 = seen.end;
-                span.2 = seen.position.number;
+                span.end = seen.end;
+                span.last = number;
             }
-            Some(_) | None => self.spans.push((seen.start, seen.end, seen.position.number)),
+            Some(_) | None => self.spans.push(Span {
+                start: seen.start,
+                end: seen.end,
+                first: number,
+                last: number,
+            }),
         }
         self.held_back.replace(seen)
     }

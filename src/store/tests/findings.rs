@@ -96,6 +96,28 @@ fn what_the_log_has_under_a_wrong_name_is_lost_and_wanted_again() {
     }
 }
 
+/// Groups at either end of a segment, between others, and all. The fourth is the one that closed the store in order.
+#[test]
+fn damage_at_any_place_is_told_with_the_groups_that_were_there() {
+    for (groups, said) in [
+        (0..1, "groups up to 1"),
+        (1..2, "groups 2 to 2"),
+        (0..2, "groups up to 2"),
+        (2..4, "groups from 3"),
+        (0..4, "damaged: groups were"),
+    ] {
+        let mut shelf = shelf();
+        started(&mut shelf.fs, 4);
+        for group in groups {
+            let [first, second] = [0, 1].map(|at| shelf.places[at].records[0].offset as usize);
+            let begins = 8192 + group * (second - first);
+            assert!(shelf.fs.flip("log/00000001.seg", begins + 20));
+        }
+        let (_, found) = checked(&shelf.fs);
+        assert!(damage(&found).iter().any(|(_, what)| what.contains(said)), "{said}: {found:?}");
+    }
+}
+
 #[test]
 fn a_last_group_whose_block_is_bad_is_void_and_told_of() {
     let fs = SimFs::new();
