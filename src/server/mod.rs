@@ -301,8 +301,8 @@ impl FileServer {
             (job::Done::Committed { result, .. }, Some(Pending::Commit)) => {
                 self.committed(now, result);
             }
-            (job::Done::Verified { bytes, bad, .. }, Some(Pending::Verify(reason))) => {
-                self.verified(now, reason, (bytes, bad));
+            (job::Done::Verified { bytes, bad, unread, .. }, Some(Pending::Verify(reason))) => {
+                self.verified(now, reason, (bytes, bad), &unread);
             }
             (job::Done::Space { result, .. }, Some(Pending::Space)) => {
                 self.space_asked = false;

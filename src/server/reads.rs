@@ -89,8 +89,7 @@ impl FileServer {
     /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.
     fn unread(&mut self, link: Link, request: Request, why: &DiskError) {
         log::error!("an item of the log could not be read now: {why:?}");
-        let detail = "the node's disk could not be read now; try again";
-        self.refuse(link, request, Reason::Unavailable, detail);
+        self.refuse(link, request, Reason::Unavailable, super::verify::UNREAD);
     }
 
     /// A record's bytes are damaged on the disk: it is forgotten, so that comparing with the peers brings it back.

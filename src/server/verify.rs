@@ -1,7 +1,7 @@
 //! Verifying: blocks, pages and records of this node's own disk are looked at anew before anybody relies on them again.
 //!
 //! Invariant: a block that a client offers and that is here already is acknowledged only after its bytes were found
-//! good; what is found bad is no longer held, and fetched anew.
+//! good; what is found bad is no longer held, and fetched anew; what could not be read now is held, and not vouched for.
 
 use super::exchange::ReadyPut;
 use super::fetch::Interest;
@@ -14,13 +14,16 @@ use crate::limits::MESSAGE_IDS_MAX;
 use crate::planted::{self, Bug};
 use crate::store::job::{self, BlockPlace};
 use crate::time::Now;
-use crate::wire::message::{BlockRef, Message, Request};
+use crate::wire::message::{BlockRef, Message, Reason, Request};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// Blocks and pages verified for one answer.
 const VERIFY_BATCH: usize = 16;
 /// Missing blocks and pages named in one answer, beside the bad ones of its batch.
 const MISSING_MAX: usize = MESSAGE_IDS_MAX - VERIFY_BATCH;
+
+/// What is said when the disk would not be read.
+pub(super) const UNREAD: &str = "the node's disk could not be read now; try again";
 
 /// Why blocks are verified.
 #[derive(Debug)]
@@ -159,6 +162,7 @@ impl FileServer {
         now: Now,
         reason: VerifyFor,
         (bytes, bad): (u64, Vec<Address>),
+        unread: &[Address],
     ) {
         for address in &bad {
             match self.holdings.block(address) {
@@ -170,20 +174,35 @@ impl FileServer {
             }
         }
         match reason {
+            VerifyFor::Request(Sweep { link, request, .. }) if !unread.is_empty() => {
+                self.refuse(link, request, Reason::Unavailable, UNREAD);
+            }
             VerifyFor::Request(sweep) => self.swept(sweep, bytes, bad),
             VerifyFor::Suspect { address } => {
                 for parked in self.suspects.remove(&address).unwrap_or_default() {
                     self.unpark(now, parked);
                 }
             }
-            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks),
+            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, unread),
+            VerifyFor::Put(put) if !unread.is_empty() => {
+                self.checking_bytes -= put.bytes();
+                self.refuse(put.link, put.request, Reason::Unavailable, UNREAD);
+            }
             VerifyFor::Put(put) => self.look_for_put(now, put),
         }
     }
 
-    fn offered_verified(&mut self, now: Now, link: Link, blocks: Vec<BlockRef>) {
-        let (good, bad): (Vec<_>, Vec<_>) =
-            blocks.into_iter().partition(|block| self.holdings.block(&block.address).is_some());
+    fn offered_verified(
+        &mut self,
+        now: Now,
+        link: Link,
+        blocks: Vec<BlockRef>,
+        unread: &[Address],
+    ) {
+        let is_good = |block: &BlockRef| {
+            self.holdings.block(&block.address).is_some() && !unread.contains(&block.address)
+        };
+        let (good, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_good);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
@@ -192,7 +211,7 @@ impl FileServer {
             let addresses = good.iter().map(|block| block.address).collect();
             self.send(link, Message::Have { addresses });
         }
-        for block in bad {
+        for block in others {
             self.fetch(now, block, Interest::Offer(link), Some(link));
         }
     }

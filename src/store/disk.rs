@@ -98,8 +98,8 @@ impl<F: FileSystem> Disk<F> {
                 Done::Committed { ticket, result: self.commit(&group) }
             }
             Job::Verify { ticket, blocks } => {
-                let (bytes, bad) = self.verify(&blocks);
-                Done::Verified { ticket, bytes, bad }
+                let (bytes, bad, unread) = self.verify(&blocks);
+                Done::Verified { ticket, bytes, bad, unread }
             }
             Job::WritePeers { ticket, text } => {
                 Done::PeersWritten { ticket, result: self.write_peers(&text) }
@@ -240,20 +240,20 @@ impl<F: FileSystem> Disk<F> {
         Ok(file)
     }
 
-    /// The bytes that were hashed, and the blocks that are gone or bad. What cannot be read for want of descriptors or
-    /// memory is neither.
-    fn verify(&self, blocks: &[(Address, BlockPlace)]) -> (u64, Vec<Address>) {
+    /// The bytes that were hashed, the blocks that are gone or bad, and those that can't be read for want of descriptors
+    /// or memory.
+    fn verify(&self, blocks: &[(Address, BlockPlace)]) -> (u64, Vec<Address>, Vec<Address>) {
         let mut buffer = Vec::new();
         let mut bytes = 0;
-        let mut bad = Vec::new();
+        let (mut bad, mut unread) = (Vec::new(), Vec::new());
         for (address, place) in blocks {
             match self.verify_one(address, *place, &mut buffer) {
                 Ok(length) => bytes += u64::from(length),
-                Err(Trouble::Io(_)) => {}
+                Err(Trouble::Io(_)) => unread.push(*address),
                 Err(Trouble::Gone | Trouble::Damaged) => bad.push(*address),
             }
         }
-        (bytes, bad)
+        (bytes, bad, unread)
     }
 
     fn verify_one(

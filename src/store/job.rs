@@ -104,8 +104,8 @@ pub enum Done {
     Log { ticket: Ticket, items: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { ticket: Ticket, result: Result<Committed, DiskError> },
-    /// The blocks that are bad.
-    Verified { ticket: Ticket, bytes: u64, bad: Vec<Address> },
+    /// The blocks that are bad; and those that could not be read now, for want of descriptors say, and may be good.
+    Verified { ticket: Ticket, bytes: u64, bad: Vec<Address>, unread: Vec<Address> },
     /// `peers` is written.
     PeersWritten { ticket: Ticket, result: Result<(), DiskError> },
     /// Bytes free for puts, the reserve already taken off; and bytes free in all.

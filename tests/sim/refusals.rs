@@ -210,6 +210,32 @@ fn two_who_ask_for_a_rotten_record_at_once_are_both_told() {
     assert_eq!((status(&mut world, 0).names, verify(&mut world, 0)), (0, 1));
 }
 
+/// As when descriptors have run out: neither good nor bad, so that nobody may rely on it.
+#[test]
+fn what_could_not_be_looked_at_is_not_vouched_for() {
+    let (mut world, mut client) = one_node(72);
+    let (large, small) = (block_of(1, 3 * LEAF), Bytes::from(block_of(2, 900)));
+    bring(&mut world, &mut client, &[large.clone(), small.to_vec()]);
+    let put = put_of(vec![record(&world, 1, 5, vec![reference(&small)])], vec![small]);
+    world.machines[0].fs.set_exhausted(true);
+    let verify_all = Message::Verify { request: 7, after: None };
+    assert_eq!(refusal(&mut world, &mut client, &verify_all), Reason::Unavailable);
+    assert_eq!(refusal(&mut world, &mut client, &put), Reason::Unavailable);
+    let offer =
+        Message::Offer { request: 1, blocks: vec![reference(&large)], permit: Bytes::new() };
+    client.send(&offer);
+    let answer = client.message(&mut world);
+    assert!(matches!(answer, Some(Message::Want { .. })), "it is to be sent again: {answer:?}");
+    world.machines[0].fs.set_exhausted(false);
+    client.stream(&large, 0, 3);
+    let addresses = vec![reference(&large).address];
+    assert_eq!(client.message(&mut world), Some(Message::Have { addresses }));
+    client.send(&put);
+    assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    assert_eq!(verify(&mut world, 0), 0);
+    assert_eq!(fetch(&mut world, 0, reference(&large)), Some(large));
+}
+
 /// More than one answer holds.
 #[test]
 fn a_thousand_things_that_are_missing_are_told_of_in_parts() {
