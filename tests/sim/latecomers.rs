@@ -6,12 +6,14 @@ use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::limits::{BLOCK, LEAF, OPERATION_SILENCE};
+use dfsd::store::fs::SimError;
 use dfsd::wire::message::Message;
 use std::time::Duration;
 
 fn one_node(seed: u64) -> World {
     let mut world = World::new(seed, network());
     world.add(&[]);
+    world.run(Duration::from_secs(1), |_| false);
     world
 }
 
@@ -128,6 +130,28 @@ fn what_one_sent_damaged_before_he_left_is_asked_of_the_next() {
     serve(&mut world, &mut other, &[&block]);
     world.slow_disk(0, Duration::ZERO);
     sound(&mut world, &block);
+}
+
+#[test]
+fn leaves_that_come_when_the_disk_is_full_keep_no_memory() {
+    let mut world = one_node(86);
+    let block = block_of(1, BLOCK);
+    let (mut client, first, count) = offered(&mut world, &block);
+    client.open(&block, first, count);
+    let mut leaves = block.chunks(LEAF).skip(first.into()).take(count.into());
+    client.push_chunk(leaves.next().unwrap());
+    client.pump(&mut world);
+    world.machines[0].fs.fail_nth(0, SimError::NoSpace);
+    world.run(Duration::from_millis(100), |_| false);
+    leaves.for_each(|leaf| client.push_chunk(leaf));
+    let absent = Message::Absent { address: reference(&block).address };
+    while client.message(&mut world).expect("it is told") != absent {}
+    assert!(client.is_alive(&world));
+    // What was wanted before is sent or not: nobody waits for it.
+    world.run(OPERATION_SILENCE * 2, |_| false);
+    let now = status(&mut world, 0);
+    assert_eq!((now.memory_used, now.blocks), (0, 0));
+    assert!(world.machines[0].outcome.is_none(), "a full disk ends nothing");
 }
 
 #[test]

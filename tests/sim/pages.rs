@@ -156,6 +156,25 @@ fn a_page_that_has_rotted_is_had_again_however_that_was_noticed() {
 }
 
 #[test]
+fn a_page_that_rots_before_the_file_is_whole_is_had_again() {
+    let mut world = two_nodes(49);
+    let mut file = paged(&world);
+    let last = file.blocks.pop().unwrap();
+    prepare(&mut world, 1, &file);
+    tell(&mut world, 0, std::slice::from_ref(&file.record));
+    world.run(Duration::from_secs(10), |_| false);
+    assert_eq!(get_page(&mut world, 0, address(&file.pages[1])).as_ref(), Some(&file.pages[1]));
+    assert!(!is_whole(&mut world, 0), "a block is missing");
+    assert!(spoil(&world, 0, &file.pages[1]));
+    let mut client = RawClient::connect(&mut world, 1);
+    bring(&mut world, &mut client, std::slice::from_ref(&last));
+    assert!(world.run(Duration::from_secs(180), |world| is_whole(world, 0)));
+    world.power_cut(1);
+    assert_eq!(verify(&mut world, 0), 0);
+    assert_eq!(fetch(&mut world, 0, reference(&last)), Some(last));
+}
+
+#[test]
 fn a_page_that_rots_while_no_peer_is_there_is_had_again_after_a_restart() {
     let (mut world, file) = copied(45);
     world.power_cut(1);
