@@ -90,6 +90,8 @@ pub const OUTBOX_MAX: usize = 256 * 1024;
 pub const OUTBOX_HARD_MAX: usize = OUTBOX_MAX * 4;
 /// Wants that one connection may have waiting; one more closes it.
 pub const WANTS_MAX: usize = 512;
+/// Bytes of answers that are read from the log at a time; what is asked beyond that waits.
+pub const ANSWERS_UNDER_WAY: usize = 2 * 1024 * 1024;
 /// Requests of one connection that wait for the disk or for peers; above it the connection is not read from.
 pub const REQUESTS_MAX: usize = 256;
 

@@ -3,13 +3,17 @@
 //! Invariant: a connection that waits for the server is looked at when something has happened to it, or when the server
 //! takes again from everybody; so none is forgotten, and many that wait cost nothing.
 
-use super::{Action, Node};
+use super::{Action, Connection, Node};
 use crate::conn::Event;
 use crate::limits::CONTROL_MEMORY;
 use crate::planted::{self, Bug};
 use crate::server::Link;
 use crate::time::Now;
 use bytes::Bytes;
+use std::time::Duration;
+
+/// Counts as the least time for which anything is held, so that what is held since now has a cost too.
+const MOMENT: Duration = Duration::from_millis(1);
 
 impl Node {
     /// Takes in bytes of a connection, as long as the server takes what comes of them; the rest stays unread.
@@ -80,12 +84,16 @@ impl Node {
         }
     }
 
-    /// There is not enough memory for control: the connection goes that has held some for the longest time without
-    /// giving any back. Whoever keeps up holds a little for moments only.
+    /// There is not enough memory for control: the connection goes that has cost most, in bytes and the time for which it
+    /// has given none back. Whoever keeps up holds much for moments only, and whoever waits for an answer holds little.
     fn make_room(&mut self, now: Now) {
+        let cost = |connection: &Connection| {
+            let held_for = now.instant.since(connection.held_since) + MOMENT;
+            connection.held as u128 * held_for.as_micros()
+        };
         let holding = self.connections.iter().filter(|(_, connection)| connection.held > 0);
-        let longest = holding.min_by_key(|(_, connection)| connection.held_since);
-        match longest.map(|(link, _)| *link) {
+        let dearest = holding.max_by_key(|(_, connection)| cost(connection));
+        match dearest.map(|(link, _)| *link) {
             Some(link) => self.end(now, link, "kept memory for long, and others need it"),
             None => {
                 debug_assert!(false, "{} bytes are held by nobody", self.control);

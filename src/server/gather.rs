@@ -2,6 +2,7 @@
 //!
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
+use super::answers::Asked;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Ask;
@@ -54,7 +55,7 @@ impl FileServer {
         let peers = self.peers.iter().filter(|(_, peer)| peer.is_node() && !peer.silent);
         let waiting: BTreeSet<Link> = peers.map(|(link, _)| *link).collect();
         if !relay || waiting.is_empty() || (known && self.reconciled) {
-            return self.answer_head(now, (link, request), name);
+            return self.asked(now, (link, request), Asked::Head(name));
         }
         let question = Question::Head { name };
         let id = self.begin_gather(now, (link, request), question, waiting.clone());
@@ -64,12 +65,12 @@ impl FileServer {
         }
     }
 
-    fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
+    pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         match self.catalog.greatest(&name) {
             Some(entry) => {
                 let (place, record) = (entry.place, entry.id);
-                self.read_log(vec![place], ReadFor::Head { link, request, record, versions });
+                self.read_answer(vec![place], ReadFor::Head { link, request, record, versions });
             }
             None => {
                 let clock = self.clock.read(now.wall_ms);
@@ -214,7 +215,7 @@ impl FileServer {
         };
         let asker = (gather.link, gather.request);
         match gather.question {
-            Question::Head { name } => self.answer_head(now, asker, name),
+            Question::Head { name } => self.asked(now, asker, Asked::Head(name)),
             Question::Holders { holders } => {
                 self.reply(asker.0, Message::HoldersAre { request: asker.1, holders });
             }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
+mod answers;
 mod catalog;
 mod credit;
 mod exchange;
@@ -24,6 +25,7 @@ mod reconcile;
 mod requests;
 mod roster;
 mod serve;
+mod stuck;
 mod verify;
 mod walk;
 pub mod work;
@@ -39,6 +41,7 @@ use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now};
 use crate::wire::message::{Message, PeerAddress, Reason, Request};
 use crate::wire::record::Record;
+use answers::Answers;
 use catalog::Catalog;
 use fetch::Fetches;
 use gather::Gathers;
@@ -51,6 +54,7 @@ use rand::rngs::ChaCha8Rng;
 use roster::Roster;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
+use stuck::Stuck;
 use walk::Walks;
 use work::{Done, Job};
 
@@ -101,6 +105,8 @@ enum Pending {
         link: Link,
     },
     Read(reads::ReadFor),
+    /// And how many bytes of an answer.
+    Answer(reads::ReadFor, usize),
     /// And how many bytes are being checked.
     Check(exchange::CheckFor, usize),
     Verify(verify::VerifyFor),
@@ -160,6 +166,8 @@ pub struct FileServer {
     fetches: Fetches,
     walks: Walks,
     gathers: Gathers,
+    answers: Answers,
+    stuck: Stuck,
     checking: HashSet<RecordId>,
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<serve::Parked>>,
@@ -197,6 +205,8 @@ impl FileServer {
             fetches: Fetches::with_repairs(loading.repairs),
             walks: Walks::with_lost(loading.lost),
             gathers: Gathers::default(),
+            answers: Answers::default(),
+            stuck: Stuck::default(),
             checking: HashSet::new(),
             checking_bytes: 0,
             suspects: HashMap::new(),
@@ -297,6 +307,10 @@ impl FileServer {
             }
             (job::Done::Log { items, .. }, Some(Pending::Read(reason))) => {
                 self.log_read(now, reason, items);
+            }
+            (job::Done::Log { items, .. }, Some(Pending::Answer(reason, bytes))) => {
+                self.log_read(now, reason, items);
+                self.answer_read(now, bytes);
             }
             (job::Done::Committed { result, .. }, Some(Pending::Commit)) => {
                 self.committed(now, result);

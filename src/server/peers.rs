@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything kept for one connection has a bound.
 
+use super::answers::Asked;
 use super::memory::Share;
 use super::output::Link;
 use super::push::Push;
@@ -14,7 +15,7 @@ use crate::limits::{
     OUTBOX_HARD_MAX, OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
 };
 use crate::time::{Instant, Now};
-use crate::wire::message::{Hello, Message, Role};
+use crate::wire::message::{Hello, Message, Request, Role};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -113,6 +114,8 @@ pub(super) struct Peer {
     pub(super) silent: bool,
     /// Bytes of messages that wait to be sent.
     pub(super) outbox: usize,
+    /// What it has asked and whose turn has not come.
+    pub(super) questions: VecDeque<(Request, Asked)>,
     /// Requests of the other side that have not been answered.
     pub(super) requests: usize,
     /// One of these may have a long answer.
@@ -143,6 +146,7 @@ impl Peer {
             boot: 0,
             silent: false,
             outbox: 0,
+            questions: VecDeque::new(),
             requests: 0,
             awaits_long: false,
             offered: 0,

@@ -3,6 +3,7 @@
 //! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
 //! still held, and whoever asked is told to try again.
 
+use super::answers::Asked;
 use super::output::Link;
 use super::work::Job;
 use super::{FileServer, Pending};
@@ -70,7 +71,7 @@ impl FileServer {
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     self.lost_page(address);
-                    self.get_page(now, link, request, address);
+                    self.asked(now, (link, request), Asked::Page(address));
                 }
             },
             ReadFor::WalkRecord { walk } => {

@@ -1,5 +1,6 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
+use super::answers::Asked;
 use super::fetch::Interest;
 use super::output::Link;
 use super::peers::{Ask, Who};
@@ -59,7 +60,9 @@ impl FileServer {
                 self.put(now, (link, request), only_if_absent, (records, blocks));
             }
             Message::PutPage { request, page } => self.put_page(link, request, page),
-            Message::GetPage { request, address } => self.get_page(now, link, request, address),
+            Message::GetPage { request, address } => {
+                self.asked(now, (link, request), Asked::Page(address));
+            }
             Message::Offer { request, blocks, permit: _ } => {
                 self.offer(now, (link, request), &blocks);
             }
@@ -69,7 +72,9 @@ impl FileServer {
             Message::Absent { address } => self.absent(now, link, address),
             Message::Suspect { address } => self.suspect(address),
             Message::Records { items } => self.records(now, link, items),
-            Message::List { request, space: _, after } => self.list(link, request, after),
+            Message::List { request, space: _, after } => {
+                self.asked(now, (link, request), Asked::List(after));
+            }
             Message::Holders { request, record } => self.holders(now, (link, request), record),
             Message::Status { request } => self.status(now, link, request),
             Message::Members { request } => self.members(link, request),
@@ -163,17 +168,22 @@ impl FileServer {
     }
 
     /// A client's question is passed on; a peer's is not, so that none goes round in circles.
-    pub(super) fn get_page(&mut self, now: Now, link: Link, request: Request, address: Address) {
+    pub(super) fn answer_page(
+        &mut self,
+        now: Now,
+        (link, request): (Link, Request),
+        address: Address,
+    ) {
         let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
         match self.holdings.page(&address) {
-            Some(place) => self.read_log(vec![place], ReadFor::Page { link, request, address }),
+            Some(place) => self.read_answer(vec![place], ReadFor::Page { link, request, address }),
             None if is_node => self.reply(link, Message::Page { request, page: None }),
             None => self.fetch_page(now, (link, request), address),
         }
     }
 
     /// The next shown records in the order of name ids, as many as one message holds.
-    fn list(&mut self, link: Link, request: Request, after: Option<NameId>) {
+    pub(super) fn answer_list(&mut self, link: Link, request: Request, after: Option<NameId>) {
         let mut places = Vec::new();
         let mut ids = Vec::new();
         let mut bytes = 0;
@@ -189,7 +199,7 @@ impl FileServer {
             ids.push(entry.id);
             last = Some(entry.name);
         }
-        self.read_log(places, ReadFor::List { link, request, ids, next });
+        self.read_answer(places, ReadFor::List { link, request, ids, next });
     }
 
     /// What it has, to compare nodes.

@@ -3,6 +3,7 @@
 //! A walk goes down a record's tree of pages, one page at a time, whatever the file's size. For a put or a question it
 //! only looks; for replication it also fetches. Invariant: a walk that says yes has seen everything in `holdings`.
 
+use super::answers::Asked;
 use super::exchange::ReadyPut;
 use super::fetch::Interest;
 use super::output::Link;
@@ -20,14 +21,9 @@ use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::time::Duration;
 
 /// Records that are fetched for at a time; each has at most one page of blocks on its way.
 const REPLICATIONS: usize = 8;
-/// A record whose blocks could not all be had is tried again after this long, or when a peer connects.
-const RETRY: Duration = Duration::from_secs(5);
-/// The delay doubles so many times while nothing comes of it.
-const RETRY_DOUBLINGS: u32 = 4;
 
 /// Why a walk is made.
 #[derive(Debug)]
@@ -81,16 +77,9 @@ pub(super) struct Walks {
     /// The same, so that none is queued twice.
     queued: HashSet<RecordId>,
     replicating: usize,
-    /// Records that could not be completed for now.
-    stuck: BTreeSet<RecordId>,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
-    retry_set: bool,
-    /// Something has come since the last try that may be what a stuck record lacks.
-    arrived: bool,
-    /// Attempts since the last that brought something.
-    retries: u32,
 }
 
 impl Walks {
@@ -228,17 +217,11 @@ impl FileServer {
         };
         match self.holdings.page(&address) {
             Some(place) => {
-                let reason = match walk.purpose {
-                    Purpose::Page { link, request } => {
-                        self.walks.by_id.remove(&id);
-                        ReadFor::Page { link, request, address }
-                    }
-                    Purpose::Put(_)
-                    | Purpose::Replicate
-                    | Purpose::Holds { .. }
-                    | Purpose::Gather(_) => ReadFor::WalkPage { walk: id, address },
-                };
-                self.read_log(vec![place], reason);
+                if let Purpose::Page { link, request } = walk.purpose {
+                    self.walks.by_id.remove(&id);
+                    return self.asked(now, (link, request), Asked::Page(address));
+                }
+                self.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
             }
             None if looks_only => self.end_walk(now, id, false),
             None => {
@@ -445,10 +428,10 @@ impl FileServer {
             Purpose::Replicate => {
                 self.walks.replicating -= 1;
                 if complete {
-                    self.walks.retries = 0;
+                    self.stuck.brought();
                     self.catalog.set_complete(&walk.record, true);
                 } else {
-                    self.walks.stuck.insert(walk.record);
+                    self.stuck.insert(walk.record);
                     self.set_retry(now);
                 }
                 self.next_replication();
@@ -460,46 +443,6 @@ impl FileServer {
             Purpose::Page { link, request } => {
                 self.reply(link, Message::Page { request, page: None });
             }
-        }
-    }
-
-    pub(super) fn set_retry(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.walks.retry_set, true) && !planted::is_on(Bug::ForgetRetry)
-        {
-            let doublings = self.walks.retries.min(RETRY_DOUBLINGS);
-            self.after(now, RETRY * (1 << doublings), Timer::Retry);
-        }
-    }
-
-    /// A block or a page has come, from whomever: what is stuck may lack no more than that.
-    pub(super) fn arrived_for_stuck(&mut self, now: Now) {
-        if !self.walks.stuck.is_empty() {
-            self.walks.arrived = true;
-            self.set_retry(now);
-        }
-    }
-
-    /// What was stuck is tried again; without a peer there is nobody to ask, and the first that comes is asked at once.
-    pub(super) fn retry(&mut self, now: Now) {
-        self.walks.retry_set = false;
-        let arrived = std::mem::take(&mut self.walks.arrived);
-        if arrived || !self.node_links().is_empty() {
-            self.walks.retries += 1;
-            self.try_stuck(now);
-        }
-    }
-
-    /// A peer has come that may have what was missing.
-    pub(super) fn retry_soon(&mut self, now: Now) {
-        self.walks.retries = 0;
-        self.try_stuck(now);
-    }
-
-    fn try_stuck(&mut self, now: Now) {
-        self.retry_repairs(now);
-        let stuck = std::mem::take(&mut self.walks.stuck);
-        for record in stuck {
-            self.replicate(record, None);
         }
     }
 }

@@ -72,6 +72,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("OUTBOX_MAX", &["a_client_that_asks_and_does_not_read_is_not_read_from"]),
     ("OUTBOX_HARD_MAX", &["answers_that_nobody_reads_do_not_pile_up"]),
     ("WANTS_MAX", &["too_much_at_once_ends_the_connection"]),
+    ("ANSWERS_UNDER_WAY", &["answers_that_nobody_reads_do_not_pile_up"]),
     ("REQUESTS_MAX", &["answers_that_nobody_reads_do_not_pile_up"]),
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
     ("OPERATION_SILENCE", &["silence_ends_an_operation_and_progress_elsewhere_excuses_it"]),
