@@ -228,6 +228,7 @@ fn tagged(tag: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::block::{SHARED, seal_block};
     use crate::ids::Hash;
 
     /// Made by an independent program. These values never change.
@@ -270,7 +271,12 @@ mod tests {
         let network = NetworkKey::generate(&[7; 32], &root);
         let data = DataKeys::generate(&[7; 32]);
         let write = WriteKey { sign: WriteKey::generate(&[7; 32]), grant: vec![] };
-        let printed = format!("{root:?} {node:?} {network:?} {data:?} {write:?}");
+        let space = data.newest(&Default::default());
+        let block = seal_block(&space, &SHARED, &mut [1; 100]).secret;
+        let (epochs, page) = (data.epochs(), space.content_key(&[b"a page"]));
+        let printed = format!(
+            "{root:?} {node:?} {network:?} {data:?} {epochs:?} {space:?} {write:?} {block:?}"
+        );
         let secrets = [
             root.0.secret(),
             node.static_secret(),
@@ -278,6 +284,9 @@ mod tests {
             &network.secret,
             &data.epochs()[0].secret,
             write.sign.secret(),
+            &block.key,
+            &block.tree,
+            &page,
         ];
         for secret in secrets {
             assert!(!printed.contains(&Hash(*secret).to_string()[..8]), "{printed}");

@@ -256,6 +256,13 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_prints_nothing_of_its_keys() {
+        let (transport, ..) = established();
+        let handshake = side(true, &[1; 32], b"prologue");
+        assert_eq!(format!("{handshake:?} {transport:?}"), "Handshake Transport");
+    }
+
+    #[test]
     fn messages_of_other_lengths_are_refused() {
         for length in [0, 1, 31, 32, 47, 49, 96, 65_535, 70_000] {
             assert_eq!(side(false, &[1; 32], b"").read(&vec![0; length]), Err(Unauthentic));

@@ -183,3 +183,38 @@ impl types::Cipher for AesGcm {
         Ok(body.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snow::types::Dh;
+
+    /// With these the shared secret would be zero, whatever ours is: 0, 1, -1 and the two of order 8, and 0 and 1 again
+    /// in their other encodings.
+    #[test]
+    fn a_key_of_low_order_is_refused() {
+        let eighth = |hex: &str| {
+            let byte = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+            std::array::from_fn(byte)
+        };
+        let mut keys: Vec<[u8; 32]> = vec![
+            eighth("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+            eighth("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+        ];
+        for (first, others, last) in
+            [(0, 0, 0), (1, 0, 0), (0xec, 0xff, 0x7f), (0xed, 0xff, 0x7f), (0xee, 0xff, 0x7f)]
+        {
+            let mut key = [others; 32];
+            (key[0], key[31]) = (first, last);
+            keys.push(key);
+        }
+        let mut ours = Curve25519::default();
+        ours.set(&[7; 32]);
+        let mut out = [0; 32];
+        for key in keys {
+            assert!(ours.dh(&key, &mut out).is_err(), "{key:?}");
+        }
+        assert!(ours.dh(&static_public(&[8; 32]), &mut out).is_ok());
+        assert!(ours.dh(&[9; 31], &mut out).is_err(), "and one that is too short");
+    }
+}

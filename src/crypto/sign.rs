@@ -100,4 +100,13 @@ mod tests {
         assert!(!verify(&neutral, tags::RECORD, b"bytes", &signature));
         assert!(!verify(&[0xff; 32], tags::RECORD, b"bytes", &signature));
     }
+
+    /// Half of all 32 bytes are no point of the curve.
+    #[test]
+    fn a_key_that_is_no_key_verifies_nothing() {
+        let signature = sign(&SignKey::from_secret(&[1; 32]), tags::RECORD, b"bytes");
+        for byte in 0..=u8::MAX {
+            assert!(!verify(&[byte; 32], tags::RECORD, b"bytes", &signature), "{byte}");
+        }
+    }
 }

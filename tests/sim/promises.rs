@@ -59,6 +59,21 @@ fn a_wrong_id_at_a_right_address_costs_no_connection() {
 }
 
 #[test]
+fn a_wrong_id_at_another_name_of_a_right_address_is_forgotten() {
+    let mut world = World::new(20, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(1), |_| false);
+    world.kill(second);
+    let address = world.machines[first].address.replace(':', ".:");
+    let node = dfsd::ids::NodeId([9; 32]);
+    world.start(second, vec![world.peer(first), PeerAddress { node, address }]);
+    world.run(Duration::from_secs(5), |_| false);
+    let status = status(&mut world, second);
+    assert_eq!((status.peers_known, status.peers_connected), (1, 1));
+}
+
+#[test]
 fn a_grant_that_the_root_did_not_sign_grants_nothing() {
     let (mut world, mut liar) = one_node(1);
     let key = WriteKey { sign: WriteKey::generate(&[99; 32]), grant: Vec::new() };

@@ -4,6 +4,7 @@
 use super::*;
 use crate::wire::frame::{FrameKind, Head};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// Kind, stream and body.
 type Forged<'a> = (FrameKind, u16, &'a [u8]);
@@ -226,6 +227,42 @@ fn after_an_error_there_is_only_the_error() {
     assert!(!pair.acceptor.wants_transmit() && !pair.acceptor.is_streaming());
     assert_eq!(pair.acceptor.received(START, &[]), error);
     assert_eq!(pair.acceptor.handle_timeout(START), error);
+}
+
+#[test]
+fn why_a_connection_ends_is_said_in_words_of_its_own() {
+    let rules = [
+        Rule::RecordLength,
+        Rule::Authentic,
+        Rule::Format(crate::wire::Malformed("a kind of frame")),
+        Rule::Hashes,
+    ];
+    let illegal = [
+        Illegal::Early,
+        Illegal::OutsideStream,
+        Illegal::WithinStream,
+        Illegal::StreamNumber,
+        Illegal::ChunkLength,
+        Illegal::TooManyChunks,
+        Illegal::EndTooEarly,
+    ];
+    let waits = [Wait::Handshake, Wait::Frame, Wait::Arrival, Wait::Departure];
+    let errors: Vec<ConnError> = rules
+        .into_iter()
+        .chain(illegal.map(Rule::Phase))
+        .map(ConnError::Broke)
+        .chain(waits.map(ConnError::TimedOut))
+        .chain([
+            ConnError::Stranger,
+            ConnError::Version { lowest: 2, highest: 3 },
+            ConnError::Epoch { ours: 3, theirs: 4 },
+        ])
+        .collect();
+    let words: BTreeSet<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), errors.len(), "{words:?}");
+    for said in ["malformed: a kind of frame", "versions 2 to 3", "epoch 4", "this node 3"] {
+        assert!(words.iter().any(|words| words.contains(said)), "{said}: {words:?}");
+    }
 }
 
 proptest! {

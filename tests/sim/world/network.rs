@@ -52,7 +52,9 @@ impl World {
         machine.life.is_some() && machine.boots == port.boot
     }
 
+    /// A machine has a second name, with the dot of the root at its end.
     pub(super) fn machine_at(&self, address: &str) -> Option<usize> {
+        let address = address.replace(".:", ":");
         self.machines.iter().position(|machine| machine.address == address)
     }
 
