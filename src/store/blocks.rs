@@ -49,6 +49,14 @@ impl Trouble {
     }
 }
 
+/// Damage is believed when it is seen twice: what is damaged is given up, and a read may fail for once.
+pub(super) fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    match read() {
+        Err(Trouble::Damaged) => read(),
+        result => result,
+    }
+}
+
 /// A block file whose structure is sound; its ciphertext has not been looked at.
 struct Opened<File> {
     file: File,

@@ -8,7 +8,7 @@ use crate::ids::{Address, Hash, RecordId};
 use crate::limits::{LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
 use crate::planted::{self, Bug};
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble};
+use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::FileSystem;
 use crate::store::job::{
@@ -310,12 +310,4 @@ impl<F: FileSystem> Disk<F> {
 fn has_its_length(chunk: &[u8], index: usize, leaves: usize) -> bool {
     let is_last = index + 1 == leaves;
     chunk.len() == LEAF || (is_last && !chunk.is_empty() && chunk.len() < LEAF)
-}
-
-/// Damage is believed when it is seen twice: what is damaged is given up, and a read may fail for once.
-fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    match read() {
-        Err(Trouble::Damaged) => read(),
-        result => result,
-    }
 }

@@ -7,7 +7,7 @@
 
 use crate::ids::{Address, StoreId};
 use crate::planted::{self, Bug};
-use crate::store::blocks::{self, Trouble};
+use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
@@ -160,7 +160,7 @@ pub(super) fn unsound_block<F: FileSystem>(
         let Found::Block(address, BlockPlace::Tree { length }) = found else {
             continue;
         };
-        match blocks::verify(fs, (address, *length), &mut buffer) {
+        match twice(|| blocks::verify(fs, (address, *length), &mut buffer)) {
             Ok(()) => {}
             Err(Trouble::Gone | Trouble::Damaged) => return Ok(Some(*address)),
             Err(Trouble::Io(error)) => {

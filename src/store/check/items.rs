@@ -6,7 +6,7 @@ use super::{Check, Finding, Grade};
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble};
+use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::job::{BlockPlace, LogPlace};
@@ -57,7 +57,7 @@ impl<F: FileSystem> Check<'_, F> {
         buffer: &mut Vec<u8>,
     ) -> Result<bool, OpenError> {
         let path = layout::block(address);
-        let what = match blocks::verify(self.fs, (address, length), buffer) {
+        let what = match twice(|| blocks::verify(self.fs, (address, length), buffer)) {
             Ok(()) => {
                 self.summary.bytes += u64::from(length);
                 self.advance(u64::from(length));
@@ -126,8 +126,7 @@ impl<F: FileSystem> Check<'_, F> {
 
     fn read_item(&self, place: LogPlace) -> Result<Option<([u8; 32], Bytes)>, OpenError> {
         let path = layout::segment(place.segment);
-        let read = self.fs.open(&path).map_err(Trouble::from);
-        match read.and_then(|file| blocks::read_item(self.fs, &file, place)) {
+        match twice(|| blocks::read_item(self.fs, &self.fs.open(&path)?, place)) {
             Ok(item) => Ok(Some(item)),
             Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
             Err(Trouble::Io(error)) => Err(failed("reading", &path, &error).into()),

@@ -5,7 +5,7 @@
 use super::{Check, names};
 use crate::ids::Address;
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble};
+use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
@@ -134,9 +134,8 @@ pub(super) fn orphan<F: FileSystem>(
 
 /// The length of a block whose file is good.
 fn is_good<F: FileSystem>(fs: &F, address: &Address) -> Result<Option<u32>, OpenError> {
-    let verified = stated_length(fs, address)
-        .and_then(|length| blocks::verify(fs, (address, length), &mut Vec::new()).map(|()| length));
-    match verified {
+    let verify = |length| blocks::verify(fs, (address, length), &mut Vec::new()).map(|()| length);
+    match twice(|| stated_length(fs, address).and_then(verify)) {
         Ok(length) => Ok(Some(length)),
         Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
         Err(Trouble::Io(error)) => Err(failed("reading", &layout::block(address), &error).into()),

@@ -141,6 +141,37 @@ fn a_last_group_whose_block_is_bad_is_void_and_told_of() {
     assert_eq!(start(fs, 2).unwrap().found, [], "a start says the same");
 }
 
+/// For good or for want of descriptors, whichever call of the start it is: what was acknowledged is not given up for that.
+#[test]
+fn a_start_whose_disk_fails_once_voids_no_group() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let block = content(&mut Dice(1), LEAF * 3);
+    assert!(draft(&opened.disk, 1, &block));
+    let length = u32::try_from(block.len()).unwrap();
+    let group = Group {
+        blocks: vec![(1, address_of(&block), length)],
+        records: vec![record(1, &[&block])],
+        ..Group::default()
+    };
+    commit(&opened.disk, &group).unwrap();
+    std::mem::forget(opened);
+    for error in [SimError::Io, SimError::NoSpace] {
+        for call in 0.. {
+            let fs = fs.restart();
+            fs.fail_call(call, error, false);
+            drop(start(fs.clone(), 2));
+            let calls = fs.all_calls();
+            let found = start(fs.restart(), 3).unwrap().found;
+            let found: Vec<_> = found.iter().map(thing).collect();
+            assert_eq!(found, things(&group), "call {call}: {error:?}");
+            if calls <= call {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_segment_in_which_nothing_was_written_is_no_damage() {
     let mut shelf = shelf();
@@ -173,7 +204,7 @@ fn a_bad_file_that_nobody_names_is_put_aside() {
     assert!(shelf.fs.paths("blocks/").contains(&foreign), "it is not dfsd's");
 }
 
-/// Too few descriptors, say: that is no damage, whichever call it is that fails.
+/// Too few descriptors, say, or a read that fails once: that is no damage, whichever call it is that fails.
 #[test]
 fn a_check_that_cannot_read_says_so_and_finds_no_damage() {
     let (small, page, root) = below();
@@ -187,16 +218,16 @@ fn a_check_that_cannot_read_says_so_and_finds_no_damage() {
     let (sound, _) = checked(&shelf.fs);
     assert!(sound.is_clean());
     let mut refused = 0;
-    for call in 0.. {
-        let fs = shelf.fs.restart();
-        fs.fail_call(call, SimError::NoSpace, false);
-        let (result, worst) = outcome(&fs);
-        match result {
-            Err(_) => refused += 1,
-            Ok(_) => assert!(worst.is_none(), "call {call}: {worst:?}"),
-        }
-        if fs.all_calls() <= call {
-            break;
+    for error in [SimError::Io, SimError::NoSpace] {
+        for call in 0.. {
+            let fs = shelf.fs.restart();
+            fs.fail_call(call, error, false);
+            let (result, worst) = outcome(&fs);
+            refused += u32::from(result.is_err());
+            assert!(result.is_err() || worst.is_none(), "call {call}: {error:?}: {worst:?}");
+            if fs.all_calls() <= call {
+                break;
+            }
         }
     }
     assert!(refused > 20, "{refused} calls");
