@@ -3,6 +3,13 @@
 //! Knows no daemon and no socket. Rates are to be read beside each other, in one run: `tree` beside
 //! `sha256`, `seal` and `open` beside what they are made of.
 
+#[path = "core/disk.rs"]
+mod disk;
+#[path = "core/nodes.rs"]
+mod nodes;
+#[path = "core/wire.rs"]
+mod wire;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dfsd::crypto::block::{keystream, seal_block};
 use dfsd::crypto::data::DataKeys;
@@ -51,5 +58,6 @@ fn briefly() -> Criterion {
     Criterion::default().without_plots().warm_up_time(short).measurement_time(4 * short)
 }
 
-criterion_group! { name = core; config = briefly(); targets = hashing, sealing }
+criterion_group! { name = core; config = briefly(); targets = hashing, sealing, wire::codecs, wire::transport,
+disk::log, disk::recovery, nodes::nodes }
 criterion_main!(core);

@@ -1,0 +1,185 @@
+//! Two nodes and a program in one process, without socket, thread or file: what the state machines cost.
+//!
+//! Bytes are sealed and moved as between machines, and disks are in memory. Knows no time: it stands still but for
+//! what the nodes wait for.
+
+use criterion::{Criterion, Throughput};
+use dfsd::client::{Answer, Entropy, Event, Meta, Operation};
+use dfsd::conn::ConnKeys;
+use dfsd::crypto::data::DataKeys;
+use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::gateway::Gateway;
+use dfsd::keyring::{Access, grant};
+use dfsd::node::{Action, Link, Node};
+use dfsd::server::work::execute;
+use dfsd::server::{Loading, Setup};
+use dfsd::store::fs::SimFs;
+use dfsd::store::{self, Disk};
+use dfsd::time::{Instant, Now};
+use dfsd::wire::message::PeerAddress;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+const NAMES: u64 = 2_000;
+
+fn access() -> Access {
+    let root = RootKey::generate(&[1; 32]);
+    let network = NetworkKey::generate(&[2; 32], &root);
+    let sign = WriteKey::generate(&[3; 32]);
+    let grant = grant::grant(&root, &sign.public(), 1_000);
+    let data = Some(DataKeys::generate(&[4; 32]));
+    Access { network, data, write: Some(WriteKey { sign, grant }) }
+}
+
+struct Machine {
+    node: Node,
+    disk: Disk<SimFs>,
+    /// To the other node.
+    link: Option<Link>,
+}
+
+impl Machine {
+    fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now) -> Self {
+        let access = access();
+        let mut loading = Loading::new(access.network.root);
+        let config = store::Config::default();
+        let opened = store::open(SimFs::new(), config, [6; 16], |found| loading.found(found));
+        let (disk, recovered) = opened.expect("the disk opens");
+        let setup = Setup {
+            node: key.node_id(),
+            verify_key: key.verify_key(),
+            root: access.network.root,
+            addresses: Vec::new(),
+            grants: Vec::new(),
+            memory: 8 * 1024 * 1024,
+            peers,
+            seed: 7,
+            boot: 8,
+        };
+        let keys = ConnKeys::new(&access.network, key);
+        Self { node: Node::new(keys, setup, (loading, &recovered), now), disk, link: None }
+    }
+
+    /// Does what the node wants. The link that it dials, if it does.
+    fn act(&mut self, now: Now) -> Option<Link> {
+        let mut dialled = None;
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Job(job) => self.node.done(now, execute(&self.disk, job)),
+                Action::Dial { link, .. } => dialled = Some(link),
+                _ => {}
+            }
+        }
+        dialled
+    }
+}
+
+struct Pair {
+    machines: [Machine; 2],
+    gateway: Gateway,
+    now: Now,
+    count: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let now = Now { instant: Instant(1), wall_ms: 1_795_305_600_000 };
+        let keys = [[5; 32], [6; 32]].map(|seed| NodeKey::generate(&seed));
+        let peer = PeerAddress { node: keys[1].node_id(), address: "127.0.0.1:1".to_owned() };
+        let first = Machine::new(&keys[0], vec![peer], now);
+        let mut machines = [first, Machine::new(&keys[1], Vec::new(), now)];
+        let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
+        let gateway = Gateway::open(&mut machines[0].node, access(), (&entropy, [11; 32]), now);
+        let gateway = gateway.expect("there is room for one");
+        let mut pair = Self { machines, gateway, now, count: 0 };
+        while pair.machines[0].node.standing().peers + pair.machines[1].node.standing().peers < 2 {
+            pair.turn();
+        }
+        pair
+    }
+
+    /// Jobs are done at once, bytes are moved, and time passes a little.
+    fn turn(&mut self) {
+        self.now.instant = self.now.instant + Duration::from_micros(100);
+        self.gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
+        for at in 0..2 {
+            self.machines[at].node.handle_timeout(self.now);
+            if let Some(link) = self.machines[at].act(self.now) {
+                self.connect(at, link);
+            }
+        }
+        self.carry(0, 1);
+        self.carry(1, 0);
+    }
+
+    fn connect(&mut self, dialler: usize, link: Link) {
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        self.machines[dialler].node.dialled(self.now, link, [12; 32]);
+        let acceptor = &mut self.machines[1 - dialler];
+        let accepted = acceptor.node.accepted(self.now, from, [13; 32]);
+        acceptor.link = accepted;
+        self.machines[dialler].link = Some(link);
+    }
+
+    fn carry(&mut self, from: usize, to: usize) {
+        let (Some(link), Some(there)) = (self.machines[from].link, self.machines[to].link) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        self.machines[from].node.transmit(self.now, link, &mut bytes, 128 * 1024);
+        if !bytes.is_empty() {
+            self.machines[to].node.received(self.now, there, &bytes);
+        }
+    }
+
+    fn run(&mut self, operation: Operation, input: &[u8]) -> Answer {
+        let op = self.gateway.start(self.now, operation);
+        let mut fed = 0;
+        loop {
+            while let Some(event) = self.gateway.poll_event() {
+                match event {
+                    Event::NeedData { .. } if fed == input.len() => self.gateway.feed_end(op),
+                    Event::NeedData { .. } => fed += self.gateway.feed(op, &input[fed..]),
+                    Event::Finished { result, .. } => return result.expect("nothing fails"),
+                    _ => {}
+                }
+            }
+            self.turn();
+        }
+    }
+
+    /// Stores under the next name, and returns when the other node has it whole too.
+    fn put(&mut self, bytes: &[u8]) {
+        let meta = Meta { name: self.count.to_string().into(), ..Meta::default() };
+        self.count += 1;
+        self.run(Operation::Put { meta, only_if_absent: false }, bytes);
+        while self.machines[0].node.standing() != self.machines[1].node.standing()
+            || self.machines[1].node.standing().incomplete > 0
+        {
+            self.turn();
+        }
+    }
+}
+
+pub(super) fn nodes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("two nodes in memory");
+    for (size, what) in [(4096, "4 KiB"), (1 << 20, "1 MiB")] {
+        let mut pair = Pair::new();
+        let bytes = vec![7; size];
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(format!("put {what}, until both have it"), |bencher| {
+            bencher.iter(|| pair.put(&bytes));
+        });
+    }
+    let mut pair = Pair::new();
+    (0..NAMES).for_each(|_| pair.put(b"a small file"));
+    let mut next = 0;
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("look up one name of 2,000", |bencher| {
+        bencher.iter(|| {
+            next = (next + 7) % NAMES;
+            pair.run(Operation::Stat { name: next.to_string().into() }, &[])
+        });
+    });
+    group.finish();
+}
