@@ -204,10 +204,11 @@ impl Conn {
                 && let Some(frame) = self.outbox.next_frame(&mut scratch)
             {
                 match frame {
-                    Outgoing::Scratch => seal(transport, &scratch, out),
+                    Outgoing::Scratch => seal(transport, &[&scratch], out),
+                    Outgoing::Chunk(head, leaf) => seal(transport, &[&head, &leaf], out),
                     Outgoing::Whole(frame) => {
                         self.sealed_messages += frame.len();
-                        seal(transport, &frame, out);
+                        seal(transport, &[&frame], out);
                     }
                 }
                 // Each stream that has left is told of, also when the next is opened at once.
@@ -367,10 +368,11 @@ fn open(transport: &mut Transport, record: &[u8]) -> Result<Vec<u8>, ConnError> 
 }
 
 /// Appends a whole transport record.
-fn seal(transport: &mut Transport, frame: &[u8], out: &mut Vec<u8>) {
-    let length = u16::try_from(frame.len() + OVERHEAD).expect("a frame fits a record");
+fn seal(transport: &mut Transport, frame: &[&[u8]], out: &mut Vec<u8>) {
+    let length = frame.iter().map(|part| part.len()).sum::<usize>() + OVERHEAD;
+    let length = u16::try_from(length).expect("a frame fits a record");
     out.extend_from_slice(&length.to_be_bytes());
-    transport.seal(frame, out);
+    transport.seal_parts(frame, out);
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(super) enum Outgoing {
     Scratch,
     /// It is this.
     Whole(Vec<u8>),
+    /// It is this head, and this leaf.
+    Chunk(Vec<u8>, Bytes),
 }
 
 /// See above.
@@ -214,10 +216,11 @@ impl Outbox {
             stream.opened = true;
             self.stream = Some(stream);
         } else if let Some(chunk) = stream.chunks.pop_front() {
-            let put = |out: &mut Vec<u8>| out.extend_from_slice(&chunk);
-            put_frame(FrameKind::Chunk, stream.number, scratch, put);
             self.step(Step::Chunk { stream: stream.number, length: chunk.len() });
+            let head = head(FrameKind::Chunk, stream.number, chunk.len());
             self.stream = Some(stream);
+            // A leaf is copied once, to where it is sealed.
+            return Outgoing::Chunk(head, chunk);
         } else {
             self.put_last_frame(&stream, scratch);
         }
@@ -256,14 +259,18 @@ fn message_frame(message: &Message) -> Vec<u8> {
     frame
 }
 
+fn head(kind: FrameKind, stream: u16, length: usize) -> Vec<u8> {
+    assert!(length <= FRAME_BODY_MAX, "we made a {kind:?} of {length} bytes");
+    let length = u32::try_from(length).expect("a body is at most 60 KiB");
+    let mut head = Vec::with_capacity(FRAME_HEAD);
+    Head { kind, stream, length }.encode(&mut head);
+    head
+}
+
 /// Appends a head and a body, to an empty buffer.
 fn put_frame(kind: FrameKind, stream: u16, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     out.resize(FRAME_HEAD, 0);
     body(out);
-    let length = out.len() - FRAME_HEAD;
-    assert!(length <= FRAME_BODY_MAX, "we made a {kind:?} of {length} bytes");
-    let mut head = Vec::with_capacity(FRAME_HEAD);
-    Head { kind, stream, length: u32::try_from(length).expect("a body is at most 60 KiB") }
-        .encode(&mut head);
+    let head = head(kind, stream, out.len() - FRAME_HEAD);
     out[..FRAME_HEAD].copy_from_slice(&head);
 }

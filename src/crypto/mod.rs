@@ -11,6 +11,7 @@ pub mod keys;
 mod lanes;
 pub mod noise;
 mod primitives;
+mod records;
 pub mod sealed;
 pub mod sign;
 pub mod tags;

@@ -7,9 +7,9 @@
 
 use crate::crypto::keys::new_secret;
 use crate::crypto::primitives::Primitives;
+use crate::crypto::records::Records;
 use crate::crypto::tags;
-use crate::limits::REKEY_AFTER;
-use snow::{Builder, HandshakeState, TransportState};
+use snow::{Builder, HandshakeState};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -98,9 +98,17 @@ impl Handshake {
     /// When the handshake is not finished: that is the caller's mistake.
     #[must_use]
     pub fn into_transport(self) -> (Transport, [u8; 32]) {
-        let state = self.0.into_transport_mode().expect("the handshake is finished");
+        let mut state = self.0;
+        assert!(state.is_handshake_finished(), "the handshake is not finished");
         let peer = state.get_remote_static().and_then(|key| key.try_into().ok());
-        (Transport(state), peer.expect("in pattern XX the peer's key is known at the end"))
+        let keys = Zeroizing::new(<[_; 2]>::from(state.dangerously_get_raw_split()));
+        let [initiators, responders] = keys.each_ref().map(Records::new);
+        let transport = if state.is_initiator() {
+            Transport { sending: initiators, receiving: responders }
+        } else {
+            Transport { sending: responders, receiving: initiators }
+        };
+        (transport, peer.expect("in pattern XX the peer's key is known at the end"))
     }
 }
 
@@ -111,7 +119,10 @@ impl fmt::Debug for Handshake {
 }
 
 /// An established channel: one key for each direction, changed every `REKEY_AFTER` records.
-pub struct Transport(TransportState);
+pub struct Transport {
+    sending: Records,
+    receiving: Records,
+}
 
 impl Transport {
     /// Appends the record that carries `plain`: `OVERHEAD` bytes more than it has.
@@ -119,12 +130,15 @@ impl Transport {
     /// # Panics
     /// When `plain` is longer than `PLAIN_MAX`: that is the caller's mistake.
     pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + plain.len() + OVERHEAD, 0);
-        self.0.write_message(plain, &mut out[start..]).expect("a record fits, and 2^64 of them");
-        if self.0.sending_nonce().is_multiple_of(REKEY_AFTER) {
-            self.0.rekey_outgoing();
-        }
+        self.seal_parts(&[plain], out);
+    }
+
+    /// The same of what stands in several places.
+    ///
+    /// # Panics
+    /// When the parts together are longer than `PLAIN_MAX`: that is the caller's mistake.
+    pub fn seal_parts(&mut self, parts: &[&[u8]], out: &mut Vec<u8>) {
+        self.sending.seal(parts, out);
     }
 
     /// Appends what the peer's next record carries.
@@ -132,17 +146,7 @@ impl Transport {
     /// # Errors
     /// `Unauthentic` when it is not the peer's next record; `out` is as before.
     pub fn open(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Unauthentic> {
-        let start = out.len();
-        let length = record.len().checked_sub(OVERHEAD).ok_or(Unauthentic)?;
-        out.resize(start + length, 0);
-        if self.0.read_message(record, &mut out[start..]).is_err() {
-            out.truncate(start);
-            return Err(Unauthentic);
-        }
-        if self.0.receiving_nonce().is_multiple_of(REKEY_AFTER) {
-            self.0.rekey_incoming();
-        }
-        Ok(())
+        self.receiving.open(record, out)
     }
 }
 
@@ -170,6 +174,7 @@ fn build(
 mod tests {
     use super::*;
     use crate::crypto::keys::static_public;
+    use crate::limits::REKEY_AFTER;
 
     const DIALER: ([u8; 32], [u8; 32]) = ([2; 32], [3; 32]);
     const ACCEPTOR: ([u8; 32], [u8; 32]) = ([4; 32], [5; 32]);

@@ -128,14 +128,14 @@ impl types::Hash for Sha2 {
     }
 }
 
-/// Nonces are counted by snow, one record each; a key never outlives its connection.
+/// Of the handshake: its nonces are counted by snow.
 struct AesGcm(LessSafeKey);
 
-fn aes_gcm(key: &[u8; 32]) -> LessSafeKey {
+pub(super) fn aes_gcm(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("AES-256 keys have 32 bytes"))
 }
 
-fn gcm_nonce(number: u64) -> Nonce {
+pub(super) fn gcm_nonce(number: u64) -> Nonce {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&number.to_be_bytes());
     Nonce::assume_unique_for_key(nonce)

@@ -20,7 +20,7 @@ fn forge(from: &mut Conn, kind: FrameKind, stream: u16, body: &[u8]) -> Vec<u8> 
 fn forge_bytes(from: &mut Conn, frame: &[u8]) -> Vec<u8> {
     let State::Established(transport) = &mut from.state else { panic!("established") };
     let mut record = Vec::new();
-    seal(transport, frame, &mut record);
+    seal(transport, &[frame], &mut record);
     record
 }
 
