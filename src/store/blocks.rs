@@ -73,10 +73,20 @@ fn open_block<F: FileSystem>(
     if fs.length(&file)? != u64::from(length) + foot_length as u64 {
         return Err(Trouble::Damaged);
     }
-    let mut foot = vec![0; foot_length];
-    fill(fs, &file, u64::from(length), &mut foot)?;
+    let foot = read(fs, &file, u64::from(length), foot_length)?;
     let leaves = parse(&foot, length, address).ok_or(Trouble::Damaged)?;
     Ok(Opened { file, leaves })
+}
+
+/// So many bytes, all of them.
+fn read<F: FileSystem>(
+    fs: &F,
+    file: &F::File,
+    offset: u64,
+    length: usize,
+) -> Result<Vec<u8>, Trouble> {
+    let bytes = fs.read(file, offset, length)?;
+    if bytes.len() < length { Err(Trouble::Damaged) } else { Ok(bytes) }
 }
 
 fn fill<F: FileSystem>(
@@ -99,8 +109,7 @@ pub(super) fn read_leaves<F: FileSystem>(
 ) -> Result<LeavesRead, Trouble> {
     let block = open_block(fs, address, length)?;
     let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
-    let mut bytes = vec![0; range.len()];
-    fill(fs, &block.file, range.start as u64, &mut bytes)?;
+    let bytes = read(fs, &block.file, range.start as u64, range.len())?;
     Ok(LeavesRead { length, leaves: block.leaves, chunks: chunks(&Bytes::from(bytes)) })
 }
 
@@ -143,8 +152,7 @@ pub(super) fn read_item<F: FileSystem>(
 ) -> Result<([u8; 32], Bytes), Trouble> {
     let length = usize::try_from(place.length).map_err(|_| Trouble::Gone)?;
     let start = u64::from(place.offset).checked_sub(ITEM_HEAD as u64).ok_or(Trouble::Gone)?;
-    let mut bytes = vec![0; ITEM_HEAD + length];
-    fill(fs, file, start, &mut bytes)?;
+    let bytes = read(fs, file, start, ITEM_HEAD + length)?;
     let item = Item::parse(&bytes).ok_or(Trouble::Damaged)?;
     if item.bytes.len() != length {
         return Err(Trouble::Damaged);

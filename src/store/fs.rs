@@ -40,6 +40,13 @@ pub trait FileSystem: Send + Sync + 'static {
     fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Reads as many bytes as there are; fewer than asked for only at the end of the file.
     fn read_at(&self, file: &Self::File, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
+    /// The same into memory of its own, which need not be set to zero first.
+    fn read(&self, file: &Self::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let count = self.read_at(file, offset, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
     /// The length of a file.
     fn length(&self, file: &Self::File) -> io::Result<u64>;
     /// Makes the file at least this long, with space set aside; what is new reads as zeros.

@@ -4,7 +4,9 @@
 //! kernel tells each write-back error once per descriptor, and a fresh one might not be told.
 
 use super::{DiskSpace, FileSystem};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -67,7 +69,7 @@ impl FileSystem for RealFs {
                 *lock = Some(file);
                 Ok(true)
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -101,6 +103,21 @@ impl FileSystem for RealFs {
             }
         }
         Ok(filled)
+    }
+
+    fn read(&self, file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = offset + bytes.len() as u64;
+            match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // There may have been room for more than was asked for.
+        bytes.truncate(length);
+        Ok(bytes)
     }
 
     fn length(&self, file: &File) -> io::Result<u64> {
