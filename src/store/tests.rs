@@ -7,6 +7,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod findings;
+mod sectors;
 
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};

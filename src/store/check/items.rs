@@ -72,7 +72,7 @@ impl<F: FileSystem> Check<'_, F> {
     }
 
     /// Which part of a bad block file is bad.
-    fn diagnose(&self, path: &str, address: &Address, length: u32, data: &[u8]) -> String {
+    fn diagnose(&self, path: &str, address: &Address, length: u32, data: &mut [u8]) -> String {
         let leaves = block_file::leaf_count(length).unwrap_or(0);
         let foot_length = block_file::foot_length(leaves);
         let expected = u64::from(length) + foot_length as u64;
@@ -89,13 +89,14 @@ impl<F: FileSystem> Check<'_, F> {
         let Some(sound) = sound else {
             return "the leaf hashes or the trailer at its end are bad".to_owned();
         };
+        let read = self.fs.read_at(&file, 0, data);
         let found = tree::leaf_hashes(data);
         let bad = sound.iter().zip(&found).position(|(sound, found)| sound != found);
-        match bad {
-            Some(leaf) if sound.len() == found.len() => {
+        match (read, bad) {
+            (Ok(_), Some(leaf)) => {
                 format!("its content is not what its name says: leaf {leaf} of {leaves} is bad")
             }
-            Some(_) | None => "its content can't be read".to_owned(),
+            (_, _) => "its content can't be read".to_owned(),
         }
     }
 

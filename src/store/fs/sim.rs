@@ -16,6 +16,7 @@ use super::{DiskSpace, FileSystem};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unsynced::{Change, Inode, Name};
 
@@ -48,6 +49,8 @@ struct State {
     fail_at: Option<(u64, SimError)>,
     failing: Option<Failing>,
     lies: faults::Lies,
+    /// Bytes of files that cannot be read any more.
+    bad: Vec<(usize, Range<usize>)>,
     /// Tells the order of effects.
     serial: u64,
     free: u64,

@@ -139,7 +139,7 @@ fn bytes_that_look_like_a_frame_inside_a_damaged_one_are_not_read() {
 }
 
 /// A store whose last group names one block.
-fn with_block(seed: u64) -> (SimFs, Opened<SimFs>, Writer, (Address, BlockPlace)) {
+pub(super) fn with_block(seed: u64) -> (SimFs, Opened<SimFs>, Writer, (Address, BlockPlace)) {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     let mut writer = Writer::default();

@@ -60,6 +60,9 @@ impl FileSystem for SimFs {
     fn read_at(&self, file: &SimFile, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
         state.readable()?;
+        if state.is_bad(file, position(offset), bytes.len()) {
+            return Err(SimError::Io.into());
+        }
         let seen = &state.inode(file)?.seen;
         let start = position(offset).min(seen.length);
         let end = seen.length.min(start + bytes.len());

@@ -1,4 +1,4 @@
-//! A disk that lies: it says that a write is done, and the bytes are nowhere, or elsewhere.
+//! A disk that lies: it says that a write is done, and the bytes are nowhere, or elsewhere. And one with bad sectors.
 //!
 //! Decides nothing about when. Invariant: every lie is counted, since what it destroyed was never promised to survive it.
 
@@ -48,6 +48,14 @@ impl SimFs {
         self.state().lies.next = None;
     }
 
+    /// From now on these bytes of a file cannot be read, as when sectors have gone bad; false if there is no such file.
+    pub fn go_bad(&self, path: &str, bytes: Range<usize>) -> bool {
+        let mut state = self.state();
+        let found = state.find(path).ok();
+        state.bad.extend(found.map(|inode| (inode, bytes)));
+        found.is_some()
+    }
+
     /// How many lies there have been since this was last asked.
     #[must_use]
     pub fn take_lies(&self) -> u64 {
@@ -56,6 +64,12 @@ impl SimFs {
 }
 
 impl State {
+    /// Whether any of these bytes of a file cannot be read.
+    pub(super) fn is_bad(&self, file: &SimFile, start: usize, length: usize) -> bool {
+        let hit = |bad: &Range<usize>| bad.start < start + length && start < bad.end;
+        self.bad.iter().any(|(inode, bad)| *inode == file.inode && hit(bad))
+    }
+
     /// A write that the disk says is done.
     pub(super) fn write_or_lie(
         &mut self,
