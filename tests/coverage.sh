@@ -39,7 +39,7 @@ while read -r program; do
     case $program in
     */deps/*)
         "$program" "$@" --skip planted:: > "$work/log" 2>&1 < /dev/null || {
-            grep -E "^test .*FAILED|panicked at" "$work/log" >&2 || tail "$work/log" >&2
+            grep -E -A2 "^test .*FAILED|panicked at" "$work/log" >&2 || tail "$work/log" >&2
             echo "coverage: some tests failed" >&2
             failed=1
         }
