@@ -310,6 +310,9 @@ impl FileServer {
             self.fetch_failed(now, address);
         }
         self.pages_landed(now, &flight.pages, false);
+        let own = flight.records.iter().filter(|new| new.source.is_none());
+        let grants = own.filter(|new| new.record.kind == RecordKind::Grant);
+        self.setup.grants.extend(grants.map(|new| new.bytes.to_vec()));
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Setup {
     pub root: [u8; 32],
     /// Where it can be dialled.
     pub addresses: Vec<String>,
-    /// Grants that this node brings along, encoded.
+    /// Grants that this node brings along, encoded; none is here once it is in the log, or on its way there.
     pub grants: Vec<Vec<u8>>,
     /// Bulk memory in bytes.
     pub memory: usize,
@@ -321,7 +321,12 @@ impl FileServer {
             (job::Done::Space { result, .. }, Some(Pending::Space)) => {
                 self.space_asked = false;
                 match result {
-                    Ok(space) => self.space = space,
+                    Ok(space) => {
+                        self.space = space;
+                        if space.usable > 0 {
+                            self.bring_grants();
+                        }
+                    }
                     Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
                 }
             }

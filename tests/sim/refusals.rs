@@ -11,6 +11,7 @@ use dfsd::crypto::{sign, tags};
 use dfsd::ids::{Address, NameId, NodeId};
 use dfsd::keyring::grant;
 use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, NODE_ADDRESSES_MAX, RECONCILE_PERIOD};
+use dfsd::store::fs::SimError;
 use dfsd::wire::message::{BlockRef, Hello, Message, PeerAddress, Reason, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;
@@ -134,6 +135,22 @@ fn a_record_waits_elsewhere_until_its_key_is_granted() {
     world.run(RECONCILE_PERIOD * 2, |_| false);
     assert_eq!((status(&mut world, 0).names, status(&mut world, 1).names), (1, 1));
     assert_eq!(summary(&world, 0), summary(&world, 1));
+}
+
+/// Peers take nothing that a key has signed before they know its grant.
+#[test]
+fn a_grant_for_which_there_was_no_room_is_written_when_there_is() {
+    let mut world = World::new(73, network());
+    let first = world.add(&[]);
+    world.machines[first].fs.fail_nth(0, SimError::NoSpace);
+    world.run(Duration::from_secs(5), |_| false);
+    let mut client = RawClient::connect(&mut world, first);
+    put(&mut world, &mut client, 1, &[]);
+    world.run(Duration::from_secs(1), |_| false);
+    assert_eq!(status(&mut world, first).records, 2);
+    world.power_cut(first);
+    world.start(first, Vec::new());
+    assert_eq!(status(&mut world, first).records, 2);
 }
 
 #[test]
