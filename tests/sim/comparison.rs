@@ -4,13 +4,15 @@ use super::raw::RawClient;
 use super::replication::{block_of, fetch, network, put, record, reference, status};
 use super::world::World;
 use bytes::Bytes;
+use dfsd::conn::Event;
 use dfsd::crypto::keys::record_id;
 use dfsd::crypto::{sign, tags};
 use dfsd::ids::{NameId, VersionId, Writer};
-use dfsd::limits::{BLOCK, LEAF, RECONCILE_PERIOD};
+use dfsd::limits::{BLOCK, LEAF, OUTBOX_MAX, RECONCILE_PERIOD};
 use dfsd::store::fs::FileSystem;
 use dfsd::wire::message::{Message, PushedRecord, RangeSummary, Role};
 use dfsd::wire::record::{Record, RecordKind};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -263,6 +265,31 @@ fn a_small_block_that_rots_while_no_peer_is_there_is_still_missed_after_a_restar
     assert_eq!(verify(&mut world, 0), 0);
     world.power_cut(1);
     assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
+}
+
+/// What waits for him has a bound: the rest is read from the log when he takes it.
+#[test]
+fn a_peer_that_reads_late_is_told_of_all_that_came_meanwhile() {
+    let mut world = World::new(40, network());
+    world.add(&[]);
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let records: Vec<Bytes> = (0..2_000).map(|number| numbered(&world, number)).collect();
+    let mut client = RawClient::connect(&mut world, 0);
+    for records in records.chunks(8) {
+        let (request, records) = (7, records.to_vec());
+        client.send(&Message::Put { request, only_if_absent: false, records, blocks: Vec::new() });
+        assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    }
+    let all: usize = records.iter().map(Bytes::len).sum();
+    assert!(all > OUTBOX_MAX, "{all} bytes could all wait");
+    let mut told = BTreeSet::new();
+    while let Some(event) = peer.event(&mut world) {
+        if let Event::Message(Message::Records { items }) = event {
+            told.extend(items.into_iter().map(|item| item.record));
+        }
+    }
+    let missing = records.iter().filter(|record| !told.contains(*record)).count();
+    assert_eq!(missing, 0, "of {}", records.len());
 }
 
 /// Records of kinds that this program does not know are kept and passed on.

@@ -104,6 +104,16 @@ fn every_rule_once() {
     );
 }
 
+#[test]
+fn a_list_of_blocks_of_an_unknown_form_is_refused() {
+    let mut bytes = record().to_bytes();
+    let entry = bytes.windows(32).position(|window| window == [0x44; 32]).unwrap();
+    for form in 2..=u8::MAX {
+        bytes[entry - 3] = form;
+        assert!(Record::decode(&bytes).is_err(), "{form}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_record_decodes_to_itself_or_not_at_all(

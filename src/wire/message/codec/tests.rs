@@ -146,6 +146,19 @@ fn messages_keep_the_rules() {
     refused(Message::Peers { peers: vec![peer] });
 }
 
+#[test]
+fn whichever_byte_is_no_number_of_ours_the_rest_is_not_guessed() {
+    for message in one_of_each() {
+        for at in 0..encoded(&message).len() {
+            let mut bytes = encoded(&message);
+            bytes[at] = u8::MAX;
+            if let Ok(other) = Message::decode(&bytes) {
+                assert_eq!(encoded(&other), bytes, "byte {at} of {message:?}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_message_decodes_to_itself_or_not_at_all(
