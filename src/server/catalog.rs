@@ -3,88 +3,50 @@
 //! Knows where a record's bytes are, not what they say beyond their public half; reaches no disk. Derived: rebuilt from
 //! the log at every start. Invariant: each entry is found by its id and among the versions of its name.
 
+use super::entry::{Entry, Flag, Kind, version_key};
+use super::order::{Keys, Order, Side, Spot, mix};
+use super::rows::Rows;
 use crate::ids::{Hash, NameId, RecordId, VersionId};
 use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
 use crate::wire::message::RangeSummary;
-use crate::wire::record::{BlockList, Record, RecordKind};
+use crate::wire::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included, Unbounded};
-
-/// What the catalog keeps of a record.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// The record.
-    pub id: RecordId,
-    /// The name it is about.
-    pub name: NameId,
-    /// The version.
-    pub version: VersionId,
-    /// Where its bytes are.
-    pub place: LogPlace,
-    /// What it states.
-    pub kind: Kind,
-    /// Every page and block that it names is held here.
-    pub complete: bool,
-    /// Its blocks are listed in pages.
-    paged: bool,
-    /// Another record names it as a parent.
-    superseded: bool,
-    /// The entry of the name's next lesser version.
-    older: u32,
-}
-
-/// The kinds that the catalog tells apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A version of a file.
-    File,
-    /// A deletion.
-    Tombstone,
-    /// A grant.
-    Grant,
-    /// Kept and forwarded only.
-    Other,
-}
-
-impl Kind {
-    /// The catalog's view of a record's kind.
-    #[must_use]
-    pub(super) fn of(kind: RecordKind) -> Self {
-        match kind {
-            RecordKind::File => Self::File,
-            RecordKind::Tombstone => Self::Tombstone,
-            RecordKind::Grant => Self::Grant,
-            RecordKind::Admission | RecordKind::Presence | RecordKind::Other(_) => Self::Other,
-        }
-    }
-
-    fn is_version(self) -> bool {
-        match self {
-            Self::File | Self::Tombstone => true,
-            Self::Grant | Self::Other => false,
-        }
-    }
-}
-
-/// No entry.
-const NONE: u32 = u32::MAX;
 
 /// Every record known.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
-    entries: Vec<Entry>,
-    by_id: BTreeMap<RecordId, u32>,
-    /// The greatest version of each name, from which `Entry::older` leads to the others.
-    names: BTreeMap<NameId, u32>,
+    entries: Rows<Entry>,
+    by_id: Order,
+    /// Every version of every name.
+    by_name: Order,
     /// Named as a parent by a record, and not here: not come yet, or forgotten since.
     early: BTreeMap<NameId, Vec<VersionId>>,
+    records: u64,
     shown: u64,
     incomplete: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
     /// Forgotten because their bytes were damaged, and not had again.
     lost: BTreeSet<RecordId>,
+}
+
+/// Entries ordered by id.
+struct Ids<'a>(&'a Rows<Entry>);
+
+/// Entries ordered by name and version.
+struct Names<'a>(&'a Rows<Entry>);
+
+impl Keys for Ids<'_> {
+    fn key(&self, slot: u32) -> &[u8] {
+        self.0[slot].id_bytes()
+    }
+}
+
+impl Keys for Names<'_> {
+    fn key(&self, slot: u32) -> &[u8] {
+        self.0[slot].key()
+    }
 }
 
 impl Catalog {
@@ -96,116 +58,61 @@ impl Catalog {
         place: LogPlace,
         complete: bool,
     ) -> bool {
-        if self.by_id.contains_key(&id) {
+        if self.contains(&id) {
             return false;
         }
-        let greatest = self.greatest(&record.name).map(|entry| entry.version);
-        if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest {
+        let greatest = || self.greatest(&record.name).map(Entry::version);
+        if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest() {
             return false;
         }
-        let kind = Kind::of(record.kind);
-        let slot =
-            u32::try_from(self.entries.len()).expect("fewer than 2^32 records fit in memory");
-        let entry = Entry {
-            id,
-            name: record.name,
-            version: record.version,
-            place,
-            kind,
-            complete,
-            paged: matches!(record.blocks, BlockList::Pages { .. }),
-            superseded: false,
-            older: NONE,
-        };
-        if self.entries.len() == self.entries.capacity() {
-            // Doubling would leave as much again unused.
-            self.entries.reserve_exact(self.entries.len() / 8 + 256);
-        }
-        self.entries.push(entry);
-        self.by_id.insert(id, slot);
+        let mut entry = Entry::new(id, record, place);
+        entry.set(Flag::Complete, complete);
+        let kind = entry.kind();
+        let slot = self.entries.push(entry);
+        self.by_id.insert(slot, &Ids(&self.entries));
         self.lost.remove(&id);
-        mix(&mut self.fingerprint, &id);
+        self.records += 1;
+        mix(&mut self.fingerprint, &id.0);
         self.incomplete += u64::from(!complete);
         if kind.is_version() {
-            self.insert_version(slot, &record.parents);
+            self.insert_version(slot, record);
         }
         true
     }
 
-    fn insert_version(&mut self, slot: u32, parents: &[VersionId]) {
-        let Entry { name, version, id, .. } = self.entries[slot as usize];
-        let before = self.shown(&name).is_some();
+    fn insert_version(&mut self, slot: u32, record: &Record) {
+        let Record { name, version, parents, .. } = record;
+        let before = self.shown(name).is_some();
         for parent in parents {
-            if !self.supersede(&name, parent) {
-                self.supersede_early(name, *parent);
+            if !self.supersede(name, parent) {
+                self.supersede_early(*name, *parent);
             }
         }
-        if let Some(early) = self.early.get_mut(&name)
-            && early.contains(&version)
+        if let Some(early) = self.early.get_mut(name)
+            && early.contains(version)
         {
-            self.entries[slot as usize].superseded = true;
-            early.retain(|early| *early != version);
+            self.entries[slot].set(Flag::Superseded, true);
+            early.retain(|early| early != version);
             if early.is_empty() {
-                self.early.remove(&name);
+                self.early.remove(name);
             }
         }
-        let last = planted::is_on(Bug::ShowLastCome);
-        let lesser = |entry: &Entry| last || (entry.version, entry.id) < (version, id);
-        self.link(slot, lesser);
-        let after = self.shown(&name).is_some();
+        self.by_name.insert(slot, &Names(&self.entries));
+        let after = self.shown(name).is_some();
         self.shown = self.shown + u64::from(after) - u64::from(before);
-    }
-
-    /// Puts an entry before the first of its name's versions that is `lesser`.
-    fn link(&mut self, slot: u32, lesser: impl Fn(&Entry) -> bool) {
-        let name = self.entries[slot as usize].name;
-        let first = self.names.get(&name).copied().unwrap_or(NONE);
-        let (mut newer, mut at) = (NONE, first);
-        while at != NONE && !lesser(&self.entries[at as usize]) {
-            newer = at;
-            at = self.entries[at as usize].older;
-        }
-        self.entries[slot as usize].older = at;
-        match newer {
-            NONE => {
-                self.names.insert(name, slot);
-            }
-            newer => self.entries[newer as usize].older = slot,
-        }
-    }
-
-    /// Takes an entry out of its name's versions.
-    fn unlink(&mut self, slot: u32) {
-        let Entry { name, older, .. } = self.entries[slot as usize];
-        let mut at = self.names.get(&name).copied().unwrap_or(NONE);
-        if at == slot {
-            match older {
-                NONE => self.names.remove(&name),
-                older => self.names.insert(name, older),
-            };
-            return;
-        }
-        while at != NONE {
-            let next = self.entries[at as usize].older;
-            if next == slot {
-                self.entries[at as usize].older = older;
-                return;
-            }
-            at = next;
-        }
     }
 
     /// Marks a version as one that another supersedes. False if it is not known.
     fn supersede(&mut self, name: &NameId, version: &VersionId) -> bool {
-        let mut at = self.names.get(name).copied().unwrap_or(NONE);
+        let key = version_key(name, version);
+        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
         let mut known = false;
-        while at != NONE {
-            let entry = &mut self.entries[at as usize];
-            if entry.version == *version {
-                entry.superseded = true;
-                known = true;
+        for slot in self.by_name.after(spot) {
+            if !self.entries[slot].key().starts_with(&key) {
+                break;
             }
-            at = entry.older;
+            self.entries[slot].set(Flag::Superseded, true);
+            known = true;
         }
         known
     }
@@ -218,55 +125,83 @@ impl Catalog {
         }
     }
 
+    /// The spot after all versions of a name.
+    fn past(&self, name: &NameId) -> Spot {
+        self.by_name.seek(&name.0, Side::After, &Names(&self.entries))
+    }
+
+    /// All versions of a name that lie before a spot, greatest first.
+    fn slots_before(&self, spot: Spot, name: NameId) -> impl Iterator<Item = u32> {
+        let slots = self.by_name.before(spot);
+        slots.take_while(move |slot| self.entries[*slot].key().starts_with(&name.0))
+    }
+
     /// All versions of a name, greatest first.
     fn versions(&self, name: &NameId) -> impl Iterator<Item = &Entry> {
-        let slot = |slot: u32| self.entries.get(slot as usize);
-        let newest = self.names.get(name).copied().and_then(slot);
-        std::iter::successors(newest, move |entry| slot(entry.older))
+        self.slots_before(self.past(name), *name).map(|slot| &self.entries[slot])
     }
 
     /// Forgets a record whose bytes are damaged on the disk.
     pub(super) fn remove(&mut self, id: &RecordId) {
-        let Some(slot) = self.by_id.remove(id) else {
+        let Some(slot) = self.slot(id) else {
             return;
         };
+        self.by_id.remove(slot, &Ids(&self.entries));
         self.lost.insert(*id);
-        mix(&mut self.fingerprint, id);
+        self.records -= 1;
+        mix(&mut self.fingerprint, &id.0);
         self.set_slot_complete(slot, true);
-        let Entry { name, version, superseded, .. } = self.entries[slot as usize];
-        if superseded {
+        let entry = &self.entries[slot];
+        let (name, version) = (entry.name(), entry.version());
+        if entry.is(Flag::Superseded) {
             self.supersede_early(name, version);
         }
         let before = self.shown(&name).is_some();
-        self.entries[slot as usize].kind = Kind::Other;
-        self.unlink(slot);
+        self.by_name.remove(slot, &Names(&self.entries));
+        self.entries[slot].forget();
         let after = self.shown(&name).is_some();
         self.shown = self.shown + u64::from(after) - u64::from(before);
+    }
+
+    fn slot(&self, id: &RecordId) -> Option<u32> {
+        let spot = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
+        let slot = self.by_id.after(spot).next();
+        slot.filter(|slot| self.entries[*slot].id_bytes() == id.0)
     }
 
     /// The entry of a record.
     #[must_use]
     pub(super) fn get(&self, id: &RecordId) -> Option<&Entry> {
-        self.by_id.get(id).map(|slot| &self.entries[*slot as usize])
+        self.slot(id).map(|slot| &self.entries[slot])
     }
 
     /// Whether a record is known.
     #[must_use]
     pub(super) fn contains(&self, id: &RecordId) -> bool {
-        self.by_id.contains_key(id)
+        self.slot(id).is_some()
     }
 
     /// The greatest version of a name, a tombstone too.
     #[must_use]
     pub(super) fn greatest(&self, name: &NameId) -> Option<&Entry> {
-        self.names.get(name).map(|slot| &self.entries[*slot as usize])
+        self.versions(name).next()
     }
 
     /// The version that a reader of the name sees: the greatest, if that is not a tombstone.
     #[must_use]
     pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
+        self.shown_before(self.past(name), name)
+    }
+
+    /// The same, where the spot after the name's versions is known.
+    fn shown_before(&self, spot: Spot, name: &NameId) -> Option<&Entry> {
+        let slots = self.slots_before(spot, *name);
+        let entry = |slot| &self.entries[slot];
+        if planted::is_on(Bug::ShowLastCome) {
+            return slots.max().map(entry).filter(|entry| entry.kind() == Kind::File);
+        }
         let count = if planted::is_on(Bug::ReviveDeleted) { usize::MAX } else { 1 };
-        self.versions(name).take(count).find(|entry| entry.kind == Kind::File)
+        slots.take(count).map(entry).find(|entry| entry.kind() == Kind::File)
     }
 
     /// The versions that no other supersedes, greatest first, at most `count`. The greatest is one of them, whatever a
@@ -277,8 +212,8 @@ impl Catalog {
         let heads = self.versions(name);
         let mut heads: Vec<_> = heads
             .enumerate()
-            .filter(|(at, entry)| *at == 0 || !entry.superseded)
-            .map(|(_, entry)| entry.version)
+            .filter(|(at, entry)| *at == 0 || !entry.is(Flag::Superseded))
+            .map(|(_, entry)| entry.version())
             .take(count)
             .collect();
         heads.dedup();
@@ -287,14 +222,20 @@ impl Catalog {
 
     /// Names shown after `after`, in the order of their ids.
     pub(super) fn names_after(&self, after: Option<NameId>) -> impl Iterator<Item = &Entry> {
-        let start = after.map_or(Unbounded, Excluded);
-        self.names.range((start, Unbounded)).filter_map(|(name, _)| self.shown(name))
+        let mut spot = after.map_or(Spot::FIRST, |name| self.past(&name));
+        let next_name = move || {
+            let name = self.entries[self.by_name.after(spot).next()?].name();
+            spot = self.past(&name);
+            Some((spot, name))
+        };
+        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, &name))
     }
 
     /// Records with ids from `first` to `last`, both included.
     pub(super) fn range(&self, first: RecordId, last: RecordId) -> impl Iterator<Item = &Entry> {
-        let range = (first <= last).then(|| self.by_id.range((Included(first), Included(last))));
-        range.into_iter().flatten().map(|(_, slot)| &self.entries[*slot as usize])
+        let spot = self.by_id.seek(&first.0, Side::Before, &Ids(&self.entries));
+        let entries = self.by_id.after(spot).map(|slot| &self.entries[slot]);
+        entries.take_while(move |entry| entry.id_bytes() <= &last.0[..])
     }
 
     /// What there is in all; known at any time, however much that is.
@@ -307,12 +248,11 @@ impl Catalog {
     /// What lies between two ids, both included.
     #[must_use]
     pub(super) fn summary(&self, first: RecordId, last: RecordId) -> RangeSummary {
-        let mut summary = RangeSummary { first, last, count: 0, fingerprint: Hash::default() };
-        for entry in self.range(first, last) {
-            summary.count += 1;
-            mix(&mut summary.fingerprint, &entry.id);
-        }
-        summary
+        let ids = Ids(&self.entries);
+        let from = self.by_id.seek(&first.0, Side::Before, &ids);
+        let to = self.by_id.seek(&last.0, Side::After, &ids);
+        let (count, fingerprint) = self.by_id.sum(from, to, &ids);
+        RangeSummary { first, last, count, fingerprint }
     }
 
     /// Records that were damaged and have not come again.
@@ -322,36 +262,37 @@ impl Catalog {
 
     /// Every record of one kind.
     pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.kind == kind)
+        self.entries.iter().filter(move |entry| entry.kind() == kind)
     }
 
     /// Every record whose blocks are listed in pages.
     pub(super) fn paged(&self) -> impl Iterator<Item = RecordId> {
-        self.entries.iter().filter(|entry| entry.paged).map(|entry| entry.id)
+        self.entries.iter().filter(|entry| entry.is(Flag::Paged)).map(Entry::id)
     }
 
     /// Every record that names something which is not here.
     pub(super) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
-        self.entries.iter().filter(|entry| !entry.complete).map(|entry| entry.id)
+        self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
     }
 
     /// Says whether all that a record names is here.
     pub(super) fn set_complete(&mut self, id: &RecordId, complete: bool) {
-        if let Some(slot) = self.by_id.get(id) {
-            self.set_slot_complete(*slot, complete);
+        if let Some(slot) = self.slot(id) {
+            self.set_slot_complete(slot, complete);
         }
     }
 
     fn set_slot_complete(&mut self, slot: u32, complete: bool) {
-        let entry = &mut self.entries[slot as usize];
-        self.incomplete = self.incomplete + u64::from(entry.complete) - u64::from(complete);
-        entry.complete = complete;
+        let entry = &mut self.entries[slot];
+        let before = entry.is(Flag::Complete);
+        self.incomplete = self.incomplete + u64::from(before) - u64::from(complete);
+        entry.set(Flag::Complete, complete);
     }
 
     /// Records known.
     #[must_use]
     pub(super) fn records(&self) -> u64 {
-        self.by_id.len() as u64
+        self.records
     }
 
     /// Names shown.
@@ -367,18 +308,11 @@ impl Catalog {
     }
 }
 
-/// Adds an id to a sum, or takes it away.
-fn mix(sum: &mut Hash, id: &RecordId) {
-    for (sum, byte) in sum.0.iter_mut().zip(id.0) {
-        *sum ^= byte;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::{Space, Writer};
-    use crate::wire::record::FORMAT;
+    use crate::wire::record::{BlockList, FORMAT, RecordKind};
 
     const NAME: NameId = NameId([7; 32]);
 
@@ -415,7 +349,7 @@ mod tests {
         for (kind, stamp, parents) in order {
             insert(&mut catalog, *kind, *stamp, parents);
         }
-        let found = catalog.shown(&NAME).map(|entry| entry.version.stamp);
+        let found = catalog.shown(&NAME).map(|entry| entry.version().stamp);
         assert_eq!(found, shown, "{order:?}");
         assert_eq!(catalog.names(), u64::from(shown.is_some()), "{order:?}");
         let found: Vec<_> = catalog.heads(&NAME, 8).iter().map(|head| head.stamp).collect();
@@ -443,7 +377,7 @@ mod tests {
             (1..=3).map(|stamp| insert(&mut catalog, RecordKind::File, stamp, &[])).collect();
         for (removed, shown) in [(ids[1], Some(3)), (ids[2], Some(1)), (ids[0], None)] {
             catalog.remove(&removed);
-            assert_eq!(catalog.shown(&NAME).map(|entry| entry.version.stamp), shown);
+            assert_eq!(catalog.shown(&NAME).map(|entry| entry.version().stamp), shown);
         }
         assert_eq!((catalog.names(), catalog.records()), (0, 0));
         insert(&mut catalog, RecordKind::File, 1, &[]);

@@ -111,7 +111,7 @@ impl FileServer {
         if !self.granted.contains(&record.signer) {
             return Err((Reason::NotAllowed, "no grant of this network names the write key"));
         }
-        let heads = self.catalog.greatest(&record.name).map(|entry| entry.version.stamp);
+        let heads = self.catalog.greatest(&record.name).map(|entry| entry.version().stamp);
         let latest = self.clock.read(now.wall_ms).max(heads.unwrap_or(0));
         if record.version.stamp > stamp_after(latest, STAMP_LEAD) {
             return Err((

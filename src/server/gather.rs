@@ -69,7 +69,7 @@ impl FileServer {
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         match self.catalog.greatest(&name) {
             Some(entry) => {
-                let (place, record) = (entry.place, entry.id);
+                let (place, record) = (entry.place(), entry.id());
                 self.read_answer(vec![place], ReadFor::Head { link, request, record, versions });
             }
             None => {

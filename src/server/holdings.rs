@@ -3,31 +3,33 @@
 //! Reaches no disk. Derived: rebuilt from the log at every start. Invariant: nothing is in here before the group that
 //! names it has been flushed.
 
+use super::order::{Keys, Order, Side};
+use super::packed::Packed;
+use super::rows::Rows;
 use crate::ids::Address;
 use crate::store::job::{BlockPlace, LogPlace};
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
 
 /// What is held.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    blocks: BTreeMap<Address, BlockPlace>,
-    pages: BTreeMap<Address, LogPlace>,
+    blocks: Shelf,
+    pages: Shelf,
     bytes: u64,
 }
 
 impl Holdings {
     /// A block has become durable.
     pub(super) fn insert(&mut self, address: Address, place: BlockPlace) {
+        let place = Packed::from(place);
         if let Some(before) = self.blocks.insert(address, place) {
             self.bytes -= u64::from(length(before));
         }
-        self.bytes += u64::from(length(place));
+        self.bytes += u64::from(length(place.into()));
     }
 
     /// A page has become durable.
     pub(super) fn insert_page(&mut self, address: Address, place: LogPlace) {
-        self.pages.insert(address, place);
+        self.pages.insert(address, place.into());
     }
 
     /// A block or page turned out to be bad or gone. False if it was not held.
@@ -42,22 +44,22 @@ impl Holdings {
     /// Where a block is.
     #[must_use]
     pub(super) fn block(&self, address: &Address) -> Option<BlockPlace> {
-        self.blocks.get(address).copied()
+        self.blocks.get(address)
     }
 
     /// Where a page is.
     #[must_use]
     pub(super) fn page(&self, address: &Address) -> Option<LogPlace> {
-        self.pages.get(address).copied()
+        match self.pages.get(address) {
+            Some(BlockPlace::Log(place)) => Some(place),
+            Some(BlockPlace::Tree { .. }) | None => None,
+        }
     }
 
     /// The next `count` blocks and pages after an address, in order, for a walk over all of them.
     #[must_use]
     pub(super) fn after(&self, after: Option<Address>, count: usize) -> Vec<(Address, BlockPlace)> {
-        let start = || (after.map_or(Unbounded, Excluded), Unbounded);
-        let blocks = self.blocks.range(start()).map(|(address, place)| (*address, *place));
-        let pages = self.pages.range(start());
-        let pages = pages.map(|(address, place)| (*address, BlockPlace::Log(*place)));
+        let (blocks, pages) = (self.blocks.after(after), self.pages.after(after));
         let mut next: Vec<_> = blocks.take(count).chain(pages.take(count)).collect();
         next.sort_by_key(|(address, _)| *address);
         next.truncate(count);
@@ -67,13 +69,78 @@ impl Holdings {
     /// How many blocks.
     #[must_use]
     pub(super) fn count(&self) -> u64 {
-        self.blocks.len() as u64
+        self.blocks.count
     }
 
     /// How many bytes they have.
     #[must_use]
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+/// Places by their addresses.
+#[derive(Debug, Default)]
+struct Shelf {
+    places: Places,
+    order: Order,
+    /// Slots that hold nothing now.
+    free: Vec<u32>,
+    count: u64,
+}
+
+#[derive(Debug, Default)]
+struct Places(Rows<(Address, Packed)>);
+
+impl Keys for Places {
+    fn key(&self, slot: u32) -> &[u8] {
+        &self.0[slot].0.0
+    }
+}
+
+impl Shelf {
+    fn slot(&self, address: &Address) -> Option<u32> {
+        let spot = self.order.seek(&address.0, Side::Before, &self.places);
+        self.order.after(spot).next().filter(|slot| self.places.0[*slot].0 == *address)
+    }
+
+    fn get(&self, address: &Address) -> Option<BlockPlace> {
+        self.slot(address).map(|slot| self.places.0[slot].1.into())
+    }
+
+    /// Tells where it was before.
+    fn insert(&mut self, address: Address, place: Packed) -> Option<BlockPlace> {
+        if let Some(slot) = self.slot(&address) {
+            return Some(std::mem::replace(&mut self.places.0[slot].1, place).into());
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.places.0[slot] = (address, place);
+                slot
+            }
+            None => self.places.0.push((address, place)),
+        };
+        self.order.insert(slot, &self.places);
+        self.count += 1;
+        None
+    }
+
+    fn remove(&mut self, address: &Address) -> Option<BlockPlace> {
+        let slot = self.slot(address)?;
+        self.order.remove(slot, &self.places);
+        self.free.push(slot);
+        self.count -= 1;
+        Some(self.places.0[slot].1.into())
+    }
+
+    fn after(&self, after: Option<Address>) -> impl Iterator<Item = (Address, BlockPlace)> {
+        let sought = after.as_ref().map_or(&[][..], |after| &after.0);
+        let side = if after.is_some() { Side::After } else { Side::Before };
+        let spot = self.order.seek(sought, side, &self.places);
+        self.order.after(spot).map(|slot| {
+            let (address, place) = self.places.0[slot];
+            (address, place.into())
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! for its outbox and no more.
 
 use super::FileServer;
-use super::catalog::Kind;
+use super::entry::Kind;
 use super::exchange::is_inline;
 use super::lane::NewRecord;
 use super::output::Link;
@@ -104,7 +104,7 @@ impl FileServer {
 
     /// A new peer must know the grants before it can judge any other record.
     pub(super) fn push_grants(&mut self, now: Now, link: Link) {
-        let grants: Vec<_> = self.catalog.of_kind(Kind::Grant).map(|entry| entry.id).collect();
+        let grants: Vec<_> = self.catalog.of_kind(Kind::Grant).map(|entry| entry.id()).collect();
         self.push_ids(now, link, grants);
     }
 
@@ -150,7 +150,7 @@ impl FileServer {
             && let Some(id) = peer.push.ids.pop_front()
         {
             if let Some(entry) = self.catalog.get(&id) {
-                places.push(entry.place);
+                places.push(entry.place());
                 ids.push(id);
             }
         }
@@ -161,13 +161,13 @@ impl FileServer {
             let mut left = false;
             for entry in entries {
                 if places.len() == BATCH {
-                    range.first = entry.id;
+                    range.first = entry.id();
                     left = true;
                     break;
                 }
-                if range.except.binary_search(&entry.id).is_err() {
-                    places.push(entry.place);
-                    ids.push(entry.id);
+                if range.except.binary_search(&entry.id()).is_err() {
+                    places.push(entry.place());
+                    ids.push(entry.id());
                 }
             }
             if !left && let Some(range) = peer.push.ranges.pop_front() {

@@ -105,7 +105,7 @@ impl FileServer {
 
     fn send_ids(&mut self, link: Link, first: RecordId, last: RecordId) {
         let entries = self.catalog.range(first, last).take(MESSAGE_IDS_MAX);
-        let mut ids: Vec<_> = entries.map(|entry| entry.id).collect();
+        let mut ids: Vec<_> = entries.map(|entry| entry.id()).collect();
         if planted::is_on(Bug::DropLastId) {
             ids.pop();
         }
@@ -143,7 +143,7 @@ impl FileServer {
         let mut except = theirs;
         except.sort_unstable();
         let lacks = |id: &RecordId| except.binary_search(id).is_err();
-        if self.catalog.range(first, last).any(|entry| lacks(&entry.id)) {
+        if self.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
             self.push_range(now, link, PushRange { first, last, except });
         }
     }

@@ -190,14 +190,14 @@ impl FileServer {
         let mut next = None;
         let mut last = None;
         for entry in self.catalog.names_after(after) {
-            bytes += entry.place.length as usize + 8;
+            bytes += entry.place().length as usize + 8;
             if places.len() == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
                 next = last;
                 break;
             }
-            places.push(entry.place);
-            ids.push(entry.id);
-            last = Some(entry.name);
+            places.push(entry.place());
+            ids.push(entry.id());
+            last = Some(entry.name());
         }
         self.read_answer(places, ReadFor::List { link, request, ids, next });
     }

@@ -78,7 +78,7 @@ impl FileServer {
         let mut kept = self.holdings.after(after, VERIFY_BATCH);
         let first = RecordId(after.unwrap_or_default().0);
         let records = self.catalog.range(first, RecordId([u8::MAX; 32]));
-        let records = records.map(|entry| (Address(entry.id.0), BlockPlace::Log(entry.place)));
+        let records = records.map(|entry| (Address(entry.id().0), BlockPlace::Log(entry.place())));
         let records = records.filter(|(id, _)| after.is_none_or(|after| *id > after));
         kept.extend(records.take(VERIFY_BATCH));
         kept.sort_by_key(|(address, _)| *address);

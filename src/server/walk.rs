@@ -4,6 +4,7 @@
 //! only looks; for replication it also fetches. Invariant: a walk that says yes has seen everything in `holdings`.
 
 use super::answers::Asked;
+use super::entry::Flag;
 use super::exchange::ReadyPut;
 use super::fetch::Interest;
 use super::output::Link;
@@ -107,10 +108,10 @@ impl FileServer {
             let Some(entry) = self.catalog.get(&record) else {
                 continue;
             };
-            if entry.complete {
+            if entry.is(Flag::Complete) {
                 continue;
             }
-            let place = entry.place;
+            let place = entry.place();
             self.walks.replicating += 1;
             let walk = self.begin_walk(record, Purpose::Replicate, hint);
             self.read_log(vec![place], ReadFor::WalkRecord { walk });
@@ -119,7 +120,7 @@ impl FileServer {
 
     /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
-        let place = self.catalog.get(&record).map(|entry| entry.place);
+        let place = self.catalog.get(&record).map(|entry| entry.place());
         let walk = self.begin_walk(record, purpose, None);
         match place {
             Some(place) => self.read_log(vec![place], ReadFor::WalkRecord { walk }),

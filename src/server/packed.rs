@@ -1,0 +1,100 @@
+//! Packed places: where a block, a page or a record is, in ten bytes.
+//!
+//! Knows no disk. Invariant: what comes out is what went in, for every place that a log of ours has; what no log has
+//! comes out as another place, where a reader finds that something else stands.
+
+use crate::limits::{BLOCK, GROUP_BYTES_MAX, SEGMENT};
+use crate::store::job::{BlockPlace, LogPlace};
+
+/// A length has so many bits, an offset the rest of six bytes.
+const LENGTH_BITS: u32 = 21;
+const OFFSET_BITS: u32 = 48 - LENGTH_BITS;
+/// No segment has this number: the place is a file of the tree.
+const TREE: u32 = 0;
+
+const _: () = assert!(BLOCK < 1 << LENGTH_BITS);
+// A group begins before a segment is full.
+const _: () = assert!(SEGMENT + 2 * (GROUP_BYTES_MAX as u64) < 1 << OFFSET_BITS);
+
+/// A place: the segment in four bytes, then the offset and the length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packed([u8; 10]);
+
+impl Packed {
+    fn new(segment: u32, offset: u32, length: u32) -> Self {
+        let offset = u64::from(offset).min((1 << OFFSET_BITS) - 1);
+        let length = u64::from(length).min((1 << LENGTH_BITS) - 1);
+        let mut bytes = [0; 10];
+        bytes[..4].copy_from_slice(&segment.to_be_bytes());
+        bytes[4..].copy_from_slice(&(offset << LENGTH_BITS | length).to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
+    /// The same place as an item of the log; of a file of the tree only the length is right.
+    #[must_use]
+    pub(super) fn in_log(self) -> LogPlace {
+        let [a, b, c, d, rest @ ..] = self.0;
+        let [e, f, g, h, i, j] = rest;
+        let rest = u64::from_be_bytes([0, 0, e, f, g, h, i, j]);
+        let part = |bits: u64| u32::try_from(bits).expect("both parts are shorter than 32 bits");
+        LogPlace {
+            segment: u32::from_be_bytes([a, b, c, d]),
+            offset: part(rest >> LENGTH_BITS),
+            length: part(rest & ((1 << LENGTH_BITS) - 1)),
+        }
+    }
+}
+
+impl From<LogPlace> for Packed {
+    fn from(LogPlace { segment, offset, length }: LogPlace) -> Self {
+        Self::new(segment, offset, length)
+    }
+}
+
+impl From<BlockPlace> for Packed {
+    fn from(place: BlockPlace) -> Self {
+        match place {
+            BlockPlace::Tree { length } => Self::new(TREE, 0, length),
+            BlockPlace::Log(place) => place.into(),
+        }
+    }
+}
+
+impl From<Packed> for BlockPlace {
+    fn from(packed: Packed) -> Self {
+        let place = packed.in_log();
+        match place.segment {
+            TREE => Self::Tree { length: place.length },
+            _ => Self::Log(place),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_out_as_it_went_in() {
+        let last = (1 << OFFSET_BITS) - 1;
+        for (segment, offset, length) in
+            [(1, 8192, 0), (7, last, 4096), (u32::MAX, 1, 65_536), (1, 0, 1 << 20)]
+        {
+            let place = LogPlace { segment, offset, length };
+            assert_eq!(Packed::from(place).in_log(), place);
+            assert_eq!(BlockPlace::from(Packed::from(place)), BlockPlace::Log(place));
+        }
+        for length in [0, 1, 70_000, 1 << 20] {
+            let place = BlockPlace::Tree { length };
+            assert_eq!(BlockPlace::from(Packed::from(place)), place);
+        }
+    }
+
+    #[test]
+    fn a_place_that_no_log_has_stays_in_its_bounds() {
+        let place = LogPlace { segment: 3, offset: u32::MAX, length: u32::MAX };
+        let packed = Packed::from(place).in_log();
+        assert_eq!((packed.segment, packed.offset), (3, (1 << OFFSET_BITS) - 1));
+        assert_eq!(packed.length, (1 << LENGTH_BITS) - 1);
+    }
+}
