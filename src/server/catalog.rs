@@ -58,7 +58,8 @@ impl Catalog {
         place: LogPlace,
         complete: bool,
     ) -> bool {
-        if self.contains(&id) {
+        let spot = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
+        if self.slot_at(spot, &id).is_some() {
             return false;
         }
         let greatest = || self.greatest(&record.name).map(Entry::version);
@@ -69,7 +70,7 @@ impl Catalog {
         entry.set(Flag::Complete, complete);
         let kind = entry.kind();
         let slot = self.entries.push(entry);
-        self.by_id.insert(slot, &Ids(&self.entries));
+        self.by_id.insert(spot, slot, &Ids(&self.entries));
         self.lost.remove(&id);
         self.records += 1;
         mix(&mut self.fingerprint, &id.0);
@@ -97,7 +98,9 @@ impl Catalog {
                 self.early.remove(name);
             }
         }
-        self.by_name.insert(slot, &Names(&self.entries));
+        let names = Names(&self.entries);
+        let spot = self.by_name.seek(names.key(slot), Side::Before, &names);
+        self.by_name.insert(spot, slot, &names);
         let after = self.shown(name).is_some();
         self.shown = self.shown + u64::from(after) - u64::from(before);
     }
@@ -165,6 +168,11 @@ impl Catalog {
 
     fn slot(&self, id: &RecordId) -> Option<u32> {
         let spot = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
+        self.slot_at(spot, id)
+    }
+
+    /// The same, where the spot before the id is known.
+    fn slot_at(&self, spot: Spot, id: &RecordId) -> Option<u32> {
         let slot = self.by_id.after(spot).next();
         slot.filter(|slot| self.entries[*slot].id_bytes() == id.0)
     }

@@ -3,7 +3,7 @@
 //! Reaches no disk. Derived: rebuilt from the log at every start. Invariant: nothing is in here before the group that
 //! names it has been flushed.
 
-use super::order::{Keys, Order, Side};
+use super::order::{Keys, Order, Side, Spot};
 use super::packed::Packed;
 use super::rows::Rows;
 use crate::ids::Address;
@@ -99,18 +99,23 @@ impl Keys for Places {
 }
 
 impl Shelf {
-    fn slot(&self, address: &Address) -> Option<u32> {
-        let spot = self.order.seek(&address.0, Side::Before, &self.places);
+    fn spot(&self, address: &Address) -> Spot {
+        self.order.seek(&address.0, Side::Before, &self.places)
+    }
+
+    /// The slot of an address, the spot before it being known.
+    fn slot(&self, spot: Spot, address: &Address) -> Option<u32> {
         self.order.after(spot).next().filter(|slot| self.places.0[*slot].0 == *address)
     }
 
     fn get(&self, address: &Address) -> Option<BlockPlace> {
-        self.slot(address).map(|slot| self.places.0[slot].1.into())
+        self.slot(self.spot(address), address).map(|slot| self.places.0[slot].1.into())
     }
 
     /// Tells where it was before.
     fn insert(&mut self, address: Address, place: Packed) -> Option<BlockPlace> {
-        if let Some(slot) = self.slot(&address) {
+        let spot = self.spot(&address);
+        if let Some(slot) = self.slot(spot, &address) {
             return Some(std::mem::replace(&mut self.places.0[slot].1, place).into());
         }
         let slot = match self.free.pop() {
@@ -120,13 +125,13 @@ impl Shelf {
             }
             None => self.places.0.push((address, place)),
         };
-        self.order.insert(slot, &self.places);
+        self.order.insert(spot, slot, &self.places);
         self.count += 1;
         None
     }
 
     fn remove(&mut self, address: &Address) -> Option<BlockPlace> {
-        let slot = self.slot(address)?;
+        let slot = self.slot(self.spot(address), address)?;
         self.order.remove(slot, &self.places);
         self.free.push(slot);
         self.count -= 1;

@@ -12,6 +12,8 @@ const RUN_MAX: usize = 512;
 /// A full run gets room for so many more.
 const GROWTH: usize = 32;
 
+/// So many times a slot is looked for where it should be.
+const GUESSES: usize = 6;
 /// The bytes of a head; keys are not shorter.
 const HEAD: usize = 8;
 
@@ -80,7 +82,37 @@ impl Order {
         let Some(run) = after.checked_sub(1) else {
             return Spot::FIRST;
         };
-        Spot { run, index: self.runs[run].slots.partition_point(|slot| precedes(*slot)) }
+        Spot { run, index: self.index(run, head, precedes, keys) }
+    }
+
+    /// How many slots of a run precede, the first of which is known to. Most keys are hashes, so that how a key begins
+    /// tells about where it is; if it does not, halves are taken after a few guesses.
+    fn index(
+        &self,
+        run: usize,
+        sought: u64,
+        precedes: impl Fn(u32) -> bool,
+        keys: &impl Keys,
+    ) -> usize {
+        let slots = &self.runs[run].slots;
+        let (mut low, mut high) = (1, slots.len());
+        let mut from = self.runs[run].head;
+        let mut to = self.runs.get(run + 1).map_or(u64::MAX, |next| next.head);
+        let mut guesses = GUESSES;
+        while low < high {
+            let at = match guesses {
+                0 => low + (high - low) / 2,
+                _ => low + guess(high - low, sought.saturating_sub(from), to.saturating_sub(from)),
+            };
+            guesses = guesses.saturating_sub(1);
+            let found = head(keys.key(slots[at]));
+            if precedes(slots[at]) {
+                (low, from) = (at + 1, found);
+            } else {
+                (high, to) = (at, found);
+            }
+        }
+        low
     }
 
     /// The slots after a spot, in order.
@@ -100,10 +132,9 @@ impl Order {
         last.chain(whole.iter().rev().flat_map(|run| run.slots.iter().rev())).copied()
     }
 
-    /// Puts a slot where its key belongs.
-    pub(super) fn insert(&mut self, slot: u32, keys: &impl Keys) {
-        let key = keys.key(slot);
-        let Spot { run, index } = self.seek(key, Side::After, keys);
+    /// Puts a slot where its key belongs: at the spot on either side of that key.
+    pub(super) fn insert(&mut self, spot: Spot, slot: u32, keys: &impl Keys) {
+        let (Spot { run, index }, key) = (spot, keys.key(slot));
         let Some(found) = self.runs.get_mut(run) else {
             return self.runs.push(Run::new(vec![slot], keys));
         };
@@ -194,6 +225,13 @@ pub(super) fn mix(sum: &mut Hash, key: &[u8]) {
     sum.0.iter_mut().zip(key).for_each(|(sum, byte)| *sum ^= byte);
 }
 
+/// Which of `count` comes next after a part of the whole, if they are spread evenly.
+fn guess(count: usize, part: u64, whole: u64) -> usize {
+    // Without the last bits the product fits.
+    let spread = (part >> 16) * count as u64 / (whole >> 16).max(1);
+    usize::try_from(spread).map_or(count - 1, |at| at.min(count - 1))
+}
+
 /// How a key begins, as a number.
 fn head(key: &[u8]) -> u64 {
     key.first_chunk::<HEAD>().map_or(0, |first| u64::from_be_bytes(*first))
@@ -232,7 +270,8 @@ mod tests {
                 let slot = u32::try_from(self.table.0.len()).unwrap();
                 self.table.0.push(key);
                 self.model.insert(key, slot);
-                self.order.insert(slot, &self.table);
+                let spot = self.seek(&key, Side::Before);
+                self.order.insert(spot, slot, &self.table);
             }
         }
 
