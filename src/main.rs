@@ -14,10 +14,11 @@ use dfsd::ids::NodeId;
 use dfsd::keyring::{Keyring, KeyringError, Ticket};
 use dfsd::net::{self, EventLoop};
 use dfsd::node::{Node, Outcome};
-use dfsd::server::{self, Loading, Setup, work};
-use dfsd::store::{self, fs::RealFs};
+use dfsd::server::work::{self, Done, Job};
+use dfsd::server::{self, Loading, Setup};
+use dfsd::store::{self, Disk, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
-use dfsd::worker::Workers;
+use dfsd::worker::{Work, Workers};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::fs;
@@ -25,7 +26,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
@@ -129,21 +129,29 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     drop(keyring);
     let mut node = Node::new(keys, setup, (loading, &recovered), event_loop.now());
     node.set_connections_max(raise_descriptors());
-    let disk = Arc::new(disk);
     let waker = event_loop.waker();
-    let execute = {
-        let disk = Arc::clone(&disk);
-        move |job| work::execute(&disk, job)
-    };
     let wake = move || {
         // A waker that fails leaves the answer to the next turn.
         let _ = waker.wake();
     };
-    let workers = Workers::start(workers_of(config), execute, wake).map_err(error)?;
+    let workers = Workers::start(workers_of(config), OnDisk(disk), wake).map_err(error)?;
     ready(data, address, node_id)?;
     let outcome = event_loop.run(&mut node, &workers).map_err(error)?;
     drop(workers);
     Ok(outcome)
+}
+
+/// What the workers work on.
+struct OnDisk(Disk<RealFs>);
+
+impl Work<Job, Done> for OnDisk {
+    fn at_once(&self, job: &Job) -> Option<Done> {
+        work::execute_at_once(&self.0, job)
+    }
+
+    fn execute(&self, job: Job) -> Done {
+        work::execute(&self.0, job)
+    }
 }
 
 /// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.

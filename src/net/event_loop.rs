@@ -149,7 +149,9 @@ impl EventLoop {
             if let Some(outcome) = self.outcome.take() {
                 return Ok(outcome);
             }
-            match self.poll.poll(&mut events, self.patience(node)) {
+            let patience =
+                if workers.has_done() { Some(Duration::ZERO) } else { self.patience(node) };
+            match self.poll.poll(&mut events, patience) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(LoopError::System("can't wait for events", error)),

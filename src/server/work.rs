@@ -78,6 +78,14 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
     }
 }
 
+/// Does the work if that takes no time to speak of and can't block.
+pub fn execute_at_once<F: FileSystem>(disk: &Disk<F>, job: &Job) -> Option<Done> {
+    match job {
+        Job::Disk(job) => disk.run_at_once(job).map(Done::Disk),
+        Job::Check { .. } => None,
+    }
+}
+
 fn check(check: &Check) -> Checked {
     match check {
         Check::Signature(record) => match Record::decode(record) {

@@ -10,7 +10,7 @@ use crate::planted::{self, Bug};
 use crate::store::block_file::{foot_length, leaf_count, parse};
 use crate::store::error::failed;
 use crate::store::frame::{ITEM_HEAD, Item};
-use crate::store::fs::FileSystem;
+use crate::store::fs::{FileSystem, Reader};
 use crate::store::job::{LeavesRead, LogPlace, ReadError};
 use crate::store::layout;
 use crate::store::scan::is_medium;
@@ -64,28 +64,28 @@ struct Opened<File> {
 }
 
 fn open_block<F: FileSystem>(
-    fs: &F,
+    reader: &Reader<'_, F>,
     address: &Address,
     length: u32,
 ) -> Result<Opened<F::File>, Trouble> {
-    let file = fs.open(&layout::block(address))?;
+    let file = reader.open(&layout::block(address))?;
     let foot_length = leaf_count(length).map(foot_length).ok_or(Trouble::Damaged)?;
-    if fs.length(&file)? != u64::from(length) + foot_length as u64 {
+    if reader.length(&file)? != u64::from(length) + foot_length as u64 {
         return Err(Trouble::Damaged);
     }
-    let foot = read(fs, &file, u64::from(length), foot_length)?;
+    let foot = read(reader, &file, u64::from(length), foot_length)?;
     let leaves = parse(&foot, length, address).ok_or(Trouble::Damaged)?;
     Ok(Opened { file, leaves })
 }
 
 /// So many bytes, all of them.
 fn read<F: FileSystem>(
-    fs: &F,
+    reader: &Reader<'_, F>,
     file: &F::File,
     offset: u64,
     length: usize,
 ) -> Result<Vec<u8>, Trouble> {
-    let bytes = fs.read(file, offset, length)?;
+    let bytes = reader.read(file, offset, length)?;
     if bytes.len() < length { Err(Trouble::Damaged) } else { Ok(bytes) }
 }
 
@@ -103,13 +103,13 @@ fn fill<F: FileSystem>(
 
 /// Reads a run of leaves of a block file, without hashing them. Leaves that the block does not have are gone.
 pub(super) fn read_leaves<F: FileSystem>(
-    fs: &F,
+    reader: &Reader<'_, F>,
     (address, length): (&Address, u32),
     (first, count): (u8, u8),
 ) -> Result<LeavesRead, Trouble> {
-    let block = open_block(fs, address, length)?;
+    let block = open_block(reader, address, length)?;
     let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
-    let bytes = read(fs, &block.file, range.start as u64, range.len())?;
+    let bytes = read(reader, &block.file, range.start as u64, range.len())?;
     Ok(LeavesRead { length, leaves: block.leaves, chunks: chunks(&Bytes::from(bytes)) })
 }
 
@@ -138,7 +138,7 @@ pub(super) fn verify<F: FileSystem>(
     (address, length): (&Address, u32),
     buffer: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
-    let block = open_block(fs, address, length)?;
+    let block = open_block(&Reader::patient(fs), address, length)?;
     buffer.resize(usize::try_from(length).map_err(|_| Trouble::Damaged)?, 0);
     fill(fs, &block.file, 0, buffer)?;
     if tree::leaf_hashes(buffer) == block.leaves { Ok(()) } else { Err(Trouble::Damaged) }
@@ -146,13 +146,13 @@ pub(super) fn verify<F: FileSystem>(
 
 /// Reads an item of the log and checks its CRC: its id and its bytes.
 pub(super) fn read_item<F: FileSystem>(
-    fs: &F,
+    reader: &Reader<'_, F>,
     file: &F::File,
     place: LogPlace,
 ) -> Result<([u8; 32], Bytes), Trouble> {
     let length = usize::try_from(place.length).map_err(|_| Trouble::Gone)?;
     let start = u64::from(place.offset).checked_sub(ITEM_HEAD as u64).ok_or(Trouble::Gone)?;
-    let bytes = read(fs, file, start, ITEM_HEAD + length)?;
+    let bytes = read(reader, file, start, ITEM_HEAD + length)?;
     let item = Item::parse(&bytes).ok_or(Trouble::Damaged)?;
     if item.bytes.len() != length {
         return Err(Trouble::Damaged);

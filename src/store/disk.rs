@@ -5,12 +5,12 @@
 
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
-use crate::limits::{LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
+use crate::limits::{AT_ONCE_ITEMS_MAX, LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
 use crate::planted::{self, Bug};
 use crate::store::block_file;
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::{DiskResult, failed};
-use crate::store::fs::FileSystem;
+use crate::store::fs::{FileSystem, Reader};
 use crate::store::job::{
     BlockPlace, DiskError, Done, Draft, Job, LeavesRead, LogPlace, ReadError, Space, WriteError,
 };
@@ -20,7 +20,7 @@ use crate::store::records;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Segments that are kept open for reading.
 const OPEN_SEGMENTS_MAX: usize = 64;
@@ -106,6 +106,63 @@ impl<F: FileSystem> Disk<F> {
             }
             Job::Space { ticket } => Done::Space { ticket, result: self.space() },
         }
+    }
+
+    /// Does a job if nothing has to be waited for: reads what the system has in memory. Any other job is for `run`, also
+    /// one whose answer would not be good: that is looked at for a second time, and acted on.
+    pub fn run_at_once(&self, job: &Job) -> Option<Done> {
+        match job {
+            Job::ReadLeaves { ticket, address, place, first, count } => {
+                let read = self.leaves_at_once(address, *place, (*first, *count));
+                read.ok().map(|read| Done::Leaves { ticket: *ticket, result: Ok(read) })
+            }
+            Job::ReadLog { ticket, places } if places.len() <= AT_ONCE_ITEMS_MAX => {
+                let read = |place: &LogPlace| self.item_at_once(*place).map(|(_, item)| Ok(item));
+                let items: Result<Vec<_>, _> = places.iter().map(read).collect();
+                items.ok().map(|items| Done::Log { ticket: *ticket, items })
+            }
+            Job::ReadLog { .. }
+            | Job::Write { .. }
+            | Job::Finish { .. }
+            | Job::Discard { .. }
+            | Job::Commit { .. }
+            | Job::Verify { .. }
+            | Job::WritePeers { .. }
+            | Job::Space { .. } => None,
+        }
+    }
+
+    fn leaves_at_once(
+        &self,
+        address: &Address,
+        place: BlockPlace,
+        run: (u8, u8),
+    ) -> Result<LeavesRead, Trouble> {
+        match place {
+            BlockPlace::Tree { length } => {
+                blocks::read_leaves(&Reader::at_once(&self.fs), (address, length), run)
+            }
+            BlockPlace::Log(place) => match self.item_at_once(place)? {
+                (id, bytes) if id == address.0 => blocks::leaves_of(&bytes, run),
+                (_, _) => Err(Trouble::Damaged),
+            },
+        }
+    }
+
+    /// An item of a segment that is open.
+    fn item_at_once(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
+        let segments = match self.segments.try_lock() {
+            Ok(segments) => segments,
+            Err(TryLockError::Poisoned(segments)) => segments.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
+            }
+        };
+        let Some(segment) = segments.get(&place.segment).map(Arc::clone) else {
+            return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
+        };
+        drop(segments);
+        blocks::read_item(&Reader::at_once(&self.fs), &*segment, place)
     }
 
     /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
@@ -199,7 +256,9 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<LeavesRead, ReadError> {
         match place {
             BlockPlace::Tree { length } => {
-                let read = twice(|| blocks::read_leaves(&self.fs, (address, length), run));
+                let read = twice(|| {
+                    blocks::read_leaves(&Reader::patient(&self.fs), (address, length), run)
+                });
                 if let Err(Trouble::Damaged) = read {
                     self.quarantine(address, length);
                 }
@@ -224,7 +283,10 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
-        twice(|| blocks::read_item(&self.fs, &*self.segment(place.segment)?, place))
+        twice(|| {
+            let segment = self.segment(place.segment)?;
+            blocks::read_item(&Reader::patient(&self.fs), &*segment, place)
+        })
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {

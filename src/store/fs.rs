@@ -47,6 +47,19 @@ pub trait FileSystem: Send + Sync + 'static {
         bytes.truncate(count);
         Ok(bytes)
     }
+    /// Opens a file for reading if that needs no disk: `WouldBlock` where it may need one, and wherever that can't be told.
+    fn open_at_once(&self, _path: &str) -> io::Result<Self::File> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    /// Reads so many bytes if the system has them all in memory, and fails with `WouldBlock` if not.
+    fn read_at_once(
+        &self,
+        _file: &Self::File,
+        _offset: u64,
+        _length: usize,
+    ) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// The length of a file.
     fn length(&self, file: &Self::File) -> io::Result<u64>;
     /// Makes the file at least this long, with space set aside; what is new reads as zeros.
@@ -69,4 +82,40 @@ pub trait FileSystem: Send + Sync + 'static {
     fn make_folder(&self, path: &str) -> io::Result<()>;
     /// How full the disk is.
     fn space(&self) -> io::Result<DiskSpace>;
+}
+
+/// Reading, in either of two ways: until it is done, or only what can be done at once.
+pub(super) struct Reader<'a, F> {
+    fs: &'a F,
+    waits: bool,
+}
+
+impl<'a, F: FileSystem> Reader<'a, F> {
+    /// Waits for the disk.
+    pub(super) fn patient(fs: &'a F) -> Self {
+        Self { fs, waits: true }
+    }
+
+    /// Fails with `WouldBlock` where it would have to.
+    pub(super) fn at_once(fs: &'a F) -> Self {
+        Self { fs, waits: false }
+    }
+
+    /// Opens a file.
+    pub(super) fn open(&self, path: &str) -> io::Result<F::File> {
+        if self.waits { self.fs.open(path) } else { self.fs.open_at_once(path) }
+    }
+
+    /// The length of an open file.
+    pub(super) fn length(&self, file: &F::File) -> io::Result<u64> {
+        self.fs.length(file)
+    }
+
+    /// As many bytes as there are; fewer than asked for only at the end of the file.
+    pub(super) fn read(&self, file: &F::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        match self.waits {
+            true => self.fs.read(file, offset, length),
+            false => self.fs.read_at_once(file, offset, length),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! A `Writer` drives a `Disk` by jobs as the core does, and keeps what it was promised.
 
+mod at_once;
 mod check;
 mod conformance;
 mod crash;

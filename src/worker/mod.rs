@@ -8,6 +8,14 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+/// How jobs `J` become answers `D`.
+pub trait Work<J, D>: Send + Sync + 'static {
+    /// Does what takes no time to speak of and can't block, in the caller's thread.
+    fn at_once(&self, job: &J) -> Option<D>;
+    /// Does anything; may block.
+    fn execute(&self, job: J) -> D;
+}
+
 /// Threads that turn jobs `J` into answers `D`. With no threads the caller does the work, by `run_pending`.
 pub struct Workers<J, D> {
     shared: Arc<Shared<J, D>>,
@@ -16,9 +24,9 @@ pub struct Workers<J, D> {
 
 struct Shared<J, D> {
     queue: Mutex<Queue<J>>,
-    work: Condvar,
+    queued: Condvar,
     done: Mutex<VecDeque<D>>,
-    execute: Box<dyn Fn(J) -> D + Send + Sync>,
+    work: Box<dyn Work<J, D>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -47,29 +55,40 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
     /// it.
     pub fn start(
         count: usize,
-        execute: impl Fn(J) -> D + Send + Sync + 'static,
+        work: impl Work<J, D>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false }),
-            work: Condvar::new(),
+            queued: Condvar::new(),
             done: Mutex::default(),
-            execute: Box::new(execute),
+            work: Box::new(work),
             wake: Box::new(wake),
         });
         let mut workers = Self { shared, threads: Vec::new() };
         for index in 0..count {
             let shared = Arc::clone(&workers.shared);
             let builder = std::thread::Builder::new().name(format!("worker-{index}"));
-            workers.threads.push(builder.spawn(move || shared.work())?);
+            workers.threads.push(builder.spawn(move || shared.go_on())?);
         }
         Ok(workers)
     }
 
-    /// Queues a job. How many may wait is the core's to bound.
+    /// Does a job at once if that can be, and queues it if not. How many may wait is the core's to bound.
     pub fn submit(&self, job: J) {
-        hold(&self.shared.queue).jobs.push_back(job);
-        self.shared.work.notify_one();
+        match self.shared.work.at_once(&job) {
+            Some(done) => hold(&self.shared.done).push_back(done),
+            None => {
+                hold(&self.shared.queue).jobs.push_back(job);
+                self.shared.queued.notify_one();
+            }
+        }
+    }
+
+    /// Whether `take_done` has an answer.
+    #[must_use]
+    pub fn has_done(&self) -> bool {
+        !hold(&self.shared.done).is_empty()
     }
 
     /// The next answer, if there is one.
@@ -92,8 +111,8 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
     }
 }
 
-impl<J, D> Shared<J, D> {
-    fn work(&self) {
+impl<J: 'static, D: 'static> Shared<J, D> {
+    fn go_on(&self) {
         while let Some(job) = self.next() {
             self.run(job);
             (self.wake)();
@@ -109,13 +128,13 @@ impl<J, D> Shared<J, D> {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
-            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn run(&self, job: J) {
         let guard = AbortOnPanic;
-        let done = (self.execute)(job);
+        let done = self.work.execute(job);
         drop(guard);
         hold(&self.done).push_back(done);
     }
@@ -124,7 +143,7 @@ impl<J, D> Shared<J, D> {
 impl<J, D> Drop for Workers<J, D> {
     fn drop(&mut self) {
         hold(&self.shared.queue).is_closed = true;
-        self.shared.work.notify_all();
+        self.shared.queued.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -137,11 +156,50 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
+    /// What `T` does, and nothing at once.
+    struct Slowly<T>(T);
+
+    impl<J, D, T: Fn(J) -> D + Send + Sync + 'static> Work<J, D> for Slowly<T> {
+        fn at_once(&self, _: &J) -> Option<D> {
+            None
+        }
+
+        fn execute(&self, job: J) -> D {
+            (self.0)(job)
+        }
+    }
+
+    /// Odd numbers are quickly doubled, even ones are not.
+    struct Odd;
+
+    impl Work<u32, u32> for Odd {
+        fn at_once(&self, job: &u32) -> Option<u32> {
+            (job % 2 == 1).then_some(job * 2)
+        }
+
+        fn execute(&self, job: u32) -> u32 {
+            job * 20
+        }
+    }
+
+    #[test]
+    fn what_can_be_done_at_once_is_done_by_the_caller() {
+        let workers = Workers::start(0, Odd, || {}).unwrap();
+        assert!(!workers.has_done());
+        workers.submit(3);
+        assert!(workers.has_done());
+        assert_eq!(workers.take_done(), Some(6));
+        workers.submit(4);
+        assert!(!workers.has_done());
+        assert!(workers.run_pending());
+        assert_eq!(workers.take_done(), Some(80));
+    }
+
     #[test]
     fn every_job_is_answered_and_each_answer_wakes() {
         let (sender, woken) = mpsc::channel();
         let wake = move || sender.send(()).unwrap_or_default();
-        let workers = Workers::start(3, |number: u32| number * 2, wake).unwrap();
+        let workers = Workers::start(3, Slowly(|number: u32| number * 2), wake).unwrap();
         (0..100).for_each(|number| workers.submit(number));
         (0..100).for_each(|_| woken.recv().unwrap());
         let mut answers: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
@@ -151,7 +209,7 @@ mod tests {
 
     #[test]
     fn without_threads_the_caller_works_when_it_says_so() {
-        let workers = Workers::start(0, |number: u32| number + 1, || {}).unwrap();
+        let workers = Workers::start(0, Slowly(|number: u32| number + 1), || {}).unwrap();
         workers.submit(1);
         workers.submit(2);
         assert_eq!(workers.take_done(), None);
@@ -170,7 +228,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             counter.fetch_add(1, Ordering::SeqCst);
         };
-        let workers = Workers::start(1, execute, || {}).unwrap();
+        let workers = Workers::start(1, Slowly(execute), || {}).unwrap();
         workers.submit(());
         has_begun.recv().unwrap();
         drop(workers);

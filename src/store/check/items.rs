@@ -8,7 +8,7 @@ use crate::ids::{Address, RecordId};
 use crate::store::block_file;
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::failed;
-use crate::store::fs::FileSystem;
+use crate::store::fs::{FileSystem, Reader};
 use crate::store::job::{BlockPlace, LogPlace};
 use crate::store::layout;
 use crate::store::records;
@@ -127,7 +127,7 @@ impl<F: FileSystem> Check<'_, F> {
 
     fn read_item(&self, place: LogPlace) -> Result<Option<([u8; 32], Bytes)>, OpenError> {
         let path = layout::segment(place.segment);
-        match twice(|| blocks::read_item(self.fs, &self.fs.open(&path)?, place)) {
+        match twice(|| blocks::read_item(&Reader::patient(self.fs), &self.fs.open(&path)?, place)) {
             Ok(item) => Ok(Some(item)),
             Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
             Err(Trouble::Io(error)) => Err(failed("reading", &path, &error).into()),

@@ -5,10 +5,10 @@
 
 use super::{DiskSpace, FileSystem};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FallocateFlags, FlockOperation};
-use rustix::io::Errno;
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -117,6 +117,31 @@ impl FileSystem for RealFs {
         }
         // There may have been room for more than was asked for.
         bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    fn open_at_once(&self, path: &str) -> io::Result<File> {
+        let how = OFlags::RDONLY | OFlags::CLOEXEC;
+        let found =
+            rustix::fs::openat2(&self.folder, path, how, Mode::empty(), ResolveFlags::CACHED);
+        // A kernel that does not know how to, or may not, never can.
+        Ok(File::from(found.map_err(|_| Errno::WOULDBLOCK)?))
+    }
+
+    fn read_at_once(&self, file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            let rest = &mut [IoSliceMut::new(&mut bytes[filled..])];
+            let at = offset + filled as u64;
+            match rustix::io::preadv2(file, rest, at, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 

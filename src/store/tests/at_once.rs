@@ -1,0 +1,106 @@
+//! What is answered at once is what would have been answered, and whatever is not simply good is left to `run`.
+
+use super::*;
+use crate::limits::AT_ONCE_ITEMS_MAX;
+use crate::store::fs::{RealFs, SimFs};
+use crate::store::layout;
+
+/// A store with a block of each kind and a record.
+struct Stored<F: FileSystem> {
+    disk: Disk<F>,
+    block: (Address, BlockPlace),
+    small: (Address, BlockPlace),
+    record: LogPlace,
+}
+
+fn stored<F: FileSystem>(fs: F) -> Stored<F> {
+    let disk = start(fs, 1).unwrap().disk;
+    let mut dice = Dice(5);
+    let block = content(&mut dice, 3 * LEAF + 5);
+    let small = content(&mut dice, 4_000);
+    let length = u32::try_from(block.len()).unwrap();
+    assert!(draft(&disk, 7, &block));
+    let group = Group {
+        blocks: vec![(7, address_of(&block), length)],
+        small: vec![(address_of(&small), small.clone())],
+        records: vec![(RecordId([1; 32]), content(&mut dice, 200))],
+        ..Group::default()
+    };
+    let committed = commit(&disk, &group).unwrap();
+    Stored {
+        disk,
+        block: (address_of(&block), BlockPlace::Tree { length }),
+        small: (address_of(&small), BlockPlace::Log(committed.small[0])),
+        record: committed.records[0],
+    }
+}
+
+fn leaves((address, place): (Address, BlockPlace), (first, count): (u8, u8)) -> Job {
+    Job::ReadLeaves { ticket: 5, address, place, first, count }
+}
+
+fn items(place: LogPlace, count: usize) -> Job {
+    Job::ReadLog { ticket: 6, places: vec![place; count] }
+}
+
+/// Whether this system can tell at all what it has in memory.
+fn can_tell(fs: &RealFs, path: &str) -> bool {
+    fs.open_at_once(path).and_then(|file| fs.read_at_once(&file, 0, 1)).is_ok()
+}
+
+#[test]
+fn what_is_in_memory_is_answered_at_once_and_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let fs = || RealFs::new(folder.path()).unwrap();
+    let stored = stored(fs());
+    let told = can_tell(&fs(), &layout::block(&stored.block.0));
+    // The first read of a segment opens it, and may have to wait for that.
+    assert!(stored.disk.run_at_once(&items(stored.record, 1)).is_none());
+    stored.disk.run(items(stored.record, 1));
+    let jobs: [fn(&Stored<RealFs>) -> Job; 5] = [
+        |stored| leaves(stored.block, (0, 4)),
+        |stored| leaves(stored.block, (2, 1)),
+        |stored| leaves(stored.small, (0, 1)),
+        |stored| items(stored.record, 1),
+        |stored| items(stored.record, AT_ONCE_ITEMS_MAX),
+    ];
+    for job in jobs {
+        let now = stored.disk.run_at_once(&job(&stored));
+        assert_eq!(now.is_some(), told, "{now:?}");
+        if let Some(now) = now {
+            assert_eq!(format!("{now:?}"), format!("{:?}", stored.disk.run(job(&stored))));
+        }
+    }
+}
+
+#[test]
+fn whatever_is_not_good_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = stored(RealFs::new(folder.path()).unwrap());
+    let comes_back = |job| stored.disk.run_at_once(&job).is_none();
+    stored.disk.run(items(stored.record, 1));
+    let BlockPlace::Log(place) = stored.small.1 else { panic!("a small block is in the log") };
+    let nowhere = LogPlace { segment: 99, ..place };
+    let shifted = LogPlace { offset: place.offset + 1, ..place };
+    let other = (Address([9; 32]), stored.small.1);
+    assert!(comes_back(items(nowhere, 1)) && comes_back(items(shifted, 1)));
+    assert!(comes_back(items(stored.record, AT_ONCE_ITEMS_MAX + 1)));
+    assert!(comes_back(leaves(other, (0, 1))));
+    assert!(comes_back(leaves(stored.block, (3, 2))), "it does not have so many leaves");
+    assert!(comes_back(leaves((Address([9; 32]), stored.block.1), (0, 1))), "not held");
+    assert!(comes_back(Job::Space { ticket: 1 }));
+    let path = folder.path().join(layout::block(&stored.block.0));
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(comes_back(leaves(stored.block, (0, 1))));
+    assert!(path.exists(), "putting it aside is for `run`");
+}
+
+#[test]
+fn a_disk_that_can_not_tell_answers_nothing_at_once() {
+    let stored = stored(SimFs::new());
+    stored.disk.run(items(stored.record, 1));
+    assert!(stored.disk.run_at_once(&items(stored.record, 1)).is_none());
+    assert!(stored.disk.run_at_once(&leaves(stored.block, (0, 1))).is_none());
+}
