@@ -81,6 +81,9 @@ pub(super) struct Load {
     /// Start this many daemons on fresh folders, and stop them at the end
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) spawn: Option<u8>,
+    /// Start all spawned daemons but the first only when the names are stored, and load the last one
+    #[arg(long, requires = "spawn")]
+    pub(super) late: bool,
     /// Spread the connections over these nodes, not only the first [default: all that were spawned]
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', conflicts_with = "spawn")]
     pub(super) nodes: Vec<String>,
@@ -149,6 +152,15 @@ pub(super) struct Suite {
     /// One JSON object on stdout, which can be a reference
     #[arg(long)]
     pub(super) json: bool,
+    /// Also the lines that take minutes: files of 1 MiB to 16 GiB, 1,000 to 1,000,000 names, 1 to 8 nodes
+    #[arg(long)]
+    pub(super) long: bool,
+    /// Run everything so many times, and tell the medians
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(super) rounds: u8,
+    /// Only lines with this in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(super) only: Option<String>,
     /// Where spawned daemons keep their data [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(super) folder: Option<PathBuf>,

@@ -17,6 +17,8 @@ pub(super) struct Figures {
     pub(super) depth: u32,
     /// Nodes that were loaded.
     pub(super) nodes: usize,
+    /// Names that were stored, before and by the measured part.
+    pub(super) names: u64,
     /// Of an open loop, as it was asked for.
     pub(super) rate: Option<f64>,
     pub(super) seconds: f64,
@@ -148,6 +150,7 @@ impl Figures {
             connections: load.conns,
             depth: load.depth,
             nodes,
+            names: 0,
             rate: load.rate,
             seconds,
             operations: tally.operations(),

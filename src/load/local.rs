@@ -1,7 +1,7 @@
 //! A local network: daemons of this build on fresh folders, and what they cost, seen from outside.
 //!
 //! Knows a daemon by its command line and by what the system says of its process. Invariant: every daemon that was
-//! started ends with the value, and its folder goes with it.
+//! started ends with the value; its folder goes with the `Scratch` that it is in.
 
 use super::driver::Target;
 use crate::client::Client;
@@ -23,9 +23,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// All nodes have everything within this after the load has ended.
 const SETTLE: Duration = Duration::from_secs(600);
 
+/// A fresh folder that goes, with all that is in it, when it is no longer needed.
+///
+/// A file system may take long to make new files while it remembers many that were just removed (ext4 without a journal
+/// does, for half a minute): whoever measures several times keeps the place until all has been measured.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Below `parent`, or the system's temporary folder.
+    pub(super) fn new(parent: Option<&Path>, what: &str) -> io::Result<Self> {
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+        let folder = parent.join(format!("{what}.{}", std::process::id()));
+        DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
+        Ok(Self(folder))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("dfs-load: {} is left behind: {error}", self.0.display());
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Local {
     folder: PathBuf,
+    options: Vec<String>,
     daemons: Vec<Daemon>,
     access: Option<Access>,
 }
@@ -49,28 +79,40 @@ pub(super) struct Usage {
 }
 
 impl Local {
-    /// So many connected nodes.
-    pub(super) fn start(
-        count: u8,
-        folder: Option<&Path>,
-        options: Option<&str>,
-    ) -> Result<Self, String> {
-        let parent = folder.map_or_else(std::env::temp_dir, Path::to_owned);
-        let folder = parent.join(format!("dfs-load.{}", std::process::id()));
-        let made = DirBuilder::new().mode(0o700).recursive(true).create(&folder);
+    /// So many connected nodes, in a folder where nothing is yet.
+    pub(super) fn start(count: u8, folder: &Path, options: Option<&str>) -> Result<Self, String> {
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
         made.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
-        let mut local = Self { folder, daemons: Vec::new(), access: None };
-        let options: Vec<&str> = options.unwrap_or_default().split_whitespace().collect();
-        local.add(&options)?;
-        let ticket = local.write_ticket().map_err(|error| format!("no ticket: {error}"))?;
-        for _ in 1..count {
-            let join = ["--join", ticket.to_str().ok_or("the folder's name is no text")?];
-            local.add(&[&join[..], &options].concat())?;
-        }
-        local.wait_for("the nodes to connect", PATIENCE, |statuses| {
-            statuses.iter().all(|status| status.peers_connected == u32::from(count) - 1)
-        })?;
+        let options = options.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let mut local =
+            Self { folder: folder.to_owned(), options, daemons: Vec::new(), access: None };
+        local.add(&[])?;
+        local.write_ticket().map_err(|error| format!("no ticket: {error}"))?;
+        local.join(count - 1)?;
         Ok(local)
+    }
+
+    /// So many more, connected to all others.
+    pub(super) fn join(&mut self, count: u8) -> Result<(), String> {
+        let ticket = self.ticket();
+        for _ in 0..count {
+            self.add(&["--join", ticket.to_str().ok_or("the folder's name is no text")?])?;
+        }
+        let others = self.daemons.len() - 1;
+        self.wait_for("the nodes to connect", PATIENCE, |statuses| {
+            statuses.iter().all(|status| status.peers_connected as usize == others)
+        })
+    }
+
+    /// Waits until every node has every record, whether or not it has the blocks.
+    pub(super) fn agree(&self) -> Result<(), String> {
+        self.wait_for("all nodes to have every record", PATIENCE, |statuses| {
+            statuses.windows(2).all(|pair| pair[0].records == pair[1].records)
+        })
+    }
+
+    fn ticket(&self) -> PathBuf {
+        self.folder.join("ticket")
     }
 
     fn add(&mut self, options: &[&str]) -> Result<(), String> {
@@ -78,8 +120,9 @@ impl Local {
         let program = program()?;
         let mut command = Command::new(&program);
         command.arg("--data").arg(&data).args(["--listen", "127.0.0.1:0", "--log", "warn"]);
+        command.args(options).args(&self.options);
         // Ctrl-C is for the harness, which then stops them itself.
-        let started = command.args(options).stdout(Stdio::null()).process_group(0).spawn();
+        let started = command.stdout(Stdio::null()).process_group(0).spawn();
         let process = started.map_err(|error| format!("{}: {error}", program.display()))?;
         let mut daemon = Daemon { data, process, address: String::new() };
         let address = daemon.await_address();
@@ -93,18 +136,17 @@ impl Local {
         Ok(())
     }
 
-    fn write_ticket(&mut self) -> Result<PathBuf, String> {
+    fn write_ticket(&mut self) -> Result<(), String> {
         let daemon = self.daemons.first().ok_or("there is no node")?;
         let keyring = Keyring::open(&daemon.data).map_err(|error| error.to_string())?;
         let peer = PeerAddress { node: keyring.node.node_id(), address: daemon.address.clone() };
         let ticket = Ticket { peers: vec![peer], access: keyring.access.clone() };
-        let path = self.folder.join("ticket");
         let mut options = OpenOptions::new();
-        let opened = options.write(true).create_new(true).mode(0o600).open(&path);
+        let opened = options.write(true).create_new(true).mode(0o600).open(self.ticket());
         let written = opened.and_then(|mut file| file.write_all(ticket.encode().as_bytes()));
         written.map_err(|error| error.to_string())?;
         self.access = Some(keyring.access);
-        Ok(path)
+        Ok(())
     }
 
     /// Where its nodes listen, and its keys.
@@ -113,6 +155,12 @@ impl Local {
         let addresses = self.daemons.iter().map(parse).collect::<Result<_, _>>()?;
         let access = self.access.clone().ok_or("there are no keys")?;
         Ok(Target { addresses, access })
+    }
+
+    /// The last one alone.
+    pub(super) fn last(&self) -> Result<Target, String> {
+        let Target { addresses, access } = self.target()?;
+        Ok(Target { addresses: addresses.into_iter().next_back().into_iter().collect(), access })
     }
 
     /// Waits until every node has every block of every record, and all agree; how long that took.
@@ -208,9 +256,6 @@ impl Daemon {
 impl Drop for Local {
     fn drop(&mut self) {
         self.daemons.iter_mut().for_each(Daemon::stop);
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("dfs-load: {} is left behind: {error}", self.folder.display());
-        }
     }
 }
 

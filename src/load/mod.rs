@@ -9,7 +9,8 @@
 //! | `tally` | what happened: latencies, bytes, errors by kind, each second |
 //! | `local` | a network of its own, and what its daemons cost, seen from outside |
 //! | `yardstick`, `parts` | what everything is made of, measured on this machine; and an operation |
-//! | `run`, `suite` | one workload; the standard ones beside a reference |
+//! | `run` | one workload |
+//! | `suite`, `lines`, `goals` | the standard ones, what they are, and what they should come to |
 //! | `table`, `page`, `figures` | what is told of it: to a person, as a page, to a program |
 //!
 //! Knows the network through `client` alone. Invariant: an operation that was begun is counted, once, as done or as an
@@ -22,6 +23,8 @@ mod content;
 mod driver;
 mod figures;
 mod flight;
+mod goals;
+mod lines;
 mod local;
 mod page;
 mod parts;

@@ -14,8 +14,7 @@ const LARGE: f64 = 262_144.0;
 pub(super) fn of(workload: Workload, figures: &Figures, stick: &Yardstick) -> Option<Parts> {
     let costs = figures.costs.as_ref()?;
     let nodes = real(figures.nodes as u64);
-    let is_large = real(figures.bytes) > LARGE * real(figures.operations);
-    let (parts, unit, measured) = match (workload, is_large) {
+    let (parts, unit, measured) = match (workload, is_large(figures)) {
         (Workload::Put | Workload::Overwrite, true) => {
             (large_put(nodes, stick), "s/GiB, all daemons", costs.daemon_cpu_seconds_per_gib)
         }
@@ -42,6 +41,31 @@ pub(super) fn of(workload: Workload, figures: &Figures, stick: &Yardstick) -> Op
     Some(Parts { unit: unit.to_owned(), parts, sum, measured, ratio })
 }
 
+/// Whether costs are counted by bytes, or else by operations.
+pub(super) fn is_large(figures: &Figures) -> bool {
+    real(figures.bytes) > LARGE * real(figures.operations)
+}
+
+/// What the client can't do without for one GiB: of a large put or get, seconds of a processor.
+pub(super) fn of_client(workload: Workload, stick: &Yardstick) -> Option<f64> {
+    let (tree, cipher) = (stick.tree_hash_s_per_gib, stick.aes_256_ctr_s_per_gib);
+    match workload {
+        // The key comes from the plaintext's tree, the address is the ciphertext's.
+        Workload::Put => {
+            Some(2.0 * tree + cipher + stick.aead_seal_s_per_gib + stick.tcp_send_s_per_gib)
+        }
+        Workload::Get => {
+            Some(tree + cipher + stick.aead_open_s_per_gib + stick.tcp_receive_s_per_gib)
+        }
+        Workload::Mixed
+        | Workload::Overwrite
+        | Workload::List
+        | Workload::Delete
+        | Workload::Connect
+        | Workload::Idle => None,
+    }
+}
+
 fn part(name: &str, times: f64, each: f64) -> Part {
     Part { name: name.to_owned(), times, each }
 }
@@ -52,7 +76,7 @@ fn large_put(nodes: f64, stick: &Yardstick) -> Vec<Part> {
         part("receive", nodes, stick.tcp_receive_s_per_gib),
         part("open the transport's records", nodes, stick.aead_open_s_per_gib),
         part("tree hash", nodes, stick.tree_hash_s_per_gib),
-        part("write", nodes, stick.write_s_per_gib),
+        part("write and flush", nodes, stick.durable_write_s_per_gib),
         part("read for another node", nodes - 1.0, stick.warm_read_s_per_gib),
         part("seal the transport's records", nodes - 1.0, stick.aead_seal_s_per_gib),
         part("send", nodes - 1.0, stick.tcp_send_s_per_gib),

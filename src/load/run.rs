@@ -5,7 +5,7 @@
 use super::args::{Arguments, Command, Load, Measure, Workload};
 use super::driver::{Driver, Target, Watch};
 use super::figures::{Figures, Idle, Latency, real};
-use super::local::{self, Local, Usage};
+use super::local::{self, Local, Scratch, Usage};
 use super::schedule::{Book, Bounds, Clock};
 use super::tally::Tally;
 use super::{page, parts, suite, table, yardstick};
@@ -15,6 +15,7 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +78,11 @@ fn measure_parts(measure: &Measure) -> Result<bool, String> {
 /// One workload, told of; false if there were errors.
 fn one(place: &Place, workload: Workload, load: &Load) -> Result<bool, String> {
     let quiet = place.quiet || !io::stderr().is_terminal();
-    let mut figures = perform(place, (workload, load), quiet)?;
+    let scratch = |_| Scratch::new(load.folder.as_deref(), "dfs-load");
+    let scratch = load.spawn.map(scratch).transpose();
+    let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
+    let folder = scratch.as_ref().map_or(Path::new(""), Scratch::path);
+    let mut figures = perform(place, (workload, load), folder, quiet)?;
     if load.compare {
         let stick = yardstick::measure(load.folder.as_deref());
         let stick = stick.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
@@ -96,16 +101,18 @@ fn one(place: &Place, workload: Workload, load: &Load) -> Result<bool, String> {
     Ok(figures.error_count == 0)
 }
 
-/// Runs a workload on its own network or on the one that the options name.
+/// Runs a workload on its own network in this folder, or on the one that the options name.
 pub(super) fn perform(
     place: &Place,
     (workload, load): (Workload, &Load),
+    folder: &Path,
     quiet: bool,
 ) -> Result<Figures, String> {
     let mut live = Live::new(quiet).map_err(|error| error.to_string())?;
-    let spawn = |count| Local::start(count, load.folder.as_deref(), load.daemon.as_deref());
-    let local = load.spawn.map(spawn).transpose()?;
-    let target = match &local {
+    let at_first = load.spawn.map(|count| if load.late { 1 } else { count });
+    let spawn = |count| Local::start(count, folder, load.daemon.as_deref());
+    let mut local = at_first.map(spawn).transpose()?;
+    let mut target = match &local {
         Some(local) => local.target()?,
         None => target_of(place, &load.nodes)?,
     };
@@ -114,6 +121,11 @@ pub(super) fn perform(
     prepare(&target, (workload, load), &mut book, &mut live)?;
     if let Some(local) = &local {
         local.settle()?;
+    }
+    if let Some((local, count)) = local.as_mut().zip(load.spawn.filter(|_| load.late)) {
+        local.join(count - 1)?;
+        local.agree()?;
+        target = local.last()?;
     }
     if workload == Workload::Idle {
         return idle(&target, (load, &mut book), local.as_ref(), &mut live);
@@ -136,6 +148,7 @@ pub(super) fn perform(
     live.clear();
     let client = (yardstick::process_cpu() - before.client).as_secs_f64();
     let mut figures = Figures::of(workload, load, nodes, &tally);
+    figures.names = book.names();
     if let Some(local) = &local {
         figures.settled_seconds = Some(local.settle()?.as_secs_f64());
         let used = local.usage().iter().zip(&before.daemons).map(since).collect();

@@ -92,6 +92,11 @@ impl Book {
         content::name(self.seed, key)
     }
 
+    /// How many names there are.
+    pub(super) fn names(&self) -> u64 {
+        self.versions.len() as u64
+    }
+
     /// A version's bytes, of which even the size depends on nothing but the seed.
     pub(super) fn content(&self, key: u64, version: u64) -> Content {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ key.rotate_left(20) ^ version << 48);

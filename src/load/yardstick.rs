@@ -4,6 +4,7 @@
 //! waited for. Invariant: every figure is the least of several rounds: the others measure what else the machine did.
 
 use super::figures::GIB;
+use super::local::Scratch;
 use crate::crypto::block::keystream;
 use crate::crypto::sign::{self, SignKey};
 use crate::crypto::{tags, tree};
@@ -17,7 +18,7 @@ use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const ROUNDS: usize = 5;
@@ -34,9 +35,9 @@ pub(super) struct Yardstick {
     pub(super) aead_open_s_per_gib: f64,
     pub(super) tcp_send_s_per_gib: f64,
     pub(super) tcp_receive_s_per_gib: f64,
-    /// Files of 1 MiB, into the page cache.
-    pub(super) write_s_per_gib: f64,
-    /// The same, and waited for until they are durable, by two threads: wall time.
+    /// New files of 1 MiB, flushed and renamed.
+    pub(super) durable_write_s_per_gib: f64,
+    /// The same by two threads: wall time.
     pub(super) durable_write_wall_s_per_gib: f64,
     pub(super) warm_read_s_per_gib: f64,
     pub(super) hmac_us: f64,
@@ -55,34 +56,21 @@ pub(super) struct Yardstick {
     pub(super) group_flush_wall_us: f64,
 }
 
-/// Measures everything; the folder's disk is written to, and left as it was.
-pub(super) fn measure(folder: Option<&Path>) -> io::Result<Yardstick> {
-    let parent = folder.map_or_else(std::env::temp_dir, Path::to_owned);
-    let place = Place::new(parent.join(format!("dfs-load-yardstick.{}", std::process::id())))?;
+/// Measures everything; the disk of `parent` is written to, and left as it was.
+pub(super) fn measure(parent: Option<&Path>) -> io::Result<Yardstick> {
+    measure_in(Scratch::new(parent, "dfs-load-yardstick")?.path())
+}
+
+/// The same in an empty folder, in which files stay.
+pub(super) fn measure_in(folder: &Path) -> io::Result<Yardstick> {
     let mut yardstick = Yardstick::default();
     hashing(&mut yardstick);
     sealing(&mut yardstick);
     signing(&mut yardstick);
     network(&mut yardstick)?;
-    files(&place.0, &mut yardstick)?;
-    log(&place.0, &mut yardstick)?;
+    files(folder, &mut yardstick)?;
+    log(folder, &mut yardstick)?;
     Ok(yardstick)
-}
-
-/// A folder that goes when it is no longer needed.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// This thread's time on a processor.
@@ -200,27 +188,34 @@ fn signing(out: &mut Yardstick) {
     out.ed25519_verify_us = micros(checked, COUNT);
 }
 
+/// Several streams in turn, as a daemon has them: a single one would have both ends sleep and wake for every piece.
 fn network(out: &mut Yardstick) -> io::Result<()> {
     const BYTES: usize = 256 << 20;
     const PIECE: usize = 256 << 10;
+    const STREAMS: usize = 4;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let (mut send, mut receive) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
         let sender = std::thread::spawn(move || {
-            let mut socket = TcpStream::connect(address)?;
+            let connect = |_| TcpStream::connect(address);
+            let mut streams = (0..STREAMS).map(connect).collect::<io::Result<Vec<_>>>()?;
             let piece = vec![7; PIECE];
             let before = cpu();
-            for _ in 0..BYTES / PIECE {
-                socket.write_all(&piece)?;
+            for number in 0..BYTES / PIECE {
+                streams[number % STREAMS].write_all(&piece)?;
             }
             io::Result::Ok((cpu() - before).as_secs_f64())
         });
-        let (mut socket, _) = listener.accept()?;
+        let accept = |_| Ok(listener.accept()?.0);
+        let mut streams = (0..STREAMS).map(accept).collect::<io::Result<Vec<_>>>()?;
         let mut piece = vec![0; PIECE];
         let before = cpu();
-        while socket.read(&mut piece)? > 0 {}
+        for number in 0..BYTES / PIECE {
+            streams[number % STREAMS].read_exact(&mut piece)?;
+        }
         receive = receive.min((cpu() - before).as_secs_f64());
+        drop(streams);
         send = send.min(sender.join().map_err(|_| io::Error::other("the sender died"))??);
     }
     out.tcp_send_s_per_gib = per_gib(send, BYTES);
@@ -259,28 +254,36 @@ fn round_trips(listener: &TcpListener, out: &mut Yardstick) -> io::Result<()> {
     Ok(())
 }
 
+/// Files of 1 MiB, new ones in every round: what takes the place of a file finds its pages and its inode in the caches.
 fn files(folder: &Path, out: &mut Yardstick) -> io::Result<()> {
     const FILES: usize = 64;
     let block = vec![7; BLOCK];
+    let mut next = 0;
+    let mut round = || {
+        next += FILES;
+        next - FILES..next
+    };
     let path = |number: usize| folder.join(format!("block{number}"));
-    let write = |numbers: std::ops::Range<usize>, durable: bool| {
+    let write = |numbers: std::ops::Range<usize>| {
+        let draft = folder.join(format!("draft{}", numbers.start));
         for number in numbers {
-            let mut file = File::create(path(number))?;
+            let mut file = File::create_new(&draft)?;
             file.write_all(&block)?;
-            if durable {
-                file.sync_data()?;
-            }
+            file.sync_data()?;
+            fs::rename(&draft, path(number))?;
         }
         io::Result::Ok(())
     };
     let mut result = Ok(());
-    let cached = least(|| result = write(0..FILES, false));
+    let on_cpu = least(|| result = write(round()));
     result?;
-    out.write_s_per_gib = per_gib(cached, FILES * BLOCK);
+    out.durable_write_s_per_gib = per_gib(on_cpu, FILES * BLOCK);
     let wall = least_wall(|| {
+        let numbers = round();
+        let half = numbers.start + FILES / 2;
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| write(0..FILES / 2, true));
-            let own = write(FILES / 2..FILES, true);
+            let other = scope.spawn(|| write(numbers.start..half));
+            let own = write(half..numbers.end);
             other.join().map_err(|_| io::Error::other("a writer died"))?.and(own)
         })
     })?;
@@ -295,7 +298,7 @@ fn files(folder: &Path, out: &mut Yardstick) -> io::Result<()> {
     });
     result?;
     out.warm_read_s_per_gib = per_gib(read, FILES * BLOCK);
-    (0..FILES).try_for_each(|number| fs::remove_file(path(number)))
+    Ok(())
 }
 
 fn log(folder: &Path, out: &mut Yardstick) -> io::Result<()> {

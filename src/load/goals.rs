@@ -1,0 +1,141 @@
+//! Goals: what a line of the suite should come to, as a ratio within one run.
+//!
+//! Knows figures alone. Invariant: every ratio is of things measured on the same machine in the same run, so that it means
+//! the same elsewhere.
+
+use super::args::Workload;
+use super::figures::{Figures, GIB, Parts, real};
+use super::parts;
+use super::yardstick::Yardstick;
+use crate::limits::MEMORY_DEFAULT;
+use std::collections::BTreeMap;
+
+/// What is judged, and the ratio to reach.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal {
+    /// Processor time of all daemons over that of the parts, at most.
+    Daemons(f64),
+    /// The same with the client's.
+    Whole(f64),
+    /// Bytes a second over what this machine's cores allow if only parts cost anything, at least.
+    Cores(f64),
+    /// Operations for each flush that would have been possible one after the other, at least.
+    Flushes(f64),
+    /// The 99th percentile in group flushes, at most.
+    Tail(f64),
+    /// The median in two flushes and four round trips, at most.
+    Median(f64),
+    /// The time over that of the slowest of these lines, at most.
+    Slowest(&'static [&'static str], f64),
+    /// Processor time of a daemon for each operation or byte, over that of this line, at most.
+    Like(&'static str, f64),
+    /// The greatest daemon's memory over what it may take: at most 1.
+    Memory,
+}
+
+/// What a daemon needs beside the memory for data, in bytes: for itself, for each connection and for each name.
+const MEMORY_OWN: f64 = 16.0 * 1_048_576.0;
+const MEMORY_CONNECTION: f64 = 4096.0;
+const MEMORY_NAME: f64 = 100.0;
+
+/// Figures of the lines so far, which later ones are compared with.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    seconds: BTreeMap<&'static str, f64>,
+    each: BTreeMap<&'static str, f64>,
+}
+
+impl Known {
+    /// Adds a line.
+    pub(super) fn add(&mut self, name: &'static str, figures: &Figures) {
+        self.seconds.insert(name, figures.seconds);
+        self.each.extend(each(figures).map(|each| (name, each)));
+    }
+}
+
+/// Processor time of one daemon, for a GiB of large files or for an operation.
+fn each(figures: &Figures) -> Option<f64> {
+    let costs = figures.costs.as_ref()?;
+    let all = match parts::is_large(figures) {
+        true => costs.daemon_cpu_seconds_per_gib,
+        false => costs.daemon_us_per_operation,
+    };
+    Some(all / real(costs.daemons.len() as u64))
+}
+
+impl Goal {
+    /// What is judged.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Daemons(_) => "processor time of the daemons, over its parts".to_owned(),
+            Self::Whole(_) => "processor time of daemons and client, over its parts".to_owned(),
+            Self::Cores(_) => "bytes a second, over what the cores allow".to_owned(),
+            Self::Flushes(_) => "operations for each flush one at a time".to_owned(),
+            Self::Tail(_) => "99th percentile, in group flushes".to_owned(),
+            Self::Median(_) => "median, in two flushes and four round trips".to_owned(),
+            Self::Slowest(..) => "time, over that of its slowest stage".to_owned(),
+            Self::Like(line, _) => format!("processor time of a daemon, over `{line}`"),
+            Self::Memory => "memory, over what it may take".to_owned(),
+        }
+    }
+
+    /// The bound, and whether the ratio may be at most this; if not, at least.
+    pub(super) fn bound(self) -> (f64, bool) {
+        match self {
+            Self::Daemons(most) | Self::Whole(most) | Self::Tail(most) | Self::Median(most) => {
+                (most, true)
+            }
+            Self::Slowest(_, most) | Self::Like(_, most) => (most, true),
+            Self::Cores(least) | Self::Flushes(least) => (least, false),
+            Self::Memory => (1.0, true),
+        }
+    }
+
+    /// The ratio, if it can be had from these.
+    pub(super) fn ratio(self, figures: &Figures, stick: &Yardstick, known: &Known) -> Option<f64> {
+        match self {
+            Self::Daemons(_) => Some(sum(figures, stick)?.ratio),
+            Self::Whole(_) => {
+                let (necessary, costs) = (whole(figures, stick)?, figures.costs.as_ref()?);
+                let measured = costs.daemon_cpu_seconds_per_gib + costs.client_cpu_seconds_per_gib;
+                Some(measured / necessary)
+            }
+            Self::Cores(_) => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                let possible = real(cores as u64) / whole(figures, stick)?;
+                let seconds = figures.seconds + figures.settled_seconds.unwrap_or_default();
+                Some(real(figures.bytes) / GIB / seconds / possible)
+            }
+            Self::Flushes(_) => Some(figures.operations_per_second * stick.flush_wall_us / 1e6),
+            Self::Tail(_) => Some(real(figures.latency.p99_us) / stick.group_flush_wall_us),
+            Self::Median(_) => {
+                let flushes = 2.0 * stick.flush_wall_us + 4.0 * stick.socket_round_trip_wall_us;
+                Some(real(figures.latency.p50_us) / flushes)
+            }
+            Self::Slowest(lines, _) => {
+                let stages: Option<Vec<f64>> =
+                    lines.iter().map(|line| known.seconds.get(line).copied()).collect();
+                Some(figures.seconds / stages?.into_iter().fold(0.0, f64::max))
+            }
+            Self::Like(line, _) => Some(each(figures)? / known.each.get(line)?),
+            Self::Memory => {
+                let daemons = &figures.costs.as_ref()?.daemons;
+                let peak = daemons.iter().map(|usage| usage.peak_rss_bytes).max()?;
+                let names = real(figures.names);
+                let connections = real(u64::from(figures.connections));
+                let own = real(MEMORY_DEFAULT as u64) + MEMORY_OWN;
+                Some(real(peak) / (own + MEMORY_CONNECTION * connections + MEMORY_NAME * names))
+            }
+        }
+    }
+}
+
+fn sum(figures: &Figures, stick: &Yardstick) -> Option<Parts> {
+    parts::of(figures.workload_of()?, figures, stick)
+}
+
+/// The parts of all daemons and of the client, for a GiB.
+fn whole(figures: &Figures, stick: &Yardstick) -> Option<f64> {
+    let workload: Workload = figures.workload_of()?;
+    Some(sum(figures, stick)?.sum + parts::of_client(workload, stick)?)
+}
