@@ -39,17 +39,22 @@ pub(super) const STANDARD: &[Line] = &[
         "mixed --spawn 3 --verify --ops 30000 --size lognormal:8KiB:1",
         &[Memory],
     ),
-    line("put 8 MiB", "put --spawn 1 --conns 4 --size 8MiB --ops 128", &[Daemons(1.3), Memory]),
+    line("put 8 MiB", "put --spawn 1 --conns 4 --size 8MiB --ops 48", &[Daemons(1.3), Memory]),
     line(
         "put 8 MiB, three nodes",
-        "put --spawn 3 --conns 4 --size 8MiB --ops 128",
+        "put --spawn 3 --conns 4 --size 8MiB --ops 24",
         &[Whole(1.4), Cores(0.65), Memory],
     ),
     line(
         "get 8 MiB",
-        "get --spawn 1 --conns 4 --size 8MiB --keys 32 --ops 256",
+        "get --spawn 1 --conns 4 --size 8MiB --keys 16 --ops 256",
         &[Daemons(1.3), Whole(1.3), Memory],
     ),
+    line("handshakes", "connect --spawn 1 --conns 16 --ops 5000", &[]),
+];
+
+/// What grows, and what should not grow with it.
+pub(super) const LONG: &[Line] = &[
     line("put 1 GiB", "put --spawn 1 --conns 1 --size 1GiB --ops 1", &[]),
     line("get 1 GiB", "get --spawn 1 --conns 1 --size 1GiB --keys 1 --ops 1", &[]),
     line(
@@ -57,11 +62,6 @@ pub(super) const STANDARD: &[Line] = &[
         "get --spawn 2 --late --conns 1 --size 1GiB --keys 1 --ops 1",
         &[Slowest(&["put 1 GiB", "get 1 GiB"], 1.6), Memory],
     ),
-    line("handshakes", "connect --spawn 1 --conns 16 --ops 5000", &[]),
-];
-
-/// What grows, and what should not grow with it.
-pub(super) const LONG: &[Line] = &[
     line("put 1 MiB, 4 GiB in all", "put --spawn 1 --conns 4 --size 1MiB --ops 4096", &[Memory]),
     line(
         "put 64 MiB, 4 GiB in all",

@@ -2,14 +2,16 @@
 //!
 //! Knows no network. Invariant: only ratios within one run are compared: seconds depend on the machine.
 
-use super::args::{Command, Load, Suite, Workload};
+use super::amount::Amount;
+use super::args::{Arguments, Command, Load, Suite, Workload};
 use super::figures::Figures;
 use super::goals::{Goal, Known};
 use super::lines::{LONG, Line, STANDARD};
 use super::local::Scratch;
 use super::run::{perform, print};
-use super::{args, yardstick};
+use super::yardstick::{self, median};
 use crate::cli::args::Place;
+use crate::limits::BLOCK;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,7 +82,18 @@ fn round(lines: &[&Line], folder: &Path, rounds: &mut Rounds) -> Result<(), Stri
         let (workload, load) = parse(line.words)?;
         let place = Place { data: None, ticket: None, quiet };
         let folder = folder.join(number.to_string());
-        let figures = perform(&place, (workload, &load), &folder, quiet)?;
+        let mut stick = stick;
+        let write = |name: &str| {
+            let written = yardstick::durable_write(&folder.join(name));
+            written.map_err(|error| format!("a folder for the yardstick: {error}"))
+        };
+        let writes = workload == Workload::Put
+            && matches!(load.size, Amount::Fixed(size) if size >= BLOCK as u64);
+        let before = if writes { write("before")? } else { 0.0 };
+        let figures = perform(&place, (workload, &load), &folder.join("nodes"), quiet)?;
+        if writes {
+            stick.durable_write_s_per_gib = f64::midpoint(before, write("after")?);
+        }
         known.add(line.name, &figures);
         rounds.errors += figures.error_count;
         let rate = (figures.operations_per_second, figures.mib_per_second);
@@ -106,8 +119,7 @@ fn ratios(
 }
 
 fn parse(words: &str) -> Result<(Workload, Load), String> {
-    let parsed =
-        args::Arguments::try_parse_from(std::iter::once("dfs-load").chain(words.split(' ')));
+    let parsed = Arguments::try_parse_from(std::iter::once("dfs-load").chain(words.split(' ')));
     match parsed.map_err(|error| error.to_string())?.command {
         Command::Put(load) => Ok((Workload::Put, load)),
         Command::Get(load) => Ok((Workload::Get, load)),
@@ -123,14 +135,14 @@ fn judge(lines: &[&Line], rounds: &Rounds, reference: Option<&Outcome>) -> (Outc
     let (mut outcome, mut any_worse, mut out) = (Outcome::default(), false, String::new());
     for line in lines {
         let rates = rounds.rates.get(line.name).map_or(&[][..], |rates| rates);
-        let rate = median(rates.iter().map(|rate| rate.0));
-        let mib = median(rates.iter().map(|rate| rate.1));
+        let rate = median(rates.iter().map(|rate| rate.0).collect());
+        let mib = median(rates.iter().map(|rate| rate.1).collect());
         outcome.rates.insert(line.name.to_owned(), rounded(rate));
         say(&mut out, format_args!("{:48}{rate:>9.0}/s{mib:>9.1} MiB/s", line.name));
         for goal in line.goals {
             let what = goal.name();
             let Some(found) = rounds.ratios.get(&(line.name, what.clone())) else { continue };
-            let ratio = median(found.iter().copied());
+            let ratio = median(found.clone());
             let known =
                 reference.and_then(|known| known.ratios.get(line.name)?.get(&what).copied());
             let is_worse = known.is_some_and(|known| is_worse(*goal, ratio, known));
@@ -170,13 +182,6 @@ fn tell(out: &mut String, goal: Goal, (ratio, known, is_worse): (f64, Option<f64
 fn say(out: &mut String, text: std::fmt::Arguments<'_>) {
     let text = text.to_string();
     writeln!(out, "{}", text.trim_end()).expect("a String takes everything");
-}
-
-/// The middle one; 0 of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// To three digits, so that a reference can be read.
