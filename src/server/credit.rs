@@ -130,6 +130,10 @@ impl FileServer {
         release_rest(&mut self.memory, run);
         if let Some(fetch) = self.fetches.by_address.get_mut(&run.address) {
             fetch.asked &= !mask(u32::from(run.first), u32::from(run.count));
+            // What it has brought waits for nothing more.
+            if !fetch.is_small() {
+                self.fetches.dirty.insert(run.address);
+            }
         }
     }
 
@@ -208,6 +212,7 @@ impl FileServer {
             && !std::mem::replace(&mut peer.credit.starved[share as usize], true)
         {
             self.fetches.starved[share as usize].push_back(link);
+            self.fetches.write_all();
         }
     }
 

@@ -323,6 +323,15 @@ impl FileServer {
     }
 }
 
+impl Fetches {
+    /// Whatever has come is given to the workers with this turn: somebody needs the memory.
+    pub(super) fn write_all(&mut self) {
+        let is_held = |fetch: &Fetch| !fetch.is_small() && !fetch.chunks.is_empty();
+        let held = self.by_address.iter().filter(|(_, fetch)| is_held(fetch));
+        self.dirty.extend(held.map(|(address, _)| *address));
+    }
+}
+
 /// `count` bits from bit `first` on.
 pub(super) fn mask(first: u32, count: u32) -> u32 {
     debug_assert!(count >= 1 && first + count <= u32::from(LEAVES));

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// A run that takes less is doubled, one that takes more than four times as long is cut to one leaf.
 const RUN_TIME: Duration = Duration::from_millis(250);
+/// So many leaves are gathered for one job, if no more than those asked for have to be waited for.
+const WRITE_LEAVES: usize = 16;
 
 impl FileServer {
     /// A stream begins.
@@ -64,7 +66,7 @@ impl FileServer {
         if !run.live {
             return;
         }
-        let (address, share) = (run.address, run.share);
+        let (address, share, is_last) = (run.address, run.share, run.come >= run.count);
         if !run.reserved {
             self.memory.claim(share, LEAF);
         }
@@ -77,7 +79,12 @@ impl FileServer {
         fetch.come |= bit;
         fetch.asked &= !bit;
         fetch.chunks.insert(index, (data, link, share));
-        self.fetches.dirty.insert(address);
+        // A job for every few leaves costs more in wake-ups than in writing them. Where somebody waits for memory they
+        // are not gathered.
+        let is_enough = is_last || fetch.is_small() || fetch.chunks.len() >= WRITE_LEAVES;
+        if is_enough || self.fetches.starved.iter().any(|waiting| !waiting.is_empty()) {
+            self.fetches.dirty.insert(address);
+        }
     }
 
     /// The stream was complete.

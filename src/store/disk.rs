@@ -200,12 +200,7 @@ impl<F: FileSystem> Disk<F> {
 
     fn write_good(&self, draft: Draft, first: u8, chunks: &[Bytes]) -> io::Result<()> {
         let file = self.draft(draft)?;
-        let mut offset = u64::from(first) * LEAF as u64;
-        for chunk in chunks {
-            self.fs.write_at(&file, offset, chunk)?;
-            offset += chunk.len() as u64;
-        }
-        Ok(())
+        self.fs.write_pieces_at(&file, u64::from(first) * LEAF as u64, chunks)
     }
 
     /// The draft's file, which is made if there is none.

@@ -11,6 +11,7 @@ pub use real::RealFs;
 pub(super) use sim::Dice;
 pub use sim::{CrashStates, Lie, SimError, SimFs};
 
+use bytes::Bytes;
 use std::io;
 
 /// What a disk has, in bytes.
@@ -36,6 +37,15 @@ pub trait FileSystem: Send + Sync + 'static {
     fn open(&self, path: &str) -> io::Result<Self::File>;
     /// Writes all the bytes, or fails with some of them written.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// The same of pieces, each after the one before.
+    fn write_pieces_at(&self, file: &Self::File, offset: u64, pieces: &[Bytes]) -> io::Result<()> {
+        let mut at = offset;
+        for piece in pieces {
+            self.write_at(file, at, piece)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
     /// Writes bytes that are there already once more, so that the next flush covers them whatever became of an earlier one.
     fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Reads as many bytes as there are; fewer than asked for only at the end of the file.

@@ -4,14 +4,18 @@
 //! kernel tells each write-back error once per descriptor, and a fresh one might not be told.
 
 use super::{DiskSpace, FileSystem};
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+/// Pieces of one call: what every system takes (POSIX, `IOV_MAX`).
+const PIECES_MAX: usize = 16;
 
 /// Files below one real folder.
 #[derive(Debug)]
@@ -86,6 +90,26 @@ impl FileSystem for RealFs {
 
     fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
         file.write_all_at(bytes, offset)
+    }
+
+    fn write_pieces_at(&self, file: &File, offset: u64, pieces: &[Bytes]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let (mut rest, mut at) = (&mut slices[..], offset);
+        // Empty pieces at the end would make a write of nothing.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let piece_count = rest.len().min(PIECES_MAX);
+            match rustix::io::pwritev(file, &rest[..piece_count], at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut rest, count);
+                    at += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn rewrite(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {

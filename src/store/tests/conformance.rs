@@ -24,6 +24,7 @@ fn file_system<F: FileSystem>(fs: &F) {
     assert_eq!(fs.read_at(&file, 0, &mut bytes).unwrap(), 8);
     assert_eq!(&bytes, b"\0\0\0hello\x01\x01");
     assert_eq!(fs.read_at(&file, 99, &mut bytes).unwrap(), 0);
+    pieces(fs, &file);
     fs.preallocate(&file, 20).unwrap();
     fs.preallocate(&file, 10).unwrap();
     assert_eq!(fs.length(&file).unwrap(), 20);
@@ -47,6 +48,19 @@ fn file_system<F: FileSystem>(fs: &F) {
     fs.sync_all().unwrap();
     assert_eq!(fs.length(&file).unwrap(), 4);
     assert!(fs.space().unwrap().free <= fs.space().unwrap().total);
+}
+
+/// More than the system takes at a time, some of them empty, and none at all; what was there before is there again.
+fn pieces<F: FileSystem>(fs: &F, file: &F::File) {
+    let before = fs.read(file, 0, 100).unwrap();
+    let piece = |number: usize| Bytes::from(vec![b'a' + (number % 26) as u8; number % 5]);
+    let pieces: Vec<Bytes> = (0..40).map(piece).collect();
+    fs.write_pieces_at(file, 8, &pieces).unwrap();
+    assert_eq!(fs.read(file, 0, 100).unwrap(), [&before[..], &pieces.concat()].concat());
+    fs.truncate("a/one", 8).unwrap();
+    fs.write_pieces_at(file, 3, &[]).unwrap();
+    fs.write_pieces_at(file, 3, &[Bytes::new()]).unwrap();
+    assert_eq!(fs.read(file, 0, 100).unwrap(), before);
 }
 
 #[test]
