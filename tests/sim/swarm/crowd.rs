@@ -18,8 +18,6 @@ use std::time::Duration;
 /// The longest that an operation may take while its client takes what comes: a silent node is given up after ten
 /// seconds, and a get asks three times for a block.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks at the clients when nothing else happens.
-const STEP: Duration = Duration::from_millis(5);
 
 /// All clients.
 pub(super) struct Crowd {
@@ -115,20 +113,24 @@ impl Crowd {
         }
     }
 
-    /// Ends what is under way, once all faults are mended. Clients that never end are a violation.
-    pub(super) fn finish(&mut self, world: &mut World) -> Result<(), Violation> {
+    /// Nothing new is begun from here on.
+    pub(super) fn last_orders(&mut self) {
         self.over = true;
-        while !self.clients.iter().all(Client::is_idle) || self.prober.oldest().is_some() {
-            self.step(world)?;
-            world.run(STEP, |_| false);
-        }
+    }
+
+    /// Whether anything is under way. Clients that never end are a violation of `step`.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.clients.iter().all(Client::is_idle) || self.prober.oldest().is_some()
+    }
+
+    /// Everybody goes.
+    pub(super) fn leave(&mut self, world: &mut World) {
         for client in &mut self.clients {
             client.vanish(world, &mut self.ledger, true);
         }
         self.prober.hang_up(world);
         self.gather();
         self.note_harm(world);
-        Ok(())
     }
 
     /// Operations acknowledged until now.

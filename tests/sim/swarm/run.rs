@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Between two looks at the clients, at most.
 const STEP: Duration = Duration::from_millis(100);
+/// The same while only what is under way is waited for.
+const SHORT_STEP: Duration = Duration::from_millis(5);
 /// All nodes have the same so long after the last fault, at the latest.
 const CONVERGENCE: Duration = Duration::from_secs(180);
 /// Longer than the slowest disk still owes an answer: a node may yet hear that its last commit has failed.
@@ -101,9 +103,21 @@ impl Play {
             self.go_on(end)?;
         }
         self.trouble.end(&mut self.world)?;
-        self.crowd.finish(&mut self.world)?;
+        self.finish()?;
         self.converge()?;
         self.oracles.at_end(&mut self.world, &mut self.crowd, self.plan.promise)
+    }
+
+    /// Waits for what the clients have under way. A daemon may still learn that its disk had failed, and ends then.
+    fn finish(&mut self) -> Result<(), Violation> {
+        self.crowd.last_orders();
+        while self.crowd.is_busy() {
+            self.trouble.step(&mut self.world)?;
+            self.crowd.step(&mut self.world)?;
+            self.world.run(SHORT_STEP, |_| false);
+        }
+        self.crowd.leave(&mut self.world);
+        Ok(())
     }
 
     fn go_on(&mut self, end: Instant) -> Result<(), Violation> {
