@@ -18,9 +18,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 /// A ratio that has become so much worse is an error.
 const WORSE: f64 = 1.5;
+
+/// A file system may remember for so long what was removed.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(40);
 
 /// What each line came to, by its name: ratios by what is judged, and operations a second.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -46,14 +50,15 @@ pub(super) fn run(options: &Suite) -> Result<bool, String> {
         .filter(|line| options.only.as_ref().is_none_or(|text| line.name.contains(text)))
         .collect();
     let mut rounds = Rounds::default();
-    // Everything is kept until all has been measured: see `Scratch`.
-    let scratch = Scratch::new(options.folder.as_deref(), "dfs-load-suite");
-    let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
     for number in 0..options.rounds {
-        let folder = scratch.path().join(number.to_string());
-        round(&lines, &folder, &mut rounds)?;
+        if number > 0 {
+            std::thread::sleep(BETWEEN_ROUNDS);
+        }
+        // What the standard lines store is kept until all has been measured: see `Scratch`.
+        let scratch = Scratch::new(options.folder.as_deref(), "dfs-load-suite");
+        let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
+        round(&lines, scratch.path(), &mut rounds)?;
     }
-    drop(scratch);
     let (outcome, any_worse, told) = judge(&lines, &rounds, reference.as_ref());
     if options.json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
@@ -98,6 +103,10 @@ fn round(lines: &[&Line], folder: &Path, rounds: &mut Rounds) -> Result<(), Stri
         rounds.errors += figures.error_count;
         let rate = (figures.operations_per_second, figures.mib_per_second);
         rounds.rates.entry(line.name).or_default().push(rate);
+        if LONG.iter().any(|long| long.name == line.name) {
+            // All of them together may be more than the disk holds. What is left is seen when the scratch goes.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
         for (what, ratio) in ratios(line, &figures, &stick, &known) {
             rounds.ratios.entry((line.name, what)).or_default().push(ratio);
         }
