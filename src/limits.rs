@@ -120,6 +120,8 @@ pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const GROUP_WINDOW: Duration = Duration::from_millis(2);
 /// A read of more items of the log than this is left to a worker, whether or not they are in memory.
 pub const AT_ONCE_ITEMS_MAX: usize = 16;
+/// Checks of more bytes than this are left to a worker, whether or not the loop has time.
+pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// A log segment is full when it has grown past this.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
 /// Space that is never used by puts, in bytes; or `RESERVE_PERCENT` of the disk, whichever is more.

@@ -145,8 +145,8 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
 struct OnDisk(Disk<RealFs>);
 
 impl Work<Job, Done> for OnDisk {
-    fn at_once(&self, job: &Job) -> Option<Done> {
-        work::execute_at_once(&self.0, job)
+    fn at_once(&self, job: &Job, has_time: bool) -> Option<Done> {
+        work::execute_at_once(&self.0, job, has_time)
     }
 
     fn execute(&self, job: Job) -> Done {

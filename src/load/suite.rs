@@ -95,7 +95,8 @@ fn round(lines: &[&Line], folder: &Path, rounds: &mut Rounds) -> Result<(), Stri
         let writes = workload == Workload::Put
             && matches!(load.size, Amount::Fixed(size) if size >= BLOCK as u64);
         let before = if writes { write("before")? } else { 0.0 };
-        let figures = perform(&place, (workload, &load), &folder.join("nodes"), quiet)?;
+        let figures = perform(&place, (workload, &load), &folder.join("nodes"), quiet);
+        let figures = figures.map_err(|why| format!("{}: {why}", line.name))?;
         if writes {
             stick.durable_write_s_per_gib = f64::midpoint(before, write("after")?);
         }

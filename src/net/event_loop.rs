@@ -34,6 +34,8 @@ const READ_MAX: usize = 256 * 1024;
 const WRITE_BATCH: usize = 128 * 1024;
 /// So many batches are written to one socket before the others have their turn.
 const WRITES_MAX: usize = 4;
+/// What is done at once may lead to more of the same: so often before the others have their turn.
+const ROUNDS_MAX: usize = 4;
 /// So many connections are accepted before the others have their turn.
 const ACCEPTS_MAX: usize = 64;
 /// Events taken from the system at a time.
@@ -164,10 +166,7 @@ impl EventLoop {
                     Token(key) => self.note(key, event),
                 }
             }
-            while let Some(done) = workers.take_done() {
-                let now = self.now();
-                node.done(now, done);
-            }
+            self.hand_over(node, workers);
             self.accept(node);
             self.read_ready(node);
             let now = self.now();
@@ -216,6 +215,7 @@ impl EventLoop {
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             socket.readable = true;
+            socket.ending |= event.is_read_closed() || event.is_error();
         }
         self.queue(key);
     }
@@ -287,7 +287,9 @@ impl EventLoop {
                 let now = self.now();
                 self.trim_at = Some(now.instant + MEMORY_IDLE);
                 node.received(now, link, &self.inward[..count]);
-                self.queue(key);
+                if self.sockets.get(key).is_some_and(|socket| socket.readable) {
+                    self.queue(key);
+                }
             }
             Progress::Blocked => {}
             Progress::Ended => self.drop_socket(node, key),
@@ -332,8 +334,9 @@ impl EventLoop {
         }
     }
 
-    /// Does what the node wants, until it wants nothing.
+    /// Does what the node wants, until it wants nothing, or somebody else should have a turn.
     fn carry_out(&mut self, node: &mut Node, workers: &Workers<Job, Done>) {
+        let mut rounds = 0;
         loop {
             while let Some(action) = node.poll_action() {
                 match action {
@@ -349,17 +352,27 @@ impl EventLoop {
                         }
                     }
                     Action::Close { link } => self.close(node, link),
-                    Action::Job(job) => workers.submit(job),
+                    Action::Job(job) => {
+                        // The one whose bytes led to the job may still be queued.
+                        workers.submit(job, self.ready.len() <= 1);
+                    }
                     Action::Stopped(outcome) => self.outcome = Some(outcome),
                 }
             }
-            if !workers.run_pending() {
+            workers.run_pending();
+            if !workers.has_done() || rounds == ROUNDS_MAX {
                 return;
             }
-            while let Some(done) = workers.take_done() {
-                let now = self.now();
-                node.done(now, done);
-            }
+            rounds += 1;
+            self.hand_over(node, workers);
+        }
+    }
+
+    /// Gives the node what the workers have done.
+    fn hand_over(&mut self, node: &mut Node, workers: &Workers<Job, Done>) {
+        while let Some(done) = workers.take_done() {
+            let now = self.now();
+            node.done(now, done);
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Socket {
     pub(super) link: Link,
     state: State,
     pub(super) readable: bool,
+    /// The other side has said that nothing more comes, or the connection has failed: that is found by reading on.
+    pub(super) ending: bool,
     pub(super) writable: bool,
     /// It stands in the loop's queue.
     pub(super) queued: bool,
@@ -60,6 +62,7 @@ impl Socket {
             link,
             state,
             readable: open,
+            ending: false,
             writable: open,
             queued: false,
             unsent: Vec::new(),
@@ -103,7 +106,12 @@ impl Socket {
                 self.readable = false;
                 Progress::Blocked
             }
-            progress @ (Progress::Bytes(_) | Progress::Ended) => progress,
+            Progress::Bytes(count) => {
+                // Less than there was room for was all that had come (epoll(7)): what comes later is told of.
+                self.readable = self.ending || count == buffer.len();
+                Progress::Bytes(count)
+            }
+            Progress::Ended => Progress::Ended,
         }
     }
 
@@ -196,6 +204,14 @@ mod tests {
         assert!(!socket.readable);
         theirs.write_all(b"abc").unwrap();
         while socket.read(&mut buffer) != Progress::Bytes(3) {}
+        assert!(!socket.readable, "that was all");
+        theirs.write_all(b"abcdefgh").unwrap();
+        while socket.read(&mut buffer) != Progress::Bytes(8) {}
+        assert!(socket.readable, "there may be more");
+        theirs.write_all(b"abc").unwrap();
+        socket.ending = true;
+        while socket.read(&mut buffer) != Progress::Bytes(3) {}
+        assert!(socket.readable, "the end is still to be seen");
         drop(theirs);
         while socket.read(&mut buffer) == Progress::Blocked {}
         assert_eq!(socket.read(&mut buffer), Progress::Ended);

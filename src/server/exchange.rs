@@ -70,7 +70,7 @@ impl FileServer {
     ) {
         let bytes = records.iter().chain(&blocks).map(Bytes::len).sum::<usize>();
         let taken = self.take_put_records(now, &records).and_then(|records| {
-            let room = only_deletes(&records) || self.has_room(bytes as u64);
+            let room = only_deletes(&records) || self.has_room(now, bytes as u64);
             if room { Ok(records) } else { Err((Reason::NoSpace, "the disk is full")) }
         });
         let records = match taken {
@@ -199,7 +199,7 @@ impl FileServer {
     }
 
     /// A client puts a page.
-    pub(super) fn put_page(&mut self, link: Link, request: Request, page: Bytes) {
+    pub(super) fn put_page(&mut self, now: Now, link: Link, request: Request, page: Bytes) {
         if self.phase != Phase::Running {
             return self.refuse(link, request, Reason::Unavailable, "the node is stopping");
         }
@@ -207,7 +207,7 @@ impl FileServer {
             let detail = "a page that breaks the format's rules";
             return self.refuse(link, request, Reason::Malformed, detail);
         }
-        if !self.has_room(page.len() as u64) {
+        if !self.has_room(now, page.len() as u64) {
             return self.refuse(link, request, Reason::NoSpace, "the disk is full");
         }
         let checks = vec![Check::Tree(page.clone())];
@@ -294,7 +294,7 @@ impl FileServer {
             return self.close(now, link, "sent a record with a wrong signature");
         }
         let bytes = items.iter().map(|new| new.bytes.len() + new.block.len()).sum::<usize>();
-        if !only_deletes(&items) && !self.has_room(bytes as u64) {
+        if !only_deletes(&items) && !self.has_room(now, bytes as u64) {
             return log::warn!("no room for {} records of a peer", items.len());
         }
         let mut addresses = found.iter().filter_map(|checked| match checked {

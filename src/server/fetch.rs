@@ -134,7 +134,7 @@ impl FileServer {
             tried: Vec::new(),
         };
         self.fetches.by_address.insert(block.address, fetch);
-        if self.has_room(u64::from(block.length)) {
+        if self.has_room(now, u64::from(block.length)) {
             self.assign(now, block.address, hint);
         } else {
             self.fetch_failed(now, block.address);

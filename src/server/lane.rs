@@ -97,10 +97,17 @@ pub(super) struct Lane {
 impl Lane {
     /// More waits than one group should hold: whoever can, stops reading.
     pub(super) fn congested(&self) -> bool {
-        let waiting = || self.closed.iter().chain([&self.open]);
-        let bytes: usize = waiting().map(|batch| batch.bytes).sum();
-        let records: usize = waiting().map(|batch| batch.records.len()).sum();
-        bytes > GROUP_BYTES_MAX / 2 || records > GROUP_RECORDS_MAX
+        let records: usize = self.waiting().map(|batch| batch.records.len()).sum();
+        self.bytes() > GROUP_BYTES_MAX / 2 || records > GROUP_RECORDS_MAX
+    }
+
+    /// Bytes that wait for their group to go.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting().map(|batch| batch.bytes).sum()
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Batch> {
+        self.closed.iter().chain([&self.open])
     }
 
     /// What is added from here on, until this is called again, is in one group, whatever was added before.

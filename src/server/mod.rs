@@ -40,7 +40,7 @@ pub use requests::Standing;
 pub use roster::read_peers;
 
 use crate::ids::{Address, NodeId, RecordId, StoreId};
-use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
+use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
 use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now};
 use crate::wire::message::{Message, PeerAddress, Reason, Request};
@@ -61,6 +61,9 @@ use std::time::Duration;
 use stuck::Stuck;
 use walk::Walks;
 use work::{Done, Job};
+
+/// How long it is believed that the disk has the room that it had, less what was taken.
+const SPACE_AGE: Duration = Duration::from_millis(100);
 
 /// Who this node is and what it may use.
 #[derive(Debug, Clone)]
@@ -178,6 +181,8 @@ pub struct FileServer {
     deaf_watched: bool,
     space: job::Space,
     space_asked: bool,
+    /// When it was answered.
+    space_known: Instant,
     reconciled: bool,
     pending: HashMap<job::Ticket, Pending>,
     next_ticket: job::Ticket,
@@ -217,6 +222,7 @@ impl FileServer {
             deaf_watched: false,
             space: job::Space { usable: u64::MAX, free: 0 },
             space_asked: false,
+            space_known: now.instant,
             reconciled: false,
             pending: HashMap::new(),
             next_ticket: 0,
@@ -324,9 +330,11 @@ impl FileServer {
             }
             (job::Done::Space { result, .. }, Some(Pending::Space)) => {
                 self.space_asked = false;
+                self.space_known = now.instant;
                 match result {
                     Ok(space) => {
                         self.space = space;
+                        self.space.usable = space.usable.saturating_sub(self.under_way());
                         if space.usable > 0 {
                             self.bring_grants();
                         }
@@ -425,10 +433,20 @@ impl FileServer {
         }
     }
 
-    /// Whether the disk has room for so many bytes more.
-    fn has_room(&mut self, bytes: u64) -> bool {
-        self.ask_space();
+    /// Bytes that the disk has been promised and may not have yet.
+    fn under_way(&self) -> u64 {
+        let fetches = self.fetches.by_address.values();
+        fetches.map(|fetch| u64::from(fetch.length)).sum::<u64>() + self.lane.bytes() as u64
+    }
+
+    /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
+    /// when it is nearly full: the log sets aside more than it was given.
+    fn has_room(&mut self, now: Now, bytes: u64) -> bool {
         let room = self.space.usable > bytes;
+        let is_near = self.space.usable < 2 * SEGMENT;
+        if !room || is_near || now.instant.since(self.space_known) >= SPACE_AGE {
+            self.ask_space();
+        }
         self.space.usable = self.space.usable.saturating_sub(bytes);
         room
     }

@@ -59,7 +59,7 @@ impl FileServer {
             Message::Put { request, only_if_absent, records, blocks } => {
                 self.put(now, (link, request), only_if_absent, (records, blocks));
             }
-            Message::PutPage { request, page } => self.put_page(link, request, page),
+            Message::PutPage { request, page } => self.put_page(now, link, request, page),
             Message::GetPage { request, address } => {
                 self.asked(now, (link, request), Asked::Page(address));
             }

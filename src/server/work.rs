@@ -4,6 +4,7 @@
 
 use crate::crypto::{sign, tags, tree};
 use crate::ids::Address;
+use crate::limits::AT_ONCE_BYTES_MAX;
 use crate::planted::{self, Bug};
 use crate::store::fs::FileSystem;
 use crate::store::{Disk, job};
@@ -78,12 +79,21 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
     }
 }
 
-/// Does the work if that takes no time to speak of and can't block.
-pub fn execute_at_once<F: FileSystem>(disk: &Disk<F>, job: &Job) -> Option<Done> {
+/// Does the work if that takes no time to speak of and can't block; with time also a single put's checks.
+pub fn execute_at_once<F: FileSystem>(disk: &Disk<F>, job: &Job, has_time: bool) -> Option<Done> {
     match job {
         Job::Disk(job) => disk.run_at_once(job).map(Done::Disk),
+        Job::Check { ticket, checks } if has_time && are_few(checks) => {
+            Some(Done::Checked { ticket: *ticket, found: checks.iter().map(check).collect() })
+        }
         Job::Check { .. } => None,
     }
+}
+
+/// Whether to check these takes no longer than two threads take to wake each other: a signature, or a small block.
+fn are_few(checks: &[Check]) -> bool {
+    let signatures = checks.iter().filter(|check| matches!(check, Check::Signature(_))).count();
+    signatures <= 1 && checks.iter().map(Check::len).sum::<usize>() <= AT_ONCE_BYTES_MAX
 }
 
 fn check(check: &Check) -> Checked {
@@ -100,4 +110,32 @@ fn check(check: &Check) -> Checked {
 #[must_use]
 pub fn signed(record: &Record) -> bool {
     sign::verify(&record.signer, tags::RECORD, &record.signed_bytes(), &record.signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fs::SimFs;
+    use crate::store::{Config, open};
+
+    #[test]
+    fn few_checks_are_done_at_once_if_there_is_time() {
+        let (disk, _) = open(SimFs::new(), Config::default(), [1; 16], |_| {}).unwrap();
+        let job = |checks| Job::Check { ticket: 7, checks };
+        let is_done = |checks, has_time| {
+            let done = execute_at_once(&disk, &job(checks), has_time);
+            done.is_some_and(|done| matches!(done, Done::Checked { ticket: 7, .. }))
+        };
+        let signature = || Check::Signature(Bytes::from_static(b"no record"));
+        let block = |length| Check::Tree(Bytes::from(vec![1; length]));
+        assert!(is_done(vec![signature(), block(4096)], true));
+        assert!(!is_done(vec![signature(), block(4096)], false));
+        assert!(!is_done(vec![signature(), signature()], true));
+        assert!(is_done(vec![block(AT_ONCE_BYTES_MAX)], true));
+        assert!(!is_done(vec![block(AT_ONCE_BYTES_MAX), block(1)], true));
+        let Done::Checked { found, .. } = execute(&disk, job(vec![signature(), block(9)])) else {
+            panic!("checks are answered with what was found");
+        };
+        assert_eq!(found, [Checked::Forged, Checked::Address(Address(tree::tree(&[1; 9]).0))]);
+    }
 }

@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 
 /// How jobs `J` become answers `D`.
 pub trait Work<J, D>: Send + Sync + 'static {
-    /// Does what takes no time to speak of and can't block, in the caller's thread.
-    fn at_once(&self, job: &J) -> Option<D>;
+    /// Does what takes no time to speak of and can't block, in the caller's thread; if nothing else waits for the caller
+    /// also what takes no longer than it would to wake another thread, and to be woken by it.
+    fn at_once(&self, job: &J, has_time: bool) -> Option<D>;
     /// Does anything; may block.
     fn execute(&self, job: J) -> D;
 }
@@ -74,9 +75,10 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
         Ok(workers)
     }
 
-    /// Does a job at once if that can be, and queues it if not. How many may wait is the core's to bound.
-    pub fn submit(&self, job: J) {
-        match self.shared.work.at_once(&job) {
+    /// Does a job at once if that can be, and queues it if not. How many may wait is the core's to bound. `has_time` says
+    /// that nothing else waits for the caller.
+    pub fn submit(&self, job: J, has_time: bool) {
+        match self.shared.work.at_once(&job, has_time) {
             Some(done) => hold(&self.shared.done).push_back(done),
             None => {
                 hold(&self.shared.queue).jobs.push_back(job);
@@ -160,7 +162,7 @@ mod tests {
     struct Slowly<T>(T);
 
     impl<J, D, T: Fn(J) -> D + Send + Sync + 'static> Work<J, D> for Slowly<T> {
-        fn at_once(&self, _: &J) -> Option<D> {
+        fn at_once(&self, _: &J, _: bool) -> Option<D> {
             None
         }
 
@@ -169,12 +171,12 @@ mod tests {
         }
     }
 
-    /// Odd numbers are quickly doubled, even ones are not.
+    /// Odd numbers are quickly doubled, even ones are not; those that 4 divides only if there is time.
     struct Odd;
 
     impl Work<u32, u32> for Odd {
-        fn at_once(&self, job: &u32) -> Option<u32> {
-            (job % 2 == 1).then_some(job * 2)
+        fn at_once(&self, job: &u32, has_time: bool) -> Option<u32> {
+            (!job.is_multiple_of(2) || has_time && job.is_multiple_of(4)).then_some(job * 2)
         }
 
         fn execute(&self, job: u32) -> u32 {
@@ -186,10 +188,12 @@ mod tests {
     fn what_can_be_done_at_once_is_done_by_the_caller() {
         let workers = Workers::start(0, Odd, || {}).unwrap();
         assert!(!workers.has_done());
-        workers.submit(3);
+        workers.submit(3, false);
         assert!(workers.has_done());
         assert_eq!(workers.take_done(), Some(6));
-        workers.submit(4);
+        workers.submit(8, true);
+        assert_eq!(workers.take_done(), Some(16));
+        workers.submit(4, false);
         assert!(!workers.has_done());
         assert!(workers.run_pending());
         assert_eq!(workers.take_done(), Some(80));
@@ -200,7 +204,7 @@ mod tests {
         let (sender, woken) = mpsc::channel();
         let wake = move || sender.send(()).unwrap_or_default();
         let workers = Workers::start(3, Slowly(|number: u32| number * 2), wake).unwrap();
-        (0..100).for_each(|number| workers.submit(number));
+        (0..100).for_each(|number| workers.submit(number, true));
         (0..100).for_each(|_| woken.recv().unwrap());
         let mut answers: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
         answers.sort_unstable();
@@ -210,8 +214,8 @@ mod tests {
     #[test]
     fn without_threads_the_caller_works_when_it_says_so() {
         let workers = Workers::start(0, Slowly(|number: u32| number + 1), || {}).unwrap();
-        workers.submit(1);
-        workers.submit(2);
+        workers.submit(1, true);
+        workers.submit(2, true);
         assert_eq!(workers.take_done(), None);
         assert!(workers.run_pending());
         assert!(!workers.run_pending());
@@ -229,7 +233,7 @@ mod tests {
             counter.fetch_add(1, Ordering::SeqCst);
         };
         let workers = Workers::start(1, Slowly(execute), || {}).unwrap();
-        workers.submit(());
+        workers.submit((), true);
         has_begun.recv().unwrap();
         drop(workers);
         assert_eq!(finished.load(Ordering::SeqCst), 1);

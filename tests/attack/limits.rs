@@ -89,6 +89,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("GROUP_BYTES_MAX", &["what_waits_to_be_checked_has_a_bound"]),
     ("GROUP_WINDOW", &["two_nodes_and_no_faults"]),
     ("AT_ONCE_ITEMS_MAX", &["whatever_is_not_good_comes_back"]),
+    ("AT_ONCE_BYTES_MAX", &["few_checks_are_done_at_once_if_there_is_time"]),
     ("SEGMENT", &["a_store_survives_reopening"]),
     ("RESERVE", &["no_room_is_said_and_reads_still_work"]),
     ("RESERVE_PERCENT", &["no_room_is_said_and_reads_still_work"]),
