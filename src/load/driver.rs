@@ -23,7 +23,7 @@ const READS: usize = 4;
 const REDIAL: Duration = Duration::from_millis(100);
 /// Connections that shake hands at once: a node drops more than it has slots for.
 const DIALLING_MAX: usize = 128;
-/// Operations that are late are waited for this long after the end.
+/// Operations that are late are waited for, at the end, until nothing has come for this long.
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// Where to connect, and with which keys.
@@ -72,6 +72,8 @@ pub(super) struct Driver {
     open: usize,
     /// Operations under way.
     under_way: usize,
+    /// When something last came.
+    heard: Instant,
 }
 
 impl Driver {
@@ -98,6 +100,7 @@ impl Driver {
             is_busy: vec![false; conns],
             open: 0,
             under_way: 0,
+            heard: Instant(0),
         })
     }
 
@@ -136,7 +139,7 @@ impl Driver {
             }
             if is_over || !self.begin_due(now, (workload, book), (clock, &mut next)) {
                 let since = *over_since.get_or_insert(now);
-                if now.since(since) >= DRAIN {
+                if now.since(since.max(self.heard)) >= DRAIN {
                     self.give_up(tally);
                 }
                 if self.under_way == 0 {
@@ -297,7 +300,7 @@ impl Driver {
                 flight.is_ready = true;
             }
             match came {
-                Ok(true) => {}
+                Ok(true) => self.heard = now,
                 Ok(false) => break,
                 Err(error) => result = Err(error),
             }
