@@ -82,11 +82,18 @@ impl Roster {
         true
     }
 
+    /// A node is connected, and has said where it is; the best address first. Others are told of the first, so that
+    /// it stands before any that was heard from somebody else, however long either has been known.
     pub(super) fn connected(&mut self, node: NodeId, link: Link, addresses: &[String], now: Now) {
-        for address in addresses.iter().rev() {
+        for address in addresses {
             self.learn(&PeerAddress { node, address: address.clone() }, now.instant);
         }
         if let Some(known) = self.nodes.get_mut(&node) {
+            let before = std::mem::take(&mut known.addresses);
+            let others = before.into_iter().filter(|address| !addresses.contains(address));
+            let all = addresses.iter().filter(|address| !address.is_empty()).cloned();
+            known.addresses = all.chain(others).take(NODE_ADDRESSES_MAX).collect();
+            known.next_address = 0;
             known.state = State::Connected(link);
             known.last_seen_ms = now.wall_ms;
         }
@@ -284,6 +291,37 @@ pub fn read_peers(text: &str) -> Vec<PeerAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn peer(node: u8, address: &str) -> PeerAddress {
+        PeerAddress { node: NodeId([node; 32]), address: address.to_owned() }
+    }
+
+    fn addresses<const N: usize>(names: [&str; N]) -> Vec<String> {
+        names.map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn what_a_node_says_of_itself_stands_before_what_was_heard_or_guessed() {
+        let now = Now::default();
+        let mut roster = Roster::new(NodeId([1; 32]), &[peer(2, "two:7400")], now.instant);
+        let said = addresses(["two:7400", "10.0.0.2:7400"]);
+        roster.connected(NodeId([2; 32]), 5, &said, now);
+        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, said);
+        assert!(roster.learn(&peer(2, "elsewhere:7400"), now.instant));
+        assert_eq!(roster.address_of(&NodeId([2; 32])), "elsewhere:7400", "it may have moved");
+        roster.connected(NodeId([2; 32]), 6, &said, now);
+        let expected = addresses(["two:7400", "10.0.0.2:7400", "elsewhere:7400"]);
+        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, expected);
+        assert_eq!(roster.addresses(), [peer(2, "two:7400")]);
+    }
+
+    #[test]
+    fn a_node_that_says_no_address_is_known_by_none() {
+        let now = Now::default();
+        let mut roster = Roster::new(NodeId([1; 32]), &[], now.instant);
+        roster.connected(NodeId([2; 32]), 5, &addresses([""]), now);
+        assert_eq!((roster.count(), roster.addresses()), (0, vec![]));
+    }
 
     #[test]
     fn what_no_message_could_carry_is_no_address() {

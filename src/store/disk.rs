@@ -16,6 +16,7 @@ use crate::store::job::{
 };
 use crate::store::layout;
 use crate::store::log::Log;
+use crate::store::open_files::OpenFiles;
 use crate::store::records;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -23,7 +24,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Segments that are kept open for reading.
-const OPEN_SEGMENTS_MAX: usize = 64;
+const OPEN_SEGMENTS_MAX: usize = 128;
 
 /// What can be chosen about a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub struct Disk<F: FileSystem> {
     /// Folders that are known to be there.
     pub(super) folders: Mutex<HashSet<String>>,
     drafts: Mutex<HashMap<Draft, Arc<F::File>>>,
-    segments: Mutex<HashMap<u32, Arc<F::File>>>,
+    segments: Mutex<OpenFiles<F::File>>,
     peers: Mutex<()>,
     failure: Mutex<Option<String>>,
 }
@@ -68,7 +69,7 @@ impl<F: FileSystem> Disk<F> {
             log: Mutex::new(log),
             folders: Mutex::default(),
             drafts: Mutex::default(),
-            segments: Mutex::default(),
+            segments: Mutex::new(OpenFiles::new(OPEN_SEGMENTS_MAX)),
             peers: Mutex::default(),
             failure: Mutex::default(),
         }
@@ -151,14 +152,14 @@ impl<F: FileSystem> Disk<F> {
 
     /// An item of a segment that is open.
     fn item_at_once(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
-        let segments = match self.segments.try_lock() {
+        let mut segments = match self.segments.try_lock() {
             Ok(segments) => segments,
             Err(TryLockError::Poisoned(segments)) => segments.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
             }
         };
-        let Some(segment) = segments.get(&place.segment).map(Arc::clone) else {
+        let Some(segment) = segments.get(place.segment) else {
             return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
         };
         drop(segments);
@@ -285,16 +286,8 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
-        let mut segments = hold(&self.segments);
-        if let Some(file) = segments.get(&number) {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(self.fs.open(&layout::segment(number))?);
-        if segments.len() >= OPEN_SEGMENTS_MAX {
-            segments.clear();
-        }
-        segments.insert(number, Arc::clone(&file));
-        Ok(file)
+        let open = || self.fs.open(&layout::segment(number));
+        hold(&self.segments).get_or_open(number, open)
     }
 
     /// The bytes that were hashed, the blocks that are gone or bad, and those that can't be read for want of descriptors

@@ -18,6 +18,7 @@ pub mod fs;
 pub mod job;
 mod layout;
 mod log;
+mod open_files;
 mod records;
 mod recover;
 mod scan;
