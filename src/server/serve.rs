@@ -10,7 +10,7 @@ use super::peers::{OFFERED_BYTES, Who};
 use super::work::Job;
 use super::{FileServer, Pending, Timer};
 use crate::ids::Address;
-use crate::limits::{LEAF, LEAVES, WANTS_MAX};
+use crate::limits::{LEAF, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job::{self, BlockPlace, LeavesRead, ReadError};
 use crate::time::{Instant, Now};
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// A batch that leaves in less is followed by one twice as long; one that takes four times this, by a single leaf.
 const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// A batch is read by the loop itself if the system has it in memory: nobody else is served meanwhile.
+const BATCH_MAX: u8 = 8;
 
 /// A want that waits for its block to come here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -336,7 +339,7 @@ impl FileServer {
         self.memory.release(Share::Serving, usize::from(reserved) * LEAF);
         let taken = now.instant.since(stream.batch_began);
         if taken < BATCH_TIME {
-            peer.serving.batch = (peer.serving.batch() * 2).min(LEAVES);
+            peer.serving.batch = (peer.serving.batch() * 2).min(BATCH_MAX);
         } else if taken > BATCH_TIME * 4 {
             peer.serving.batch = 1;
         }
