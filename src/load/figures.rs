@@ -141,7 +141,12 @@ pub(super) fn ratio(one: f64, other: f64) -> f64 {
 
 impl Figures {
     /// Of a run that has ended.
-    pub(super) fn of(workload: Workload, load: &Load, nodes: usize, tally: &Tally) -> Self {
+    pub(super) fn of(
+        workload: Workload,
+        load: &Load,
+        (nodes, names): (usize, u64),
+        tally: &Tally,
+    ) -> Self {
         let seconds = tally.elapsed.as_secs_f64();
         let kinds = tally.kinds.iter();
         Self {
@@ -150,7 +155,7 @@ impl Figures {
             connections: load.conns,
             depth: load.depth,
             nodes,
-            names: 0,
+            names,
             rate: load.rate,
             seconds,
             operations: tally.operations(),

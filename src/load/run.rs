@@ -147,8 +147,7 @@ pub(super) fn perform(
     .map_err(failed)?;
     live.clear();
     let client = (yardstick::process_cpu() - before.client).as_secs_f64();
-    let mut figures = Figures::of(workload, load, nodes, &tally);
-    figures.names = book.names();
+    let mut figures = Figures::of(workload, load, (nodes, book.names()), &tally);
     if let Some(local) = &local {
         figures.settled_seconds = Some(local.settle()?.as_secs_f64());
         let used = local.usage().iter().zip(&before.daemons).map(since).collect();
@@ -230,7 +229,8 @@ fn idle(
         let missing = u64::from(load.conns) - open as u64;
         among.errors.insert("connect: not open in time".to_owned(), missing);
     }
-    let mut figures = Figures::of(Workload::Idle, load, target.addresses.len(), &among);
+    let mut figures =
+        Figures::of(Workload::Idle, load, (target.addresses.len(), book.names()), &among);
     let used: Vec<Usage> = match local {
         Some(local) => local.usage().iter().zip(&marks.daemons).map(since).collect(),
         None => Vec::new(),

@@ -336,7 +336,7 @@ impl EventLoop {
 
     /// Does what the node wants, until it wants nothing, or somebody else should have a turn.
     fn carry_out(&mut self, node: &mut Node, workers: &Workers<Job, Done>) {
-        let mut rounds = 0;
+        let (mut rounds, mut any_done) = (0, false);
         loop {
             while let Some(action) = node.poll_action() {
                 match action {
@@ -353,8 +353,9 @@ impl EventLoop {
                     }
                     Action::Close { link } => self.close(node, link),
                     Action::Job(job) => {
-                        // The one whose bytes led to the job may still be queued.
-                        workers.submit(job, self.ready.len() <= 1);
+                        // The one whose bytes led to the job may still be queued. Of many jobs the first is done here.
+                        let has_time = !any_done && self.ready.len() <= 1;
+                        any_done |= workers.submit(job, has_time);
                     }
                     Action::Stopped(outcome) => self.outcome = Some(outcome),
                 }

@@ -211,8 +211,11 @@ impl FileServer {
         if let Some(peer) = self.peers.get_mut(&link)
             && !std::mem::replace(&mut peer.credit.starved[share as usize], true)
         {
+            // Once somebody waits, nothing more is gathered.
+            if self.fetches.nobody_starves() {
+                self.fetches.write_all();
+            }
             self.fetches.starved[share as usize].push_back(link);
-            self.fetches.write_all();
         }
     }
 

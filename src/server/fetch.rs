@@ -324,6 +324,11 @@ impl FileServer {
 }
 
 impl Fetches {
+    /// Nobody waits for memory.
+    pub(super) fn nobody_starves(&self) -> bool {
+        self.starved.iter().all(|waiting| waiting.is_empty())
+    }
+
     /// Whatever has come is given to the workers with this turn: somebody needs the memory.
     pub(super) fn write_all(&mut self) {
         let is_held = |fetch: &Fetch| !fetch.is_small() && !fetch.chunks.is_empty();

@@ -82,7 +82,7 @@ impl FileServer {
         // A job for every few leaves costs more in wake-ups than in writing them. Where somebody waits for memory they
         // are not gathered.
         let is_enough = is_last || fetch.is_small() || fetch.chunks.len() >= WRITE_LEAVES;
-        if is_enough || self.fetches.starved.iter().any(|waiting| !waiting.is_empty()) {
+        if is_enough || !self.fetches.nobody_starves() {
             self.fetches.dirty.insert(address);
         }
     }

@@ -15,7 +15,7 @@ use crate::store::job;
 use crate::time::{Instant, Now};
 use crate::wire::message::{Member, Message, PeerAddress};
 use rand::RngExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +91,10 @@ impl Roster {
         if let Some(known) = self.nodes.get_mut(&node) {
             let before = std::mem::take(&mut known.addresses);
             let others = before.into_iter().filter(|address| !addresses.contains(address));
-            let all = addresses.iter().filter(|address| !address.is_empty()).cloned();
-            known.addresses = all.chain(others).take(NODE_ADDRESSES_MAX).collect();
+            let mut seen = BTreeSet::new();
+            let all = addresses.iter().filter(|address| !address.is_empty()).cloned().chain(others);
+            let all = all.filter(|address| seen.insert(address.clone()));
+            known.addresses = all.take(NODE_ADDRESSES_MAX).collect();
             known.next_address = 0;
             known.state = State::Connected(link);
             known.last_seen_ms = now.wall_ms;
@@ -305,6 +307,8 @@ mod tests {
         let now = Now::default();
         let mut roster = Roster::new(NodeId([1; 32]), &[peer(2, "two:7400")], now.instant);
         let said = addresses(["two:7400", "10.0.0.2:7400"]);
+        roster.connected(NodeId([2; 32]), 4, &[&said[..], &said[..]].concat(), now);
+        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, said, "each is kept once");
         roster.connected(NodeId([2; 32]), 5, &said, now);
         assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, said);
         assert!(roster.learn(&peer(2, "elsewhere:7400"), now.instant));

@@ -76,15 +76,18 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
     }
 
     /// Does a job at once if that can be, and queues it if not. How many may wait is the core's to bound. `has_time` says
-    /// that nothing else waits for the caller.
-    pub fn submit(&self, job: J, has_time: bool) {
-        match self.shared.work.at_once(&job, has_time) {
+    /// that nothing else waits for the caller. True if it is done.
+    pub fn submit(&self, job: J, has_time: bool) -> bool {
+        let done = self.shared.work.at_once(&job, has_time);
+        let is_done = done.is_some();
+        match done {
             Some(done) => hold(&self.shared.done).push_back(done),
             None => {
                 hold(&self.shared.queue).jobs.push_back(job);
                 self.shared.queued.notify_one();
             }
         }
+        is_done
     }
 
     /// Whether `take_done` has an answer.
@@ -188,12 +191,12 @@ mod tests {
     fn what_can_be_done_at_once_is_done_by_the_caller() {
         let workers = Workers::start(0, Odd, || {}).unwrap();
         assert!(!workers.has_done());
-        workers.submit(3, false);
+        assert!(workers.submit(3, false));
         assert!(workers.has_done());
         assert_eq!(workers.take_done(), Some(6));
         workers.submit(8, true);
         assert_eq!(workers.take_done(), Some(16));
-        workers.submit(4, false);
+        assert!(!workers.submit(4, false));
         assert!(!workers.has_done());
         assert!(workers.run_pending());
         assert_eq!(workers.take_done(), Some(80));
@@ -204,7 +207,7 @@ mod tests {
         let (sender, woken) = mpsc::channel();
         let wake = move || sender.send(()).unwrap_or_default();
         let workers = Workers::start(3, Slowly(|number: u32| number * 2), wake).unwrap();
-        (0..100).for_each(|number| workers.submit(number, true));
+        (0..100).for_each(|number| assert!(!workers.submit(number, true)));
         (0..100).for_each(|_| woken.recv().unwrap());
         let mut answers: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
         answers.sort_unstable();
