@@ -36,6 +36,9 @@ const WRITE_BATCH: usize = 128 * 1024;
 const WRITES_MAX: usize = 4;
 /// What is done at once may lead to more of the same: so often before the others have their turn.
 const ROUNDS_MAX: usize = 4;
+/// After so many jobs that were done at once a turn leaves to the workers what only takes little time: together it is no
+/// longer than writing to one socket.
+const CHECKS_MAX: usize = 8;
 /// So many connections are accepted before the others have their turn.
 const ACCEPTS_MAX: usize = 64;
 /// Events taken from the system at a time.
@@ -336,7 +339,7 @@ impl EventLoop {
 
     /// Does what the node wants, until it wants nothing, or somebody else should have a turn.
     fn carry_out(&mut self, node: &mut Node, workers: &Workers<Job, Done>) {
-        let (mut rounds, mut any_done) = (0, false);
+        let (mut rounds, mut done_here) = (0, 0);
         loop {
             while let Some(action) = node.poll_action() {
                 match action {
@@ -353,9 +356,9 @@ impl EventLoop {
                     }
                     Action::Close { link } => self.close(node, link),
                     Action::Job(job) => {
-                        // The one whose bytes led to the job may still be queued. Of many jobs the first is done here.
-                        let has_time = !any_done && self.ready.len() <= 1;
-                        any_done |= workers.submit(job, has_time);
+                        // The one whose bytes led to the job may still be queued. Of many jobs a few are done here.
+                        let has_time = done_here < CHECKS_MAX && self.ready.len() <= 1;
+                        done_here += usize::from(workers.submit(job, has_time));
                     }
                     Action::Stopped(outcome) => self.outcome = Some(outcome),
                 }
