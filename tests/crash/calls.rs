@@ -9,6 +9,7 @@ use super::oracle;
 use super::script::Trouble;
 use super::workloads;
 use dfsd::client::ClientError;
+use dfsd::limits::BLOCK;
 use dfsd::node::Outcome;
 use dfsd::store::fs::{SimError, SimFs};
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ fn doings() -> Vec<(&'static str, Doing)> {
         ("start", Doing::Start),
         deed("put small", Put("new", vec![7; 50])),
         deed("put large", Put("new", (0..150_000_u32).map(|at| (at % 251) as u8).collect())),
+        // More blocks than a record lists.
+        deed("put paged", Put("new", vec![3; 4 * BLOCK + 1])),
         deed("overwrite", Put("small", vec![8; 400])),
         deed("delete", Delete("large")),
         deed("rename", Rename("small", "other")),

@@ -13,4 +13,5 @@ mod replication;
 mod stopping;
 mod strain;
 mod swarm;
+mod sweep;
 mod world;

@@ -16,8 +16,8 @@ use dfsd::wire::record::BlockList;
 use std::time::Duration;
 
 /// A file whose list of blocks is two pages deep.
-struct Paged {
-    blocks: Vec<Vec<u8>>,
+pub(super) struct Paged {
+    pub(super) blocks: Vec<Vec<u8>>,
     /// The root is the last.
     pages: Vec<Bytes>,
     record: Bytes,
@@ -34,7 +34,7 @@ fn address(page: &Bytes) -> Address {
     Address(tree::tree(page).0)
 }
 
-fn paged(world: &World) -> Paged {
+pub(super) fn paged(world: &World) -> Paged {
     let blocks: Vec<Vec<u8>> = (0..6).map(|seed| block_of(seed, 70_000)).collect();
     let references: Vec<BlockRef> = blocks.iter().map(|block| reference(block)).collect();
     let halves = references.chunks(3).map(|blocks| Entries::Blocks(blocks.to_vec()));
@@ -65,7 +65,7 @@ fn put_record(world: &mut World, machine: usize, file: &Paged) -> Option<Message
     client.message(world)
 }
 
-fn put_all(world: &mut World, machine: usize, file: &Paged) {
+pub(super) fn put_all(world: &mut World, machine: usize, file: &Paged) {
     prepare(world, machine, file);
     let answer = put_record(world, machine, file);
     assert_eq!(answer, Some(Message::PutDone { request: 2, copies: 1 }));
