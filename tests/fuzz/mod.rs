@@ -43,7 +43,7 @@ macro_rules! targets {
     };
 }
 
-targets! { frame message record page log keys config handshake conn node }
+targets! { frame message record page log keys config stranger handshake conn node }
 
 #[test]
 fn the_corpus_is_small() {

@@ -38,6 +38,7 @@ fn all() -> Vec<(&'static str, Vec<Seed>)> {
         ("log", logs()),
         ("keys", keys()),
         ("config", configs()),
+        ("stranger", strangers()),
         ("handshake", handshakes()),
         ("conn", conns()),
         ("node", nodes()),
@@ -358,7 +359,23 @@ fn frames() -> Vec<Seed> {
     ]
 }
 
-/// A side and how far the handshake goes, then steps.
+/// For both sides: prefaces that are ours and not, and what may follow them.
+fn strangers() -> Vec<Seed> {
+    let said: [(&str, &[u8]); 7] = [
+        ("short", b"dfsd\x01"),
+        ("other", b"GET / HTTP/1.1\r\n\r\n"),
+        ("newer", b"dfsd\x02\x03\x00\x03"),
+        ("crossed", b"dfsd\x02\x01\x00\x03"),
+        ("wide", b"dfsd\x00\x07\x00\x03"),
+        ("epoch", b"dfsd\x01\x01\x00\x04"),
+        ("noise", &[b"dfsd\x01\x01\x00\x03", &[7_u8; 120][..]].concat()),
+    ];
+    let seed_of = |side: u8, (what, bytes): &(&str, &[u8])| {
+        seed(&format!("{what}-{side}"), [&[side, 5, 30][..], bytes].concat())
+    };
+    (0..2).flat_map(|side| said.iter().map(move |said| seed_of(side, said))).collect()
+}
+
 /// For both sides: true words, and each of them bent in one way.
 fn handshakes() -> Vec<Seed> {
     let bends: [(&str, &[u8]); 4] = [
@@ -382,6 +399,7 @@ fn handshakes() -> Vec<Seed> {
     seeds
 }
 
+/// A side and how far the handshake goes, then steps.
 fn conns() -> Vec<Seed> {
     let sealed = |frames: Vec<Vec<u8>>| -> Vec<u8> {
         frames.into_iter().flat_map(|frame| [vec![0, 200], frame].concat()).collect()

@@ -10,6 +10,7 @@ mod handshake;
 mod log;
 pub(crate) mod meter;
 mod node;
+mod stranger;
 mod text;
 
 /// A check.
@@ -24,6 +25,7 @@ pub(crate) const TARGETS: &[(&str, Check)] = &[
     ("log", log::log),
     ("keys", text::keys),
     ("config", text::config),
+    ("stranger", stranger::stranger),
     ("handshake", handshake::handshake),
     ("conn", conn::conn),
     ("node", node::node),
