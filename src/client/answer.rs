@@ -29,6 +29,8 @@ pub enum Operation {
     GetEntry {
         /// From an `Entry` event or a `Stat` answer.
         entry: Box<Entry>,
+        /// The first byte that is wanted. All before it is neither fetched nor handed out.
+        from: u64,
     },
     /// What is said of the version that is shown.
     Stat {

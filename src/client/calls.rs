@@ -1,10 +1,11 @@
 //! Blocking calls: what a program wants of a network, one method each, on top of `start` and `wait`.
 //!
 //! Knows no wire and no cipher. Invariant: a source that fails is given up, so that nothing is
-//! stored of it; a sink that fails ends its own get and no other.
+//! stored of it.
 
 use super::answer::{Answer, Event, Op, Operation};
 use super::error::ClientError;
+use super::resume::Wanted;
 use super::seal::{Entry, Meta};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
@@ -168,7 +169,7 @@ impl Client {
         )
     }
 
-    /// Fetches a file into a writer.
+    /// Fetches a file into a writer. A connection that breaks is replaced, and the get goes on where it was.
     ///
     /// # Errors
     /// What the writer has by then is right, but not all.
@@ -176,18 +177,18 @@ impl Client {
         self.get_into(name, &mut Writer(writer))
     }
 
-    /// Fetches a file into a sink.
+    /// Fetches a file into a sink, like `get`.
     ///
     /// # Errors
     /// What the sink has by then is right, but not all.
     pub fn get_into(&mut self, name: &[u8], sink: &mut impl Sink) -> Result<Entry, CallError> {
-        let job = (Operation::Get { name: name.to_vec() }, Borrowed(sink));
+        let job = (Wanted::Name(name.to_vec()), Borrowed(sink));
         let mut answer = None;
         self.fetch([job], 1, |_, result| answer = Some(result))?;
         answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
     }
 
-    /// Fetches many files, so many at once, and tells of each when it is done.
+    /// Fetches many files like `get`, so many at once, and tells of each when it is done.
     ///
     /// # Errors
     /// The connection's. What was under way has been told of.
@@ -197,10 +198,8 @@ impl Client {
         in_flight: usize,
         done: impl FnMut(S, Result<Entry, CallError>),
     ) -> Result<(), ClientError> {
-        let jobs = jobs.into_iter();
-        let jobs = jobs
-            .map(|GetJob { entry, sink }| (Operation::GetEntry { entry: Box::new(entry) }, sink));
-        self.fetch(jobs, in_flight, done)
+        let job_of = |GetJob { entry, sink }| (Wanted::Version(Box::new(entry)), sink);
+        self.fetch(jobs.into_iter().map(job_of), in_flight, done)
     }
 
     /// What is said of a file.
@@ -305,21 +304,6 @@ impl Client {
         }
     }
 
-    fn fetch<S: Sink>(
-        &mut self,
-        jobs: impl IntoIterator<Item = (Operation, S)>,
-        in_flight: usize,
-        mut done: impl FnMut(S, Result<Entry, CallError>),
-    ) -> Result<(), ClientError> {
-        let mut jobs = jobs.into_iter();
-        let begin = |client: &mut Self, (what, sink): (Operation, S)| (client.start(what), sink);
-        self.transfer(
-            &mut Jobs { jobs: &mut jobs, in_flight, begin },
-            |client, running, event| client.hand_to(running, event),
-            |sink, result| done(sink, result.and_then(got)),
-        )
-    }
-
     /// Keeps so many transfers under way until there are none left.
     #[allow(clippy::needless_pass_by_value, reason = "the work is used up")]
     fn transfer<J, S, B>(
@@ -395,28 +379,6 @@ impl Client {
             }
         }
     }
-
-    /// Gives a get's sink what is for it.
-    fn hand_to<S: Sink>(&mut self, running: &mut HashMap<Op, Running<S>>, event: Event) {
-        let (op, taken) = match event {
-            Event::Found { op, entry } => {
-                (op, running.get_mut(&op).map(|get| get.end.begin(&entry)))
-            }
-            Event::Data { op, bytes } => {
-                let get = running.get_mut(&op).filter(|get| get.failure.is_none());
-                (op, get.map(|get| get.end.take(&bytes)))
-            }
-            Event::Ready { .. }
-            | Event::NeedData { .. }
-            | Event::Entry { .. }
-            | Event::Progress { .. }
-            | Event::Finished { .. } => return,
-        };
-        if let (Some(Err(error)), Some(get)) = (taken, running.get_mut(&op)) {
-            get.failure = Some(error);
-            self.abort(op);
-        }
-    }
 }
 
 /// What `transfer` works through.
@@ -442,13 +404,6 @@ impl<S: Sink> Sink for Borrowed<'_, S> {
 fn stored(answer: Answer) -> Result<Stored, CallError> {
     match answer {
         Answer::Put { copies, version, hash, size } => Ok(Stored { copies, version, hash, size }),
-        other => Err(misfit(&other).into()),
-    }
-}
-
-fn got(answer: Answer) -> Result<Entry, CallError> {
-    match answer {
-        Answer::Got(entry) => Ok(*entry),
         other => Err(misfit(&other).into()),
     }
 }

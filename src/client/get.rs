@@ -15,7 +15,7 @@ use crate::wire::frame::{Open, leaves_of};
 use crate::wire::message::{BlockRef, Message};
 use crate::wire::page::Entries;
 use crate::wire::record::{BlockList, Secret};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
@@ -55,7 +55,10 @@ pub(super) struct Get {
     page_asked: bool,
     window: VecDeque<Slot>,
     tree: RootBuilder,
+    /// Bytes that are behind us: handed out, or not wanted.
     size: u64,
+    /// The first byte that is wanted.
+    from: u64,
 }
 
 impl fmt::Debug for Get {
@@ -113,8 +116,13 @@ impl Session {
         Ok(Kind::Get(Box::new(Get::new(name))))
     }
 
-    pub(super) fn begin_get_entry(&mut self, op: Op, entry: Entry) -> Result<Kind, ClientError> {
-        let mut get = Get::new(NameId::default());
+    pub(super) fn begin_get_entry(
+        &mut self,
+        op: Op,
+        entry: Entry,
+        from: u64,
+    ) -> Result<Kind, ClientError> {
+        let mut get = Get { from, ..Get::new(NameId::default()) };
         self.events.push_back(Event::Found { op, entry: Box::new(entry.clone()) });
         get.take_entry(entry);
         Ok(Kind::Get(Box::new(get)))
@@ -162,7 +170,9 @@ impl Session {
             }
             let Some(get) = self.get_of(op) else { return Ok(()) };
             if more && let Some((block, secret)) = get.lines.pop_front() {
-                self.want_block(op, block, secret);
+                if !get.skips(&block, &secret) {
+                    self.want_block(op, block, secret);
+                }
                 continue;
             }
             let lines_low = get.lines.len() < WINDOW;
@@ -198,17 +208,19 @@ impl Session {
         self.downloads.next_serial += 1;
         let serial = self.downloads.next_serial;
         let leaves = vec![None; leaves_of(block.length)];
-        if let Some(get) = self.get_of(op) {
-            get.window.push_back(Slot { serial, block, secret, leaves, out: 0, tries: 1 });
-        }
-        self.send_want(op, serial, block);
+        let Some(get) = self.get_of(op) else { return };
+        let out = get.skip_leaves(&block);
+        get.window.push_back(Slot { serial, block, secret, leaves, out, tries: 1 });
+        self.send_want(op, serial, (block, out));
     }
 
-    fn send_want(&mut self, op: Op, serial: u64, block: BlockRef) {
+    /// Asks for a block from this leaf on.
+    fn send_want(&mut self, op: Op, serial: u64, (block, first): (BlockRef, usize)) {
         self.downloads.wanted.entry(block.address).or_default().push_back((op, serial));
         self.downloads.waiting += 1;
-        let count = u8::try_from(leaves_of(block.length)).expect("a block has 32 leaves");
-        self.send(&Message::Want { block, first: 0, count });
+        let leaf = |leaf: usize| u8::try_from(leaf).expect("a block has 32 leaves");
+        let count = leaf(leaves_of(block.length) - first);
+        self.send(&Message::Want { block, first: leaf(first), count });
     }
 
     /// A stream begins; the hashes in it are the address's.
@@ -254,9 +266,11 @@ impl Session {
                 get.window.pop_front();
                 continue;
             }
-            let Some(bytes) = slot.leaves[slot.out].take() else { return };
+            let Some(mut bytes) = slot.leaves[slot.out].take() else { return };
             slot.out += 1;
+            let unwanted = usize::try_from(get.from.saturating_sub(get.size)).unwrap_or(LEAF);
             get.size += bytes.len() as u64;
+            bytes.advance(unwanted.min(bytes.len()));
             self.events.push_back(Event::Data { op, bytes });
         }
     }
@@ -283,8 +297,8 @@ impl Session {
             }
             Some(slot) => {
                 slot.tries += 1;
-                let block = slot.block;
-                self.send_want(op, serial, block);
+                let rest = (slot.block, slot.out);
+                self.send_want(op, serial, rest);
             }
             None => self.advance(op),
         }
@@ -314,7 +328,30 @@ impl Get {
             window: VecDeque::new(),
             tree: RootBuilder::default(),
             size: 0,
+            from: 0,
         }
+    }
+
+    /// True if none of the next block is wanted: only its place in the file's tree counts.
+    fn skips(&mut self, block: &BlockRef, secret: &Secret) -> bool {
+        let end = self.size + u64::from(block.length);
+        let skips = self.window.is_empty() && end <= self.from;
+        if skips {
+            self.tree.push(Hash(secret.tree));
+            self.size = end;
+        }
+        skips
+    }
+
+    /// The first leaf of the next block that is wanted. What is before it counts as behind us.
+    fn skip_leaves(&mut self, block: &BlockRef) -> usize {
+        if !self.window.is_empty() {
+            return 0;
+        }
+        let unwanted = self.from.saturating_sub(self.size).min(u64::from(block.length));
+        let leaves = unwanted / LEAF as u64;
+        self.size += leaves * LEAF as u64;
+        usize::try_from(leaves).expect("a block has 32 leaves")
     }
 
     fn take_entry(&mut self, entry: Entry) {

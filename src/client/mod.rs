@@ -15,6 +15,7 @@ mod get;
 )]
 mod link;
 mod put;
+mod resume;
 mod seal;
 mod session;
 #[allow(

@@ -123,7 +123,7 @@ impl Session {
         let begun = match operation {
             Operation::Put { meta, only_if_absent } => self.begin_put(op, meta, only_if_absent),
             Operation::Get { name } => self.begin_get(op, &name),
-            Operation::GetEntry { entry } => self.begin_get_entry(op, *entry),
+            Operation::GetEntry { entry, from } => self.begin_get_entry(op, *entry, from),
             operation => self.begin_ask(op, operation),
         };
         match begun {

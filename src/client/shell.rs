@@ -8,7 +8,7 @@ use super::error::ClientError;
 use super::link::{BATCH, Link};
 use crate::ids::NodeId;
 use crate::keyring::Access;
-use crate::limits::HANDSHAKE_TIMEOUT;
+use crate::limits::{HANDSHAKE_TIMEOUT, OPERATION_SILENCE, REDIAL_FIRST};
 use crate::time::Instant;
 use crate::wire::message::PeerAddress;
 use mio::{Events, Poll, Token};
@@ -26,6 +26,9 @@ pub struct Client {
     buffer: Vec<u8>,
     address: String,
     failed: Option<ClientError>,
+    /// Where to connect again, and as whom.
+    peers: Vec<PeerAddress>,
+    access: Access,
 }
 
 impl Client {
@@ -35,7 +38,7 @@ impl Client {
         let mut errors = Vec::new();
         for peer in peers {
             match Self::connect_to(peer, access) {
-                Ok(client) => return Ok(client),
+                Ok(client) => return Ok(Self { peers: peers.to_vec(), ..client }),
                 Err(error) => errors.push((peer, error)),
             }
         }
@@ -77,6 +80,8 @@ impl Client {
             buffer: vec![0; BATCH],
             address: peer.address.clone(),
             failed: None,
+            peers: Vec::new(),
+            access: access.clone(),
         };
         client.await_ready(peer.node)?;
         Ok(client)
@@ -98,6 +103,26 @@ impl Client {
             return Err(ClientError::Unreachable(why));
         }
         Ok(())
+    }
+
+    /// Connects anew, to any of the nodes that were named, as soon as one answers. What was under way is not begun again.
+    ///
+    /// # Errors
+    /// None has let us in for `OPERATION_SILENCE`.
+    pub(super) fn connect_again(&mut self) -> Result<(), ClientError> {
+        let begun = std::time::Instant::now();
+        loop {
+            match Self::connect(&self.peers, &self.access) {
+                Ok(client) => {
+                    *self = client;
+                    return Ok(());
+                }
+                Err(_) if begun.elapsed() < OPERATION_SILENCE => {
+                    std::thread::sleep(REDIAL_FIRST);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Where the node was reached.

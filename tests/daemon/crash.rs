@@ -133,6 +133,68 @@ fn a_get_goes_on_from_another_source() {
     assert!(fs::read(&back).unwrap() == bytes);
 }
 
+/// Like a pager that shows the first page for a while.
+#[test]
+fn a_cat_outlives_its_node() {
+    let mut network = Network::alone();
+    let bytes = noise((48 << 20) + 12_345, 6);
+    network.put(0, "large", &bytes);
+    let data = text(&network.nodes[0].data);
+    let mut child = spawn_dfs(&["--data", &data, "cat", "large"]);
+    let mut output = child.stdout.take().unwrap();
+    let mut read = vec![0; 5_000_000];
+    output.read_exact(&mut read).unwrap();
+    for signal in [None, Some(Signal::TERM)] {
+        match signal {
+            None => network.nodes[0].kill(),
+            Some(signal) => assert!(network.nodes[0].stop(signal).is_some()),
+        }
+        // It goes on for as long as there are bytes, and then waits for a node.
+        network.nodes[0].restart();
+        let more = read.len() + 10_000_000;
+        let already = read.len();
+        read.resize(more, 0);
+        output.read_exact(&mut read[already..]).unwrap();
+    }
+    output.read_to_end(&mut read).unwrap();
+    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert!(read == bytes);
+}
+
+#[test]
+fn a_get_goes_on_at_another_node_of_its_ticket() {
+    let mut network = Network::start(2);
+    let bytes = noise(32 << 20, 8);
+    network.put(0, "large", &bytes);
+    network.wait_for_copies(0, "large", 2);
+    let both = network.path("both");
+    super::write_private(&both, &network.dfs(0, &["ticket"]).ok());
+    let mut child = spawn_dfs(&["--ticket", &text(&both), "cat", "large"]);
+    let mut output = child.stdout.take().unwrap();
+    let mut read = vec![0; 3_000_000];
+    output.read_exact(&mut read).unwrap();
+    network.nodes[0].kill();
+    output.read_to_end(&mut read).unwrap();
+    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert!(read == bytes);
+}
+
+#[test]
+fn a_get_ends_when_no_node_comes_back() {
+    let mut network = Network::alone();
+    network.put(0, "large", &noise(48 << 20, 7));
+    let data = text(&network.nodes[0].data);
+    let mut child = spawn_dfs(&["--data", &data, "cat", "large"]);
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 1_000_000]).unwrap();
+    network.nodes[0].kill();
+    output.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(5));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("large: the connection to the node broke"), "{said}");
+}
+
 #[test]
 fn signals_end_a_daemon_well() {
     let mut network = Network::alone();

@@ -27,6 +27,29 @@ fn files_of_every_size_come_back_equal() {
     }
 }
 
+/// What a get that goes on asks for. The file's hash is checked all the same: it is made of those of its blocks.
+#[test]
+fn a_version_is_read_from_any_byte_on() {
+    let mut world = world(8, 1);
+    let mut program = Program::connect(&mut world, 0, access());
+    for size in [0, 100, LOG_BLOCK_MAX + 1, 2 * BLOCK, 4 * BLOCK + 5 * LEAF + 9] {
+        let bytes = content(3, size);
+        program.put(&mut world, "file", &bytes).result.unwrap();
+        let stat = program.call(&mut world, Operation::Stat { name: b"file".into() });
+        let Ok(Answer::Stat(entry)) = stat.result else { panic!("{stat:?}") };
+        let edges =
+            [0, LEAF, LOG_BLOCK_MAX, BLOCK, 3 * BLOCK, 4 * BLOCK, 4 * BLOCK + 5 * LEAF, size];
+        let around = edges.into_iter().flat_map(|edge| [edge.saturating_sub(1), edge, edge + 1]);
+        for from in around.chain([usize::MAX >> 8]) {
+            let (entry, from_byte) = (entry.clone(), from as u64);
+            let get = Operation::GetEntry { entry, from: from_byte };
+            let got = program.call(&mut world, get);
+            assert!(matches!(got.result, Ok(Answer::Got(_))), "{size} from {from}: {got:?}");
+            assert!(got.data == bytes[from.min(size)..], "{size} from {from}");
+        }
+    }
+}
+
 #[test]
 fn many_operations_run_at_once() {
     let mut world = world(2, 1);
@@ -55,7 +78,6 @@ fn many_operations_run_at_once() {
     }
 }
 
-/// More blocks at once than a node lets one connection want or offer.
 #[test]
 fn puts_of_one_name_at_once_are_different_versions() {
     let mut world = world(7, 1);
@@ -69,6 +91,7 @@ fn puts_of_one_name_at_once_are_different_versions() {
     assert_eq!(versions.collect::<std::collections::BTreeSet<_>>().len(), 8);
 }
 
+/// More blocks at once than a node lets one connection want or offer.
 #[test]
 fn more_is_asked_for_at_once_than_a_node_bears() {
     let mut world = world(3, 1);

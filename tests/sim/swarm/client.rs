@@ -274,7 +274,7 @@ impl Client {
     fn begin_old(&mut self, world: &World, ledger: &Ledger) {
         let Some((name, entry)) = self.remembered.first().cloned() else { return };
         let doing = Doing::Old { name, seen: seen(&entry), came: 0 };
-        let get = Operation::GetEntry { entry: Box::new(entry) };
+        let get = Operation::GetEntry { entry: Box::new(entry), from: 0 };
         self.start(world, ledger, get, doing);
     }
 

@@ -1,0 +1,170 @@
+//! Blocking gets, many at once, that go on over another connection when theirs breaks.
+//!
+//! A node that ends, or that gave up a program which took no bytes for too long, costs a get no more than the blocks that
+//! were on their way. Knows no wire and no cipher. Invariants: a sink gets every byte once and in order, all of the version
+//! that was found first; one that fails ends its own get and no other.
+
+use super::answer::{Answer, Event, Op, Operation};
+use super::calls::{CallError, Sink, misfit};
+use super::error::ClientError;
+use super::seal::Entry;
+use super::shell::Client;
+use std::collections::HashMap;
+use std::io;
+
+/// Connections that may break one after the other without a byte in between.
+const VAIN_MAX: u32 = 2;
+
+/// What a get asks for, as long as no version has been found.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    Name(Vec<u8>),
+    Version(Box<Entry>),
+}
+
+/// A get under way.
+struct Fetch<S> {
+    wanted: Wanted,
+    sink: S,
+    begun: bool,
+    /// Bytes that the sink has taken.
+    taken: u64,
+    /// How the sink failed.
+    failure: Option<io::Error>,
+}
+
+impl<S: Sink> Fetch<S> {
+    fn new((wanted, sink): (Wanted, S)) -> Self {
+        Self { wanted, sink, begun: false, taken: 0, failure: None }
+    }
+
+    /// What is left to do.
+    fn operation(&self) -> Operation {
+        match self.wanted.clone() {
+            Wanted::Name(name) => Operation::Get { name },
+            Wanted::Version(entry) => Operation::GetEntry { entry, from: self.taken },
+        }
+    }
+
+    fn begin(&mut self, entry: Box<Entry>) -> io::Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        self.begun = true;
+        let began = self.sink.begin(&entry);
+        self.wanted = Wanted::Version(entry);
+        began
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.taken += bytes.len() as u64;
+        self.sink.take(bytes)
+    }
+
+    /// What it came to. A failure on this side is the reason for what the other side says.
+    fn judge(self, result: Result<Answer, ClientError>) -> (S, Result<Entry, CallError>) {
+        let result = match (self.failure, result) {
+            (Some(failure), _) => Err(CallError::Local(failure)),
+            (None, Ok(Answer::Got(entry))) => Ok(*entry),
+            (None, Ok(other)) => Err(misfit(&other).into()),
+            (None, Err(error)) => Err(error.into()),
+        };
+        (self.sink, result)
+    }
+}
+
+/// All gets of one call.
+struct Fetches<S> {
+    running: HashMap<Op, Fetch<S>>,
+    /// Those whose connection broke.
+    broken: Vec<Fetch<S>>,
+    /// Connections that broke since the last byte came.
+    vain: u32,
+}
+
+impl Client {
+    /// Keeps so many gets under way until there are none left, and tells of each when it is done.
+    pub(super) fn fetch<S: Sink>(
+        &mut self,
+        jobs: impl IntoIterator<Item = (Wanted, S)>,
+        in_flight: usize,
+        mut done: impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        let mut jobs = jobs.into_iter();
+        let mut all = Fetches { running: HashMap::new(), broken: Vec::new(), vain: 0 };
+        loop {
+            while all.broken.is_empty()
+                && all.running.len() < in_flight
+                && let Some(job) = jobs.next()
+            {
+                self.run_fetch(&mut all.running, Fetch::new(job));
+            }
+            if all.running.is_empty() && all.broken.is_empty() {
+                return Ok(());
+            }
+            match self.wait() {
+                Ok(event) => {
+                    if let Some((sink, result)) = all.hear(self, event) {
+                        done(sink, result);
+                    }
+                }
+                Err(error) => {
+                    all.vain += 1;
+                    if let Err(error) = self.reconnect(&error, all.vain) {
+                        for fetch in all.broken.drain(..).chain(all.running.drain().map(|it| it.1))
+                        {
+                            let (sink, result) = fetch.judge(Err(error.clone()));
+                            done(sink, result);
+                        }
+                        return Err(error);
+                    }
+                    for fetch in std::mem::take(&mut all.broken) {
+                        self.run_fetch(&mut all.running, fetch);
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_fetch<S: Sink>(&mut self, running: &mut HashMap<Op, Fetch<S>>, fetch: Fetch<S>) {
+        let op = self.start(fetch.operation());
+        running.insert(op, fetch);
+    }
+
+    /// Another connection instead of the one that broke with this error; or the error, if that is not worth a try.
+    fn reconnect(&mut self, error: &ClientError, vain: u32) -> Result<(), ClientError> {
+        let may_help = matches!(error, ClientError::Disconnected(_)) && vain <= VAIN_MAX;
+        if may_help { self.connect_again().map_err(|_| error.clone()) } else { Err(error.clone()) }
+    }
+}
+
+impl<S: Sink> Fetches<S> {
+    /// Gives a sink what is for it; or what a get came to.
+    fn hear(&mut self, client: &mut Client, event: Event) -> Option<(S, Result<Entry, CallError>)> {
+        let (op, taken) = match event {
+            Event::Found { op, entry } => (op, self.running.get_mut(&op)?.begin(entry)),
+            Event::Data { op, bytes } => {
+                self.vain = 0;
+                let fetch = self.running.get_mut(&op).filter(|fetch| fetch.failure.is_none())?;
+                (op, fetch.take(&bytes))
+            }
+            Event::Finished { op, result } => {
+                let fetch = self.running.remove(&op)?;
+                if matches!(result, Err(ClientError::Disconnected(_))) && fetch.failure.is_none() {
+                    self.broken.push(fetch);
+                    return None;
+                }
+                return Some(fetch.judge(result));
+            }
+            Event::Ready { .. }
+            | Event::NeedData { .. }
+            | Event::Entry { .. }
+            | Event::Progress { .. } => return None,
+        };
+        if let Err(error) = taken {
+            self.running.get_mut(&op)?.failure = Some(error);
+            client.abort(op);
+        }
+        None
+    }
+}
