@@ -43,7 +43,8 @@ fn exit(error: &ClientError) -> Exit {
         ClientError::Unreachable(_)
         | ClientError::Disconnected(_)
         | ClientError::Silent
-        | ClientError::Unavailable => Exit::Temporary,
+        | ClientError::Unavailable
+        | ClientError::NotTaken => Exit::Temporary,
         ClientError::Damaged(_) => Exit::Integrity,
         ClientError::WrongNetwork | ClientError::NoDataKey | ClientError::NoWriteKey => {
             Exit::Refused

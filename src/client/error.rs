@@ -20,6 +20,8 @@ pub enum ClientError {
     Silent,
     /// No node that can be reached has all of the file.
     Unavailable,
+    /// The node did not take a block that it had been offered: it has no room any more, most likely.
+    NotTaken,
     /// What is stored is damaged, or not what its record says.
     Damaged(String),
     /// There is no data key here: nothing can be read or named.
@@ -55,6 +57,9 @@ impl fmt::Display for ClientError {
             Self::Silent => f.write_str("the node made no progress for 10 s; try again"),
             Self::Unavailable => f.write_str(
                 "no node that can be reached has all of it; try again when more nodes are up",
+            ),
+            Self::NotTaken => f.write_str(
+                "the node could not take all of it: its disk is full, most likely; nothing was stored",
             ),
             Self::Damaged(what) => write!(f, "what is stored is damaged: {what}"),
             Self::NoDataKey => {

@@ -313,7 +313,7 @@ impl Session {
             }
             return;
         }
-        self.not_taken(&address, &ClientError::Unavailable);
+        self.not_taken(&address, &ClientError::NotTaken);
     }
 }
 

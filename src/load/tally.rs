@@ -119,6 +119,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::Disconnected(_) => "disconnected",
         ClientError::Silent => "no answer in time",
         ClientError::Unavailable => "unavailable",
+        ClientError::NotTaken => "not taken",
         ClientError::Damaged(_) => "damaged",
         ClientError::WrongNetwork => "wrong network",
         ClientError::NoDataKey | ClientError::NoWriteKey => "a key is missing",

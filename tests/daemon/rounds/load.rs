@@ -221,7 +221,7 @@ fn get(scene: &Scene, (node, client): (usize, &mut Client), name: &str) -> bool 
 fn tolerate(scene: &Scene, name: &str, error: &CallError) -> bool {
     use ClientError as E;
     match error {
-        CallError::Client(E::Unavailable | E::Refused(..)) => true,
+        CallError::Client(E::Unavailable | E::NotTaken | E::Refused(..)) => true,
         CallError::Client(E::Disconnected(_) | E::Silent | E::Unreachable(_)) => false,
         other => {
             scene.judge(Err(format!("{name}: {other}")));

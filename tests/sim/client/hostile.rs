@@ -358,7 +358,7 @@ fn a_block_that_the_node_does_not_take_ends_the_put_once() {
         true
     });
     let op = pair.put("zeros", &vec![0; 3 * BLOCK]);
-    assert_eq!(pair.error(op), ClientError::Unavailable);
+    assert_eq!(pair.error(op), ClientError::NotTaken);
 }
 
 #[test]
