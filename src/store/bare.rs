@@ -5,7 +5,7 @@
 use crate::ids::Address;
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
-use crate::store::scan::{Scan, Window};
+use crate::store::scan::{Part, Scan, Window};
 use crate::store::{block_file, frame, segment};
 use std::io;
 
@@ -36,6 +36,8 @@ pub struct Seen {
     pub frames: Vec<(u64, u64)>,
     /// What they hold.
     pub found: Vec<Found>,
+    /// What is good of that which is damaged.
+    pub saved: Vec<Found>,
     /// What is damaged.
     pub damaged: Vec<std::ops::Range<u64>>,
 }
@@ -49,11 +51,14 @@ pub fn scan<F: FileSystem>(
 ) -> io::Result<Seen> {
     let window = Window::by(fs, file, at_once);
     let mut seen = Seen::default();
-    let scanned = Scan { window, segment: 1, salt, end }.run(|good| {
-        seen.frames.push((good.start, good.end));
-        seen.found.extend(good.found);
+    let scanned = Scan { window, segment: 1, salt, end }.run(|part| match part {
+        Part::Group(good) => {
+            seen.frames.push((good.start, good.end));
+            seen.found.extend(good.found);
+        }
+        Part::Saved(found) => seen.saved.push(found),
     })?;
-    seen.damaged = scanned.damaged;
+    seen.damaged = scanned.damaged.into_iter().map(|damage| damage.range).collect();
     Ok(seen)
 }
 

@@ -21,6 +21,7 @@ mod log;
 mod open_files;
 mod records;
 mod recover;
+mod salvage;
 mod scan;
 mod segment;
 #[cfg(test)]

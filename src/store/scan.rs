@@ -1,12 +1,14 @@
 //! Reading a segment from end to end: its good groups, its damaged ranges, and where it stops.
 //!
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
-//! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
+//! sound are never searched for frames; a frame after a damaged range proves that the range was once good, so that what
+//! is good of it still counts.
 
 use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
+use crate::store::salvage::Salvage;
 use crate::store::segment::FRAMES;
 use std::io;
 use std::ops::Range;
@@ -79,6 +81,31 @@ impl<'a, F: FileSystem> Window<'a, F> {
         }
         Ok(count)
     }
+
+    pub(super) fn fs(&self) -> &F {
+        self.fs
+    }
+
+    /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
+    pub(super) fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
+        let at_once = self.at_once;
+        while from < limit {
+            let bytes = self.read(from, at_once)?;
+            let zeros = leading_zeros(bytes);
+            if zeros > 0 {
+                from += zeros as u64;
+                continue;
+            }
+            if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
+                return Ok(from + at as u64);
+            }
+            if bytes.len() < at_once {
+                break;
+            }
+            from += (at_once - MAGIC.len() + 1) as u64;
+        }
+        Ok(limit)
+    }
 }
 
 /// Whether the medium, not the circumstances, made the call fail.
@@ -98,11 +125,25 @@ pub(super) struct Seen {
     pub(super) position: Position,
 }
 
-/// What a whole segment was found to be, but for its groups, which were handed on one by one.
+/// What a segment has to tell, in its order.
+pub(super) enum Part {
+    Group(Seen),
+    /// A thing from a damaged range.
+    Saved(Found),
+}
+
+/// What lies between or before good groups and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) range: Range<u64>,
+    /// Things in it that are good all the same.
+    pub(super) saved: u64,
+}
+
+/// What a whole segment was found to be, but for its parts, which were handed on one by one.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
-    /// What lies between or before good groups and is none.
-    pub(super) damaged: Vec<Range<u64>>,
+    pub(super) damaged: Vec<Damage>,
     /// Good groups.
     pub(super) groups: u64,
 }
@@ -123,8 +164,8 @@ enum Step {
 }
 
 impl<F: FileSystem> Scan<'_, F> {
-    /// Hands on every good group in turn.
-    pub(super) fn run(mut self, mut each: impl FnMut(Seen)) -> io::Result<Scanned> {
+    /// Hands on every good group in turn, and before it what is good of a damaged range that lies before it.
+    pub(super) fn run(mut self, mut each: impl FnMut(Part)) -> io::Result<Scanned> {
         let limit = match self.end {
             Some(end) => end,
             None => self.window.fs.length(self.window.file)?,
@@ -136,21 +177,31 @@ impl<F: FileSystem> Scan<'_, F> {
             match self.step(offset, limit)? {
                 Step::Good(seen) => {
                     if seen.start > good_until {
-                        scanned.damaged.push(good_until..seen.start);
+                        scanned.damaged.push(self.salvage(good_until..seen.start, &mut each)?);
                     }
                     scanned.groups += 1;
                     offset = seen.end;
                     good_until = seen.end;
-                    each(seen);
+                    each(Part::Group(seen));
                 }
                 Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
-                Step::None(next) => offset = self.next_magic(next, limit)?,
+                Step::None(next) => offset = self.window.next_magic(next, limit)?,
             }
         }
         if self.end.is_some() && good_until < limit {
-            scanned.damaged.push(good_until..limit);
+            scanned.damaged.push(self.salvage(good_until..limit, &mut each)?);
         }
         Ok(scanned)
+    }
+
+    fn salvage(&mut self, range: Range<u64>, each: &mut impl FnMut(Part)) -> io::Result<Damage> {
+        if planted::is_on(Bug::StopAtDamage) {
+            return Ok(Damage { range, saved: 0 });
+        }
+        let (segment, end) = (self.segment, range.end);
+        let salvage = Salvage { window: &mut self.window, segment, end };
+        let saved = salvage.run(range.start, |found| each(Part::Saved(found)))?;
+        Ok(Damage { range, saved })
     }
 
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
@@ -172,27 +223,6 @@ impl<F: FileSystem> Scan<'_, F> {
             }
             None => Step::None(end),
         })
-    }
-
-    /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
-    fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
-        let at_once = self.window.at_once;
-        while from < limit {
-            let bytes = self.window.read(from, at_once)?;
-            let zeros = leading_zeros(bytes);
-            if zeros > 0 {
-                from += zeros as u64;
-                continue;
-            }
-            if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
-                return Ok(from + at as u64);
-            }
-            if bytes.len() < at_once {
-                break;
-            }
-            from += (at_once - MAGIC.len() + 1) as u64;
-        }
-        Ok(limit)
     }
 }
 

@@ -137,3 +137,102 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     let (_, found) = start(&fs.power_cut(1));
     assert!(has_record(&found, &record(1)), "what was acknowledged with the block is lost");
 }
+
+/// A store whose log is closed, and where the frame of its second group, which holds these small blocks, begins and ends.
+fn closed_with(small: Vec<(Address, Bytes)>) -> (SimFs, std::ops::Range<usize>) {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+    let length: usize = small.iter().map(|(_, bytes)| ITEM_HEAD + bytes.len()).sum();
+    let group = Group { small, ..Group::default() };
+    let Done::Committed { result: Ok(committed), .. } = disk.run(Job::Commit { ticket: 3, group })
+    else {
+        panic!("it is committed");
+    };
+    let begin = committed.small[0].offset as usize - ITEM_HEAD - FRAME_HEAD;
+    assert!(commit(&disk, Group { records: vec![record(2)], ..Group::default() }));
+    drop(disk);
+    (fs.restart(), begin..begin + FRAME_HEAD + length + FRAME_END)
+}
+
+const FRAME_HEAD: usize = 32;
+const ITEM_HEAD: usize = 41;
+const FRAME_END: usize = 4;
+const SEGMENT: &str = "log/00000001.seg";
+
+fn addresses(found: &[Found]) -> Vec<Address> {
+    let address = |item: &Found| match item {
+        Found::Block(address, _) => Some(*address),
+        Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
+    };
+    found.iter().filter_map(address).collect()
+}
+
+#[test]
+fn rot_in_a_group_costs_one_item_of_it_and_in_its_frame_none() {
+    let small: Vec<_> = (3..6)
+        .map(|seed| content(seed, 60 + usize::from(seed)))
+        .map(|small| (Address(tree::tree(&small).0), small))
+        .collect();
+    let (fs, frame) = closed_with(small.clone());
+    for at in frame.clone() {
+        let fs = fs.restart();
+        assert!(fs.flip(SEGMENT, at));
+        let (disk, found) = start(&fs);
+        assert!(has_record(&found, &record(1)) && has_record(&found, &record(2)));
+        let mut begin = frame.start + FRAME_HEAD;
+        let mut expected = Vec::new();
+        for (address, bytes) in &small {
+            let end = begin + ITEM_HEAD + bytes.len();
+            let is_hit = (begin..end).contains(&at);
+            if !is_hit {
+                expected.push(*address);
+            }
+            // Where the next item begins is not known then.
+            if is_hit && (begin..begin + 1).chain(begin + 33..begin + 37).any(|byte| byte == at) {
+                break;
+            }
+            begin = end;
+        }
+        assert_eq!(addresses(&found), expected, "byte {}", at - frame.start);
+        assert_eq!(bad(&disk, &found), []);
+    }
+}
+
+#[test]
+fn what_is_saved_of_a_damaged_group_is_what_its_id_says() {
+    let (good, other) = (content(3, 500), content(4, 700));
+    let (address, lie) = (Address(tree::tree(&good).0), Address([9; 32]));
+    let (fs, frame) = closed_with(vec![(lie, other), (address, good)]);
+    assert!(fs.flip(SEGMENT, frame.start + 10));
+    let (_, found) = start(&fs);
+    assert_eq!(addresses(&found), [address]);
+}
+
+/// Two frames whose heads are rotten, one behind the other.
+#[test]
+fn several_damaged_groups_are_gone_through_one_by_one() {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    let (mut heads, mut all) = (Vec::new(), Vec::new());
+    for seed in 1..6 {
+        let small = content(seed, 200 + usize::from(seed));
+        let address = Address(tree::tree(&small).0);
+        let group = Group { small: vec![(address, small)], ..Group::default() };
+        let Done::Committed { result: Ok(committed), .. } =
+            disk.run(Job::Commit { ticket: 3, group })
+        else {
+            panic!("it is committed");
+        };
+        heads.push(committed.small[0].offset as usize - ITEM_HEAD - FRAME_HEAD);
+        all.push(address);
+    }
+    drop(disk);
+    let fs = fs.restart();
+    for head in &heads[1..4] {
+        assert!(fs.flip(SEGMENT, head + 20));
+    }
+    let (disk, found) = start(&fs);
+    assert_eq!(addresses(&found), all);
+    assert_eq!(bad(&disk, &found), []);
+}
