@@ -4,6 +4,7 @@
 //! started ends with the value; its folder goes with the `Scratch` that it is in.
 
 use super::driver::Target;
+use super::stop::Stop;
 use crate::client::Client;
 use crate::config;
 use crate::ids::NodeId;
@@ -58,6 +59,7 @@ pub(super) struct Local {
     options: Vec<String>,
     daemons: Vec<Daemon>,
     access: Option<Access>,
+    stop: Stop,
 }
 
 struct Daemon {
@@ -80,12 +82,16 @@ pub(super) struct Usage {
 
 impl Local {
     /// So many connected nodes, in a folder where nothing is yet.
-    pub(super) fn start(count: u8, folder: &Path, options: Option<&str>) -> Result<Self, String> {
+    pub(super) fn start(
+        count: u8,
+        (folder, stop): (&Path, &Stop),
+        options: Option<&str>,
+    ) -> Result<Self, String> {
         let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
         made.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
         let options = options.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-        let mut local =
-            Self { folder: folder.to_owned(), options, daemons: Vec::new(), access: None };
+        let (folder, stop) = (folder.to_owned(), stop.clone());
+        let mut local = Self { folder, options, daemons: Vec::new(), access: None, stop };
         local.add(&[])?;
         local.write_ticket().map_err(|error| format!("no ticket: {error}"))?;
         local.join(count - 1)?;
@@ -197,7 +203,7 @@ impl Local {
             if begun.elapsed() > patience {
                 return Err(format!("waited {} s in vain for {what}", patience.as_secs()));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            self.stop.sleep(Duration::from_millis(5))?;
         }
     }
 

@@ -9,7 +9,7 @@
 //! | `tally` | what happened: latencies, bytes, errors by kind, each second |
 //! | `local` | a network of its own, and what its daemons cost, seen from outside |
 //! | `yardstick`, `parts` | what everything is made of, measured on this machine; and an operation |
-//! | `run` | one workload |
+//! | `run`, `stop` | one workload; and the wish to end it |
 //! | `suite`, `lines`, `goals` | the standard ones, what they are, and what they should come to |
 //! | `table`, `page`, `figures` | what is told of it: to a person, as a page, to a program |
 //!
@@ -30,6 +30,7 @@ mod page;
 mod parts;
 mod run;
 mod schedule;
+mod stop;
 mod suite;
 mod table;
 mod tally;

@@ -7,18 +7,16 @@ use super::driver::{Driver, Target, Watch};
 use super::figures::{Figures, Idle, Latency, real};
 use super::local::{self, Local, Scratch, Usage};
 use super::schedule::{Book, Bounds, Clock};
+use super::stop::Stop;
 use super::tally::Tally;
 use super::{page, parts, suite, table, yardstick};
 use crate::cli::args::Place;
 use crate::cli::place;
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Connections that prepare names, and operations on each.
@@ -30,25 +28,30 @@ const OPEN: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let told = match &arguments.command {
-        Command::Put(load) => one(&arguments.place, Workload::Put, load),
-        Command::Get(load) => one(&arguments.place, Workload::Get, load),
-        Command::Mixed(load) => one(&arguments.place, Workload::Mixed, load),
-        Command::Overwrite(load) => one(&arguments.place, Workload::Overwrite, load),
-        Command::List(load) => one(&arguments.place, Workload::List, load),
-        Command::Delete(load) => one(&arguments.place, Workload::Delete, load),
-        Command::Connect(load) => one(&arguments.place, Workload::Connect, load),
-        Command::Idle(load) => one(&arguments.place, Workload::Idle, load),
-        Command::Yardstick(measure) => measure_parts(measure),
-        Command::Suite(options) => suite::run(options),
-    };
-    match told {
+    match obey(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("dfs-load: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn obey(arguments: &Arguments) -> Result<bool, String> {
+    let stop = Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"))?;
+    let one = |workload, load| one(&arguments.place, (workload, load), &stop);
+    match &arguments.command {
+        Command::Put(load) => one(Workload::Put, load),
+        Command::Get(load) => one(Workload::Get, load),
+        Command::Mixed(load) => one(Workload::Mixed, load),
+        Command::Overwrite(load) => one(Workload::Overwrite, load),
+        Command::List(load) => one(Workload::List, load),
+        Command::Delete(load) => one(Workload::Delete, load),
+        Command::Connect(load) => one(Workload::Connect, load),
+        Command::Idle(load) => one(Workload::Idle, load),
+        Command::Yardstick(measure) => measure_parts(measure),
+        Command::Suite(options) => suite::run(options, &stop),
     }
 }
 
@@ -76,13 +79,13 @@ fn measure_parts(measure: &Measure) -> Result<bool, String> {
 }
 
 /// One workload, told of; false if there were errors.
-fn one(place: &Place, workload: Workload, load: &Load) -> Result<bool, String> {
+fn one(place: &Place, (workload, load): (Workload, &Load), stop: &Stop) -> Result<bool, String> {
     let quiet = place.quiet || !io::stderr().is_terminal();
     let scratch = |_| Scratch::new(load.folder.as_deref(), "dfs-load");
     let scratch = load.spawn.map(scratch).transpose();
     let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
     let folder = scratch.as_ref().map_or(Path::new(""), Scratch::path);
-    let mut figures = perform(place, (workload, load), folder, quiet)?;
+    let mut figures = perform(place, (workload, load), folder, (quiet, stop))?;
     if load.compare {
         let stick = yardstick::measure(load.folder.as_deref());
         let stick = stick.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
@@ -106,11 +109,11 @@ pub(super) fn perform(
     place: &Place,
     (workload, load): (Workload, &Load),
     folder: &Path,
-    quiet: bool,
+    (quiet, stop): (bool, &Stop),
 ) -> Result<Figures, String> {
-    let mut live = Live::new(quiet).map_err(|error| error.to_string())?;
+    let mut live = Live { quiet, stop: stop.clone() };
     let at_first = load.spawn.map(|count| if load.late { 1 } else { count });
-    let spawn = |count| Local::start(count, folder, load.daemon.as_deref());
+    let spawn = |count| Local::start(count, (folder, stop), load.daemon.as_deref());
     let mut local = at_first.map(spawn).transpose()?;
     let mut target = match &local {
         Some(local) => local.target()?,
@@ -119,6 +122,7 @@ pub(super) fn perform(
     let failed = |error: io::Error| format!("the loop of the harness failed: {error}");
     let mut book = Book::new(load, keys(workload, load));
     prepare(&target, (workload, load), &mut book, &mut live)?;
+    stop.check()?;
     if let Some(local) = &local {
         local.settle()?;
     }
@@ -149,7 +153,10 @@ pub(super) fn perform(
     let client = (yardstick::process_cpu() - before.client).as_secs_f64();
     let mut figures = Figures::of(workload, load, (nodes, book.names()), &tally);
     if let Some(local) = &local {
-        figures.settled_seconds = Some(local.settle()?.as_secs_f64());
+        // Whoever ends it wants to know what was measured until now.
+        if !stop.is_asked() {
+            figures.settled_seconds = Some(local.settle()?.as_secs_f64());
+        }
         let used = local.usage().iter().zip(&before.daemons).map(since).collect();
         figures.add_costs(used, client, local::loopback_bytes() - before.network_bytes);
     }
@@ -286,20 +293,10 @@ fn target_of(place: &Place, nodes: &[String]) -> Result<Target, String> {
 /// The line that changes while a run goes on; and the wish to stop it.
 struct Live {
     quiet: bool,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Live {
-    fn new(quiet: bool) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // The second time it ends the program at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
-        Ok(Self { quiet, stop })
-    }
-
     fn clear(&self) {
         if !self.quiet {
             eprint!("\r\x1b[K");
@@ -312,6 +309,6 @@ impl Watch for Live {
         if !self.quiet {
             eprint!("\r\x1b[K{}", table::live(tally, whole));
         }
-        !self.stop.load(Ordering::Relaxed)
+        !self.stop.is_asked()
     }
 }

@@ -9,6 +9,7 @@ use super::goals::{Goal, Known};
 use super::lines::{LONG, Line, STANDARD};
 use super::local::Scratch;
 use super::run::{perform, print};
+use super::stop::Stop;
 use super::yardstick::{self, median};
 use crate::cli::args::Place;
 use crate::limits::BLOCK;
@@ -42,7 +43,7 @@ struct Rounds {
 }
 
 /// Runs all of it; false if something failed or has become worse.
-pub(super) fn run(options: &Suite) -> Result<bool, String> {
+pub(super) fn run(options: &Suite, stop: &Stop) -> Result<bool, String> {
     let reference = options.reference.as_deref().map(read).transpose()?;
     let lines: Vec<&Line> = STANDARD
         .iter()
@@ -52,12 +53,12 @@ pub(super) fn run(options: &Suite) -> Result<bool, String> {
     let mut rounds = Rounds::default();
     for number in 0..options.rounds {
         if number > 0 {
-            std::thread::sleep(BETWEEN_ROUNDS);
+            stop.sleep(BETWEEN_ROUNDS)?;
         }
         // What the standard lines store is kept until all has been measured: see `Scratch`.
         let scratch = Scratch::new(options.folder.as_deref(), "dfs-load-suite");
         let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
-        round(&lines, scratch.path(), &mut rounds)?;
+        round(&lines, (scratch.path(), stop), &mut rounds)?;
     }
     let (outcome, any_worse, told) = judge(&lines, &rounds, reference.as_ref());
     if options.json {
@@ -76,7 +77,11 @@ fn read(file: &Path) -> Result<Outcome, String> {
     parsed.map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn round(lines: &[&Line], folder: &Path, rounds: &mut Rounds) -> Result<(), String> {
+fn round(
+    lines: &[&Line],
+    (folder, stop): (&Path, &Stop),
+    rounds: &mut Rounds,
+) -> Result<(), String> {
     let quiet = !io::stderr().is_terminal();
     let parts = folder.join("parts");
     let made = std::fs::create_dir_all(&parts);
@@ -95,8 +100,9 @@ fn round(lines: &[&Line], folder: &Path, rounds: &mut Rounds) -> Result<(), Stri
         let writes = workload == Workload::Put
             && matches!(load.size, Amount::Fixed(size) if size >= BLOCK as u64);
         let before = if writes { write("before")? } else { 0.0 };
-        let figures = perform(&place, (workload, &load), &folder.join("nodes"), quiet);
+        let figures = perform(&place, (workload, &load), &folder.join("nodes"), (quiet, stop));
         let figures = figures.map_err(|why| format!("{}: {why}", line.name))?;
+        stop.check()?;
         if writes {
             stick.durable_write_s_per_gib = f64::midpoint(before, write("after")?);
         }
