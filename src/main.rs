@@ -99,7 +99,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         peers.extend(server::read_peers(&text));
     }
     let root = keyring.access.network.root;
-    let mut loading = Loading::new(root);
+    let mut loading = Loading::new(root, random());
     let mut store_config = store::Config::default();
     if let Some(reserve) = config.reserve {
         store_config.reserve = reserve;

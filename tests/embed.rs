@@ -37,7 +37,7 @@ impl Embedded {
         let key = NodeKey::generate(&[5; 32]);
         let fs = SimFs::new();
         let root = access.network.root;
-        let mut loading = Loading::new(root);
+        let mut loading = Loading::new(root, [7; 16]);
         let opened = store::open(fs.clone(), store::Config::default(), [6; 16], |found| {
             loading.found(found);
         });

@@ -41,7 +41,7 @@ struct Machine {
 impl Machine {
     fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now) -> Self {
         let access = access();
-        let mut loading = Loading::new(access.network.root);
+        let mut loading = Loading::new(access.network.root, [6; 16]);
         let config = store::Config::default();
         let opened = store::open(SimFs::new(), config, [6; 16], |found| loading.found(found));
         let (disk, recovered) = opened.expect("the disk opens");

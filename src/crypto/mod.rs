@@ -5,6 +5,7 @@
 //! own tag from `tags`, so that no output made for one purpose is ever valid for another; and no
 //! secret is printed by `Debug` or outlives its owner.
 
+pub mod alias;
 pub mod block;
 pub mod data;
 pub mod keys;

@@ -6,6 +6,7 @@
 use super::entry::{Entry, Flag, Kind, version_key};
 use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
+use crate::crypto::alias::{Alias, Aliases};
 use crate::ids::{Hash, NameId, RecordId, VersionId};
 use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
@@ -14,14 +15,15 @@ use crate::wire::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every record known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Catalog {
+    aliases: Aliases,
     entries: Rows<Entry>,
     by_id: Order,
     /// Every version of every name.
     by_name: Order,
     /// Named as a parent by a record, and not here: not come yet, or forgotten since.
-    early: BTreeMap<NameId, Vec<VersionId>>,
+    early: BTreeMap<Alias, Vec<VersionId>>,
     records: u64,
     shown: u64,
     incomplete: u64,
@@ -50,6 +52,22 @@ impl Keys for Names<'_> {
 }
 
 impl Catalog {
+    /// An empty one.
+    pub(super) fn new(aliases: Aliases) -> Self {
+        Self {
+            aliases,
+            entries: Rows::default(),
+            by_id: Order::default(),
+            by_name: Order::default(),
+            early: BTreeMap::new(),
+            records: 0,
+            shown: 0,
+            incomplete: 0,
+            fingerprint: Hash::default(),
+            lost: BTreeSet::new(),
+        }
+    }
+
     /// Takes in a record that has just become durable, or was found by a start. False if it was known.
     pub(super) fn insert(
         &mut self,
@@ -62,11 +80,12 @@ impl Catalog {
         if self.slot_at(spot, &id).is_some() {
             return false;
         }
-        let greatest = || self.greatest(&record.name).map(Entry::version);
+        let name = self.aliases.of(&record.name);
+        let greatest = || self.versions(name).next().map(Entry::version);
         if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest() {
             return false;
         }
-        let mut entry = Entry::new(id, record, place);
+        let mut entry = Entry::new(id, &name, record, place);
         entry.set(Flag::Complete, complete);
         let kind = entry.kind();
         let slot = self.entries.push(entry);
@@ -82,31 +101,32 @@ impl Catalog {
     }
 
     fn insert_version(&mut self, slot: u32, record: &Record) {
-        let Record { name, version, parents, .. } = record;
-        let before = self.shown(name).is_some();
+        let Record { version, parents, .. } = record;
+        let name = self.entries[slot].name();
+        let before = self.shows(name);
         for parent in parents {
-            if !self.supersede(name, parent) {
-                self.supersede_early(*name, *parent);
+            if !self.supersede(&name, parent) {
+                self.supersede_early(name, *parent);
             }
         }
-        if let Some(early) = self.early.get_mut(name)
+        if let Some(early) = self.early.get_mut(&name)
             && early.contains(version)
         {
             self.entries[slot].set(Flag::Superseded, true);
             early.retain(|early| early != version);
             if early.is_empty() {
-                self.early.remove(name);
+                self.early.remove(&name);
             }
         }
         let names = Names(&self.entries);
         let spot = self.by_name.seek(names.key(slot), Side::Before, &names);
         self.by_name.insert(spot, slot, &names);
-        let after = self.shown(name).is_some();
+        let after = self.shows(name);
         self.shown = self.shown + u64::from(after) - u64::from(before);
     }
 
     /// Marks a version as one that another supersedes. False if it is not known.
-    fn supersede(&mut self, name: &NameId, version: &VersionId) -> bool {
+    fn supersede(&mut self, name: &Alias, version: &VersionId) -> bool {
         let key = version_key(name, version);
         let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
         let mut known = false;
@@ -121,7 +141,7 @@ impl Catalog {
     }
 
     /// Whenever this version comes, another has superseded it before.
-    fn supersede_early(&mut self, name: NameId, version: VersionId) {
+    fn supersede_early(&mut self, name: Alias, version: VersionId) {
         let early = self.early.entry(name).or_default();
         if !early.contains(&version) {
             early.push(version);
@@ -129,19 +149,19 @@ impl Catalog {
     }
 
     /// The spot after all versions of a name.
-    fn past(&self, name: &NameId) -> Spot {
+    fn past(&self, name: &Alias) -> Spot {
         self.by_name.seek(&name.0, Side::After, &Names(&self.entries))
     }
 
     /// All versions of a name that lie before a spot, greatest first.
-    fn slots_before(&self, spot: Spot, name: NameId) -> impl Iterator<Item = u32> {
+    fn slots_before(&self, spot: Spot, name: Alias) -> impl Iterator<Item = u32> {
         let slots = self.by_name.before(spot);
         slots.take_while(move |slot| self.entries[*slot].key().starts_with(&name.0))
     }
 
     /// All versions of a name, greatest first.
-    fn versions(&self, name: &NameId) -> impl Iterator<Item = &Entry> {
-        self.slots_before(self.past(name), *name).map(|slot| &self.entries[slot])
+    fn versions(&self, name: Alias) -> impl Iterator<Item = &Entry> {
+        self.slots_before(self.past(&name), name).map(|slot| &self.entries[slot])
     }
 
     /// Forgets a record whose bytes are damaged on the disk.
@@ -159,10 +179,10 @@ impl Catalog {
         if entry.is(Flag::Superseded) {
             self.supersede_early(name, version);
         }
-        let before = self.shown(&name).is_some();
+        let before = self.shows(name);
         self.by_name.remove(slot, &Names(&self.entries));
         self.entries[slot].forget();
-        let after = self.shown(&name).is_some();
+        let after = self.shows(name);
         self.shown = self.shown + u64::from(after) - u64::from(before);
     }
 
@@ -192,18 +212,24 @@ impl Catalog {
     /// The greatest version of a name, a tombstone too.
     #[must_use]
     pub(super) fn greatest(&self, name: &NameId) -> Option<&Entry> {
-        self.versions(name).next()
+        self.versions(self.aliases.of(name)).next()
     }
 
     /// The version that a reader of the name sees: the greatest, if that is not a tombstone.
     #[must_use]
     pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
-        self.shown_before(self.past(name), name)
+        let name = self.aliases.of(name);
+        self.shown_before(self.past(&name), name)
+    }
+
+    /// Whether a reader of the name sees anything.
+    fn shows(&self, name: Alias) -> bool {
+        self.shown_before(self.past(&name), name).is_some()
     }
 
     /// The same, where the spot after the name's versions is known.
-    fn shown_before(&self, spot: Spot, name: &NameId) -> Option<&Entry> {
-        let slots = self.slots_before(spot, *name);
+    fn shown_before(&self, spot: Spot, name: Alias) -> Option<&Entry> {
+        let slots = self.slots_before(spot, name);
         let entry = |slot| &self.entries[slot];
         if planted::is_on(Bug::ShowLastCome) {
             return slots.max().map(entry).filter(|entry| entry.kind() == Kind::File);
@@ -217,7 +243,7 @@ impl Catalog {
     #[must_use]
     pub(super) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
         let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
-        let heads = self.versions(name);
+        let heads = self.versions(self.aliases.of(name));
         let mut heads: Vec<_> = heads
             .enumerate()
             .filter(|(at, entry)| *at == 0 || !entry.is(Flag::Superseded))
@@ -228,15 +254,15 @@ impl Catalog {
         heads
     }
 
-    /// Names shown after `after`, in the order of their ids.
-    pub(super) fn names_after(&self, after: Option<NameId>) -> impl Iterator<Item = &Entry> {
+    /// Names shown after `after`, in the order of their aliases.
+    pub(super) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = &Entry> {
         let mut spot = after.map_or(Spot::FIRST, |name| self.past(&name));
         let next_name = move || {
             let name = self.entries[self.by_name.after(spot).next()?].name();
             spot = self.past(&name);
             Some((spot, name))
         };
-        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, &name))
+        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, name))
     }
 
     /// Records with ids from `first` to `last`, both included.
@@ -353,7 +379,7 @@ mod tests {
 
     /// Inserts in this order and looks at what is shown and at the heads, greatest first.
     fn check(order: &[(RecordKind, u64, &[u64])], shown: Option<u64>, heads: &[u64]) {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
         for (kind, stamp, parents) in order {
             insert(&mut catalog, *kind, *stamp, parents);
         }
@@ -380,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_is_removed_gives_way_to_the_version_before() {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
         let ids: Vec<_> =
             (1..=3).map(|stamp| insert(&mut catalog, RecordKind::File, stamp, &[])).collect();
         for (removed, shown) in [(ids[1], Some(3)), (ids[2], Some(1)), (ids[0], None)] {
@@ -394,7 +420,7 @@ mod tests {
 
     #[test]
     fn what_a_removed_version_superseded_is_told_of_again() {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
         insert(&mut catalog, RecordKind::File, 1, &[]);
         let removed = insert(&mut catalog, RecordKind::File, 2, &[1]);
         catalog.remove(&removed);
@@ -405,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_summaries_of_the_parts_make_that_of_the_whole() {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
         for stamp in 1..100 {
             insert(&mut catalog, RecordKind::File, stamp, &[]);
         }

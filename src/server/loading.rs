@@ -4,6 +4,7 @@
 
 use super::catalog::Catalog;
 use super::holdings::{Holdings, length};
+use crate::crypto::alias::Aliases;
 use crate::ids::Address;
 use crate::keyring::grant::granted_key;
 use crate::store::job::Found;
@@ -24,11 +25,11 @@ pub struct Loading {
 }
 
 impl Loading {
-    /// An empty one.
+    /// An empty one. The entropy is fresh at every start.
     #[must_use]
-    pub fn new(root: [u8; 32]) -> Self {
+    pub fn new(root: [u8; 32], entropy: [u8; 16]) -> Self {
         Self {
-            catalog: Catalog::default(),
+            catalog: Catalog::new(Aliases::new(entropy)),
             holdings: Holdings::default(),
             granted: HashSet::from([root]),
             repairs: BTreeMap::new(),

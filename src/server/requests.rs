@@ -8,6 +8,7 @@ use super::reads::ReadFor;
 use super::serve::Want;
 use super::walk::Purpose;
 use super::{FileServer, Phase};
+use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_PEERS_MAX, RECORD_MAX, WANTS_MAX};
 use crate::time::Now;
@@ -182,8 +183,9 @@ impl FileServer {
         }
     }
 
-    /// The next shown records in the order of name ids, as many as one message holds.
+    /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
     pub(super) fn answer_list(&mut self, link: Link, request: Request, after: Option<NameId>) {
+        let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
         let mut places = Vec::new();
         let mut ids = Vec::new();
         let mut bytes = 0;
@@ -199,6 +201,11 @@ impl FileServer {
             ids.push(entry.id());
             last = Some(entry.name());
         }
+        let next = next.map(|Alias(alias)| {
+            let mut name = NameId::default();
+            name.0[..Alias::LENGTH].copy_from_slice(&alias);
+            name
+        });
         self.read_answer(places, ReadFor::List { link, request, ids, next });
     }
 

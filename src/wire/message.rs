@@ -209,9 +209,10 @@ pub enum Message {
     /// Send me these records.
     Fetch { ids: Vec<RecordId> },
 
-    /// The shown record of each name after this one, in the order of name ids.
+    /// The shown record of each name; `after` is what the last answer gave as `next`.
     List { request: Request, space: Space, after: Option<NameId> },
-    /// Some records, and whether they were the last. `next` is what to ask for next.
+    /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
+    /// connection: it means nothing to anybody else.
     Listed { request: Request, records: Vec<Bytes>, next: Option<NameId> },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },

@@ -29,7 +29,7 @@ fn node(peers: Vec<PeerAddress>) -> Node {
     let root = RootKey::generate(&[1; 32]);
     let network = NetworkKey::generate(&[2; 32], &root);
     let key = NodeKey::generate(&[3; 32]);
-    let loading = Loading::new(network.root);
+    let loading = Loading::new(network.root, [4; 16]);
     let (_, recovered) =
         store::open(SimFs::new(), store::Config::default(), [4; 16], |_| ()).unwrap();
     let keys = ConnKeys::new(&network, &key);

@@ -66,7 +66,7 @@ impl House {
         let access = access();
         let key = NodeKey::generate(&[5; 32]);
         let root = access.network.root;
-        let mut loading = Loading::new(root);
+        let mut loading = Loading::new(root, [life; 16]);
         let (disk, recovered) = store::open(fs, CONFIG, [life; 16], |found| loading.found(found))?;
         let keys = ConnKeys::new(&access.network, &key);
         let setup = Setup {

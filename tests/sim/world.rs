@@ -295,7 +295,7 @@ impl World {
         let (now, seed, store_id) = (self.time_on(index), self.rng.random(), self.rng.random());
         let machine = &mut self.machines[index];
         assert!(machine.life.is_none(), "a machine has one node");
-        let mut loading = Loading::new(self.network.root);
+        let mut loading = Loading::new(self.network.root, store_id);
         let opened = dfsd::store::open(machine.fs.clone(), Default::default(), store_id, |found| {
             loading.found(found);
         });

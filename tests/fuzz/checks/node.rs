@@ -348,7 +348,7 @@ impl Bench {
 /// A node on what the disk has.
 fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
     let own = network();
-    let mut loading = Loading::new(own.key.root);
+    let mut loading = Loading::new(own.key.root, [9; 16]);
     let config = Config { segment: 64 * 1024, ..Config::default() };
     let opened = store::open(fs.clone(), config, [9; 16], |found| loading.found(found));
     let (disk, recovered) = opened.expect("the disk opens");
