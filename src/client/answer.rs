@@ -127,6 +127,14 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// The error of whoever asked something else.
+    pub(super) fn misfit(&self) -> ClientError {
+        let text: String = format!("{self:?}").chars().take(60).collect();
+        ClientError::Protocol(format!("an answer to another question, {text}"))
+    }
+}
+
 /// Something that has happened.
 #[derive(Debug)]
 pub enum Event {

@@ -4,45 +4,18 @@
 //! stored of it.
 
 use super::answer::{Answer, Event, Op, Operation};
-use super::error::ClientError;
-use super::resume::Wanted;
+use super::error::{CallError, ClientError};
+use super::resume::{Sink, Wanted};
 use super::seal::{Entry, Meta};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use std::collections::HashMap;
-use std::fmt;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 /// Bytes read from a source at once.
 const READ: usize = 256 * 1024;
-
-/// Why a call did not succeed.
-#[derive(Debug)]
-pub enum CallError {
-    /// The program's own source or sink failed.
-    Local(io::Error),
-    /// The network, or the node.
-    Client(ClientError),
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local(error) => error.fmt(f),
-            Self::Client(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for CallError {}
-
-impl From<ClientError> for CallError {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
-    }
-}
 
 /// A version that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,21 +49,6 @@ pub struct GetJob<S> {
     pub entry: Entry,
     /// Where the bytes go.
     pub sink: S,
-}
-
-/// Where a file's bytes go.
-pub trait Sink {
-    /// The file has been found. Called once, before all bytes, for an empty file too.
-    ///
-    /// # Errors
-    /// End the get.
-    fn begin(&mut self, entry: &Entry) -> io::Result<()>;
-
-    /// The next bytes: checked, and in order.
-    ///
-    /// # Errors
-    /// End the get.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// Every byte goes to a writer.
@@ -209,7 +167,7 @@ impl Client {
     pub fn stat(&mut self, name: &[u8]) -> Result<Entry, ClientError> {
         match self.ask(Operation::Stat { name: name.to_vec() })? {
             Answer::Stat(entry) => Ok(*entry),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -260,7 +218,7 @@ impl Client {
     pub fn holders(&mut self, entry: &Entry) -> Result<Vec<PeerAddress>, ClientError> {
         match self.ask(Operation::Holders { record: entry.record })? {
             Answer::Holders(holders) => Ok(holders),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -271,7 +229,7 @@ impl Client {
     pub fn status(&mut self) -> Result<NodeStatus, ClientError> {
         match self.ask(Operation::Status)? {
             Answer::Status(status) => Ok(*status),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -282,7 +240,7 @@ impl Client {
     pub fn members(&mut self) -> Result<Vec<Member>, ClientError> {
         match self.ask(Operation::Members)? {
             Answer::Members(members) => Ok(members),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -404,11 +362,6 @@ impl<S: Sink> Sink for Borrowed<'_, S> {
 fn stored(answer: Answer) -> Result<Stored, CallError> {
     match answer {
         Answer::Put { copies, version, hash, size } => Ok(Stored { copies, version, hash, size }),
-        other => Err(misfit(&other).into()),
+        other => Err(other.misfit().into()),
     }
-}
-
-pub(super) fn misfit(answer: &Answer) -> ClientError {
-    let text: String = format!("{answer:?}").chars().take(60).collect();
-    ClientError::Protocol(format!("an answer to another question, {text}"))
 }

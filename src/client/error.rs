@@ -2,6 +2,7 @@
 
 use crate::wire::message::Reason;
 use std::fmt;
+use std::io;
 
 /// What an operation or a connection came to. Unless a variant says otherwise nothing was stored or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,5 +107,31 @@ fn word(reason: Reason) -> &'static str {
         Reason::Clock => "clock",
         Reason::Unavailable => "unavailable",
         Reason::Damaged => "damaged",
+    }
+}
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub enum CallError {
+    /// The program's own source or sink failed.
+    Local(io::Error),
+    /// The network, or the node.
+    Client(ClientError),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<ClientError> for CallError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
     }
 }

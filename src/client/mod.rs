@@ -28,9 +28,10 @@ mod upload;
 mod verify;
 
 pub use answer::{Answer, Event, Op, Operation};
-pub use calls::{CallError, GetJob, PutJob, Sink, Stored};
-pub use error::ClientError;
+pub use calls::{GetJob, PutJob, Stored};
+pub use error::{CallError, ClientError};
 pub use link::{BATCH, Link};
+pub use resume::Sink;
 pub use seal::{Entry, Meta};
 pub use session::{Entropy, Session};
 pub use shell::Client;

@@ -5,8 +5,7 @@
 //! that was found first; one that fails ends its own get and no other.
 
 use super::answer::{Answer, Event, Op, Operation};
-use super::calls::{CallError, Sink, misfit};
-use super::error::ClientError;
+use super::error::{CallError, ClientError};
 use super::seal::Entry;
 use super::shell::Client;
 use std::collections::HashMap;
@@ -14,6 +13,21 @@ use std::io;
 
 /// Connections that may break one after the other without a byte in between.
 const VAIN_MAX: u32 = 2;
+
+/// Where a file's bytes go.
+pub trait Sink {
+    /// The file has been found. Called once, before all bytes, for an empty file too.
+    ///
+    /// # Errors
+    /// End the get.
+    fn begin(&mut self, entry: &Entry) -> io::Result<()>;
+
+    /// The next bytes: checked, and in order.
+    ///
+    /// # Errors
+    /// End the get.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
 
 /// What a get asks for, as long as no version has been found.
 #[derive(Clone)]
@@ -66,7 +80,7 @@ impl<S: Sink> Fetch<S> {
         let result = match (self.failure, result) {
             (Some(failure), _) => Err(CallError::Local(failure)),
             (None, Ok(Answer::Got(entry))) => Ok(*entry),
-            (None, Ok(other)) => Err(misfit(&other).into()),
+            (None, Ok(other)) => Err(other.misfit().into()),
             (None, Err(error)) => Err(error.into()),
         };
         (self.sink, result)

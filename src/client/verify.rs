@@ -3,7 +3,6 @@
 //! Knows no disk: the node looks, and tells. Invariant: of a file's block list one page of each depth is in memory.
 
 use super::answer::{Answer, Event, Operation};
-use super::calls::misfit;
 use super::error::ClientError;
 use super::seal::Entry;
 use super::shell::Client;
@@ -52,7 +51,7 @@ impl Client {
         });
         match answer? {
             Answer::Verified { good, bytes, bad } => Ok(Verified { good, bytes, bad }),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -63,7 +62,7 @@ impl Client {
     pub fn is_bad(&mut self, address: Address) -> Result<bool, ClientError> {
         match self.ask(Operation::VerifyAgain { address })? {
             Answer::Verified { bad, .. } => Ok(!bad.is_empty()),
-            other => Err(misfit(&other)),
+            other => Err(other.misfit()),
         }
     }
 
@@ -97,7 +96,7 @@ impl Client {
         add(needed, [address], bad);
         let page = match self.ask(Operation::Page { address })? {
             Answer::Page(page) => page,
-            other => return Err(misfit(&other)),
+            other => return Err(other.misfit()),
         };
         let page = page.and_then(|page| Page::decode(&page).ok());
         match page.map(|page| page.entries) {

@@ -5,7 +5,8 @@
 use crate::ids::Address;
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
-use crate::store::scan::{Part, Scan, Window};
+use crate::store::scan::{Part, Scan};
+use crate::store::window::Window;
 use crate::store::{block_file, frame, segment};
 use std::io;
 

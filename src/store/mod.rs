@@ -26,6 +26,7 @@ mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use disk::{Config, Disk};
 pub use recover::{OpenError, open};

@@ -12,7 +12,7 @@ use crate::store::frame::{self, ITEM_HEAD, Item};
 use crate::store::fs::FileSystem;
 use crate::store::job::{BlockPlace, Found};
 use crate::store::records;
-use crate::store::scan::Window;
+use crate::store::window::Window;
 use std::io;
 
 /// Bytes of the longest item: a small block, a page or a record.

@@ -7,8 +7,9 @@ use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::recover::{OpenError, is_zero_from, unsound_block};
-use crate::store::scan::{Damage, Part, Scan, Seen, Window, is_medium};
+use crate::store::scan::{Damage, Part, Scan, Seen};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use crate::store::window::{Window, is_medium};
 use std::io;
 
 const FROM_PEERS: &str =
