@@ -1,7 +1,7 @@
 //! Blocking gets, many at once, that go on over another connection when theirs breaks.
 //!
-//! A node that ends, or that gave up a program which took no bytes for too long, costs a get no more than the blocks that
-//! were on their way. Knows no wire and no cipher. Invariants: a sink gets every byte once and in order, all of the version
+//! A node that ends, that falls silent, or that gave up a program which took no bytes for too long, costs a get no more than
+//! the blocks that were on their way. Knows no wire and no cipher. Invariants: a sink gets every byte once and in order, all of the version
 //! that was found first; one that fails ends its own get and no other.
 
 use super::answer::{Answer, Event, Op, Operation};
@@ -92,6 +92,8 @@ struct Fetches<S> {
     running: HashMap<Op, Fetch<S>>,
     /// Those whose connection broke.
     broken: Vec<Fetch<S>>,
+    /// The node says nothing, though the connection is there.
+    silent: Option<ClientError>,
     /// Connections that broke since the last byte came.
     vain: u32,
 }
@@ -105,7 +107,8 @@ impl Client {
         mut done: impl FnMut(S, Result<Entry, CallError>),
     ) -> Result<(), ClientError> {
         let mut jobs = jobs.into_iter();
-        let mut all = Fetches { running: HashMap::new(), broken: Vec::new(), vain: 0 };
+        let mut all =
+            Fetches { running: HashMap::new(), broken: Vec::new(), silent: None, vain: 0 };
         loop {
             while all.broken.is_empty()
                 && all.running.len() < in_flight
@@ -116,26 +119,26 @@ impl Client {
             if all.running.is_empty() && all.broken.is_empty() {
                 return Ok(());
             }
-            match self.wait() {
+            let lost = match self.wait() {
                 Ok(event) => {
-                    if let Some((sink, result)) = all.hear(self, event) {
+                    all.hear(self, event).into_iter().for_each(|(sink, result)| done(sink, result));
+                    all.silent.take()
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = lost {
+                all.broken.extend(all.running.drain().map(|(_, fetch)| fetch));
+                all.vain += 1;
+                let again = self.reconnect(&error, all.vain);
+                for fetch in std::mem::take(&mut all.broken) {
+                    if again.is_ok() && fetch.failure.is_none() {
+                        self.run_fetch(&mut all.running, fetch);
+                    } else {
+                        let (sink, result) = fetch.judge(Err(error.clone()));
                         done(sink, result);
                     }
                 }
-                Err(error) => {
-                    all.vain += 1;
-                    if let Err(error) = self.reconnect(&error, all.vain) {
-                        for fetch in all.broken.drain(..).chain(all.running.drain().map(|it| it.1))
-                        {
-                            let (sink, result) = fetch.judge(Err(error.clone()));
-                            done(sink, result);
-                        }
-                        return Err(error);
-                    }
-                    for fetch in std::mem::take(&mut all.broken) {
-                        self.run_fetch(&mut all.running, fetch);
-                    }
-                }
+                again?;
             }
         }
     }
@@ -147,8 +150,16 @@ impl Client {
 
     /// Another connection instead of the one that broke with this error; or the error, if that is not worth a try.
     fn reconnect(&mut self, error: &ClientError, vain: u32) -> Result<(), ClientError> {
-        let may_help = matches!(error, ClientError::Disconnected(_)) && vain <= VAIN_MAX;
-        if may_help { self.connect_again().map_err(|_| error.clone()) } else { Err(error.clone()) }
+        let may_help = match error {
+            ClientError::Disconnected(_) => true,
+            // There is no need to ask the same node again, and to wait as long.
+            ClientError::Silent => self.has_choice(),
+            _ => false,
+        };
+        if !may_help || vain > VAIN_MAX {
+            return Err(error.clone());
+        }
+        self.connect_again().map_err(|_| error.clone())
     }
 }
 
@@ -164,11 +175,15 @@ impl<S: Sink> Fetches<S> {
             }
             Event::Finished { op, result } => {
                 let fetch = self.running.remove(&op)?;
-                if matches!(result, Err(ClientError::Disconnected(_))) && fetch.failure.is_none() {
-                    self.broken.push(fetch);
-                    return None;
+                match result {
+                    Err(ClientError::Disconnected(_)) => self.broken.push(fetch),
+                    Err(error @ ClientError::Silent) => {
+                        self.broken.push(fetch);
+                        self.silent = Some(error);
+                    }
+                    result => return Some(fetch.judge(result)),
                 }
-                return Some(fetch.judge(result));
+                return None;
             }
             Event::Ready { .. }
             | Event::NeedData { .. }

@@ -125,6 +125,11 @@ impl Client {
         }
     }
 
+    /// Whether more than one node was named.
+    pub(super) fn has_choice(&self) -> bool {
+        self.peers.len() > 1
+    }
+
     /// Where the node was reached.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -2,7 +2,7 @@
 //!
 //! Knows no power cut (the simulator does). Invariant: a process is killed by SIGKILL, without a warning.
 
-use super::process::{spawn_dfs, wait_for_end};
+use super::process::{Daemon, spawn_dfs, wait_for_end};
 use super::{Network, PATIENCE, noise, text};
 use rustix::process::Signal;
 use std::fs;
@@ -163,6 +163,15 @@ fn a_cat_outlives_its_node() {
 
 #[test]
 fn a_get_goes_on_at_another_node_of_its_ticket() {
+    goes_on_elsewhere(Daemon::kill);
+}
+
+#[test]
+fn a_get_goes_on_at_another_node_when_its_own_falls_silent() {
+    goes_on_elsewhere(|node| node.freeze());
+}
+
+fn goes_on_elsewhere(harm: impl Fn(&mut Daemon)) {
     let mut network = Network::start(2);
     let bytes = noise(32 << 20, 8);
     network.put(0, "large", &bytes);
@@ -173,7 +182,7 @@ fn a_get_goes_on_at_another_node_of_its_ticket() {
     let mut output = child.stdout.take().unwrap();
     let mut read = vec![0; 3_000_000];
     output.read_exact(&mut read).unwrap();
-    network.nodes[0].kill();
+    harm(&mut network.nodes[0]);
     output.read_to_end(&mut read).unwrap();
     assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
     assert!(read == bytes);
