@@ -92,8 +92,9 @@ impl FileServer {
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
         let was_live = run.live;
         self.give_up(&mut run);
-        self.give_up_runs(link, |run| run.address == address);
-        if was_live {
+        let others = self.give_up_runs(link, |run| run.address == address);
+        // The run may be one that was given up before, and the connection asked once more since.
+        if was_live || !others.is_empty() {
             self.source_failed(now, address, link);
         }
         self.pump_fetches(now, link);

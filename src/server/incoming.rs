@@ -80,8 +80,10 @@ impl FileServer {
         fetch.asked &= !bit;
         fetch.chunks.insert(index, (data, link, share));
         // A job for every few leaves costs more in wake-ups than in writing them. Where somebody waits for memory they
-        // are not gathered.
-        let is_enough = is_last || fetch.is_small() || fetch.chunks.len() >= WRITE_LEAVES;
+        // are not gathered. The last that was missing need not be the last of its run: others may have come twice.
+        let is_whole = fetch.come == fetch.all();
+        let is_enough =
+            is_last || is_whole || fetch.is_small() || fetch.chunks.len() >= WRITE_LEAVES;
         if is_enough || !self.fetches.nobody_starves() {
             self.fetches.dirty.insert(address);
         }

@@ -176,6 +176,40 @@ fn of_two_lengths_of_one_block_the_second_is_not_waited_for() {
     assert!(matches!(reader.event(&mut world), Some(Event::Opened(_))));
 }
 
+/// What a node is asked for, whatever else it is told.
+fn wants(world: &mut World, client: &mut RawClient) -> usize {
+    let mut count = 0;
+    client.pump(world);
+    while let Some(event) = client.poll(world) {
+        count += usize::from(matches!(event, Event::Message(Message::Want { .. })));
+    }
+    count
+}
+
+/// A client's offer takes the place of the peer that was asked, and then does not bring the block: the peer is asked again
+/// while its first answer is still to come.
+#[test]
+fn a_peer_that_is_asked_twice_and_has_nothing_is_believed_twice() {
+    let (mut world, mut client) = one_node(68);
+    let block = reference(&block_of(1, 3 * LEAF));
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let mut reader = RawClient::connect(&mut world, 0);
+    reader.send(&Message::Want { block, first: 0, count: 3 });
+    reader.pump(&mut world);
+    assert_eq!(wants(&mut world, &mut peer), 1);
+    client.send(&Message::Offer { request: 1, blocks: vec![block], permit: Bytes::new() });
+    assert_eq!(wants(&mut world, &mut client), 1);
+    let absent = Message::Absent { address: block.address };
+    client.send(&absent);
+    client.pump(&mut world);
+    assert_eq!(wants(&mut world, &mut peer), 1);
+    for _ in 0..2 {
+        peer.send(&absent);
+        peer.pump(&mut world);
+    }
+    assert_eq!(reader.message(&mut world), Some(absent));
+}
+
 #[test]
 fn a_stream_of_another_length_than_was_wanted_ends_the_connection() {
     let (mut world, mut client) = one_node(67);
