@@ -5,9 +5,10 @@
 //! is looked for byte by byte, but where one frame's or one item's end leads to.
 
 use crate::crypto::tree;
+use crate::ids::Address;
 use crate::limits::{FRAME_BODY_MAX, LOG_BLOCK_MAX};
 use crate::planted::{self, Bug};
-use crate::store::blocks::{self, Trouble, twice};
+use crate::store::blocks::{self, twice};
 use crate::store::frame::{self, ITEM_HEAD, Item};
 use crate::store::fs::FileSystem;
 use crate::store::job::{BlockPlace, Found};
@@ -90,7 +91,7 @@ impl<F: FileSystem> Salvage<'_, '_, F> {
                 tree::tree(item.bytes).0 == address.0
             }
             Found::Block(address, BlockPlace::Tree { length }) => {
-                self.window.is_block((address, *length))?
+                self.window.is_block((address, *length))
             }
             // That a good block is lost can't be seen from anything but these bytes.
             Found::Lost(_) => false,
@@ -101,12 +102,8 @@ impl<F: FileSystem> Salvage<'_, '_, F> {
 }
 
 impl<F: FileSystem> Window<'_, F> {
-    /// Whether there is a file of this block, and it is whole.
-    fn is_block(&self, (address, length): (&crate::ids::Address, u32)) -> io::Result<bool> {
-        match twice(|| blocks::verify(self.fs(), (address, length), &mut Vec::new())) {
-            Ok(()) => Ok(true),
-            Err(Trouble::Gone | Trouble::Damaged) => Ok(false),
-            Err(Trouble::Io(error)) => Err(error),
-        }
+    /// Whether there is a file of this block, and it is whole. One that can't be read now is left aside, and had anew.
+    fn is_block(&self, block: (&Address, u32)) -> bool {
+        twice(|| blocks::verify(self.fs(), block, &mut Vec::new())).is_ok()
     }
 }
