@@ -75,10 +75,6 @@ impl<'a, F: FileSystem> Window<'a, F> {
         Ok(count)
     }
 
-    pub(super) fn fs(&self) -> &F {
-        self.fs
-    }
-
     /// Of the file.
     pub(super) fn length(&self) -> io::Result<u64> {
         self.fs.length(self.file)
