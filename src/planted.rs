@@ -52,8 +52,6 @@ bugs! {
     BelieveLastGroup,
     /// A start reads frames and items whose check sums are wrong (G2).
     BelieveTornFrame,
-    /// What is salvaged from a damaged frame is believed by its check sum alone (G2).
-    BelieveSalvaged,
     /// A start ends its reading at the first damage (G1).
     StopAtDamage,
     /// The nodes known are never written down (G5).

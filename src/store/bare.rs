@@ -5,8 +5,7 @@
 use crate::ids::Address;
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
-use crate::store::scan::{Part, Scan};
-use crate::store::window::Window;
+use crate::store::scan::{Scan, Window};
 use crate::store::{block_file, frame, segment};
 use std::io;
 
@@ -37,8 +36,6 @@ pub struct Seen {
     pub frames: Vec<(u64, u64)>,
     /// What they hold.
     pub found: Vec<Found>,
-    /// What is good of that which is damaged.
-    pub saved: Vec<Found>,
     /// What is damaged.
     pub damaged: Vec<std::ops::Range<u64>>,
 }
@@ -52,14 +49,11 @@ pub fn scan<F: FileSystem>(
 ) -> io::Result<Seen> {
     let window = Window::by(fs, file, at_once);
     let mut seen = Seen::default();
-    let scanned = Scan { window, segment: 1, salt, end }.run(|part| match part {
-        Part::Group(good) => {
-            seen.frames.push((good.start, good.end));
-            seen.found.extend(good.found);
-        }
-        Part::Saved(found) => seen.saved.push(found),
+    let scanned = Scan { window, segment: 1, salt, end }.run(|good| {
+        seen.frames.push((good.start, good.end));
+        seen.found.extend(good.found);
     })?;
-    seen.damaged = scanned.damaged.into_iter().map(|damage| damage.range).collect();
+    seen.damaged = scanned.damaged;
     Ok(seen)
 }
 

@@ -13,7 +13,7 @@ use crate::store::frame::{ITEM_HEAD, Item};
 use crate::store::fs::{FileSystem, Reader};
 use crate::store::job::{LeavesRead, LogPlace, ReadError};
 use crate::store::layout;
-use crate::store::window::is_medium;
+use crate::store::scan::is_medium;
 use bytes::Bytes;
 use std::io;
 

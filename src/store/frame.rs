@@ -242,19 +242,6 @@ impl<'a> Item<'a> {
         Some(Self { kind: Kind::parse(head[0])?, id: head[1..33].try_into().ok()?, bytes: own })
     }
 
-    /// The length of its bytes that an item's head tells, if the head may be one.
-    pub(super) fn length(head: &[u8]) -> Option<usize> {
-        Kind::parse(*head.first()?)?;
-        usize::try_from(u32_at(head, 33)?).ok()
-    }
-
-    /// What it is, `offset` being where it begins.
-    pub(super) fn at(&self, segment: u32, offset: u64) -> Option<Found> {
-        let offset = u32::try_from(offset + ITEM_HEAD as u64).ok()?;
-        let length = u32::try_from(self.bytes.len()).ok()?;
-        self.found(LogPlace { segment, offset, length })
-    }
-
     fn found(&self, place: LogPlace) -> Option<Found> {
         let address = Address(self.id);
         Some(match self.kind {
@@ -279,8 +266,14 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
     let mut at = 0;
     while at < body.len() {
         let item = Item::parse(&body[at..])?;
-        found.push(item.at(segment, offset + at as u64)?);
-        at += ITEM_HEAD + item.bytes.len();
+        at += ITEM_HEAD;
+        let place = LogPlace {
+            segment,
+            offset: u32::try_from(offset + at as u64).ok()?,
+            length: u32::try_from(item.bytes.len()).ok()?,
+        };
+        found.push(item.found(place)?);
+        at += item.bytes.len();
     }
     Some(found)
 }

@@ -21,12 +21,10 @@ mod log;
 mod open_files;
 mod records;
 mod recover;
-mod salvage;
 mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod window;
 
 pub use disk::{Config, Disk};
 pub use recover::{OpenError, open};

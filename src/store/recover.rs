@@ -14,9 +14,8 @@ use crate::store::fs::FileSystem;
 use crate::store::job::{BlockPlace, DiskError, Found, Recovered};
 use crate::store::layout;
 use crate::store::log::Log;
-use crate::store::scan::{Damage, Part, Scan, Scanned, Seen};
+use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
-use crate::store::window::Window;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -286,8 +285,8 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             }
             None => false,
         };
-        for damage in &scanned.damaged {
-            self.keep_damaged(header.number, damage);
+        for range in &scanned.damaged {
+            self.keep_damaged(header.number, range);
         }
         Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(holds_void))
     }
@@ -297,15 +296,10 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         let file = fs.open(&layout::segment(header.number))?;
         let scan =
             Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
-        scan.run(|part| {
-            let (before, saved) = match part {
-                Part::Group(seen) => (self.held_back.replace(seen), None),
-                Part::Saved(found) => (self.held_back.take(), Some(found)),
-            };
-            if let Some(before) = before {
+        scan.run(|seen| {
+            if let Some(before) = self.held_back.replace(seen) {
                 self.accept(header.number, before);
             }
-            saved.into_iter().for_each(&mut self.visitor);
         })
     }
 
@@ -346,7 +340,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.
-    fn keep_damaged(&mut self, segment: u32, Damage { range, saved }: &Damage) {
+    fn keep_damaged(&mut self, segment: u32, range: &Range<u64>) {
         let copy = layout::bad_range(segment, range.start);
         if self.fs.open(&copy).is_ok() {
             return;
@@ -357,12 +351,8 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             Ok(()) => format!("a copy is in {copy}"),
             Err(error) => format!("it could not be copied: {error}"),
         };
-        let rest = match saved {
-            0 => "what it held is".to_owned(),
-            saved => format!("good items in it stay in use ({saved}), what else it held is"),
-        };
         self.notes.push(format!(
-            "{path} is damaged from {} to {}: {kept}; {rest} to come from peers",
+            "{path} is damaged from {} to {}: {kept}; what it held is to come from peers",
             range.start, range.end
         ));
     }

@@ -1,18 +1,90 @@
 //! Reading a segment from end to end: its good groups, its damaged ranges, and where it stops.
 //!
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
-//! sound are never searched for frames; a frame after a damaged range proves that the range was once good, so that what
-//! is good of it still counts.
+//! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
 
 use crate::planted::{self, Bug};
-use crate::store::frame::{self, Head, Position, Salt};
+use crate::store::frame::{self, Head, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
-use crate::store::salvage::Salvage;
 use crate::store::segment::FRAMES;
-use crate::store::window::Window;
 use std::io;
 use std::ops::Range;
+
+/// Bytes that are read at once.
+const READ: usize = 1024 * 1024;
+/// What is read singly, and taken for zeros where the disk cannot read it.
+const PAGE: usize = 4096;
+
+/// A file, read forward through a buffer.
+pub(super) struct Window<'a, F: FileSystem> {
+    fs: &'a F,
+    file: &'a F::File,
+    start: u64,
+    bytes: Vec<u8>,
+    /// Bytes that are read at once.
+    at_once: usize,
+}
+
+impl<'a, F: FileSystem> Window<'a, F> {
+    pub(super) fn new(fs: &'a F, file: &'a F::File) -> Self {
+        Self::by(fs, file, READ)
+    }
+
+    pub(super) fn by(fs: &'a F, file: &'a F::File, at_once: usize) -> Self {
+        Self { fs, file, start: 0, bytes: Vec::new(), at_once }
+    }
+
+    /// The bytes from `offset` on: `length` of them, or fewer at the end of the file.
+    pub(super) fn read(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let held = offset
+            .checked_sub(self.start)
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|at| at + length <= self.bytes.len());
+        let at = match held {
+            Some(at) => at,
+            None => {
+                self.fill(offset, length.max(self.at_once))?;
+                0
+            }
+        };
+        Ok(&self.bytes[at..self.bytes.len().min(at + length)])
+    }
+
+    fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
+        self.start = offset;
+        self.bytes.clear();
+        self.bytes.resize(length, 0);
+        let count = match self.fs.read_at(self.file, offset, &mut self.bytes) {
+            Ok(count) => count,
+            Err(error) if is_medium(&error) => self.fill_what_can_be_read(offset)?,
+            Err(error) => return Err(error),
+        };
+        self.bytes.truncate(count);
+        Ok(())
+    }
+
+    /// A bad sector costs the page around it, not the segment.
+    fn fill_what_can_be_read(&mut self, offset: u64) -> io::Result<usize> {
+        let length = self.fs.length(self.file)?.saturating_sub(offset);
+        let count =
+            usize::try_from(length).map_or(self.bytes.len(), |rest| rest.min(self.bytes.len()));
+        for at in (0..count).step_by(PAGE) {
+            let page = &mut self.bytes[at..count.min(at + PAGE)];
+            match self.fs.read_at(self.file, offset + at as u64, page) {
+                Ok(_) => {}
+                Err(error) if is_medium(&error) => page.fill(0),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Whether the medium, not the circumstances, made the call fail.
+pub(super) fn is_medium(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
 
 /// One good group.
 pub(super) struct Seen {
@@ -26,25 +98,11 @@ pub(super) struct Seen {
     pub(super) position: Position,
 }
 
-/// What a segment has to tell, in its order.
-pub(super) enum Part {
-    Group(Seen),
-    /// A thing from a damaged range.
-    Saved(Found),
-}
-
-/// What lies between or before good groups and is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Damage {
-    pub(super) range: Range<u64>,
-    /// Things in it that are good all the same.
-    pub(super) saved: u64,
-}
-
-/// What a whole segment was found to be, but for its parts, which were handed on one by one.
+/// What a whole segment was found to be, but for its groups, which were handed on one by one.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
-    pub(super) damaged: Vec<Damage>,
+    /// What lies between or before good groups and is none.
+    pub(super) damaged: Vec<Range<u64>>,
     /// Good groups.
     pub(super) groups: u64,
 }
@@ -65,11 +123,11 @@ enum Step {
 }
 
 impl<F: FileSystem> Scan<'_, F> {
-    /// Hands on every good group in turn, and before it what is good of a damaged range that lies before it.
-    pub(super) fn run(mut self, mut each: impl FnMut(Part)) -> io::Result<Scanned> {
+    /// Hands on every good group in turn.
+    pub(super) fn run(mut self, mut each: impl FnMut(Seen)) -> io::Result<Scanned> {
         let limit = match self.end {
             Some(end) => end,
-            None => self.window.length()?,
+            None => self.window.fs.length(self.window.file)?,
         };
         let mut scanned = Scanned::default();
         let mut offset = FRAMES;
@@ -78,31 +136,21 @@ impl<F: FileSystem> Scan<'_, F> {
             match self.step(offset, limit)? {
                 Step::Good(seen) => {
                     if seen.start > good_until {
-                        scanned.damaged.push(self.salvage(good_until..seen.start, &mut each)?);
+                        scanned.damaged.push(good_until..seen.start);
                     }
                     scanned.groups += 1;
                     offset = seen.end;
                     good_until = seen.end;
-                    each(Part::Group(seen));
+                    each(seen);
                 }
                 Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
-                Step::None(next) => offset = self.window.next_magic(next, limit)?,
+                Step::None(next) => offset = self.next_magic(next, limit)?,
             }
         }
         if self.end.is_some() && good_until < limit {
-            scanned.damaged.push(self.salvage(good_until..limit, &mut each)?);
+            scanned.damaged.push(good_until..limit);
         }
         Ok(scanned)
-    }
-
-    fn salvage(&mut self, range: Range<u64>, each: &mut impl FnMut(Part)) -> io::Result<Damage> {
-        if planted::is_on(Bug::StopAtDamage) {
-            return Ok(Damage { range, saved: 0 });
-        }
-        let (segment, end) = (self.segment, range.end);
-        let salvage = Salvage { window: &mut self.window, segment, end };
-        let saved = salvage.run(range.start, |found| each(Part::Saved(found)))?;
-        Ok(Damage { range, saved })
     }
 
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
@@ -125,4 +173,32 @@ impl<F: FileSystem> Scan<'_, F> {
             None => Step::None(end),
         })
     }
+
+    /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
+    fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
+        let at_once = self.window.at_once;
+        while from < limit {
+            let bytes = self.window.read(from, at_once)?;
+            let zeros = leading_zeros(bytes);
+            if zeros > 0 {
+                from += zeros as u64;
+                continue;
+            }
+            if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
+                return Ok(from + at as u64);
+            }
+            if bytes.len() < at_once {
+                break;
+            }
+            from += (at_once - MAGIC.len() + 1) as u64;
+        }
+        Ok(limit)
+    }
+}
+
+/// Pages of nothing but zeros at the beginning, in bytes: the space set aside behind a log is skipped fast.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let pages = bytes.chunks(PAGE);
+    pages.take_while(|page| **page == ZEROS[..page.len()]).map(<[u8]>::len).sum()
 }

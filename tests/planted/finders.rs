@@ -33,10 +33,6 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (Bug::BelieveTornFrame, Finder::Test("sim::disk::of_a_torn_group_nothing_is_believed")),
     (
-        Bug::BelieveSalvaged,
-        Finder::Test("sim::disk::what_is_saved_of_a_damaged_group_is_what_its_id_says"),
-    ),
-    (
         Bug::StopAtDamage,
         Finder::Test("sim::promises::rot_in_one_place_of_the_log_costs_what_is_there_and_no_more"),
     ),

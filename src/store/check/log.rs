@@ -7,10 +7,10 @@ use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::recover::{OpenError, is_zero_from, unsound_block};
-use crate::store::scan::{Damage, Part, Scan, Seen};
+use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
-use crate::store::window::{Window, is_medium};
 use std::io;
+use std::ops::Range;
 
 const FROM_PEERS: &str =
     "run `dfsd check --rebuild`, then start dfsd: it asks its peers for what is gone";
@@ -156,17 +156,12 @@ impl<F: FileSystem> Check<'_, F> {
             Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
         let mut run =
             Run { verdict: header.before, held_back: None, spans: Vec::new(), loose: Vec::new() };
-        let scanned = scan.run(|part| {
-            let (before, saved) = match part {
-                Part::Group(seen) => (run.next(seen), None),
-                Part::Saved(found) => (run.held_back.take(), Some(found)),
-            };
-            if let Some(before) = before {
+        let scanned = scan.run(|seen| {
+            if let Some(before) = run.next(seen) {
                 let (end, last) = (before.end, before.position);
                 run.verdict = Verdict { segment: header.number, end, last };
                 self.accept(&before);
             }
-            saved.iter().for_each(|found| self.inventory.take(found));
         });
         let scanned = scanned.map_err(|error| unread(&error))?;
         if let Some(last) = run.held_back.take()
@@ -176,8 +171,8 @@ impl<F: FileSystem> Check<'_, F> {
             run.verdict = Verdict { segment: header.number, end: last.end, last: position };
             self.accept(&last);
         }
-        for damage in &scanned.damaged {
-            self.tell_of_damage(header.number, damage, &run.spans);
+        for range in &scanned.damaged {
+            self.tell_of_damage(header.number, range, &run.spans);
         }
         for number in &run.loose {
             let what = format!("group {number} does not follow the one before it");
@@ -214,8 +209,7 @@ impl<F: FileSystem> Check<'_, F> {
         Ok(true)
     }
 
-    fn tell_of_damage(&mut self, segment: u32, damage: &Damage, spans: &[Span]) {
-        let Damage { range, saved } = damage;
+    fn tell_of_damage(&mut self, segment: u32, range: &Range<u64>, spans: &[Span]) {
         self.summary.log_has_gaps = true;
         let before = spans.iter().rev().find(|span| span.end <= range.start);
         let after = spans.iter().find(|span| span.start >= range.end);
@@ -228,17 +222,8 @@ impl<F: FileSystem> Check<'_, F> {
             (None, None) => "groups".to_owned(),
         };
         let path = layout::segment(segment);
-        let (good, whose) = match saved {
-            0 => (String::new(), "names, pages and small blocks that only they held are gone here"),
-            saved => (
-                format!(", and good items of them still are ({saved})"),
-                "names, pages and small blocks that only the rest of them held are gone here",
-            ),
-        };
-        let what = format!(
-            "bytes {} to {} are damaged: {groups} were there{good}",
-            range.start, range.end
-        );
+        let what =
+            format!("bytes {} to {} are damaged: {groups} were there", range.start, range.end);
         if self.fs.open(&layout::bad_range(segment, range.start)).is_ok() {
             self.note(
                 path,
@@ -247,7 +232,12 @@ impl<F: FileSystem> Check<'_, F> {
                 "nothing: `dfs verify` tells whether anything is still missing",
             );
         } else {
-            self.damage(path, what, whose, FROM_PEERS);
+            self.damage(
+                path,
+                what,
+                "names, pages and small blocks that only they held are gone here",
+                FROM_PEERS,
+            );
         }
     }
 
