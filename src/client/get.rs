@@ -228,6 +228,11 @@ impl Session {
         let next = self.downloads.next_for(&open.address);
         self.downloads.incoming =
             next.map(|(op, serial)| Incoming { op, serial, open, bad: false });
+        self.wake_held_back();
+    }
+
+    /// A want was answered: a get that held back for want of room goes on.
+    fn wake_held_back(&mut self) {
         if self.downloads.waiting < WANTS
             && let Some(op) = self.downloads.held_back.pop_front()
         {
@@ -311,7 +316,7 @@ impl Session {
                 let entry = get.entry.take().filter(|_| planted::is_on(Bug::PassPrefix));
                 self.finish(op, entry.map(Answer::Got).ok_or(ClientError::Unavailable));
             }
-            return;
+            return self.wake_held_back();
         }
         self.not_taken(&address, &ClientError::NotTaken);
     }

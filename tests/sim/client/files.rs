@@ -3,7 +3,8 @@
 use super::program::{Program, access, content, meta, world};
 use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::crypto::tree;
-use dfsd::limits::{BLOCK, LEAF, LOG_BLOCK_MAX};
+use dfsd::limits::{BLOCK, LEAF, LOG_BLOCK_MAX, OPERATION_SILENCE};
+use dfsd::store::fs::FileSystem;
 use std::time::Duration;
 
 #[test]
@@ -259,4 +260,23 @@ fn a_node_tells_of_itself_and_of_its_disk() {
     let holders = program.call(&mut world, Operation::Holders { record: entry.record });
     let Ok(Answer::Holders(holders)) = holders.result else { panic!("{holders:?}") };
     assert_eq!(holders.len(), 2);
+}
+
+/// Those that hold back are woken by whatever answers a want, and not by the deadline alone.
+#[test]
+fn many_gets_of_what_nobody_has_all_end_at_once() {
+    let mut world = world(9, 1);
+    let mut program = Program::connect(&mut world, 0, access());
+    let bytes = (0..7_u8).flat_map(|seed| content(seed, BLOCK)).collect::<Vec<_>>();
+    program.put(&mut world, "gone", &bytes).result.unwrap();
+    let disk = &world.machines[0].fs;
+    disk.paths("blocks").iter().for_each(|path| disk.remove(path).unwrap());
+    let begun = world.time().instant;
+    let gets: Vec<_> =
+        (0..300).map(|_| program.start(&world, Operation::Get { name: b"gone".into() })).collect();
+    for op in gets {
+        let got = program.finish(&mut world, op);
+        assert_eq!(got.result.err(), Some(ClientError::Unavailable));
+    }
+    assert!(world.time().instant.since(begun) < OPERATION_SILENCE);
 }
