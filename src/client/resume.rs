@@ -1,18 +1,22 @@
 //! Blocking gets, many at once, that go on over another connection when theirs breaks.
 //!
-//! A node that ends, that falls silent, or that gave up a program which took no bytes for too long, costs a get no more than
-//! the blocks that were on their way. Knows no wire and no cipher. Invariants: a sink gets every byte once and in order, all of the version
-//! that was found first; one that fails ends its own get and no other.
+//! A node that ends, that falls silent, or that gave up a program which took no bytes for too long, costs a get the blocks
+//! that were on their way, and pages that it had read. Knows no wire and no cipher. Invariants: a sink gets every byte once
+//! and in order, all of the version that was found first; one that fails ends its own get and no other.
 
 use super::answer::{Answer, Event, Op, Operation};
 use super::error::{CallError, ClientError};
 use super::seal::Entry;
 use super::shell::Client;
+use crate::limits::BLOCK;
 use std::collections::HashMap;
 use std::io;
 
-/// Connections that may break one after the other without a byte in between.
+/// Connections that may be lost one after the other in vain.
 const VAIN_MAX: u32 = 2;
+/// A connection that fell silent was not in vain if it brought so many bytes; one that broke, if it brought any. Ten seconds
+/// were waited for the first, and a break may be the program's own doing.
+const WORTH_WAITING: u64 = BLOCK as u64;
 
 /// Where a file's bytes go.
 pub trait Sink {
@@ -94,7 +98,9 @@ struct Fetches<S> {
     broken: Vec<Fetch<S>>,
     /// The node says nothing, though the connection is there.
     silent: Option<ClientError>,
-    /// Connections that broke since the last byte came.
+    /// Bytes that came since the last connection was lost.
+    come: u64,
+    /// Connections that were lost in vain since one was not.
     vain: u32,
 }
 
@@ -108,7 +114,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         let mut jobs = jobs.into_iter();
         let mut all =
-            Fetches { running: HashMap::new(), broken: Vec::new(), silent: None, vain: 0 };
+            Fetches { running: HashMap::new(), broken: Vec::new(), silent: None, come: 0, vain: 0 };
         loop {
             while all.broken.is_empty()
                 && all.running.len() < in_flight
@@ -127,8 +133,11 @@ impl Client {
                 Err(error) => Some(error),
             };
             if let Some(error) = lost {
-                all.broken.extend(all.running.drain().map(|(_, fetch)| fetch));
-                all.vain += 1;
+                for (op, fetch) in all.running.drain() {
+                    self.abort(op);
+                    all.broken.push(fetch);
+                }
+                all.count_loss(&error);
                 let again = self.reconnect(&error, all.vain);
                 for fetch in std::mem::take(&mut all.broken) {
                     if again.is_ok() && fetch.failure.is_none() {
@@ -152,9 +161,21 @@ impl Client {
     fn reconnect(&mut self, error: &ClientError, vain: u32) -> Result<(), ClientError> {
         let may_help = match error {
             ClientError::Disconnected(_) => true,
-            // There is no need to ask the same node again, and to wait as long.
+            // The same node would be waited for as long again.
             ClientError::Silent => self.has_choice(),
-            _ => false,
+            ClientError::NotFound
+            | ClientError::Exists
+            | ClientError::Unreachable(_)
+            | ClientError::WrongNetwork
+            | ClientError::Unavailable
+            | ClientError::NotTaken
+            | ClientError::Damaged(_)
+            | ClientError::NoDataKey
+            | ClientError::NoWriteKey
+            | ClientError::Refused(..)
+            | ClientError::Protocol(_)
+            | ClientError::Aborted
+            | ClientError::BadName => false,
         };
         if !may_help || vain > VAIN_MAX {
             return Err(error.clone());
@@ -164,12 +185,18 @@ impl Client {
 }
 
 impl<S: Sink> Fetches<S> {
+    fn count_loss(&mut self, error: &ClientError) {
+        let enough = if *error == ClientError::Silent { WORTH_WAITING } else { 1 };
+        let in_vain = std::mem::take(&mut self.come) < enough;
+        self.vain = if in_vain { self.vain + 1 } else { 1 };
+    }
+
     /// Gives a sink what is for it; or what a get came to.
     fn hear(&mut self, client: &mut Client, event: Event) -> Option<(S, Result<Entry, CallError>)> {
         let (op, taken) = match event {
             Event::Found { op, entry } => (op, self.running.get_mut(&op)?.begin(entry)),
             Event::Data { op, bytes } => {
-                self.vain = 0;
+                self.come += bytes.len() as u64;
                 let fetch = self.running.get_mut(&op).filter(|fetch| fetch.failure.is_none())?;
                 (op, fetch.take(&bytes))
             }
@@ -177,7 +204,8 @@ impl<S: Sink> Fetches<S> {
                 let fetch = self.running.remove(&op)?;
                 match result {
                     Err(ClientError::Disconnected(_)) => self.broken.push(fetch),
-                    Err(error @ ClientError::Silent) => {
+                    // Without another node to ask this get alone has ended.
+                    Err(error @ ClientError::Silent) if client.has_choice() => {
                         self.broken.push(fetch);
                         self.silent = Some(error);
                     }

@@ -105,14 +105,17 @@ impl Client {
         Ok(())
     }
 
-    /// Connects anew, to any of the nodes that were named, as soon as one answers. What was under way is not begun again.
+    /// Connects anew, as soon as a node answers: the others that were named are tried before this one. What was under way
+    /// is not begun again.
     ///
     /// # Errors
     /// None has let us in for `OPERATION_SILENCE`.
     pub(super) fn connect_again(&mut self) -> Result<(), ClientError> {
         let begun = std::time::Instant::now();
+        let (present, mut others) = self.by_presence();
+        others.extend(present);
         loop {
-            match Self::connect(&self.peers, &self.access) {
+            match Self::connect(&others, &self.access) {
                 Ok(client) => {
                     *self = client;
                     return Ok(());
@@ -125,9 +128,17 @@ impl Client {
         }
     }
 
-    /// Whether more than one node was named.
-    pub(super) fn has_choice(&self) -> bool {
-        self.peers.len() > 1
+    /// Whether another node was named too.
+    pub(super) fn has_choice(&mut self) -> bool {
+        !self.by_presence().1.is_empty()
+    }
+
+    /// Where the present node is, and where others are, by all that was named.
+    fn by_presence(&mut self) -> (Vec<PeerAddress>, Vec<PeerAddress>) {
+        let node = self.link.session().node();
+        let is_present =
+            |peer: &PeerAddress| Some(peer.node) == node || peer.address == self.address;
+        self.peers.iter().cloned().partition(is_present)
     }
 
     /// Where the node was reached.
