@@ -7,6 +7,7 @@ use super::args::Workload;
 use super::content::Content;
 use super::flight::{Flight, Landed};
 use super::schedule::{Book, Clock, Deed};
+use super::stop::Stop;
 use super::tally::{Tally, kind_of};
 use crate::client::{BATCH, ClientError, Link};
 use crate::keyring::Access;
@@ -109,10 +110,14 @@ impl Driver {
     }
 
     /// Opens all connections, or as many as can be within this time. How many there are.
-    pub(super) fn open_all(&mut self, within: Duration, tally: &mut Tally) -> io::Result<usize> {
+    pub(super) fn open_all(
+        &mut self,
+        (within, stop): (Duration, &Stop),
+        tally: &mut Tally,
+    ) -> io::Result<usize> {
         let end = self.now() + within;
         let mut book = None;
-        while self.open < self.seats.len() && self.now() < end {
+        while self.open < self.seats.len() && self.now() < end && !stop.is_asked() {
             self.turn(end, (&mut book, tally))?;
         }
         Ok(self.open)

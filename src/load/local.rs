@@ -131,7 +131,7 @@ impl Local {
         let started = command.stdout(Stdio::null()).process_group(0).spawn();
         let process = started.map_err(|error| format!("{}: {error}", program.display()))?;
         let mut daemon = Daemon { data, process, address: String::new() };
-        let address = daemon.await_address();
+        let address = daemon.await_address(&self.stop);
         self.daemons.push(daemon);
         let address = address?;
         self.daemons.iter_mut().for_each(|daemon| {
@@ -224,7 +224,7 @@ fn program() -> Result<PathBuf, String> {
 }
 
 impl Daemon {
-    fn await_address(&mut self) -> Result<String, String> {
+    fn await_address(&mut self, stop: &Stop) -> Result<String, String> {
         let begun = Instant::now();
         loop {
             match fs::read_to_string(config::address_file(&self.data)) {
@@ -237,7 +237,7 @@ impl Daemon {
             if begun.elapsed() > PATIENCE {
                 return Err("a daemon does not start".to_owned());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            stop.sleep(Duration::from_millis(5))?;
         }
     }
 

@@ -39,8 +39,8 @@ pub fn run() -> ExitCode {
 }
 
 fn obey(arguments: &Arguments) -> Result<bool, String> {
-    let stop = Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"))?;
-    let one = |workload, load| one(&arguments.place, (workload, load), &stop);
+    let stop = || Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"));
+    let one = |workload, load| one(&arguments.place, (workload, load), &stop()?);
     match &arguments.command {
         Command::Put(load) => one(Workload::Put, load),
         Command::Get(load) => one(Workload::Get, load),
@@ -50,8 +50,9 @@ fn obey(arguments: &Arguments) -> Result<bool, String> {
         Command::Delete(load) => one(Workload::Delete, load),
         Command::Connect(load) => one(Workload::Connect, load),
         Command::Idle(load) => one(Workload::Idle, load),
+        // Nothing is started that would have to be stopped: a signal ends it at once.
         Command::Yardstick(measure) => measure_parts(measure),
-        Command::Suite(options) => suite::run(options, &stop),
+        Command::Suite(options) => suite::run(options, &stop()?),
     }
 }
 
@@ -139,7 +140,7 @@ pub(super) fn perform(
     let mut tally = Tally::new();
     if workload != Workload::Connect {
         let within = OPEN + Duration::from_secs(u64::from(load.conns) / 1000);
-        driver.open_all(within, &mut tally).map_err(failed)?;
+        driver.open_all((within, stop), &mut tally).map_err(failed)?;
     }
     let before = Before::now(local.as_ref());
     let mut clock = Clock::new(Bounds::of(load), driver.now());
@@ -211,7 +212,7 @@ fn idle(
     let mut read = |live: &mut Live| -> Result<Tally, String> {
         let mut reader = Driver::new(target.clone(), (1, 1), load.verify).map_err(failed)?;
         let mut tally = Tally::new();
-        reader.open_all(OPEN, &mut tally).map_err(failed)?;
+        reader.open_all((OPEN, &live.stop), &mut tally).map_err(failed)?;
         let mut clock = Clock::new(bounds, reader.now());
         let watched = (&mut tally, live as &mut dyn Watch);
         reader.run((Workload::Idle, &mut *book), &mut clock, watched).map_err(failed)?;
@@ -227,7 +228,7 @@ fn idle(
     let mut crowd = Driver::new(target.clone(), (load.conns, 1), false).map_err(failed)?;
     let mut opening = Tally::new();
     let within = OPEN + Duration::from_secs(u64::from(load.conns) / 200);
-    let open = crowd.open_all(within, &mut opening).map_err(failed)?;
+    let open = crowd.open_all((within, &live.stop), &mut opening).map_err(failed)?;
     let held = rss(local) - before;
     let marks = Before::now(local);
     let mut among = read(live)?;

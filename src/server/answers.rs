@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 pub(super) enum Asked {
     /// The versions of a name, and the record of the one shown.
     Head(NameId),
-    /// The records shown after a name.
+    /// The records shown after what a list has come to.
     List(Option<NameId>),
     /// A page.
     Page(Address),

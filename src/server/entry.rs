@@ -1,6 +1,7 @@
 //! An entry: what the catalog keeps of a record, in 71 bytes.
 //!
-//! Knows no other entry. Invariant: the bytes of its key order entries by name, then by version, then by id.
+//! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then by version, then by
+//! id.
 
 use super::packed::Packed;
 use crate::crypto::alias::Alias;
@@ -62,7 +63,7 @@ const KEY: usize = ID + RecordId::LENGTH;
 /// What the catalog keeps of a record.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The name, the version and the id: one after the other, so that their bytes have the order of what they mean.
+    /// The name's alias, the version and the id: one after the other, so that their bytes have the order of what they mean.
     key: [u8; KEY],
     place: Packed,
     bits: u8,

@@ -14,8 +14,8 @@ use dfsd::node::Outcome;
 use dfsd::store::fs::{SimError, SimFs};
 use std::collections::BTreeMap;
 
-/// How a call fails.
-const FAULTS: [(SimError, bool); 6] = [
+/// How a call fails, and whether all after it do.
+pub(crate) const FAULTS: [(SimError, bool); 6] = [
     (SimError::Io, false),
     (SimError::Io, true),
     (SimError::NoSpace, false),

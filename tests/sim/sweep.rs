@@ -8,6 +8,7 @@ use super::pages::{Paged, paged, put_all};
 use super::raw::RawClient;
 use super::replication::{block_of, fetch_by, network, put, reference};
 use super::world::World;
+use crate::crash::calls::FAULTS;
 use bytes::Bytes;
 use dfsd::node::{Node, Outcome};
 use dfsd::store::fs::SimError;
@@ -15,14 +16,6 @@ use dfsd::wire::message::{BlockRef, Message};
 use dfsd::wire::record::RecordKind;
 use std::time::Duration;
 
-const FAULTS: [(SimError, bool); 6] = [
-    (SimError::Io, false),
-    (SimError::Io, true),
-    (SimError::NoSpace, false),
-    (SimError::NoSpace, true),
-    (SimError::Short, false),
-    (SimError::Short, true),
-];
 /// So long the disk fails, if it goes on failing.
 const FAILING: Duration = Duration::from_secs(15);
 /// Nodes compare what they have once a minute.
