@@ -222,11 +222,6 @@ impl Catalog {
         self.shown_before(self.past(&name), name)
     }
 
-    /// Whether a reader of the name sees anything.
-    fn shows(&self, name: Alias) -> bool {
-        self.shown_before(self.past(&name), name).is_some()
-    }
-
     /// The same, where the spot after the name's versions is known.
     fn shown_before(&self, spot: Spot, name: Alias) -> Option<&Entry> {
         let slots = self.slots_before(spot, name);
@@ -236,6 +231,11 @@ impl Catalog {
         }
         let count = if planted::is_on(Bug::ReviveDeleted) { usize::MAX } else { 1 };
         slots.take(count).map(entry).find(|entry| entry.kind() == Kind::File)
+    }
+
+    /// Whether a reader of the name sees anything.
+    fn shows(&self, name: Alias) -> bool {
+        self.shown_before(self.past(&name), name).is_some()
     }
 
     /// The versions that no other supersedes, greatest first, at most `count`. The greatest is one of them, whatever a
