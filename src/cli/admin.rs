@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
+use crate::cli::text;
 use crate::cli::{args, door, names};
 
 /// Deletes names; one that fails does not keep the others.
@@ -19,7 +20,7 @@ pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure>
     for name in all {
         match client.delete(name.as_bytes()) {
             Ok(()) => tally.done(),
-            Err(error) => tally.failed(&names::shown(name), &door::failure(&error)),
+            Err(error) => tally.failed(&text::shown(name), &door::failure(&error)),
         }
     }
     tally.outcome("names")
@@ -30,7 +31,7 @@ pub(crate) fn rename(place: &args::Place, name: &str, new: &str) -> Result<(), F
     names::check(name)?;
     names::check(new)?;
     if name == new {
-        let sentence = format!("{} is its name already", names::shown(new));
+        let sentence = format!("{} is its name already", text::shown(new));
         return Err(Failure::new(Exit::Exists, sentence));
     }
     let mut client = door::open(place)?;

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::json::Object;
-use crate::cli::names::shown;
-use crate::cli::output::human_size;
 use crate::cli::progress::Progress;
+use crate::cli::text::{human_size, shown};
 use crate::crypto::sealed::open_part;
 use crate::keyring::grant::granted_key;
 use crate::keyring::{Access, KeyFileError, Keyring, KeyringError};

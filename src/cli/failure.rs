@@ -2,10 +2,9 @@
 //!
 //! Knows no command. Invariant: the codes are those that scripts rely on, and never change.
 
+use crate::cli::text::shown;
 use std::fmt;
 use std::io;
-
-use crate::cli::names::shown;
 
 /// The exit codes of `dfs`. 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

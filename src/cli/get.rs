@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::arrival::{self, Arrival, Existing};
 use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::folder::Landing;
-use crate::cli::output::{Output, human_size};
+use crate::cli::output::Output;
 use crate::cli::progress::Progress;
+use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names};
 use crate::client::{CallError, Client, Entry, GetJob, Sink};
 
@@ -73,7 +74,7 @@ fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), F
     }
     drop(progress);
     if !place.quiet {
-        eprintln!("fetched {}: {}", names::shown(&get.name), human_size(entry.size));
+        eprintln!("fetched {}: {}", text::shown(&get.name), human_size(entry.size));
     }
     Ok(())
 }
@@ -86,7 +87,7 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     let mut client = door::open(place)?;
     let found = entries_under(&mut client, &get.name)?;
     if found.is_empty() {
-        let sentence = format!("nothing is stored under {}/", names::shown(&get.name));
+        let sentence = format!("nothing is stored under {}/", text::shown(&get.name));
         return Err(Failure::new(Exit::NotFound, sentence));
     }
     let total = found.iter().map(|entry| entry.size).sum();
@@ -94,7 +95,7 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     let progress = Progress::wanted(place, &get.name, Some(total));
     let tally = RefCell::new(Tally::default());
     let failed = |name: &str, failure: &Failure| {
-        progress.above(|| tally.borrow_mut().failed(&names::shown(name), failure));
+        progress.above(|| tally.borrow_mut().failed(&text::shown(name), failure));
     };
     let landing = RefCell::new(landing);
     let jobs = found.into_iter().filter_map(|entry| {
@@ -164,7 +165,7 @@ fn place_all(batch: &mut Vec<Arrival>, tally: &RefCell<Tally>) {
         };
         match placed {
             Ok(()) => tally.done(),
-            Err(failure) => tally.failed(&names::shown(&label), &failure),
+            Err(failure) => tally.failed(&text::shown(&label), &failure),
         }
     }
 }

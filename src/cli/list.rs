@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::cli::failure::Failure;
 use crate::cli::json::Object;
-use crate::cli::output::{Output, human_date, human_size};
-use crate::cli::{args, door, names};
+use crate::cli::output::Output;
+use crate::cli::text::{self, human_date, human_size};
+use crate::cli::{args, door};
 use crate::client::Entry;
 
 /// How long a line may wait in the buffer while others come.
@@ -87,5 +88,5 @@ fn long_line(entry: &Entry) -> String {
 
 /// The name as a person may see it.
 pub(crate) fn shown(entry: &Entry) -> String {
-    names::shown(&String::from_utf8_lossy(&entry.name))
+    text::shown(&String::from_utf8_lossy(&entry.name))
 }

@@ -23,6 +23,7 @@ mod progress;
 mod put;
 mod stat;
 mod stdin;
+mod text;
 mod ticket;
 mod verify;
 

@@ -1,5 +1,4 @@
-//! Names of stored files: which are names at all, which make a path on this machine, and how they
-//! are shown to a person.
+//! Names of stored files: which are names at all, and which make a path on this machine.
 //!
 //! Touches no file. Invariant: a path made of a stored name stays below the folder it is joined to,
 //! whoever chose the name.
@@ -7,6 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::text::shown;
 use crate::limits::NAME_MAX;
 
 /// Refuses what no file can be called.
@@ -84,19 +84,6 @@ pub(crate) fn joined(prefix: &str, relative: &Path) -> Result<String, Failure> {
     Ok(name)
 }
 
-/// A name as a person may see it: control characters cannot move the cursor or forge a line.
-pub(crate) fn shown(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for character in name.chars() {
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,11 +144,6 @@ mod tests {
         assert_eq!(local_file("a/b/c"), Ok(PathBuf::from("c")));
         assert!(local_file("a/..").is_err());
         assert!(local_file("a/").is_err());
-    }
-
-    #[test]
-    fn control_characters_are_shown_as_text() {
-        assert_eq!(shown("a\nb\u{1b}[2Jä"), "a\\nb\\u{1b}[2Jä");
     }
 
     proptest! {

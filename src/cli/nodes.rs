@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use crate::cli::json::Object;
-use crate::cli::names::shown;
-use crate::cli::output::{human_size, human_time, table};
+use crate::cli::text::{human_size, human_time, shown, table};
 use crate::wire::message::{Member, NodeStatus};
 
 /// The node's state as one JSON object.

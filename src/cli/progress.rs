@@ -5,7 +5,7 @@
 use std::io::{IsTerminal, stderr};
 
 use crate::cli::args;
-use crate::cli::names::shown;
+use crate::cli::text::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar, or nothing where nobody would see it.

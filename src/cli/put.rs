@@ -13,8 +13,9 @@ use crate::cli::failure::{Failure, Tally};
 use crate::cli::folder::Walk;
 use crate::cli::hash::{cannot_read, open_file};
 use crate::cli::json::Object;
-use crate::cli::output::{Output, human_size};
+use crate::cli::output::Output;
 use crate::cli::progress::Progress;
+use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names, place, stdin};
 use crate::client::{CallError, Meta, PutJob, Stored};
 
@@ -78,7 +79,7 @@ fn store(
         return output.flush();
     }
     if !place.quiet {
-        let (name, size) = (names::shown(&name), human_size(stored.size));
+        let (name, size) = (text::shown(&name), human_size(stored.size));
         eprintln!("stored {name}: {size}, {}", copies(stored.copies));
     }
     Ok(())
@@ -95,7 +96,7 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
     let tally = RefCell::new(Tally::default());
     let failed = |path: &Path, failure: &Failure| {
         let label = path.display().to_string();
-        progress.above(|| tally.borrow_mut().failed(&names::shown(&label), failure));
+        progress.above(|| tally.borrow_mut().failed(&text::shown(&label), failure));
     };
     let jobs = walk.filter_map(|found| {
         let job = found.and_then(|relative| {
@@ -125,7 +126,7 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
     json.map_or(Ok(()), |mut output| output.flush())?;
     let tally = tally.into_inner();
     if !place.quiet && tally.done_count() > 0 {
-        let (count, prefix) = (tally.done_count(), names::shown(&prefix));
+        let (count, prefix) = (tally.done_count(), text::shown(&prefix));
         eprintln!("stored {count} files under {prefix}: {} or more of each", copies(least));
     }
     tally.outcome("files")

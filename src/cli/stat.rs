@@ -2,7 +2,8 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::list::{entry_json, shown};
-use crate::cli::output::{Output, human_date, human_size};
+use crate::cli::output::Output;
+use crate::cli::text::{self, human_date, human_size};
 use crate::cli::{args, door, names};
 use crate::client::Entry;
 use crate::time::wall_ms_of;
@@ -49,7 +50,7 @@ fn lines(entry: &Entry, holders: &[PeerAddress]) -> Vec<String> {
     let rows = rows.iter().filter(|(what, _)| *what != "modified" || entry.mtime_ms != 0);
     let mut lines: Vec<String> = rows.map(|(what, value)| format!("{what:<8} {value}")).collect();
     lines.extend(holders.iter().map(|holder| {
-        format!("{:<8} {} {}", "node", holder.node.short(), names::shown(&holder.address))
+        format!("{:<8} {} {}", "node", holder.node.short(), text::shown(&holder.address))
     }));
     lines
 }

@@ -11,9 +11,9 @@ use crate::cli::args;
 use crate::cli::door;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
-use crate::cli::names;
-use crate::cli::output::{Output, human_size};
+use crate::cli::output::Output;
 use crate::cli::progress::Progress;
+use crate::cli::text::{self, human_size};
 use crate::client::{Client, ClientError, Entry};
 use crate::ids::Address;
 
@@ -82,7 +82,7 @@ fn affected(
     for entry in entries {
         let needs = client.needs(&entry, bad)?;
         if !needs.is_empty() {
-            let name = names::shown(&String::from_utf8_lossy(&entry.name));
+            let name = text::shown(&String::from_utf8_lossy(&entry.name));
             affected.push(Affected { name, needs });
         }
     }

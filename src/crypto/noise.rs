@@ -8,6 +8,7 @@
 use crate::crypto::keys::new_secret;
 use crate::crypto::primitives::Primitives;
 use crate::crypto::records::Records;
+pub use crate::crypto::records::{OVERHEAD, PLAIN_MAX, Unauthentic};
 use crate::crypto::tags;
 use snow::{Builder, HandshakeState};
 use std::fmt;
@@ -15,25 +16,8 @@ use zeroize::Zeroizing;
 
 /// The exact lengths of the three handshake messages.
 pub const MESSAGE_LENGTHS: [usize; 3] = [48, 96, 64];
-/// By how much a sealed record is longer than what is in it.
-pub const OVERHEAD: usize = 16;
-/// The most that one record carries.
-pub const PLAIN_MAX: usize = 65_535 - OVERHEAD;
 
 const PATTERN: &str = "Noise_XXpsk0_25519_AESGCM_SHA256";
-
-/// The peer's bytes are not those of somebody who holds the network secret and follows the
-/// handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unauthentic;
-
-impl fmt::Display for Unauthentic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the peer's bytes are not authentic: another network key, or they were changed")
-    }
-}
-
-impl std::error::Error for Unauthentic {}
 
 /// The secrets that a handshake proves.
 #[derive(Clone, Copy)]

@@ -6,7 +6,6 @@
 //! cannot authenticate, or a key of low order.
 
 use crate::crypto::keys::static_public;
-use crate::crypto::noise::OVERHEAD;
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
@@ -16,6 +15,9 @@ use snow::resolvers::CryptoResolver;
 use snow::types;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// By how much a sealed record is longer than what is in it.
+pub const OVERHEAD: usize = 16;
 
 /// Our choice of primitives, with the randomness that was handed in.
 pub(super) struct Primitives(pub(super) Zeroizing<[u8; 32]>);

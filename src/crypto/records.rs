@@ -3,11 +3,28 @@
 //!
 //! Knows no handshake. Invariant: no number is used twice under one key, and a record that does not open changes nothing.
 
-use crate::crypto::noise::{OVERHEAD, PLAIN_MAX, Unauthentic};
+pub use crate::crypto::primitives::OVERHEAD;
 use crate::crypto::primitives::{aes_gcm, gcm_nonce};
 use crate::limits::REKEY_AFTER;
 use ring::aead::{Aad, LessSafeKey, Tag};
+use std::fmt;
 use zeroize::Zeroizing;
+
+/// The most that one record carries.
+pub const PLAIN_MAX: usize = 65_535 - OVERHEAD;
+
+/// The peer's bytes are not those of somebody who holds the network secret and follows the
+/// handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unauthentic;
+
+impl fmt::Display for Unauthentic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer's bytes are not authentic: another network key, or they were changed")
+    }
+}
+
+impl std::error::Error for Unauthentic {}
 
 /// One direction of a channel.
 pub(super) struct Records {

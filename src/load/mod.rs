@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `args` | the command line |
+//! | `args`, `command` | the command line, and what it says, done |
 //! | `amount`, `choice`, `content` | sizes, keys and bytes, all from one seed |
 //! | `schedule` | when which operation is meant to begin |
 //! | `driver`, `flight` | thousands of connections on one mio loop |
@@ -19,6 +19,7 @@
 mod amount;
 mod args;
 mod choice;
+mod command;
 mod content;
 mod driver;
 mod figures;
@@ -36,4 +37,4 @@ mod table;
 mod tally;
 mod yardstick;
 
-pub use run::run;
+pub use command::run;

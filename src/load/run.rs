@@ -1,109 +1,26 @@
-//! One run: from the command line over the prepared names to the figures, and what is told of them.
+//! One run: from the prepared names to the figures.
 //!
-//! Invariant: a person sees what goes on on stderr, if it is a terminal; stdout has the result and nothing else.
+//! Tells nothing but what goes on, on stderr. Invariant: what was spawned is stopped, however the run ends.
 
-use super::args::{Arguments, Command, Load, Measure, Workload};
+use super::args::{Load, Workload};
 use super::driver::{Driver, Target, Watch};
 use super::figures::{Figures, Idle, Latency, real};
-use super::local::{self, Local, Scratch, Usage};
+use super::local::{self, Local, Usage};
 use super::schedule::{Book, Bounds, Clock};
 use super::stop::Stop;
 use super::tally::Tally;
-use super::{page, parts, suite, table, yardstick};
+use super::{table, yardstick};
 use crate::cli::args::Place;
 use crate::cli::place;
-use clap::Parser;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Connections that prepare names, and operations on each.
 const PREPARERS: (u32, u32) = (8, 8);
 /// All connections are open within this, plus a second for each thousand.
 const OPEN: Duration = Duration::from_secs(30);
-
-/// Does what the command line says.
-#[must_use]
-pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    match obey(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            eprintln!("dfs-load: {why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn obey(arguments: &Arguments) -> Result<bool, String> {
-    let stop = || Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"));
-    let one = |workload, load| one(&arguments.place, (workload, load), &stop()?);
-    match &arguments.command {
-        Command::Put(load) => one(Workload::Put, load),
-        Command::Get(load) => one(Workload::Get, load),
-        Command::Mixed(load) => one(Workload::Mixed, load),
-        Command::Overwrite(load) => one(Workload::Overwrite, load),
-        Command::List(load) => one(Workload::List, load),
-        Command::Delete(load) => one(Workload::Delete, load),
-        Command::Connect(load) => one(Workload::Connect, load),
-        Command::Idle(load) => one(Workload::Idle, load),
-        // Nothing is started that would have to be stopped: a signal ends it at once.
-        Command::Yardstick(measure) => measure_parts(measure),
-        Command::Suite(options) => suite::run(options, &stop()?),
-    }
-}
-
-/// Writes to stdout; whoever has stopped reading is not told anything.
-pub(super) fn print(text: &str) -> Result<(), String> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("stdout can't be written to: {error}"))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn measure_parts(measure: &Measure) -> Result<bool, String> {
-    let found = yardstick::measure(measure.folder.as_deref());
-    let found = found.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
-    if measure.json {
-        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
-        print(&format!("{text}\n"))?;
-    } else {
-        print(&yardstick::table(&found))?;
-    }
-    Ok(true)
-}
-
-/// One workload, told of; false if there were errors.
-fn one(place: &Place, (workload, load): (Workload, &Load), stop: &Stop) -> Result<bool, String> {
-    let quiet = place.quiet || !io::stderr().is_terminal();
-    let scratch = |_| Scratch::new(load.folder.as_deref(), "dfs-load");
-    let scratch = load.spawn.map(scratch).transpose();
-    let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
-    let folder = scratch.as_ref().map_or(Path::new(""), Scratch::path);
-    let mut figures = perform(place, (workload, load), folder, (quiet, stop))?;
-    if load.compare {
-        let stick = yardstick::measure(load.folder.as_deref());
-        let stick = stick.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
-        figures.parts = parts::of(workload, &figures, &stick);
-    }
-    if let Some(file) = &load.html {
-        let written = std::fs::write(file, page::page(&figures));
-        written.map_err(|error| format!("{} can't be written: {error}", file.display()))?;
-    }
-    if load.json {
-        let text = serde_json::to_string(&figures).map_err(|error| error.to_string())?;
-        print(&format!("{text}\n"))?;
-    } else {
-        print(&table::whole(&figures))?;
-    }
-    Ok(figures.error_count == 0)
-}
 
 /// Runs a workload on its own network in this folder, or on the one that the options name.
 pub(super) fn perform(

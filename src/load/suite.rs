@@ -8,7 +8,7 @@ use super::figures::Figures;
 use super::goals::{Goal, Known};
 use super::lines::{LONG, Line, STANDARD};
 use super::local::Scratch;
-use super::run::{perform, print};
+use super::run::perform;
 use super::stop::Stop;
 use super::yardstick::{self, median};
 use crate::cli::args::Place;
@@ -42,8 +42,8 @@ struct Rounds {
     errors: u64,
 }
 
-/// Runs all of it; false if something failed or has become worse.
-pub(super) fn run(options: &Suite, stop: &Stop) -> Result<bool, String> {
+/// Runs all of it: false if something failed or has become worse, and what is told of it.
+pub(super) fn run(options: &Suite, stop: &Stop) -> Result<(bool, String), String> {
     let reference = options.reference.as_deref().map(read).transpose()?;
     let lines: Vec<&Line> = STANDARD
         .iter()
@@ -60,14 +60,12 @@ pub(super) fn run(options: &Suite, stop: &Stop) -> Result<bool, String> {
         let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
         round(&lines, (scratch.path(), stop), &mut rounds)?;
     }
-    let (outcome, any_worse, told) = judge(&lines, &rounds, reference.as_ref());
+    let (outcome, any_worse, mut told) = judge(&lines, &rounds, reference.as_ref());
     if options.json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
-        print(&format!("{text}\n"))?;
-    } else {
-        print(&told)?;
+        told = format!("{text}\n");
     }
-    Ok(rounds.errors == 0 && !any_worse)
+    Ok((rounds.errors == 0 && !any_worse, told))
 }
 
 fn read(file: &Path) -> Result<Outcome, String> {

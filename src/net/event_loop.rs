@@ -4,8 +4,8 @@
 //! no event coming, so whoever frees space or queues data must wake it. Each socket gets one read of at most
 //! `READ_MAX` bytes a turn, so that a fast one does not starve the others.
 
-use super::dial::Lookups;
 use super::heap;
+use super::lookup::Lookups;
 use super::socket::{Progress, Socket};
 use crate::limits::MEMORY_IDLE;
 use crate::node::{Action, Link, Node, Outcome};

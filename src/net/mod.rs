@@ -3,6 +3,7 @@
 mod dial;
 mod event_loop;
 mod heap;
+mod lookup;
 mod socket;
 
 pub use event_loop::{EventLoop, LoopError};

@@ -5,26 +5,14 @@
 //! longer, and nobody else does.
 
 use super::output::Link;
-use super::reads::ReadFor;
+use super::reads::{Asked, ReadFor};
 use super::work::Job;
 use super::{FileServer, Pending};
-use crate::ids::{Address, NameId};
 use crate::limits::ANSWERS_UNDER_WAY;
 use crate::store::job::{self, LogPlace};
 use crate::time::Now;
 use crate::wire::message::Request;
 use std::collections::VecDeque;
-
-/// What is answered from the log.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    /// The versions of a name, and the record of the one shown.
-    Head(NameId),
-    /// The records shown after what a list has come to.
-    List(Option<NameId>),
-    /// A page.
-    Page(Address),
-}
 
 /// What waits and what is under way, of all connections.
 #[derive(Debug, Default)]

@@ -5,12 +5,13 @@
 
 use super::lane::{NewRecord, Waiter};
 use super::output::Link;
+use super::push::is_inline;
 use super::work::{Check, Checked, Job};
 use super::{FileServer, Pending, Phase};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::grant::granted_key;
-use crate::limits::{INLINE_BLOCK_MAX, STAMP_LEAD};
+use crate::limits::STAMP_LEAD;
 use crate::planted::{self, Bug};
 use crate::time::{Now, stamp_after};
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
@@ -330,17 +331,6 @@ fn names(record: &Record, address: &Address, length: usize) -> bool {
     match &record.blocks {
         BlockList::Inline(blocks) => {
             blocks.iter().any(|block| block.address == *address && block.length as usize == length)
-        }
-        BlockList::Pages { .. } => false,
-    }
-}
-
-/// Whether a record lists one block, so short that it may come with it.
-pub(super) fn is_inline(record: &Record, length: usize) -> bool {
-    match &record.blocks {
-        BlockList::Inline(blocks) => {
-            length <= INLINE_BLOCK_MAX
-                && matches!(blocks.as_slice(), [block] if block.length as usize == length)
         }
         BlockList::Pages { .. } => false,
     }

@@ -7,7 +7,7 @@
 use super::memory::Share;
 use super::output::Link;
 use super::peers::Peer;
-use super::serve::Parked;
+use super::want::Interest;
 use super::{FileServer, Output};
 use crate::ids::{Address, Hash};
 use crate::limits::{LEAF, LEAVES, LOG_BLOCK_MAX};
@@ -19,19 +19,6 @@ use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-
-/// Who is told when a block is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interest {
-    /// This client offered it.
-    Offer(Link),
-    /// This client wants to read it.
-    Read(Parked),
-    /// This walk found it missing.
-    Walk(u64),
-    /// It was found damaged here.
-    Repair,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {

@@ -2,11 +2,10 @@
 //!
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
-use super::answers::Asked;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Ask;
-use super::reads::ReadFor;
+use super::reads::{Asked, ReadFor};
 use super::walk::Purpose;
 use super::{FileServer, Timer};
 use crate::crypto::keys::record_id;

@@ -32,6 +32,7 @@ mod serve;
 mod stuck;
 mod verify;
 mod walk;
+mod want;
 pub mod work;
 
 pub use loading::Loading;
@@ -177,7 +178,7 @@ pub struct FileServer {
     stuck: Stuck,
     checking: HashSet<RecordId>,
     checking_bytes: usize,
-    suspects: HashMap<Address, Vec<serve::Parked>>,
+    suspects: HashMap<Address, Vec<want::Parked>>,
     deaf_watched: bool,
     space: job::Space,
     space_asked: bool,

@@ -2,11 +2,12 @@
 //!
 //! Invariant: everything kept for one connection has a bound.
 
-use super::answers::Asked;
 use super::memory::Share;
 use super::output::Link;
 use super::push::Push;
+use super::reads::Asked;
 use super::serve::Serving;
+use super::want::OFFERED_BYTES;
 use super::{FileServer, Timer};
 use crate::crypto::keys;
 use crate::ids::{Address, NodeId};
@@ -24,8 +25,6 @@ use std::time::Duration;
 const CHECKS_BYTES_MAX: usize = GROUP_BYTES_MAX / 2;
 /// One read of a connection that sends leaves.
 const READ_MAX: usize = 256 * 1024;
-/// What is kept of a block that was offered or is wanted and is not here.
-pub(super) const OFFERED_BYTES: usize = 400;
 /// What is kept of a request, but for what it brought.
 const REQUEST_BYTES: usize = 300;
 /// Requests under way of a connection that has one among them whose answer may be as long as a frame.
@@ -167,6 +166,10 @@ impl Peer {
             next_ask: 0,
             reconcile_at: None,
         }
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.who == Who::Client
     }
 
     pub(super) fn is_node(&self) -> bool {

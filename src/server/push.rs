@@ -5,10 +5,9 @@
 
 use super::FileServer;
 use super::entry::Kind;
-use super::exchange::is_inline;
 use super::lane::NewRecord;
 use super::output::Link;
-use super::reads::ReadFor;
+use super::reads::{Batch, ReadFor};
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
@@ -62,14 +61,6 @@ impl Push {
     pub(super) fn is_idle(&self) -> bool {
         self.ids.is_empty() && self.ranges.is_empty() && !self.reading
     }
-}
-
-/// Records that were read, and the small blocks to go with some of them.
-#[derive(Debug)]
-pub(super) struct Batch {
-    items: Vec<PushedRecord>,
-    /// Which item each block that is being read belongs to.
-    owners: Vec<usize>,
 }
 
 impl FileServer {
@@ -272,5 +263,16 @@ impl FileServer {
         if !message.is_empty() {
             self.send(link, Message::Records { items: message });
         }
+    }
+}
+
+/// Whether a record lists one block, so short that it may come with it.
+pub(super) fn is_inline(record: &Record, length: usize) -> bool {
+    match &record.blocks {
+        BlockList::Inline(blocks) => {
+            length <= INLINE_BLOCK_MAX
+                && matches!(blocks.as_slice(), [block] if block.length as usize == length)
+        }
+        BlockList::Pages { .. } => false,
     }
 }

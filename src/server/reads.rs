@@ -3,15 +3,36 @@
 //! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
 //! still held, and whoever asked is told to try again.
 
-use super::answers::Asked;
 use super::output::Link;
 use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, NameId, RecordId, VersionId};
 use crate::store::job::{self, DiskError, LogPlace, ReadError};
 use crate::time::Now;
-use crate::wire::message::{Message, Reason, Request};
+use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use bytes::Bytes;
+
+/// What is said when the disk would not be read.
+pub(super) const UNREAD: &str = "the node's disk could not be read now; try again";
+
+/// What is answered from the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    /// The versions of a name, and the record of the one shown.
+    Head(NameId),
+    /// The records shown after what a list has come to.
+    List(Option<NameId>),
+    /// A page.
+    Page(Address),
+}
+
+/// Records that were read to be pushed, and the small blocks to go with some of them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) items: Vec<PushedRecord>,
+    /// Which item each block that is being read belongs to.
+    pub(super) owners: Vec<usize>,
+}
 
 /// What is done with items of the log once they are read.
 #[derive(Debug)]
@@ -22,7 +43,7 @@ pub(super) enum ReadFor {
     WalkRecord { walk: u64 },
     WalkPage { walk: u64, address: Address },
     PushRecords { link: Link, ids: Vec<RecordId> },
-    PushBlocks { link: Link, batch: super::push::Batch },
+    PushBlocks { link: Link, batch: Batch },
 }
 
 impl FileServer {
@@ -90,7 +111,7 @@ impl FileServer {
     /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.
     fn unread(&mut self, link: Link, request: Request, why: &DiskError) {
         log::error!("an item of the log could not be read now: {why:?}");
-        self.refuse(link, request, Reason::Unavailable, super::verify::UNREAD);
+        self.refuse(link, request, Reason::Unavailable, UNREAD);
     }
 
     /// A record's bytes are damaged on the disk: it is forgotten, so that comparing with the peers brings it back.

@@ -1,12 +1,10 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
-use super::answers::Asked;
-use super::fetch::Interest;
 use super::output::Link;
 use super::peers::{Ask, Who};
-use super::reads::ReadFor;
-use super::serve::Want;
+use super::reads::{Asked, ReadFor};
 use super::walk::Purpose;
+use super::want::{Interest, Want};
 use super::{FileServer, Phase};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};

@@ -3,10 +3,9 @@
 //! Leaves go out as they are on the disk; the reader checks each, and says so if one is bad. Invariant: memory is
 //! reserved for leaves between the disk and the connection, a few at a time for who reads slowly.
 
-use super::fetch::Interest;
 use super::memory::Share;
 use super::output::{Link, Output};
-use super::peers::{OFFERED_BYTES, Who};
+use super::want::{Interest, OFFERED_BYTES, Parked, Want};
 use super::work::Job;
 use super::{FileServer, Pending, Timer};
 use crate::ids::Address;
@@ -24,21 +23,6 @@ const BATCH_TIME: Duration = Duration::from_millis(50);
 
 /// A batch is read by the loop itself if the system has it in memory: nobody else is served meanwhile.
 const BATCH_MAX: u8 = 8;
-
-/// A want that waits for its block to come here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parked {
-    pub(super) link: Link,
-    pub(super) want: Want,
-}
-
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Want {
-    pub(super) block: BlockRef,
-    pub(super) first: u8,
-    pub(super) count: u8,
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Stream {
@@ -153,14 +137,11 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        match peer.who {
-            Who::Client => {
-                peer.serving.park();
-                self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
-            }
-            Who::Node(_) | Who::Unknown => {
-                self.send(link, Message::Absent { address: want.block.address });
-            }
+        if peer.is_client() {
+            peer.serving.park();
+            self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
+        } else {
+            self.send(link, Message::Absent { address: want.block.address });
         }
     }
 

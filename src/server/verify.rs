@@ -4,9 +4,9 @@
 //! good; what is found bad is no longer held, and fetched anew; what could not be read now is held, and not vouched for.
 
 use super::exchange::ReadyPut;
-use super::fetch::Interest;
 use super::output::Link;
-use super::serve::Parked;
+use super::reads::UNREAD;
+use super::want::{Interest, Parked};
 use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, RecordId};
@@ -21,9 +21,6 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 const VERIFY_BATCH: usize = 16;
 /// Missing blocks and pages named in one answer, beside the bad ones of its batch.
 const MISSING_MAX: usize = MESSAGE_IDS_MAX - VERIFY_BATCH;
-
-/// What is said when the disk would not be read.
-pub(super) const UNREAD: &str = "the node's disk could not be read now; try again";
 
 /// Why blocks are verified.
 #[derive(Debug)]

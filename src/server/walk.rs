@@ -3,13 +3,12 @@
 //! A walk goes down a record's tree of pages, one page at a time, whatever the file's size. For a put or a question it
 //! only looks; for replication it also fetches. Invariant: a walk that says yes has seen everything in `holdings`.
 
-use super::answers::Asked;
 use super::entry::Flag;
 use super::exchange::ReadyPut;
-use super::fetch::Interest;
 use super::output::Link;
 use super::peers::Ask;
-use super::reads::ReadFor;
+use super::reads::{Asked, ReadFor};
+use super::want::Interest;
 use super::work::{Check, Checked};
 use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
