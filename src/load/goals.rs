@@ -79,6 +79,11 @@ impl Goal {
         }
     }
 
+    /// Whether it is about what the parts of an operation take.
+    pub(super) fn is_of_parts(self) -> bool {
+        matches!(self, Self::Daemons(_) | Self::Whole(_) | Self::Cores(_))
+    }
+
     /// The bound, and whether the ratio may be at most this; if not, at least.
     pub(super) fn bound(self) -> (f64, bool) {
         match self {

@@ -8,7 +8,8 @@
 //! | `driver`, `flight` | thousands of connections on one mio loop |
 //! | `tally` | what happened: latencies, bytes, errors by kind, each second |
 //! | `local` | a network of its own, and what its daemons cost, seen from outside |
-//! | `yardstick`, `parts` | what everything is made of, measured on this machine; and an operation |
+//! | `yardstick`, `bulk`, `stopwatch` | what everything is made of, and every GiB, measured on this machine |
+//! | `parts` | what an operation is made of |
 //! | `run`, `stop` | one workload; and the wish to end it |
 //! | `suite`, `lines`, `goals` | the standard ones, what they are, and what they should come to |
 //! | `table`, `page`, `figures` | what is told of it: to a person, as a page, to a program |
@@ -18,6 +19,7 @@
 
 mod amount;
 mod args;
+mod bulk;
 mod choice;
 mod command;
 mod content;
@@ -32,6 +34,7 @@ mod parts;
 mod run;
 mod schedule;
 mod stop;
+mod stopwatch;
 mod suite;
 mod table;
 mod tally;

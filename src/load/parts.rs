@@ -48,14 +48,14 @@ pub(super) fn is_large(figures: &Figures) -> bool {
 
 /// What the client can't do without for one GiB: of a large put or get, seconds of a processor.
 pub(super) fn of_client(workload: Workload, stick: &Yardstick) -> Option<f64> {
-    let (tree, cipher) = (stick.tree_hash_s_per_gib, stick.aes_256_ctr_s_per_gib);
+    let (tree, cipher) = (stick.bulk.tree_hash_s_per_gib, stick.bulk.aes_256_ctr_s_per_gib);
     match workload {
         // The key comes from the plaintext's tree, the address is the ciphertext's.
-        Workload::Put => {
-            Some(2.0 * tree + cipher + stick.aead_seal_s_per_gib + stick.tcp_send_s_per_gib)
-        }
+        Workload::Put => Some(
+            2.0 * tree + cipher + stick.bulk.aead_seal_s_per_gib + stick.bulk.tcp_send_s_per_gib,
+        ),
         Workload::Get => {
-            Some(tree + cipher + stick.aead_open_s_per_gib + stick.tcp_receive_s_per_gib)
+            Some(tree + cipher + stick.bulk.aead_open_s_per_gib + stick.bulk.tcp_receive_s_per_gib)
         }
         Workload::Mixed
         | Workload::Overwrite
@@ -73,21 +73,21 @@ fn part(name: &str, times: f64, each: f64) -> Part {
 /// Every node takes every byte in; all but one get it from another.
 fn large_put(nodes: f64, stick: &Yardstick) -> Vec<Part> {
     vec![
-        part("receive", nodes, stick.tcp_receive_s_per_gib),
-        part("open the transport's records", nodes, stick.aead_open_s_per_gib),
-        part("tree hash", nodes, stick.tree_hash_s_per_gib),
-        part("write and flush", nodes, stick.durable_write_s_per_gib),
-        part("read for another node", nodes - 1.0, stick.warm_read_s_per_gib),
-        part("seal the transport's records", nodes - 1.0, stick.aead_seal_s_per_gib),
-        part("send", nodes - 1.0, stick.tcp_send_s_per_gib),
+        part("receive", nodes, stick.bulk.tcp_receive_s_per_gib),
+        part("open the transport's records", nodes, stick.bulk.aead_open_s_per_gib),
+        part("tree hash", nodes, stick.bulk.tree_hash_s_per_gib),
+        part("write and flush", nodes, stick.bulk.durable_write_s_per_gib),
+        part("read for another node", nodes - 1.0, stick.bulk.warm_read_s_per_gib),
+        part("seal the transport's records", nodes - 1.0, stick.bulk.aead_seal_s_per_gib),
+        part("send", nodes - 1.0, stick.bulk.tcp_send_s_per_gib),
     ]
 }
 
 fn large_get(stick: &Yardstick) -> Vec<Part> {
     vec![
-        part("read", 1.0, stick.warm_read_s_per_gib),
-        part("seal the transport's records", 1.0, stick.aead_seal_s_per_gib),
-        part("send", 1.0, stick.tcp_send_s_per_gib),
+        part("read", 1.0, stick.bulk.warm_read_s_per_gib),
+        part("seal the transport's records", 1.0, stick.bulk.aead_seal_s_per_gib),
+        part("send", 1.0, stick.bulk.tcp_send_s_per_gib),
     ]
 }
 

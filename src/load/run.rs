@@ -8,8 +8,9 @@ use super::figures::{Figures, Idle, Latency, real};
 use super::local::{self, Local, Usage};
 use super::schedule::{Book, Bounds, Clock};
 use super::stop::Stop;
+use super::stopwatch::process_cpu;
+use super::table;
 use super::tally::Tally;
-use super::{table, yardstick};
 use crate::cli::args::Place;
 use crate::cli::place;
 use std::io;
@@ -68,7 +69,7 @@ pub(super) fn perform(
     }
     .map_err(failed)?;
     live.clear();
-    let client = (yardstick::process_cpu() - before.client).as_secs_f64();
+    let client = (process_cpu() - before.client).as_secs_f64();
     let mut figures = Figures::of(workload, load, (nodes, book.names()), &tally);
     if let Some(local) = &local {
         // Whoever ends it wants to know what was measured until now.
@@ -182,7 +183,7 @@ impl Before {
     fn now(local: Option<&Local>) -> Self {
         Self {
             daemons: local.map(Local::usage).unwrap_or_default(),
-            client: yardstick::process_cpu(),
+            client: process_cpu(),
             network_bytes: local::loopback_bytes(),
         }
     }

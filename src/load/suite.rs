@@ -4,13 +4,15 @@
 
 use super::amount::Amount;
 use super::args::{Arguments, Command, Load, Suite, Workload};
+use super::bulk;
 use super::figures::Figures;
 use super::goals::{Goal, Known};
 use super::lines::{LONG, Line, STANDARD};
 use super::local::Scratch;
 use super::run::perform;
 use super::stop::Stop;
-use super::yardstick::{self, median};
+use super::stopwatch::median;
+use super::yardstick;
 use crate::cli::args::Place;
 use crate::limits::BLOCK;
 use clap::Parser;
@@ -91,18 +93,19 @@ fn round(
         let place = Place { data: None, ticket: None, quiet };
         let folder = folder.join(number.to_string());
         let mut stick = stick;
-        let write = |name: &str| {
-            let written = yardstick::durable_write(&folder.join(name));
-            written.map_err(|error| format!("a folder for the yardstick: {error}"))
+        let bulk = |name: &str| {
+            let measured = bulk::measure(&folder.join(name));
+            measured.map_err(|error| format!("the yardstick can't be measured: {error}"))
         };
-        let writes = workload == Workload::Put
+        // What memory and the page cache cost changes by the minute where other machines share them.
+        let is_bulk = line.goals.iter().any(|goal| goal.is_of_parts())
             && matches!(load.size, Amount::Fixed(size) if size >= BLOCK as u64);
-        let before = if writes { write("before")? } else { 0.0 };
+        let before = is_bulk.then(|| bulk("before")).transpose()?;
         let figures = perform(&place, (workload, &load), &folder.join("nodes"), (quiet, stop));
         let figures = figures.map_err(|why| format!("{}: {why}", line.name))?;
         stop.check()?;
-        if writes {
-            stick.durable_write_s_per_gib = f64::midpoint(before, write("after")?);
+        if let Some(before) = before {
+            stick.bulk = before.midpoint(&bulk("after")?);
         }
         known.add(line.name, &figures);
         rounds.errors += figures.error_count;
