@@ -17,7 +17,7 @@ use crate::time::Now;
 use crate::wire::frame::leaves_of;
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub(super) struct Fetch {
     pub(super) asked: u32,
     pub(super) come: u32,
     pub(super) written: u32,
-    pub(super) jobs: u32,
+    /// A job writes into the draft.
+    pub(super) writing: bool,
     pub(super) chunks: BTreeMap<u8, (Bytes, Link, Share)>,
     pub(super) interests: Vec<Interest>,
     pub(super) source: Option<Link>,
@@ -68,8 +69,8 @@ pub(super) struct Fetches {
     pub(super) starved: [VecDeque<Link>; 3],
     /// Blocks that were found damaged here and have not come again: with their lengths.
     pub(super) repairs: BTreeMap<Address, u32>,
-    /// Drafts that were given up while so many of their jobs were still under way.
-    pub(super) orphans: HashMap<Draft, u32>,
+    /// Drafts that were given up while a job still wrote into them.
+    pub(super) orphans: HashSet<Draft>,
 }
 
 impl Fetches {
@@ -114,7 +115,7 @@ impl FileServer {
             asked: 0,
             come: 0,
             written: 0,
-            jobs: 0,
+            writing: false,
             chunks: BTreeMap::new(),
             interests: vec![interest],
             source: None,
@@ -260,10 +261,10 @@ impl FileServer {
             return;
         };
         self.drop_chunks(fetch.chunks);
-        if fetch.jobs == 0 {
-            self.discard(fetch.draft);
+        if fetch.writing {
+            self.fetches.orphans.insert(fetch.draft);
         } else {
-            self.fetches.orphans.insert(fetch.draft, fetch.jobs);
+            self.discard(fetch.draft);
         }
         for interest in fetch.interests {
             self.tell_failed(now, address, interest);

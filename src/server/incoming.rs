@@ -117,7 +117,7 @@ impl FileServer {
         self.pump_fetches(now, link);
     }
 
-    /// Hands the turn's chunks to the workers, runs of neighbours together.
+    /// Hands the turn's chunks to the workers: of each block one run of neighbours at a time.
     pub(super) fn write_pending(&mut self) {
         for address in std::mem::take(&mut self.fetches.dirty) {
             let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
@@ -132,18 +132,21 @@ impl FileServer {
             let Some(leaves) = fetch.leaves.clone() else {
                 continue;
             };
-            let (draft, chunks) = (fetch.draft, std::mem::take(&mut fetch.chunks));
-            let jobs = contiguous(chunks);
-            fetch.jobs += u32::try_from(jobs.len()).expect("a block has 32 leaves");
-            for WriteRun { first, chunks, link, share } in jobs {
-                let count = u32::try_from(chunks.len()).expect("a block has 32 leaves");
-                let mask = mask(u32::from(first), count);
-                let bytes = chunks.len() * LEAF;
-                let ticket =
-                    self.ticket(Pending::Write { address, draft, link, mask, share, bytes });
-                let leaves = leaves.clone();
-                self.job(Job::Disk(job::Job::Write { ticket, draft, first, chunks, leaves }));
+            // Two that write into one file wait for each other in the system, and turn in circles meanwhile.
+            let run = if fetch.writing { None } else { take_run(&mut fetch.chunks) };
+            if !fetch.chunks.is_empty() {
+                self.fetches.dirty.insert(address);
             }
+            let Some(WriteRun { first, chunks, link, share }) = run else {
+                continue;
+            };
+            fetch.writing = true;
+            let draft = fetch.draft;
+            let count = u32::try_from(chunks.len()).expect("a block has 32 leaves");
+            let mask = mask(u32::from(first), count);
+            let bytes = chunks.len() * LEAF;
+            let ticket = self.ticket(Pending::Write { address, draft, link, mask, share, bytes });
+            self.job(Job::Disk(job::Job::Write { ticket, draft, first, chunks, leaves }));
         }
     }
 
@@ -158,11 +161,11 @@ impl FileServer {
         let Some(fetch) = fetch.filter(|fetch| fetch.draft == draft) else {
             return self.orphan_wrote(draft);
         };
-        fetch.jobs -= 1;
+        fetch.writing = false;
         match result {
             Ok(()) => {
                 fetch.written |= mask;
-                if fetch.written == fetch.all() && fetch.jobs == 0 && fetch.stage == Stage::Asking {
+                if fetch.written == fetch.all() && fetch.stage == Stage::Asking {
                     fetch.stage = Stage::Finishing;
                     let leaves =
                         fetch.leaves.clone().expect("leaves are written after their hashes came");
@@ -245,14 +248,9 @@ impl FileServer {
         }
     }
 
-    /// A write into a draft that was given up is done; after the last one the draft goes.
+    /// The write into a draft that was given up is done: the draft goes.
     fn orphan_wrote(&mut self, draft: Draft) {
-        let Some(jobs) = self.fetches.orphans.get_mut(&draft) else {
-            return;
-        };
-        *jobs -= 1;
-        if *jobs == 0 {
-            self.fetches.orphans.remove(&draft);
+        if self.fetches.orphans.remove(&draft) {
             self.discard(draft);
         }
     }
@@ -270,20 +268,15 @@ struct WriteRun {
     share: Share,
 }
 
-/// Groups chunks into runs of neighbours from one source.
-fn contiguous(chunks: BTreeMap<u8, (Bytes, Link, Share)>) -> Vec<WriteRun> {
-    let mut runs: Vec<WriteRun> = Vec::new();
-    for (index, (data, link, share)) in chunks {
-        match runs.last_mut() {
-            Some(run)
-                if usize::from(run.first) + run.chunks.len() == usize::from(index)
-                    && run.link == link
-                    && run.share == share =>
-            {
-                run.chunks.push(data);
-            }
-            _ => runs.push(WriteRun { first: index, chunks: vec![data], link, share }),
-        }
+/// Takes the first chunks, neighbours from one source.
+fn take_run(chunks: &mut BTreeMap<u8, (Bytes, Link, Share)>) -> Option<WriteRun> {
+    let (first, (data, link, share)) = chunks.pop_first()?;
+    let mut run = WriteRun { first, chunks: vec![data], link, share };
+    while let Some(next) = chunks.first_entry()
+        && usize::from(*next.key()) == usize::from(first) + run.chunks.len()
+        && (next.get().1, next.get().2) == (link, share)
+    {
+        run.chunks.push(next.remove().0);
     }
-    runs
+    Some(run)
 }
