@@ -87,14 +87,17 @@ impl Arrival {
         self.file.write_all(bytes).map_err(|error| cannot_write(&self.destination, &error))
     }
 
-    /// Whoever may read it may also run it, as where it came from.
-    pub(crate) fn make_executable(&self) -> Result<(), Failure> {
-        if matches!(self.stage, Stage::Direct) {
+    /// Whoever could read, write or run it where it came from may do so here, if this process lets them do that with
+    /// new files; nobody else. To be done before the first byte is written. A mode of 0 is not known.
+    pub(crate) fn take_mode(&self, mode: u32) -> Result<(), Failure> {
+        let mode = mode & 0o777;
+        if matches!(self.stage, Stage::Direct) || mode == 0 {
             return Ok(());
         }
         let changed = self.file.metadata().and_then(|found| {
-            let mode = found.permissions().mode();
-            self.file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
+            let new = found.permissions().mode() & 0o666;
+            let most = new | (new & 0o444) >> 2;
+            self.file.set_permissions(Permissions::from_mode(mode & most))
         });
         changed.map_err(|error| cannot_write(&self.destination, &error))
     }
@@ -305,13 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn reading_allows_running() {
+    fn nobody_may_do_more_with_it_than_where_it_came_from() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x");
-        let arrival = Arrival::create(&file, Existing::Replace).unwrap();
-        arrival.make_executable().unwrap();
-        arrival.place().unwrap();
-        let mode = fs::metadata(&file).unwrap().permissions().mode();
-        assert_eq!(mode & 0o100, 0o100);
+        let arrived = |mode| {
+            let arrival = Arrival::create(&file, Existing::Replace).unwrap();
+            arrival.take_mode(mode).unwrap();
+            arrival.place().unwrap();
+            fs::metadata(&file).unwrap().permissions().mode() & 0o7777
+        };
+        let most = arrived(0o777);
+        assert!(most & 0o700 == 0o700, "{most:o}");
+        for mode in [0o600, 0o400, 0o755, 0o7777, 0o640] {
+            assert_eq!(arrived(mode), mode & most, "{mode:o}");
+        }
+        assert_eq!(arrived(0), most & 0o666, "not known: as any new file");
     }
 }

@@ -197,9 +197,7 @@ impl<'a> Incoming<'a> {
 
     fn start(&mut self, entry: &Entry) -> Result<(), Failure> {
         let arrival = Arrival::create(&self.path, self.existing)?;
-        if entry.mode & 0o100 != 0 {
-            arrival.make_executable()?;
-        }
+        arrival.take_mode(entry.mode)?;
         self.arrival = Some(arrival);
         if !self.is_counted {
             self.progress.expect(entry.size);

@@ -31,6 +31,9 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
 /// The node's state for a person.
 pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     let health = match status.incomplete {
+        0 if status.peers_connected == 0 && status.peers_known > 0 => {
+            "everything that is known is here, and no other node is connected".to_owned()
+        }
         0 => "everything that is known is here".to_owned(),
         1 => "1 version still lacks blocks here".to_owned(),
         count => format!("{count} versions still lack blocks here"),

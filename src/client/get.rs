@@ -36,6 +36,8 @@ struct Slot {
     /// Leaves handed out.
     out: usize,
     tries: u8,
+    /// It came with a leaf that is not its own.
+    bad: bool,
 }
 
 impl Slot {
@@ -210,7 +212,7 @@ impl Session {
         let leaves = vec![None; leaves_of(block.length)];
         let Some(get) = self.get_of(op) else { return };
         let out = get.skip_leaves(&block);
-        get.window.push_back(Slot { serial, block, secret, leaves, out, tries: 1 });
+        get.window.push_back(Slot { serial, block, secret, leaves, out, tries: 1, bad: false });
         self.send_want(op, serial, (block, out));
     }
 
@@ -302,6 +304,7 @@ impl Session {
             }
             Some(slot) => {
                 slot.tries += 1;
+                slot.bad |= bad;
                 let rest = (slot.block, slot.out);
                 self.send_want(op, serial, rest);
             }
@@ -311,10 +314,19 @@ impl Session {
 
     /// The node can't give, or could not take, a block.
     pub(super) fn absent(&mut self, address: Address) {
-        if let Some((op, _)) = self.downloads.next_for(&address) {
+        if let Some((op, serial)) = self.downloads.next_for(&address) {
             if let Some(get) = self.get_of(op) {
                 let entry = get.entry.take().filter(|_| planted::is_on(Bug::PassPrefix));
-                self.finish(op, entry.map(Answer::Got).ok_or(ClientError::Unavailable));
+                // Whoever had it says no more than that it is gone: what is wrong with it was seen before.
+                let mut slots = get.window.iter();
+                let error = if slots.any(|slot| slot.serial == serial && slot.bad) {
+                    let what =
+                        format!("block {address}, and no node that can be reached has it whole");
+                    ClientError::Damaged(what)
+                } else {
+                    ClientError::Unavailable
+                };
+                self.finish(op, entry.map(Answer::Got).ok_or(error));
             }
             return self.wake_held_back();
         }

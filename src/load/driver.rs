@@ -24,6 +24,8 @@ const READS: usize = 4;
 const REDIAL: Duration = Duration::from_millis(100);
 /// Connections that shake hands at once: a node drops more than it has slots for.
 const DIALLING_MAX: usize = 128;
+/// So long without any connection is long enough.
+const LONELY: Duration = Duration::from_secs(10);
 /// Operations that are late are waited for, at the end, until nothing has come for this long.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -32,6 +34,14 @@ const DRAIN: Duration = Duration::from_secs(15);
 pub(super) struct Target {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) access: Access,
+}
+
+impl Target {
+    /// The addresses, for a message.
+    pub(super) fn printed(&self) -> String {
+        let addresses: Vec<_> = self.addresses.iter().map(SocketAddr::to_string).collect();
+        addresses.join(", ")
+    }
 }
 
 /// What a run looks like from outside while it goes on.
@@ -115,9 +125,13 @@ impl Driver {
         (within, stop): (Duration, &Stop),
         tally: &mut Tally,
     ) -> io::Result<usize> {
-        let end = self.now() + within;
+        let begun = self.now();
         let mut book = None;
-        while self.open < self.seats.len() && self.now() < end && !stop.is_asked() {
+        while self.open < self.seats.len() && !stop.is_asked() {
+            let end = begun + if self.open == 0 { within.min(LONELY) } else { within };
+            if self.now() >= end {
+                break;
+            }
             self.turn(end, (&mut book, tally))?;
         }
         Ok(self.open)
@@ -134,9 +148,16 @@ impl Driver {
         let mut tick = begun + Duration::from_secs(1);
         let mut next = None;
         let mut over_since = None;
+        let mut met = begun;
         loop {
             let now = self.now();
             let mut is_over = over_since.is_some();
+            if self.open > 0 {
+                met = now;
+            } else if now.since(met) >= LONELY && !is_over {
+                tally.failed("connect", "no node could be reached");
+                is_over = true;
+            }
             if now >= tick {
                 tick = tick + Duration::from_secs(1);
                 tally.tick();

@@ -53,12 +53,17 @@ pub(super) fn perform(
     if workload == Workload::Idle {
         return idle(&target, (load, &mut book), local.as_ref(), &mut live);
     }
-    let nodes = target.addresses.len();
+    let (count, nodes) = (target.addresses.len(), target.printed());
     let mut driver = Driver::new(target, (load.conns, load.depth), load.verify).map_err(failed)?;
     let mut tally = Tally::new();
     if workload != Workload::Connect {
         let within = OPEN + Duration::from_secs(u64::from(load.conns) / 1000);
-        driver.open_all((within, stop), &mut tally).map_err(failed)?;
+        let open = driver.open_all((within, stop), &mut tally).map_err(failed)?;
+        stop.check()?;
+        if open == 0 {
+            let why = tally.errors.keys().next().map_or("nobody answers", String::as_str);
+            return Err(format!("no connection could be opened to {nodes}: {why}"));
+        }
     }
     let before = Before::now(local.as_ref());
     let mut clock = Clock::new(Bounds::of(load), driver.now());
@@ -70,7 +75,7 @@ pub(super) fn perform(
     .map_err(failed)?;
     live.clear();
     let client = (process_cpu() - before.client).as_secs_f64();
-    let mut figures = Figures::of(workload, load, (nodes, book.names()), &tally);
+    let mut figures = Figures::of(workload, load, (count, book.names()), &tally);
     if let Some(local) = &local {
         // Whoever ends it wants to know what was measured until now.
         if !stop.is_asked() {
@@ -112,7 +117,8 @@ fn prepare(
     live.clear();
     match tally.errors.first_key_value() {
         Some((kind, count)) => {
-            Err(format!("the names could not be prepared: {kind} ({count} times)"))
+            let nodes = target.printed();
+            Err(format!("the names could not be prepared on {nodes}: {kind} (times: {count})"))
         }
         None => Ok(()),
     }

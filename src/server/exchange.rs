@@ -7,7 +7,7 @@ use super::lane::{NewRecord, Waiter};
 use super::output::Link;
 use super::push::is_inline;
 use super::work::{Check, Checked, Job};
-use super::{FileServer, Pending, Phase};
+use super::{FULL, FileServer, Pending, Phase};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::grant::granted_key;
@@ -72,7 +72,7 @@ impl FileServer {
         let bytes = records.iter().chain(&blocks).map(Bytes::len).sum::<usize>();
         let taken = self.take_put_records(now, &records).and_then(|records| {
             let room = only_deletes(&records) || self.has_room(now, bytes as u64);
-            if room { Ok(records) } else { Err((Reason::NoSpace, "the disk is full")) }
+            if room { Ok(records) } else { Err((Reason::NoSpace, FULL)) }
         });
         let records = match taken {
             Ok(records) => records,
@@ -209,7 +209,7 @@ impl FileServer {
             return self.refuse(link, request, Reason::Malformed, detail);
         }
         if !self.has_room(now, page.len() as u64) {
-            return self.refuse(link, request, Reason::NoSpace, "the disk is full");
+            return self.refuse(link, request, Reason::NoSpace, FULL);
         }
         let checks = vec![Check::Tree(page.clone())];
         self.check(CheckFor::PutPage { link, request, page }, checks);

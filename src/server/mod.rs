@@ -66,6 +66,9 @@ use work::{Done, Job};
 /// How long it is believed that the disk has the room that it had, less what was taken.
 const SPACE_AGE: Duration = Duration::from_millis(100);
 
+/// What is said to who brings more than the disk may take.
+const FULL: &str = "the disk is full, or has no more left than the reserve (dfsd --reserve)";
+
 /// Who this node is and what it may use.
 #[derive(Debug, Clone)]
 pub struct Setup {

@@ -5,7 +5,7 @@ use super::peers::{Ask, Who};
 use super::reads::{Asked, ReadFor};
 use super::walk::Purpose;
 use super::want::{Interest, Want};
-use super::{FileServer, Phase};
+use super::{FULL, FileServer, Phase};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_PEERS_MAX, RECORD_MAX, WANTS_MAX};
@@ -153,7 +153,7 @@ impl FileServer {
         let bytes = new.iter().map(|block| u64::from(block.length)).sum();
         if self.space.usable <= bytes {
             self.ask_space();
-            return self.refuse(link, request, Reason::NoSpace, "the disk is full");
+            return self.refuse(link, request, Reason::NoSpace, FULL);
         }
         if let Some(peer) = self.peers.get_mut(&link) {
             // From here on it is answered block by block.

@@ -224,7 +224,16 @@ impl FileServer {
         };
         if let State::Dialling { delay, .. } = known.state {
             let at = now.instant + delay.mul_f64(jitter).max(REDIAL_FIRST);
-            known.state = State::Waiting { at, delay: (delay * 2).min(REDIAL_LAST) };
+            let next = (delay * 2).min(REDIAL_LAST);
+            known.state = State::Waiting { at, delay: next };
+            // Once an outage, and not while nodes are still being started.
+            if next == REDIAL_LAST && delay < REDIAL_LAST {
+                let (node, addresses) = (node.short(), known.addresses.join(", "));
+                log::warn!(
+                    "node {node} at {addresses} has not been reached: it is down, or elsewhere, or of another network; \
+                     it is tried again and again"
+                );
+            }
             if !planted::is_on(Bug::LoseRedial) {
                 self.set_redial(now);
             }

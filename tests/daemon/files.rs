@@ -2,9 +2,10 @@
 //!
 //! Knows no fault. Invariant: sizes stand on both sides of a leaf, a block and a page.
 
-use super::{Network, files_below, noise, text, wait_for};
+use super::{Network, files_below, noise, run_dfs, text, wait_for};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 #[test]
@@ -140,6 +141,24 @@ fn a_folder_goes_there_and_back() {
     let file = network.path("file");
     network.dfs(1, &["get", "tree", &text(&file)]).fails_with(4);
     assert!(!file.exists());
+}
+
+#[test]
+fn what_nobody_else_may_read_stays_so() {
+    let network = Network::alone();
+    let (local, back) = (network.path("local"), network.path("back"));
+    fs::write(&local, "secret").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for private in [0o600, 0o700, 0o400] {
+        fs::set_permissions(&local, Permissions::from_mode(private)).unwrap();
+        network.dfs(0, &["put", &text(&local), "x"]).ok();
+        network.dfs(0, &["get", "x", &text(&back)]).ok();
+        assert_eq!(mode(&back), private, "{private:o}");
+    }
+    // Nothing is known of what comes through a pipe.
+    run_dfs(&["--data", &text(&network.nodes[0].data), "put", "-", "y"], b"piped").ok();
+    network.dfs(0, &["get", "y", &text(&back)]).ok();
+    assert_eq!(mode(&back) & 0o700, 0o600);
 }
 
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {

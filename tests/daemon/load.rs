@@ -1,6 +1,7 @@
 //! `dfs-load` as scripts use it: what it counts is true, what it starts it stops, and its exit status tells.
 
 use super::process::Ended;
+use super::{Network, text};
 use std::process::Command;
 use std::time::Instant;
 
@@ -77,4 +78,10 @@ fn what_cannot_be_run_is_said() {
     let ended = load(&format!("put --ops 1 --data {}", folder.path().join("none").display()));
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("no daemon runs"), "{}", ended.stderr);
+    let mut network = Network::alone();
+    let (ticket, address) = (text(&network.ticket()), network.nodes[0].address);
+    network.nodes[0].kill();
+    let ended = load(&format!("get --ops 5 --ticket {ticket} --nodes {address}"));
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains(&address.to_string()), "{}", ended.stderr);
 }
