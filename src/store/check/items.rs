@@ -209,12 +209,15 @@ impl<F: FileSystem> Check<'_, F> {
                 advice: AGAIN,
             });
         } else {
-            self.note(
-                path,
-                format!("version {version}: {count} of its blocks or pages are not here yet"),
-                "normal for a node that had not caught up with its peers",
-                "nothing: they are fetched from peers when the daemon runs",
-            );
+            let what =
+                format!("version {version}: {count} of its blocks or pages are not here yet");
+            let advice = "nothing: they are fetched from peers when the daemon runs";
+            // What a damaged place held is not known.
+            let means = match self.summary.damaged {
+                0 => "normal for a node that had not caught up with its peers",
+                _ => "they were where the damage is, or this node had not caught up with its peers",
+            };
+            self.note(path, what, means, advice);
         }
         wanted.extend(needed);
         Ok(())

@@ -119,6 +119,22 @@ fn damage_at_any_place_is_told_with_the_groups_that_were_there() {
 }
 
 #[test]
+fn what_may_have_been_where_the_damage_is_is_not_called_normal() {
+    let small = content(&mut Dice(7), 600);
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    commit(&opened.disk, &Group { small: named(&[&small]), ..Group::default() }).unwrap();
+    let second = Group { records: vec![record(1, &[&small])], ..Group::default() };
+    commit(&opened.disk, &second).unwrap();
+    drop(opened);
+    let fs = fs.restart();
+    assert!(fs.flip("log/00000001.seg", 8192 + 20));
+    let (_, found) = checked(&fs);
+    let note = found.iter().find(|finding| finding.grade == Grade::Note);
+    assert!(note.is_some_and(|note| note.means.contains("where the damage is")), "{found:?}");
+}
+
+#[test]
 fn a_last_group_whose_block_is_bad_is_void_and_told_of() {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
