@@ -66,8 +66,11 @@ fn main() -> ExitCode {
 
 /// Options, environment and file together.
 fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
-    let text = options.config.as_deref().map(read_config).transpose();
-    let text = text.map_err(|why| (USAGE, format!("the file of --config can't be read: {why}")))?;
+    let read = |file: &Path| {
+        let refused = |why| format!("the configuration {} can't be read: {why}", file.display());
+        read_config(file).map_err(|why| (USAGE, refused(why)))
+    };
+    let text = options.config.as_deref().map(read).transpose()?;
     let config = options.settle(text.as_deref(), |name| std::env::var_os(name));
     config.map_err(|why| (USAGE, why.to_string()))
 }
@@ -84,7 +87,9 @@ fn error(sentence: impl ToString) -> Failure {
 
 /// To stderr, every level; stdout has one line and no more.
 fn start_log(level: log::LevelFilter) {
-    let config = simplelog::ConfigBuilder::new().set_time_level(level).build();
+    let mut config = simplelog::ConfigBuilder::new();
+    config.set_time_level(log::LevelFilter::Error).set_time_format_rfc3339();
+    let config = config.build();
     let _ = simplelog::WriteLogger::init(level, config, std::io::stderr());
 }
 
@@ -106,7 +111,8 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         store_config.reserve_percent = 0;
     }
     let opened = store::open(filesystem, store_config, random(), |found| loading.found(found));
-    let (disk, recovered) = opened.map_err(error)?;
+    let named = |why| error(format!("the data folder {} can't be used: {why}", data.display()));
+    let (disk, recovered) = opened.map_err(named)?;
     for note in &recovered.notes {
         log::warn!("{note}");
     }
@@ -156,7 +162,7 @@ impl Work<Job, Done> for OnDisk {
 
 /// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.
 fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failure> {
-    let refused = |why: KeyringError| (WRONG_KEY, why.to_string());
+    let refused = |why: KeyringError| (WRONG_KEY, format!("{}: {why}", config.data.display()));
     match &config.join {
         None => {
             let keyring =
@@ -165,7 +171,8 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
         }
         Some(path) => {
             let text = read_ticket(path)?;
-            let ticket = Ticket::parse(&text).map_err(|why| (WRONG_KEY, why.to_string()))?;
+            let refused_ticket = |why| (WRONG_KEY, format!("{}: {why}", path.display()));
+            let ticket = Ticket::parse(&text).map_err(refused_ticket)?;
             let keyring = Keyring::join(&config.data, &ticket.access, secret).map_err(refused)?;
             Ok((keyring, ticket.peers))
         }

@@ -30,7 +30,7 @@ impl Place {
     /// What to tell a person when none of the addresses answers.
     pub(crate) fn advice(&self) -> String {
         match &self.data {
-            Some(data) => start_it(data),
+            Some(data) => format!("if it does not run, {}", start_it(data)),
             None => "start one of its nodes, or take a new ticket from one that runs".to_owned(),
         }
     }
@@ -76,9 +76,12 @@ fn of_ticket(file: &Path) -> Result<Place, Failure> {
             format_args!("cannot read the ticket {}: {error}", file.display()),
         )
     })?;
-    let ticket = Ticket::parse(&text).map_err(|error| Failure::new(Exit::Refused, error))?;
+    let name = file.display();
+    let refused = |error| Failure::new(Exit::Refused, format_args!("{name}: {error}"));
+    let ticket = Ticket::parse(&text).map_err(refused)?;
     if ticket.peers.is_empty() {
-        return Err(Failure::new(Exit::Temporary, "the ticket names no node to ask"));
+        let why = format_args!("{name}: the ticket names no node to ask");
+        return Err(Failure::new(Exit::Temporary, why));
     }
     Ok(Place { peers: ticket.peers, access: ticket.access, data: None })
 }
@@ -100,7 +103,9 @@ fn of_folder(data: PathBuf) -> Result<Place, Failure> {
         | KeyringError::Incomplete(_)
         | KeyringError::NotGranted
         | KeyringError::AnotherNetwork
-        | KeyringError::AnotherKey(_) => Failure::new(Exit::Refused, error),
+        | KeyringError::AnotherKey(_) => {
+            Failure::new(Exit::Refused, format_args!("{}: {error}", data.display()))
+        }
     })?;
     let address =
         fs::read_to_string(config::address_file(&data)).map_err(|error| match error.kind() {

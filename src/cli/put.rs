@@ -44,7 +44,7 @@ fn store_file(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
     let progress = Progress::wanted(place, &name, found.is_file().then_some(length));
     let source = Counted { reader: file, progress: &progress };
     let job = PutJob { meta: meta(&name, &found), only_if_absent: put.no_clobber, source };
-    store(place, put, job)
+    store(place, put, job, &progress)
 }
 
 fn store_stdin(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
@@ -59,13 +59,14 @@ fn store_stdin(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
     let reader = stdin::open().map_err(|error| cannot_read(&put.source, &error))?;
     let source = Counted { reader, progress: &progress };
     let meta = Meta { name: name.clone().into_bytes(), ..Meta::default() };
-    store(place, put, PutJob { meta, only_if_absent: put.no_clobber, source })
+    store(place, put, PutJob { meta, only_if_absent: put.no_clobber, source }, &progress)
 }
 
 fn store(
     place: &args::Place,
     put: &args::Put,
     job: PutJob<Counted<'_, impl Read>>,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let name = String::from_utf8_lossy(&job.meta.name).into_owned();
     let mut client = door::open(place)?;
@@ -80,7 +81,7 @@ fn store(
     }
     if !place.quiet {
         let (name, size) = (text::shown(&name), human_size(stored.size));
-        eprintln!("stored {name}: {size}, {}", copies(stored.copies));
+        progress.above(|| eprintln!("stored {name}: {size}, {}", copies(stored.copies)));
     }
     Ok(())
 }
