@@ -111,6 +111,17 @@ impl Tally {
         self.common = Some(exit);
     }
 
+    /// The whole, if it could not go on: partly done if some was.
+    pub(crate) fn broken_off(&self, failure: Failure, what: &str) -> Failure {
+        match self.done {
+            0 => failure,
+            done => Failure::new(
+                Exit::Partly,
+                format_args!("{failure}: {done} {what} are done, run it again for the others"),
+            ),
+        }
+    }
+
     /// The whole: partly done if some was; with the common reason if nothing was.
     pub(crate) fn outcome(&self, what: &str) -> Result<(), Failure> {
         let Some(common) = self.common else {
@@ -129,6 +140,17 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_before_it_broke_off_is_told() {
+        let mut tally = Tally::default();
+        let lost = || Failure::new(Exit::Temporary, "the connection broke");
+        assert_eq!(tally.broken_off(lost(), "files").exit(), Some(Exit::Temporary));
+        tally.done();
+        let failure = tally.broken_off(lost(), "files");
+        assert_eq!(failure.exit(), Some(Exit::Partly));
+        assert!(failure.to_string().contains("broke: 1 files are done"), "{failure}");
+    }
 
     #[test]
     fn many_failures_have_one_code() {

@@ -17,7 +17,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names, place, stdin};
-use crate::client::{CallError, Meta, PutJob, Stored};
+use crate::client::{CallError, ClientError, Meta, PutJob, Stored};
 
 /// Files of a folder that are under way at once.
 const IN_FLIGHT: usize = 48;
@@ -107,7 +107,7 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         job.map_err(|(path, failure)| failed(&path, &failure)).ok()
     });
     let (mut least, mut json) = (u16::MAX, put.json.then(Output::new));
-    let mut printed = Ok(());
+    let (mut printed, mut broken) = (Ok(()), None);
     let all = client.put_many(jobs, IN_FLIGHT, |source: LocalFile<'_>, result| match result {
         Ok(result) => {
             tally.borrow_mut().done();
@@ -119,13 +119,16 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         Err(CallError::Local(error)) => {
             failed(&source.path, &cannot_read(&source.path, &error));
         }
+        // That is told of once, with what all came to.
+        Err(CallError::Client(error @ ClientError::Disconnected(_))) => broken = Some(error),
         Err(CallError::Client(error)) => failed(&source.path, &door::failure(&error)),
     });
     drop(progress);
-    all.map_err(|error| door::failure(&error))?;
     printed?;
     json.map_or(Ok(()), |mut output| output.flush())?;
     let tally = tally.into_inner();
+    let all = all.and_then(|()| broken.map_or(Ok(()), Err));
+    all.map_err(|error| tally.broken_off(door::failure(&error), "files"))?;
     if !place.quiet && tally.done_count() > 0 {
         let (count, prefix) = (tally.done_count(), text::shown(&prefix));
         eprintln!("stored {count} files under {prefix}: {} or more of each", copies(least));
