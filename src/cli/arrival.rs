@@ -90,16 +90,22 @@ impl Arrival {
     /// Whoever could read, write or run it where it came from may do so here, if this process lets them do that with
     /// new files; nobody else. To be done before the first byte is written. A mode of 0 is not known.
     pub(crate) fn take_mode(&self, mode: u32) -> Result<(), Failure> {
-        let mode = mode & 0o777;
         if matches!(self.stage, Stage::Direct) || mode == 0 {
             return Ok(());
         }
         let changed = self.file.metadata().and_then(|found| {
             let new = found.permissions().mode() & 0o666;
-            let most = new | (new & 0o444) >> 2;
-            self.file.set_permissions(Permissions::from_mode(mode & most))
+            let taken = mode & (new | (new & 0o444) >> 2);
+            if taken == new {
+                return Ok(());
+            }
+            self.file.set_permissions(Permissions::from_mode(taken))
         });
-        changed.map_err(|error| cannot_write(&self.destination, &error))
+        match changed {
+            // The file is our own: its file system has no modes, and who may do what there was said when it was mounted.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            changed => changed.map_err(|error| cannot_write(&self.destination, &error)),
+        }
     }
 
     /// Makes the contents durable; to be done before `place`, here or for many files at once.
@@ -319,7 +325,7 @@ mod tests {
         };
         let most = arrived(0o777);
         assert!(most & 0o700 == 0o700, "{most:o}");
-        for mode in [0o600, 0o400, 0o755, 0o7777, 0o640] {
+        for mode in [0o600, 0o400, 0o755, 0o7777, 0o640, 0o100_644, 0o100_000] {
             assert_eq!(arrived(mode), mode & most, "{mode:o}");
         }
         assert_eq!(arrived(0), most & 0o666, "not known: as any new file");

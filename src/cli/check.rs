@@ -80,12 +80,17 @@ fn carry_out(wanted: &Wanted) -> Result<bool, Failure> {
     if wanted.rebuild {
         let filesystem = RealFs::new(data).map_err(no_folder)?;
         teller.line(Some("what was done:"));
+        let mut is_done = false;
         let done = rebuild(
             filesystem,
             Config::default(),
             wanted.entropy,
             (&known, &summary),
             &mut |event| {
+                let left = matches!(&event, Event::Found(found) if found.grade != Grade::Mended);
+                if left && !std::mem::replace(&mut is_done, true) {
+                    teller.line(Some("what is left:"));
+                }
                 teller.take(event);
             },
         );

@@ -89,6 +89,7 @@ pub(crate) struct Tally {
     /// The one code that all failures had, while they had one.
     common: Option<Exit>,
     is_mixed: bool,
+    broken_off: Option<Failure>,
 }
 
 impl Tally {
@@ -111,19 +112,22 @@ impl Tally {
         self.common = Some(exit);
     }
 
-    /// The whole, if it could not go on: partly done if some was.
-    pub(crate) fn broken_off(&self, failure: Failure, what: &str) -> Failure {
-        match self.done {
-            0 => failure,
-            done => Failure::new(
-                Exit::Partly,
-                format_args!("{failure}: {done} {what} are done, run it again for the others"),
-            ),
-        }
+    /// It could not go on, for no fault of any one: told of once, with the whole.
+    pub(crate) fn broke_off(&mut self, failure: Failure) {
+        self.broken_off = Some(failure);
     }
 
     /// The whole: partly done if some was; with the common reason if nothing was.
     pub(crate) fn outcome(&self, what: &str) -> Result<(), Failure> {
+        if let Some(failure) = &self.broken_off {
+            return Err(match self.done {
+                0 => failure.clone(),
+                done => Failure::new(
+                    Exit::Partly,
+                    format_args!("{failure}; {what} done: {done}; run it again for the others"),
+                ),
+            });
+        }
         let Some(common) = self.common else {
             return Ok(());
         };
@@ -144,12 +148,12 @@ mod tests {
     #[test]
     fn what_was_done_before_it_broke_off_is_told() {
         let mut tally = Tally::default();
-        let lost = || Failure::new(Exit::Temporary, "the connection broke");
-        assert_eq!(tally.broken_off(lost(), "files").exit(), Some(Exit::Temporary));
+        tally.broke_off(Failure::new(Exit::Temporary, "the connection broke"));
+        assert_eq!(tally.outcome("files").unwrap_err().exit(), Some(Exit::Temporary));
         tally.done();
-        let failure = tally.broken_off(lost(), "files");
+        let failure = tally.outcome("files").unwrap_err();
         assert_eq!(failure.exit(), Some(Exit::Partly));
-        assert!(failure.to_string().contains("broke: 1 files are done"), "{failure}");
+        assert!(failure.to_string().contains("broke; files done: 1"), "{failure}");
     }
 
     #[test]

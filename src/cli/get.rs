@@ -15,7 +15,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names};
-use crate::client::{CallError, Client, Entry, GetJob, Sink};
+use crate::client::{CallError, Client, ClientError, Entry, GetJob, Sink};
 
 /// Files of a folder that are under way at once.
 const IN_FLIGHT: usize = 48;
@@ -113,6 +113,7 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     let all = client.get_many(jobs, IN_FLIGHT, |mut sink: Incoming<'_>, result| {
         match sink.judge(result).and_then(|_| sink.arrived()) {
             Ok(arrival) => batch.push(arrival),
+            Err(failure) if sink.is_broken_off => tally.borrow_mut().broke_off(failure),
             Err(failure) => failed(&sink.name, &failure),
         }
         if batch.len() >= BATCH_FILES {
@@ -122,9 +123,11 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     place_all(&mut batch, &tally);
     drop(progress);
     let synced = landing.borrow().folders().try_for_each(arrival::sync_folder);
-    all.map_err(|error| door::failure(&error))?;
     synced?;
-    let tally = tally.into_inner();
+    let mut tally = tally.into_inner();
+    if let Err(error) = all {
+        tally.broke_off(door::failure(&error));
+    }
     if !place.quiet && tally.done_count() > 0 {
         eprintln!("fetched {} files into {}", tally.done_count(), folder.display());
     }
@@ -180,6 +183,8 @@ struct Incoming<'a> {
     progress: &'a Progress,
     /// The bar knows its length already.
     is_counted: bool,
+    /// The connection broke, which is nothing about this file.
+    is_broken_off: bool,
 }
 
 impl<'a> Incoming<'a> {
@@ -192,6 +197,7 @@ impl<'a> Incoming<'a> {
             failure: None,
             progress,
             is_counted: false,
+            is_broken_off: false,
         }
     }
 
@@ -210,7 +216,11 @@ impl<'a> Incoming<'a> {
         match (self.failure.take(), result) {
             (Some(failure), _) => Err(failure),
             (None, Ok(entry)) => Ok(entry),
-            (None, Err(error)) => Err(door::call_failure(&error)),
+            (None, Err(error)) => {
+                let broken = matches!(error, CallError::Client(ClientError::Disconnected(_)));
+                self.is_broken_off = broken;
+                Err(door::call_failure(&error))
+            }
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn entry_json(entry: &Entry) -> Object {
         .number("blocks", entry.blocks)
         .text("version", &entry.version.to_string())
         .number("mtime_ms", entry.mtime_ms)
-        .number("mode", entry.mode.into())
+        .number("mode", (entry.mode & 0o7777).into())
 }
 
 fn long_line(entry: &Entry) -> String {

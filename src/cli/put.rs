@@ -107,7 +107,7 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         job.map_err(|(path, failure)| failed(&path, &failure)).ok()
     });
     let (mut least, mut json) = (u16::MAX, put.json.then(Output::new));
-    let (mut printed, mut broken) = (Ok(()), None);
+    let mut printed = Ok(());
     let all = client.put_many(jobs, IN_FLIGHT, |source: LocalFile<'_>, result| match result {
         Ok(result) => {
             tally.borrow_mut().done();
@@ -119,16 +119,18 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         Err(CallError::Local(error)) => {
             failed(&source.path, &cannot_read(&source.path, &error));
         }
-        // That is told of once, with what all came to.
-        Err(CallError::Client(error @ ClientError::Disconnected(_))) => broken = Some(error),
+        Err(CallError::Client(error @ ClientError::Disconnected(_))) => {
+            tally.borrow_mut().broke_off(door::failure(&error));
+        }
         Err(CallError::Client(error)) => failed(&source.path, &door::failure(&error)),
     });
     drop(progress);
     printed?;
     json.map_or(Ok(()), |mut output| output.flush())?;
-    let tally = tally.into_inner();
-    let all = all.and_then(|()| broken.map_or(Ok(()), Err));
-    all.map_err(|error| tally.broken_off(door::failure(&error), "files"))?;
+    let mut tally = tally.into_inner();
+    if let Err(error) = all {
+        tally.broke_off(door::failure(&error));
+    }
     if !place.quiet && tally.done_count() > 0 {
         let (count, prefix) = (tally.done_count(), text::shown(&prefix));
         eprintln!("stored {count} files under {prefix}: {} or more of each", copies(least));
@@ -152,7 +154,7 @@ fn job<'a>(
 }
 
 fn meta(name: &str, found: &Metadata) -> Meta {
-    Meta { name: name.as_bytes().to_vec(), mtime_ms: mtime_ms(found), mode: found.mode() & 0o7777 }
+    Meta { name: name.as_bytes().to_vec(), mtime_ms: mtime_ms(found), mode: found.mode() }
 }
 
 /// Times before 1970 are told as 1970.

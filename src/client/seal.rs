@@ -29,7 +29,7 @@ pub struct Entry {
     pub size: u64,
     /// Modification time in milliseconds since 1970.
     pub mtime_ms: u64,
-    /// Unix permission bits; 0 for unknown.
+    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
     pub mode: u32,
     /// The tree hash of the plaintext.
     pub hash: Hash,
@@ -50,7 +50,7 @@ pub struct Meta {
     pub name: Vec<u8>,
     /// Modification time in milliseconds since 1970.
     pub mtime_ms: u64,
-    /// Unix permission bits; 0 for unknown.
+    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
     pub mode: u32,
 }
 

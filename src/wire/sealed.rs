@@ -61,7 +61,7 @@ pub struct Sealed {
     pub size: u64,
     /// Modification time in milliseconds since 1970.
     pub mtime_ms: u64,
-    /// Unix permission bits; 0 for unknown.
+    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
     pub mode: u32,
     /// MIME type; empty for unknown.
     pub content_type: String,

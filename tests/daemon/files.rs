@@ -149,7 +149,7 @@ fn what_nobody_else_may_read_stays_so() {
     let (local, back) = (network.path("local"), network.path("back"));
     fs::write(&local, "secret").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    for private in [0o600, 0o700, 0o400] {
+    for private in [0o600, 0o700, 0o400, 0o000] {
         fs::set_permissions(&local, Permissions::from_mode(private)).unwrap();
         network.dfs(0, &["put", &text(&local), "x"]).ok();
         network.dfs(0, &["get", "x", &text(&back)]).ok();

@@ -206,7 +206,7 @@ impl<F: FileSystem> Check<'_, F> {
                 path,
                 what: format!("version {version}: {count} of its blocks or pages are not here, {lost} were lost"),
                 means: "it can be read from here only when a peer is there that has them",
-                advice: AGAIN,
+                advice: "start dfsd: it fetches them from a peer that has them",
             });
         } else {
             let what =
