@@ -9,7 +9,7 @@ export NODES
 # Tests are of a build in which mistakes can be switched on, one by one, to see that they are found.
 TESTED := --locked --features planted-bugs
 
-.PHONY: build programs run demo test lint check sim crash planted kills fuzz attack coverage budget load bench \
+.PHONY: build programs run demo test lint deny check sim crash planted kills fuzz attack coverage budget load bench \
         clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
@@ -32,6 +32,13 @@ lint:             ## format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(TESTED) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TESTED) --no-deps --document-private-items
+
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+
+deny:             ## what may be linked: licences, sources and packages that were refused (builds cargo-deny once)
+	@test -x "$(TOOLS)/bin/cargo-deny" || \
+	  $(CARGO) install --quiet --locked --debug --no-default-features --root "$(TOOLS)" cargo-deny@0.20.2
+	@"$(TOOLS)/bin/cargo-deny" --locked --config .deny.toml check bans licenses sources
 
 check: lint test  ## what must be clean before a merge
 

@@ -7,11 +7,11 @@
 )]
 
 use clap::Parser;
-use dfsd::cli::check;
+use dfsd::cli::{self, check};
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
 use dfsd::ids::NodeId;
-use dfsd::keyring::{Keyring, KeyringError, Ticket};
+use dfsd::keyring::{self, Keyring, KeyringError, Ticket};
 use dfsd::net::{self, EventLoop};
 use dfsd::node::{Node, Outcome};
 use dfsd::server::work::{self, Done, Job};
@@ -24,6 +24,7 @@ use rand::rngs::SysRng;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +40,7 @@ const DISK_FAILED: u8 = 9;
 type Failure = (u8, String);
 
 fn main() -> ExitCode {
+    keyring::no_core_dumps();
     let options = DaemonOptions::parse();
     let command = options.command.clone();
     let config = match load(options) {
@@ -46,7 +48,6 @@ fn main() -> ExitCode {
         Err(failure) => return fail(failure),
     };
     if let Some(DaemonCommand::Check { rebuild, json }) = command {
-        no_core_dumps();
         let data = config.data;
         return check::run(&check::Wanted { data, rebuild, json, entropy: random() });
     }
@@ -76,7 +77,7 @@ fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
 }
 
 fn fail((status, sentence): Failure) -> ExitCode {
-    eprintln!("dfsd: {sentence}");
+    cli::tell(format_args!("dfsd: {sentence}"));
     ExitCode::from(status)
 }
 
@@ -94,7 +95,6 @@ fn start_log(level: log::LevelFilter) {
 }
 
 fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
-    no_core_dumps();
     net::one_arena();
     let data = config.data.as_path();
     let filesystem = RealFs::new(data)
@@ -170,7 +170,11 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
             Ok((keyring, Vec::new()))
         }
         Some(path) => {
-            let text = read_ticket(path)?;
+            let keyring::TicketText { text, warning } =
+                keyring::read_ticket(path).map_err(error)?;
+            if let Some(warning) = warning {
+                log::warn!("{warning}");
+            }
             let refused_ticket = |why| (WRONG_KEY, format!("{}: {why}", path.display()));
             let ticket = Ticket::parse(&text).map_err(refused_ticket)?;
             let keyring = Keyring::join(&config.data, &ticket.access, secret).map_err(refused)?;
@@ -184,18 +188,6 @@ fn read_config(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let limit = dfsd::limits::CONFIG_FILE_MAX as u64 + 1;
     fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn read_ticket(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let limit = dfsd::limits::SMALL_FILE_MAX;
-    let result = if path == Path::new("-") {
-        std::io::stdin().take(limit).read_to_string(&mut text)
-    } else {
-        fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text))
-    };
-    result.map_err(|why| error(format!("the ticket {} can't be read: {why}", path.display())))?;
     Ok(text)
 }
 
@@ -229,7 +221,10 @@ fn advertised(config: &DaemonConfig, address: SocketAddr) -> String {
 fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> {
     let written = || {
         let temporary = data.join("tmp").join("address");
-        fs::write(&temporary, format!("{address}\n"))?;
+        // New, so that no link leads elsewhere; what an earlier start has left there was removed by this one.
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+        writeln!(file, "{address}")?;
         fs::rename(&temporary, config::address_file(data))
     };
     written()
@@ -239,14 +234,6 @@ fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> 
     // Nobody need read it.
     let _ = writeln!(std::io::stdout(), "{line}");
     Ok(())
-}
-
-/// Keys are in memory: a crash must not leave them in a file.
-fn no_core_dumps() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = setrlimit(Resource::Core, none);
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// As many descriptors as are allowed, less what files need.

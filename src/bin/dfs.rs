@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dfsd::keyring::no_core_dumps();
     dfsd::cli::run()
 }

@@ -165,6 +165,9 @@ pub(crate) struct Ticket {
     /// Without the write key
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Write it to a new file that only you may read, instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -203,6 +206,7 @@ mod tests {
             "peers --json",
             "ticket --blind",
             "ticket --read-only",
+            "ticket --out t",
             "hash f",
             "hash -",
             "verify",

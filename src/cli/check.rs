@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::cli::json::Object;
 use crate::cli::progress::Progress;
-use crate::cli::text::{human_size, shown};
+use crate::cli::text::{human_size, shown, tell};
 use crate::crypto::sealed::open_part;
 use crate::keyring::grant::granted_key;
 use crate::keyring::{Access, KeyFileError, Keyring, KeyringError};
@@ -51,7 +51,7 @@ pub fn run(wanted: &Wanted) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INTEGRITY),
         Err((status, sentence)) => {
-            eprintln!("dfsd: {sentence}");
+            tell(format_args!("dfsd: {sentence}"));
             ExitCode::from(status)
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows no command. Invariant: the codes are those that scripts rely on, and never change.
 
-use crate::cli::text::shown;
+use crate::cli::text::{shown, tell};
 use std::fmt;
 use std::io;
 
@@ -105,7 +105,7 @@ impl Tally {
 
     /// One failed; it is told on stderr at once.
     pub(crate) fn failed(&mut self, what: &str, failure: &Failure) {
-        eprintln!("dfs: {what}: {failure}");
+        tell(format_args!("dfs: {what}: {failure}"));
         self.failed += 1;
         let exit = failure.exit().unwrap_or(Exit::Error);
         self.is_mixed |= self.common.is_some_and(|common| common != exit);

@@ -74,7 +74,7 @@ fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), F
     }
     drop(progress);
     if !place.quiet {
-        eprintln!("fetched {}: {}", text::shown(&get.name), human_size(entry.size));
+        text::tell(format_args!("fetched {}: {}", get.name, human_size(entry.size)));
     }
     Ok(())
 }
@@ -129,7 +129,8 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
         tally.broke_off(door::failure(&error));
     }
     if !place.quiet && tally.done_count() > 0 {
-        eprintln!("fetched {} files into {}", tally.done_count(), folder.display());
+        let count = tally.done_count();
+        text::tell(format_args!("fetched {count} files into {}", folder.display()));
     }
     tally.outcome("files")
 }

@@ -23,9 +23,11 @@ mod progress;
 mod put;
 mod stat;
 mod stdin;
-mod text;
+pub(crate) mod text;
 mod ticket;
 mod verify;
+
+pub use text::tell;
 
 use std::process::ExitCode;
 
@@ -44,7 +46,7 @@ pub fn run() -> ExitCode {
     match carry_out(&arguments) {
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Err(Failure::Told(exit, sentence)) => {
-            eprintln!("dfs: {sentence}");
+            tell(format_args!("dfs: {sentence}"));
             ExitCode::from(exit as u8)
         }
     }

@@ -3,17 +3,15 @@
 //! Speaks to nobody. Invariant: an option beats the environment; keys are never printed.
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-
-use zeroize::Zeroizing;
 
 use crate::cli::args;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::text::tell;
 use crate::config;
-use crate::keyring::{Access, Keyring, KeyringError, Ticket};
-use crate::limits::SMALL_FILE_MAX;
+use crate::keyring::{Access, Keyring, KeyringError, Ticket, TicketFileError, read_ticket};
 use crate::wire::message::PeerAddress;
 
 /// Where the nodes are, and what one may do with them.
@@ -39,7 +37,7 @@ impl Place {
 /// The place that options and environment name.
 pub(crate) fn find(options: &args::Place) -> Result<Place, Failure> {
     match source(options)? {
-        Source::Ticket(file) => of_ticket(&file),
+        Source::Ticket(file) => of_ticket(&file, options.quiet),
         Source::Data(folder) => of_folder(folder),
     }
 }
@@ -69,31 +67,25 @@ fn source(options: &args::Place) -> Result<Source, Failure> {
     }
 }
 
-fn of_ticket(file: &Path) -> Result<Place, Failure> {
+fn of_ticket(file: &Path, is_quiet: bool) -> Result<Place, Failure> {
     let text = read_ticket(file).map_err(|error| {
-        Failure::new(
-            Exit::Error,
-            format_args!("cannot read the ticket {}: {error}", file.display()),
-        )
+        let exit = match error {
+            TicketFileError::Io(..) => Exit::Error,
+            TicketFileError::Writable(..) | TicketFileError::Foreign(..) => Exit::Refused,
+        };
+        Failure::new(exit, error)
     })?;
+    if let Some(warning) = text.warning.as_ref().filter(|_| !is_quiet) {
+        tell(format_args!("dfs: {warning}"));
+    }
     let name = file.display();
     let refused = |error| Failure::new(Exit::Refused, format_args!("{name}: {error}"));
-    let ticket = Ticket::parse(&text).map_err(refused)?;
+    let ticket = Ticket::parse(&text.text).map_err(refused)?;
     if ticket.peers.is_empty() {
         let why = format_args!("{name}: the ticket names no node to ask");
         return Err(Failure::new(Exit::Temporary, why));
     }
     Ok(Place { peers: ticket.peers, access: ticket.access, data: None })
-}
-
-fn read_ticket(file: &Path) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    if file == Path::new("-") {
-        io::stdin().lock().take(SMALL_FILE_MAX).read_to_string(&mut text)?;
-    } else {
-        File::open(file)?.take(SMALL_FILE_MAX).read_to_string(&mut text)?;
-    }
-    Ok(text)
 }
 
 fn of_folder(data: PathBuf) -> Result<Place, Failure> {

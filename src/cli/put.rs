@@ -81,7 +81,8 @@ fn store(
     }
     if !place.quiet {
         let (name, size) = (text::shown(&name), human_size(stored.size));
-        progress.above(|| eprintln!("stored {name}: {size}, {}", copies(stored.copies)));
+        progress
+            .above(|| text::tell(format_args!("stored {name}: {size}, {}", copies(stored.copies))));
     }
     Ok(())
 }
@@ -133,7 +134,10 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
     }
     if !place.quiet && tally.done_count() > 0 {
         let (count, prefix) = (tally.done_count(), text::shown(&prefix));
-        eprintln!("stored {count} files under {prefix}: {} or more of each", copies(least));
+        text::tell(format_args!(
+            "stored {count} files under {prefix}: {} or more of each",
+            copies(least)
+        ));
     }
     tally.outcome("files")
 }

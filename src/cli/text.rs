@@ -2,19 +2,38 @@
 //!
 //! Knows no command. Invariant: what somebody else chose is shown, and does nothing to the terminal.
 
+use std::fmt;
 use std::time::Duration;
 
-/// A name as a person may see it: control characters cannot move the cursor or forge a line.
-pub(crate) fn shown(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for character in name.chars() {
-        if character.is_control() {
+/// Tells a person something on stderr, as one line: whatever a node, a file or a name has put into it is shown as text.
+pub fn tell(sentence: impl fmt::Display) {
+    eprintln!("{}", shown(&sentence.to_string()));
+}
+
+/// Text as a person may see it: nothing in it can move the cursor, forge a line or hide what it says. What has been through
+/// here once is not changed by a second time.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_format(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Whether a character has no look of its own and changes that of others: the general categories Cf, Zl and Zp of
+/// Unicode 16, which include those of zero width and those that turn the direction of writing.
+fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}'
+    )
 }
 
 /// A size as a person reads it: `17 B`, `1.5 KiB`, `4.0 GiB`.
@@ -87,7 +106,16 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_as_text() {
-        assert_eq!(shown("a\nb\u{1b}[2Jä"), "a\\nb\\u{1b}[2Jä");
+        let cases = [
+            ("a\nb\u{1b}[2Jä", "a\\nb\\u{1b}[2Jä"),
+            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
+            ("pay\u{200b}pal\u{feff}\u{e0041}", "pay\\u{200b}pal\\u{feff}\\u{e0041}"),
+            ("e\u{301} 'x' \\", "e\u{301} 'x' \\"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text), expected);
+            assert_eq!(shown(expected), expected, "a second time changes nothing");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! `dfs ticket`: the line by which others join or use the network.
 //!
-//! Invariant: it goes to stdout and nowhere else.
+//! Invariant: it goes to stdout, or to a new file that its owner alone may read, and nowhere else.
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::cli::text::tell;
 use crate::cli::{args, door, place};
 use crate::client::Client;
-use crate::keyring::Ticket;
+use crate::keyring::{Ticket, is_readable_by_others, write_ticket};
 use crate::wire::message::PeerAddress;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Nodes that a ticket names; one that answers is enough, and tells of the others.
 const PEERS: usize = 16;
@@ -26,9 +31,33 @@ pub(crate) fn run(place: &args::Place, options: &args::Ticket) -> Result<(), Fai
         (false, false) => place.access,
     };
     let peers = peers(&mut client)?;
+    let ticket = Ticket { peers, access }.encode();
+    match &options.out {
+        Some(file) => write_ticket(file, &ticket).map_err(|error| cannot_write(file, &error)),
+        None => print(&ticket),
+    }
+}
+
+fn print(ticket: &str) -> Result<(), Failure> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    if stdout.and_then(|file| file.metadata()).is_ok_and(|found| is_readable_by_others(&found)) {
+        tell(
+            "dfs: others may read the file that this ticket goes to, and it holds keys: run chmod 600 on it, or use --out FILE",
+        );
+    }
     let mut output = Output::new();
-    output.line(&Ticket { peers, access }.encode())?;
+    output.line(ticket)?;
     output.flush()
+}
+
+fn cannot_write(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(Exit::Exists, format_args!("{file} exists, and stays as it is"))
+        }
+        _ => Failure::new(Exit::Error, format_args!("cannot write {file}: {error}")),
+    }
 }
 
 /// The node that we talk to, then those that it is connected to, then those that it knows.

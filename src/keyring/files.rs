@@ -6,7 +6,7 @@
 use crate::keyring::text::{BadKeyFile, KeyText, parse, print};
 use crate::limits::SMALL_FILE_MAX;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,20 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Another user than the one who uses it owns it.
+    Foreign {
+        /// The file, or the data folder.
+        path: PathBuf,
+        /// The user's id.
+        owner: u32,
+    },
+    /// Others may write in the data folder, and so replace what is in it.
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// It is no key file of its kind.
     Bad {
         /// The file.
@@ -54,6 +68,18 @@ impl fmt::Display for KeyFileError {
             Self::Exposed { path, mode } => write!(
                 f,
                 "{path} can be read by others (mode {mode:04o}): it is a secret; run: chmod 600 {path}",
+                path = path.display(),
+            ),
+            Self::Foreign { path, owner } => write!(
+                f,
+                "{path} belongs to another user (id {owner}), who could change it; run as that user, or: \
+                 chown -R \"$(id -u)\" {path}",
+                path = path.display(),
+            ),
+            Self::Open { path, mode } => write!(
+                f,
+                "others may write in the folder {path} (mode {mode:04o}) and so replace keys and data; run: \
+                 chmod go-w {path}",
                 path = path.display(),
             ),
             Self::Bad { path, reason } => {
@@ -77,7 +103,11 @@ pub(super) fn read<K: KeyText>(folder: &Path) -> Result<Option<K>, KeyFileError>
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(&path, "open")(error)),
     };
-    let mode = file.metadata().map_err(failed(&path, "read"))?.mode() & 0o7777;
+    let found = file.metadata().map_err(failed(&path, "read"))?;
+    if !is_owned(&found) {
+        return Err(KeyFileError::Foreign { path, owner: found.uid() });
+    }
+    let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Exposed { path, mode });
     }
@@ -95,6 +125,29 @@ pub(super) fn create<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileEr
         .map_err(failed(&path, "create"));
     let removed = fs::remove_file(&unfinished).map_err(failed(&unfinished, "remove"));
     result.and(removed).and_then(|()| sync_folder(folder))
+}
+
+/// Whether what is used here is this user's own, or the system's.
+pub(super) fn is_owned(found: &Metadata) -> bool {
+    [0, rustix::process::geteuid().as_raw()].contains(&found.uid())
+}
+
+/// Refuses a data folder in which others could replace what is there. One that does not exist has nothing in it.
+pub(super) fn check_folder(folder: &Path) -> Result<(), KeyFileError> {
+    let found = match fs::metadata(folder) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(folder, "read")(error)),
+    };
+    let path = folder.to_owned();
+    if !is_owned(&found) {
+        return Err(KeyFileError::Foreign { path, owner: found.uid() });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(KeyFileError::Open { path, mode });
+    }
+    Ok(())
 }
 
 /// Makes the data folder, and those above it, unless they are there.

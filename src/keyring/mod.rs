@@ -9,8 +9,10 @@ pub mod access;
 mod armor;
 pub mod files;
 pub mod grant;
+mod memory;
 pub mod text;
 pub mod ticket;
+mod ticket_file;
 
 use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey, RootKey, WriteKey};
 use crate::keyring::text::KeyText;
@@ -20,7 +22,11 @@ use zeroize::Zeroizing;
 
 pub use access::Access;
 pub use files::KeyFileError;
+pub use memory::no_core_dumps;
 pub use ticket::{BadTicket, Ticket};
+pub use ticket_file::{
+    TicketFileError, TicketText, is_readable_by_others, read_ticket, write_ticket,
+};
 
 /// The folder in which a log lives: where there is one, a missing network key was lost, not never
 /// made.
@@ -95,6 +101,7 @@ impl Keyring {
     /// # Errors
     /// `NoKeys` in a new folder; anything else is for the operator to mend.
     pub fn open(folder: &Path) -> Result<Self, KeyringError> {
+        files::check_folder(folder)?;
         let parts = Parts::read(folder)?;
         let Some(network) = parts.network else {
             return Err(if parts.is_new {
@@ -119,6 +126,7 @@ impl Keyring {
         mut entropy: impl FnMut() -> Zeroizing<[u8; 32]>,
     ) -> Result<Self, KeyringError> {
         files::create_folder(folder)?;
+        files::check_folder(folder)?;
         let parts = Parts::read(folder)?;
         if parts.network.is_some() {
             return Self::open(folder);
@@ -146,6 +154,7 @@ impl Keyring {
         mut entropy: impl FnMut() -> Zeroizing<[u8; 32]>,
     ) -> Result<Self, KeyringError> {
         files::create_folder(folder)?;
+        files::check_folder(folder)?;
         let parts = Parts::read(folder)?;
         parts.agree_with(access)?;
         if let Some(data) = &access.data {

@@ -8,6 +8,7 @@ use super::run::perform;
 use super::stop::Stop;
 use super::{page, parts, suite, table, yardstick};
 use crate::cli::args::Place;
+use crate::cli::text;
 use clap::Parser;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -21,7 +22,7 @@ pub fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
-            eprintln!("dfs-load: {why}");
+            text::tell(format_args!("dfs-load: {why}"));
             ExitCode::FAILURE
         }
     }

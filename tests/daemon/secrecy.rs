@@ -2,11 +2,12 @@
 //!
 //! Knows the planted texts. Invariant: they are looked for as they are, in whole files and whole conversations.
 
-use super::process::{Daemon, run_dfs};
+use super::process::{Daemon, refused_daemon, run_dfs, spawn_dfs};
 use super::{Network, files_below, text, wait_for, write_private};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -59,7 +60,6 @@ fn nothing_readable_lies_on_a_disk() {
 
 #[test]
 fn keys_tickets_and_stores_are_private() {
-    use std::os::unix::fs::PermissionsExt;
     let network = Network::alone();
     network.put(0, "file", b"file");
     let data = &network.nodes[0].data;
@@ -70,6 +70,75 @@ fn keys_tickets_and_stores_are_private() {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{} is open: {mode:o}", path.display());
         }
+    }
+}
+
+/// The soft and the hard limit of a core file's size.
+fn core_limits(process: u32) -> String {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    line.unwrap().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn no_program_leaves_its_keys_in_a_core_file() {
+    let network = Network::alone();
+    assert_eq!(core_limits(network.nodes[0].id()), "0 0");
+    // It waits for the rest of its standard input.
+    let mut child = spawn_dfs(&["--data", &text(&network.nodes[0].data), "put", "-", "x"]);
+    wait_for("dfs forbids core files", || core_limits(child.id()) == "0 0");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_ticket_file_is_private_and_what_others_may_have_written_is_not_used() {
+    let set_mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    let network = Network::alone();
+    let path = network.path("new-ticket");
+    network.dfs(0, &["ticket", "--out", &text(&path)]).ok();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    network.dfs(0, &["ticket", "--out", &text(&path)]).fails_with(8);
+    let list = || run_dfs(&["--ticket", &text(&path), "ls"], b"");
+    list().ok();
+    set_mode(&path, 0o644).unwrap();
+    let ended = list();
+    assert!(ended.stderr.contains("run: chmod 600"), "{ended:?}");
+    ended.ok();
+    set_mode(&path, 0o666).unwrap();
+    assert!(list().fails_with(7).stderr.contains("others may write the ticket"));
+    let data = network.path("joins");
+    let (code, said) = refused_daemon(&data, &["--join", &text(&path)]);
+    assert!(code.is_some_and(|code| code != 0) && said.contains("others may write"), "{said}");
+}
+
+#[test]
+fn a_data_folder_that_others_may_write_is_refused() {
+    let mut network = Network::alone();
+    let data = network.nodes[0].data.clone();
+    network.nodes[0].kill();
+    fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
+    let (code, said) = refused_daemon(&data, &[]);
+    assert!(code == Some(7) && said.contains("chmod go-w"), "{code:?} {said}");
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    network.nodes[0].restart();
+}
+
+#[test]
+fn a_hostile_path_does_nothing_to_the_terminal() {
+    let network = Network::alone();
+    let folder = network.path("tree");
+    fs::create_dir(&folder).unwrap();
+    let hostile = "a\u{1b}]0;title\u{7}\u{202e}b";
+    std::os::unix::net::UnixListener::bind(folder.join(hostile)).unwrap();
+    for words in [&["put", "-r"][..], &["put"], &["hash"]] {
+        let path = if words.len() > 1 { folder.clone() } else { folder.join(hostile).join("x") };
+        let ended = network.dfs(0, &[words, &[&text(&path)]].concat());
+        let said = ended.stderr;
+        let is_shown = |character: char| {
+            character == '\n' || !(character.is_control() || character == '\u{202e}')
+        };
+        assert!(said.chars().all(is_shown) && said.contains("\\u{1b}"), "{said:?}");
     }
 }
 
