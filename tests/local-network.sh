@@ -133,7 +133,7 @@ rm -rf "$folder"/node[0-9]* "$folder"/ticket "$folder"/large "$folder"/small "$f
 
 say "$nodes nodes"
 start_node 1 127.0.0.1:0
-(umask 077 && "$dfs" --data "$folder/node1" ticket >"$folder/ticket") || fail "node 1 made no ticket"
+"$dfs" --data "$folder/node1" ticket --out "$folder/ticket" || fail "node 1 made no ticket"
 for ((number = 2; number <= nodes; number++)); do
     start_node "$number" 127.0.0.1:0 --join "$folder/ticket"
 done
