@@ -65,12 +65,13 @@ pub const CONTENT_TYPE_MAX: usize = 255;
 
 /// Open connections, descriptors permitting.
 pub const CONNECTIONS_MAX: usize = 16_384;
-/// Connections before a valid first handshake message; when full the oldest is dropped.
-pub const STRANGERS_MAX: usize = 256;
-/// Of these, from one address; loopback is exempt.
-pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
-/// Connections between the first handshake message and the last.
+/// Connections before a valid first handshake message; when all are taken a random one of the fullest prefix, /24 or
+/// /64, gives way.
+pub const STRANGERS_MAX: usize = 1024;
+/// Connections between the first handshake message and the last, with those that this node dials; by the same rule.
 pub const HANDSHAKES_MAX: usize = 256;
+/// Of either, from one address, whose oldest gives way; loopback is exempt.
+pub const ENTRANTS_PER_ADDRESS_MAX: usize = 16;
 /// From connect to the end of the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without receiving a frame we ask for one.
@@ -145,6 +146,8 @@ pub const SMALL_FILE_MAX: u64 = 1024 * 1024;
 /// A configuration file is not longer: telling what is wrong with one costs 200 times its length in memory.
 pub const CONFIG_FILE_MAX: usize = 64 * 1024;
 
+const _: () = assert!(STRANGERS_MAX + HANDSHAKES_MAX < CONNECTIONS_MAX / 2);
+const _: () = assert!(ENTRANTS_PER_ADDRESS_MAX * 4 <= HANDSHAKES_MAX);
 const _: () = assert!(LOG_BLOCK_MAX.is_multiple_of(LEAF) && INLINE_BLOCK_MAX <= LOG_BLOCK_MAX);
 const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);
 const _: () = assert!(INLINE_BLOCK_MAX + PUT_RECORDS_MAX * RECORD_MAX / 4 < FRAME_BODY_MAX);

@@ -5,19 +5,20 @@
 
 use crate::conn::{Conn, ConnKeys, Event, Side, Stage};
 use crate::ids::NodeId;
-use crate::limits::{
-    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, OUTBOX_HARD_MAX, STRANGERS_MAX,
-    STRANGERS_PER_ADDRESS_MAX,
-};
+use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
 use crate::server::work::{Done, Job};
 use crate::server::{FileServer, Loading, Output, Setup, Standing};
 use crate::store::job::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
 use bytes::Bytes;
+use entrance::{Entrance, Entry};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+mod entrance;
 mod turn;
 
 pub use crate::server::Link;
@@ -80,6 +81,8 @@ struct Connection {
     /// Whom this node meant to reach.
     dialled: Option<NodeId>,
     from: Option<IpAddr>,
+    /// How far it had come when the entrance was last told.
+    stage: Stage,
     /// The shell was told not to read.
     paused: bool,
     /// What has come and the server does not take now.
@@ -102,8 +105,8 @@ pub struct Node {
     /// Dialled, and not yet connected; given up then.
     dialling: BTreeMap<Link, (NodeId, Instant)>,
     next_link: Link,
-    /// Unauthenticated connections in the order of their arrival.
-    strangers: VecDeque<Link>,
+    /// Who has not proved everything.
+    entrance: Entrance,
     /// Ended, for the shell to read a last time what is to be sent.
     closing: BTreeMap<Link, Conn>,
     /// Paused, or with something unread.
@@ -127,13 +130,14 @@ impl Node {
         (loading, recovered): (Loading, &Recovered),
         now: Now,
     ) -> Self {
+        let entrance = Entrance::new(ChaCha8Rng::seed_from_u64(!setup.seed));
         let mut node = Self {
             keys,
             server: FileServer::new(setup, loading, recovered, now),
             connections: BTreeMap::new(),
             dialling: BTreeMap::new(),
             next_link: 0,
-            strangers: VecDeque::new(),
+            entrance,
             closing: BTreeMap::new(),
             waiting: BTreeSet::new(),
             tight: [false; 2],
@@ -150,29 +154,27 @@ impl Node {
     /// The number of connections that are open at most, should descriptors be fewer than `CONNECTIONS_MAX`.
     pub fn set_connections_max(&mut self, count: usize) {
         self.connections_max = count.min(CONNECTIONS_MAX);
+        self.entrance.set_connections_max(self.connections_max);
     }
 
     /// Somebody has connected. `None`: close the socket at once.
     pub fn accepted(&mut self, now: Now, from: IpAddr, entropy: [u8; 32]) -> Option<Link> {
-        self.strangers.retain(|link| {
-            self.connections.get(link).is_some_and(|open| open.conn.stage() == Stage::Stranger)
-        });
-        let same = |link: &&Link| {
-            self.connections.get(link).is_some_and(|connection| connection.from == Some(from))
-        };
-        let crowd = self.strangers.iter().filter(same).count();
-        if !from.is_loopback() && crowd >= STRANGERS_PER_ADDRESS_MAX {
-            return None;
+        let link = self.new_link();
+        match self.entrance.arrived(link, from) {
+            Entry::Refused => return None,
+            Entry::InPlaceOf(other) => self.end(now, other, "made room for another stranger"),
+            Entry::Free => {}
         }
-        let is_full = self.connections.len() >= self.connections_max;
-        if is_full || self.strangers.len() >= STRANGERS_MAX {
-            match self.strangers.pop_front() {
-                Some(oldest) => self.end(now, oldest, "made room for another stranger"),
-                None => return None,
+        // Of those that are let in, not of the one that comes: it would be the least tried of all.
+        while self.connections.len() + self.dialling.len() >= self.connections_max {
+            match self.entrance.gives_way(link) {
+                Some(other) => self.end(now, other, "made room for another connection"),
+                None => {
+                    self.entrance.left(link);
+                    return None;
+                }
             }
         }
-        let link = self.new_link();
-        self.strangers.push_back(link);
         self.open(now, link, Side::Acceptor, (None, Some(from)), entropy);
         self.turn(now);
         Some(link)
@@ -197,6 +199,7 @@ impl Node {
     ) {
         let conn = Conn::new(side, &self.keys, entropy, now.instant);
         let connection = Connection {
+            stage: conn.stage(),
             conn,
             dialled,
             from,
@@ -220,6 +223,7 @@ impl Node {
     pub fn closed(&mut self, now: Now, link: Link) {
         self.closing.remove(&link);
         if let Some(node) = self.dial_ended(link) {
+            self.entrance.left(link);
             self.server.dial_failed(now, node);
         }
         self.forget(now, link);
@@ -317,10 +321,9 @@ impl Node {
                 break;
             }
             self.timers.pop_first();
-            if let Some((node, _)) = self.dialling.remove(&link) {
+            if self.dialling.contains_key(&link) {
                 // Nobody is there to refuse: what the system may still try would only be in the way of the next attempt.
-                self.server.dial_failed(now, node);
-                self.actions.push_back(Action::Close { link });
+                self.end(now, link, "nobody answers there");
                 continue;
             }
             let Some(connection) = self.connections.get_mut(&link) else {
@@ -402,11 +405,12 @@ impl Node {
     }
 
     fn dial(&mut self, now: Now, peer: PeerAddress) {
-        let handshakes = self.dialling.len();
-        if handshakes >= HANDSHAKES_MAX {
-            return self.server.dial_failed(now, peer.node);
-        }
         let link = self.new_link();
+        match self.entrance.dials(link) {
+            Entry::Refused => return self.server.dial_failed(now, peer.node),
+            Entry::InPlaceOf(other) => self.end(now, other, "made room for a dial"),
+            Entry::Free => {}
+        }
         let until = now.instant + HANDSHAKE_TIMEOUT;
         self.dialling.insert(link, (peer.node, until));
         self.timers.insert((until, link));
@@ -422,6 +426,11 @@ impl Node {
     /// Ends a connection from this side.
     fn end(&mut self, now: Now, link: Link, why: &str) {
         log::debug!("connection {link} is closed: {why}");
+        if let Some(node) = self.dial_ended(link) {
+            self.entrance.left(link);
+            self.server.dial_failed(now, node);
+            self.actions.push_back(Action::Close { link });
+        }
         if let Some(connection) = self.connections.remove(&link) {
             self.control -= connection.held;
             if let Some(timer) = connection.timer {
@@ -446,6 +455,7 @@ impl Node {
     fn after_end(&mut self, now: Now, link: Link, dialled: Option<NodeId>) {
         self.waiting.remove(&link);
         self.touched.remove(&link);
+        self.entrance.left(link);
         self.server.link_closed(now, link);
         if let Some(node) = dialled {
             self.server.dial_failed(now, node);

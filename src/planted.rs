@@ -126,6 +126,16 @@ bugs! {
     IgnoreExisting,
     /// A new node is told of nobody (G5).
     IntroduceNobody,
+    /// What a preface has of its own is not bound into the handshake (G9).
+    ReplayAccepted,
+    /// Connections that were accepted do not count among the handshakes under way (G9).
+    HandshakesUncounted,
+    /// Of too many strangers of one address the newest is refused (G9).
+    NewestStrangerRefused,
+    /// Of too many strangers the oldest goes, wherever it is from (G9).
+    OldestStrangerGoes,
+    /// A client takes every connection that ends early for another network's (G4).
+    BusyIsWrongNetwork,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -13,7 +13,7 @@ pub enum ClientError {
     Exists,
     /// No node could be reached; the sentence says which were tried.
     Unreachable(String),
-    /// The node does not let this client in, or the connection broke before it was known to.
+    /// The node does not know this client's network key, or is no node: it said so.
     WrongNetwork,
     /// The connection broke. What was under way may have happened or not.
     Disconnected(String),
@@ -46,8 +46,7 @@ impl fmt::Display for ClientError {
             Self::Exists => f.write_str("the name exists; nothing was changed"),
             Self::Unreachable(tried) => write!(f, "no node could be reached ({tried})"),
             Self::WrongNetwork => f.write_str(
-                "the node closed the connection during the handshake: \
-                 it belongs to another network, or is not a dfsd node",
+                "the node refused this network's key: it belongs to another network, or is not a dfsd node",
             ),
             Self::Disconnected(why) => {
                 write!(

@@ -15,6 +15,7 @@ use crate::crypto::keys::{NodeKey, node_id};
 use crate::ids::{NodeId, StoreId};
 use crate::keyring::Access;
 use crate::limits::OPERATION_SILENCE;
+use crate::planted::{self, Bug};
 use crate::time::Instant;
 use crate::wire::message::{Hello, Message, PushedRecord, Request, Role};
 use bytes::Bytes;
@@ -235,10 +236,17 @@ impl Session {
         error
     }
 
+    /// An end alone says nothing of keys: a node that refuses one says so. Until it has said hello it
+    /// has let nobody in, and nothing was under way.
     fn broken(&self, why: &str) -> ClientError {
-        match self.conn.stage() {
-            Stage::Established => ClientError::Disconnected(why.to_owned()),
-            Stage::Stranger | Stage::Handshaking => ClientError::WrongNetwork,
+        if planted::is_on(Bug::BusyIsWrongNetwork) && self.conn.stage() != Stage::Established {
+            return ClientError::WrongNetwork;
+        }
+        match self.node {
+            Some(_) => ClientError::Disconnected(why.to_owned()),
+            None => ClientError::Unreachable(format!(
+                "{why} before it let us in: it is busy or out of reach, try again"
+            )),
         }
     }
 

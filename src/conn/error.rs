@@ -3,6 +3,7 @@
 //! Knows nothing of what the owner does about it. Invariant: every one of these is final for its
 //! connection.
 
+use crate::conn::handshake::{HIGHEST, LOWEST};
 use crate::conn::phase::Illegal;
 use crate::wire::Malformed;
 use std::fmt;
@@ -65,7 +66,11 @@ impl fmt::Display for ConnError {
         match self {
             Self::Stranger => f.write_str("the other end does not have this network's key"),
             Self::Version { lowest, highest } => {
-                write!(f, "the peer speaks only versions {lowest} to {highest} of the protocol")
+                write!(
+                    f,
+                    "the peer speaks versions {lowest} to {highest} of the protocol, this program \
+                     {LOWEST} to {HIGHEST}: the older of the two programs is to be updated"
+                )
             }
             Self::Epoch { ours, theirs } => {
                 write!(f, "the peer has epoch {theirs} of the network key, this node {ours}")

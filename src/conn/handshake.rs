@@ -1,27 +1,37 @@
 //! From two strangers to a transport: prefaces, then three Noise messages of exact lengths.
 //!
-//! Knows nothing of frames. Invariants: an acceptor says nothing but its preface before a first
-//! message has proved the network key; whatever either side put into its preface is bound into the
-//! handshake.
+//! Knows nothing of frames. Invariants: an acceptor says nothing but its preface, and that it refuses,
+//! before a first message has proved the network key; whatever either side put into its preface is
+//! bound into the handshake, and each puts in something new, so that what was said once is worth
+//! nothing on another connection.
 
 use crate::conn::assemble::Form;
 use crate::conn::error::ConnError;
 use crate::conn::{ConnKeys, Side, Stage};
+use crate::crypto::keys::new_nonce;
 use crate::crypto::noise::{self, HandshakeKeys, MESSAGE_LENGTHS, Transport, Unauthentic};
 use crate::ids::ClusterId;
+use crate::planted::{self, Bug};
 use zeroize::Zeroizing;
 
-/// "dfsd", lowest version, highest version, epoch.
-const PREFACE: usize = 8;
+/// "dfsd", lowest version, highest version, epoch: in every version of the protocol, so that each can
+/// tell of another what it is.
+const HEAD: usize = 8;
+/// What makes a connection differ from all others.
+const NONCE: usize = 8;
+const PREFACE: usize = HEAD + NONCE;
 const MAGIC: [u8; 4] = *b"dfsd";
 /// The versions of the protocol that this program speaks.
-const LOWEST: u8 = 1;
-const HIGHEST: u8 = 1;
+pub(super) const LOWEST: u8 = 2;
+pub(super) const HIGHEST: u8 = 2;
 
 /// The lengths of the three messages.
 const FIRST: usize = MESSAGE_LENGTHS[0];
 const SECOND: usize = MESSAGE_LENGTHS[1];
 const THIRD: usize = MESSAGE_LENGTHS[2];
+/// Instead of a second message: the first one was of no use. A connection that ends without it was
+/// not refused for its key. No second message is like it: this key is of low order.
+const REFUSAL: [u8; SECOND] = [0; SECOND];
 
 /// A handshake under way.
 pub(super) struct Handshake {
@@ -31,12 +41,22 @@ pub(super) struct Handshake {
 
 /// What has been done.
 enum Step {
-    /// Our preface is sent, the peer's has not come.
-    Preface { keys: ConnKeys, entropy: Zeroizing<[u8; 32]> },
+    /// Our preface is sent, the head of the peer's has not come.
+    Head(Beginning),
+    /// The head was good: the peer speaks our language. Its nonce has not come.
+    Nonce(Beginning, [u8; HEAD]),
     /// Prefaces are exchanged. An acceptor waits for the first message, a dialer has sent it.
     First(noise::Handshake),
     /// An acceptor has answered a good first message.
     Second(noise::Handshake),
+}
+
+/// What a handshake begins with.
+struct Beginning {
+    keys: ConnKeys,
+    entropy: Zeroizing<[u8; 32]>,
+    /// Our preface.
+    ours: [u8; PREFACE],
 }
 
 /// What a piece led to.
@@ -50,15 +70,17 @@ pub(super) enum Outcome {
 impl Handshake {
     /// Begins, and writes our preface.
     pub(super) fn new(side: Side, keys: &ConnKeys, entropy: [u8; 32], out: &mut Vec<u8>) -> Self {
-        out.extend_from_slice(&preface(keys.epoch));
-        let step = Step::Preface { keys: keys.clone(), entropy: Zeroizing::new(entropy) };
-        Self { side, step }
+        let ours = preface(keys.epoch, new_nonce(&entropy));
+        out.extend_from_slice(&ours);
+        let entropy = Zeroizing::new(entropy);
+        Self { side, step: Step::Head(Beginning { keys: keys.clone(), entropy, ours }) }
     }
 
     /// The form of the next piece.
     pub(super) fn form(&self) -> Form {
         Form::Exactly(match (&self.step, self.side) {
-            (Step::Preface { .. }, Side::Dialer | Side::Acceptor) => PREFACE,
+            (Step::Head(_), Side::Dialer | Side::Acceptor) => HEAD,
+            (Step::Nonce(..), Side::Dialer | Side::Acceptor) => NONCE,
             (Step::First(_), Side::Acceptor) => FIRST,
             (Step::First(_), Side::Dialer) => SECOND,
             (Step::Second(_), Side::Dialer | Side::Acceptor) => THIRD,
@@ -68,8 +90,8 @@ impl Handshake {
     /// Whether the peer has proved anything yet. Whom we dialled is no stranger.
     pub(super) fn stage(&self) -> Stage {
         match (&self.step, self.side) {
-            (Step::Preface { .. } | Step::First(_), Side::Acceptor) => Stage::Stranger,
-            (Step::Preface { .. } | Step::First(_), Side::Dialer)
+            (Step::Head(_) | Step::Nonce(..) | Step::First(_), Side::Acceptor) => Stage::Stranger,
+            (Step::Head(_) | Step::Nonce(..) | Step::First(_), Side::Dialer)
             | (Step::Second(_), Side::Dialer | Side::Acceptor) => Stage::Handshaking,
         }
     }
@@ -79,12 +101,20 @@ impl Handshake {
         let side = self.side;
         let more = |step| Ok(Outcome::More(Self { side, step }));
         match (self.step, side) {
-            (Step::Preface { keys, entropy }, side) => {
-                let noise = begin(side, &keys, *entropy, piece, out)?;
-                more(Step::First(noise))
+            (Step::Head(beginning), Side::Dialer | Side::Acceptor) => {
+                let head = *piece.first_chunk().ok_or(ConnError::Stranger)?;
+                check_head(head, beginning.keys.epoch)?;
+                more(Step::Nonce(beginning, head))
+            }
+            (Step::Nonce(beginning, head), side) => {
+                let theirs = [&head, piece].concat();
+                more(Step::First(begin(side, &beginning, &theirs, out)?))
             }
             (Step::First(mut noise), Side::Acceptor) => {
-                noise.read(piece).map_err(stranger)?;
+                if noise.read(piece).is_err() {
+                    out.extend_from_slice(&REFUSAL);
+                    return Err(ConnError::Stranger);
+                }
                 noise.write(out).map_err(stranger)?;
                 more(Step::Second(noise))
             }
@@ -104,38 +134,37 @@ impl Handshake {
 /// Both prefaces are there: the Noise handshake begins, and the dialer speaks first.
 fn begin(
     side: Side,
-    keys: &ConnKeys,
-    entropy: [u8; 32],
+    Beginning { keys, entropy, ours }: &Beginning,
     theirs: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<noise::Handshake, ConnError> {
-    check_preface(theirs, keys.epoch)?;
-    let ours = preface(keys.epoch);
     let prologue = match side {
-        Side::Dialer => prologue(&ours, theirs, &keys.cluster),
-        Side::Acceptor => prologue(theirs, &ours, &keys.cluster),
+        Side::Dialer => prologue(ours, theirs, &keys.cluster),
+        Side::Acceptor => prologue(theirs, ours, &keys.cluster),
     };
     let noise_keys =
         HandshakeKeys { network_secret: &keys.network_secret, static_secret: &keys.static_secret };
-    let mut noise = noise::Handshake::new(side == Side::Dialer, &noise_keys, &prologue, entropy);
+    let mut noise = noise::Handshake::new(side == Side::Dialer, &noise_keys, &prologue, **entropy);
     if side == Side::Dialer {
         noise.write(out).map_err(stranger)?;
     }
     Ok(noise)
 }
 
-fn preface(epoch: u16) -> [u8; PREFACE] {
+fn preface(epoch: u16, nonce: [u8; NONCE]) -> [u8; PREFACE] {
     let mut preface = [0; PREFACE];
     preface[..4].copy_from_slice(&MAGIC);
     preface[4..6].copy_from_slice(&[LOWEST, HIGHEST]);
-    preface[6..].copy_from_slice(&epoch.to_be_bytes());
+    preface[6..HEAD].copy_from_slice(&epoch.to_be_bytes());
+    preface[HEAD..].copy_from_slice(&nonce);
     preface
 }
 
-fn check_preface(theirs: &[u8], ours: u16) -> Result<(), ConnError> {
-    let Some((&MAGIC, &[lowest, highest, high, low])) = theirs.split_first_chunk() else {
+fn check_head(theirs: [u8; HEAD], ours: u16) -> Result<(), ConnError> {
+    let [magic @ .., lowest, highest, high, low] = theirs;
+    if magic != MAGIC {
         return Err(ConnError::Stranger);
-    };
+    }
     if lowest > highest || lowest > HIGHEST || highest < LOWEST {
         return Err(ConnError::Version { lowest, highest });
     }
@@ -145,6 +174,9 @@ fn check_preface(theirs: &[u8], ours: u16) -> Result<(), ConnError> {
 
 /// What both ends must agree on: the dialer's preface, the acceptor's, the cluster.
 fn prologue(dialer: &[u8], acceptor: &[u8], cluster: &ClusterId) -> Vec<u8> {
+    if planted::is_on(Bug::ReplayAccepted) {
+        return [&dialer[..HEAD], &acceptor[..HEAD], cluster.as_ref()].concat();
+    }
     [dialer, acceptor, cluster.as_ref()].concat()
 }
 

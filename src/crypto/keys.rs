@@ -197,6 +197,12 @@ pub(super) fn new_secret(entropy: &[u8; 32], tag: &[u8]) -> [u8; 32] {
     secret
 }
 
+/// What a connection says in clear to differ from all others: tells nothing of the entropy.
+pub(crate) fn new_nonce(entropy: &[u8; 32]) -> [u8; 8] {
+    let secret = new_secret(entropy, tags::NEW_NONCE);
+    *secret.first_chunk().expect("32 bytes are more than 8")
+}
+
 /// HMAC-SHA256 in steps.
 pub(super) struct Mac(Hmac<Sha256>);
 

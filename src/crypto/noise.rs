@@ -6,6 +6,8 @@
 //! seal on this very connection.
 
 use crate::crypto::keys::new_secret;
+#[cfg(test)]
+pub(crate) use crate::crypto::primitives::DIFFIE_HELLMANS;
 use crate::crypto::primitives::Primitives;
 use crate::crypto::records::Records;
 pub use crate::crypto::records::{OVERHEAD, PLAIN_MAX, Unauthentic};

@@ -92,6 +92,8 @@ impl types::Dh for Curve25519 {
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         let public: [u8; 32] =
             public.get(..32).ok_or(snow::Error::Dh)?.try_into().map_err(|_| snow::Error::Dh)?;
+        #[cfg(test)]
+        DIFFIE_HELLMANS.with(|count| count.set(count.get() + 1));
         let shared = StaticSecret::from(self.secret).diffie_hellman(&PublicKey::from(public));
         if !shared.was_contributory() {
             return Err(snow::Error::Dh);
@@ -99,6 +101,12 @@ impl types::Dh for Curve25519 {
         out[..32].copy_from_slice(shared.as_bytes());
         Ok(())
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has computed a shared secret.
+    pub(crate) static DIFFIE_HELLMANS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 #[derive(Default)]

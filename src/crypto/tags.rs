@@ -36,6 +36,9 @@ pub const NOISE_PROLOGUE: &[u8] = b"dfsd/1 transport\0";
 /// Derived key: the transport's pre-shared key.
 pub const NOISE_PSK: &[u8] = b"dfsd/1 transport psk\0";
 
+/// Derived from a handshake's entropy: what its preface says in clear.
+pub const NEW_NONCE: &[u8] = b"dfsd/1 preface nonce\0";
+
 /// Key making: the cluster id.
 pub const NEW_CLUSTER: &[u8] = b"dfsd/1 new cluster id\0";
 /// Key making: the network secret.

@@ -3,8 +3,9 @@
 //! Invariant: a connection that waits for the server is looked at when something has happened to it, or when the server
 //! takes again from everybody; so none is forgotten, and many that wait cost nothing.
 
+use super::entrance::Entry;
 use super::{Action, Connection, Node};
-use crate::conn::Event;
+use crate::conn::{Event, Stage};
 use crate::limits::CONTROL_MEMORY;
 use crate::planted::{self, Bug};
 use crate::server::Link;
@@ -28,6 +29,7 @@ impl Node {
                 return;
             }
             let result = connection.conn.receive(now.instant, &mut bytes);
+            self.note_stage(now, link);
             self.hand_over(now, link);
             if let Err(error) = result {
                 return self.end(now, link, &error.to_string());
@@ -65,6 +67,26 @@ impl Node {
                 Event::StreamLow | Event::StreamSent => {}
             }
             self.carry_out(now);
+        }
+    }
+
+    /// Tells the entrance how far a connection has come. Another may have to give way, which has proved as much.
+    fn note_stage(&mut self, now: Now, link: Link) {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        let stage = connection.conn.stage();
+        if std::mem::replace(&mut connection.stage, stage) == stage {
+            return;
+        }
+        match stage {
+            Stage::Stranger => {}
+            Stage::Handshaking => match self.entrance.proved(link) {
+                Entry::InPlaceOf(other) => self.end(now, other, "made room for another handshake"),
+                Entry::Refused => self.end(now, link, "too many handshakes are under way"),
+                Entry::Free => {}
+            },
+            Stage::Established => self.entrance.left(link),
         }
     }
 

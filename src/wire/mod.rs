@@ -15,12 +15,16 @@
 //!
 //! | what | bytes |
 //! |---|---|
-//! | preface, each way | `"dfsd"`, lowest and highest version `u8` each, epoch `u16` |
+//! | preface, each way | `"dfsd"`, lowest and highest version `u8` each, epoch `u16`; `[8]` random |
 //! | handshake | Noise `XXpsk0_25519_AESGCM_SHA256`: 48 bytes, 96 back, 64 |
+//! | refusal | 96 zeros instead of those back: the first message was of another network |
 //! | transport record | `u16` length, ciphertext of one frame and its 16-byte tag |
 //!
-//! Both send their preface at once. The prologue is the dialer's preface, the acceptor's, and the
-//! cluster id.
+//! Both send their preface at once; the dialer's first message waits for the acceptor's. The first 8
+//! bytes are the same in every version and are judged before more is awaited; this is version 2. The
+//! prologue is the dialer's preface, the acceptor's, and the cluster id: a first message that somebody
+//! has recorded fails on any other connection, before any Diffie-Hellman. A connection that ends
+//! without a refusal was not refused for its key.
 //!
 //! # Frame
 //!

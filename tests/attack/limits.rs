@@ -47,13 +47,25 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "STRANGERS_MAX",
-        &["of_too_many_strangers_the_oldest_goes", "bogus_connections_keep_nobody_out"],
+        &[
+            "of_too_many_strangers_the_fullest_prefix_loses_one",
+            "bogus_connections_keep_nobody_out",
+        ],
     ),
     (
-        "STRANGERS_PER_ADDRESS_MAX",
-        &["one_machine_brings_sixteen_strangers_and_loopback_as_many_as_it_likes"],
+        "ENTRANTS_PER_ADDRESS_MAX",
+        &[
+            "of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
+            "handshakes_that_do_not_go_on_keep_nobody_out",
+        ],
     ),
-    ("HANDSHAKES_MAX", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
+    (
+        "HANDSHAKES_MAX",
+        &[
+            "handshakes_that_do_not_go_on_keep_nobody_out",
+            "of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time",
+        ],
+    ),
     (
         "HANDSHAKE_TIMEOUT",
         &[

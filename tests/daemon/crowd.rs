@@ -1,6 +1,6 @@
 //! Crowds at a daemon's door: sockets that say nothing, or more of them than there are descriptors.
 //!
-//! Knows nothing of the protocol but the eight clear bytes. Invariant: whoever has the key is served meanwhile.
+//! Knows nothing of the protocol but the clear bytes. Invariant: whoever has the key is served meanwhile.
 
 use super::process::Daemon;
 use super::{Network, noise, wait_for};

@@ -250,17 +250,19 @@ fn conversation(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_stranger_gets_eight_bytes_and_a_closed_connection() {
+fn a_stranger_gets_sixteen_bytes_and_a_closed_connection() {
     let network = Network::alone();
     let address = network.nodes[0].address;
-    let mut preface = b"dfsd".to_vec();
-    preface.extend_from_slice(&[1, 1, 0, 1]);
-    let mut wrong_key = preface.clone();
-    wrong_key.extend_from_slice(&noise(48, 4));
-    for bytes in [&b""[..], &preface, &wrong_key] {
+    let head = |versions: [u8; 2], epoch| [&b"dfsd"[..], &versions, &[0, epoch]].concat();
+    let preface = [head([2, 2], 1), vec![7; 8]].concat();
+    let wrong_key = [preface.clone(), noise(48, 4)].concat();
+    for bytes in [&b""[..], &head([1, 1], 1), &head([2, 2], 1), &preface, &wrong_key] {
         let heard = conversation(address, bytes);
-        assert_eq!(heard.len(), 8, "{heard:?}");
-        assert!(heard.starts_with(b"dfsd"), "{heard:?}");
+        let (preface, rest) = heard.split_at(16);
+        assert!(preface.starts_with(&head([2, 2], 1)), "{heard:?}");
+        // The refusal of a key says no more than that.
+        let refusal = if bytes == wrong_key { vec![0; 96] } else { Vec::new() };
+        assert_eq!(rest, refusal, "{bytes:?}");
     }
 }
 
@@ -271,10 +273,10 @@ fn garbage_harms_nobody() {
     network.put(0, "file", b"file");
     for (length, seed) in [1, 7, 8, 9, 56, 57, 1000, 70_000].into_iter().zip(5..) {
         let heard = conversation(address, &noise(length, seed));
-        assert!(heard.len() <= 8, "{length} bytes of garbage: {heard:?}");
+        assert!(heard.len() <= 16, "{length} bytes of garbage: {heard:?}");
     }
     let heard = conversation(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(heard.len() <= 8);
+    assert!(heard.len() <= 16);
     // Many at once that say nothing.
     let idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
     let begun = Instant::now();

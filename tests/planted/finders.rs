@@ -142,4 +142,28 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::IntroduceNobody,
         Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
     ),
+    (
+        Bug::ReplayAccepted,
+        Finder::Test("attack::door::a_first_message_that_was_recorded_is_worth_nothing"),
+    ),
+    (
+        Bug::HandshakesUncounted,
+        Finder::Test("attack::door::handshakes_that_do_not_go_on_keep_nobody_out"),
+    ),
+    (
+        Bug::NewestStrangerRefused,
+        Finder::Test(
+            "attack::door::of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
+        ),
+    ),
+    (
+        Bug::OldestStrangerGoes,
+        Finder::Test("attack::door::of_too_many_strangers_the_fullest_prefix_loses_one"),
+    ),
+    (
+        Bug::BusyIsWrongNetwork,
+        Finder::Test(
+            "sim::client::hostile::only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again",
+        ),
+    ),
 ];

@@ -36,20 +36,35 @@ fn broke(illegal: Illegal) -> Result<(), ConnError> {
 
 #[test]
 fn garbage_is_a_stranger() {
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 8], &[0xff; 300], b"dfsE\x01\x01\x00\x03"]
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 8], &[0xff; 300], b"dfsE\x02\x02\x00\x03"]
     {
         let mut conn = acceptor(&keys(6));
-        assert_eq!(conn.received(START, garbage), Err(ConnError::Stranger));
+        assert_eq!(conn.received(START, garbage), Err(ConnError::Stranger), "at the eighth byte");
         let sent = flight(&mut conn, START);
-        assert_eq!(sent, b"dfsd\x01\x01\x00\x03", "the preface alone");
+        assert_eq!((sent.len(), &sent[..8]), (16, HEAD), "the preface alone");
         assert_eq!((conn.stage(), conn.poll_event()), (Stage::Stranger, None));
     }
     let mut conn = acceptor(&keys(6));
-    let first = [&b"dfsd\x01\x01\x00\x03"[..], &[0x55; 48]].concat();
+    flight(&mut conn, START);
+    let first = [HEAD, &[1; 8], &[0x55; 48]].concat();
     assert_eq!(conn.received(START, &first), Err(ConnError::Stranger));
+    assert_eq!(flight(&mut conn, START), [0; 96], "who shows a wrong key is told so");
     let mut conn = dialer(&keys(5));
-    let second = [&b"dfsd\x01\x01\x00\x03"[..], &[0x55; 96]].concat();
+    let second = [HEAD, &[1; 8], &[0x55; 96]].concat();
     assert_eq!(conn.received(START, &second), Err(ConnError::Stranger));
+}
+
+#[test]
+fn a_refusal_is_understood_and_an_end_is_none() {
+    let mut other = keys(5);
+    other.network_secret = [9; 32];
+    let mut dialer = dialer(&other);
+    let mut acceptor = acceptor(&keys(6));
+    dialer.received(START, &flight(&mut acceptor, START)).unwrap();
+    assert_eq!(acceptor.received(START, &flight(&mut dialer, START)), Err(ConnError::Stranger));
+    let refusal = flight(&mut acceptor, START);
+    assert_eq!(dialer.received(START, &refusal[..95]), Ok(()));
+    assert_eq!(dialer.received(START, &refusal[95..]), Err(ConnError::Stranger));
 }
 
 #[test]
@@ -69,7 +84,7 @@ fn another_key_another_cluster_another_epoch() {
 #[test]
 fn other_versions() {
     for (lowest, highest, good) in
-        [(1, 1, true), (1, 9, true), (0, 1, true), (2, 3, false), (0, 0, false), (2, 1, false)]
+        [(2, 2, true), (1, 9, true), (0, 2, true), (1, 1, false), (3, 4, false), (2, 1, false)]
     {
         let mut conn = acceptor(&keys(6));
         let result = conn.received(START, &[b'd', b'f', b's', b'd', lowest, highest, 0, 3]);
@@ -80,10 +95,11 @@ fn other_versions() {
 
 #[test]
 fn a_preface_changed_on_its_way_fails_the_handshake() {
-    for at_dialer in [true, false] {
+    let bytes = [5, 8, 15].into_iter().flat_map(|at| [(at, true), (at, false)]);
+    for (at, at_dialer) in bytes {
         let (mut dialer, mut acceptor) = (dialer(&keys(5)), acceptor(&keys(6)));
         let mut prefaces = [flight(&mut dialer, START), flight(&mut acceptor, START)];
-        prefaces[usize::from(at_dialer)][5] = 2;
+        prefaces[usize::from(at_dialer)][at] ^= 1;
         acceptor.received(START, &prefaces[0]).unwrap();
         dialer.received(START, &prefaces[1]).unwrap();
         let first = flight(&mut dialer, START);
@@ -92,7 +108,7 @@ fn a_preface_changed_on_its_way_fails_the_handshake() {
 }
 
 #[test]
-fn a_repeated_handshake_leads_nowhere() {
+fn a_repeated_handshake_costs_nothing_and_leads_nowhere() {
     let mut pair = Pair::new();
     let mut recorded = Vec::new();
     while pair.dialer.wants_transmit() || pair.acceptor.wants_transmit() {
@@ -102,9 +118,16 @@ fn a_repeated_handshake_leads_nowhere() {
         let answer = flight(&mut pair.acceptor, START);
         pair.dialer.received(START, &answer).unwrap();
     }
-    let mut again = Conn::new(Side::Acceptor, &keys(6), [0xad; 32], START);
+    assert!(diffie_hellmans() >= 6, "they are counted");
+    let before = diffie_hellmans();
+    let mut again = acceptor_with(&keys(6), 0xad);
     assert_eq!(again.received(START, &recorded), Err(ConnError::Stranger));
     assert_eq!(again.poll_event(), None);
+    assert_eq!(diffie_hellmans(), before, "a replay dies before any Diffie-Hellman");
+}
+
+fn diffie_hellmans() -> usize {
+    crate::crypto::noise::DIFFIE_HELLMANS.with(std::cell::Cell::get)
 }
 
 #[test]
@@ -293,7 +316,7 @@ proptest! {
     #[test]
     fn a_changed_handshake_establishes_nothing(at: proptest::sample::Index, flip in 1_u8..) {
         let (mut dialer, mut acceptor) = (dialer(&keys(5)), acceptor(&keys(6)));
-        let at = at.index(8 + 48 + 64);
+        let at = at.index(16 + 48 + 64);
         let mut sent = 0;
         let mut outcome = Ok(());
         while outcome.is_ok() && (dialer.wants_transmit() || acceptor.wants_transmit()) {

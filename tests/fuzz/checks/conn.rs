@@ -22,7 +22,11 @@ use std::time::Duration;
 
 const CLUSTER: ClusterId = ClusterId([1; 32]);
 const NETWORK_SECRET: [u8; 32] = [2; 32];
-pub(super) const PREFACE: &[u8] = b"dfsd\x01\x01\x00\x03";
+/// What every preface of this network begins with.
+pub(super) const HEAD: &[u8] = b"dfsd\x02\x02\x00\x03";
+pub(super) const PREFACE_LENGTH: usize = 16;
+/// The far end's.
+pub(super) const PREFACE: &[u8] = b"dfsd\x02\x02\x00\x03far end.";
 pub(super) const START: Instant = Instant(1_000_000);
 /// More would only make one execution slow.
 const STEPS_MAX: usize = 200;
@@ -45,9 +49,13 @@ pub(super) fn keys() -> ConnKeys {
     ConnKeys { cluster: CLUSTER, network_secret: NETWORK_SECRET, epoch: 3, static_secret: [5; 32] }
 }
 
-/// The handshake of whoever is at the other end of this side.
-pub(super) fn far_end(side: Side) -> Handshake {
-    let prologue = [PREFACE, PREFACE, CLUSTER.as_ref()].concat();
+/// The handshake of whoever is at the other end of this side, which has said this preface.
+pub(super) fn far_end(side: Side, ours: &[u8]) -> Handshake {
+    assert!(ours.len() == PREFACE_LENGTH && ours.starts_with(HEAD));
+    let prologue = match side {
+        Side::Dialer => [ours, PREFACE, CLUSTER.as_ref()].concat(),
+        Side::Acceptor => [PREFACE, ours, CLUSTER.as_ref()].concat(),
+    };
     let keys = HandshakeKeys { network_secret: &NETWORK_SECRET, static_secret: &[6; 32] };
     Handshake::new(side == Side::Acceptor, &keys, &prologue, [0xac; 32])
 }
@@ -89,9 +97,8 @@ impl Bench {
             return;
         }
         let preface = self.flight();
-        assert!(preface == PREFACE);
         self.receive(PREFACE);
-        let mut peer = far_end(side);
+        let mut peer = far_end(side, &preface);
         for _ in 1..progress {
             if side == Side::Acceptor && !peer.is_finished() {
                 self.say(&mut peer);

@@ -14,13 +14,9 @@ const WORDS_MAX: usize = 4;
 pub(super) fn handshake(data: &[u8]) {
     let mut input = Input(data);
     let side = if input.byte() & 1 == 0 { Side::Acceptor } else { Side::Dialer };
-    let mut bench = Bench {
-        conn: Conn::new(side, &keys(), [0xd1; 32], START),
-        peer: far_end(side),
-        error: None,
-        bent: false,
-    };
-    bench.hear();
+    let mut conn = Conn::new(side, &keys(), [0xd1; 32], START);
+    let preface = hear(&mut conn);
+    let mut bench = Bench { conn, peer: far_end(side, &preface), error: None, bent: false };
     bench.say(PREFACE, &mut input);
     for word in 0..WORDS_MAX {
         let speaks = (word % 2 == 0) == (side == Side::Acceptor);
@@ -46,16 +42,9 @@ struct Bench {
 }
 
 impl Bench {
-    /// What the connection has to say now.
-    fn hear(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.conn.transmit(START, &mut out, usize::MAX);
-        out
-    }
-
     /// False if it has not answered, because of what it was told.
     fn answer(&mut self) -> bool {
-        let said = self.hear();
+        let said = hear(&mut self.conn);
         let understood = !said.is_empty() && self.peer.read(&said).is_ok();
         assert!(understood || self.bent, "true words are answered");
         understood
@@ -84,6 +73,13 @@ impl Bench {
         let established = self.conn.stage() == Stage::Established && self.error.is_none();
         assert!(established != self.bent, "bent: {}, {:?}", self.bent, self.error);
     }
+}
+
+/// What the connection has to say now.
+fn hear(conn: &mut Conn) -> Vec<u8> {
+    let mut out = Vec::new();
+    conn.transmit(START, &mut out, usize::MAX);
+    out
 }
 
 fn bend(word: &[u8], input: &mut Input<'_>) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! very thing that was wrong.
 
 use super::Input;
-use super::conn::{PREFACE, START, keys};
+use super::conn::{HEAD, PREFACE_LENGTH, START, keys};
 use super::meter::within;
 use dfsd::conn::{Conn, ConnError, Side, Stage};
 use dfsd::crypto::noise::MESSAGE_LENGTHS;
@@ -18,9 +18,9 @@ pub(super) fn stranger(data: &[u8]) {
     let side = if first & 1 == 0 { Side::Acceptor } else { Side::Dialer };
     let pieces = [input.byte(), input.byte()];
     let ends = (first >> 1).is_multiple_of(DEAR);
-    let said = if ends { input.0 } else { &input.0[..input.0.len().min(PREFACE.len())] };
+    let said = if ends { input.0 } else { &input.0[..input.0.len().min(PREFACE_LENGTH)] };
     let mut conn = Conn::new(side, &keys(), [0xd1; 32], START);
-    assert!(drain(&mut conn) == PREFACE.len(), "the preface is the first word of both");
+    assert!(drain(&mut conn) == PREFACE_LENGTH, "the preface is the first word of both");
     let (mut heard, mut error) = (0, None);
     for piece in cut(said, pieces) {
         heard += piece.len();
@@ -30,8 +30,18 @@ pub(super) fn stranger(data: &[u8]) {
         assert!(error == expected(side, &said[..heard]), "{error:?} after {heard} bytes");
         assert!(conn.stage() != Stage::Established, "nobody has proved anything");
     }
-    let answers = side == Side::Dialer && is_ours(said);
-    assert!(drain(&mut conn) == if answers { MESSAGE_LENGTHS[0] } else { 0 });
+    assert!(drain(&mut conn) == answer_length(side, said));
+}
+
+/// How much is said after the preface: a dialer's first message, or that an acceptor refuses one.
+fn answer_length(side: Side, said: &[u8]) -> usize {
+    let is_ours = said.get(..HEAD.len()).is_some_and(|head| blame(head).is_none());
+    let after = said.len().checked_sub(PREFACE_LENGTH).filter(|_| is_ours);
+    match (side, after) {
+        (Side::Dialer, Some(_)) => MESSAGE_LENGTHS[0],
+        (Side::Acceptor, Some(after)) if after >= MESSAGE_LENGTHS[0] => MESSAGE_LENGTHS[1],
+        (Side::Acceptor, Some(_)) | (_, None) => 0,
+    }
 }
 
 /// The bytes in three pieces; an empty one is no piece.
@@ -47,19 +57,13 @@ fn drain(conn: &mut Conn) -> usize {
     out.len()
 }
 
-/// The preface lets the handshake go on.
-fn is_ours(said: &[u8]) -> bool {
-    let preface = said.get(..PREFACE.len());
-    preface.is_some_and(|preface| blame(preface).is_none())
-}
-
-/// What is wrong with a preface, from its definition: "dfsd", the lowest and the highest version, the epoch.
+/// What is wrong with the head of a preface, from its definition: "dfsd", the lowest and the highest version, the epoch.
 fn blame(preface: &[u8]) -> Option<ConnError> {
     let (lowest, highest) = (preface[4], preface[5]);
     let (ours, theirs) = (keys().epoch, u16::from_be_bytes([preface[6], preface[7]]));
     if &preface[..4] != b"dfsd" {
         Some(ConnError::Stranger)
-    } else if lowest > highest || !(lowest..=highest).contains(&1) {
+    } else if lowest > highest || !(lowest..=highest).contains(&2) {
         Some(ConnError::Version { lowest, highest })
     } else {
         (ours != theirs).then_some(ConnError::Epoch { ours, theirs })
@@ -68,10 +72,11 @@ fn blame(preface: &[u8]) -> Option<ConnError> {
 
 /// What this end must have said of these bytes by now.
 fn expected(side: Side, heard: &[u8]) -> Option<ConnError> {
-    let (preface, rest) = heard.split_at_checked(PREFACE.len())?;
+    let head = heard.get(..HEAD.len())?;
+    let rest = heard.len().saturating_sub(PREFACE_LENGTH);
     let message = match side {
         Side::Acceptor => MESSAGE_LENGTHS[0],
         Side::Dialer => MESSAGE_LENGTHS[1],
     };
-    blame(preface).or((rest.len() >= message).then_some(ConnError::Stranger))
+    blame(head).or((rest >= message).then_some(ConnError::Stranger))
 }

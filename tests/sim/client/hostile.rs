@@ -409,10 +409,21 @@ fn the_end_of_the_connection_ends_everything() {
 }
 
 #[test]
-fn a_closed_handshake_is_another_network_and_no_answer_is_none() {
+fn only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again() {
     let entropy = || Entropy { key: [5; 32], handshake: [6; 32] };
-    let mut session = Session::new(access(), &entropy(), Instant(0));
-    assert_eq!(session.closed("end"), ClientError::WrongNetwork);
+    let preface = |epoch| [&b"dfsd\x02\x02"[..], &[0, epoch], &[7; 8]].concat();
+    for said in [vec![], preface(1), [preface(1), vec![0; 95]].concat()] {
+        let mut session = Session::new(access(), &entropy(), Instant(0));
+        session.received(Instant(0), &said).unwrap();
+        let error = session.closed("the node closed it");
+        assert!(matches!(error, ClientError::Unreachable(_)), "{error}");
+        assert!(error.to_string().contains("busy or out of reach"), "{error}");
+    }
+    for said in [b"GET / HTTP/1.1".to_vec(), preface(9), [preface(1), vec![0; 96]].concat()] {
+        let mut session = Session::new(access(), &entropy(), Instant(0));
+        let error = session.received(Instant(0), &said).unwrap_err();
+        assert_eq!(error, ClientError::WrongNetwork);
+    }
     let mut session = Session::new(access(), &entropy(), Instant(0));
     let late = Instant(0) + Duration::from_secs(6);
     let error = session.handle_timeout(late).unwrap_err();
