@@ -100,6 +100,8 @@ pub const REQUESTS_MAX: usize = 256;
 pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 /// An operation without progress ends after this long.
 pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
+/// How often an operation is tried again within that time when its name was changed meanwhile.
+pub const CHANGED_TRIES_MAX: usize = 64;
 /// What SIGTERM waits for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and last delay between two attempts to reach a peer.

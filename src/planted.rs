@@ -124,6 +124,10 @@ bugs! {
     CountRecordOnly,
     /// A put that must be new replaces what is there (G4).
     IgnoreExisting,
+    /// A put commits whatever its conditions say (G3).
+    IgnoreCondition,
+    /// The conditions of a put are judged without what is on its way to the disk (G3).
+    CheckConditionAgainstCatalogAlone,
     /// A new node is told of nobody (G5).
     IntroduceNobody,
     /// What a preface has of its own is not bound into the handshake (G9).

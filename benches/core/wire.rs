@@ -55,7 +55,7 @@ pub(super) fn codecs(criterion: &mut Criterion) {
     });
     let put = Message::Put {
         request: 1,
-        only_if_absent: false,
+        conditions: Vec::new(),
         records: vec![record.clone().into()],
         blocks: vec![vec![7; 4096].into()],
     };

@@ -43,6 +43,7 @@ fn exit(error: &ClientError) -> Exit {
         ClientError::Unreachable(_)
         | ClientError::Disconnected(_)
         | ClientError::Silent
+        | ClientError::Changed
         | ClientError::Unavailable
         | ClientError::NotTaken => Exit::Temporary,
         ClientError::Damaged(_) => Exit::Integrity,
@@ -60,7 +61,9 @@ fn refusal(reason: Reason) -> Exit {
         Reason::NotAllowed => Exit::Refused,
         Reason::Exists => Exit::Exists,
         Reason::Damaged => Exit::Integrity,
-        Reason::Missing | Reason::NoSpace | Reason::Unavailable => Exit::Temporary,
+        Reason::Missing | Reason::NoSpace | Reason::Unavailable | Reason::Changed => {
+            Exit::Temporary
+        }
         Reason::Malformed | Reason::Clock => Exit::Error,
     }
 }

@@ -6,6 +6,7 @@ use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::tree;
 use crate::ids::{Address, NameId, VersionId};
+use crate::wire::condition::Condition;
 use crate::wire::message::Message;
 use crate::wire::record::Record;
 
@@ -20,20 +21,24 @@ pub(super) enum Ask {
         name: Vec<u8>,
     },
     /// This version is on its way.
-    Deleting(VersionId),
+    Deleting {
+        name: Vec<u8>,
+        version: VersionId,
+    },
     /// The source's versions are asked for, then the target's.
     RenameSource {
-        source: NameId,
-        target: Vec<u8>,
-        replace: bool,
+        what: Rename,
     },
     RenameTarget {
+        what: Rename,
         source: Box<(Entry, Heads)>,
-        target: Vec<u8>,
-        replace: bool,
     },
     /// The new name's version is on its way, and the tombstone of the old one.
-    Renaming(VersionId, VersionId),
+    Renaming {
+        what: Rename,
+        version: VersionId,
+        deleted: VersionId,
+    },
     /// Names that could not be opened.
     List {
         damaged: u64,
@@ -50,6 +55,14 @@ pub(super) enum Ask {
     Page(Address),
 }
 
+/// What is to be renamed.
+#[derive(Debug)]
+pub(super) struct Rename {
+    source: Vec<u8>,
+    target: Vec<u8>,
+    replace: bool,
+}
+
 impl Session {
     pub(super) fn begin_ask(&mut self, op: Op, what: Operation) -> Result<Kind, ClientError> {
         let ask = match what {
@@ -62,8 +75,8 @@ impl Session {
             Operation::Rename { source, target, replace } => {
                 self.seals.write_key()?;
                 self.seals.name_id(&target)?;
-                let source = self.ask_head(op, &source)?;
-                Ask::RenameSource { source, target, replace }
+                self.ask_head(op, &source)?;
+                Ask::RenameSource { what: Rename { source, target, replace } }
             }
             Operation::List => {
                 self.seals.keys()?;
@@ -136,38 +149,37 @@ impl Session {
                 let entry = self.entry_of(shown.as_deref(), &name)?;
                 self.finish(op, Ok(Answer::Stat(Box::new(entry))));
             }
-            (Ask::Delete { name }, Message::Heads { clock, versions, shown, .. }) => {
+            (Ask::Delete { name }, Message::Heads { clock, versions, all, shown, .. }) => {
                 let id = self.seals.name_id(&name)?;
                 self.entry_of(shown.as_deref(), &id)?;
-                let tombstone = self.seals.tombstone(&Heads { clock, versions }, &name)?;
-                let deleting = Ask::Deleting(version_of(&tombstone));
-                self.put_records(op, vec![tombstone], false);
-                self.become_ask(op, deleting);
+                let tombstone = self.seals.tombstone(&Heads { clock, versions, all }, &name)?;
+                let version = version_of(&tombstone);
+                // Whatever is there by then is deleted, so long as the name is gone afterwards.
+                self.put_records(op, vec![tombstone], vec![Condition::Newest]);
+                self.become_ask(op, Ask::Deleting { name, version });
             }
-            (Ask::Deleting(version), Message::PutDone { .. }) => {
+            (Ask::Deleting { version, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Deleted { version }));
             }
-            (
-                Ask::RenameSource { source, target, replace },
-                Message::Heads { clock, versions, shown, .. },
-            ) => {
-                let entry = self.entry_of(shown.as_deref(), &source)?;
-                self.ask_head(op, &target)?;
-                let source = Box::new((entry, Heads { clock, versions }));
-                self.become_ask(op, Ask::RenameTarget { source, target, replace });
+            (Ask::RenameSource { what }, Message::Heads { clock, versions, all, shown, .. }) => {
+                let id = self.seals.name_id(&what.source)?;
+                let entry = self.entry_of(shown.as_deref(), &id)?;
+                self.ask_head(op, &what.target)?;
+                let source = Box::new((entry, Heads { clock, versions, all }));
+                self.become_ask(op, Ask::RenameTarget { what, source });
             }
             (
-                Ask::RenameTarget { source, target, replace },
-                Message::Heads { clock, versions, shown, .. },
+                Ask::RenameTarget { what, source },
+                Message::Heads { clock, versions, all, shown, .. },
             ) => {
-                let id = self.seals.name_id(&target)?;
+                let id = self.seals.name_id(&what.target)?;
                 let exists = self.seals.open_shown(shown.as_deref(), &id)?;
-                if exists.is_some() && !replace {
+                if exists.is_some() && !what.replace {
                     return Err(ClientError::Exists);
                 }
-                self.rename(op, &source, (target, Heads { clock, versions }), replace)?;
+                self.rename(op, &source, Heads { clock, versions, all }, what)?;
             }
-            (Ask::Renaming(version, deleted), Message::PutDone { .. }) => {
+            (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
             }
             (Ask::List { damaged }, Message::Listed { records, next, .. }) => {
@@ -217,31 +229,52 @@ impl Session {
         self.seals.open_shown(shown, name)?.ok_or(ClientError::NotFound)
     }
 
-    fn put_records(&mut self, op: Op, records: Vec<bytes::Bytes>, only_if_absent: bool) {
+    fn put_records(&mut self, op: Op, records: Vec<bytes::Bytes>, conditions: Vec<Condition>) {
         let request = self.request(op);
         let blocks = Vec::new();
-        self.send(&Message::Put { request, only_if_absent, records, blocks });
+        self.send(&Message::Put { request, conditions, records, blocks });
     }
 
-    /// The same blocks under the new name and a tombstone for the old one, in one step.
+    /// The name is not what it was: its versions are asked for again.
+    pub(super) fn ask_again(&mut self, op: Op) -> bool {
+        let Some(ask) = self.ask_of(op) else { return false };
+        let (first, name) = match std::mem::replace(ask, Ask::Status) {
+            Ask::Deleting { name, .. } => (Ask::Delete { name: name.clone() }, name),
+            Ask::Renaming { what, .. } => {
+                let source = what.source.clone();
+                (Ask::RenameSource { what }, source)
+            }
+            other => {
+                *ask = other;
+                return false;
+            }
+        };
+        *ask = first;
+        self.ask_head(op, &name).is_ok()
+    }
+
+    /// The same blocks under the new name and a tombstone for the old one, in one step: if both names are still what they
+    /// were when they were asked for, or what is moved might not be what the old name had.
     fn rename(
         &mut self,
         op: Op,
-        source: &(Entry, Heads),
-        (target, heads): (Vec<u8>, Heads),
-        replace: bool,
+        (entry, source_heads): &(Entry, Heads),
+        heads: Heads,
+        what: Rename,
     ) -> Result<(), ClientError> {
-        let (entry, source_heads) = source;
-        if entry.name == target {
+        if entry.name == what.target {
             return Err(ClientError::Exists);
         }
-        let meta = super::seal::Meta { name: target, mtime_ms: entry.mtime_ms, mode: entry.mode };
+        let name = what.target.clone();
+        let meta = super::seal::Meta { name, mtime_ms: entry.mtime_ms, mode: entry.mode };
         let list = (entry.list.clone(), entry.secrets.clone());
         let file = self.seals.file(&heads, &meta, (entry.size, entry.hash), list)?;
         let tombstone = self.seals.tombstone(source_heads, &entry.name)?;
-        let renaming = Ask::Renaming(version_of(&file), version_of(&tombstone));
-        self.put_records(op, vec![file, tombstone], !replace);
-        self.become_ask(op, renaming);
+        let (version, deleted) = (version_of(&file), version_of(&tombstone));
+        let unchanged = |heads: &Heads| Condition::Unchanged(heads.all);
+        let target = if what.replace { unchanged(&heads) } else { Condition::Absent };
+        self.put_records(op, vec![file, tombstone], vec![target, unchanged(source_heads)]);
+        self.become_ask(op, Ask::Renaming { what, version, deleted });
         Ok(())
     }
 

@@ -11,6 +11,8 @@ pub enum ClientError {
     NotFound,
     /// The name exists, and the operation asked for it not to.
     Exists,
+    /// Others changed the name each time that this was tried.
+    Changed,
     /// No node could be reached; the sentence says which were tried.
     Unreachable(String),
     /// The node does not know this client's network key, or is no node: it said so.
@@ -44,6 +46,9 @@ impl fmt::Display for ClientError {
         match self {
             Self::NotFound => f.write_str("there is no such name"),
             Self::Exists => f.write_str("the name exists; nothing was changed"),
+            Self::Changed => f.write_str(
+                "others changed the name each time that this was tried; nothing was changed by it; try again",
+            ),
             Self::Unreachable(tried) => write!(f, "no node could be reached ({tried})"),
             Self::WrongNetwork => f.write_str(
                 "the node refused this network's key: it belongs to another network, or is not a dfsd node",
@@ -86,6 +91,7 @@ impl ClientError {
         match reason {
             Reason::Exists => Self::Exists,
             Reason::Damaged => Self::Damaged(detail),
+            Reason::Changed => Self::Changed,
             Reason::NotAllowed
             | Reason::Malformed
             | Reason::Missing
@@ -106,6 +112,7 @@ fn word(reason: Reason) -> &'static str {
         Reason::Clock => "clock",
         Reason::Unavailable => "unavailable",
         Reason::Damaged => "damaged",
+        Reason::Changed => "changed",
     }
 }
 

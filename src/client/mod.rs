@@ -3,6 +3,7 @@
 //! `Session` is sans IO, like the connection under it, and runs many operations at once; `Link` gives it a socket, and
 //! `Client` is the small blocking shell that waits for one. The node at the other end sees ciphertext only.
 
+mod again;
 mod answer;
 mod ask;
 mod calls;

@@ -11,6 +11,7 @@ use crate::crypto::data::SpaceKeys;
 use crate::crypto::tree::RootBuilder;
 use crate::ids::{Hash, NameId, VersionId};
 use crate::limits::{BLOCK, INLINE_BLOCK_MAX};
+use crate::wire::condition::Condition;
 use crate::wire::message::{BlockRef, Message};
 use crate::wire::record::{BlockList, Record, Secret};
 use bytes::Bytes;
@@ -149,10 +150,22 @@ impl Session {
         let (list, secrets, made) = maker.finish(&put.keys);
         put.list = Some((list, secrets));
         self.send_pages(op, made);
-        let request = self.request(op);
-        let space = self.seals.space();
-        self.send(&Message::Head { request, space, name, relay: true });
+        self.ask_for_heads(op, name);
         self.advance(op);
+    }
+
+    fn ask_for_heads(&mut self, op: Op, name: NameId) {
+        let (request, space) = (self.request(op), self.seals.space());
+        self.send(&Message::Head { request, space, name, relay: true });
+    }
+
+    /// The name is not what it was: its versions are asked for again, and the record made anew.
+    pub(super) fn put_again(&mut self, op: Op) -> bool {
+        let Some(put) = self.put_of(op) else { return false };
+        put.stage = Stage::Settling;
+        let name = put.name;
+        self.ask_for_heads(op, name);
+        true
     }
 
     /// Seals what has been gathered into a block, and offers it; a file's only block may wait for the record instead.
@@ -190,8 +203,8 @@ impl Session {
         let Some(put) = self.put_of(op) else { return Ok(()) };
         match message {
             Message::PageDone { .. } => put.pages -= 1,
-            Message::Heads { clock, versions, shown, .. } => {
-                put.heads = Some(Heads { clock, versions });
+            Message::Heads { clock, versions, all, shown, .. } => {
+                put.heads = Some(Heads { clock, versions, all });
                 let exists = put.only_if_absent
                     && shown.is_some_and(|shown| {
                         Record::decode(&shown).is_ok_and(|record| {
@@ -241,9 +254,9 @@ impl Session {
 
     fn send_record(&mut self, op: Op, heads: &Heads) -> Result<(), ClientError> {
         let Some(put) = self.put_of(op) else { return Ok(()) };
-        let Some(list) = put.list.take() else { return Ok(()) };
-        let (meta, what, small) = (put.meta.clone(), (put.size, put.hash()), put.small.take());
-        let only_if_absent = put.only_if_absent;
+        let Some(list) = put.list.clone() else { return Ok(()) };
+        let (meta, what, small) = (put.meta.clone(), (put.size, put.hash()), put.small.clone());
+        let condition = if put.only_if_absent { Condition::Absent } else { Condition::Newest };
         let record = self.seals.file(heads, &meta, what, list)?;
         let version = Record::decode(&record).map(|record| record.version).unwrap_or_default();
         if let Some(put) = self.put_of(op) {
@@ -251,7 +264,7 @@ impl Session {
         }
         let request = self.request(op);
         let (records, blocks) = (vec![record], small.into_iter().collect());
-        self.send(&Message::Put { request, only_if_absent, records, blocks });
+        self.send(&Message::Put { request, conditions: vec![condition], records, blocks });
         Ok(())
     }
 }

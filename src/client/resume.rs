@@ -165,6 +165,7 @@ impl Client {
             ClientError::Silent => self.has_choice(),
             ClientError::NotFound
             | ClientError::Exists
+            | ClientError::Changed
             | ClientError::Unreachable(_)
             | ClientError::WrongNetwork
             | ClientError::Unavailable

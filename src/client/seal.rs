@@ -13,6 +13,7 @@ use crate::keyring::Access;
 use crate::limits::{NAME_MAX, PAGE_ENTRIES_MAX, PARENTS_MAX, RECORD_BLOCKS_MAX};
 use crate::planted::{self, Bug};
 use crate::time::STAMP_MAX;
+use crate::wire::condition::HeadsSummary;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page, PageRef};
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed, Secret};
@@ -59,6 +60,8 @@ pub struct Meta {
 pub(super) struct Heads {
     pub(super) clock: u64,
     pub(super) versions: Vec<VersionId>,
+    /// A summary of all of them, where there are more.
+    pub(super) all: HeadsSummary,
 }
 
 impl Heads {

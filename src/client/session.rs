@@ -3,6 +3,7 @@
 //! Knows no socket, clock, file or thread. Routes what the node says to the operation it belongs to; what operations do
 //! is in their own files. Invariant: every operation that was started is answered by exactly one `Finished`.
 
+use super::again::Again;
 use super::answer::{Answer, Event, Op, Operation};
 use super::ask::Ask;
 use super::error::ClientError;
@@ -17,7 +18,7 @@ use crate::keyring::Access;
 use crate::limits::OPERATION_SILENCE;
 use crate::planted::{self, Bug};
 use crate::time::Instant;
-use crate::wire::message::{Hello, Message, PushedRecord, Request, Role};
+use crate::wire::message::{Hello, Message, PushedRecord, Reason, Request, Role};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -39,6 +40,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) kind: Kind,
+    pub(super) again: Again,
     begun: Instant,
 }
 
@@ -129,7 +131,7 @@ impl Session {
         };
         match begun {
             Ok(kind) => {
-                self.ops.insert(op, Running { kind, begun: now });
+                self.ops.insert(op, Running { kind, again: Again::default(), begun: now });
                 self.advance(op);
             }
             Err(error) => {
@@ -261,6 +263,11 @@ impl Session {
         }
     }
 
+    /// When the program last called.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
     pub(super) fn send(&mut self, message: &Message) {
         self.conn.send(message);
     }
@@ -322,7 +329,9 @@ impl Session {
             Message::Refused { request, reason, detail } => {
                 if let Some(address) = self.offered_by(request) {
                     self.not_taken(&address, &ClientError::refused(reason, detail));
-                } else if let Some(op) = self.requests.remove(&request) {
+                } else if let Some(op) = self.requests.remove(&request)
+                    && !(reason == Reason::Changed && self.try_again(op))
+                {
                     self.finish(op, Err(ClientError::refused(reason, detail)));
                 }
             }

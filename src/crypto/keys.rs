@@ -6,7 +6,7 @@
 
 use crate::crypto::sign::SignKey;
 use crate::crypto::tags;
-use crate::ids::{ClusterId, NameId, NodeId, RecordId, Writer};
+use crate::ids::{ClusterId, Hash, NameId, NodeId, RecordId, VersionId, Writer};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest, Sha256};
@@ -163,6 +163,17 @@ pub fn node_id(verify_key: &[u8; 32], static_public: &[u8; 32]) -> NodeId {
 #[must_use]
 pub fn record_id(record: &[u8]) -> RecordId {
     RecordId(tagged(tags::RECORD_ID, &[record]))
+}
+
+/// The hash of the versions that no other of their name supersedes, in ascending order.
+#[must_use]
+pub fn heads_hash(ascending: &[VersionId]) -> Hash {
+    let mut digest = Sha256::new();
+    for version in ascending {
+        digest.update(version.stamp.to_be_bytes());
+        digest.update(version.writer.0);
+    }
+    Hash(digest.finalize().into())
 }
 
 /// The name under which the grant of a key stands.

@@ -115,6 +115,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
     match error {
         ClientError::NotFound => "not found",
         ClientError::Exists => "exists",
+        ClientError::Changed => "changed meanwhile",
         ClientError::Unreachable(_) => "unreachable",
         ClientError::Disconnected(_) => "disconnected",
         ClientError::Silent => "no answer in time",

@@ -7,9 +7,11 @@ use super::entry::{Entry, Flag, Kind, version_key};
 use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
 use crate::crypto::alias::{Alias, Aliases};
+use crate::crypto::keys::heads_hash;
 use crate::ids::{Hash, NameId, RecordId, VersionId};
 use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
+use crate::wire::condition::HeadsSummary;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,6 +254,23 @@ impl Catalog {
             .collect();
         heads.dedup();
         heads
+    }
+
+    /// How many versions of a name no other supersedes, and the hash of all of them.
+    #[must_use]
+    pub(super) fn heads_summary(&self, name: &NameId) -> HeadsSummary {
+        let mut heads = self.heads(name, usize::MAX);
+        heads.reverse();
+        HeadsSummary { count: heads.len() as u64, hash: heads_hash(&heads) }
+    }
+
+    /// The entry of one version of a name.
+    #[must_use]
+    pub(super) fn version(&self, name: &NameId, version: &VersionId) -> Option<&Entry> {
+        let key = version_key(&self.aliases.of(name), version);
+        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
+        let slot = self.by_name.after(spot).next()?;
+        Some(&self.entries[slot]).filter(|entry| entry.key().starts_with(&key))
     }
 
     /// Names shown after `after`, in the order of their aliases.

@@ -14,6 +14,7 @@ use crate::keyring::grant::granted_key;
 use crate::limits::STAMP_LEAD;
 use crate::planted::{self, Bug};
 use crate::time::{Now, stamp_after};
+use crate::wire::condition::Condition;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use crate::wire::page::Page;
 use crate::wire::record::{BlockList, Record, RecordKind};
@@ -34,7 +35,8 @@ pub(super) struct ReadyPut {
     pub(super) link: Link,
     pub(super) request: Request,
     pub(super) records: Vec<NewRecord>,
-    only_if_absent: bool,
+    /// One for each record, or none.
+    pub(super) conditions: Vec<Condition>,
     /// The small blocks that came with it; their addresses are known once they are checked.
     blocks: Vec<(Address, Bytes)>,
 }
@@ -58,7 +60,7 @@ impl ReadyPut {
 }
 
 /// Why a put goes no further: for the client, and nothing of it is kept.
-type Refusal = (Reason, &'static str);
+pub(super) type Refusal = (Reason, &'static str);
 
 impl FileServer {
     /// A client puts records, and perhaps their small blocks.
@@ -66,7 +68,7 @@ impl FileServer {
         &mut self,
         now: Now,
         (link, request): (Link, Request),
-        only_if_absent: bool,
+        conditions: Vec<Condition>,
         (records, blocks): (Vec<Bytes>, Vec<Bytes>),
     ) {
         let bytes = records.iter().chain(&blocks).map(Bytes::len).sum::<usize>();
@@ -82,7 +84,7 @@ impl FileServer {
         let trees = blocks.iter().map(|block| Check::Tree(block.clone()));
         let checks = signatures.chain(trees).collect();
         let blocks = blocks.into_iter().map(|block| (Address::default(), block)).collect();
-        let put = ReadyPut { link, request, records, only_if_absent, blocks };
+        let put = ReadyPut { link, request, records, conditions, blocks };
         self.check(CheckFor::Put(Box::new(put)), checks);
     }
 
@@ -167,18 +169,15 @@ impl FileServer {
     }
 
     /// All that the put names is held or comes with it: it goes to the lane, whole.
-    pub(super) fn commit_put(&mut self, _now: Now, put: ReadyPut) {
-        let exists = |new: &NewRecord| {
-            new.record.kind == RecordKind::File
-                && (self.catalog.shown(&new.record.name).is_some()
-                    || self.lane.has_file(&new.record.name))
-        };
-        let must_be_new = put.only_if_absent && !planted::is_on(Bug::IgnoreExisting);
-        if must_be_new && put.records.iter().any(exists) {
-            let detail = "the name exists; nothing was changed";
-            return self.refuse(put.link, put.request, Reason::Exists, detail);
+    pub(super) fn commit_put(&mut self, now: Now, put: ReadyPut) {
+        if let Some((reason, detail)) = self.broken_condition(&put) {
+            return self.refuse(put.link, put.request, reason, detail);
         }
         self.lane.begin();
+        for new in &put.records {
+            // Before it is durable: whoever asks now for a stamp of the same name is to have one above it.
+            self.clock.observe(new.record.version.stamp, now.wall_ms, STAMP_LEAD);
+        }
         for mut new in put.records {
             let brought = put.blocks.iter().find(|(at, block)| names(&new.record, at, block.len()));
             if let Some((_, block)) = brought {

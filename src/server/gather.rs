@@ -5,7 +5,7 @@
 use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Ask;
-use super::reads::{Asked, ReadFor};
+use super::reads::{Asked, Heads, ReadFor};
 use super::walk::Purpose;
 use super::{FileServer, Timer};
 use crate::crypto::keys::record_id;
@@ -66,14 +66,16 @@ impl FileServer {
 
     pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
         let versions = self.catalog.heads(&name, PARENTS_MAX);
+        let all = self.catalog.heads_summary(&name);
         match self.catalog.greatest(&name) {
             Some(entry) => {
                 let (place, record) = (entry.place(), entry.id());
-                self.read_answer(vec![place], ReadFor::Head { link, request, record, versions });
+                let heads = Heads { versions, all };
+                self.read_answer(vec![place], ReadFor::Head { link, request, record, heads });
             }
             None => {
                 let clock = self.clock.read(now.wall_ms);
-                self.reply(link, Message::Heads { request, clock, versions, shown: None });
+                self.reply(link, Message::Heads { request, clock, versions, all, shown: None });
             }
         }
     }

@@ -4,9 +4,10 @@
 //! say, and whoever waits for a group is told after its flush and never before.
 
 use super::output::Link;
+use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
 use super::{FileServer, Pending};
-use crate::ids::{Address, RecordId};
+use crate::ids::{Address, NameId, RecordId};
 use crate::limits::{
     GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
 };
@@ -92,6 +93,8 @@ pub(super) struct Lane {
     open_records: HashSet<RecordId>,
     /// Records of the open batch and of the one that flies.
     records: HashSet<RecordId>,
+    /// The names of all records, in whatever group.
+    names: NamesUnderWay,
 }
 
 impl Lane {
@@ -130,12 +133,9 @@ impl Lane {
         self.records.contains(id)
     }
 
-    /// Whether a version of a file of this name is on its way.
-    pub(super) fn has_file(&self, name: &crate::ids::NameId) -> bool {
-        let flying = self.flying.iter().flat_map(|flight| &flight.records);
-        let closed = self.closed.iter().flat_map(|batch| &batch.records);
-        let mut records = self.open.records.iter().chain(closed).chain(flying);
-        records.any(|new| new.record.kind == RecordKind::File && new.record.name == *name)
+    /// The versions of a name that are on their way, in whatever group, if there are any.
+    pub(super) fn under_way(&self, name: &NameId) -> Option<UnderWay> {
+        self.names.get(name)
     }
 
     pub(super) fn add_block(&mut self, draft: Draft, address: Address, length: u32) {
@@ -161,6 +161,7 @@ impl Lane {
         // One that flies is not in the open group: whoever waits for this group must find it there, should the other fail.
         if self.open_records.insert(new.id) {
             self.records.insert(new.id);
+            self.names.insert(&new);
             self.open.bytes += new.bytes.len();
             self.urgent = true;
             self.open.group.records.push((new.id, new.bytes.clone()));
@@ -231,6 +232,7 @@ impl Lane {
     fn land(&mut self) -> Option<Flight> {
         let flight = self.flying.take()?;
         for new in &flight.records {
+            self.names.remove(new);
             let closed = self.closed.iter().flat_map(|batch| &batch.records);
             let again = closed.into_iter().any(|other| other.id == new.id);
             if !again && !self.open_records.contains(&new.id) {
@@ -372,6 +374,6 @@ mod tests {
             }));
         }
         assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
-        assert!(lane.idle() && lane.records.is_empty());
+        assert!(lane.idle() && lane.records.is_empty() && lane.names.is_empty());
     }
 }

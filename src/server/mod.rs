@@ -8,6 +8,7 @@
 
 mod answers;
 mod catalog;
+mod conditions;
 mod credit;
 mod entry;
 mod exchange;
@@ -15,6 +16,7 @@ mod fetch;
 mod gather;
 mod holdings;
 mod incoming;
+mod known_list;
 mod lane;
 mod loading;
 mod memory;
@@ -30,6 +32,7 @@ mod roster;
 mod rows;
 mod serve;
 mod stuck;
+mod under_way;
 mod verify;
 mod walk;
 mod want;

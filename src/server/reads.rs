@@ -3,12 +3,14 @@
 //! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
 //! still held, and whoever asked is told to try again.
 
+use super::exchange::ReadyPut;
 use super::output::Link;
 use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, NameId, RecordId, VersionId};
 use crate::store::job::{self, DiskError, LogPlace, ReadError};
 use crate::time::Now;
+use crate::wire::condition::HeadsSummary;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use bytes::Bytes;
 
@@ -26,6 +28,13 @@ pub(super) enum Asked {
     Page(Address),
 }
 
+/// What a question for the versions of a name is answered with.
+#[derive(Debug)]
+pub(super) struct Heads {
+    pub(super) versions: Vec<VersionId>,
+    pub(super) all: HeadsSummary,
+}
+
 /// Records that were read to be pushed, and the small blocks to go with some of them.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -37,13 +46,42 @@ pub(super) struct Batch {
 /// What is done with items of the log once they are read.
 #[derive(Debug)]
 pub(super) enum ReadFor {
-    Head { link: Link, request: Request, record: RecordId, versions: Vec<VersionId> },
-    List { link: Link, request: Request, ids: Vec<RecordId>, next: Option<NameId> },
-    Page { link: Link, request: Request, address: Address },
-    WalkRecord { walk: u64 },
-    WalkPage { walk: u64, address: Address },
-    PushRecords { link: Link, ids: Vec<RecordId> },
-    PushBlocks { link: Link, batch: Batch },
+    Head {
+        link: Link,
+        request: Request,
+        record: RecordId,
+        heads: Heads,
+    },
+    List {
+        link: Link,
+        request: Request,
+        ids: Vec<RecordId>,
+        next: Option<NameId>,
+    },
+    Page {
+        link: Link,
+        request: Request,
+        address: Address,
+    },
+    WalkRecord {
+        walk: u64,
+    },
+    WalkPage {
+        walk: u64,
+        address: Address,
+    },
+    PushRecords {
+        link: Link,
+        ids: Vec<RecordId>,
+    },
+    PushBlocks {
+        link: Link,
+        batch: Batch,
+    },
+    /// Versions that may name the same blocks as a put.
+    KnownLists {
+        put: Box<ReadyPut>,
+    },
 }
 
 impl FileServer {
@@ -62,11 +100,12 @@ impl FileServer {
             if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
         };
         match reason {
-            ReadFor::Head { link, request, record, versions } => match first() {
+            ReadFor::Head { link, request, record, heads } => match first() {
                 Ok(bytes) => {
                     let clock = self.clock.read(now.wall_ms);
                     let shown = Some(bytes);
-                    self.reply(link, Message::Heads { request, clock, versions, shown });
+                    let Heads { versions, all } = heads;
+                    self.reply(link, Message::Heads { request, clock, versions, all, shown });
                 }
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
@@ -103,6 +142,7 @@ impl FileServer {
                 let item = first();
                 self.walk_page_read(now, walk, address, item);
             }
+            ReadFor::KnownLists { put } => self.known_lists_answered(now, *put, items),
             ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
             ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
         }

@@ -55,8 +55,8 @@ impl FileServer {
             Message::Head { request, space, name, relay } => {
                 self.head(now, (link, request), (space, name), relay);
             }
-            Message::Put { request, only_if_absent, records, blocks } => {
-                self.put(now, (link, request), only_if_absent, (records, blocks));
+            Message::Put { request, conditions, records, blocks } => {
+                self.put(now, (link, request), conditions, (records, blocks));
             }
             Message::PutPage { request, page } => self.put_page(now, link, request, page),
             Message::GetPage { request, address } => {

@@ -16,7 +16,7 @@ use crate::limits::PEER_SILENCE;
 use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
-use crate::wire::message::{BlockRef, Message, Reason, Request};
+use crate::wire::message::{BlockRef, Message, Request};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
@@ -419,12 +419,7 @@ impl FileServer {
         }
         match walk.purpose {
             Purpose::Put(put) if complete => self.commit_put(now, *put),
-            Purpose::Put(put) => self.refuse(
-                put.link,
-                put.request,
-                Reason::Missing,
-                "blocks or pages that the record names are not here; nothing of it was kept",
-            ),
+            Purpose::Put(put) => self.look_for_known_lists(now, put),
             Purpose::Replicate => {
                 self.walks.replicating -= 1;
                 if complete {

@@ -9,6 +9,7 @@
 
 mod codec;
 
+use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
 use bytes::Bytes;
 
@@ -156,6 +157,8 @@ pub enum Reason {
     Unavailable,
     /// What was stored is damaged and no other copy could be had.
     Damaged,
+    /// The name has other versions than those of which the client was told: ask again, and try again.
+    Changed,
 }
 
 /// Everything that can be said. `request` in an answer repeats the question's.
@@ -172,11 +175,18 @@ pub enum Message {
 
     /// Which versions has this name? `relay`: ask the peers if it is not known here.
     Head { request: Request, space: Space, name: NameId, relay: bool },
-    /// The clock, the versions that no other supersedes, greatest first, and the encoded record of
-    /// the greatest.
-    Heads { request: Request, clock: u64, versions: Vec<VersionId>, shown: Option<Bytes> },
-    /// Store these records, together or not at all, and with them these small blocks.
-    Put { request: Request, only_if_absent: bool, records: Vec<Bytes>, blocks: Vec<Bytes> },
+    /// The clock, the versions that no other supersedes, greatest first, a summary of all of these,
+    /// and the encoded record of the greatest.
+    Heads {
+        request: Request,
+        clock: u64,
+        versions: Vec<VersionId>,
+        all: HeadsSummary,
+        shown: Option<Bytes>,
+    },
+    /// Store these records, together or not at all, and with them these small blocks: if the
+    /// condition of each record holds. Without any condition the list is empty.
+    Put { request: Request, conditions: Vec<Condition>, records: Vec<Bytes>, blocks: Vec<Bytes> },
     /// Durable, with that many copies known at this moment.
     PutDone { request: Request, copies: u16 },
     /// Store this page.

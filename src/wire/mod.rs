@@ -82,6 +82,7 @@
 //! | entries | `list` of blocks; or of (page `[32]`, blocks `u64`, bytes `u64`) |
 //! | sealed | `[64]` an entry: its secret, encrypted |
 
+pub mod condition;
 pub(crate) mod cursor;
 pub mod frame;
 pub mod message;

@@ -69,11 +69,12 @@ fn lists_of_messages_have_an_end() {
         request: 0,
         clock: 0,
         versions: vec![version; count],
+        all: Default::default(),
         shown: None,
     });
     check(PUT_RECORDS_MAX, |count| Message::Put {
         request: 0,
-        only_if_absent: false,
+        conditions: Vec::new(),
         records: list(count),
         blocks: Vec::new(),
     });
@@ -106,7 +107,7 @@ fn texts_and_bytes_of_messages_have_an_end() {
     });
     let put = |records: Vec<bytes::Bytes>, blocks| Message::Put {
         request: 0,
-        only_if_absent: false,
+        conditions: Vec::new(),
         records,
         blocks,
     };

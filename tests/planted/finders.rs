@@ -139,6 +139,14 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::promises::a_put_that_must_be_new_is_refused_by_the_node_too"),
     ),
     (
+        Bug::IgnoreCondition,
+        Finder::Test("sim::conditions::a_condition_on_heads_that_have_changed_is_refused"),
+    ),
+    (
+        Bug::CheckConditionAgainstCatalogAlone,
+        Finder::Test("sim::conditions::of_two_puts_under_one_condition_one_commits"),
+    ),
+    (
         Bug::IntroduceNobody,
         Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
     ),

@@ -277,7 +277,7 @@ fn a_peer_that_reads_late_is_told_of_all_that_came_meanwhile() {
     let mut client = RawClient::connect(&mut world, 0);
     for records in records.chunks(8) {
         let (request, records) = (7, records.to_vec());
-        client.send(&Message::Put { request, only_if_absent: false, records, blocks: Vec::new() });
+        client.send(&Message::Put { request, conditions: Vec::new(), records, blocks: Vec::new() });
         assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
     }
     let all: usize = records.iter().map(Bytes::len).sum();

@@ -37,7 +37,7 @@ fn healthy(world: &mut World, node: usize) {
 }
 
 fn put_message(record: Bytes) -> Message {
-    Message::Put { request: 7, only_if_absent: false, records: vec![record], blocks: Vec::new() }
+    Message::Put { request: 7, conditions: Vec::new(), records: vec![record], blocks: Vec::new() }
 }
 
 /// What the node answers to a message of a client, if it stays connected.

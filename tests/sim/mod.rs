@@ -2,6 +2,7 @@
 
 mod client;
 mod comparison;
+mod conditions;
 mod disk;
 mod hostile;
 mod latecomers;

@@ -61,7 +61,7 @@ fn prepare(world: &mut World, machine: usize, file: &Paged) {
 fn put_record(world: &mut World, machine: usize, file: &Paged) -> Option<Message> {
     let mut client = RawClient::connect(world, machine);
     let records = vec![file.record.clone()];
-    client.send(&Message::Put { request: 2, only_if_absent: false, records, blocks: Vec::new() });
+    client.send(&Message::Put { request: 2, conditions: Vec::new(), records, blocks: Vec::new() });
     client.message(world)
 }
 

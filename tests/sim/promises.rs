@@ -12,6 +12,7 @@ use dfsd::ids::{NameId, Space, VersionId, Writer};
 use dfsd::keyring::grant;
 use dfsd::limits::{BLOCK, LEAF, STAMP_LEAD};
 use dfsd::time::{STAMP_MAX, stamp_after, stamp_at};
+use dfsd::wire::condition::Condition;
 use dfsd::wire::message::{BlockRef, Hello, Message, PeerAddress, PushedRecord, Reason, Role};
 use dfsd::wire::record::Record;
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn one_node(seed: u64) -> (World, RawClient) {
 }
 
 fn put_message(record: Bytes) -> Message {
-    Message::Put { request: 7, only_if_absent: false, records: vec![record], blocks: Vec::new() }
+    Message::Put { request: 7, conditions: Vec::new(), records: vec![record], blocks: Vec::new() }
 }
 
 /// What a node says of a name: its clock, and the versions that nothing supersedes.
@@ -364,7 +365,8 @@ fn a_put_that_must_be_new_is_refused_by_the_node_too() {
     put(&mut world, &mut client, 1, &[]);
     let records = vec![record_of(&world, 1, 6, 1)];
     let (request, blocks) = (7, Vec::new());
-    client.send(&Message::Put { request, only_if_absent: true, records, blocks });
+    let conditions = vec![Condition::Absent];
+    client.send(&Message::Put { request, conditions, records, blocks });
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Refused { reason: Reason::Exists, .. })), "{answer:?}");
 }

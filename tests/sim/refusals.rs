@@ -25,7 +25,7 @@ fn one_node(seed: u64) -> (World, RawClient) {
 }
 
 fn put_of(records: Vec<Bytes>, blocks: Vec<Bytes>) -> Message {
-    Message::Put { request: 7, only_if_absent: false, records, blocks }
+    Message::Put { request: 7, conditions: Vec::new(), records, blocks }
 }
 
 /// Why the node refuses a message.

@@ -87,7 +87,7 @@ pub(super) fn put(
     let references = bring(world, client, blocks);
     let record = record(world, name, 5, references);
     let records = vec![record.clone()];
-    client.send(&Message::Put { request: 2, only_if_absent: false, records, blocks: Vec::new() });
+    client.send(&Message::Put { request: 2, conditions: Vec::new(), records, blocks: Vec::new() });
     assert_eq!(client.message(world), Some(Message::PutDone { request: 2, copies: 1 }));
     record
 }

@@ -18,7 +18,7 @@ fn stopping_finishes_what_was_accepted_and_takes_no_more() {
     let mut client = RawClient::connect(&mut world, node);
     let put = |world: &World, name| {
         let records = vec![record(world, name, 5, Vec::new())];
-        Message::Put { request: name.into(), only_if_absent: false, records, blocks: Vec::new() }
+        Message::Put { request: name.into(), conditions: Vec::new(), records, blocks: Vec::new() }
     };
     let (accepted, late) = (put(&world, 1), put(&world, 2));
     client.send(&accepted);

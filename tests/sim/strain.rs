@@ -283,7 +283,7 @@ fn a_put_that_came_twice_is_acknowledged_only_if_it_is_there() {
         let records = vec![record(&world, 1, 5, Vec::new())];
         let put = |request| Message::Put {
             request,
-            only_if_absent: false,
+            conditions: Vec::new(),
             records: records.clone(),
             blocks: Vec::new(),
         };

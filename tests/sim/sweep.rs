@@ -67,7 +67,7 @@ fn tombstone(world: &World) -> Bytes {
 
 fn put_record(world: &mut World, client: &mut RawClient, record: impl Fn(&World) -> Bytes) {
     let records = vec![record(world)];
-    client.send(&Message::Put { request: 2, only_if_absent: false, records, blocks: Vec::new() });
+    client.send(&Message::Put { request: 2, conditions: Vec::new(), records, blocks: Vec::new() });
     assert_eq!(client.message(world), Some(Message::PutDone { request: 2, copies: 1 }));
 }
 

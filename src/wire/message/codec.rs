@@ -13,6 +13,7 @@ use crate::limits::{
     PUT_RECORDS_MAX, RECORD_MAX,
 };
 use crate::wire::Malformed;
+use crate::wire::condition;
 use crate::wire::cursor::{Field, Reader, put_list, require};
 use crate::wire::frame::{block_length, has_leaves};
 use bytes::Bytes;
@@ -78,9 +79,11 @@ messages! {
     4 Peers { peers[MESSAGE_PEERS_MAX] };
 
     10 Head { request, space, name, relay };
-    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], shown };
-    12 Put { request, only_if_absent, records[PUT_RECORDS_MAX], blocks[PUT_RECORDS_MAX] }
-        if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX);
+    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, shown };
+    12 Put {
+        request, conditions[PUT_RECORDS_MAX], records[PUT_RECORDS_MAX], blocks[PUT_RECORDS_MAX]
+    } if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX)
+        && condition::fit(&conditions, records.len());
     13 PutDone { request, copies };
     14 PutPage { request, page };
     15 PageDone { request };
@@ -201,6 +204,7 @@ impl Field for Reason {
             Self::Clock => 6,
             Self::Unavailable => 7,
             Self::Damaged => 8,
+            Self::Changed => 9,
         });
     }
 
@@ -214,6 +218,7 @@ impl Field for Reason {
             6 => Ok(Self::Clock),
             7 => Ok(Self::Unavailable),
             8 => Ok(Self::Damaged),
+            9 => Ok(Self::Changed),
             _ => Err(Malformed("an unknown reason")),
         }
     }

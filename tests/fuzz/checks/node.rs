@@ -19,6 +19,7 @@ use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Config, Disk};
 use dfsd::time::{Instant, Now};
+use dfsd::wire::condition::{Condition, HeadsSummary};
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{Hello, Message, PushedRecord, Role};
 use dfsd::wire::record::Record;
@@ -199,9 +200,15 @@ impl Bench {
         let block = network().blocks[0].0.clone();
         let blocks = if how & 2 == 0 { Vec::new() } else { vec![block.clone()] };
         let block = if how & 2 == 0 { Bytes::new() } else { block };
-        let (request, only_if_absent) = (u32::from(how), how & 4 != 0);
+        let request = u32::from(how);
+        let conditions = match how >> 2 & 3 {
+            0 => Vec::new(),
+            1 => vec![Condition::Absent],
+            2 => vec![Condition::Newest],
+            _ => vec![Condition::Unchanged(HeadsSummary::default())],
+        };
         let message = if how & 1 == 0 {
-            Message::Put { request, only_if_absent, records: vec![record], blocks }
+            Message::Put { request, conditions, records: vec![record], blocks }
         } else {
             Message::Records { items: vec![PushedRecord { record, block }] }
         };

@@ -123,7 +123,8 @@ impl Pair {
         let answer = match message {
             Message::Head { request, .. } => {
                 let shown = self.held.records.last().cloned();
-                Message::Heads { request, clock: 1 << 20, versions: Vec::new(), shown }
+                let (versions, all) = (Vec::new(), Default::default());
+                Message::Heads { request, clock: 1 << 20, versions, all, shown }
             }
             Message::Offer { blocks, .. } => {
                 let block = blocks[0];

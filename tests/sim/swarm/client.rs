@@ -267,7 +267,7 @@ impl Client {
         let deleted = self.new_write(world, ledger, source, Thing::Tombstone);
         let (source, target) = (name_bytes(source), name_bytes(target));
         let rename = Operation::Rename { source, target, replace };
-        self.start(world, ledger, rename, Doing::Rename { moved, deleted });
+        self.start(world, ledger, rename, Doing::Rename { moved, deleted, replace });
     }
 
     /// Reads a version that was told of before, whatever is shown now.
@@ -412,14 +412,19 @@ impl Client {
             (Doing::Delete { write }, Ok(Answer::Deleted { version })) => {
                 self.acknowledge(world, ledger, &at, (write, version, false));
             }
-            (Doing::Rename { moved, deleted }, Ok(Answer::Renamed { version, deleted: old })) => {
-                self.acknowledge(world, ledger, &at, (moved, version, false));
+            (
+                Doing::Rename { moved, deleted, replace },
+                Ok(Answer::Renamed { version, deleted: old }),
+            ) => {
+                // One operation: both halves stand, and an oracle looks at them together.
+                self.acknowledge(world, ledger, &at, (moved, version, !replace));
                 self.acknowledge(world, ledger, &at, (deleted, old, false));
+                ledger.renamed(moved, deleted);
             }
             (Doing::Put { write, .. } | Doing::Delete { write }, Err(error)) => {
                 ledger.end(write, now, fate_of(&error));
             }
-            (Doing::Rename { moved, deleted }, Err(error)) => {
+            (Doing::Rename { moved, deleted, .. }, Err(error)) => {
                 ledger.end(moved, now, fate_of(&error));
                 ledger.end(deleted, now, fate_of(&error));
             }

@@ -42,6 +42,18 @@ pub(super) struct Write {
     pub(super) fate: Fate,
 }
 
+/// A rename that was acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Renamed {
+    pub(super) source: Name,
+    pub(super) target: Name,
+    /// The new name's version, and the old one's.
+    pub(super) moved: VersionId,
+    pub(super) deleted: VersionId,
+    pub(super) machine: usize,
+    pub(super) ended: Instant,
+}
+
 /// Which write.
 pub(super) type WriteId = usize;
 
@@ -51,6 +63,8 @@ pub(super) struct Ledger {
     pub(super) names: usize,
     pub(super) contents: Contents,
     writes: Vec<Write>,
+    /// The two writes of each acknowledged rename: the new name's, and the old one's.
+    renames: Vec<(WriteId, WriteId)>,
     by_name: BTreeMap<Name, Vec<WriteId>>,
     /// The machines that are known to have had each acknowledged version durably, and whose disks are unharmed since.
     claims: BTreeMap<(Name, VersionId), BTreeSet<usize>>,
@@ -87,6 +101,30 @@ impl Ledger {
             self.claim(name, version, (machine, begun));
             self.raise_floor((machine, begun), name, version);
         }
+    }
+
+    /// Two writes that were acknowledged were one rename.
+    pub(super) fn renamed(&mut self, moved: WriteId, deleted: WriteId) {
+        self.renames.push((moved, deleted));
+    }
+
+    /// Every rename that was acknowledged.
+    pub(super) fn renames(&self) -> impl Iterator<Item = Renamed> {
+        self.renames.iter().filter_map(|(moved, deleted)| {
+            let (moved, deleted) = (&self.writes[*moved], &self.writes[*deleted]);
+            let version = |write: &Write| match write.fate {
+                Fate::Acknowledged(version) => Some(version),
+                Fate::Running | Fate::Doubtful | Fate::Void(_) => None,
+            };
+            Some(Renamed {
+                source: deleted.name,
+                target: moved.name,
+                moved: version(moved)?,
+                deleted: version(deleted)?,
+                machine: moved.machine,
+                ended: moved.ended?,
+            })
+        })
     }
 
     pub(super) fn write(&self, id: WriteId) -> &Write {

@@ -11,6 +11,7 @@ mod exact;
 mod history;
 mod keys;
 mod meter;
+mod moves;
 mod reach;
 mod secrecy;
 mod tombstones;
@@ -63,6 +64,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(history::History),
         Box::new(tombstones::Tombstones),
         Box::new(conditional::Conditional),
+        Box::new(moves::Moves),
         Box::new(typed::Typed),
         Box::new(meter::Meter),
         Box::new(copies::Copies::default()),

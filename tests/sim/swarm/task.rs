@@ -49,6 +49,7 @@ pub(super) enum Doing {
     Rename {
         moved: WriteId,
         deleted: WriteId,
+        replace: bool,
     },
     Holders {
         name: Name,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
+use crate::wire::condition::{Condition, HeadsSummary};
 use proptest::prelude::*;
 
 /// One of every kind, with something in every field.
@@ -13,6 +14,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
     let peer = PeerAddress { node: NodeId([0xa2; 32]), address: "10.0.0.1:7400".to_owned() };
     let version = VersionId { stamp: 9, writer: Writer([0xa3; 8]) };
     let id = RecordId([0xa4; 32]);
+    let heads = HeadsSummary { count: 1, hash: Hash([0xaa; 32]) };
     let (space, name) = (Space([0xa5; 16]), NameId([0xa6; 32]));
     let range = RangeSummary {
         first: RecordId([0; 32]),
@@ -53,10 +55,16 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Pong { token: 2 },
         Message::Peers { peers: vec![peer.clone(); 2] },
         Message::Head { request, space, name, relay: true },
-        Message::Heads { request, clock: 8, versions: vec![version], shown: Some(bytes.clone()) },
+        Message::Heads {
+            request,
+            clock: 8,
+            versions: vec![version],
+            all: heads,
+            shown: Some(bytes.clone()),
+        },
         Message::Put {
             request,
-            only_if_absent: true,
+            conditions: vec![Condition::Any, Condition::Unchanged(heads)],
             records: vec![bytes.clone(); 2],
             blocks: vec![bytes.clone()],
         },

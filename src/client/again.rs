@@ -1,0 +1,57 @@
+//! Trying again what a node refused because the name had changed meanwhile.
+//!
+//! Knows no operation's steps but the first of them. Invariant: nobody is tried again without an end.
+
+use super::answer::Op;
+use super::session::{Kind, Session};
+use crate::limits::{CHANGED_TRIES_MAX, OPERATION_SILENCE};
+use crate::time::Instant;
+
+/// How often one operation has been tried again, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    tries: usize,
+    first: Option<Instant>,
+}
+
+impl Again {
+    /// Whether it may be tried once more.
+    fn once_more(&mut self, now: Instant) -> bool {
+        let first = *self.first.get_or_insert(now);
+        self.tries += 1;
+        self.tries <= CHANGED_TRIES_MAX && now.since(first) < OPERATION_SILENCE
+    }
+}
+
+impl Session {
+    /// The name is not what it was when this operation asked: it asks again. False if it has done so for too long.
+    pub(super) fn try_again(&mut self, op: Op) -> bool {
+        let now = self.now();
+        let Some(running) = self.ops.get_mut(&op) else { return false };
+        if !running.again.once_more(now) {
+            return false;
+        }
+        match &running.kind {
+            Kind::Put(_) => self.put_again(op),
+            Kind::Ask(_) => self.ask_again(op),
+            Kind::Get(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_retry_ends_by_count_and_by_time() {
+        let mut again = Again::default();
+        let tries = (0..1_000).filter(|_| again.once_more(Instant(7))).count();
+        assert_eq!(tries, CHANGED_TRIES_MAX);
+        let mut again = Again::default();
+        assert!(again.once_more(Instant(7)));
+        assert!(again.once_more(Instant(7) + Duration::from_secs(1)));
+        assert!(!again.once_more(Instant(7) + OPERATION_SILENCE));
+    }
+}
