@@ -144,7 +144,9 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (
         Bug::CheckConditionAgainstCatalogAlone,
-        Finder::Test("sim::conditions::of_two_puts_under_one_condition_one_commits"),
+        Finder::Test(
+            "sim::conditions::a_version_below_what_is_known_is_refused_if_it_is_to_be_the_newest",
+        ),
     ),
     (
         Bug::IntroduceNobody,
