@@ -177,7 +177,8 @@ impl Session {
                 if exists.is_some() && !what.replace {
                     return Err(ClientError::Exists);
                 }
-                self.rename(op, &source, Heads { clock, versions, all }, what)?;
+                let heads = Heads { clock, versions, all };
+                self.rename(op, &source, &heads, what)?;
             }
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
@@ -259,7 +260,7 @@ impl Session {
         &mut self,
         op: Op,
         (entry, source_heads): &(Entry, Heads),
-        heads: Heads,
+        heads: &Heads,
         what: Rename,
     ) -> Result<(), ClientError> {
         if entry.name == what.target {
@@ -268,11 +269,11 @@ impl Session {
         let name = what.target.clone();
         let meta = super::seal::Meta { name, mtime_ms: entry.mtime_ms, mode: entry.mode };
         let list = (entry.list.clone(), entry.secrets.clone());
-        let file = self.seals.file(&heads, &meta, (entry.size, entry.hash), list)?;
+        let file = self.seals.file(heads, &meta, (entry.size, entry.hash), list)?;
         let tombstone = self.seals.tombstone(source_heads, &entry.name)?;
         let (version, deleted) = (version_of(&file), version_of(&tombstone));
         let unchanged = |heads: &Heads| Condition::Unchanged(heads.all);
-        let target = if what.replace { unchanged(&heads) } else { Condition::Absent };
+        let target = if what.replace { unchanged(heads) } else { Condition::Absent };
         self.put_records(op, vec![file, tombstone], vec![target, unchanged(source_heads)]);
         self.become_ask(op, Ask::Renaming { what, version, deleted });
         Ok(())

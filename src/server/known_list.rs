@@ -24,7 +24,7 @@ impl FileServer {
         let entries = named.filter_map(|(name, version)| self.catalog.version(name, version));
         let places: Vec<_> = entries.map(Entry::place).collect();
         if places.is_empty() {
-            return self.known_lists_read(now, *put, Vec::new());
+            return self.known_lists_read(now, *put, &[]);
         }
         self.checking_bytes += put.bytes();
         self.read_log(places, ReadFor::KnownLists { put });
@@ -40,10 +40,11 @@ impl FileServer {
         self.checking_bytes -= put.bytes();
         let records = items.into_iter().filter_map(Result::ok);
         let lists = records.filter_map(|bytes| Some(Record::decode(&bytes).ok()?.blocks));
-        self.known_lists_read(now, put, lists.collect());
+        let lists: Vec<_> = lists.collect();
+        self.known_lists_read(now, put, &lists);
     }
 
-    fn known_lists_read(&mut self, now: Now, mut put: ReadyPut, lists: Vec<BlockList>) {
+    fn known_lists_read(&mut self, now: Now, mut put: ReadyPut, lists: &[BlockList]) {
         for new in put.records.iter_mut().filter(|new| !new.record.blocks.is_empty()) {
             if !lists.contains(&new.record.blocks) {
                 return self.refuse(
