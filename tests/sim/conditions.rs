@@ -159,7 +159,7 @@ fn a_file_is_renamed_where_its_record_is_known_and_its_blocks_are_not_yet() {
     assert_eq!(answers(&mut world, &mut client, 1), [(7, Some(Reason::Missing))]);
 
     let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
-    let items = vec![PushedRecord { record: source.clone(), block: Bytes::new() }];
+    let items = vec![PushedRecord { record: source, block: Bytes::new() }];
     peer.send(&Message::Records { items });
     peer.pump(&mut world);
     world.run(Duration::from_secs(1), |_| false);
