@@ -141,6 +141,9 @@ pub struct DaemonOptions {
     /// Join the network of this ticket (- reads it from stdin); needed once
     #[arg(long, value_name = "FILE|-", env = "DFSD_JOIN", hide_env_values = true)]
     pub join: Option<PathBuf>,
+    /// Give this node a new key: once, where a data folder is a copy of another that is in use too
+    #[arg(long)]
+    pub new_node_key: bool,
     /// Threads for disk work and hashing [default: one per core, 4 at most]
     #[arg(long, value_name = "N", env = "DFSD_WORKERS", hide_env_values = true)]
     pub workers: Option<usize>,
@@ -153,7 +156,7 @@ pub struct DaemonOptions {
     /// Disk space never used by puts [default: 256MiB, or 2 % of the disk if that is more]
     #[arg(long, value_name = "SIZE", env = "DFSD_RESERVE", hide_env_values = true)]
     pub reserve: Option<Size>,
-    /// A TOML file with any of the above but --join, by the same names
+    /// A TOML file with any of the above but --join and --new-node-key, by the same names
     #[arg(long, value_name = "FILE", env = "DFSD_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// What to do instead of running.
@@ -207,6 +210,8 @@ pub struct DaemonConfig {
     pub advertise: Option<String>,
     /// The ticket to join by; `-` is stdin.
     pub join: Option<PathBuf>,
+    /// The node gets a new key.
+    pub new_node_key: bool,
     /// Worker threads; `None` leaves the number to the machine.
     pub workers: Option<usize>,
     /// Bulk memory in bytes.
@@ -260,6 +265,7 @@ impl DaemonOptions {
             listen: self.listen.or(file.listen).unwrap_or_else(default_listen),
             advertise: self.advertise.or(file.advertise),
             join: self.join,
+            new_node_key: self.new_node_key,
             workers: self.workers.or(file.workers),
             memory: memory(self.memory.or(file.memory))?,
             log: self.log.or(file_log).unwrap_or(log::LevelFilter::Info),

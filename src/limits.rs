@@ -104,6 +104,12 @@ pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
 pub const CHANGED_TRIES_MAX: usize = 64;
 /// What SIGTERM waits for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Nodes with one key that are connected at once.
+pub const INSTANCES_MAX: usize = 4;
+/// Until then a connection answers whose node has connected anew, or it is dead.
+pub const INSTANCE_ANSWER: Duration = Duration::from_secs(10);
+/// Keys with which more than one node runs, told of in one status.
+pub const TWINS_TOLD_MAX: usize = 16;
 /// First and last delay between two attempts to reach a peer.
 pub const REDIAL_FIRST: Duration = Duration::from_millis(200);
 /// See `REDIAL_FIRST`.

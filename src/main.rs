@@ -116,6 +116,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     for note in &recovered.notes {
         log::warn!("{note}");
     }
+    let keyring = if config.new_node_key { renewed(keyring, data)? } else { keyring };
     let address = resolve(&config.listen)?;
     let event_loop = EventLoop::bind(address).map_err(error)?;
     let address = event_loop.address().map_err(error)?;
@@ -181,6 +182,20 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
             Ok((keyring, ticket.peers))
         }
     }
+}
+
+/// The same keys with another node's. The folder is locked: no daemon runs with the old one.
+fn renewed(keyring: Keyring, data: &Path) -> Result<Keyring, Failure> {
+    let old = keyring.node.node_id();
+    let keyring = keyring
+        .renew_node(data, &secret())
+        .map_err(|why| error(format!("the node key is as it was: {why}")))?;
+    log::warn!(
+        "this node has a new key: it was node {} and is node {}; leave --new-node-key out from now on",
+        old.short(),
+        keyring.node.node_id().short()
+    );
+    Ok(keyring)
 }
 
 /// One byte more than may be, so that a file that is too long is told from one that is not.

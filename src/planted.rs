@@ -138,6 +138,8 @@ bugs! {
     NewestStrangerRefused,
     /// Of too many strangers the oldest goes, wherever it is from (G9).
     OldestStrangerGoes,
+    /// Of two nodes with one key the one that came last pushes the other out (G5).
+    TwinsFight,
     /// A client takes every connection that ends early for another network's (G4).
     BusyIsWrongNetwork,
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::cli::json::Object;
 use crate::cli::text::{human_size, human_time, shown, table};
+use crate::ids::NodeId;
 use crate::wire::message::{Member, NodeStatus};
 
 /// The node's state as one JSON object.
 pub(crate) fn status_json(status: &NodeStatus) -> String {
+    let twins: Vec<String> = status.twins.iter().map(ToString::to_string).collect();
     Object::new()
         .text("node", &status.node.to_string())
         .text("address", &status.address)
@@ -25,6 +27,7 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("peers_connected", status.peers_connected.into())
         .number("peers_known", status.peers_known.into())
         .number("group", status.group)
+        .texts("twins", twins.iter().map(String::as_str))
         .finish()
 }
 
@@ -49,7 +52,15 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("disk", format!("{} free", human_size(status.free_bytes))),
         ("memory", memory(status)),
     ];
-    rows.iter().map(|(what, value)| format!("{what:<8} {value}")).collect()
+    let twins = status.twins.iter().map(|node| ("warning", twin(*node)));
+    rows.into_iter().chain(twins).map(|(what, value)| format!("{what:<8} {value}")).collect()
+}
+
+fn twin(node: NodeId) -> String {
+    format!(
+        "two nodes run with the key of node {}: stop one, and start it once with --new-node-key",
+        node.short()
+    )
 }
 
 fn memory(status: &NodeStatus) -> String {
@@ -129,5 +140,10 @@ mod tests {
         assert!(text.contains("2 versions still lack blocks here"), "{text}");
         assert!(text.contains("blocks   0 (3.0 MiB)"), "{text}");
         assert!(status_json(&status).contains(r#""incomplete":2,"#));
+        assert!(!text.contains("warning"), "{text}");
+        let status = NodeStatus { twins: vec![NodeId([7; 32])], ..status };
+        let text = status_lines(&status).join("\n");
+        assert!(text.contains("warning  two nodes run with the key of node 0707"), "{text}");
+        assert!(status_json(&status).contains(r#""twins":["0707"#));
     }
 }

@@ -1,4 +1,4 @@
-//! Key files on disk: private, durable, never overwritten.
+//! Key files on disk: private, durable, never overwritten unless that is asked for.
 //!
 //! Knows nothing about what is in a key. Invariant: a key file that can be seen is whole and on the
 //! disk, and only its owner can read it; one that others can read is refused rather than used.
@@ -125,6 +125,16 @@ pub(super) fn create<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileEr
         .map_err(failed(&path, "create"));
     let removed = fs::remove_file(&unfinished).map_err(failed(&unfinished, "remove"));
     result.and(removed).and_then(|()| sync_folder(folder))
+}
+
+/// Writes a key in the place of another. When it returns, the file is on the disk; until then the old one is.
+pub(super) fn replace<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileError> {
+    let path = folder.join(K::FILE);
+    let unfinished = folder.join(format!(".{}.{}", K::FILE, std::process::id()));
+    write_private(&unfinished, &print(key))
+        .and_then(|()| fs::rename(&unfinished, &path))
+        .map_err(failed(&path, "replace"))?;
+    sync_folder(folder)
 }
 
 /// Whether what is used here is this user's own, or the system's.

@@ -1,7 +1,7 @@
 //! The keyring: which keys this machine holds, and the text in which they travel.
 //!
 //! A room of the shell: it reads and writes files. Knows nothing about connections and stores.
-//! Invariants: no key file is ever replaced; `network.key` is written last, so a folder that has it
+//! Invariants: no key file is ever replaced, but for `node.key` when that is asked for; `network.key` is written last, so a folder that has it
 //! has all the keys that it should have; and a write key that is loaded is granted by the root of
 //! the network key beside it.
 
@@ -166,6 +166,17 @@ impl Keyring {
         keep(folder, parts.node, || NodeKey::generate(&entropy()))?;
         keep(folder, parts.network, || access.network.clone())?;
         Self::open(folder)
+    }
+
+    /// Gives the node of a data folder a new key, so that a copy of a folder is a node of its own. Nobody else may use
+    /// the folder meanwhile. When it returns, the key is on the disk; before, the old one is.
+    ///
+    /// # Errors
+    /// The file can't be written; then the old key is still there.
+    pub fn renew_node(self, folder: &Path, entropy: &[u8; 32]) -> Result<Self, KeyringError> {
+        let node = NodeKey::generate(entropy);
+        files::replace(folder, &node)?;
+        Ok(Self { node, ..self })
     }
 }
 

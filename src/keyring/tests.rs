@@ -41,6 +41,20 @@ fn expect_error<T>(result: Result<T, KeyringError>, expected: &str) {
 }
 
 #[test]
+fn a_copy_gets_a_node_key_of_its_own_and_keeps_the_rest() {
+    let folder = tempdir().unwrap();
+    let before = create(&folder).unwrap();
+    let text = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+    let others = ["root.key", "data.key", "write.key", "network.key"].map(text);
+    let after = before.clone().renew_node(folder.path(), &[77; 32]).unwrap();
+    assert_ne!(after.node.node_id(), before.node.node_id());
+    assert_eq!(["root.key", "data.key", "write.key", "network.key"].map(text), others);
+    let opened = Keyring::open(folder.path()).unwrap();
+    assert_eq!(opened.node.node_id(), after.node.node_id(), "it is on the disk");
+    assert_eq!(names(folder.path()).len(), 5, "nothing else is left");
+}
+
+#[test]
 fn a_new_folder_gets_private_keys_that_come_back() {
     let above = tempdir().unwrap();
     let folder = above.path().join("some/data");

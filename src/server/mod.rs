@@ -32,6 +32,7 @@ mod roster;
 mod rows;
 mod serve;
 mod stuck;
+mod twins;
 mod under_way;
 mod verify;
 mod walk;
@@ -145,6 +146,8 @@ enum Timer {
     Redial,
     /// Compare with this peer.
     Reconcile(Link),
+    /// Is this connection still there, whose node has another one? It was asked by this.
+    Instance(Link, u32),
     /// Write the peers down.
     PeersFile,
     /// Does anybody not take what was read for him?
@@ -176,6 +179,7 @@ pub struct FileServer {
     granted: HashSet<[u8; 32]>,
     peers: BTreeMap<Link, Peer>,
     roster: Roster,
+    twins: twins::Twins,
     lane: Lane,
     fetches: Fetches,
     walks: Walks,
@@ -217,6 +221,7 @@ impl FileServer {
             granted: loading.granted,
             peers: BTreeMap::new(),
             roster: Roster::new(setup.node, &setup.peers, now.instant),
+            twins: twins::Twins::default(),
             lane: Lane::default(),
             fetches: Fetches::with_repairs(loading.repairs),
             walks: Walks::with_lost(loading.lost),
@@ -283,6 +288,7 @@ impl FileServer {
             Timer::Retry => self.retry(now),
             Timer::Redial => self.redial(now),
             Timer::Reconcile(link) => self.reconcile(now, link),
+            Timer::Instance(link, request) => self.instance_due(now, link, request),
             Timer::PeersFile => self.write_peers(),
             Timer::Deaf => self.check_deaf(now),
             Timer::Drain => self.end(),

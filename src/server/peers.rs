@@ -96,6 +96,8 @@ pub(super) enum Ask {
     Gather(u64),
     /// For a walk, which lacks a page.
     Page(u64),
+    /// To know whether it is still there.
+    Instance,
 }
 
 /// One connection's other side.
@@ -250,6 +252,7 @@ impl FileServer {
             if let Some(dialled) = dialled {
                 self.roster.forget_address_of_self(dialled);
             }
+            self.is_own_twin(hello.boot, &hello.addresses);
             return self.close(now, link, "is this node itself");
         }
         if let Some(dialled) = dialled.filter(|dialled| *dialled != node) {
@@ -258,6 +261,9 @@ impl FileServer {
         }
         if !self.replaces_others(now, link, node) {
             return self.close(now, link, "a connection to this node exists");
+        }
+        if !self.admits_instance(now, link, node) {
+            return self.close(now, link, "too many nodes run with this key");
         }
         if dialled.is_some() {
             self.say_hello(now, link);
@@ -280,11 +286,13 @@ impl FileServer {
         self.retry_soon(now);
     }
 
-    /// Two connections to one node: both sides keep the same one. A node that dials anew has lost the old one, unless
-    /// both dialled at once; then the one stays that the lesser id dialled.
+    /// Two connections to one start of a node: both sides keep the same one. A node that dials anew has lost the old one,
+    /// unless both dialled at once; then the one stays that the lesser id dialled.
     fn replaces_others(&mut self, now: Now, link: Link, node: NodeId) -> bool {
+        let boot = self.peers.get(&link).map(|peer| peer.boot);
         let same = |(other, peer): (&Link, &Peer)| {
-            (*other != link && peer.node() == Some(node)).then_some(*other)
+            let is_same = peer.node() == Some(node) && Some(peer.boot) == boot;
+            (*other != link && is_same).then_some(*other)
         };
         let Some(other) = self.peers.iter().find_map(same) else {
             return true;
@@ -292,7 +300,7 @@ impl FileServer {
         let (Some(old), Some(new)) = (self.peers.get(&other), self.peers.get(&link)) else {
             return true;
         };
-        let at_once = now.instant.since(old.since) < HANDSHAKE_TIMEOUT && old.boot == new.boot;
+        let at_once = now.instant.since(old.since) < HANDSHAKE_TIMEOUT;
         let we_dial = self.setup.node < node;
         if at_once
             && old.dialled.is_some() != new.dialled.is_some()
@@ -316,6 +324,7 @@ impl FileServer {
         self.pages_link_closed(now, link);
         self.peers.remove(&link);
         if let Who::Node(node) = who
+            && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
         {
             log::info!("lost the connection to node {}", node.short());
@@ -404,6 +413,12 @@ impl FileServer {
         let peer = self.peers.get_mut(&link)?;
         peer.hear(now.instant);
         peer.asks.remove(&request)
+    }
+
+    /// Whether the time for an answer is over: whatever comes now is none.
+    pub(super) fn answered_late(&mut self, link: Link, request: u32) -> bool {
+        let peer = self.peers.get_mut(&link);
+        peer.is_some_and(|peer| peer.asks.remove(&request).is_some())
     }
 }
 

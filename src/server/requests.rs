@@ -132,7 +132,13 @@ impl FileServer {
                 match self.answered(now, link, request) {
                     Some(Ask::Gather(gather)) => self.heads_answered(now, link, gather, None),
                     Some(Ask::Page(walk)) => self.page_answered(now, walk, None),
+                    Some(Ask::Instance) => self.instance_answered(link),
                     None => {}
+                }
+            }
+            Message::StatusIs { request, .. } => {
+                if self.answered(now, link, request) == Some(Ask::Instance) {
+                    self.instance_answered(link);
                 }
             }
             other => self.client_message(now, link, other),
@@ -213,7 +219,7 @@ impl FileServer {
         Standing {
             records: self.catalog.whole(),
             incomplete: self.catalog.incomplete() + self.fetches.repairs.len() as u64,
-            peers: self.node_links().len(),
+            peers: self.nodes_connected(),
         }
     }
 
@@ -231,9 +237,10 @@ impl FileServer {
             free_bytes: self.space.free,
             memory_used: self.memory.used() as u64,
             memory_max: self.memory.max() as u64,
-            peers_connected: u32::try_from(self.node_links().len()).unwrap_or(u32::MAX),
+            peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
             peers_known: self.roster.count(),
             group: self.group,
+            twins: self.twins.told(),
         };
         self.reply(link, Message::StatusIs { request, status });
     }

@@ -112,6 +112,20 @@ impl Roster {
         }
     }
 
+    /// One connection of a node is gone, and this one is left.
+    pub(super) fn goes_by(&mut self, node: NodeId, gone: Link, left: Link) {
+        if let Some(known) = self.nodes.get_mut(&node)
+            && known.state == State::Connected(gone)
+        {
+            known.state = State::Connected(left);
+        }
+    }
+
+    /// Where a node may be, for people.
+    pub(super) fn addresses_of(&self, node: &NodeId) -> String {
+        self.nodes.get(node).map(|known| known.addresses.join(", ")).unwrap_or_default()
+    }
+
     /// A node's id was this node's own under another name: nothing is there to be dialled.
     pub(super) fn forget_address_of_self(&mut self, node: NodeId) {
         self.nodes.remove(&node);

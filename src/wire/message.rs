@@ -125,6 +125,8 @@ pub struct NodeStatus {
     pub peers_known: u32,
     /// The number of the last durable group.
     pub group: u64,
+    /// Other nodes' keys, and its own, with which more than one node runs just now.
+    pub twins: Vec<NodeId>,
 }
 
 /// A node as another knows it.

@@ -7,10 +7,10 @@ use dfsd::limits::{
     BLOCK, EXTENSIONS_MAX, INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX,
     MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_TEXT_MAX, MESSAGE_VERSIONS_MAX,
     NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX,
-    RECORD_BLOCKS_MAX, RECORD_MAX,
+    RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use dfsd::wire::message::{
-    BlockRef, Hello, Message, PeerAddress, PushedRecord, RangeSummary, Reason, Role,
+    BlockRef, Hello, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason, Role,
 };
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
 
@@ -53,6 +53,10 @@ fn lists_of_messages_have_an_end() {
     check(MESSAGE_PEERS_MAX, |count| Message::HoldersAre {
         request: 0,
         holders: vec![peer(); count],
+    });
+    check(TWINS_TOLD_MAX, |count| Message::StatusIs {
+        request: 0,
+        status: NodeStatus { twins: vec![NodeId([3; 32]); count], ..NodeStatus::default() },
     });
     check(MESSAGE_RECORDS_MAX, |count| Message::Records {
         items: (0..count).map(|_| item()).collect(),

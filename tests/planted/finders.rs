@@ -170,6 +170,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::OldestStrangerGoes,
         Finder::Test("attack::door::of_too_many_strangers_the_fullest_prefix_loses_one"),
     ),
+    (Bug::TwinsFight, Finder::Test("sim::twins::two_nodes_with_one_key_both_stay_and_are_told_of")),
     (
         Bug::BusyIsWrongNetwork,
         Finder::Test(

@@ -15,4 +15,5 @@ mod stopping;
 mod strain;
 mod swarm;
 mod sweep;
+mod twins;
 mod world;

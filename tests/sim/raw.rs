@@ -40,6 +40,11 @@ impl RawClient {
     /// One that has not said anything but the handshake.
     pub(super) fn connect_silent(world: &mut World, machine: usize) -> Self {
         let key = NodeKey::generate(&world.entropy());
+        Self::connect_with(world, machine, key)
+    }
+
+    /// The same, with this key.
+    pub(super) fn connect_with(world: &mut World, machine: usize, key: NodeKey) -> Self {
         let (cluster, network_secret) = world.network_keys();
         let static_secret = *key.static_secret();
         let keys = ConnKeys { cluster, network_secret, epoch: 1, static_secret };
@@ -51,11 +56,16 @@ impl RawClient {
     }
 
     pub(super) fn hello(&mut self, role: Role) {
+        self.hello_since(role, 0);
+    }
+
+    /// The same, of a node that was started with this number.
+    pub(super) fn hello_since(&mut self, role: Role, boot: u64) {
         let verify_key = self.key.verify_key();
         self.send(&Message::Hello(Hello {
             role,
             verify_key,
-            boot: 0,
+            boot,
             addresses: Vec::new(),
             store: Default::default(),
             group: 0,

@@ -10,7 +10,7 @@ use super::{
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX,
     MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX,
-    PUT_RECORDS_MAX, RECORD_MAX,
+    PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
@@ -167,7 +167,7 @@ parts! {
     Member { peer, connected, last_seen_ms };
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, free_bytes,
-        memory_used, memory_max, peers_connected, peers_known, group
+        memory_used, memory_max, peers_connected, peers_known, group, twins[TWINS_TOLD_MAX]
     } if is_network_address(address);
 }
 

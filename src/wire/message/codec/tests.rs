@@ -46,6 +46,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         peers_connected: 10,
         peers_known: 11,
         group: 12,
+        twins: vec![peer.node],
     };
     let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 7 };
     let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
