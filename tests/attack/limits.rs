@@ -92,6 +92,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("INSTANCES_MAX", &["of_many_nodes_with_one_key_a_few_are_let_in"]),
     ("INSTANCE_ANSWER", &["the_connection_of_an_earlier_start_that_does_not_answer_is_closed"]),
     ("TWINS_TOLD_MAX", &["lists_of_messages_have_an_end"]),
+    ("CHANGED_TRIES_MAX", &["a_retry_ends_by_count_and_by_time"]),
     ("REDIAL_FIRST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
     ("REDIAL_LAST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
     ("RECONCILE_PERIOD", &["a_node_that_was_away_gets_puts_and_deletes"]),
