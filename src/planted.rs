@@ -142,6 +142,10 @@ bugs! {
     TwinsFight,
     /// A client takes every connection that ends early for another network's (G4).
     BusyIsWrongNetwork,
+    /// A list of a message is written at whatever length it has (G9).
+    EncodeAnyLength,
+    /// Holders are counted by those whom an answer has room to name (G2).
+    CountWhatFits,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -5,9 +5,8 @@ use crate::cli::list::{entry_json, shown};
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
 use crate::cli::{args, door, names};
-use crate::client::Entry;
+use crate::client::{Entry, Holders};
 use crate::time::wall_ms_of;
-use crate::wire::message::PeerAddress;
 
 /// Tells what is known of a name.
 pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Failure> {
@@ -25,17 +24,17 @@ pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Fai
     output.flush()
 }
 
-fn stat_json(entry: &Entry, holders: &[PeerAddress]) -> String {
-    let ids: Vec<String> = holders.iter().map(|holder| holder.node.to_string()).collect();
+fn stat_json(entry: &Entry, holders: &Holders) -> String {
+    let ids: Vec<String> = holders.listed.iter().map(|holder| holder.node.to_string()).collect();
     entry_json(entry)
         .text("record", &entry.record.to_string())
-        .number("copies", holders.len() as u64)
+        .number("copies", u64::from(holders.count))
         .texts("nodes", ids.iter().map(String::as_str))
-        .texts("addresses", holders.iter().map(|holder| holder.address.as_str()))
+        .texts("addresses", holders.listed.iter().map(|holder| holder.address.as_str()))
         .finish()
 }
 
-fn lines(entry: &Entry, holders: &[PeerAddress]) -> Vec<String> {
+fn lines(entry: &Entry, holders: &Holders) -> Vec<String> {
     let stored = human_date(wall_ms_of(entry.version.stamp));
     let rows = [
         ("name", shown(entry)),
@@ -45,11 +44,11 @@ fn lines(entry: &Entry, holders: &[PeerAddress]) -> Vec<String> {
         ("modified", human_date(entry.mtime_ms)),
         ("stored", format!("{stored} UTC")),
         ("version", entry.version.to_string()),
-        ("copies", holders.len().to_string()),
+        ("copies", holders.count.to_string()),
     ];
     let rows = rows.iter().filter(|(what, _)| *what != "modified" || entry.mtime_ms != 0);
     let mut lines: Vec<String> = rows.map(|(what, value)| format!("{what:<8} {value}")).collect();
-    lines.extend(holders.iter().map(|holder| {
+    lines.extend(holders.listed.iter().map(|holder| {
         format!("{:<8} {} {}", "node", holder.node.short(), text::shown(&holder.address))
     }));
     lines

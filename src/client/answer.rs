@@ -6,6 +6,15 @@ use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use bytes::Bytes;
 
+/// Which nodes hold a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// How many.
+    pub count: u32,
+    /// As many of them as an answer names.
+    pub listed: Vec<PeerAddress>,
+}
+
 /// One operation under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Op(pub(super) u64);
@@ -109,7 +118,7 @@ pub enum Answer {
     /// All names have been told.
     Listed,
     /// These nodes said just now that they have it all.
-    Holders(Vec<PeerAddress>),
+    Holders(Holders),
     /// The node's state.
     Status(Box<NodeStatus>),
     /// The other nodes.

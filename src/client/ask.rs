@@ -1,6 +1,6 @@
 //! Everything but puts and gets: questions, deletions, renames, listings.
 
-use super::answer::{Answer, Event, Op, Operation};
+use super::answer::{Answer, Event, Holders, Op, Operation};
 use super::error::ClientError;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
@@ -186,8 +186,8 @@ impl Session {
             (Ask::List { damaged }, Message::Listed { records, next, .. }) => {
                 self.listed(op, damaged, (&records, next))?;
             }
-            (Ask::Holders, Message::HoldersAre { holders, .. }) => {
-                self.finish(op, Ok(Answer::Holders(holders)));
+            (Ask::Holders, Message::HoldersAre { count, holders, .. }) => {
+                self.finish(op, Ok(Answer::Holders(Holders { count, listed: holders })));
             }
             (Ask::Status, Message::StatusIs { status, .. }) => {
                 self.finish(op, Ok(Answer::Status(Box::new(status))));

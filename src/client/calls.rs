@@ -3,13 +3,13 @@
 //! Knows no wire and no cipher. Invariant: a source that fails is given up, so that nothing is
 //! stored of it.
 
-use super::answer::{Answer, Event, Op, Operation};
+use super::answer::{Answer, Event, Holders, Op, Operation};
 use super::error::{CallError, ClientError};
 use super::resume::{Sink, Wanted};
 use super::seal::{Entry, Meta};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
-use crate::wire::message::{Member, NodeStatus, PeerAddress};
+use crate::wire::message::{Member, NodeStatus};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -215,7 +215,7 @@ impl Client {
     ///
     /// # Errors
     /// The network's.
-    pub fn holders(&mut self, entry: &Entry) -> Result<Vec<PeerAddress>, ClientError> {
+    pub fn holders(&mut self, entry: &Entry) -> Result<Holders, ClientError> {
         match self.ask(Operation::Holders { record: entry.record })? {
             Answer::Holders(holders) => Ok(holders),
             other => Err(other.misfit()),

@@ -28,7 +28,7 @@ mod shell;
 mod upload;
 mod verify;
 
-pub use answer::{Answer, Event, Op, Operation};
+pub use answer::{Answer, Event, Holders, Op, Operation};
 pub use calls::{GetJob, PutJob, Stored};
 pub use error::{CallError, ClientError};
 pub use link::{BATCH, Link};

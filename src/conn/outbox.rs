@@ -69,7 +69,11 @@ impl Outbox {
     }
 
     pub(super) fn push_message(&mut self, message: &Message) {
-        let frame = message_frame(message);
+        let Some(frame) = message_frame(message) else {
+            return log::error!(
+                "a message was not sent, since no frame holds it: this is a fault of dfsd"
+            );
+        };
         self.message_bytes += frame.len();
         self.messages.push_back(frame);
     }
@@ -181,10 +185,10 @@ impl Outbox {
 
     fn next_message(&mut self) -> Option<Vec<u8>> {
         if let Some(token) = self.pong.take() {
-            return Some(message_frame(&Message::Pong { token }));
+            return message_frame(&Message::Pong { token });
         }
         if let Some(token) = self.ping.take() {
-            return Some(message_frame(&Message::Ping { token }));
+            return message_frame(&Message::Ping { token });
         }
         let frame = self.messages.pop_front()?;
         self.message_bytes -= frame.len();
@@ -251,12 +255,18 @@ impl Outbox {
     }
 }
 
-fn message_frame(message: &Message) -> Vec<u8> {
-    let mut frame = Vec::new();
-    put_frame(FrameKind::Message, 0, &mut frame, |out| message.encode(out));
+/// `None` if it is longer than a frame: whoever waits for it gives up in time, and everybody else is served.
+fn message_frame(message: &Message) -> Option<Vec<u8>> {
+    let mut frame = vec![0; FRAME_HEAD];
+    message.encode(&mut frame);
+    let length = frame.len() - FRAME_HEAD;
+    if length > FRAME_BODY_MAX {
+        return None;
+    }
+    frame[..FRAME_HEAD].copy_from_slice(&head(FrameKind::Message, 0, length));
     debug_assert_eq!(Message::decode(&frame[FRAME_HEAD..]).as_ref(), Ok(message));
     frame.shrink_to_fit();
-    frame
+    Some(frame)
 }
 
 fn head(kind: FrameKind, stream: u16, length: usize) -> Vec<u8> {

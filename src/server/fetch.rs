@@ -251,7 +251,7 @@ impl FileServer {
             if let Some(peer) = self.peers.get_mut(&link) {
                 peer.offered = peer.offered.saturating_sub(addresses.len());
             }
-            self.send(link, Message::Have { addresses });
+            self.send_all(link, Message::have(&addresses));
         }
     }
 

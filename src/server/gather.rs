@@ -10,7 +10,8 @@ use super::walk::Purpose;
 use super::{FileServer, Timer};
 use crate::crypto::keys::record_id;
 use crate::ids::{NameId, RecordId, Space};
-use crate::limits::{PARENTS_MAX, PEER_SILENCE};
+use crate::limits::{MESSAGE_PEERS_MAX, PARENTS_MAX, PEER_SILENCE};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, PeerAddress, PushedRecord, Request};
 use crate::wire::record::Record;
@@ -21,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Question {
     /// Which versions has this name?
     Head { name: NameId },
-    /// Who holds this record and all that it names?
-    Holders { holders: Vec<PeerAddress> },
+    /// Who holds this record and all that it names? Said by so many, of whom as many are named as an answer holds.
+    Holders { count: u32, holders: Vec<PeerAddress> },
 }
 
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl FileServer {
     /// Who holds a record whole? Asked of everybody, just now.
     pub(super) fn holders(&mut self, now: Now, (link, request): (Link, Request), record: RecordId) {
         let waiting: BTreeSet<Link> = self.node_links().into_iter().collect();
-        let question = Question::Holders { holders: Vec::new() };
+        let question = Question::Holders { count: 0, holders: Vec::new() };
         let id = self.begin_gather(now, (link, request), question, waiting.clone());
         if let Some(gather) = self.gathers.by_id.get_mut(&id) {
             gather.arriving.insert(record);
@@ -135,10 +136,13 @@ impl FileServer {
             return;
         };
         gather.waiting.remove(&link);
-        if let (Question::Holders { holders }, true, Some(node)) =
+        if let (Question::Holders { count, holders }, true, Some(node)) =
             (&mut gather.question, holds, node)
         {
-            holders.push(PeerAddress { node, address: self.roster.address_of(&node) });
+            *count = count.saturating_add(1);
+            if holders.len() < MESSAGE_PEERS_MAX {
+                holders.push(PeerAddress { node, address: self.roster.address_of(&node) });
+            }
         }
         self.finish_gather(now, id);
     }
@@ -149,7 +153,8 @@ impl FileServer {
             return;
         };
         gather.arriving.clear();
-        if let (Question::Holders { holders }, true) = (&mut gather.question, holds) {
+        if let (Question::Holders { count, holders }, true) = (&mut gather.question, holds) {
+            *count = count.saturating_add(1);
             let address = self.setup.addresses.first().cloned().unwrap_or_default();
             holders.insert(0, PeerAddress { node: self.setup.node, address });
         }
@@ -217,8 +222,10 @@ impl FileServer {
         let asker = (gather.link, gather.request);
         match gather.question {
             Question::Head { name } => self.asked(now, asker, Asked::Head(name)),
-            Question::Holders { holders } => {
-                self.reply(asker.0, Message::HoldersAre { request: asker.1, holders });
+            Question::Holders { count, holders } => {
+                let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+                let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
+                self.reply(asker.0, Message::holders_are(asker.1, count, holders));
             }
         }
     }

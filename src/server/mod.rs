@@ -425,6 +425,10 @@ impl FileServer {
         }
     }
 
+    fn send_all(&mut self, link: Link, messages: impl Iterator<Item = Message>) {
+        messages.for_each(|message| self.send(link, message));
+    }
+
     /// Answers a request, which is then no longer under way.
     fn reply(&mut self, link: Link, message: Message) {
         if let Some(peer) = self.peers.get_mut(&link) {
@@ -435,7 +439,7 @@ impl FileServer {
     }
 
     fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
-        self.reply(link, Message::Refused { request, reason, detail: detail.to_owned() });
+        self.reply(link, Message::refused(request, reason, detail));
     }
 
     fn ask_space(&mut self) {

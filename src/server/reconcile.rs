@@ -138,7 +138,7 @@ impl FileServer {
     ) {
         let lacking: Vec<_> = theirs.iter().filter(|id| !self.is_known(id)).copied().collect();
         if !lacking.is_empty() {
-            self.send(link, Message::Fetch { ids: lacking });
+            self.send_all(link, Message::fetch(&lacking));
         }
         let mut except = theirs;
         except.sort_unstable();

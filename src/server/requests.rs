@@ -8,7 +8,7 @@ use super::want::{Interest, Want};
 use super::{FULL, FileServer, Phase};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
-use crate::limits::{FRAME_BODY_MAX, MESSAGE_PEERS_MAX, RECORD_MAX, WANTS_MAX};
+use crate::limits::{FRAME_BODY_MAX, RECORD_MAX, WANTS_MAX};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, NodeStatus, RangeSummary, Reason, Request};
 
@@ -255,8 +255,7 @@ impl FileServer {
         let mut members = self.roster.members();
         // Those connected first, should there be more than one message holds.
         members.sort_by_key(|member| (!member.connected, member.peer.clone()));
-        members.truncate(MESSAGE_PEERS_MAX);
-        self.reply(link, Message::MembersAre { request, members });
+        self.reply(link, Message::members_are(request, members));
     }
 }
 

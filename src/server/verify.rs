@@ -104,7 +104,7 @@ impl FileServer {
         let Sweep { link, request, count, missing, next } = sweep;
         let good = count.saturating_sub(u32::try_from(bad.len()).unwrap_or(count));
         bad.extend(missing);
-        self.reply(link, Message::Verified { request, good, bytes, bad, next });
+        self.reply(link, Message::verified(request, (good, bytes), bad, next));
     }
 
     /// Blocks that a client offers are here: if they are good, it need not send them.
@@ -114,8 +114,8 @@ impl FileServer {
         };
         let blocks: Vec<_> = offered.iter().filter_map(place).collect();
         if planted::is_on(Bug::TrustHeldBlock) && !blocks.is_empty() {
-            let addresses = blocks.into_iter().map(|(address, _)| address).collect();
-            self.send(link, Message::Have { addresses });
+            let addresses: Vec<_> = blocks.into_iter().map(|(address, _)| address).collect();
+            self.send_all(link, Message::have(&addresses));
         } else if !blocks.is_empty() {
             self.verify_blocks(blocks, VerifyFor::Offer { link, blocks: offered });
         }
@@ -205,8 +205,8 @@ impl FileServer {
         };
         peer.offered = peer.offered.saturating_sub(good.len());
         if !good.is_empty() {
-            let addresses = good.iter().map(|block| block.address).collect();
-            self.send(link, Message::Have { addresses });
+            let addresses: Vec<_> = good.iter().map(|block| block.address).collect();
+            self.send_all(link, Message::have(&addresses));
         }
         for block in others {
             self.fetch(now, block, Interest::Offer(link), Some(link));

@@ -8,6 +8,7 @@ use crate::ids::{
     Address, ClusterId, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer,
 };
 use crate::limits::MESSAGE_TEXT_MAX;
+use crate::planted::{self, Bug};
 use crate::wire::Malformed;
 use bytes::Bytes;
 
@@ -64,18 +65,36 @@ pub(crate) fn require(holds: bool, broken: &'static str) -> Result<(), Malformed
     if holds { Ok(()) } else { Err(Malformed(broken)) }
 }
 
-/// See `Reader::counted`. Whoever composes a value keeps to the bound.
+/// See `Reader::counted`. For what is signed or kept by who composes it here: to cut it would change what it says, and no
+/// number that comes from others reaches it.
 pub(crate) fn put_counted(bytes: &[u8], max: usize, out: &mut Vec<u8>) {
     assert!(bytes.len() <= max, "we made a field of {} bytes, over {max}", bytes.len());
     put_length(bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
-/// See `Reader::list`. Whoever composes a value keeps to the bound.
+/// See `Reader::list`; and `put_counted`.
 pub(crate) fn put_list<T: Field>(items: &[T], max: usize, out: &mut Vec<u8>) {
     assert!(items.len() <= max, "we made a list of {} items, over {max}", items.len());
     put_length(items.len(), out);
     items.iter().for_each(|item| item.put(out));
+}
+
+/// As much of these bytes as the bound allows: how many there are may depend on what others do, and then a short message
+/// is better than no node.
+pub(crate) fn put_clipped(bytes: &[u8], max: usize, out: &mut Vec<u8>) {
+    put_counted(bytes.get(..max).unwrap_or(bytes), max, out);
+}
+
+/// As many of these items as the bound allows; see `put_clipped`.
+pub(crate) fn put_clipped_list<T: Field>(items: &[T], max: usize, out: &mut Vec<u8>) {
+    let clip = if planted::is_on(Bug::EncodeAnyLength) { usize::MAX } else { max };
+    put_list(items.get(..clip).unwrap_or(items), max, out);
+}
+
+/// As much of a text as a message carries: whole characters.
+pub(crate) fn clipped(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MESSAGE_TEXT_MAX)]
 }
 
 fn put_length(length: usize, out: &mut Vec<u8>) {
@@ -168,7 +187,7 @@ impl Field for VersionId {
 
 impl Field for Bytes {
     fn put(&self, out: &mut Vec<u8>) {
-        put_counted(self, usize::from(u16::MAX), out);
+        put_clipped(self, usize::from(u16::MAX), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -178,7 +197,7 @@ impl Field for Bytes {
 
 impl Field for String {
     fn put(&self, out: &mut Vec<u8>) {
-        put_counted(self.as_bytes(), MESSAGE_TEXT_MAX, out);
+        put_counted(clipped(self).as_bytes(), MESSAGE_TEXT_MAX, out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {

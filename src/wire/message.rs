@@ -7,6 +7,7 @@
     reason = "the variants are documented, and their fields named for what they are"
 )]
 
+mod bounded;
 mod codec;
 
 use super::condition::{Condition, HeadsSummary};
@@ -228,8 +229,8 @@ pub enum Message {
     Listed { request: Request, records: Vec<Bytes>, next: Option<NameId> },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
-    /// These nodes said so just now.
-    HoldersAre { request: Request, holders: Vec<PeerAddress> },
+    /// So many nodes said so just now, and some of them are these.
+    HoldersAre { request: Request, count: u32, holders: Vec<PeerAddress> },
     /// Do you have this record and every block of it, durably?
     Holds { request: Request, record: RecordId },
     /// Yes or no.

@@ -10,7 +10,8 @@ use dfsd::limits::{
     RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use dfsd::wire::message::{
-    BlockRef, Hello, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason, Role,
+    BlockRef, Hello, Member, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason,
+    Role,
 };
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
 
@@ -52,6 +53,7 @@ fn lists_of_messages_have_an_end() {
     check(MESSAGE_PEERS_MAX, |count| Message::Peers { peers: vec![peer(); count] });
     check(MESSAGE_PEERS_MAX, |count| Message::HoldersAre {
         request: 0,
+        count: u32::MAX,
         holders: vec![peer(); count],
     });
     check(TWINS_TOLD_MAX, |count| Message::StatusIs {
@@ -87,6 +89,60 @@ fn lists_of_messages_have_an_end() {
         blocks: vec![block; count],
         permit: Default::default(),
     });
+}
+
+/// Whatever the length, which may be others' doing: what is encoded is read, and has not more than the limit.
+#[test]
+fn whatever_is_too_long_is_cut_and_nobody_dies() {
+    let id = RecordId([1; 32]);
+    let address = Address([2; 32]);
+    let peer = PeerAddress { node: NodeId([3; 32]), address: "host:1".to_owned() };
+    let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 1 };
+    let range = RangeSummary { first: id, last: id, count: 0, fingerprint: Default::default() };
+    let version = VersionId { stamp: 1, writer: Default::default() };
+    let block = BlockRef { address, length: 9 };
+    let reads = |message: &Message| {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        assert!(Message::decode(&bytes).is_ok(), "{bytes:.60?}");
+    };
+    for count in [0, 1, 64, 65, 128, 129, 256, 257, 1024, 1025, 70_000] {
+        let record = || bytes::Bytes::from(vec![4; 9]);
+        let records = || (0..count).map(|_| record()).collect::<Vec<_>>();
+        let item = || PushedRecord { record: record(), block: Default::default() };
+        let (request, next, (first, last)) = (0, None, (id, id));
+        let (addresses, ids, peers) =
+            (vec![address; count], vec![id; count], vec![peer.clone(); count]);
+        let members = vec![member.clone(); count];
+        let all = [
+            Message::Peers { peers: peers.clone() },
+            Message::HoldersAre { request, count: u32::MAX, holders: peers.clone() },
+            Message::MembersAre { request, members: members.clone() },
+            Message::Have { addresses: addresses.clone() },
+            Message::Verified { request, good: 0, bytes: 0, bad: addresses.clone(), next },
+            Message::Ids { first, last, ids: ids.clone() },
+            Message::Fetch { ids: ids.clone() },
+            Message::Records { items: (0..count).map(|_| item()).collect() },
+            Message::Listed { request, records: records(), next: None },
+            Message::Compare { ranges: vec![range; count] },
+            Message::Heads { request, clock: 0, versions: vec![version; count], shown: None },
+            Message::Put { request, conditions: vec![], records: records(), blocks: records() },
+            Message::Offer { request, blocks: vec![block; count], permit: vec![5; count].into() },
+            Message::Refused { request, reason: Reason::Clock, detail: "\u{20ac}".repeat(count) },
+            Message::Page { request, page: Some(vec![6; count].into()) },
+            Message::holders_are(request, 0, peers),
+            Message::members_are(request, members),
+            Message::verified(request, (0, 0), addresses.clone(), next),
+            Message::refused(request, Reason::Clock, &"\u{20ac}".repeat(count)),
+        ];
+        all.iter().for_each(reads);
+        let had = Message::have(&addresses).inspect(reads).map(|message| match message {
+            Message::Have { addresses } => addresses.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(had.sum::<usize>(), count, "in as many messages as it takes");
+        Message::fetch(&ids).for_each(|message| reads(&message));
+    }
 }
 
 #[test]

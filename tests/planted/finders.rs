@@ -149,6 +149,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::EncodeAnyLength,
+        Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),
+    ),
+    (
+        Bug::CountWhatFits,
+        Finder::Test(
+            "sim::rumours::two_hundred_peers_that_hold_a_file_are_counted_and_a_part_is_named",
+        ),
+    ),
+    (
         Bug::IntroduceNobody,
         Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
     ),

@@ -11,6 +11,7 @@ mod promises;
 mod raw;
 mod refusals;
 mod replication;
+mod rumours;
 mod stopping;
 mod strain;
 mod swarm;

@@ -249,7 +249,7 @@ fn who_has_the_record_alone_is_no_holder() {
     let mut client = RawClient::connect(&mut world, first);
     client.send(&Message::Holders { request: 3, record: id });
     let answer = client.message(&mut world);
-    assert_eq!(answer, Some(Message::HoldersAre { request: 3, holders: Vec::new() }));
+    assert_eq!(answer, Some(Message::HoldersAre { request: 3, count: 0, holders: Vec::new() }));
 }
 
 /// Both sides have as many records, and not the same ones.

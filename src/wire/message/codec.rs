@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
-use crate::wire::cursor::{Field, Reader, put_list, require};
+use crate::wire::cursor::{Field, Reader, put_clipped_list, require};
 use crate::wire::frame::{block_length, has_leaves};
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ macro_rules! put {
         Field::put($field, $out)
     };
     ($field:expr, $out:ident, $max:expr) => {
-        put_list($field, $max, $out)
+        put_clipped_list($field, $max, $out)
     };
 }
 
@@ -40,11 +40,8 @@ macro_rules! take {
 macro_rules! messages {
     ($($tag:literal $name:ident { $($field:ident $([$max:expr])?),* } $(if $rule:expr)?;)*) => {
         impl Message {
-            /// Appends the message.
-            ///
-            /// # Panics
-            /// If a list or text is longer than its limit: whoever composes a message keeps to
-            /// them.
+            /// Appends the message. Of a list or text that is longer than its limit the beginning is written: the
+            /// constructors in `bounded` make as many messages as it takes, or say how many there are.
             pub fn encode(&self, out: &mut Vec<u8>) {
                 match self {
                     Self::Hello(hello) => {
@@ -103,7 +100,7 @@ messages! {
     40 List { request, space, after };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next } if all_within(&records, RECORD_MAX);
     42 Holders { request, record };
-    43 HoldersAre { request, holders[MESSAGE_PEERS_MAX] };
+    43 HoldersAre { request, count, holders[MESSAGE_PEERS_MAX] } if holders.len() as u64 <= u64::from(count);
     44 Holds { request, record };
     45 HoldsIs { request, holds };
     46 Status { request };

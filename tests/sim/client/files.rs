@@ -259,7 +259,7 @@ fn a_node_tells_of_itself_and_of_its_disk() {
     world.run(Duration::from_secs(20), |_| false);
     let holders = program.call(&mut world, Operation::Holders { record: entry.record });
     let Ok(Answer::Holders(holders)) = holders.result else { panic!("{holders:?}") };
-    assert_eq!(holders.len(), 2);
+    assert_eq!((holders.count, holders.listed.len()), (2, 2));
 }
 
 /// Those that hold back are woken by whatever answers a want, and not by the deadline alone.

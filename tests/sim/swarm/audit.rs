@@ -247,7 +247,8 @@ impl Audit {
         let ends = inspector.call_all(world, shown.iter().map(ask).collect());
         for ((name, _), end) in shown.iter().zip(ends) {
             if let Ok(Answer::Holders(holders)) = end.result {
-                let held = holders.iter().filter_map(|holder| machines.get(&holder.node)).copied();
+                let held = holders.listed.iter();
+                let held = held.filter_map(|holder| machines.get(&holder.node)).copied();
                 self.holders.insert(*name, held.collect());
             }
         }

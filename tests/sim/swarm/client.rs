@@ -457,7 +457,7 @@ impl Client {
                     (0..world.machines.len()).find(|machine| world.node_id(*machine) == node)
                 };
                 let machines: Vec<_> =
-                    holders.iter().filter_map(|holder| machine_of(holder.node)).collect();
+                    holders.listed.iter().filter_map(|holder| machine_of(holder.node)).collect();
                 let told = Told::Holders { version, machines: machines.clone() };
                 self.tell(world, (name, None), begun, told);
                 for machine in machines {

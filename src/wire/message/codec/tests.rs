@@ -86,7 +86,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::List { request, space, after: Some(name) },
         Message::Listed { request, records: vec![bytes], next: None },
         Message::Holders { request, record: id },
-        Message::HoldersAre { request, holders: vec![peer] },
+        Message::HoldersAre { request, count: 2, holders: vec![peer] },
         Message::Holds { request, record: id },
         Message::HoldsIs { request, holds: false },
         Message::Status { request },
