@@ -46,6 +46,22 @@ pub const NETWORK_ADDRESS_MAX: usize = 255;
 pub const NODE_ADDRESSES_MAX: usize = 8;
 /// Peers that are remembered and told of.
 pub const PEERS_MAX: usize = 1024;
+/// Nodes that others speak of and that have not answered themselves: candidates to be dialled, in all.
+pub const CANDIDATES_MAX: usize = 256;
+/// Of these, of whom one node speaks.
+pub const CANDIDATES_PER_SOURCE_MAX: usize = 64;
+/// How often all addresses of a candidate are tried before it is dropped.
+pub const CANDIDATE_ATTEMPTS_MAX: u32 = 2;
+/// Dials of candidates at once; those that are answered do not count.
+pub const CANDIDATE_BURST: u32 = 32;
+/// When these are used up there is one more each such period.
+pub const CANDIDATE_PERIOD: Duration = Duration::from_secs(2);
+/// For how long an address of a candidate is left alone after a first failure; four times as long after each further one.
+pub const CANDIDATE_FIRST: Duration = Duration::from_secs(60);
+/// See `CANDIDATE_FIRST`.
+pub const CANDIDATE_LAST: Duration = Duration::from_hours(4);
+/// Presences in one message: of about 2 KiB each at most.
+pub const MESSAGE_PRESENCES_MAX: usize = 24;
 /// Peers, members or holders in one message.
 pub const MESSAGE_PEERS_MAX: usize = 128;
 /// Records in one pushed or listed message.
@@ -114,6 +130,16 @@ pub const TWINS_TOLD_MAX: usize = 16;
 pub const REDIAL_FIRST: Duration = Duration::from_millis(200);
 /// See `REDIAL_FIRST`.
 pub const REDIAL_LAST: Duration = Duration::from_secs(5);
+/// A node that has been away for long is dialled after this part of the time for which it has been away.
+pub const REDIAL_SHARE: u32 = 60;
+/// And at least this often.
+pub const REDIAL_DEAD: Duration = Duration::from_hours(1);
+/// A node is forgotten that was last seen so long before another.
+pub const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
+/// Threads that look names up.
+pub const LOOKUP_WORKERS: usize = 4;
+/// Names that wait to be looked up; what waits for longer than `HANDSHAKE_TIMEOUT` is given up.
+pub const LOOKUPS_MAX: usize = 64;
 /// Nodes compare what they hold this often.
 pub const RECONCILE_PERIOD: Duration = Duration::from_secs(60);
 /// How far ahead of the clock a client's stamp may be, and one from elsewhere may push the clock.
@@ -161,6 +187,11 @@ const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);
 const _: () = assert!(INLINE_BLOCK_MAX + PUT_RECORDS_MAX * RECORD_MAX / 4 < FRAME_BODY_MAX);
 const _: () = assert!(PAGE_ENTRIES_MAX * (32 + 4 + 64) + 64 < FRAME_BODY_MAX);
 const _: () = assert!(MESSAGE_PEERS_MAX * (32 + 2 + NETWORK_ADDRESS_MAX + 9) + 8 < FRAME_BODY_MAX);
+const _: () = assert!(
+    MESSAGE_PRESENCES_MAX * (138 + NODE_ADDRESSES_MAX * (2 + NETWORK_ADDRESS_MAX)) + 3
+        <= FRAME_BODY_MAX
+);
+const _: () = assert!(CANDIDATES_PER_SOURCE_MAX * 4 <= CANDIDATES_MAX);
 const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
 const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);
 const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);

@@ -11,6 +11,7 @@ use dfsd::cli::{self, check};
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
 use dfsd::ids::NodeId;
+use dfsd::keyring::presence::presence;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket};
 use dfsd::net::{self, EventLoop};
 use dfsd::node::{Node, Outcome};
@@ -99,10 +100,10 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let data = config.data.as_path();
     let filesystem = RealFs::new(data)
         .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
-    let (keyring, mut peers) = open_keys(config)?;
-    if let Ok(text) = fs::read_to_string(data.join("peers")) {
-        peers.extend(server::read_peers(&text));
-    }
+    let (keyring, peers) = open_keys(config)?;
+    // Without the file the nodes of a ticket tell of the others.
+    let remembered = fs::read_to_string(data.join("peers")).unwrap_or_default();
+    let remembered = server::read_peers(&remembered);
     let root = keyring.access.network.root;
     let mut loading = Loading::new(root, random());
     let mut store_config = store::Config::default();
@@ -120,14 +121,18 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let address = resolve(&config.listen)?;
     let event_loop = EventLoop::bind(address).map_err(error)?;
     let address = event_loop.address().map_err(error)?;
+    let addresses = vec![advertised(config, address)];
+    let wall_ms = event_loop.now().wall_ms;
     let setup = Setup {
         node: keyring.node.node_id(),
         verify_key: keyring.node.verify_key(),
         root,
-        addresses: vec![advertised(config, address)],
+        presence: presence(&keyring.node, &addresses, wall_ms),
+        addresses,
         grants: keyring.access.write.iter().map(|write| write.grant.clone()).collect(),
         memory: config.memory,
         peers,
+        remembered,
         seed: u64::from_be_bytes(random()),
         boot: u64::from_be_bytes(random()),
     };

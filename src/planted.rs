@@ -146,6 +146,14 @@ bugs! {
     EncodeAnyLength,
     /// Holders are counted by those whom an answer has room to name (G2).
     CountWhatFits,
+    /// Where others say that a node is counts as where it has answered (G9).
+    BelieveRumours,
+    /// What others say of a node is passed on before it has answered (G9).
+    PassRumoursOn,
+    /// Addresses that do not answer are dialled without a bound (G9).
+    DialUnbounded,
+    /// Addresses are believed that their node did not sign (G9).
+    SkipPresenceCheck,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -51,6 +51,8 @@ impl Embedded {
             grants: Vec::new(),
             memory: 8 * 1024 * 1024,
             peers: Vec::new(),
+            remembered: Vec::new(),
+            presence: dfsd::keyring::presence::presence(&key, &[], 1),
             seed: 7,
             boot: 8,
         };

@@ -53,6 +53,8 @@ impl Machine {
             grants: Vec::new(),
             memory: 8 * 1024 * 1024,
             peers,
+            remembered: Vec::new(),
+            presence: dfsd::keyring::presence::presence(key, &[], 1),
             seed: 7,
             boot: 8,
         };

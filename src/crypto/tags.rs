@@ -11,6 +11,8 @@ pub const RECORD: &[u8] = b"dfsd/1 record signature\0";
 pub const RECORD_ID: &[u8] = b"dfsd/1 record id\0";
 /// Hash of a node's public keys.
 pub const NODE_ID: &[u8] = b"dfsd/1 node id\0";
+/// Signature of a presence: where a node says that it is.
+pub const PRESENCE: &[u8] = b"dfsd/1 presence signature\0";
 /// Hash of a writer's session key.
 pub const WRITER: &[u8] = b"dfsd/1 writer\0";
 /// Hash of a granted key: the name of its grant.
@@ -63,10 +65,11 @@ pub const TICKET: &[u8] = b"dfsd/1 ticket checksum\0";
 mod tests {
     use super::*;
 
-    const ALL: [&[u8]; 23] = [
+    const ALL: [&[u8]; 24] = [
         RECORD,
         RECORD_ID,
         NODE_ID,
+        PRESENCE,
         WRITER,
         GRANT,
         KEY_NAME,

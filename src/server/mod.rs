@@ -7,6 +7,7 @@
 //! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod answers;
+mod candidates;
 mod catalog;
 mod conditions;
 mod credit;
@@ -16,6 +17,7 @@ mod fetch;
 mod gather;
 mod holdings;
 mod incoming;
+mod introduce;
 mod known_list;
 mod lane;
 mod loading;
@@ -42,13 +44,14 @@ pub mod work;
 pub use loading::Loading;
 pub use output::{Link, Output};
 pub use requests::Standing;
-pub use roster::read_peers;
+pub use roster::{Remembered, read_peers};
 
 use crate::ids::{Address, NodeId, RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
 use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now};
 use crate::wire::message::{Message, PeerAddress, Reason, Request};
+use crate::wire::presence::Presence;
 use crate::wire::record::Record;
 use answers::Answers;
 use catalog::Catalog;
@@ -88,8 +91,12 @@ pub struct Setup {
     pub grants: Vec<Vec<u8>>,
     /// Bulk memory in bytes.
     pub memory: usize,
-    /// Nodes to begin with.
+    /// Nodes to begin with, of which the operator has said where they are.
     pub peers: Vec<PeerAddress>,
+    /// Nodes that an earlier run knew.
+    pub remembered: Vec<Remembered>,
+    /// What this node says of itself, signed by its own key.
+    pub presence: Presence,
     /// Drives jitter, and nothing secret.
     pub seed: u64,
     /// Tells one run of this node's program from another.
@@ -220,7 +227,7 @@ impl FileServer {
             memory: Memory::new(setup.memory),
             granted: loading.granted,
             peers: BTreeMap::new(),
-            roster: Roster::new(setup.node, &setup.peers, now.instant),
+            roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
             lane: Lane::default(),
             fetches: Fetches::with_repairs(loading.repairs),

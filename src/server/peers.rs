@@ -2,13 +2,13 @@
 //!
 //! Invariant: everything kept for one connection has a bound.
 
+use super::FileServer;
 use super::memory::Share;
 use super::output::Link;
 use super::push::Push;
 use super::reads::Asked;
 use super::serve::Serving;
 use super::want::OFFERED_BYTES;
-use super::{FileServer, Timer};
 use crate::crypto::keys;
 use crate::ids::{Address, NodeId};
 use crate::limits::{
@@ -250,16 +250,20 @@ impl FileServer {
         peer.boot = hello.boot;
         if node == self.setup.node {
             if let Some(dialled) = dialled {
-                self.roster.forget_address_of_self(dialled);
+                self.roster.forget_address(dialled, now.instant);
             }
             self.is_own_twin(hello.boot, &hello.addresses);
             return self.close(now, link, "is this node itself");
         }
         if let Some(dialled) = dialled.filter(|dialled| *dialled != node) {
-            self.roster.forget_address(dialled, &hello.addresses);
+            self.roster.forget_address(dialled, now.instant);
             return self.close(now, link, "is another node than the one that was dialled");
         }
-        if !self.replaces_others(now, link, node) {
+        let is_probe = dialled.is_some() && self.dial_answered(now, node);
+        // A node that was started anew has lost the connection that this side still has.
+        let same = |peer: &Peer| peer.node() == Some(node) && peer.boot == hello.boot;
+        let is_here = self.peers.values().any(same);
+        if (is_probe && is_here) || !self.replaces_others(now, link, node) {
             return self.close(now, link, "a connection to this node exists");
         }
         if !self.admits_instance(now, link, node) {
@@ -276,8 +280,7 @@ impl FileServer {
         addresses.extend(from.and_then(|from| observed(from, &addresses)));
         addresses.truncate(NODE_ADDRESSES_MAX);
         self.roster.connected(node, link, &addresses, now);
-        self.after(now, Duration::from_millis(200), Timer::PeersFile);
-        self.introduce(link, node);
+        self.introduce(now, link);
         self.push_grants(now, link);
         // One of the two begins; what it finds is told to both.
         if self.setup.node < node {

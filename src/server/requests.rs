@@ -102,7 +102,7 @@ impl FileServer {
     /// What only peers say to each other.
     fn node_message(&mut self, now: Now, link: Link, message: Message) {
         match message {
-            Message::Peers { peers } => self.learn_peers(now, &peers),
+            Message::Peers { peers } => self.learn_peers(now, link, peers),
             Message::Compare { ranges } => self.compare(now, link, &ranges),
             Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
             Message::Fetch { ids } => self.push_ids(now, link, ids),

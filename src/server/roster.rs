@@ -1,44 +1,125 @@
-//! The roster: which nodes are known, where, and when each is dialled next.
+//! The roster: which nodes are known, where they have answered, and when each is dialled next.
 //!
-//! Knows no connection but by its number. Invariant: a known node that is not connected always has a next time to be
-//! dialled, however often that has failed.
+//! Knows no connection but by its number. Invariants: a place of a node is one where it has answered itself, or one that
+//! the operator gave; a known node that is not connected always has a next time to be dialled, however often that has
+//! failed; one dial at a time goes to a node, and to an address.
 
-use super::output::{Link, Output};
-use super::work::Job;
-use super::{FileServer, Pending, Timer};
+use super::candidates::Candidates;
+use super::output::Link;
 use crate::ids::NodeId;
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, MESSAGE_PEERS_MAX, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_FIRST, REDIAL_LAST,
+    FORGET_AFTER, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_DEAD, REDIAL_FIRST,
+    REDIAL_LAST, REDIAL_SHARE,
 };
-use crate::planted::{self, Bug};
-use crate::store::job;
 use crate::time::{Instant, Now};
-use crate::wire::message::{Member, Message, PeerAddress};
-use rand::RngExt;
+use crate::wire::message::{Member, PeerAddress};
+use crate::wire::presence::Presence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be dialled then; the delay after a further failure.
-    Waiting {
+    /// To be dialled then; the delay after a further failure; not connected since.
+    Away {
         at: Instant,
         delay: Duration,
-    },
-    /// Being dialled; given up then, should nobody say what became of it.
-    Dialling {
-        until: Instant,
-        delay: Duration,
+        since: Instant,
     },
     Connected(Link),
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    address: String,
+    /// This node itself was found there. If not, the operator said so.
+    answered: bool,
+}
+
+/// By what a node is known, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Right {
+    /// The operator has named it.
+    Named,
+    /// It is connected, by a dial of its own.
+    Connected,
+    /// It has answered when it was dialled.
+    Answered,
+}
+
 #[derive(Debug)]
 struct Known {
-    addresses: Vec<String>,
-    next_address: usize,
+    places: Vec<Place>,
+    next_place: usize,
     last_seen_ms: u64,
     state: State,
+    /// What it says of itself, and whether the others have been told.
+    presence: Option<Presence>,
+    told: bool,
+}
+
+impl Known {
+    fn new(now: Instant) -> Self {
+        Self {
+            places: Vec::new(),
+            next_place: 0,
+            last_seen_ms: 0,
+            state: State::Away { at: now, delay: REDIAL_FIRST, since: now },
+            presence: None,
+            told: false,
+        }
+    }
+
+    fn addresses(&self) -> String {
+        let addresses = self.places.iter().map(|place| place.address.as_str());
+        addresses.collect::<Vec<_>>().join(", ")
+    }
+
+    fn right(&self) -> Right {
+        match self.state {
+            _ if self.places.iter().any(|place| place.answered) => Right::Answered,
+            State::Connected(_) => Right::Connected,
+            State::Away { .. } => Right::Named,
+        }
+    }
+
+    /// Where it has answered, best first; empty if nowhere.
+    fn address(&self) -> String {
+        let mut answered = self.places.iter().filter(|place| place.answered);
+        answered.next().map(|place| place.address.clone()).unwrap_or_default()
+    }
+
+    fn has_answered(&self, address: &str) -> bool {
+        self.places.iter().any(|place| place.answered && place.address == address)
+    }
+
+    fn add(&mut self, at: usize, address: &str, answered: bool) {
+        let before = self.places.iter().position(|place| place.address == address);
+        let before = before.map(|index| self.places.remove(index).answered);
+        let place =
+            Place { address: address.to_owned(), answered: answered || before == Some(true) };
+        self.places.insert(at.min(self.places.len()), place);
+        self.places.truncate(NODE_ADDRESSES_MAX);
+        self.next_place = 0;
+    }
+}
+
+/// A node that an earlier run knew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Who, and one address.
+    pub peer: PeerAddress,
+    /// When it was last connected, in milliseconds since 1970; 0 for never.
+    pub last_seen_ms: u64,
+}
+
+/// A dial under way.
+#[derive(Debug)]
+struct Dial {
+    address: String,
+    /// Given up then, should nobody say what became of it.
+    until: Instant,
+    /// The node was connected when it began: it is only to be seen whether it answers there.
+    is_probe: bool,
 }
 
 /// The nodes known.
@@ -46,70 +127,101 @@ struct Known {
 pub(super) struct Roster {
     me: NodeId,
     nodes: BTreeMap<NodeId, Known>,
+    pub(super) candidates: Candidates,
+    dials: BTreeMap<NodeId, Dial>,
     /// A timer is set for then, or earlier.
-    redial_at: Option<Instant>,
+    pub(super) redial_at: Option<Instant>,
 }
 
 impl Roster {
-    pub(super) fn new(me: NodeId, peers: &[PeerAddress], now: Instant) -> Self {
-        let mut roster = Self { me, nodes: BTreeMap::new(), redial_at: None };
-        for peer in peers {
-            roster.learn(peer, now);
+    pub(super) fn new(
+        me: NodeId,
+        given: &[PeerAddress],
+        remembered: &[Remembered],
+        now: Instant,
+    ) -> Self {
+        let candidates = Candidates::new(now);
+        let (nodes, dials) = (BTreeMap::new(), BTreeMap::new());
+        let mut roster = Self { me, nodes, candidates, dials, redial_at: None };
+        for peer in given {
+            roster.remember(peer, 0, now);
+        }
+        for Remembered { peer, last_seen_ms } in remembered {
+            roster.remember(peer, *last_seen_ms, now);
         }
         roster
     }
 
-    /// Takes note of an address. True if it is new.
-    fn learn(&mut self, peer: &PeerAddress, now: Instant) -> bool {
-        let full = self.nodes.len() >= PEERS_MAX && !self.nodes.contains_key(&peer.node);
-        if peer.node == self.me || peer.address.is_empty() || full {
-            return false;
+    /// Takes note of what the operator or an earlier run says.
+    pub(super) fn remember(&mut self, peer: &PeerAddress, last_seen_ms: u64, now: Instant) {
+        if peer.address.is_empty() || !self.has_place_for(peer.node, Right::Named) {
+            return;
         }
-        let known = self.nodes.entry(peer.node).or_insert_with(|| Known {
-            addresses: Vec::new(),
-            next_address: 0,
-            last_seen_ms: 0,
-            state: State::Waiting { at: now, delay: REDIAL_FIRST },
-        });
-        if known.addresses.contains(&peer.address) {
-            return false;
+        let known = self.nodes.entry(peer.node).or_insert_with(|| Known::new(now));
+        known.last_seen_ms = known.last_seen_ms.max(last_seen_ms);
+        if !known.places.iter().any(|place| place.address == peer.address) {
+            known.add(usize::MAX, &peer.address, last_seen_ms > 0);
         }
-        if known.addresses.len() == NODE_ADDRESSES_MAX {
-            known.addresses.pop();
-        }
-        known.addresses.insert(0, peer.address.clone());
-        known.next_address = 0;
-        true
     }
 
-    /// A node is connected, and has said where it is; the best address first. Others are told of the first, so that
-    /// it stands before any that was heard from somebody else, however long either has been known.
-    pub(super) fn connected(&mut self, node: NodeId, link: Link, addresses: &[String], now: Now) {
-        for address in addresses {
-            self.learn(&PeerAddress { node, address: address.clone() }, now.instant);
+    /// Whether a node is known or can become so: who has a better right takes the place of who has a lesser one.
+    fn has_place_for(&mut self, node: NodeId, right: Right) -> bool {
+        if node == self.me || self.nodes.contains_key(&node) || self.nodes.len() < PEERS_MAX {
+            return node != self.me;
         }
-        if let Some(known) = self.nodes.get_mut(&node) {
-            let before = std::mem::take(&mut known.addresses);
-            let others = before.into_iter().filter(|address| !addresses.contains(address));
-            let mut seen = BTreeSet::new();
-            let all = addresses.iter().filter(|address| !address.is_empty()).cloned().chain(others);
-            let all = all.filter(|address| seen.insert(address.clone()));
-            known.addresses = all.take(NODE_ADDRESSES_MAX).collect();
-            known.next_address = 0;
-            known.state = State::Connected(link);
+        let least = self.nodes.iter().min_by_key(|(_, known)| known.right());
+        let least = least.filter(|(_, known)| known.right() < right).map(|(node, _)| *node);
+        least.is_some_and(|least| self.nodes.remove(&least).is_some())
+    }
+
+    /// A node is connected, and says that it can be dialled at these addresses, best first, or we guess so. Those where it
+    /// has not answered are candidates; where it has, they stand in its order, before what it does not name any more.
+    pub(super) fn connected(&mut self, node: NodeId, link: Link, said: &[String], now: Now) {
+        if !self.has_place_for(node, Right::Connected) {
+            return;
+        }
+        let known = self.nodes.entry(node).or_insert_with(|| Known::new(now.instant));
+        known.state = State::Connected(link);
+        known.last_seen_ms = now.wall_ms;
+        let rank = |place: &Place| said.iter().position(|said| *said == place.address);
+        known.places.sort_by_key(|place| rank(place).unwrap_or(usize::MAX));
+        known.next_place = 0;
+        let named = |address: &&String| !address.is_empty() && !known.has_answered(address);
+        let unproven: Vec<String> = said.iter().filter(named).cloned().collect();
+        // Where its best address is known, the guess and the others are not looked at.
+        if said.first().is_none_or(|best| !known.has_answered(best)) {
+            self.candidates.claim(node, (node, 0), &unproven, now.instant);
+        }
+    }
+
+    /// A node has answered where it was dialled. True if that was only to be seen.
+    pub(super) fn answered(&mut self, node: NodeId, now: Now) -> bool {
+        let Some(dial) = self.dials.remove(&node) else {
+            return false;
+        };
+        self.candidates.answered(&node, &dial.address);
+        if self.has_place_for(node, Right::Answered) {
+            let known = self.nodes.entry(node).or_insert_with(|| Known::new(now.instant));
+            known.add(0, &dial.address, true);
             known.last_seen_ms = now.wall_ms;
         }
+        dial.is_probe
     }
 
-    /// True if this was the node's connection.
+    /// True if this was the node's connection. A node that never answered where we dialled it is not known any more.
     pub(super) fn disconnected(&mut self, node: NodeId, link: Link, now: Instant) -> bool {
-        match self.nodes.get_mut(&node) {
-            Some(known) if known.state == State::Connected(link) => {
-                known.state = State::Waiting { at: now + REDIAL_FIRST, delay: REDIAL_FIRST };
-                true
-            }
-            Some(_) | None => false,
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return false;
+        };
+        if known.state != State::Connected(link) {
+            return false;
         }
+        if known.places.is_empty() {
+            self.nodes.remove(&node);
+        } else {
+            known.state = State::Away { at: now + REDIAL_FIRST, delay: REDIAL_FIRST, since: now };
+        }
+        true
     }
 
     /// One connection of a node is gone, and this one is left.
@@ -123,239 +235,205 @@ impl Roster {
 
     /// Where a node may be, for people.
     pub(super) fn addresses_of(&self, node: &NodeId) -> String {
-        self.nodes.get(node).map(|known| known.addresses.join(", ")).unwrap_or_default()
+        self.nodes.get(node).map(Known::addresses).unwrap_or_default()
     }
 
-    /// A node's id was this node's own under another name: nothing is there to be dialled.
-    pub(super) fn forget_address_of_self(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
-    }
-
-    /// Another node, with these addresses, answers where this one was dialled: it is not there. Should it live elsewhere it
-    /// will tell.
-    pub(super) fn forget_address(&mut self, node: NodeId, others: &[String]) {
+    /// Somebody else answers where this node was dialled, or this node itself: it is not there.
+    pub(super) fn forget_address(&mut self, node: NodeId, now: Instant) {
+        let Some(dial) = self.dials.remove(&node) else {
+            return;
+        };
+        self.candidates.failed(&node, &dial.address, now);
         let Some(known) = self.nodes.get_mut(&node) else {
             return;
         };
-        let before = known.addresses.len();
-        known.addresses.retain(|address| !others.contains(address));
-        if known.addresses.len() == before && before > 0 {
-            // It goes by further names: the one that was dialled is the one before the next.
-            known.addresses.remove((known.next_address + before - 1) % before);
-        }
-        known.next_address = 0;
-        if known.addresses.is_empty() {
-            self.nodes.remove(&node);
+        known.places.retain(|place| place.address != dial.address);
+        known.next_place = 0;
+        match &mut known.state {
+            State::Away { .. } if known.places.is_empty() => drop(self.nodes.remove(&node)),
+            State::Away { at, .. } => *at = now + REDIAL_FIRST,
+            State::Connected(_) => {}
         }
     }
 
-    /// The node's best known address; empty if none.
+    /// Whoever is to be dialled now.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<PeerAddress> {
+        let over = self.dials.iter().filter(|(_, dial)| dial.until <= now);
+        for node in over.map(|(node, _)| *node).collect::<Vec<_>>() {
+            self.failed(node, 1.0, now);
+        }
+        let mut busy: BTreeSet<String> =
+            self.dials.values().map(|dial| dial.address.clone()).collect();
+        let mut due = Vec::new();
+        let until = now + HANDSHAKE_TIMEOUT * 2;
+        for (node, known) in &mut self.nodes {
+            let State::Away { at, .. } = &mut known.state else {
+                continue;
+            };
+            let index = known.next_place % known.places.len().max(1);
+            let Some(place) = known.places.get(index).filter(|_| *at <= now) else {
+                continue;
+            };
+            if self.dials.contains_key(node) || !busy.insert(place.address.clone()) {
+                *at = now + REDIAL_FIRST;
+                continue;
+            }
+            known.next_place = index + 1;
+            *at = until;
+            let address = place.address.clone();
+            self.dials.insert(*node, Dial { address: address.clone(), until, is_probe: false });
+            due.push(PeerAddress { node: *node, address });
+        }
+        let dials = &mut self.dials;
+        let free = |dials: &BTreeMap<NodeId, Dial>, node: &NodeId, address: &str| {
+            !dials.contains_key(node) && !dials.values().any(|dial| dial.address == address)
+        };
+        while let Some(peer) = self.candidates.next(now, |node, address| free(dials, node, address))
+        {
+            let known = self.nodes.get(&peer.node);
+            let is_probe = known.is_some_and(|known| matches!(known.state, State::Connected(_)));
+            dials.insert(peer.node, Dial { address: peer.address.clone(), until, is_probe });
+            due.push(peer);
+        }
+        due
+    }
+
+    /// When the next node is due.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let away = self.nodes.values().filter_map(|known| match known.state {
+            State::Away { at, .. } => Some(at),
+            State::Connected(_) => None,
+        });
+        away.chain(self.candidates.next_due(now)).min()
+    }
+
+    /// A dial has ended without a connection. The addresses of a node that has just come to be dialled rarely.
+    pub(super) fn failed(&mut self, node: NodeId, jitter: f64, now: Instant) -> Option<String> {
+        let dial = self.dials.remove(&node)?;
+        let newest = self.nodes.values().map(|known| known.last_seen_ms).max().unwrap_or(0);
+        let known = self.nodes.get_mut(&node);
+        // Where the operator or the node itself has been right before is no rumour.
+        let Some(known) = known.filter(|known| known.has_place(&dial.address)) else {
+            self.candidates.failed(&node, &dial.address, now);
+            return None;
+        };
+        let State::Away { at, delay, since } = &mut known.state else {
+            return None;
+        };
+        let last = *delay;
+        let cap = (now.since(*since) / REDIAL_SHARE).clamp(REDIAL_LAST, REDIAL_DEAD);
+        *at = now + last.mul_f64(jitter).max(REDIAL_FIRST);
+        *delay = (last * 2).min(cap);
+        let is_dead = known.last_seen_ms > 0
+            && Duration::from_millis(newest.saturating_sub(known.last_seen_ms)) > FORGET_AFTER;
+        if is_dead {
+            // Judged by when others were seen: a node that was away itself, or whose calendar is wrong, forgets nobody.
+            self.nodes.remove(&node);
+            return None;
+        }
+        // Once an outage, and not while nodes are still being started.
+        let is_long = last < REDIAL_LAST && last * 2 >= REDIAL_LAST;
+        is_long.then(|| known.addresses())
+    }
+
+    /// What a connected node says and signs of itself, and has not said before.
+    pub(super) fn introduces_itself(&mut self, node: NodeId, presence: Presence) {
+        if let Some(known) = self.nodes.get_mut(&node) {
+            known.told = false;
+            known.presence = Some(presence);
+        }
+    }
+
+    /// Whether a connected node says something new of itself.
+    pub(super) fn is_news(&self, node: &NodeId, presence: &Presence) -> bool {
+        let old = self.nodes.get(node).and_then(|known| known.presence.as_ref());
+        old.is_none_or(|old| old.counter < presence.counter)
+    }
+
+    /// Whether a presence that another passes on tells something new, and may be a candidate.
+    pub(super) fn wants(&self, source: NodeId, node: NodeId, presence: &Presence) -> bool {
+        let is_known = |known: &Known| {
+            let old = known.presence.as_ref().is_some_and(|old| old.counter >= presence.counter);
+            let best = presence.addresses.first();
+            old || matches!(known.state, State::Connected(_))
+                || best.is_none_or(|best| known.has_answered(best))
+        };
+        node != self.me
+            && !self.nodes.get(&node).is_some_and(is_known)
+            && self.candidates.takes(source, &node, presence.counter)
+    }
+
+    /// What may be passed on of a node: its own words, when it has answered where it says that it is best reached.
+    pub(super) fn passed_on(&self, node: &NodeId) -> Option<&Presence> {
+        let known = self.nodes.get(node)?;
+        known.presence.as_ref().filter(|presence| {
+            presence.addresses.first().is_some_and(|best| known.has_answered(best))
+        })
+    }
+
+    /// The same, if the others have not been told; they are now.
+    pub(super) fn untold(&mut self, node: &NodeId) -> Option<Presence> {
+        let presence = self.passed_on(node)?.clone();
+        let known = self.nodes.get_mut(node)?;
+        (!std::mem::replace(&mut known.told, true)).then_some(presence)
+    }
+
+    /// All that may be passed on.
+    pub(super) fn all_passed_on(&self) -> Vec<Presence> {
+        self.nodes.keys().filter_map(|node| self.passed_on(node).cloned()).collect()
+    }
+
+    /// The best address at which the node has answered; empty if none.
     pub(super) fn address_of(&self, node: &NodeId) -> String {
-        let known = self.nodes.get(node);
-        known.and_then(|known| known.addresses.first()).cloned().unwrap_or_default()
+        self.nodes.get(node).map(Known::address).unwrap_or_default()
     }
 
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
-    /// Best addresses of all.
-    fn addresses(&self) -> Vec<PeerAddress> {
-        let known = self.nodes.iter().flat_map(|(node, known)| {
-            known
-                .addresses
-                .first()
-                .map(|address| PeerAddress { node: *node, address: address.clone() })
-        });
-        known.collect()
-    }
-
     pub(super) fn members(&self) -> Vec<Member> {
         let member = |(node, known): (&NodeId, &Known)| Member {
-            peer: PeerAddress {
-                node: *node,
-                address: known.addresses.first().cloned().unwrap_or_default(),
-            },
+            peer: PeerAddress { node: *node, address: known.address() },
             connected: matches!(known.state, State::Connected(_)),
             last_seen_ms: known.last_seen_ms,
         };
         self.nodes.iter().map(member).collect()
     }
 
-    /// When the next node is due.
-    fn next_due(&self) -> Option<Instant> {
-        let due = self.nodes.values().filter_map(|known| match known.state {
-            State::Waiting { at, .. } => Some(at),
-            State::Dialling { until, .. } => Some(until),
-            State::Connected(_) => None,
-        });
-        due.min()
+    /// One line a node: id, last seen (ms since 1970), places.
+    pub(super) fn text(&self) -> String {
+        let placed = self.nodes.iter().filter(|(_, known)| !known.places.is_empty());
+        let line = |(node, known): (&NodeId, &Known)| {
+            let places = known.places.iter().map(|place| place.address.as_str());
+            let places = places.collect::<Vec<_>>().join(" ");
+            format!("{node} {} {places}\n", known.last_seen_ms)
+        };
+        placed.map(line).collect()
     }
 }
 
-impl FileServer {
-    /// Dials whoever is due, and sets the time of the next.
-    pub(super) fn redial(&mut self, now: Now) {
-        for (node, known) in &mut self.roster.nodes {
-            let delay = match known.state {
-                State::Waiting { at, delay } if at <= now.instant => delay,
-                State::Dialling { until, delay } if until <= now.instant => delay,
-                State::Waiting { .. } | State::Dialling { .. } | State::Connected(_) => continue,
-            };
-            let index = known.next_address % known.addresses.len().max(1);
-            let Some(address) = known.addresses.get(index) else {
-                continue;
-            };
-            known.next_address = index + 1;
-            known.state = State::Dialling { until: now.instant + HANDSHAKE_TIMEOUT * 2, delay };
-            let peer = PeerAddress { node: *node, address: address.clone() };
-            self.outputs.push_back(Output::Dial(peer));
-        }
-        self.set_redial(now);
-    }
-
-    /// Sees to it that whoever is due next is dialled then.
-    pub(super) fn set_redial(&mut self, now: Now) {
-        let is_over = |at: Instant| at <= now.instant && !planted::is_on(Bug::LoseRedial);
-        if self.roster.redial_at.is_some_and(is_over) {
-            self.roster.redial_at = None;
-        }
-        let Some(due) = self.roster.next_due() else {
-            return;
-        };
-        if self.roster.redial_at.is_none_or(|at| due < at) {
-            let delay = due.since(now.instant).max(Duration::from_millis(1));
-            self.roster.redial_at = Some(now.instant + delay);
-            self.after(now, delay, Timer::Redial);
-        }
-    }
-
-    /// An attempt to reach a node has ended without a connection.
-    pub fn dial_failed(&mut self, now: Now, node: NodeId) {
-        let jitter = self.rng.random_range(0.5..1.0);
-        let Some(known) = self.roster.nodes.get_mut(&node) else {
-            return;
-        };
-        if let State::Dialling { delay, .. } = known.state {
-            let at = now.instant + delay.mul_f64(jitter).max(REDIAL_FIRST);
-            let next = (delay * 2).min(REDIAL_LAST);
-            known.state = State::Waiting { at, delay: next };
-            // Once an outage, and not while nodes are still being started.
-            if next == REDIAL_LAST && delay < REDIAL_LAST {
-                let (node, addresses) = (node.short(), known.addresses.join(", "));
-                log::warn!(
-                    "node {node} at {addresses} has not been reached: it is down, or elsewhere, or of another network; \
-                     it is tried again and again"
-                );
-            }
-            if !planted::is_on(Bug::LoseRedial) {
-                self.set_redial(now);
-            }
-        }
-    }
-
-    /// Tells a new peer whom we know, and those whom we know of the new peer.
-    pub(super) fn introduce(&mut self, link: Link, node: NodeId) {
-        if planted::is_on(Bug::IntroduceNobody) {
-            return;
-        }
-        let mut peers = self.roster.addresses();
-        let new = peers.iter().find(|peer| peer.node == node).cloned();
-        peers.retain(|peer| peer.node != node);
-        for peers in peers.chunks(MESSAGE_PEERS_MAX) {
-            self.send(link, Message::Peers { peers: peers.to_vec() });
-        }
-        let Some(new) = new else { return };
-        for other in self.node_links() {
-            if other != link {
-                self.send(other, Message::Peers { peers: vec![new.clone()] });
-            }
-        }
-    }
-
-    /// A peer tells whom it knows. What is new is dialled at once.
-    pub(super) fn learn_peers(&mut self, now: Now, peers: &[PeerAddress]) {
-        let mut new = false;
-        for peer in peers {
-            new |= self.roster.learn(peer, now.instant);
-        }
-        if new {
-            self.set_redial(now);
-            self.after(now, Duration::from_millis(200), Timer::PeersFile);
-        }
-    }
-
-    /// One line a node: id, last seen (ms since 1970), addresses.
-    pub(super) fn write_peers(&mut self) {
-        let mut text = String::new();
-        for (node, known) in &self.roster.nodes {
-            text += &format!("{node} {} {}\n", known.last_seen_ms, known.addresses.join(" "));
-        }
-        let ticket = self.ticket(Pending::PeersFile);
-        self.job(Job::Disk(job::Job::WritePeers { ticket, text }));
+impl Known {
+    fn has_place(&self, address: &str) -> bool {
+        self.places.iter().any(|place| place.address == address)
     }
 }
 
-/// Reads what `write_peers` wrote. A line that is damaged is left out: the others tell of that node again.
+/// Reads what `Roster::text` wrote. A line that is damaged is left out: the others tell of that node again.
 #[must_use]
-pub fn read_peers(text: &str) -> Vec<PeerAddress> {
+pub fn read_peers(text: &str) -> Vec<Remembered> {
     let mut peers = Vec::new();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
-        let Some(Ok(node)) = words.next().map(str::parse::<NodeId>) else {
+        let (Some(Ok(node)), seen) = (words.next().map(str::parse::<NodeId>), words.next()) else {
             continue;
         };
-        let addresses: Vec<_> = words.skip(1).collect();
-        for address in addresses.into_iter().rev() {
-            peers.extend(PeerAddress::read(node, address));
-        }
+        let last_seen_ms = seen.and_then(|seen| seen.parse().ok()).unwrap_or(0);
+        let read = words.filter_map(|address| PeerAddress::read(node, address));
+        peers.extend(read.map(|peer| Remembered { peer, last_seen_ms }));
     }
     peers
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(node: u8, address: &str) -> PeerAddress {
-        PeerAddress { node: NodeId([node; 32]), address: address.to_owned() }
-    }
-
-    fn addresses<const N: usize>(names: [&str; N]) -> Vec<String> {
-        names.map(str::to_owned).to_vec()
-    }
-
-    #[test]
-    fn what_a_node_says_of_itself_stands_before_what_was_heard_or_guessed() {
-        let now = Now::default();
-        let mut roster = Roster::new(NodeId([1; 32]), &[peer(2, "two:7400")], now.instant);
-        let said = addresses(["two:7400", "10.0.0.2:7400"]);
-        roster.connected(NodeId([2; 32]), 4, &[&said[..], &said[..]].concat(), now);
-        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, said, "each is kept once");
-        roster.connected(NodeId([2; 32]), 5, &said, now);
-        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, said);
-        assert!(roster.learn(&peer(2, "elsewhere:7400"), now.instant));
-        assert_eq!(roster.address_of(&NodeId([2; 32])), "elsewhere:7400", "it may have moved");
-        roster.connected(NodeId([2; 32]), 6, &said, now);
-        let expected = addresses(["two:7400", "10.0.0.2:7400", "elsewhere:7400"]);
-        assert_eq!(roster.nodes[&NodeId([2; 32])].addresses, expected);
-        assert_eq!(roster.addresses(), [peer(2, "two:7400")]);
-    }
-
-    #[test]
-    fn a_node_that_says_no_address_is_known_by_none() {
-        let now = Now::default();
-        let mut roster = Roster::new(NodeId([1; 32]), &[], now.instant);
-        roster.connected(NodeId([2; 32]), 5, &addresses([""]), now);
-        assert_eq!((roster.count(), roster.addresses()), (0, vec![]));
-    }
-
-    #[test]
-    fn what_no_message_could_carry_is_no_address() {
-        let node = "11".repeat(32);
-        let read = |address: &str| read_peers(&format!("{node} 5 {address}"));
-        assert_eq!(read("host:7400").len(), 1);
-        assert_eq!(read("host:7400\u{e}"), []);
-        assert_eq!(read(&"a".repeat(10_000)), []);
-    }
-}
+mod tests;

@@ -12,7 +12,10 @@ mod codec;
 
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
+use crate::wire::presence::Presence;
 use bytes::Bytes;
+
+pub(in crate::wire) use codec::is_network_address;
 
 /// Tells the replies to one connection's requests apart. The asker chooses it.
 pub type Request = u32;
@@ -39,7 +42,7 @@ impl PeerAddress {
     /// One read from elsewhere than a message; `None` if no message could carry it.
     #[must_use]
     pub fn read(node: NodeId, address: &str) -> Option<Self> {
-        codec::is_network_address(address).then(|| Self { node, address: address.to_owned() })
+        is_network_address(address).then(|| Self { node, address: address.to_owned() })
     }
 }
 
@@ -173,8 +176,8 @@ pub enum Message {
     Ping { token: u64 },
     /// The answer to `Ping`.
     Pong { token: u64 },
-    /// Nodes that the sender knows.
-    Peers { peers: Vec<PeerAddress> },
+    /// What the sender, and nodes that have answered it, say of themselves.
+    Peers { peers: Vec<Presence> },
 
     /// Which versions has this name? `relay`: ask the peers if it is not known here.
     Head { request: Request, space: Space, name: NameId, relay: bool },

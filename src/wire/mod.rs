@@ -50,6 +50,8 @@
 //! | version id | stamp `u64`, writer `[8]` |
 //! | block | address `[32]`, length `u32` |
 //! | peer | node `[32]`, address `text` |
+//! | presence | verify key `[32]`, static key `[32]`, counter `u64`, addresses `list text`, |
+//! | | signature `[64]` over everything before it |
 //! | pushed record | record `bytes`, block `bytes` |
 //! | range | first `[32]`, last `[32]`, count `u64`, fingerprint `[32]` |
 //! | member | peer, connected `bool`, last seen `u64` |
@@ -87,6 +89,7 @@ pub(crate) mod cursor;
 pub mod frame;
 pub mod message;
 pub mod page;
+pub mod presence;
 pub mod record;
 pub mod sealed;
 

@@ -47,6 +47,8 @@ fn node(peers: Vec<PeerAddress>) -> Node {
         grants: Vec::new(),
         memory: MEMORY_MIN,
         peers,
+        remembered: Vec::new(),
+        presence: dfsd::keyring::presence::presence(&key, &[], 1),
         seed: 5,
         boot: 6,
     };

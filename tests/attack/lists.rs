@@ -5,14 +5,15 @@
 use dfsd::ids::{Address, NodeId, RecordId, VersionId};
 use dfsd::limits::{
     BLOCK, EXTENSIONS_MAX, INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX,
-    MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_TEXT_MAX, MESSAGE_VERSIONS_MAX,
-    NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX,
-    RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
+    MESSAGE_PRESENCES_MAX, MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_TEXT_MAX,
+    MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX,
+    PUT_RECORDS_MAX, RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use dfsd::wire::message::{
     BlockRef, Hello, Member, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason,
     Role,
 };
+use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
 
 /// A message with `count` equal items, made of those with one and with two.
@@ -29,6 +30,17 @@ fn forged(make: &impl Fn(usize) -> Message, count: usize) -> Vec<u8> {
     let count_bytes = u16::try_from(count).unwrap().to_be_bytes();
     let items = one[start..start + length].repeat(count);
     [&one[..at - 1], &count_bytes, &items, &one[start + length..]].concat()
+}
+
+/// What a node says of itself, with so many addresses. Nobody looks at the signature here.
+fn told(count: usize) -> Presence {
+    Presence {
+        verify_key: [1; 32],
+        static_key: [2; 32],
+        counter: 3,
+        addresses: vec!["host:1".to_owned(); count],
+        signature: [4; 64],
+    }
 }
 
 #[track_caller]
@@ -50,7 +62,7 @@ fn lists_of_messages_have_an_end() {
     let version = VersionId { stamp: 1, writer: Default::default() };
     let item = || PushedRecord { record: record(), block: Default::default() };
     let list = |count| (0..count).map(|_| record()).collect::<Vec<_>>();
-    check(MESSAGE_PEERS_MAX, |count| Message::Peers { peers: vec![peer(); count] });
+    check(MESSAGE_PRESENCES_MAX, |count| Message::Peers { peers: vec![told(1); count] });
     check(MESSAGE_PEERS_MAX, |count| Message::HoldersAre {
         request: 0,
         count: u32::MAX,
@@ -115,7 +127,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             (vec![address; count], vec![id; count], vec![peer.clone(); count]);
         let members = vec![member.clone(); count];
         let all = [
-            Message::Peers { peers: peers.clone() },
+            Message::Peers { peers: vec![told(count.min(9)); count] },
             Message::HoldersAre { request, count: u32::MAX, holders: peers.clone() },
             Message::MembersAre { request, members: members.clone() },
             Message::Have { addresses: addresses.clone() },
@@ -125,7 +137,13 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             Message::Records { items: (0..count).map(|_| item()).collect() },
             Message::Listed { request, records: records(), next: None },
             Message::Compare { ranges: vec![range; count] },
-            Message::Heads { request, clock: 0, versions: vec![version; count], shown: None },
+            Message::Heads {
+                request,
+                clock: 0,
+                versions: vec![version; count],
+                all: Default::default(),
+                shown: None,
+            },
             Message::Put { request, conditions: vec![], records: records(), blocks: records() },
             Message::Offer { request, blocks: vec![block; count], permit: vec![5; count].into() },
             Message::Refused { request, reason: Reason::Clock, detail: "\u{20ac}".repeat(count) },
@@ -158,6 +176,7 @@ fn texts_and_bytes_of_messages_have_an_end() {
             clock: 0,
         })
     };
+    check(NODE_ADDRESSES_MAX, |count| Message::Peers { peers: vec![told(count)] });
     check(NODE_ADDRESSES_MAX, |count| hello(vec!["host:1".to_owned(); count]));
     check(NETWORK_ADDRESS_MAX, |count| hello(vec!["a".repeat(count)]));
     check(MESSAGE_TEXT_MAX, |count| Message::Refused {

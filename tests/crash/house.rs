@@ -77,6 +77,8 @@ impl House {
             grants: Vec::new(),
             memory: 8 * 1024 * 1024,
             peers: Vec::new(),
+            remembered: Vec::new(),
+            presence: dfsd::keyring::presence::presence(&key, &[], 1),
             seed: u64::from(life),
             boot: u64::from(life),
         };

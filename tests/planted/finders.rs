@@ -153,6 +153,22 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),
     ),
     (
+        Bug::BelieveRumours,
+        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+    ),
+    (
+        Bug::PassRumoursOn,
+        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+    ),
+    (
+        Bug::DialUnbounded,
+        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+    ),
+    (
+        Bug::SkipPresenceCheck,
+        Finder::Test("sim::rumours::an_address_that_its_node_did_not_sign_ends_the_connection"),
+    ),
+    (
         Bug::CountWhatFits,
         Finder::Test(
             "sim::rumours::two_hundred_peers_that_hold_a_file_are_counted_and_a_part_is_named",

@@ -5,14 +5,13 @@ use super::replication::{block_of, fetch, network, put, record, reference, statu
 use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
-use dfsd::crypto::keys::WriteKey;
+use dfsd::crypto::keys::{NodeKey, WriteKey};
 use dfsd::crypto::{sign, tags};
-use dfsd::ids::{Address, NodeId, RecordId};
+use dfsd::ids::{Address, RecordId};
+use dfsd::keyring::presence::presence;
 use dfsd::limits::{BLOCK, LEAF, STAMP_LEAD, STRANGERS_MAX};
 use dfsd::time::{stamp_after, stamp_at};
-use dfsd::wire::message::{
-    BlockRef, Message, PeerAddress, PushedRecord, RangeSummary, Reason, Role,
-};
+use dfsd::wire::message::{BlockRef, Message, PushedRecord, RangeSummary, Reason, Role};
 use dfsd::wire::record::Record;
 use std::time::Duration;
 
@@ -66,7 +65,8 @@ fn who_says_what_is_not_his_to_say_is_cut_off() {
         count: 5,
         fingerprint: Default::default(),
     };
-    let peers = vec![PeerAddress { node: NodeId([3; 32]), address: "evil:1".to_owned() }];
+    let liar = NodeKey::generate(&[3; 32]);
+    let peers = vec![presence(&liar, &["evil:1".to_owned()], 1)];
     let messages = [
         Message::Peers { peers },
         Message::Compare { ranges: vec![everything] },

@@ -56,17 +56,26 @@ impl RawClient {
     }
 
     pub(super) fn hello(&mut self, role: Role) {
-        self.hello_since(role, 0);
+        self.hello_of(role, 0, Vec::new());
     }
 
     /// The same, of a node that was started with this number.
     pub(super) fn hello_since(&mut self, role: Role, boot: u64) {
+        self.hello_of(role, boot, Vec::new());
+    }
+
+    /// The same, of one that says it can be dialled there.
+    pub(super) fn hello_from(&mut self, role: Role, addresses: Vec<String>) {
+        self.hello_of(role, 0, addresses);
+    }
+
+    fn hello_of(&mut self, role: Role, boot: u64, addresses: Vec<String>) {
         let verify_key = self.key.verify_key();
         self.send(&Message::Hello(Hello {
             role,
             verify_key,
             boot,
-            addresses: Vec::new(),
+            addresses,
             store: Default::default(),
             group: 0,
             clock: 0,

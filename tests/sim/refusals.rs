@@ -8,11 +8,11 @@ use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::{sign, tags};
-use dfsd::ids::{Address, NameId, NodeId};
+use dfsd::ids::{Address, NameId};
 use dfsd::keyring::grant;
-use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, NODE_ADDRESSES_MAX, RECONCILE_PERIOD};
+use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, RECONCILE_PERIOD};
 use dfsd::store::fs::SimError;
-use dfsd::wire::message::{BlockRef, Hello, Message, PeerAddress, Reason, Role};
+use dfsd::wire::message::{BlockRef, Message, Reason, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;
 
@@ -301,35 +301,4 @@ fn a_thousand_things_that_are_missing_are_told_of_in_parts() {
     assert_eq!(verify(&mut world, 0), count);
     assert_eq!(status(&mut world, 0).names, 0);
     assert_eq!(verify(&mut world, 0), count, "they are still missing");
-}
-
-#[test]
-fn of_a_nodes_many_addresses_the_ones_told_last_are_kept() {
-    let (mut world, mut client) = one_node(71);
-    let mut peer = RawClient::connect_silent(&mut world, 0);
-    let verify_key = peer.key.verify_key();
-    let addresses = (0..NODE_ADDRESSES_MAX).map(|at| format!("old{at}:1")).collect();
-    peer.send(&Message::Hello(Hello {
-        role: Role::Node,
-        verify_key,
-        boot: 1,
-        addresses,
-        store: Default::default(),
-        group: 0,
-        clock: 0,
-    }));
-    let node: NodeId = peer.key.node_id();
-    let peers = vec![PeerAddress { node, address: "new:1".to_owned() }];
-    peer.send(&Message::Peers { peers });
-    peer.pump(&mut world);
-    assert!(peer.is_alive(&world));
-    client.send(&Message::Members { request: 7 });
-    match client.message(&mut world) {
-        Some(Message::MembersAre { members, .. }) => {
-            let member = members.iter().find(|member| member.peer.node == node).unwrap();
-            assert_eq!(member.peer.address, "new:1");
-        }
-        other => panic!("members were expected, not {other:?}"),
-    }
-    assert_eq!(fetch(&mut world, 0, reference(&[1])), None);
 }

@@ -3,12 +3,15 @@
 //! Invariant: no test here has a peer with more than the network key.
 
 use super::raw::RawClient;
-use super::replication::{block_of, network, put};
+use super::replication::{block_of, network, put, status};
 use super::world::World;
 use dfsd::conn::Event;
-use dfsd::crypto::keys::record_id;
-use dfsd::limits::MESSAGE_PEERS_MAX;
-use dfsd::wire::message::{Message, Role};
+use dfsd::crypto::keys::{NodeKey, record_id};
+use dfsd::keyring::presence::presence;
+use dfsd::limits::{CANDIDATE_BURST, CANDIDATE_PERIOD, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX};
+use dfsd::wire::message::{Member, Message, Role};
+use dfsd::wire::presence::Presence;
+use std::time::Duration;
 
 /// More than one message names.
 const CROWD: usize = 200;
@@ -39,5 +42,122 @@ fn two_hundred_peers_that_hold_a_file_are_counted_and_a_part_is_named() {
             assert_eq!((count as usize, holders.len()), (CROWD + 1, MESSAGE_PEERS_MAX));
         }
         other => panic!("holders were expected, not {other:?}"),
+    }
+}
+
+fn members(world: &mut World, machine: usize) -> Vec<Member> {
+    let mut client = RawClient::connect(world, machine);
+    client.send(&Message::Members { request: 7 });
+    match client.message(world) {
+        Some(Message::MembersAre { members, .. }) => members,
+        other => panic!("members were expected, not {other:?}"),
+    }
+}
+
+/// Somebody whom a liar made up, at an address of a third party.
+fn invented(number: usize) -> Presence {
+    let mut seed = [77; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    presence(&NodeKey::generate(&seed), &[format!("victim:{}", number % 500)], 1)
+}
+
+/// How often a machine has dialled the third party.
+fn dials(world: &World, machine: usize) -> usize {
+    let to_victim =
+        |(from, address): &&(usize, String)| *from == machine && address.starts_with("victim:");
+    world.dials.iter().filter(to_victim).count()
+}
+
+#[test]
+fn who_lies_about_a_thousand_nodes_is_believed_by_nobody() {
+    const LASTS: Duration = Duration::from_secs(20);
+    let mut world = World::new(91, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    world.run(Duration::from_secs(5), |_| false);
+    let mut liar = RawClient::connect_as(&mut world, first, Role::Node);
+    let lies: Vec<_> = (0..1024).map(invented).collect();
+    for lies in lies.chunks(MESSAGE_PRESENCES_MAX) {
+        liar.send(&Message::Peers { peers: lies.to_vec() });
+        liar.pump(&mut world);
+    }
+    assert!(liar.is_alive(&world), "each is signed by the node that it is about");
+    world.run(Duration::from_millis(500), |_| false);
+    liar.hang_up(&mut world);
+    world.run(LASTS, |_| false);
+    let most = CANDIDATE_BURST as u64 + LASTS.as_secs() / CANDIDATE_PERIOD.as_secs() + 2;
+    let dialled = dials(&world, first);
+    assert!((1..=most as usize).contains(&dialled), "{dialled} dials, {most} at most");
+    assert_eq!(dials(&world, second), 0, "nobody else is told");
+    for node in [first, second] {
+        let members = members(&mut world, node);
+        assert_eq!(members.len(), 1, "nor is anybody who asks: {members:?}");
+        assert!(members.iter().all(|member| member.peer.address.starts_with("node")));
+    }
+    world.stop(first);
+    world.run(Duration::from_secs(5), |_| false);
+    world.start(first, Vec::new());
+    world.run(LASTS, |_| false);
+    assert_eq!(dials(&world, first), dialled, "nothing was written down");
+    assert_eq!(status(&mut world, first).peers_connected, 1);
+}
+
+#[test]
+fn an_address_that_its_node_did_not_sign_ends_the_connection() {
+    let mut world = World::new(92, network());
+    let node = world.add(&[]);
+    let mut liar = RawClient::connect_as(&mut world, node, Role::Node);
+    let mut lie = invented(1);
+    lie.addresses = vec!["victim:1".to_owned()];
+    lie.counter += 1;
+    liar.send(&Message::Peers { peers: vec![lie] });
+    liar.pump(&mut world);
+    assert!(!liar.is_alive(&world));
+    world.run(Duration::from_secs(20), |_| false);
+    assert_eq!(dials(&world, node), 0);
+}
+
+/// The address that a node gives for itself is one that others may have to suffer for.
+#[test]
+fn where_a_peer_has_not_answered_it_is_not_said_to_be() {
+    let mut world = World::new(93, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    let mut liar = RawClient::connect_silent(&mut world, first);
+    liar.hello_from(Role::Node, vec!["victim:1".to_owned()]);
+    let own = presence(&liar.key, &["victim:1".to_owned()], 1);
+    liar.send(&Message::Peers { peers: vec![own] });
+    liar.pump(&mut world);
+    assert!(liar.is_alive(&world));
+    world.run(Duration::from_secs(20), |_| false);
+    let known = members(&mut world, first);
+    assert_eq!(known.len(), 2, "it is connected");
+    assert!(known.iter().all(|member| !member.peer.address.starts_with("victim")));
+    assert!((1..=2).contains(&dials(&world, first)));
+    assert_eq!(dials(&world, second), 0);
+}
+
+#[test]
+fn nodes_of_one_ticket_find_each_other_at_once_and_again_elsewhere() {
+    let mut world = World::new(94, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    let third = world.add(&[first]);
+    world.run(Duration::from_secs(1), |_| false);
+    for node in [first, second, third] {
+        assert_eq!(status(&mut world, node).peers_connected, 2, "node {node}");
+    }
+    // One moves.
+    world.power_cut(third);
+    world.machines[third].address = "elsewhere:7400".to_owned();
+    world.run(Duration::from_secs(30), |_| false);
+    world.start(third, Vec::new());
+    world.run(Duration::from_secs(2), |_| false);
+    let moved = world.node_id(third);
+    for node in [first, second] {
+        let members = members(&mut world, node);
+        let member = members.iter().find(|member| member.peer.node == moved).unwrap();
+        assert!(member.connected);
+        assert_eq!(member.peer.address, "elsewhere:7400", "node {node}");
     }
 }

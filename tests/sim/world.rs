@@ -136,6 +136,8 @@ pub(super) struct World {
     woken: bool,
     /// How often a node has said that it reads a connection again.
     pub reads: u64,
+    /// Every dial: which machine's, and where to.
+    pub dials: Vec<(usize, String)>,
 }
 
 impl World {
@@ -155,6 +157,7 @@ impl World {
             tap: None,
             woken: false,
             reads: 0,
+            dials: Vec::new(),
         }
     }
 
@@ -308,18 +311,21 @@ impl World {
                 return Err(error);
             }
         };
-        let known = dfsd::server::read_peers(&read_file(&machine.fs, "peers"));
-        let peers = peers.into_iter().chain(known).collect();
+        let remembered = dfsd::server::read_peers(&read_file(&machine.fs, "peers"));
+        let addresses = vec![machine.address.clone()];
+        let presence = dfsd::keyring::presence::presence(&machine.key, &addresses, now.wall_ms);
         machine.boots += 1;
         machine.outcome = None;
         let setup = Setup {
             node: machine.key.node_id(),
             verify_key: machine.key.verify_key(),
             root: self.network.root,
-            addresses: vec![machine.address.clone()],
+            addresses,
             memory: MEMORY,
             grants: vec![self.network.grant.clone()],
             peers,
+            remembered,
+            presence,
             seed,
             boot: machine.boots,
         };
@@ -517,6 +523,7 @@ impl World {
                 Action::Dial { link, address } => {
                     let (from, delay) = (self.port(index, link), self.latency());
                     self.wires.dialling.insert(from);
+                    self.dials.push((index, address.clone()));
                     self.schedule(delay, Event::Connect { from, address });
                 }
                 Action::Transmit { link } => {

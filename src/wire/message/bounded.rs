@@ -5,8 +5,9 @@
 
 use super::{Member, Message, PeerAddress, Reason, Request};
 use crate::ids::{Address, RecordId};
-use crate::limits::{MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX};
+use crate::limits::{MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX};
 use crate::wire::cursor::clipped;
+use crate::wire::presence::Presence;
 
 impl Message {
     /// These blocks are durable here.
@@ -18,6 +19,11 @@ impl Message {
     /// Send me these records.
     pub fn fetch(ids: &[RecordId]) -> impl Iterator<Item = Self> + '_ {
         ids.chunks(MESSAGE_IDS_MAX).map(|part| Self::Fetch { ids: part.to_vec() })
+    }
+
+    /// What these say of themselves.
+    pub fn peers(all: &[Presence]) -> impl Iterator<Item = Self> + '_ {
+        all.chunks(MESSAGE_PRESENCES_MAX).map(|part| Self::Peers { peers: part.to_vec() })
     }
 
     /// The answer to `Holders`: `count` nodes said so, of whom as many are named as fit.

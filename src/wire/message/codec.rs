@@ -8,9 +8,9 @@ use super::{
     Role,
 };
 use crate::limits::{
-    INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX,
-    MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX,
-    PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
+    INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
+    MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX,
+    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
@@ -73,7 +73,7 @@ macro_rules! messages {
 messages! {
     2 Ping { token };
     3 Pong { token };
-    4 Peers { peers[MESSAGE_PEERS_MAX] };
+    4 Peers { peers[MESSAGE_PRESENCES_MAX] };
 
     10 Head { request, space, name, relay };
     11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, shown };
@@ -169,7 +169,7 @@ parts! {
 }
 
 /// Printable, without blanks, not too long; empty for unknown.
-pub(super) fn is_network_address(text: &str) -> bool {
+pub(in crate::wire) fn is_network_address(text: &str) -> bool {
     text.len() <= NETWORK_ADDRESS_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -368,6 +368,8 @@ fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
         grants: vec![own.grant.clone()],
         memory: MEMORY_MIN,
         peers: Vec::new(),
+        remembered: Vec::new(),
+        presence: dfsd::keyring::presence::presence(&own.node, &["127.0.0.1:7400".to_owned()], 1),
         seed: 1,
         boot: 1,
     };

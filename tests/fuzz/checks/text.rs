@@ -79,7 +79,7 @@ pub(super) fn config(data: &[u8]) {
         assert!(!error.to_string().is_empty());
     }
     for peer in within(text.len(), || dfsd::server::read_peers(text)) {
-        assert!(text.contains(&peer.address));
+        assert!(text.contains(&peer.peer.address));
     }
     if let Ok(size) = text.parse::<Size>() {
         assert!(size.to_string().parse() == Ok(size), "{text}");

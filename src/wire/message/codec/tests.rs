@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
 use crate::wire::condition::{Condition, HeadsSummary};
+use crate::wire::presence::Presence;
 use proptest::prelude::*;
 
 /// One of every kind, with something in every field.
@@ -48,13 +49,20 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         group: 12,
         twins: vec![peer.node],
     };
+    let presence = Presence {
+        verify_key: [0xaa; 32],
+        static_key: [0xab; 32],
+        counter: 13,
+        addresses: vec![peer.address.clone()],
+        signature: [0xac; 64],
+    };
     let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 7 };
     let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
     vec![
         Message::Hello(hello),
         Message::Ping { token: 1 },
         Message::Pong { token: 2 },
-        Message::Peers { peers: vec![peer.clone(); 2] },
+        Message::Peers { peers: vec![presence; 2] },
         Message::Head { request, space, name, relay: true },
         Message::Heads {
             request,
@@ -151,8 +159,19 @@ fn messages_keep_the_rules() {
     refused(Message::Offer { request: 1, blocks, permit: Bytes::new() });
     let records = vec![Bytes::from(vec![0; RECORD_MAX + 1])];
     refused(Message::Listed { request: 1, records, next: None });
-    let peer = PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() };
-    refused(Message::Peers { peers: vec![peer] });
+    let holders = vec![PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() }];
+    refused(Message::HoldersAre { request: 1, count: 1, holders });
+    refused(Message::HoldersAre {
+        request: 1,
+        count: 0,
+        holders: vec![PeerAddress { node: NodeId([0; 32]), address: "a:1".to_owned() }],
+    });
+    for address in ["a b:1", ""] {
+        let addresses = vec![address.to_owned()];
+        let (verify_key, static_key, signature) = ([0; 32], [0; 32], [0; 64]);
+        let presence = Presence { verify_key, static_key, counter: 0, addresses, signature };
+        refused(Message::Peers { peers: vec![presence] });
+    }
 }
 
 #[test]
