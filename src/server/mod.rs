@@ -33,6 +33,7 @@ mod requests;
 mod roster;
 mod rows;
 mod serve;
+mod setup;
 mod stuck;
 mod twins;
 mod under_way;
@@ -45,6 +46,7 @@ pub use loading::Loading;
 pub use output::{Link, Output};
 pub use requests::Standing;
 pub use roster::{Remembered, read_peers};
+pub use setup::Setup;
 
 use crate::ids::{Address, NodeId, RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
@@ -75,33 +77,6 @@ const SPACE_AGE: Duration = Duration::from_millis(100);
 
 /// What is said to who brings more than the disk may take.
 const FULL: &str = "the disk is full, or has no more left than the reserve (dfsd --reserve)";
-
-/// Who this node is and what it may use.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// This node's id.
-    pub node: NodeId,
-    /// Its Ed25519 verify key.
-    pub verify_key: [u8; 32],
-    /// The root's verify key, which signs grants.
-    pub root: [u8; 32],
-    /// Where it can be dialled.
-    pub addresses: Vec<String>,
-    /// Grants that this node brings along, encoded; none is here once it is in the log, or on its way there.
-    pub grants: Vec<Vec<u8>>,
-    /// Bulk memory in bytes.
-    pub memory: usize,
-    /// Nodes to begin with, of which the operator has said where they are.
-    pub peers: Vec<PeerAddress>,
-    /// Nodes that an earlier run knew.
-    pub remembered: Vec<Remembered>,
-    /// What this node says of itself, signed by its own key.
-    pub presence: Presence,
-    /// Drives jitter, and nothing secret.
-    pub seed: u64,
-    /// Tells one run of this node's program from another.
-    pub boot: u64,
-}
 
 /// Why an answer from a worker is waited for.
 #[derive(Debug)]

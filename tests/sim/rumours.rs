@@ -94,8 +94,7 @@ fn who_lies_about_a_thousand_nodes_is_believed_by_nobody() {
         assert_eq!(members.len(), 1, "nor is anybody who asks: {members:?}");
         assert!(members.iter().all(|member| member.peer.address.starts_with("node")));
     }
-    world.stop(first);
-    world.run(Duration::from_secs(5), |_| false);
+    world.kill(first);
     world.start(first, Vec::new());
     world.run(LASTS, |_| false);
     assert_eq!(dials(&world, first), dialled, "nothing was written down");
