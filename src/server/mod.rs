@@ -48,12 +48,11 @@ pub use requests::Standing;
 pub use roster::{Remembered, read_peers};
 pub use setup::Setup;
 
-use crate::ids::{Address, NodeId, RecordId, StoreId};
+use crate::ids::{Address, RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
 use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now};
-use crate::wire::message::{Message, PeerAddress, Reason, Request};
-use crate::wire::presence::Presence;
+use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::Record;
 use answers::Answers;
 use catalog::Catalog;
