@@ -114,6 +114,12 @@ bugs! {
     ShowLastCome,
     /// A version that is less than the one shown is thrown away (G4).
     DropLesserVersion,
+    /// Of many versions that nothing supersedes the greatest are told of, so that the least stay for ever (G4).
+    TellGreatestHeads,
+    /// A list leaves damaged names out and does not say so (G3).
+    HideDamaged,
+    /// What was known of a record goes with its bytes (G3).
+    ForgetDamaged,
     /// Of the versions that nothing supersedes only one is told of (G4).
     TellOneHead,
     /// A new version's stamp may be below its parents' (G3).

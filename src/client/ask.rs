@@ -1,7 +1,7 @@
 //! Everything but puts and gets: questions, deletions, renames, listings.
 
 use super::answer::{Answer, Event, Holders, Op, Operation};
-use super::error::ClientError;
+use super::error::{ClientError, damaged_heads};
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::tree;
@@ -152,12 +152,12 @@ impl Session {
             (Ask::Delete { name }, Message::Heads { clock, versions, all, shown, .. }) => {
                 let id = self.seals.name_id(&name)?;
                 self.entry_of(shown.as_deref(), &id)?;
-                let tombstone = self.seals.tombstone(&Heads { clock, versions, all }, &name)?;
-                let version = version_of(&tombstone);
-                // Whatever is there by then is deleted, so long as the name is gone afterwards.
-                self.put_records(op, vec![tombstone], vec![Condition::Newest]);
-                self.become_ask(op, Ask::Deleting { name, version });
+                self.delete(op, name, &Heads { clock, versions, all })?;
             }
+            (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, .. }) => {
+                self.delete(op, name, &Heads { clock, versions, all })?;
+            }
+            (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
             (Ask::Deleting { version, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Deleted { version }));
             }
@@ -183,8 +183,8 @@ impl Session {
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
             }
-            (Ask::List { damaged }, Message::Listed { records, next, .. }) => {
-                self.listed(op, damaged, (&records, next))?;
+            (Ask::List { damaged }, Message::Listed { records, next, damaged: left_out, .. }) => {
+                self.listed(op, damaged + u64::from(left_out), (&records, next))?;
             }
             (Ask::Holders, Message::HoldersAre { count, holders, .. }) => {
                 self.finish(op, Ok(Answer::Holders(Holders { count, listed: holders })));
@@ -222,6 +222,15 @@ impl Session {
             }
             (_, other) => return Err(unexpected(&other)),
         }
+        Ok(())
+    }
+
+    fn delete(&mut self, op: Op, name: Vec<u8>, heads: &Heads) -> Result<(), ClientError> {
+        let tombstone = self.seals.tombstone(heads, &name)?;
+        let version = version_of(&tombstone);
+        // Whatever is there by then is deleted, so long as the name is gone afterwards.
+        self.put_records(op, vec![tombstone], vec![Condition::Newest]);
+        self.become_ask(op, Ask::Deleting { name, version });
         Ok(())
     }
 
@@ -301,7 +310,9 @@ impl Session {
                 self.become_ask(op, Ask::List { damaged });
             }
             None if damaged > 0 => {
-                let what = format!("{damaged} names could not be opened with this data key");
+                let what = format!(
+                    "{damaged} names are left out: their records are damaged, or were sealed with another data key"
+                );
                 return Err(ClientError::Damaged(what));
             }
             None => self.finish(op, Ok(Answer::Listed)),

@@ -102,6 +102,13 @@ impl ClientError {
     }
 }
 
+/// The greatest version of a name is damaged where it was asked for, and no peer that could be asked has it.
+pub(super) fn damaged_heads() -> ClientError {
+    let what = "the name's newest version is damaged on the node's disk, and no other node that it reaches has it; \
+                an older version is not shown instead (put or rm supersedes it)";
+    ClientError::Damaged(what.to_owned())
+}
+
 fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::NotAllowed => "not allowed",

@@ -3,7 +3,7 @@
 //! Invariant: bytes are handed out in order, and only those of leaves that are what the signed record says.
 
 use super::answer::{Answer, Event, Op};
-use super::error::ClientError;
+use super::error::{ClientError, damaged_heads};
 use super::seal::{Entry, open_page};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::block::keystream;
@@ -148,6 +148,7 @@ impl Session {
                     get.take_entry(entry);
                 }
             }
+            Message::DamagedHeads { .. } => return Err(damaged_heads()),
             Message::Page { page, .. } => {
                 let page = page.ok_or(ClientError::Unavailable)?;
                 if let Some(get) = self.get_of(op) {

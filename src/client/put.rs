@@ -3,7 +3,7 @@
 //! Invariant: the record is sent when every block and page that it names is durable on the node, or comes with it.
 
 use super::answer::{Answer, Event, Op};
-use super::error::ClientError;
+use super::error::{ClientError, damaged_heads};
 use super::seal::{Heads, ListMaker, MadePage, Meta, secret_of};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::block::{SHARED, seal_block};
@@ -214,6 +214,11 @@ impl Session {
                 if exists {
                     return Err(ClientError::Exists);
                 }
+            }
+            Message::DamagedHeads { .. } if put.only_if_absent => return Err(damaged_heads()),
+            // What comes now supersedes what is damaged: to write it anew is how it is mended.
+            Message::DamagedHeads { clock, versions, all, .. } => {
+                put.heads = Some(Heads { clock, versions, all });
             }
             Message::PutDone { copies, .. } => {
                 let Stage::Committing(version) = put.stage else {

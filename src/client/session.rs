@@ -384,6 +384,7 @@ impl Running {
 fn request_of(message: &Message) -> Option<Request> {
     match message {
         Message::Heads { request, .. }
+        | Message::DamagedHeads { request, .. }
         | Message::PutDone { request, .. }
         | Message::PageDone { request }
         | Message::Page { request, .. }

@@ -1,9 +1,10 @@
 //! The catalog: every record this node knows, by id and by name.
 //!
 //! Knows where a record's bytes are, not what they say beyond their public half; reaches no disk. Derived: rebuilt from
-//! the log at every start. Invariant: each entry is found by its id and among the versions of its name.
+//! the log at every start. Invariant: each entry is found by its id and among the versions of its name; no question about
+//! a name costs a look at versions that are superseded.
 
-use super::entry::{Entry, Flag, Kind, version_key};
+use super::entry::{Entry, Flag, Kind, heads_key, version_key};
 use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
 use crate::crypto::alias::{Alias, Aliases};
@@ -14,7 +15,7 @@ use crate::store::job::LogPlace;
 use crate::wire::condition::HeadsSummary;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Every record known.
 #[derive(Debug)]
@@ -25,14 +26,17 @@ pub(super) struct Catalog {
     /// Every version of every name.
     by_name: Order,
     /// Named as a parent by a record, and not here: not come yet, or forgotten since.
-    early: BTreeMap<Alias, Vec<VersionId>>,
+    early: BTreeSet<(Alias, VersionId)>,
     records: u64,
     shown: u64,
     incomplete: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
-    /// Forgotten because their bytes were damaged, and not had again.
+    /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
+    /// Entries looked at on the way through the versions of names.
+    #[cfg(test)]
+    looked: std::cell::Cell<u64>,
 }
 
 /// Entries ordered by id.
@@ -61,12 +65,14 @@ impl Catalog {
             entries: Rows::default(),
             by_id: Order::default(),
             by_name: Order::default(),
-            early: BTreeMap::new(),
+            early: BTreeSet::new(),
             records: 0,
             shown: 0,
             incomplete: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
+            #[cfg(test)]
+            looked: std::cell::Cell::default(),
         }
     }
 
@@ -83,20 +89,25 @@ impl Catalog {
             return false;
         }
         let name = self.aliases.of(&record.name);
-        let greatest = || self.versions(name).next().map(Entry::version);
+        let greatest = || self.greatest_slot(name).map(|slot| self.entries[slot].version());
         if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest() {
             return false;
         }
-        let mut entry = Entry::new(id, &name, record, place);
+        let damaged = self.damaged_slot(&id, &name, &record.version);
+        let slot = match damaged {
+            Some(slot) => slot,
+            None => self.entries.push(Entry::new(id, &name, record, place)),
+        };
+        let entry = &mut self.entries[slot];
+        entry.become_sound(place);
         entry.set(Flag::Complete, complete);
         let kind = entry.kind();
-        let slot = self.entries.push(entry);
         self.by_id.insert(spot, slot, &Ids(&self.entries));
         self.lost.remove(&id);
         self.records += 1;
         mix(&mut self.fingerprint, &id.0);
         self.incomplete += u64::from(!complete);
-        if kind.is_version() {
+        if damaged.is_none() && kind.is_version() {
             self.insert_version(slot, record);
         }
         true
@@ -108,46 +119,48 @@ impl Catalog {
         let before = self.shows(name);
         for parent in parents {
             if !self.supersede(&name, parent) {
-                self.supersede_early(name, *parent);
+                // Whenever this version comes, another has superseded it before.
+                self.early.insert((name, *parent));
             }
         }
-        if let Some(early) = self.early.get_mut(&name)
-            && early.contains(version)
-        {
-            self.entries[slot].set(Flag::Superseded, true);
-            early.retain(|early| early != version);
-            if early.is_empty() {
-                self.early.remove(&name);
-            }
+        if self.early.remove(&(name, *version)) {
+            self.entries[slot].become_superseded();
         }
-        let names = Names(&self.entries);
-        let spot = self.by_name.seek(names.key(slot), Side::Before, &names);
-        self.by_name.insert(spot, slot, &names);
+        self.insert_by_name(slot);
         let after = self.shows(name);
         self.shown = self.shown + u64::from(after) - u64::from(before);
     }
 
-    /// Marks a version as one that another supersedes. False if it is not known.
-    fn supersede(&mut self, name: &Alias, version: &VersionId) -> bool {
-        let key = version_key(name, version);
-        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
-        let mut known = false;
-        for slot in self.by_name.after(spot) {
-            if !self.entries[slot].key().starts_with(&key) {
-                break;
-            }
-            self.entries[slot].set(Flag::Superseded, true);
-            known = true;
-        }
-        known
+    fn insert_by_name(&mut self, slot: u32) {
+        let names = Names(&self.entries);
+        let spot = self.by_name.seek(names.key(slot), Side::Before, &names);
+        self.by_name.insert(spot, slot, &names);
     }
 
-    /// Whenever this version comes, another has superseded it before.
-    fn supersede_early(&mut self, name: Alias, version: VersionId) {
-        let early = self.early.entry(name).or_default();
-        if !early.contains(&version) {
-            early.push(version);
+    /// The entries of one version, as heads or as superseded: more than one if a writer gave it twice.
+    fn version_slots(&self, name: &Alias, version: &VersionId, head: bool) -> Vec<u32> {
+        let key = version_key(name, version, head);
+        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
+        let slots = self.by_name.after(spot);
+        slots.take_while(|slot| self.look(*slot).key().starts_with(&key)).collect()
+    }
+
+    /// Marks a version as one that another supersedes. False if it is not known.
+    fn supersede(&mut self, name: &Alias, version: &VersionId) -> bool {
+        let heads = self.version_slots(name, version, true);
+        for slot in &heads {
+            self.by_name.remove(*slot, &Names(&self.entries));
+            self.entries[*slot].become_superseded();
+            self.insert_by_name(*slot);
         }
+        !heads.is_empty() || !self.version_slots(name, version, false).is_empty()
+    }
+
+    /// An entry on the way through the versions of a name.
+    fn look(&self, slot: u32) -> &Entry {
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + 1);
+        &self.entries[slot]
     }
 
     /// The spot after all versions of a name.
@@ -155,19 +168,33 @@ impl Catalog {
         self.by_name.seek(&name.0, Side::After, &Names(&self.entries))
     }
 
-    /// All versions of a name that lie before a spot, greatest first.
+    /// All versions of a name that lie before a spot: the heads, greatest first, and then the others.
     fn slots_before(&self, spot: Spot, name: Alias) -> impl Iterator<Item = u32> {
         let slots = self.by_name.before(spot);
-        slots.take_while(move |slot| self.entries[*slot].key().starts_with(&name.0))
+        slots.take_while(move |slot| self.look(*slot).name() == name)
     }
 
-    /// All versions of a name, greatest first.
-    fn versions(&self, name: Alias) -> impl Iterator<Item = &Entry> {
-        self.slots_before(self.past(&name), name).map(|slot| &self.entries[slot])
+    /// The greatest version of a name, where the spot after all of them is known. It may be superseded by a record that
+    /// has been lost since, or by one whose stamp breaks the rules.
+    fn greatest_before(&self, past: Spot, name: Alias) -> Option<u32> {
+        let mut last = self.slots_before(past, name);
+        let head = last.next()?;
+        if !self.entries[head].is_head() || last.next().is_none() {
+            return Some(head);
+        }
+        let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
+        let superseded = self.slots_before(spot, name).next();
+        let rank = |slot: &u32| self.entries[*slot].rank();
+        superseded.into_iter().chain([head]).max_by_key(rank)
     }
 
-    /// Forgets a record whose bytes are damaged on the disk.
-    pub(super) fn remove(&mut self, id: &RecordId) {
+    fn greatest_slot(&self, name: Alias) -> Option<u32> {
+        self.greatest_before(self.past(&name), name)
+    }
+
+    /// The bytes of a record are damaged on the disk: it is no longer had, so that peers give it again. That there is
+    /// such a version is still known.
+    pub(super) fn damage(&mut self, id: &RecordId) {
         let Some(slot) = self.slot(id) else {
             return;
         };
@@ -176,16 +203,28 @@ impl Catalog {
         self.records -= 1;
         mix(&mut self.fingerprint, &id.0);
         self.set_slot_complete(slot, true);
-        let entry = &self.entries[slot];
-        let (name, version) = (entry.name(), entry.version());
-        if entry.is(Flag::Superseded) {
-            self.supersede_early(name, version);
+        if self.entries[slot].kind().is_version() {
+            self.entries[slot].set(Flag::Damaged, true);
+            if planted::is_on(Bug::ForgetDamaged) {
+                let name = self.entries[slot].name();
+                let before = self.shows(name);
+                self.by_name.remove(slot, &Names(&self.entries));
+                let after = self.shows(name);
+                self.shown = self.shown + u64::from(after) - u64::from(before);
+            }
+        } else {
+            self.entries[slot].forget();
         }
-        let before = self.shows(name);
-        self.by_name.remove(slot, &Names(&self.entries));
-        self.entries[slot].forget();
-        let after = self.shows(name);
-        self.shown = self.shown + u64::from(after) - u64::from(before);
+    }
+
+    /// The entry of a version whose bytes were damaged.
+    fn damaged_slot(&self, id: &RecordId, name: &Alias, version: &VersionId) -> Option<u32> {
+        if !self.lost.contains(id) {
+            return None;
+        }
+        let mut slots = self.version_slots(name, version, true);
+        slots.extend(self.version_slots(name, version, false));
+        slots.into_iter().find(|slot| self.entries[*slot].id() == *id)
     }
 
     fn slot(&self, id: &RecordId) -> Option<u32> {
@@ -211,13 +250,13 @@ impl Catalog {
         self.slot(id).is_some()
     }
 
-    /// The greatest version of a name, a tombstone too.
+    /// The greatest version of a name, a tombstone too, and one whose bytes are damaged.
     #[must_use]
     pub(super) fn greatest(&self, name: &NameId) -> Option<&Entry> {
-        self.versions(self.aliases.of(name)).next()
+        self.greatest_slot(self.aliases.of(name)).map(|slot| &self.entries[slot])
     }
 
-    /// The version that a reader of the name sees: the greatest, if that is not a tombstone.
+    /// The version that a reader of the name sees: the greatest, if that is not a tombstone. Its bytes may be damaged.
     #[must_use]
     pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
         let name = self.aliases.of(name);
@@ -226,13 +265,15 @@ impl Catalog {
 
     /// The same, where the spot after the name's versions is known.
     fn shown_before(&self, spot: Spot, name: Alias) -> Option<&Entry> {
-        let slots = self.slots_before(spot, name);
         let entry = |slot| &self.entries[slot];
+        let is_file = |entry: &&Entry| entry.kind() == Kind::File;
         if planted::is_on(Bug::ShowLastCome) {
-            return slots.max().map(entry).filter(|entry| entry.kind() == Kind::File);
+            return self.slots_before(spot, name).max().map(entry).filter(is_file);
         }
-        let count = if planted::is_on(Bug::ReviveDeleted) { usize::MAX } else { 1 };
-        slots.take(count).map(entry).find(|entry| entry.kind() == Kind::File)
+        if planted::is_on(Bug::ReviveDeleted) {
+            return self.slots_before(spot, name).map(entry).find(is_file);
+        }
+        self.greatest_before(spot, name).map(entry).filter(is_file)
     }
 
     /// Whether a reader of the name sees anything.
@@ -240,19 +281,36 @@ impl Catalog {
         self.shown_before(self.past(&name), name).is_some()
     }
 
-    /// The versions that no other supersedes, greatest first, at most `count`. The greatest is one of them, whatever a
-    /// record that is known no more has said of it.
+    /// Versions that no other supersedes, in descending order, at most `count`: the greatest and, so that whoever names
+    /// these as parents leaves fewer behind, the least. The greatest is one of them, whatever a record that is known no
+    /// more has said of it.
     #[must_use]
     pub(super) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
+        let name = self.aliases.of(name);
+        let Some(greatest) = self.greatest_slot(name).map(|slot| self.entries[slot].version())
+        else {
+            return Vec::new();
+        };
         let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
-        let heads = self.versions(self.aliases.of(name));
-        let mut heads: Vec<_> = heads
-            .enumerate()
-            .filter(|(at, entry)| *at == 0 || !entry.is(Flag::Superseded))
-            .map(|(_, entry)| entry.version())
-            .take(count)
-            .collect();
-        heads.dedup();
+        let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
+        let slots = self.by_name.after(spot).take_while(|slot| self.look(*slot).name() == name);
+        let mut heads: Vec<VersionId> = Vec::new();
+        for version in slots.map(|slot| self.entries[slot].version()) {
+            if heads.len() + 1 >= count {
+                break;
+            }
+            if version != greatest && heads.last() != Some(&version) {
+                heads.push(version);
+            }
+        }
+        if planted::is_on(Bug::TellGreatestHeads) {
+            let greatest = self.slots_before(self.past(&name), name);
+            let heads =
+                greatest.map(|slot| &self.entries[slot]).take_while(|entry| entry.is_head());
+            return heads.map(Entry::version).take(count).collect();
+        }
+        heads.push(greatest);
+        heads.reverse();
         heads
     }
 
@@ -264,13 +322,13 @@ impl Catalog {
         HeadsSummary { count: heads.len() as u64, hash: heads_hash(&heads) }
     }
 
-    /// The entry of one version of a name.
+    /// The entry of one version of a name, if its bytes are not damaged.
     #[must_use]
     pub(super) fn version(&self, name: &NameId, version: &VersionId) -> Option<&Entry> {
-        let key = version_key(&self.aliases.of(name), version);
-        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
-        let slot = self.by_name.after(spot).next()?;
-        Some(&self.entries[slot]).filter(|entry| entry.key().starts_with(&key))
+        let name = self.aliases.of(name);
+        let slots = [true, false].map(|head| self.version_slots(&name, version, head));
+        let mut entries = slots.into_iter().flatten().map(|slot| &self.entries[slot]);
+        entries.find(|entry| !entry.is(Flag::Damaged))
     }
 
     /// Names shown after `after`, in the order of their aliases.
@@ -318,11 +376,6 @@ impl Catalog {
         self.entries.iter().filter(move |entry| entry.kind() == kind)
     }
 
-    /// Every record whose blocks are listed in pages.
-    pub(super) fn paged(&self) -> impl Iterator<Item = RecordId> {
-        self.entries.iter().filter(|entry| entry.is(Flag::Paged)).map(Entry::id)
-    }
-
     /// Every record that names something which is not here.
     pub(super) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
         self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
@@ -362,106 +415,4 @@ impl Catalog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{Space, Writer};
-    use crate::wire::record::{BlockList, FORMAT, RecordKind};
-
-    const NAME: NameId = NameId([7; 32]);
-
-    fn version(stamp: u64) -> VersionId {
-        VersionId { stamp, writer: Writer([1; 8]) }
-    }
-
-    fn insert(catalog: &mut Catalog, kind: RecordKind, stamp: u64, parents: &[u64]) -> RecordId {
-        let id = RecordId([u8::try_from(stamp).unwrap(); 32]);
-        let record = Record {
-            format: FORMAT,
-            kind,
-            space: Space::default(),
-            name: NAME,
-            version: version(stamp),
-            parents: parents.iter().map(|parent| version(*parent)).collect(),
-            epoch: 1,
-            signer: [0; 32],
-            blocks: BlockList::Inline(Vec::new()),
-            extensions: Vec::new(),
-            sealed_tag: [0; 32],
-            sealed: Vec::new(),
-            signature: [0; 64],
-        };
-        let place = LogPlace { segment: 1, offset: 64, length: 200 };
-        assert!(catalog.insert(id, &record, place, true));
-        assert!(!catalog.insert(id, &record, place, true), "a record is known once");
-        id
-    }
-
-    /// Inserts in this order and looks at what is shown and at the heads, greatest first.
-    fn check(order: &[(RecordKind, u64, &[u64])], shown: Option<u64>, heads: &[u64]) {
-        let mut catalog = Catalog::new(Aliases::new([9; 16]));
-        for (kind, stamp, parents) in order {
-            insert(&mut catalog, *kind, *stamp, parents);
-        }
-        let found = catalog.shown(&NAME).map(|entry| entry.version().stamp);
-        assert_eq!(found, shown, "{order:?}");
-        assert_eq!(catalog.names(), u64::from(shown.is_some()), "{order:?}");
-        let found: Vec<_> = catalog.heads(&NAME, 8).iter().map(|head| head.stamp).collect();
-        assert_eq!(found, heads, "{order:?}");
-    }
-
-    #[test]
-    fn the_greatest_version_is_shown_whatever_came_first() {
-        use RecordKind::{File, Tombstone};
-        let (one, two, gone) = ((File, 1, &[][..]), (File, 2, &[1][..]), (Tombstone, 3, &[2][..]));
-        check(&[one, two], Some(2), &[2]);
-        check(&[two, one], Some(2), &[2]);
-        check(&[one, two, gone], None, &[3]);
-        check(&[gone, two, one], None, &[3]);
-        check(&[two, gone, one], None, &[3]);
-        let beside = (File, 4, &[1][..]);
-        check(&[one, beside, two], Some(4), &[4, 2]);
-        check(&[beside, two, one], Some(4), &[4, 2]);
-    }
-
-    #[test]
-    fn what_is_removed_gives_way_to_the_version_before() {
-        let mut catalog = Catalog::new(Aliases::new([9; 16]));
-        let ids: Vec<_> =
-            (1..=3).map(|stamp| insert(&mut catalog, RecordKind::File, stamp, &[])).collect();
-        for (removed, shown) in [(ids[1], Some(3)), (ids[2], Some(1)), (ids[0], None)] {
-            catalog.remove(&removed);
-            assert_eq!(catalog.shown(&NAME).map(|entry| entry.version().stamp), shown);
-        }
-        assert_eq!((catalog.names(), catalog.records()), (0, 0));
-        insert(&mut catalog, RecordKind::File, 1, &[]);
-        assert_eq!(catalog.names(), 1);
-    }
-
-    #[test]
-    fn what_a_removed_version_superseded_is_told_of_again() {
-        let mut catalog = Catalog::new(Aliases::new([9; 16]));
-        insert(&mut catalog, RecordKind::File, 1, &[]);
-        let removed = insert(&mut catalog, RecordKind::File, 2, &[1]);
-        catalog.remove(&removed);
-        assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
-        insert(&mut catalog, RecordKind::File, 2, &[1]);
-        assert_eq!(catalog.heads(&NAME, 8), [version(2)]);
-    }
-
-    #[test]
-    fn the_summaries_of_the_parts_make_that_of_the_whole() {
-        let mut catalog = Catalog::new(Aliases::new([9; 16]));
-        for stamp in 1..100 {
-            insert(&mut catalog, RecordKind::File, stamp, &[]);
-        }
-        let edge = |byte| RecordId([byte; 32]);
-        let (low, high) =
-            (catalog.summary(edge(0), edge(49)), catalog.summary(edge(50), edge(255)));
-        let whole = catalog.summary(edge(0), edge(255));
-        assert_eq!(low.count + high.count, whole.count);
-        for at in 0..32 {
-            assert_eq!(low.fingerprint.0[at] ^ high.fingerprint.0[at], whole.fingerprint.0[at]);
-        }
-        assert_eq!(catalog.range(edge(10), edge(9)).count(), 0);
-    }
-}
+mod tests;

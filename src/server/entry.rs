@@ -1,13 +1,14 @@
 //! An entry: what the catalog keeps of a record, in 71 bytes.
 //!
-//! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then by version, then by
-//! id.
+//! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then those that are
+//! superseded before the heads, then by version, then by id.
 
 use super::packed::Packed;
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
 use crate::store::job::LogPlace;
-use crate::wire::record::{BlockList, Record, RecordKind};
+use crate::time::STAMP_MAX;
+use crate::wire::record::{Record, RecordKind};
 
 /// The kinds that the catalog tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +48,8 @@ impl Kind {
 pub(super) enum Flag {
     /// Every page and block that it names is held here.
     Complete = 1 << 2,
-    /// Its blocks are listed in pages.
-    Paged = 1 << 3,
-    /// Another record names it as a parent.
-    Superseded = 1 << 4,
+    /// Its bytes are damaged on the disk: it is no longer had, and what it was is still known.
+    Damaged = 1 << 3,
 }
 
 /// The flags lie beside the kind.
@@ -59,6 +58,10 @@ const KIND: u8 = 0b11;
 const VERSION: usize = Alias::LENGTH;
 const ID: usize = VERSION + 16;
 const KEY: usize = ID + RecordId::LENGTH;
+/// Set in the first byte of a head's version: no stamp reaches that bit, and heads come last.
+const HEAD: u8 = 0x80;
+
+const _: () = assert!(STAMP_MAX >> 63 == 0);
 
 /// What the catalog keeps of a record.
 #[derive(Debug, Clone)]
@@ -70,15 +73,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Of a record that is not superseded and not complete.
+    /// Of a record that is a head and not complete.
     #[must_use]
     pub(super) fn new(id: RecordId, name: &Alias, record: &Record, place: LogPlace) -> Self {
         let mut key = [0; KEY];
-        key[..ID].copy_from_slice(&version_key(name, &record.version));
+        key[..ID].copy_from_slice(&version_key(name, &record.version, true));
         key[ID..].copy_from_slice(&id.0);
-        let mut entry = Self { key, place: place.into(), bits: Kind::of(record.kind) as u8 };
-        entry.set(Flag::Paged, matches!(record.blocks, BlockList::Pages { .. }));
-        entry
+        Self { key, place: place.into(), bits: Kind::of(record.kind) as u8 }
     }
 
     /// By which the versions of all names are ordered.
@@ -112,8 +113,31 @@ impl Entry {
     /// The version.
     #[must_use]
     pub(super) fn version(&self) -> VersionId {
-        let stamp = u64::from_be_bytes(self.part(VERSION));
+        let stamp = u64::from_be_bytes(self.part(VERSION)) & STAMP_MAX;
         VersionId { stamp, writer: Writer(self.part(VERSION + 8)) }
+    }
+
+    /// By which the versions of one name are ordered, heads or not.
+    #[must_use]
+    pub(super) fn rank(&self) -> (VersionId, RecordId) {
+        (self.version(), self.id())
+    }
+
+    /// No known record names it as a parent.
+    #[must_use]
+    pub(super) fn is_head(&self) -> bool {
+        self.key[VERSION] & HEAD != 0
+    }
+
+    /// A record that names it as a parent is known. Its key changes: it must not be in an order meanwhile.
+    pub(super) fn become_superseded(&mut self) {
+        self.key[VERSION] &= !HEAD;
+    }
+
+    /// It has been written again, there.
+    pub(super) fn become_sound(&mut self, place: LogPlace) {
+        self.place = place.into();
+        self.set(Flag::Damaged, false);
     }
 
     /// Where its bytes are.
@@ -146,12 +170,23 @@ impl Entry {
     }
 }
 
-/// How the keys of one version begin.
+/// How the keys of one version begin, as a head or as one that is superseded.
 #[must_use]
-pub(super) fn version_key(name: &Alias, version: &VersionId) -> [u8; ID] {
+pub(super) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8; ID] {
     let mut key = [0; ID];
     key[..VERSION].copy_from_slice(&name.0);
     key[VERSION..VERSION + 8].copy_from_slice(&version.stamp.to_be_bytes());
     key[VERSION + 8..].copy_from_slice(&version.writer.0);
+    if head {
+        key[VERSION] |= HEAD;
+    } else {
+        key[VERSION] &= !HEAD;
+    }
     key
+}
+
+/// Before the keys of a name's heads, and after those of its other versions.
+#[must_use]
+pub(super) fn heads_key(name: &Alias) -> [u8; ID] {
+    version_key(name, &VersionId::default(), true)
 }

@@ -182,7 +182,7 @@ impl FileServer {
         if let Some(link) = named.find(|link| untried(link)) {
             return Some(link);
         }
-        let nodes = self.peers.iter().filter(|(link, peer)| peer.is_node() && untried(link));
+        let nodes = self.node_peers().filter(|(link, _)| untried(link));
         nodes
             .min_by_key(|(_, peer)| (peer.silent, peer.credit.queue.len(), peer.credit.outstanding))
             .map(|(link, _)| *link)

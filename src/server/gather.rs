@@ -2,6 +2,7 @@
 //!
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
+use super::entry::Flag;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Ask;
@@ -51,10 +52,12 @@ impl FileServer {
         (space, name): (Space, NameId),
         relay: bool,
     ) {
-        let known = self.catalog.greatest(&name).is_some();
-        let peers = self.peers.iter().filter(|(_, peer)| peer.is_node() && !peer.silent);
+        if !relay || !self.reconciled_needed(&name) {
+            return self.asked(now, (link, request), Asked::Head(name));
+        }
+        let peers = self.node_peers().filter(|(_, peer)| !peer.silent);
         let waiting: BTreeSet<Link> = peers.map(|(link, _)| *link).collect();
-        if !relay || waiting.is_empty() || (known && self.reconciled) {
+        if waiting.is_empty() {
             return self.asked(now, (link, request), Asked::Head(name));
         }
         let question = Question::Head { name };
@@ -69,10 +72,15 @@ impl FileServer {
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         let all = self.catalog.heads_summary(&name);
         match self.catalog.greatest(&name) {
+            Some(entry) if entry.is(Flag::Damaged) => {
+                let clock = self.clock.read(now.wall_ms);
+                self.reply(link, Message::DamagedHeads { request, clock, versions, all });
+            }
             Some(entry) => {
                 let (place, record) = (entry.place(), entry.id());
                 let heads = Heads { versions, all };
-                self.read_answer(vec![place], ReadFor::Head { link, request, record, heads });
+                let asker = (link, request);
+                self.read_answer(vec![place], ReadFor::Head { asker, name, record, heads });
             }
             None => {
                 let clock = self.clock.read(now.wall_ms);
@@ -232,6 +240,7 @@ impl FileServer {
 
     /// Whether more answers could still tell of a greater version.
     fn reconciled_needed(&self, name: &NameId) -> bool {
-        !self.reconciled || self.catalog.greatest(name).is_none()
+        let greatest = self.catalog.greatest(name);
+        !self.reconciled || greatest.is_none_or(|entry| entry.is(Flag::Damaged))
     }
 }

@@ -16,7 +16,7 @@ use crate::time::Now;
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 
 /// A record on its way into the catalog.
@@ -91,8 +91,8 @@ pub(super) struct Lane {
     addresses: HashSet<Address>,
     /// Records of the open batch.
     open_records: HashSet<RecordId>,
-    /// Records of the open batch and of the one that flies.
-    records: HashSet<RecordId>,
+    /// Of every record on its way, in how many batches it is.
+    records: HashMap<RecordId, u32>,
     /// The names of all records, in whatever group.
     names: NamesUnderWay,
 }
@@ -130,7 +130,7 @@ impl Lane {
 
     /// Whether a record is on its way.
     pub(super) fn has_record(&self, id: &RecordId) -> bool {
-        self.records.contains(id)
+        self.records.contains_key(id)
     }
 
     /// The versions of a name that are on their way, in whatever group, if there are any.
@@ -160,7 +160,7 @@ impl Lane {
     pub(super) fn add_record(&mut self, new: NewRecord) {
         // One that flies is not in the open group: whoever waits for this group must find it there, should the other fail.
         if self.open_records.insert(new.id) {
-            self.records.insert(new.id);
+            *self.records.entry(new.id).or_default() += 1;
             self.names.insert(&new);
             self.open.bytes += new.bytes.len();
             self.urgent = true;
@@ -233,10 +233,12 @@ impl Lane {
         let flight = self.flying.take()?;
         for new in &flight.records {
             self.names.remove(new);
-            let closed = self.closed.iter().flat_map(|batch| &batch.records);
-            let again = closed.into_iter().any(|other| other.id == new.id);
-            if !again && !self.open_records.contains(&new.id) {
-                self.records.remove(&new.id);
+            // Counted, since a look through all that is closed would cost its square under a flood of records.
+            if let Some(batches) = self.records.get_mut(&new.id) {
+                *batches -= 1;
+                if *batches == 0 {
+                    self.records.remove(&new.id);
+                }
             }
         }
         Some(flight)
@@ -375,5 +377,21 @@ mod tests {
         }
         assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
         assert!(lane.idle() && lane.records.is_empty() && lane.names.is_empty());
+    }
+
+    #[test]
+    fn a_record_in_two_groups_is_on_its_way_until_both_have_landed() {
+        let mut lane = Lane::default();
+        let id = record(7).id;
+        for _ in 0..2 {
+            lane.add_record(record(7));
+            lane.add_record(record(7));
+            if lane.flying.is_none() {
+                assert_eq!(lane.depart().map(|group| group.records.len()), Some(1));
+            }
+        }
+        assert!(lane.land().is_some() && lane.has_record(&id), "one waits still");
+        assert!(lane.depart().is_some() && lane.land().is_some());
+        assert!(!lane.has_record(&id) && lane.idle());
     }
 }

@@ -65,7 +65,7 @@ use peers::Peer;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use roster::Roster;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use stuck::Stuck;
 use walk::Walks;
@@ -159,6 +159,8 @@ pub struct FileServer {
     memory: Memory,
     granted: HashSet<[u8; 32]>,
     peers: BTreeMap<Link, Peer>,
+    /// Those of them that lead to nodes: what concerns nodes alone must not cost a walk over all clients.
+    nodes: BTreeSet<Link>,
     roster: Roster,
     twins: twins::Twins,
     lane: Lane,
@@ -201,6 +203,7 @@ impl FileServer {
             memory: Memory::new(setup.memory),
             granted: loading.granted,
             peers: BTreeMap::new(),
+            nodes: BTreeSet::new(),
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
             lane: Lane::default(),

@@ -274,6 +274,7 @@ impl FileServer {
         }
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.who = Who::Node(node);
+            self.nodes.insert(link);
         }
         log::info!("connected to node {} at {}", node.short(), hello.addresses.join(", "));
         let mut addresses = hello.addresses;
@@ -297,7 +298,7 @@ impl FileServer {
             let is_same = peer.node() == Some(node) && Some(peer.boot) == boot;
             (*other != link && is_same).then_some(*other)
         };
-        let Some(other) = self.peers.iter().find_map(same) else {
+        let Some(other) = self.node_peers().find_map(same) else {
             return true;
         };
         let (Some(old), Some(new)) = (self.peers.get(&other), self.peers.get(&link)) else {
@@ -326,6 +327,7 @@ impl FileServer {
         self.gather_link_closed(now, link);
         self.pages_link_closed(now, link);
         self.peers.remove(&link);
+        self.nodes.remove(&link);
         if let Who::Node(node) = who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
@@ -398,7 +400,12 @@ impl FileServer {
 
     /// The connections to nodes.
     pub(super) fn node_links(&self) -> Vec<Link> {
-        self.peers.iter().filter(|(_, peer)| peer.is_node()).map(|(link, _)| *link).collect()
+        self.nodes.iter().copied().collect()
+    }
+
+    /// The same, and what is kept of them: a walk over these alone, however many clients there are.
+    pub(super) fn node_peers(&self) -> impl Iterator<Item = (&Link, &Peer)> {
+        self.nodes.iter().filter_map(|link| Some((link, self.peers.get(link)?)))
     }
 
     /// Asks a peer something; the answer comes back with the number.

@@ -7,7 +7,7 @@ use super::exchange::ReadyPut;
 use super::output::Link;
 use super::work::Job;
 use super::{FileServer, Pending};
-use crate::ids::{Address, NameId, RecordId, VersionId};
+use crate::ids::{Address, NameId, RecordId, Space, VersionId};
 use crate::store::job::{self, DiskError, LogPlace, ReadError};
 use crate::time::Now;
 use crate::wire::condition::HeadsSummary;
@@ -47,8 +47,8 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) enum ReadFor {
     Head {
-        link: Link,
-        request: Request,
+        asker: (Link, Request),
+        name: NameId,
         record: RecordId,
         heads: Heads,
     },
@@ -57,6 +57,7 @@ pub(super) enum ReadFor {
         request: Request,
         ids: Vec<RecordId>,
         next: Option<NameId>,
+        damaged: u32,
     },
     Page {
         link: Link,
@@ -100,7 +101,7 @@ impl FileServer {
             if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
         };
         match reason {
-            ReadFor::Head { link, request, record, heads } => match first() {
+            ReadFor::Head { asker: (link, request), name, record, heads } => match first() {
                 Ok(bytes) => {
                     let clock = self.clock.read(now.wall_ms);
                     let shown = Some(bytes);
@@ -110,27 +111,30 @@ impl FileServer {
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     self.record_damaged(now, record);
-                    let detail = "the name's record is damaged on this node's disk; \
-                                  it is asked of the peers, try again";
-                    self.refuse(link, request, Reason::Damaged, detail);
+                    // What a client asked is asked of the peers too, now that it is known to be damaged here.
+                    let relay = self.peers.get(&link).is_some_and(super::peers::Peer::is_client);
+                    self.head(now, (link, request), (Space::default(), name), relay);
                 }
             },
-            ReadFor::List { link, request, ids, next } => {
+            ReadFor::List { link, request, ids, next, mut damaged } => {
                 let mut records = Vec::new();
                 for (id, item) in ids.into_iter().zip(items) {
                     match item {
                         Ok(record) => records.push(record),
                         Err(ReadError::Disk(why)) => return self.unread(link, request, &why),
-                        Err(ReadError::Gone | ReadError::Damaged) => self.record_damaged(now, id),
+                        Err(ReadError::Gone | ReadError::Damaged) => {
+                            self.record_damaged(now, id);
+                            damaged += 1;
+                        }
                     }
                 }
-                self.reply(link, Message::Listed { request, records, next });
+                self.reply(link, Message::Listed { request, records, next, damaged });
             }
             ReadFor::Page { link, request, address } => match first() {
                 Ok(page) => self.reply(link, Message::Page { request, page: Some(page) }),
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
-                    self.lost_page(address);
+                    self.lost_page(now, address);
                     self.asked(now, (link, request), Asked::Page(address));
                 }
             },
@@ -154,10 +158,10 @@ impl FileServer {
         self.refuse(link, request, Reason::Unavailable, UNREAD);
     }
 
-    /// A record's bytes are damaged on the disk: it is forgotten, so that comparing with the peers brings it back.
+    /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
     pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
         log::warn!("record {id} is damaged on this disk; it is asked of the peers");
-        self.catalog.remove(&id);
+        self.catalog.damage(&id);
         for link in self.node_links() {
             self.send_summary(now, link);
         }

@@ -1,5 +1,6 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
+use super::entry::Flag;
 use super::output::Link;
 use super::peers::{Ask, Who};
 use super::reads::{Asked, ReadFor};
@@ -9,6 +10,7 @@ use super::{FULL, FileServer, Phase};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, RECORD_MAX, WANTS_MAX};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, NodeStatus, RangeSummary, Reason, Request};
 
@@ -82,6 +84,7 @@ impl FileServer {
             Message::Hello(_)
             | Message::Peers { .. }
             | Message::Heads { .. }
+            | Message::DamagedHeads { .. }
             | Message::PutDone { .. }
             | Message::PageDone { .. }
             | Message::Page { .. }
@@ -115,6 +118,11 @@ impl FileServer {
             Message::Heads { request, shown, .. } => {
                 if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
                     self.heads_answered(now, link, gather, shown);
+                }
+            }
+            Message::DamagedHeads { request, .. } => {
+                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
+                    self.heads_answered(now, link, gather, None);
                 }
             }
             Message::HoldsIs { request, holds } => {
@@ -183,26 +191,31 @@ impl FileServer {
         match self.holdings.page(&address) {
             Some(place) => self.read_answer(vec![place], ReadFor::Page { link, request, address }),
             None if is_node => self.reply(link, Message::Page { request, page: None }),
-            None => self.fetch_page(now, (link, request), address),
+            None => self.fetch_page(now, address, Purpose::Page { link, request }),
         }
     }
 
     /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
     pub(super) fn answer_list(&mut self, link: Link, request: Request, after: Option<NameId>) {
         let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
-        let mut places = Vec::new();
+        let (mut places, mut damaged) = (Vec::new(), 0_u32);
         let mut ids = Vec::new();
         let mut bytes = 0;
         let mut next = None;
         let mut last = None;
         for entry in self.catalog.names_after(after) {
             bytes += entry.place().length as usize + 8;
-            if places.len() == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
+            let count = places.len() + damaged as usize;
+            if count == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
                 next = last;
                 break;
             }
-            places.push(entry.place());
-            ids.push(entry.id());
+            if entry.is(Flag::Damaged) && !planted::is_on(Bug::HideDamaged) {
+                damaged += 1;
+            } else if !entry.is(Flag::Damaged) {
+                places.push(entry.place());
+                ids.push(entry.id());
+            }
             last = Some(entry.name());
         }
         let next = next.map(|Alias(alias)| {
@@ -210,7 +223,7 @@ impl FileServer {
             name.0[..Alias::LENGTH].copy_from_slice(&alias);
             name
         });
-        self.read_answer(places, ReadFor::List { link, request, ids, next });
+        self.read_answer(places, ReadFor::List { link, request, ids, next, damaged });
     }
 
     /// What it has, to compare nodes.

@@ -167,7 +167,7 @@ impl FileServer {
                 None if self.catalog.contains(&RecordId(address.0)) => {
                     self.record_damaged(now, RecordId(address.0));
                 }
-                None => self.lost_page(*address),
+                None => self.lost_page(now, *address),
             }
         }
         match reason {
@@ -213,14 +213,10 @@ impl FileServer {
         }
     }
 
-    /// A page is damaged: the records that need it fetch it when they are walked again.
-    pub(super) fn lost_page(&mut self, address: Address) {
+    /// A page is damaged: it alone is asked of the peers, since which records name it is not known without reading them all.
+    pub(super) fn lost_page(&mut self, now: Now, address: Address) {
         if self.forget_page(address) {
-            let paged: Vec<_> = self.catalog.paged().collect();
-            for record in paged {
-                self.catalog.set_complete(&record, false);
-                self.replicate(record, None);
-            }
+            self.mend_page(now, address);
         }
     }
 }

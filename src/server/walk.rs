@@ -38,6 +38,8 @@ pub(super) enum Purpose {
     Gather(u64),
     /// A client wants this one page.
     Page { link: Link, request: Request },
+    /// A page that was found damaged is to be had again.
+    Mend { address: Address },
 }
 
 impl Purpose {
@@ -45,7 +47,7 @@ impl Purpose {
     fn looks_only(&self) -> bool {
         match self {
             Self::Put(_) | Self::Holds { .. } | Self::Gather(_) => true,
-            Self::Replicate | Self::Page { .. } => false,
+            Self::Replicate | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
 }
@@ -98,6 +100,11 @@ impl FileServer {
         self.next_replication();
     }
 
+    /// Records are being completed, or wait for that.
+    pub(super) fn replicates(&self) -> bool {
+        self.walks.replicating > 0 || !self.walks.queue.is_empty()
+    }
+
     fn next_replication(&mut self) {
         while self.walks.replicating < REPLICATIONS {
             let Some((record, hint)) = self.walks.queue.pop_front() else {
@@ -137,14 +144,8 @@ impl FileServer {
         self.step_walk(now, walk);
     }
 
-    /// Has a page come here for a client that wants it before its record was replicated so far.
-    pub(super) fn fetch_page(
-        &mut self,
-        now: Now,
-        (link, request): (Link, Request),
-        address: Address,
-    ) {
-        let purpose = Purpose::Page { link, request };
+    /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
+    pub(super) fn fetch_page(&mut self, now: Now, address: Address, purpose: Purpose) {
         let id = self.begin_walk(RecordId::default(), purpose, None);
         if let Some(walk) = self.walks.by_id.get_mut(&id) {
             walk.pages.push(address);
@@ -217,9 +218,16 @@ impl FileServer {
         };
         match self.holdings.page(&address) {
             Some(place) => {
-                if let Purpose::Page { link, request } = walk.purpose {
-                    self.walks.by_id.remove(&id);
-                    return self.asked(now, (link, request), Asked::Page(address));
+                match walk.purpose {
+                    Purpose::Page { link, request } => {
+                        self.walks.by_id.remove(&id);
+                        return self.asked(now, (link, request), Asked::Page(address));
+                    }
+                    Purpose::Mend { .. } => return self.end_walk(now, id, true),
+                    Purpose::Put(_)
+                    | Purpose::Holds { .. }
+                    | Purpose::Gather(_)
+                    | Purpose::Replicate => {}
                 }
                 self.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
             }
@@ -265,7 +273,7 @@ impl FileServer {
         };
         walk.pages.push(address);
         if walk.purpose.looks_only() {
-            self.lost_page(address);
+            self.lost_page(now, address);
         } else {
             self.forget_page(address);
         }
@@ -287,6 +295,7 @@ impl FileServer {
                 Purpose::Put(_)
                 | Purpose::Holds { .. }
                 | Purpose::Gather(_)
+                | Purpose::Mend { .. }
                 | Purpose::Page { .. } => {
                     walk.failed = true;
                     return;
@@ -313,16 +322,19 @@ impl FileServer {
     }
 
     fn ask_for_page(&mut self, now: Now, id: u64) {
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.by_id.get(&id) else {
             return;
         };
         let Some(address) = walk.asked else { return };
         let untried = |link: &Link| !walk.tried.contains(link);
         let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
-        let nodes = self.peers.iter().filter(|(link, peer)| peer.is_node() && untried(link));
+        let nodes = self.node_peers().filter(|(link, _)| untried(link));
         let link = hint.or_else(|| {
             nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
         });
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
         let Some(link) = link else {
             walk.failed = true;
             return self.end_walk(now, id, false);
@@ -430,7 +442,9 @@ impl FileServer {
                     self.set_retry(now);
                 }
                 self.next_replication();
+                self.stuck_tried();
             }
+            Purpose::Mend { address } => self.page_mended(now, address, complete),
             Purpose::Holds { link, request } => {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
             }

@@ -190,6 +190,9 @@ pub enum Message {
         all: HeadsSummary,
         shown: Option<Bytes>,
     },
+    /// The same of a name whose greatest version is damaged, and could not be had from a peer: what it says is not known,
+    /// and no older one is shown. A writer may name it as a parent.
+    DamagedHeads { request: Request, clock: u64, versions: Vec<VersionId>, all: HeadsSummary },
     /// Store these records, together or not at all, and with them these small blocks: if the
     /// condition of each record holds. Without any condition the list is empty.
     Put { request: Request, conditions: Vec<Condition>, records: Vec<Bytes>, blocks: Vec<Bytes> },
@@ -229,7 +232,8 @@ pub enum Message {
     List { request: Request, space: Space, after: Option<NameId> },
     /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
     /// connection: it means nothing to anybody else.
-    Listed { request: Request, records: Vec<Bytes>, next: Option<NameId> },
+    /// `damaged`: so many names of this part were left out, since their records are damaged.
+    Listed { request: Request, records: Vec<Bytes>, next: Option<NameId>, damaged: u32 },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
     /// So many nodes said so just now, and some of them are these.

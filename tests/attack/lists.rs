@@ -79,10 +79,17 @@ fn lists_of_messages_have_an_end() {
         request: 0,
         records: list(count),
         next: None,
+        damaged: 0,
     });
     check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
     check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
     check(MESSAGE_RANGES_MAX, |count| Message::Compare { ranges: vec![range; count] });
+    check(MESSAGE_VERSIONS_MAX, |count| Message::DamagedHeads {
+        request: 1,
+        clock: 1,
+        versions: vec![Default::default(); count],
+        all: Default::default(),
+    });
     check(MESSAGE_VERSIONS_MAX, |count| Message::Heads {
         request: 0,
         clock: 0,
@@ -135,7 +142,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             Message::Ids { first, last, ids: ids.clone() },
             Message::Fetch { ids: ids.clone() },
             Message::Records { items: (0..count).map(|_| item()).collect() },
-            Message::Listed { request, records: records(), next: None },
+            Message::Listed { request, records: records(), next: None, damaged: u32::MAX },
             Message::Compare { ranges: vec![range; count] },
             Message::Heads {
                 request,

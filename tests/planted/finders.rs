@@ -129,6 +129,18 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::DropLesserVersion, Finder::Seeds(20)),
     (Bug::TellOneHead, Finder::Test("sim::promises::of_two_versions_at_once_both_are_told")),
     (
+        Bug::TellGreatestHeads,
+        Finder::Test("sim::promises::of_many_versions_at_once_the_greatest_and_the_least_are_told"),
+    ),
+    (
+        Bug::ForgetDamaged,
+        Finder::Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before"),
+    ),
+    (
+        Bug::HideDamaged,
+        Finder::Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before"),
+    ),
+    (
         Bug::StampBelowParents,
         Finder::Test("sim::promises::a_new_version_follows_one_from_the_future"),
     ),

@@ -136,6 +136,18 @@ fn of_two_versions_at_once_both_are_told() {
 }
 
 #[test]
+fn of_many_versions_at_once_the_greatest_and_the_least_are_told() {
+    let (mut world, mut client) = one_node(3);
+    for stamp in 1..=12 {
+        client.send(&put_message(record_of(&world, 1, stamp, 1)));
+        assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    }
+    let (_, told) = heads(&mut world, &mut client, 1);
+    let told: Vec<_> = told.iter().map(|version| version.stamp).collect();
+    assert_eq!(told, [12, 7, 6, 5, 4, 3, 2, 1], "so that the least are superseded too");
+}
+
+#[test]
 fn a_new_record_reaches_every_node_at_once() {
     let mut world = World::new(4, network());
     for index in 0..5 {

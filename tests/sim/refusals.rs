@@ -256,9 +256,46 @@ fn two_who_ask_for_a_rotten_record_at_once_are_both_told() {
     let name = NameId([1; 32]);
     let ask = Message::Head { request: 7, space: Default::default(), name, relay: false };
     client.send(&ask);
-    assert_eq!(refusal(&mut world, &mut client, &ask), Reason::Damaged);
-    assert!(matches!(client.message(&mut world), Some(Message::Refused { .. })));
-    assert_eq!((status(&mut world, 0).names, verify(&mut world, 0)), (0, 1));
+    client.send(&ask);
+    for _ in 0..2 {
+        let answer = client.message(&mut world);
+        assert!(matches!(answer, Some(Message::DamagedHeads { .. })), "{answer:?}");
+    }
+    assert_eq!((status(&mut world, 0).names, verify(&mut world, 0)), (1, 1));
+}
+
+/// A version and a deletion after it, whichever of these rots: what was before is not shown, and a list says that it is
+/// short. What is put then supersedes what is damaged.
+#[test]
+fn a_rotten_version_never_gives_way_to_the_one_before() {
+    let (mut world, mut client) = one_node(70);
+    for stamp in [5, 6] {
+        let put = put_of(vec![record(&world, 1, stamp, Vec::new())], Vec::new());
+        client.send(&put);
+        let answer = client.message(&mut world);
+        assert!(matches!(answer, Some(Message::PutDone { .. })), "{answer:?}");
+    }
+    let rotten = record(&world, 1, 6, Vec::new());
+    assert!(spoil(&world, 0, &rotten));
+    let (space, name) = (Default::default(), NameId([1; 32]));
+    for _ in 0..3 {
+        client.send(&Message::Head { request: 7, space, name, relay: true });
+        let Some(Message::DamagedHeads { versions, .. }) = client.message(&mut world) else {
+            panic!("it is damaged, at every asking");
+        };
+        assert_eq!(versions.first().map(|version| version.stamp), Some(6));
+    }
+    client.send(&Message::List { request: 8, space, after: None });
+    let listed = client.message(&mut world);
+    let Some(Message::Listed { records, damaged, .. }) = listed else {
+        panic!("not {listed:?}");
+    };
+    assert_eq!((records.len(), damaged), (0, 1), "a list says what it left out");
+    client.send(&put_of(vec![record(&world, 1, 7, Vec::new())], Vec::new()));
+    assert!(matches!(client.message(&mut world), Some(Message::PutDone { .. })));
+    client.send(&Message::Head { request: 9, space, name, relay: true });
+    let answer = client.message(&mut world);
+    assert!(matches!(answer, Some(Message::Heads { shown: Some(_), .. })), "{answer:?}");
 }
 
 /// As when descriptors have run out: neither good nor bad, so that nobody may rely on it.

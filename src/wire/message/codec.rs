@@ -82,6 +82,7 @@ messages! {
     } if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX)
         && condition::fit(&conditions, records.len());
     13 PutDone { request, copies };
+    24 DamagedHeads { request, clock, versions[MESSAGE_VERSIONS_MAX], all };
     14 PutPage { request, page };
     15 PageDone { request };
     16 GetPage { request, address };
@@ -98,7 +99,8 @@ messages! {
     33 Fetch { ids[MESSAGE_IDS_MAX] };
 
     40 List { request, space, after };
-    41 Listed { request, records[MESSAGE_RECORDS_MAX], next } if all_within(&records, RECORD_MAX);
+    41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged }
+        if all_within(&records, RECORD_MAX);
     42 Holders { request, record };
     43 HoldersAre { request, count, holders[MESSAGE_PEERS_MAX] } if holders.len() as u64 <= u64::from(count);
     44 Holds { request, record };

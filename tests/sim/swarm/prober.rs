@@ -152,6 +152,10 @@ impl Prober {
             (Some(Waiting::Leaves { .. }), Event::Message(Message::Absent { .. })) => {
                 self.tell(world, None, Told::Failed(ClientError::Unavailable));
             }
+            (Some(Waiting::Heads { .. }), Event::Message(Message::DamagedHeads { .. })) => {
+                let error = ClientError::Damaged("the newest version is damaged".to_owned());
+                self.tell(world, None, Told::Failed(error));
+            }
             (Some(_), Event::Message(Message::Refused { reason, detail, .. })) => {
                 self.tell(world, None, Told::Failed(ClientError::Refused(reason, detail)));
             }

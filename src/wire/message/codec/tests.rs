@@ -71,6 +71,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             all: heads,
             shown: Some(bytes.clone()),
         },
+        Message::DamagedHeads { request, clock: 8, versions: vec![version], all: heads },
         Message::Put {
             request,
             conditions: vec![Condition::Any, Condition::Unchanged(heads)],
@@ -92,7 +93,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Ids { first: range.first, last: id, ids: vec![id] },
         Message::Fetch { ids: vec![id] },
         Message::List { request, space, after: Some(name) },
-        Message::Listed { request, records: vec![bytes], next: None },
+        Message::Listed { request, records: vec![bytes], next: None, damaged: 1 },
         Message::Holders { request, record: id },
         Message::HoldersAre { request, count: 2, holders: vec![peer] },
         Message::Holds { request, record: id },
@@ -158,7 +159,7 @@ fn messages_keep_the_rules() {
     let blocks = vec![BlockRef { address, length: 0 }];
     refused(Message::Offer { request: 1, blocks, permit: Bytes::new() });
     let records = vec![Bytes::from(vec![0; RECORD_MAX + 1])];
-    refused(Message::Listed { request: 1, records, next: None });
+    refused(Message::Listed { request: 1, records, next: None, damaged: 0 });
     let holders = vec![PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() }];
     refused(Message::HoldersAre { request: 1, count: 1, holders });
     refused(Message::HoldersAre {

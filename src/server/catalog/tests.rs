@@ -1,0 +1,168 @@
+//! The catalog alone, with records that nobody signed.
+
+use super::*;
+use crate::ids::{Space, Writer};
+use crate::wire::record::{BlockList, FORMAT, RecordKind};
+
+const NAME: NameId = NameId([7; 32]);
+
+fn version(stamp: u64) -> VersionId {
+    VersionId { stamp, writer: Writer([1; 8]) }
+}
+
+const PLACE: LogPlace = LogPlace { segment: 1, offset: 64, length: 200 };
+
+fn record(kind: RecordKind, stamp: u64, parents: Vec<VersionId>) -> Record {
+    Record {
+        format: FORMAT,
+        kind,
+        space: Space::default(),
+        name: NAME,
+        version: version(stamp),
+        parents,
+        epoch: 1,
+        signer: [0; 32],
+        blocks: BlockList::Inline(Vec::new()),
+        extensions: Vec::new(),
+        sealed_tag: [0; 32],
+        sealed: Vec::new(),
+        signature: [0; 64],
+    }
+}
+
+fn insert(catalog: &mut Catalog, kind: RecordKind, stamp: u64, parents: &[u64]) -> RecordId {
+    let id = RecordId([u8::try_from(stamp).unwrap(); 32]);
+    let parents = parents.iter().map(|parent| version(*parent)).collect();
+    let record = record(kind, stamp, parents);
+    assert!(catalog.insert(id, &record, PLACE, true));
+    assert!(!catalog.insert(id, &record, PLACE, true), "a record is known once");
+    id
+}
+
+/// Inserts in this order and looks at what is shown and at the heads, greatest first.
+fn check(order: &[(RecordKind, u64, &[u64])], shown: Option<u64>, heads: &[u64]) {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    for (kind, stamp, parents) in order {
+        insert(&mut catalog, *kind, *stamp, parents);
+    }
+    let found = catalog.shown(&NAME).map(|entry| entry.version().stamp);
+    assert_eq!(found, shown, "{order:?}");
+    assert_eq!(catalog.names(), u64::from(shown.is_some()), "{order:?}");
+    let found: Vec<_> = catalog.heads(&NAME, 8).iter().map(|head| head.stamp).collect();
+    assert_eq!(found, heads, "{order:?}");
+}
+
+#[test]
+fn the_greatest_version_is_shown_whatever_came_first() {
+    use RecordKind::{File, Tombstone};
+    let (one, two, gone) = ((File, 1, &[][..]), (File, 2, &[1][..]), (Tombstone, 3, &[2][..]));
+    check(&[one, two], Some(2), &[2]);
+    check(&[two, one], Some(2), &[2]);
+    check(&[one, two, gone], None, &[3]);
+    check(&[gone, two, one], None, &[3]);
+    check(&[two, gone, one], None, &[3]);
+    let beside = (File, 4, &[1][..]);
+    check(&[one, beside, two], Some(4), &[4, 2]);
+    check(&[beside, two, one], Some(4), &[4, 2]);
+}
+
+#[test]
+fn a_damaged_version_hides_the_one_before_until_it_comes_again() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    insert(&mut catalog, RecordKind::File, 1, &[]);
+    let damaged = insert(&mut catalog, RecordKind::File, 2, &[1]);
+    let whole = catalog.whole();
+    catalog.damage(&damaged);
+    assert!(catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
+    assert_eq!((catalog.names(), catalog.records()), (1, 1));
+    assert_eq!(catalog.heads(&NAME, 8), [version(2)], "an overwrite supersedes it");
+    assert!(!catalog.contains(&damaged) && catalog.lost().contains(&damaged));
+    assert_eq!(catalog.whole(), catalog.summary(whole.first, whole.last));
+    insert(&mut catalog, RecordKind::File, 2, &[1]);
+    assert!(!catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
+    assert_eq!((catalog.names(), catalog.records()), (1, 2));
+    assert_eq!((catalog.whole(), catalog.lost().len()), (whole, 0));
+    catalog.damage(&damaged);
+    insert(&mut catalog, RecordKind::File, 3, &[2]);
+    assert!(!catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+    insert(&mut catalog, RecordKind::File, 2, &[1]);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+}
+
+#[test]
+fn a_damaged_tombstone_does_not_bring_its_name_back() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    insert(&mut catalog, RecordKind::File, 1, &[]);
+    let damaged = insert(&mut catalog, RecordKind::Tombstone, 2, &[1]);
+    catalog.damage(&damaged);
+    assert!(catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
+    assert_eq!((catalog.shown(&NAME).is_some(), catalog.names()), (false, 0));
+    assert_eq!(catalog.names_after(None).count(), 0);
+}
+
+#[test]
+fn of_many_heads_the_greatest_and_the_least_are_told_so_that_all_are_consumed() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    for stamp in 1..=40 {
+        insert(&mut catalog, RecordKind::File, stamp, &[]);
+    }
+    let stamps = |catalog: &Catalog, count| -> Vec<u64> {
+        catalog.heads(&NAME, count).iter().map(|head| head.stamp).collect()
+    };
+    assert_eq!(stamps(&catalog, 8), [40, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(stamps(&catalog, 64).len(), 40);
+    let mut writes = 0;
+    while stamps(&catalog, 8).len() > 1 {
+        let parents = stamps(&catalog, 8);
+        writes += 1;
+        insert(&mut catalog, RecordKind::File, 40 + writes, &parents);
+    }
+    assert_eq!(writes, 6, "each consumes eight and is one itself");
+}
+
+/// The entries looked at for an overwrite and a question, of a name that has so many versions.
+fn looks(versions: u64, ascending: bool) -> u64 {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    let stamps: Vec<u64> = (1..=versions).collect();
+    let in_order = stamps.iter().copied();
+    let mut most = 0;
+    let order: Vec<u64> = if ascending { in_order.collect() } else { in_order.rev().collect() };
+    for stamp in order {
+        catalog.looked.set(0);
+        let parent = version(stamp - 1);
+        let parents = if stamp > 1 { vec![parent] } else { Vec::new() };
+        let mut id = RecordId([0; 32]);
+        id.0[..8].copy_from_slice(&stamp.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let record = record(RecordKind::File, stamp, parents);
+        catalog.insert(id, &record, PLACE, true);
+        let _ = (catalog.heads(&NAME, 8), catalog.shown(&NAME));
+        most = most.max(catalog.looked.get());
+    }
+    assert_eq!(catalog.heads(&NAME, 8), [version(versions)]);
+    assert_eq!(catalog.early.len(), 0);
+    most
+}
+
+#[test]
+fn a_name_with_many_versions_costs_no_more_looks_than_one_with_few() {
+    for ascending in [true, false] {
+        assert!(looks(10_000, ascending) <= looks(10, ascending), "{ascending}");
+    }
+}
+
+#[test]
+fn the_summaries_of_the_parts_make_that_of_the_whole() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    for stamp in 1..100 {
+        insert(&mut catalog, RecordKind::File, stamp, &[]);
+    }
+    let edge = |byte| RecordId([byte; 32]);
+    let (low, high) = (catalog.summary(edge(0), edge(49)), catalog.summary(edge(50), edge(255)));
+    let whole = catalog.summary(edge(0), edge(255));
+    assert_eq!(low.count + high.count, whole.count);
+    for at in 0..32 {
+        assert_eq!(low.fingerprint.0[at] ^ high.fingerprint.0[at], whole.fingerprint.0[at]);
+    }
+    assert_eq!(catalog.range(edge(10), edge(9)).count(), 0);
+}
