@@ -226,12 +226,18 @@ impl FileServer {
         self.read_answer(places, ReadFor::List { link, request, ids, next, damaged });
     }
 
+    /// Records that name something which is not here, and what was found damaged and has not come again.
+    fn incomplete(&self) -> u64 {
+        let damaged = self.fetches.repairs.len() + self.walks.lost.len();
+        self.catalog.incomplete() + damaged as u64
+    }
+
     /// What it has, to compare nodes.
     #[must_use]
     pub fn standing(&self) -> Standing {
         Standing {
             records: self.catalog.whole(),
-            incomplete: self.catalog.incomplete() + self.fetches.repairs.len() as u64,
+            incomplete: self.incomplete(),
             peers: self.nodes_connected(),
         }
     }
@@ -246,7 +252,7 @@ impl FileServer {
             records: self.catalog.records(),
             blocks: self.holdings.count(),
             block_bytes: self.holdings.bytes(),
-            incomplete: self.catalog.incomplete() + self.fetches.repairs.len() as u64,
+            incomplete: self.incomplete(),
             free_bytes: self.space.free,
             memory_used: self.memory.used() as u64,
             memory_max: self.memory.max() as u64,

@@ -118,12 +118,12 @@ impl FileServer {
 
     /// The connections to a node, but for this one.
     fn links_of(&self, node: NodeId, but: Link) -> Vec<Link> {
-        let same = self.peers.iter().filter(|(_, peer)| peer.node() == Some(node));
+        let same = self.node_peers().filter(|(_, peer)| peer.node() == Some(node));
         same.map(|(link, _)| *link).filter(|link| *link != but).collect()
     }
 
     /// How many nodes are connected; twins count once.
     pub(super) fn nodes_connected(&self) -> usize {
-        self.peers.values().filter_map(super::peers::Peer::node).collect::<BTreeSet<_>>().len()
+        self.node_peers().filter_map(|(_, peer)| peer.node()).collect::<BTreeSet<_>>().len()
     }
 }
