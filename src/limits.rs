@@ -145,6 +145,12 @@ pub const RECONCILE_PERIOD: Duration = Duration::from_secs(60);
 /// How far ahead of the clock a client's stamp may be, and one from elsewhere may push the clock.
 pub const STAMP_LEAD: Duration = Duration::from_secs(60);
 
+/// How long a permit is good.
+pub const PERMIT_LIFE: Duration = Duration::from_secs(3600);
+/// One that is good for longer is not believed. A clock that runs ahead stands still while a long put goes on, so that
+/// what its client reckons may be later.
+pub const PERMIT_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Blocks of one commit group.
 pub const GROUP_BLOCKS_MAX: usize = 64;
 /// Records of one commit group.
@@ -196,3 +202,4 @@ const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
 const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);
 const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
+const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());

@@ -76,6 +76,12 @@ bugs! {
     SkipReadCheck,
     /// A block that is here is acknowledged without being looked at (G1).
     TrustHeldBlock,
+    /// Blocks are taken in without a permit (G9).
+    IgnorePermit,
+    /// A permit is good for any blocks and pages (G9).
+    PermitForAnyAddress,
+    /// A permit never ends (G9).
+    AcceptOldPermit,
     /// A run of leaves is always read from the first one (G2).
     ReadFromFirst,
     /// A get ends well with what came before its source failed (G2).

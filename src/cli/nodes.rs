@@ -21,6 +21,8 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("blocks", status.blocks)
         .number("block_bytes", status.block_bytes)
         .number("incomplete", status.incomplete)
+        .number("unnamed", status.unnamed)
+        .number("unnamed_bytes", status.unnamed_bytes)
         .number("free_bytes", status.free_bytes)
         .number("memory_used", status.memory_used)
         .number("memory_max", status.memory_max)
@@ -41,7 +43,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         1 => "1 version still lacks blocks here".to_owned(),
         count => format!("{count} versions still lack blocks here"),
     };
-    let rows = [
+    let mut rows = vec![
         ("node", status.node.to_string()),
         ("address", shown(&status.address)),
         ("up", human_time(Duration::from_secs(status.uptime_s))),
@@ -52,6 +54,10 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("disk", format!("{} free", human_size(status.free_bytes))),
         ("memory", memory(status)),
     ];
+    if status.unnamed > 0 {
+        let bytes = human_size(status.unnamed_bytes);
+        rows.push(("unnamed", format!("{} blocks of unfinished puts ({bytes})", status.unnamed)));
+    }
     let twins = status.twins.iter().map(|node| ("warning", twin(*node)));
     rows.into_iter().chain(twins).map(|(what, value)| format!("{what:<8} {value}")).collect()
 }

@@ -15,6 +15,7 @@ mod get;
     reason = "the client's shell: its socket, its entropy"
 )]
 mod link;
+mod permit;
 mod put;
 mod resume;
 mod seal;

@@ -4,6 +4,7 @@
 
 use super::answer::{Answer, Event, Op};
 use super::error::{ClientError, damaged_heads};
+use super::permit::Brought;
 use super::seal::{Heads, ListMaker, MadePage, Meta, secret_of};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::block::{SHARED, seal_block};
@@ -190,12 +191,12 @@ impl Session {
     }
 
     fn send_pages(&mut self, op: Op, made: Vec<MadePage>) {
-        for (_, page) in made {
+        for (address, page) in made {
             if let Some(put) = self.put_of(op) {
                 put.pages += 1;
             }
             let request = self.request(op);
-            self.send(&Message::PutPage { request, page });
+            self.bring(request, Brought::Page(address, page));
         }
     }
 

@@ -8,6 +8,7 @@ use super::answer::{Answer, Event, Op, Operation};
 use super::ask::Ask;
 use super::error::ClientError;
 use super::get::Get;
+use super::permit::Permits;
 use super::put::Put;
 use super::seal::Seals;
 use super::upload::Uploads;
@@ -56,6 +57,7 @@ pub struct Session {
     requests: HashMap<Request, Op>,
     next_request: Request,
     next_op: u64,
+    pub(super) permits: Permits,
     pub(super) uploads: Uploads,
     pub(super) downloads: super::get::Downloads,
     pub(super) events: VecDeque<Event>,
@@ -84,6 +86,7 @@ impl Session {
             requests: HashMap::new(),
             next_request: 0,
             next_op: 0,
+            permits: Permits::default(),
             uploads: Uploads::default(),
             downloads: super::get::Downloads::default(),
             events: VecDeque::new(),
@@ -322,6 +325,7 @@ impl Session {
             Message::Hello(hello) => {
                 self.node = self.static_key.map(|key| node_id(&hello.verify_key, &key));
                 self.events.extend(self.node.map(|node| Event::Ready { node }));
+                self.clock_told(hello.clock);
             }
             Message::Want { block, first, count } => self.wanted(block, first, count),
             Message::Have { addresses } => self.have(&addresses),

@@ -2,6 +2,7 @@
 
 use super::answer::Op;
 use super::error::ClientError;
+use super::permit::Brought;
 use super::session::{Kind, Session};
 use crate::crypto::block::SealedBlock;
 use crate::ids::{Address, Hash};
@@ -76,8 +77,7 @@ impl Session {
         let offered = Offered { data, leaves: sealed.leaves, request, ops: vec![op] };
         self.uploads.requests.insert(request, address);
         self.uploads.blocks.insert(address, offered);
-        let blocks = vec![BlockRef { address, length }];
-        self.send(&Message::Offer { request, blocks, permit: Bytes::new() });
+        self.bring(request, Brought::Block(BlockRef { address, length }));
     }
 
     /// The node wants leaves.

@@ -214,8 +214,8 @@ fn messages_keep_their_order_and_are_counted_while_they_wait() {
 #[test]
 fn the_longest_message_passes_and_a_little_is_sent_at_a_time() {
     let mut pair = Pair::established();
-    let page = Bytes::from(vec![7; FRAME_BODY_MAX - 7]);
-    let message = Message::PutPage { request: 1, page };
+    let page = Bytes::from(vec![7; FRAME_BODY_MAX - 8]);
+    let message = Message::PutPage { request: 1, page, permit: None };
     (0..3).for_each(|_| pair.dialer.send(&message));
     let mut out = Vec::new();
     pair.dialer.transmit(START, &mut out, 1);

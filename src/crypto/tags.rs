@@ -7,6 +7,8 @@
 
 /// Signature of a record, of whatever kind.
 pub const RECORD: &[u8] = b"dfsd/1 record signature\0";
+/// Signature of a permit.
+pub const PERMIT: &[u8] = b"dfsd/1 permit\0";
 /// Hash of a whole record.
 pub const RECORD_ID: &[u8] = b"dfsd/1 record id\0";
 /// Hash of a node's public keys.
@@ -65,8 +67,9 @@ pub const TICKET: &[u8] = b"dfsd/1 ticket checksum\0";
 mod tests {
     use super::*;
 
-    const ALL: [&[u8]; 24] = [
+    const ALL: [&[u8]; 25] = [
         RECORD,
+        PERMIT,
         RECORD_ID,
         NODE_ID,
         PRESENCE,

@@ -10,6 +10,7 @@ mod armor;
 pub mod files;
 pub mod grant;
 mod memory;
+pub mod permit;
 pub mod presence;
 pub mod text;
 pub mod ticket;

@@ -5,6 +5,7 @@
 
 use super::lane::{NewRecord, Waiter};
 use super::output::Link;
+use super::permit::Offered;
 use super::push::is_inline;
 use super::work::{Check, Checked, Job};
 use super::{FULL, FileServer, Pending, Phase};
@@ -16,7 +17,6 @@ use crate::planted::{self, Bug};
 use crate::time::{Now, stamp_after};
 use crate::wire::condition::Condition;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
-use crate::wire::page::Page;
 use crate::wire::record::{BlockList, Record, RecordKind};
 use bytes::Bytes;
 
@@ -25,6 +25,7 @@ use bytes::Bytes;
 pub(super) enum CheckFor {
     Put(Box<ReadyPut>),
     Records { link: Link, items: Vec<NewRecord> },
+    Offer(Offered),
     PutPage { link: Link, request: Request, page: Bytes },
     WalkPage { walk: u64, page: Bytes },
 }
@@ -140,6 +141,7 @@ impl FileServer {
         match reason {
             CheckFor::Put(put) => self.put_checked(now, put, found),
             CheckFor::Records { link, items } => self.records_checked(now, link, items, found),
+            CheckFor::Offer(offer) => self.offer_checked(now, offer, found),
             CheckFor::PutPage { link, request, page } => {
                 self.page_checked((link, request), page, found);
             }
@@ -196,32 +198,6 @@ impl FileServer {
             return self.reply(put.link, Message::PutDone { request: put.request, copies: 1 });
         }
         self.lane.wait(Waiter::Put { link: put.link, request: put.request });
-    }
-
-    /// A client puts a page.
-    pub(super) fn put_page(&mut self, now: Now, link: Link, request: Request, page: Bytes) {
-        if self.phase != Phase::Running {
-            return self.refuse(link, request, Reason::Unavailable, "the node is stopping");
-        }
-        if Page::decode(&page).is_err() {
-            let detail = "a page that breaks the format's rules";
-            return self.refuse(link, request, Reason::Malformed, detail);
-        }
-        if !self.has_room(now, page.len() as u64) {
-            return self.refuse(link, request, Reason::NoSpace, FULL);
-        }
-        let checks = vec![Check::Tree(page.clone())];
-        self.check(CheckFor::PutPage { link, request, page }, checks);
-    }
-
-    fn page_checked(&mut self, (link, request): (Link, Request), page: Bytes, found: &[Checked]) {
-        let [Checked::Address(address)] = found else {
-            return;
-        };
-        // Written again even if it is held: what is acknowledged must not rest on bytes that nobody has looked at since.
-        self.lane.begin();
-        self.lane.add_page(*address, page);
-        self.lane.wait(Waiter::Page { link, request });
     }
 
     /// Records come from a peer; or grants, and only grants, from a client.

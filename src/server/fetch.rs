@@ -238,6 +238,10 @@ impl FileServer {
                 continue;
             };
             self.drop_chunks(fetch.chunks);
+            let is_offered = |interest: &Interest| matches!(interest, Interest::Offer(_));
+            if !fetch.interests.is_empty() && fetch.interests.iter().all(is_offered) {
+                self.holdings.await_name(address);
+            }
             for interest in fetch.interests {
                 match interest {
                     Interest::Offer(link) => have.entry(link).or_default().push(*address),

@@ -66,6 +66,25 @@ impl Holdings {
         next
     }
 
+    /// A block or page is here, and no record is known to name it.
+    pub(super) fn await_name(&mut self, address: &Address) {
+        self.blocks.await_name(address);
+        self.pages.await_name(address);
+    }
+
+    /// A record names this block or page, if it is here.
+    pub(super) fn name(&mut self, address: &Address) {
+        self.blocks.name(address);
+        self.pages.name(address);
+    }
+
+    /// How many blocks and pages no record is known to name, and their bytes.
+    #[must_use]
+    pub(super) fn unnamed(&self) -> (u64, u64) {
+        let (blocks, pages) = (&self.blocks.unnamed, &self.pages.unnamed);
+        (blocks.count + pages.count, blocks.bytes + pages.bytes)
+    }
+
     /// How many blocks.
     #[must_use]
     pub(super) fn count(&self) -> u64 {
@@ -87,6 +106,39 @@ struct Shelf {
     /// Slots that hold nothing now.
     free: Vec<u32>,
     count: u64,
+    unnamed: Unnamed,
+}
+
+/// Which of a shelf's slots hold what no record is known to name: one bit each.
+#[derive(Debug, Default)]
+struct Unnamed {
+    bits: Vec<u64>,
+    count: u64,
+    bytes: u64,
+}
+
+impl Unnamed {
+    /// Sets or clears a slot's bit; what is there has so many bytes.
+    fn set(&mut self, slot: u32, unnamed: bool, bytes: u32) {
+        let (word, bit) = (slot as usize / 64, 1 << (slot % 64));
+        if word >= self.bits.len() {
+            if !unnamed {
+                return;
+            }
+            self.bits.resize(word + 1, 0);
+        }
+        if (self.bits[word] & bit != 0) == unnamed {
+            return;
+        }
+        self.bits[word] ^= bit;
+        if unnamed {
+            self.count += 1;
+            self.bytes += u64::from(bytes);
+        } else {
+            self.count -= 1;
+            self.bytes -= u64::from(bytes);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +168,10 @@ impl Shelf {
     fn insert(&mut self, address: Address, place: Packed) -> Option<BlockPlace> {
         let spot = self.spot(&address);
         if let Some(slot) = self.slot(spot, &address) {
+            let (was, is) = (length(self.places.0[slot].1.into()), length(place.into()));
+            if was != is {
+                self.unnamed.set(slot, false, was);
+            }
             return Some(std::mem::replace(&mut self.places.0[slot].1, place).into());
         }
         let slot = match self.free.pop() {
@@ -133,9 +189,24 @@ impl Shelf {
     fn remove(&mut self, address: &Address) -> Option<BlockPlace> {
         let slot = self.slot(self.spot(address), address)?;
         self.order.remove(slot, &self.places);
+        self.unnamed.set(slot, false, length(self.places.0[slot].1.into()));
         self.free.push(slot);
         self.count -= 1;
         Some(self.places.0[slot].1.into())
+    }
+
+    fn await_name(&mut self, address: &Address) {
+        if let Some(slot) = self.slot(self.spot(address), address) {
+            self.unnamed.set(slot, true, length(self.places.0[slot].1.into()));
+        }
+    }
+
+    fn name(&mut self, address: &Address) {
+        if self.unnamed.count > 0
+            && let Some(slot) = self.slot(self.spot(address), address)
+        {
+            self.unnamed.set(slot, false, length(self.places.0[slot].1.into()));
+        }
     }
 
     fn after(&self, after: Option<Address>) -> impl Iterator<Item = (Address, BlockPlace)> {

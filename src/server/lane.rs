@@ -36,8 +36,16 @@ pub(super) struct NewRecord {
 /// Who is told when a group is durable.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Waiter {
-    Put { link: Link, request: Request },
-    Page { link: Link, request: Request },
+    Put {
+        link: Link,
+        request: Request,
+    },
+    /// `new` is the page's address if it was not here.
+    Page {
+        link: Link,
+        request: Request,
+        new: Option<Address>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -293,7 +301,12 @@ impl FileServer {
                 Waiter::Put { link, request } => {
                     self.reply(link, Message::PutDone { request, copies: 1 });
                 }
-                Waiter::Page { link, request } => self.reply(link, Message::PageDone { request }),
+                Waiter::Page { link, request, new } => {
+                    if let Some(address) = new {
+                        self.holdings.await_name(&address);
+                    }
+                    self.reply(link, Message::PageDone { request });
+                }
             }
         }
         let blocks = flight.blocks.iter().map(|(address, _)| *address);
@@ -308,7 +321,7 @@ impl FileServer {
     fn grounded(&mut self, now: Now, flight: Flight) {
         self.space.usable = 0;
         for waiter in flight.waiters {
-            let (Waiter::Put { link, request } | Waiter::Page { link, request }) = waiter;
+            let (Waiter::Put { link, request } | Waiter::Page { link, request, .. }) = waiter;
             self.refuse(
                 link,
                 request,

@@ -26,6 +26,7 @@ mod order;
 mod output;
 mod packed;
 mod peers;
+mod permit;
 mod push;
 mod reads;
 mod reconcile;

@@ -1,18 +1,18 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
+use super::FileServer;
 use super::entry::Flag;
 use super::output::Link;
 use super::peers::{Ask, Who};
 use super::reads::{Asked, ReadFor};
 use super::walk::Purpose;
-use super::want::{Interest, Want};
-use super::{FULL, FileServer, Phase};
+use super::want::Want;
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
-use crate::limits::{FRAME_BODY_MAX, RECORD_MAX, WANTS_MAX};
+use crate::limits::{FRAME_BODY_MAX, RECORD_MAX};
 use crate::planted::{self, Bug};
 use crate::time::Now;
-use crate::wire::message::{BlockRef, Message, NodeStatus, RangeSummary, Reason, Request};
+use crate::wire::message::{Message, NodeStatus, RangeSummary, Request};
 
 /// Records listed in one answer.
 const LIST_BATCH: usize = 128;
@@ -60,12 +60,14 @@ impl FileServer {
             Message::Put { request, conditions, records, blocks } => {
                 self.put(now, (link, request), conditions, (records, blocks));
             }
-            Message::PutPage { request, page } => self.put_page(now, link, request, page),
+            Message::PutPage { request, page, permit } => {
+                self.put_page(now, (link, request), page, permit);
+            }
             Message::GetPage { request, address } => {
                 self.asked(now, (link, request), Asked::Page(address));
             }
-            Message::Offer { request, blocks, permit: _ } => {
-                self.offer(now, (link, request), &blocks);
+            Message::Offer { request, blocks, permit } => {
+                self.offer(now, (link, request), blocks, permit);
             }
             Message::Want { block, first, count } => {
                 self.want(now, link, Want { block, first, count });
@@ -153,33 +155,6 @@ impl FileServer {
         }
     }
 
-    /// A client has blocks: each is wanted, or held already.
-    fn offer(&mut self, now: Now, (link, request): (Link, Request), blocks: &[BlockRef]) {
-        let offered = self.peers.get(&link).map_or(0, |peer| peer.offered);
-        if offered + blocks.len() > WANTS_MAX {
-            return self.close(now, link, "offers too much at once");
-        }
-        if self.phase != Phase::Running {
-            return self.refuse(link, request, Reason::Unavailable, "the node is stopping");
-        }
-        let (held, new): (Vec<BlockRef>, Vec<BlockRef>) =
-            blocks.iter().partition(|block| self.holdings.block(&block.address).is_some());
-        let bytes = new.iter().map(|block| u64::from(block.length)).sum();
-        if self.space.usable <= bytes {
-            self.ask_space();
-            return self.refuse(link, request, Reason::NoSpace, FULL);
-        }
-        if let Some(peer) = self.peers.get_mut(&link) {
-            // From here on it is answered block by block.
-            peer.requests = peer.requests.saturating_sub(1);
-            peer.offered += blocks.len();
-        }
-        self.verify_offered(link, held);
-        for block in new {
-            self.fetch(now, block, Interest::Offer(link), Some(link));
-        }
-    }
-
     /// A client's question is passed on; a peer's is not, so that none goes round in circles.
     pub(super) fn answer_page(
         &mut self,
@@ -253,6 +228,8 @@ impl FileServer {
             blocks: self.holdings.count(),
             block_bytes: self.holdings.bytes(),
             incomplete: self.incomplete(),
+            unnamed: self.holdings.unnamed().0,
+            unnamed_bytes: self.holdings.unnamed().1,
             free_bytes: self.space.free,
             memory_used: self.memory.used() as u64,
             memory_max: self.memory.max() as u64,

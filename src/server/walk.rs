@@ -216,6 +216,7 @@ impl FileServer {
         let Some(address) = walk.pages.pop() else {
             return self.end_walk(now, id, true);
         };
+        self.holdings.name(&address);
         match self.holdings.page(&address) {
             Some(place) => {
                 match walk.purpose {
@@ -282,6 +283,7 @@ impl FileServer {
 
     fn walk_blocks(&mut self, now: Now, id: u64, blocks: &[BlockRef]) {
         for block in blocks {
+            self.holdings.name(&block.address);
             if self.holdings.block(&block.address).is_some() {
                 continue;
             }

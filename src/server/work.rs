@@ -4,10 +4,13 @@
 
 use crate::crypto::{sign, tags, tree};
 use crate::ids::Address;
+use crate::keyring::permit::permits;
 use crate::limits::AT_ONCE_BYTES_MAX;
 use crate::planted::{self, Bug};
 use crate::store::fs::FileSystem;
 use crate::store::{Disk, job};
+use crate::wire::message::BlockRef;
+use crate::wire::permit::Permit;
 use crate::wire::record::Record;
 use bytes::Bytes;
 
@@ -18,6 +21,10 @@ pub enum Check {
     Signature(Bytes),
     /// The address of a block.
     Tree(Bytes),
+    /// The permit of these blocks.
+    Offer(Permit, Vec<BlockRef>),
+    /// The address of a page, and its permit.
+    Page(Permit, Bytes),
 }
 
 impl Check {
@@ -25,7 +32,8 @@ impl Check {
     #[must_use]
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Signature(bytes) | Self::Tree(bytes) => bytes.len(),
+            Self::Signature(bytes) | Self::Tree(bytes) | Self::Page(_, bytes) => bytes.len(),
+            Self::Offer(_, blocks) => size_of_val(&blocks[..]),
         }
     }
 }
@@ -33,7 +41,7 @@ impl Check {
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
-    /// The signature is right.
+    /// The signature is right, of a record or of a permit.
     Signed,
     /// The signature is wrong.
     Forged,
@@ -92,7 +100,7 @@ pub fn execute_at_once<F: FileSystem>(disk: &Disk<F>, job: &Job, has_time: bool)
 
 /// Whether to check these takes no longer than two threads take to wake each other: a signature, or a small block.
 fn are_few(checks: &[Check]) -> bool {
-    let signatures = checks.iter().filter(|check| matches!(check, Check::Signature(_))).count();
+    let signatures = checks.iter().filter(|check| !matches!(check, Check::Tree(_))).count();
     signatures <= 1 && checks.iter().map(Check::len).sum::<usize>() <= AT_ONCE_BYTES_MAX
 }
 
@@ -103,7 +111,20 @@ fn check(check: &Check) -> Checked {
             Ok(_) | Err(_) => Checked::Forged,
         },
         Check::Tree(block) => Checked::Address(Address(tree::tree(block).0)),
+        Check::Offer(permit, blocks) if permitted(permit, blocks) => Checked::Signed,
+        Check::Offer(..) => Checked::Forged,
+        Check::Page(permit, page) => {
+            let address = Address(tree::tree(page).0);
+            let length = u32::try_from(page.len()).unwrap_or(u32::MAX);
+            let is_permitted = permitted(permit, &[BlockRef { address, length }]);
+            if is_permitted { Checked::Address(address) } else { Checked::Forged }
+        }
     }
+}
+
+/// Whether a permit is good for exactly these blocks.
+fn permitted(permit: &Permit, blocks: &[BlockRef]) -> bool {
+    permits(permit, blocks) || planted::is_on(Bug::PermitForAnyAddress)
 }
 
 /// Whether the signer named by a record signed it.

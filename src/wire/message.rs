@@ -12,6 +12,7 @@ mod codec;
 
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
+use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use bytes::Bytes;
 
@@ -117,6 +118,10 @@ pub struct NodeStatus {
     pub block_bytes: u64,
     /// Records whose blocks are not all here yet.
     pub incomplete: u64,
+    /// Blocks and pages that a writer brought since the node started, and no record names yet.
+    pub unnamed: u64,
+    /// Their bytes.
+    pub unnamed_bytes: u64,
     /// Bytes that the disk has left.
     pub free_bytes: u64,
     /// Bulk memory in use.
@@ -147,7 +152,7 @@ pub struct Member {
 /// Why a request was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// No grant names the signer, or the signature is wrong.
+    /// No grant names the signer, the signature is wrong, or what was brought has no permit.
     NotAllowed,
     /// The record or page breaks the format's rules.
     Malformed,
@@ -198,17 +203,17 @@ pub enum Message {
     Put { request: Request, conditions: Vec<Condition>, records: Vec<Bytes>, blocks: Vec<Bytes> },
     /// Durable, with that many copies known at this moment.
     PutDone { request: Request, copies: u16 },
-    /// Store this page.
-    PutPage { request: Request, page: Bytes },
+    /// Store this page, which `permit` permits.
+    PutPage { request: Request, page: Bytes, permit: Option<Permit> },
     /// The page is durable.
     PageDone { request: Request },
     /// Give me this page.
     GetPage { request: Request, address: Address },
     /// A page; none if the sender has none.
     Page { request: Request, page: Option<Bytes> },
-    /// I have these blocks for you. Each is answered by `Want` or `Have`; `permit` is reserved and
-    /// empty.
-    Offer { request: Request, blocks: Vec<BlockRef>, permit: Bytes },
+    /// I have these blocks for you, and `permit` is a writer's leave to bring exactly these. Each is
+    /// answered by `Want` or `Have`.
+    Offer { request: Request, blocks: Vec<BlockRef>, permit: Option<Permit> },
     /// Send me `count` leaves of this block from `first` on, as one stream: the credit to do so.
     Want { block: BlockRef, first: u8, count: u8 },
     /// These blocks are durable here.

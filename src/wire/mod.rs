@@ -83,12 +83,21 @@
 //! | depth | `u8`: 1 for blocks |
 //! | entries | `list` of blocks; or of (page `[32]`, blocks `u64`, bytes `u64`) |
 //! | sealed | `[64]` an entry: its secret, encrypted |
+//!
+//! # Permit
+//!
+//! | field | bytes |
+//! |---|---|
+//! | signer, not after | `[32]`, `u64`: a writer's key, a stamp of the node's clock |
+//! | signature | `[64]`, over both and the `list` of blocks of the message that the permit stands in; a page counts as a |
+//! | | block of its own address and length |
 
 pub mod condition;
 pub(crate) mod cursor;
 pub mod frame;
 pub mod message;
 pub mod page;
+pub mod permit;
 pub mod presence;
 pub mod record;
 pub mod sealed;

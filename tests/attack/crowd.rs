@@ -8,8 +8,9 @@ use dfsd::conn::{Conn, ConnKeys, Event, Side};
 use dfsd::crypto::keys::NodeKey;
 use dfsd::crypto::tree;
 use dfsd::keyring::Access;
-use dfsd::limits::LEAF;
-use dfsd::time::Instant;
+use dfsd::keyring::permit::permit;
+use dfsd::limits::{LEAF, PERMIT_LIFE};
+use dfsd::time::{Instant, stamp_after, stamp_at};
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Role};
 use mio::net::TcpStream;
@@ -157,10 +158,18 @@ impl Crowd {
         self.flush(index);
     }
 
+    /// Offers blocks, with the permit of a writer.
+    pub(super) fn offer(&mut self, index: usize, blocks: Vec<BlockRef>) {
+        let write = self.access.write.as_ref().expect("the daemon's own keys");
+        let wall = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let clock = stamp_at(u64::try_from(wall.as_millis()).unwrap());
+        let permit = Some(permit(write, &blocks, stamp_after(clock, PERMIT_LIFE)));
+        self.send(index, &Message::Offer { request: 1, blocks, permit });
+    }
+
     /// Puts a block as an honest client does; nothing names it.
     pub(super) fn give(&mut self, index: usize, block: &[u8], reference: BlockRef) {
-        let blocks = vec![reference];
-        self.send(index, &Message::Offer { request: 1, blocks, permit: Bytes::new() });
+        self.offer(index, vec![reference]);
         let late = std::time::Instant::now() + Duration::from_secs(10);
         let mut streams = VecDeque::new();
         loop {

@@ -3,7 +3,6 @@
 use super::crowd::Crowd;
 use super::siege::{Attack, sized};
 use super::victim::Victim;
-use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
@@ -48,7 +47,7 @@ fn offers_behind_which_is_nothing() {
     let mut victim = Victim::start();
     let offer = |crowd: &mut Crowd, index: usize| {
         let blocks = invented(index);
-        crowd.send(index, &Message::Offer { request: 1, blocks, permit: Bytes::new() });
+        crowd.offer(index, blocks);
     };
     let attack = Attack {
         name: "empty offers",
@@ -88,7 +87,7 @@ fn streams_that_are_opened_and_do_not_go_on() {
         begin: |crowd: &mut Crowd| {
             for index in crowd.members(count, Role::Client) {
                 let blocks = vec![reference(&blocks[index])];
-                crowd.send(index, &Message::Offer { request: 1, blocks, permit: Bytes::new() });
+                crowd.offer(index, blocks);
             }
         },
         go_on: |crowd: &mut Crowd, _: Duration| {

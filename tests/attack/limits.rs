@@ -104,6 +104,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("REQUESTS_MAX", &["answers_that_nobody_reads_do_not_pile_up"]),
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
     ("OPERATION_SILENCE", &["silence_ends_an_operation_and_progress_elsewhere_excuses_it"]),
+    ("PERMIT_LIFE", &["a_permit_is_good_for_an_hour"]),
+    ("PERMIT_LIFE_MAX", &["without_a_permit_nothing_is_taken_in"]),
     ("DRAIN_TIMEOUT", &["signals_end_a_daemon_well"]),
     ("INSTANCES_MAX", &["of_many_nodes_with_one_key_a_few_are_let_in"]),
     ("INSTANCE_ANSWER", &["the_connection_of_an_earlier_start_that_does_not_answer_is_closed"]),

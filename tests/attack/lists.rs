@@ -106,7 +106,7 @@ fn lists_of_messages_have_an_end() {
     check(OFFER_BLOCKS_MAX, |count| Message::Offer {
         request: 0,
         blocks: vec![block; count],
-        permit: Default::default(),
+        permit: None,
     });
 }
 
@@ -152,7 +152,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
                 shown: None,
             },
             Message::Put { request, conditions: vec![], records: records(), blocks: records() },
-            Message::Offer { request, blocks: vec![block; count], permit: vec![5; count].into() },
+            Message::Offer { request, blocks: vec![block; count], permit: None },
             Message::Refused { request, reason: Reason::Clock, detail: "\u{20ac}".repeat(count) },
             Message::Page { request, page: Some(vec![6; count].into()) },
             Message::holders_are(request, 0, peers),

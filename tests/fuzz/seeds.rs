@@ -4,7 +4,6 @@
 //! Knows no fuzzer. Invariant: decoders accept their seeds.
 
 use super::corpus;
-use bytes::Bytes;
 use dfsd::crypto::keys::{DataKeys, Epoch, NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::crypto::sign::SignKey;
 use dfsd::crypto::tree;
@@ -13,6 +12,7 @@ use dfsd::keyring::{Access, Ticket, grant};
 use dfsd::wire::frame::{FrameKind, Head, Open, leaves_of};
 use dfsd::wire::message::{BlockRef, Message, PeerAddress};
 use dfsd::wire::page::{Entries, Page, PageRef};
+use dfsd::wire::permit::Permit;
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
 use dfsd::wire::sealed::{Sealed, Secret};
 use std::fs;
@@ -451,7 +451,8 @@ fn nodes() -> Vec<Seed> {
     let (node, client) = (vec![10], vec![10 | 0x10]);
     let offer = |number: u8, length: u32| {
         let blocks = vec![BlockRef { address: marked(number), length }];
-        say(&Message::Offer { request: 1, blocks, permit: Bytes::new() })
+        let permit = Some(Permit { signer: [0; 32], not_after: u64::MAX, signature: [0; 64] });
+        say(&Message::Offer { request: 1, blocks, permit })
     };
     let want = |number: u8, length: u32| {
         let block = BlockRef { address: marked(number), length };

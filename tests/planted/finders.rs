@@ -215,4 +215,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
             "sim::client::hostile::only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again",
         ),
     ),
+    (Bug::IgnorePermit, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
+    (Bug::PermitForAnyAddress, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
+    (Bug::AcceptOldPermit, Finder::Test("sim::permits::a_permit_is_good_for_an_hour")),
 ];

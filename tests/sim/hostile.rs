@@ -1,6 +1,6 @@
 //! Clients and nodes that have the network key and break the rules: it is their connection that suffers, and nothing else.
 
-use super::raw::RawClient;
+use super::raw::{RawClient, offer_of, page_of};
 use super::replication::{block_of, fetch, network, put, record, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -142,7 +142,7 @@ fn records_that_may_not_be_are_refused_and_leave_nothing() {
             answer(&mut world, node, &message),
             Some(Message::PutDone { request: 7, copies: 1 })
         );
-        let page = Message::PutPage { request: 7, page: bytes.to_vec().into() };
+        let page = page_of(&world, 7, bytes.to_vec().into());
         assert_ne!(answer(&mut world, node, &page), Some(Message::PageDone { request: 7 }));
     }
     let now = status(&mut world, node);
@@ -191,8 +191,8 @@ fn next_want(world: &mut World, client: &mut RawClient) -> (BlockRef, u8, u8) {
     }
 }
 
-fn offer(client: &mut RawClient, blocks: Vec<BlockRef>) {
-    client.send(&Message::Offer { request: 1, blocks, permit: Bytes::new() });
+fn offer(world: &World, client: &mut RawClient, blocks: Vec<BlockRef>) {
+    client.send(&offer_of(world, 1, blocks));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_damaged_leaf_is_noticed_and_the_block_can_be_put_again() {
         let (mut world, node) = world();
         let block = block_of(1, length);
         let mut liar = RawClient::connect(&mut world, node);
-        offer(&mut liar, vec![reference(&block)]);
+        offer(&world, &mut liar, vec![reference(&block)]);
         let (_, first, count) = next_want(&mut world, &mut liar);
         liar.open(&block, first, count);
         for leaf in block.chunks(LEAF).skip(first.into()).take(count.into()) {
@@ -232,7 +232,7 @@ fn announced_and_never_sent_holds_nobody_up_for_long() {
     for hog in 0..2 {
         let mut client = RawClient::connect(&mut world, node);
         let blocks: Vec<_> = (0..32).map(|seed| block_of(hog * 32 + seed, BLOCK)).collect();
-        offer(&mut client, blocks.iter().map(|block| reference(block)).collect());
+        offer(&world, &mut client, blocks.iter().map(|block| reference(block)).collect());
         let (wanted, first, count) = next_want(&mut world, &mut client);
         if hog == 0 {
             let block = blocks.iter().find(|block| reference(block) == wanted).unwrap();
@@ -245,7 +245,7 @@ fn announced_and_never_sent_holds_nobody_up_for_long() {
     let begun = world.time().instant;
     let mut honest = RawClient::connect(&mut world, node);
     let block = block_of(255, BLOCK);
-    offer(&mut honest, vec![reference(&block)]);
+    offer(&world, &mut honest, vec![reference(&block)]);
     let patience = Duration::from_secs(25);
     loop {
         match honest.event(&mut world) {
@@ -271,7 +271,7 @@ fn too_much_at_once_ends_the_connection() {
     let missing = |number: u8, length| BlockRef { address: Address([number; 32]), length };
     let mut client = RawClient::connect(&mut world, node);
     for _ in 0..20 {
-        offer(&mut client, (0..64).map(|number| missing(number, 1 << 20)).collect());
+        offer(&world, &mut client, (0..64).map(|number| missing(number, 1 << 20)).collect());
     }
     client.pump(&mut world);
     assert!(!client.is_alive(&world), "offers without end");

@@ -1,9 +1,8 @@
 //! Leaves that come when nobody waits for them any more, or from whom nobody expected them: they cost nothing.
 
-use super::raw::RawClient;
+use super::raw::{RawClient, offer_of};
 use super::replication::{block_of, bring, fetch, network, reference, status};
 use super::world::World;
-use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::limits::{BLOCK, LEAF, OPERATION_SILENCE};
 use dfsd::store::fs::SimError;
@@ -20,7 +19,7 @@ fn one_node(seed: u64) -> World {
 /// A client that offers a block, and the first run of leaves that the node wants of it.
 fn offered(world: &mut World, block: &[u8]) -> (RawClient, u8, u8) {
     let mut client = RawClient::connect(world, 0);
-    offer(&mut client, block);
+    offer(&world, &mut client, block);
     match client.message(world) {
         Some(Message::Want { first, count, .. }) => (client, first, count),
         other => panic!("a want was expected, not {other:?}"),
@@ -60,7 +59,7 @@ fn who_was_too_slow_may_still_send_what_another_has_brought() {
         sound(&mut world, &block);
         // And the next block that he offers is taken.
         let other = block_of(2, 3 * LEAF);
-        offer(&mut late, &other);
+        offer(&world, &mut late, &other);
         serve(&mut world, &mut late, &[&block, &other]);
         assert_eq!(fetch(&mut world, 0, reference(&other)), Some(other));
     }
@@ -72,7 +71,7 @@ fn who_stops_in_the_middle_is_followed_by_the_next_who_has_the_block() {
     let block = block_of(1, BLOCK);
     let (mut quitter, first, count) = offered(&mut world, &block);
     let mut other = RawClient::connect(&mut world, 0);
-    offer(&mut other, &block);
+    offer(&world, &mut other, &block);
     other.pump(&mut world);
     quitter.open(&block, first, count);
     quitter.push_chunk(&block[usize::from(first) * LEAF..][..LEAF]);
@@ -104,9 +103,8 @@ fn serve(world: &mut World, client: &mut RawClient, blocks: &[&[u8]]) {
     }
 }
 
-fn offer(client: &mut RawClient, block: &[u8]) {
-    let blocks = vec![reference(block)];
-    client.send(&Message::Offer { request: 1, blocks, permit: Bytes::new() });
+fn offer(world: &World, client: &mut RawClient, block: &[u8]) {
+    client.send(&offer_of(world, 1, vec![reference(block)]));
 }
 
 /// The leaf is found to be damaged when its sender is gone and another was asked for the rest.
@@ -116,7 +114,7 @@ fn what_one_sent_damaged_before_he_left_is_asked_of_the_next() {
     let block = block_of(1, BLOCK);
     let (mut liar, first, count) = offered(&mut world, &block);
     let mut other = RawClient::connect(&mut world, 0);
-    offer(&mut other, &block);
+    offer(&world, &mut other, &block);
     other.pump(&mut world);
     world.slow_disk(0, Duration::from_secs(1));
     liar.open(&block, first, count);

@@ -7,6 +7,7 @@ mod disk;
 mod hostile;
 mod latecomers;
 mod pages;
+mod permits;
 mod promises;
 mod raw;
 mod refusals;

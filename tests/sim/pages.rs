@@ -1,7 +1,7 @@
 //! Files whose blocks are listed in pages: they come to the other nodes whatever a peer answers, and what rots comes back.
 
 use super::comparison::{signed, spoil, summary, tell, two_nodes, verify};
-use super::raw::RawClient;
+use super::raw::{RawClient, page_of};
 use super::replication::{block_of, bring, fetch, holds, network, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -52,7 +52,7 @@ fn prepare(world: &mut World, machine: usize, file: &Paged) {
     let mut client = RawClient::connect(world, machine);
     bring(world, &mut client, &file.blocks);
     for page in &file.pages {
-        client.send(&Message::PutPage { request: 2, page: page.clone() });
+        client.send(&page_of(world, 2, page.clone()));
         assert_eq!(client.message(world), Some(Message::PageDone { request: 2 }));
     }
 }

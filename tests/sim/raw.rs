@@ -7,12 +7,32 @@ use dfsd::conn::{Conn, ConnKeys, Event, Side};
 use dfsd::crypto::keys::NodeKey;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
-use dfsd::limits::LEAF;
+use dfsd::keyring::permit::permit;
+use dfsd::limits::{LEAF, PERMIT_LIFE};
 use dfsd::node::Link;
+use dfsd::time::{stamp_after, stamp_at};
 use dfsd::wire::frame::Open;
-use dfsd::wire::message::{Hello, Message, Role};
+use dfsd::wire::message::{BlockRef, Hello, Message, Request, Role};
 use std::collections::VecDeque;
 use std::time::Duration;
+
+/// Blocks on offer, with the permit of a writer.
+pub(super) fn offer_of(world: &World, request: Request, blocks: Vec<BlockRef>) -> Message {
+    let permit = Some(permit(world.write_key(), &blocks, an_hour_on(world)));
+    Message::Offer { request, blocks, permit }
+}
+
+/// A page to be put, with the permit of a writer.
+pub(super) fn page_of(world: &World, request: Request, page: Bytes) -> Message {
+    let (address, length) = (Address(tree::tree(&page).0), page.len() as u32);
+    let block = BlockRef { address, length };
+    let permit = Some(permit(world.write_key(), &[block], an_hour_on(world)));
+    Message::PutPage { request, page, permit }
+}
+
+fn an_hour_on(world: &World) -> u64 {
+    stamp_after(stamp_at(world.time().wall_ms), PERMIT_LIFE)
+}
 
 /// A connection to the node of one machine.
 pub(super) struct RawClient {

@@ -1,7 +1,7 @@
 //! What a node refuses or leaves aside, what it says of that, and that nothing else comes of it.
 
 use super::comparison::{numbered, signed, spoil, summary, tell, two_nodes, verify};
-use super::raw::RawClient;
+use super::raw::{RawClient, offer_of, page_of};
 use super::replication::{block_of, bring, fetch, network, put, record, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ fn a_put_that_makes_no_sense_is_refused_and_the_client_stays() {
         put_of(vec![Bytes::from_static(b"no record")], Vec::new()),
         put_of(vec![granted], Vec::new()),
         put_of(vec![good.clone()], unnamed),
-        Message::PutPage { request: 7, page: Bytes::from_static(b"no page") },
+        page_of(&world, 7, Bytes::from_static(b"no page")),
     ];
     for put in &puts {
         assert_eq!(refusal(&mut world, &mut client, put), Reason::Malformed);
@@ -77,7 +77,7 @@ fn without_room_nothing_is_taken_in_but_deletions() {
     let deletion = signed(&world, |record| record.kind = RecordKind::Tombstone);
     let put = put_of(vec![file], Vec::new());
     assert_eq!(refusal(&mut world, &mut client, &put), Reason::NoSpace);
-    let put_page = Message::PutPage { request: 7, page: page() };
+    let put_page = page_of(&world, 7, page());
     assert_eq!(refusal(&mut world, &mut client, &put_page), Reason::NoSpace);
     client.send(&put_of(vec![deletion], Vec::new()));
     assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
@@ -99,8 +99,8 @@ fn a_node_that_stops_refuses_whatever_would_have_to_be_kept() {
     world.stop(0);
     let late = [
         put_of(vec![numbered(&world, 9)], Vec::new()),
-        Message::PutPage { request: 7, page: page() },
-        Message::Offer { request: 7, blocks: vec![reference(&[1, 2, 3])], permit: Bytes::new() },
+        page_of(&world, 7, page()),
+        offer_of(&world, 7, vec![reference(&[1, 2, 3])]),
     ];
     for message in &late {
         assert_eq!(refusal(&mut world, &mut client, message), Reason::Unavailable);
@@ -159,14 +159,14 @@ fn of_two_lengths_of_one_block_the_second_is_not_waited_for() {
     let block = block_of(1, 2 * LEAF);
     let good = reference(&block);
     let lie = BlockRef { length: good.length - 1, ..good };
-    client.send(&Message::Offer { request: 1, blocks: vec![good], permit: Bytes::new() });
+    client.send(&offer_of(&world, 1, vec![good]));
     assert!(matches!(client.message(&mut world), Some(Message::Want { .. })));
     let mut reader = RawClient::connect(&mut world, 0);
     reader.send(&Message::Want { block: lie, first: 0, count: 1 });
     let absent = Message::Absent { address: good.address };
     assert_eq!(reader.message(&mut world), Some(absent.clone()));
     let mut other = RawClient::connect(&mut world, 0);
-    other.send(&Message::Offer { request: 1, blocks: vec![lie], permit: Bytes::new() });
+    other.send(&offer_of(&world, 1, vec![lie]));
     assert_eq!(other.message(&mut world), Some(absent));
     // The reader of the right length is served when it is here.
     reader.send(&Message::Want { block: good, first: 0, count: 2 });
@@ -197,7 +197,7 @@ fn a_peer_that_is_asked_twice_and_has_nothing_is_believed_twice() {
     reader.send(&Message::Want { block, first: 0, count: 3 });
     reader.pump(&mut world);
     assert_eq!(wants(&mut world, &mut peer), 1);
-    client.send(&Message::Offer { request: 1, blocks: vec![block], permit: Bytes::new() });
+    client.send(&offer_of(&world, 1, vec![block]));
     assert_eq!(wants(&mut world, &mut client), 1);
     let absent = Message::Absent { address: block.address };
     client.send(&absent);
@@ -215,7 +215,7 @@ fn a_stream_of_another_length_than_was_wanted_ends_the_connection() {
     let (mut world, mut client) = one_node(67);
     let block = block_of(1, LEAF + 500);
     let wanted = BlockRef { length: (LEAF + 600) as u32, ..reference(&block) };
-    client.send(&Message::Offer { request: 1, blocks: vec![wanted], permit: Bytes::new() });
+    client.send(&offer_of(&world, 1, vec![wanted]));
     assert!(matches!(client.message(&mut world), Some(Message::Want { .. })));
     client.stream(&block, 0, 2);
     client.pump(&mut world);
@@ -309,8 +309,7 @@ fn what_could_not_be_looked_at_is_not_vouched_for() {
     let verify_all = Message::Verify { request: 7, after: None };
     assert_eq!(refusal(&mut world, &mut client, &verify_all), Reason::Unavailable);
     assert_eq!(refusal(&mut world, &mut client, &put), Reason::Unavailable);
-    let offer =
-        Message::Offer { request: 1, blocks: vec![reference(&large)], permit: Bytes::new() };
+    let offer = offer_of(&world, 1, vec![reference(&large)]);
     client.send(&offer);
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Want { .. })), "it is to be sent again: {answer:?}");

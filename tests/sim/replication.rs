@@ -1,6 +1,6 @@
 //! What is stored on one node comes to all others by itself.
 
-use super::raw::RawClient;
+use super::raw::{RawClient, offer_of};
 use super::world::{Network, World};
 use bytes::Bytes;
 use dfsd::conn::Event;
@@ -60,7 +60,7 @@ pub(super) fn bring(
     let references: Vec<_> = blocks.iter().map(|block| reference(block)).collect();
     if !references.is_empty() {
         let blocks = references.clone();
-        client.send(&Message::Offer { request: 1, blocks, permit: Bytes::new() });
+        client.send(&offer_of(world, 1, blocks));
     }
     let mut have = 0;
     while have < blocks.len() {

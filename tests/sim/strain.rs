@@ -1,6 +1,6 @@
 //! Things run short, rot half way, or somebody lies: what is good stays, what waits has a bound, and nobody else pays.
 
-use super::raw::RawClient;
+use super::raw::{RawClient, offer_of, page_of};
 use super::replication::{block_of, fetch, network, put, record, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -71,7 +71,7 @@ fn a_page_that_cannot_be_read_now_is_not_forgotten() {
     let (mut world, mut client) = one_node(&[]);
     let page = full_page(0);
     let address = reference(&page).address;
-    client.send(&Message::PutPage { request: 2, page: page.clone() });
+    client.send(&page_of(&world, 2, page.clone()));
     assert_eq!(client.message(&mut world), Some(Message::PageDone { request: 2 }));
     world.machines[0].fs.set_exhausted(true);
     client.send(&Message::GetPage { request: 3, address });
@@ -131,7 +131,8 @@ fn what_waits_to_be_checked_has_a_bound() {
     for seed in 0.. {
         let page = full_page(seed);
         bytes += page.len();
-        if !client.push_only(&mut world, &Message::PutPage { request: 1, page }) {
+        let message = page_of(&world, 1, page);
+        if !client.push_only(&mut world, &message) {
             break;
         }
         assert!(bytes < 8 << 20, "pages pile up before the workers");
@@ -152,11 +153,7 @@ fn a_lie_about_a_length_costs_nobody_a_connection() {
     // The second node is to have no copy: the block is put without a record, which is what spreads.
     let block = block_of(1, BLOCK);
     let mut client = RawClient::connect(&mut world, first);
-    client.send(&Message::Offer {
-        request: 1,
-        blocks: vec![reference(&block)],
-        permit: Bytes::new(),
-    });
+    client.send(&offer_of(&world, 1, vec![reference(&block)]));
     loop {
         match client.message(&mut world) {
             Some(Message::Want { first, count, .. }) => {

@@ -67,9 +67,9 @@ fn messages_go_between_chunks_and_do_not_starve_them() {
     let place = got.iter().position(|event| *event == Event::Message(ping_like(7)));
     assert_eq!((place, got.len()), (Some(2), 6), "after the first chunk");
 
-    let page = Bytes::from(vec![7; FRAME_BODY_MAX - 7]);
+    let page = Bytes::from(vec![7; FRAME_BODY_MAX - 8]);
     (0..10).for_each(|request| {
-        pair.dialer.send(&Message::PutPage { request, page: page.clone() });
+        pair.dialer.send(&Message::PutPage { request, page: page.clone(), permit: None });
     });
     pair.dialer.open_stream(&open);
     chunks.iter().for_each(|chunk| pair.dialer.push_chunk(chunk.clone()));

@@ -83,7 +83,7 @@ messages! {
         && condition::fit(&conditions, records.len());
     13 PutDone { request, copies };
     24 DamagedHeads { request, clock, versions[MESSAGE_VERSIONS_MAX], all };
-    14 PutPage { request, page };
+    14 PutPage { request, page, permit };
     15 PageDone { request };
     16 GetPage { request, address };
     17 Page { request, page };
@@ -165,8 +165,9 @@ parts! {
     RangeSummary { first, last, count, fingerprint } if first <= last;
     Member { peer, connected, last_seen_ms };
     NodeStatus {
-        node, address, uptime_s, names, records, blocks, block_bytes, incomplete, free_bytes,
-        memory_used, memory_max, peers_connected, peers_known, group, twins[TWINS_TOLD_MAX]
+        node, address, uptime_s, names, records, blocks, block_bytes, incomplete, unnamed,
+        unnamed_bytes, free_bytes, memory_used, memory_max, peers_connected, peers_known, group,
+        twins[TWINS_TOLD_MAX]
     } if is_network_address(address);
 }
 

@@ -12,16 +12,16 @@ use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::crypto::sign::{SignKey, sign};
 use dfsd::crypto::{tags, tree};
 use dfsd::ids::{Address, Hash, StoreId};
-use dfsd::limits::{LEAF, MEMORY_MIN, RECORD_MAX};
+use dfsd::limits::{LEAF, MEMORY_MIN, PERMIT_LIFE, RECORD_MAX};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::{Job, execute};
 use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Config, Disk};
-use dfsd::time::{Instant, Now};
 use dfsd::wire::condition::{Condition, HeadsSummary};
+use dfsd::time::{Instant, Now, stamp_after, stamp_at};
 use dfsd::wire::frame::Open;
-use dfsd::wire::message::{Hello, Message, PushedRecord, Role};
+use dfsd::wire::message::{BlockRef, Hello, Message, PushedRecord, Role};
 use dfsd::wire::record::Record;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -178,8 +178,26 @@ impl Bench {
         let length = usize::from(input.number() & 0x0fff);
         let mut bytes = input.bytes(length).to_vec();
         set_addresses(&mut bytes);
-        if let Ok(message) = Message::decode(&bytes) {
+        if let Ok(mut message) = Message::decode(&bytes) {
+            self.permit(&mut message);
             self.send(who, &message);
+        }
+    }
+
+    /// A permit that says that it never ends is one by somebody who may, and good for an hour.
+    fn permit(&self, message: &mut Message) {
+        let (permit, blocks) = match message {
+            Message::Offer { permit: Some(permit), blocks, .. } => (permit, blocks.clone()),
+            Message::PutPage { permit: Some(permit), page, .. } => {
+                let (address, length) = (Address(tree::tree(page).0), page.len() as u32);
+                (permit, vec![BlockRef { address, length }])
+            }
+            _ => return,
+        };
+        if permit.not_after == u64::MAX {
+            permit.not_after = stamp_after(stamp_at(self.now.wall_ms), PERMIT_LIFE);
+            permit.signer = network().write.public();
+            permit.signature = sign(&network().write, tags::PERMIT, &permit.signed_bytes(&blocks));
         }
     }
 

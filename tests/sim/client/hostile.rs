@@ -131,7 +131,7 @@ impl Pair {
                 let count = (block.length as usize).div_ceil(LEAF) as u8;
                 Message::Want { block, first: 0, count }
             }
-            Message::PutPage { request, page } => {
+            Message::PutPage { request, page, .. } => {
                 self.held.pages.insert(Address(tree::tree(&page).0), page);
                 Message::PageDone { request }
             }

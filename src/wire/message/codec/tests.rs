@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
 use crate::wire::condition::{Condition, HeadsSummary};
+use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use proptest::prelude::*;
 
@@ -16,6 +17,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
     let version = VersionId { stamp: 9, writer: Writer([0xa3; 8]) };
     let id = RecordId([0xa4; 32]);
     let heads = HeadsSummary { count: 1, hash: Hash([0xaa; 32]) };
+    let permit = Some(Permit { signer: [0xaa; 32], not_after: 7, signature: [0xab; 64] });
     let (space, name) = (Space([0xa5; 16]), NameId([0xa6; 32]));
     let range = RangeSummary {
         first: RecordId([0; 32]),
@@ -41,6 +43,8 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         blocks: 4,
         block_bytes: 5,
         incomplete: 6,
+        unnamed: 13,
+        unnamed_bytes: 14,
         free_bytes: 7,
         memory_used: 8,
         memory_max: 9,
@@ -79,11 +83,11 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             blocks: vec![bytes.clone()],
         },
         Message::PutDone { request, copies: 2 },
-        Message::PutPage { request, page: bytes.clone() },
+        Message::PutPage { request, page: bytes.clone(), permit: None },
         Message::PageDone { request },
         Message::GetPage { request, address },
         Message::Page { request, page: None },
-        Message::Offer { request, blocks: vec![block; 2], permit: Bytes::new() },
+        Message::Offer { request, blocks: vec![block; 2], permit },
         Message::Want { block: BlockRef { address, length: 1 << 20 }, first: 1, count: 31 },
         Message::Have { addresses: vec![address] },
         Message::Absent { address },
@@ -157,7 +161,7 @@ fn messages_keep_the_rules() {
     want(0, 0, 1);
     refused(Message::Ids { first: RecordId([1; 32]), last: RecordId([0; 32]), ids: Vec::new() });
     let blocks = vec![BlockRef { address, length: 0 }];
-    refused(Message::Offer { request: 1, blocks, permit: Bytes::new() });
+    refused(Message::Offer { request: 1, blocks, permit: None });
     let records = vec![Bytes::from(vec![0; RECORD_MAX + 1])];
     refused(Message::Listed { request: 1, records, next: None, damaged: 0 });
     let holders = vec![PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() }];
