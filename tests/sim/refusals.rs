@@ -198,6 +198,9 @@ fn a_peer_that_is_asked_twice_and_has_nothing_is_believed_twice() {
     reader.pump(&mut world);
     assert_eq!(wants(&mut world, &mut peer), 1);
     client.send(&offer_of(&world, 1, vec![block]));
+    client.pump(&mut world);
+    // Until a worker has looked at the permit.
+    world.run(Duration::from_millis(10), |_| false);
     assert_eq!(wants(&mut world, &mut client), 1);
     let absent = Message::Absent { address: block.address };
     client.send(&absent);
