@@ -133,7 +133,7 @@ fn what_no_record_names_yet_is_counted_until_one_does() {
     let now = status(&mut world, node);
     assert_eq!((now.unnamed, now.unnamed_bytes), (3, 7 * LEAF as u64 + page.len() as u64));
     let records = vec![record(&world, 1, 5, blocks)];
-    let put = Message::Put { request: 3, only_if_absent: false, records, blocks: Vec::new() };
+    let put = Message::Put { request: 3, conditions: Vec::new(), records, blocks: Vec::new() };
     client.send(&put);
     assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 3, copies: 1 }));
     let now = status(&mut world, node);
