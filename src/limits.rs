@@ -165,8 +165,21 @@ pub const AT_ONCE_ITEMS_MAX: usize = 16;
 pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// A log segment is full when it has grown past this.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
+/// Segments of the log that are kept open for reading.
+pub const SEGMENTS_OPEN_MAX: usize = 128;
+/// Blocks that are being written whose files are kept open.
+pub const DRAFTS_OPEN_MAX: usize = 128;
+/// Descriptors that the daemon needs besides those for segments, drafts, workers and sockets: the lock, the log's end,
+/// queues of events, what the process was given, and a file that is read for a moment.
+pub const DESCRIPTORS_OTHER: usize = 32;
+/// Descriptors that a worker may have open at a time.
+pub const DESCRIPTORS_PER_WORKER: usize = 2;
+/// With fewer connections than this a node is of no use.
+pub const CONNECTIONS_MIN: usize = 64;
 /// Space that is never used by puts, in bytes; or `RESERVE_PERCENT` of the disk, whichever is more.
 pub const RESERVE: u64 = 256 * 1024 * 1024;
+/// The same in files; or `RESERVE_PERCENT` of all that the disk can have, whichever is more.
+pub const RESERVE_FILES: u64 = 1000;
 /// See `RESERVE`.
 pub const RESERVE_PERCENT: u64 = 2;
 
@@ -179,6 +192,13 @@ pub const CONTROL_MEMORY: usize = 8 * 1024 * 1024;
 /// Bulk memory is given back to the system after this long without use.
 pub const MEMORY_IDLE: Duration = Duration::from_secs(10);
 
+/// Lines of the log that wait for their reader, in bytes; more are dropped and counted.
+pub const JOURNAL_MAX: usize = 256 * 1024;
+/// A line of the log is cut off after so many bytes.
+pub const JOURNAL_LINE_MAX: usize = 8 * 1024;
+/// At its end the daemon waits this long for whoever reads its log.
+pub const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The port of a node unless told otherwise.
 pub const PORT: u16 = 7400;
 /// A key file or a ticket is not longer.
@@ -188,6 +208,7 @@ pub const CONFIG_FILE_MAX: usize = 64 * 1024;
 
 const _: () = assert!(STRANGERS_MAX + HANDSHAKES_MAX < CONNECTIONS_MAX / 2);
 const _: () = assert!(ENTRANTS_PER_ADDRESS_MAX * 4 <= HANDSHAKES_MAX);
+const _: () = assert!(JOURNAL_LINE_MAX * 8 <= JOURNAL_MAX);
 const _: () = assert!(LOG_BLOCK_MAX.is_multiple_of(LEAF) && INLINE_BLOCK_MAX <= LOG_BLOCK_MAX);
 const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);
 const _: () = assert!(INLINE_BLOCK_MAX + PUT_RECORDS_MAX * RECORD_MAX / 4 < FRAME_BODY_MAX);

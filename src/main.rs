@@ -13,12 +13,14 @@ use dfsd::conn::ConnKeys;
 use dfsd::ids::NodeId;
 use dfsd::keyring::presence::presence;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket};
-use dfsd::net::{self, EventLoop};
+use dfsd::limits::JOURNAL_PATIENCE;
+use dfsd::net::{self, EventLoop, descriptors};
 use dfsd::node::{Node, Outcome};
 use dfsd::server::work::{self, Done, Job};
 use dfsd::server::{self, Loading, Setup};
 use dfsd::store::{self, Disk, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
+use dfsd::worker::journal::Journal;
 use dfsd::worker::{Work, Workers};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -52,18 +54,27 @@ fn main() -> ExitCode {
         let data = config.data;
         return check::run(&check::Wanted { data, rebuild, json, entropy: random() });
     }
-    start_log(config.log);
-    match run(&config) {
-        Ok(Outcome::Drained) => ExitCode::SUCCESS,
-        Ok(Outcome::DiskFailed(why)) => fail((
+    let journal = match start_log(config.log) {
+        Ok(journal) => journal,
+        Err(failure) => return fail(failure),
+    };
+    let failure = match run(&config) {
+        Ok(Outcome::Drained) => None,
+        Ok(Outcome::DiskFailed(why)) => Some((
             DISK_FAILED,
             format!(
                 "the disk failed and nothing was acknowledged since: {why}; \
                  what was acknowledged before is on the disk: check it and start dfsd again"
             ),
         )),
-        Err(failure) => fail(failure),
-    }
+        Err(failure) => Some(failure),
+    };
+    let status = failure.map_or(ExitCode::SUCCESS, |(status, sentence)| {
+        journal.tell(&cli::shown(&format!("dfsd: {sentence}")));
+        ExitCode::from(status)
+    });
+    journal.finish(JOURNAL_PATIENCE);
+    status
 }
 
 /// Options, environment and file together.
@@ -87,17 +98,20 @@ fn error(sentence: impl ToString) -> Failure {
     (ERROR, sentence.to_string())
 }
 
-/// To stderr, every level; stdout has one line and no more.
-fn start_log(level: log::LevelFilter) {
+/// To stderr, every level, by a thread of its own; stdout has one line and no more.
+fn start_log(level: log::LevelFilter) -> Result<Journal, Failure> {
+    let journal = Journal::start(std::io::stderr()).map_err(error)?;
     let mut config = simplelog::ConfigBuilder::new();
     config.set_time_level(log::LevelFilter::Error).set_time_format_rfc3339();
     let config = config.build();
-    let _ = simplelog::WriteLogger::init(level, config, std::io::stderr());
+    let _ = simplelog::WriteLogger::init(level, config, journal.lines());
+    Ok(journal)
 }
 
 fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     net::one_arena();
     let data = config.data.as_path();
+    let connections_max = descriptors::for_connections(workers_of(config)).map_err(error)?;
     let filesystem = RealFs::new(data)
         .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
     let (keyring, peers) = open_keys(config)?;
@@ -140,7 +154,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let keys = ConnKeys::new(&keyring.access.network, &keyring.node);
     drop(keyring);
     let mut node = Node::new(keys, setup, (loading, &recovered), event_loop.now());
-    node.set_connections_max(raise_descriptors());
+    node.set_connections_max(connections_max);
     let waker = event_loop.waker();
     let wake = move || {
         // A waker that fails leaves the answer to the next turn.
@@ -252,19 +266,8 @@ fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> 
     let line =
         format!("dfsd: node {} listens on {address}, data in {}", node.short(), data.display());
     // Nobody need read it.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    Journal::start(std::io::stdout()).map_err(error)?.tell(&line);
     Ok(())
-}
-
-/// As many descriptors as are allowed, less what files need.
-fn raise_descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const FOR_FILES: u64 = 256;
-    let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let _ = setrlimit(Resource::Nofile, most);
-    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(current.saturating_sub(FOR_FILES)).unwrap_or(usize::MAX)
 }
 
 fn random<const N: usize>() -> [u8; N] {

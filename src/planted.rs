@@ -166,6 +166,24 @@ bugs! {
     DialUnbounded,
     /// Addresses are believed that their node did not sign (G9).
     SkipPresenceCheck,
+    /// Want of descriptors counts as a failed disk (G9).
+    WantEndsNode,
+    /// A block's file that can't be opened now counts as one that was never there (G1).
+    UnopenedIsNew,
+    /// A folder on another file system is flushed with the data folder's (G1).
+    IgnoreOtherVolume,
+    /// What was written to files without a name is acknowledged (G1).
+    IgnoreLostFolder,
+    /// After a flush of everything the log is not flushed itself (G1).
+    SkipLogFlushAfterSync,
+    /// Puts go on until the disk can have no more files (G9).
+    ForgetInodes,
+    /// A node that has lost a key goes on as one that never had it (G10).
+    ForgetRole,
+    /// Whoever has a line for the log waits until somebody reads the log (G9).
+    WaitForLogReader,
+    /// Lines of the log that found no room are gone without a word (G9).
+    DropLinesInSilence,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -27,7 +27,7 @@ pub(crate) mod text;
 mod ticket;
 mod verify;
 
-pub use text::tell;
+pub use text::{shown, tell};
 
 use std::process::ExitCode;
 

@@ -93,6 +93,7 @@ fn of_folder(data: PathBuf) -> Result<Place, Failure> {
         KeyringError::NoKeys => no_daemon(&data, "there are no keys in it yet"),
         KeyringError::File(_)
         | KeyringError::Incomplete(_)
+        | KeyringError::Lost(_)
         | KeyringError::NotGranted
         | KeyringError::AnotherNetwork
         | KeyringError::AnotherKey(_) => {

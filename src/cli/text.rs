@@ -12,7 +12,8 @@ pub fn tell(sentence: impl fmt::Display) {
 
 /// Text as a person may see it: nothing in it can move the cursor, forge a line or hide what it says. What has been through
 /// here once is not changed by a second time.
-pub(crate) fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() || is_format(character) {

@@ -127,13 +127,26 @@ pub(super) fn create<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileEr
     result.and(removed).and_then(|()| sync_folder(folder))
 }
 
-/// Writes a key in the place of another. When it returns, the file is on the disk; until then the old one is.
-pub(super) fn replace<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileError> {
-    let path = folder.join(K::FILE);
-    let unfinished = folder.join(format!(".{}.{}", K::FILE, std::process::id()));
-    write_private(&unfinished, &print(key))
+/// Reads a short text that is no secret; `None` if it has no file.
+pub(super) fn read_note(folder: &Path, name: &str) -> Result<Option<String>, KeyFileError> {
+    let path = folder.join(name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&path, "open")(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(SMALL_FILE_MAX).read_to_end(&mut bytes).map_err(failed(&path, "read"))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Writes a text that its owner alone may read, in place of what was there, which stays until it is on the disk.
+pub(super) fn replace(folder: &Path, name: &str, text: &str) -> Result<(), KeyFileError> {
+    let path = folder.join(name);
+    let unfinished = folder.join(format!(".{name}.{}", std::process::id()));
+    write_private(&unfinished, text)
         .and_then(|()| fs::rename(&unfinished, &path))
-        .map_err(failed(&path, "replace"))?;
+        .map_err(failed(&path, "write"))?;
     sync_folder(folder)
 }
 

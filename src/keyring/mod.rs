@@ -12,6 +12,7 @@ pub mod grant;
 mod memory;
 pub mod permit;
 pub mod presence;
+mod role;
 pub mod text;
 pub mod ticket;
 mod ticket_file;
@@ -54,6 +55,8 @@ pub enum KeyringError {
     NoKeys,
     /// Some keys are there, but this file is missing.
     Incomplete(&'static str),
+    /// The folder has had this file.
+    Lost(&'static str),
     /// The write key is not granted by the root that the network key names.
     NotGranted,
     /// The folder belongs to another network than the ticket.
@@ -73,6 +76,12 @@ impl fmt::Display for KeyringError {
                     "{file} is missing in the data folder: restore it, or join again with a ticket"
                 )
             }
+            Self::Lost(file) => write!(
+                f,
+                "{file} is missing in the data folder, which has had it: copy it from the data folder of \
+                 another node of this network, or join again with a ticket (dfsd --join TICKET); to go on \
+                 without it, remove the file role there"
+            ),
             Self::NotGranted => f.write_str(
                 "write.key and network.key do not belong together: the root has not granted it",
             ),
@@ -114,6 +123,7 @@ impl Keyring {
         };
         let node = parts.node.ok_or(KeyringError::Incomplete("node.key"))?;
         let access = Access { network, data: parts.data, write: parts.write };
+        role::check(folder, &access)?;
         checked(Self { access, root: parts.root, node })
     }
 
@@ -131,7 +141,7 @@ impl Keyring {
         files::check_folder(folder)?;
         let parts = Parts::read(folder)?;
         if parts.network.is_some() {
-            return Self::open(folder);
+            return Self::open_and_remember(folder);
         }
         if !parts.may_be_first_start(folder) {
             return Err(KeyringError::Incomplete("network.key"));
@@ -142,7 +152,15 @@ impl Keyring {
         let node = keep(folder, parts.node, || NodeKey::generate(&entropy()))?;
         let network = keep(folder, None, || NetworkKey::generate(&entropy(), &root))?;
         let access = Access { network, data: Some(data), write: Some(write) };
+        role::remember(folder, &access)?;
         checked(Self { access, root: Some(root), node })
+    }
+
+    /// As `open`; a key that is there now is missed from then on if it is lost.
+    fn open_and_remember(folder: &Path) -> Result<Self, KeyringError> {
+        let keyring = Self::open(folder)?;
+        role::remember(folder, &keyring.access)?;
+        Ok(keyring)
     }
 
     /// Keeps a ticket's keys in the data folder, and opens it. A folder that has joined the same
@@ -167,7 +185,7 @@ impl Keyring {
         }
         keep(folder, parts.node, || NodeKey::generate(&entropy()))?;
         keep(folder, parts.network, || access.network.clone())?;
-        Self::open(folder)
+        Self::open_and_remember(folder)
     }
 
     /// Gives the node of a data folder a new key, so that a copy of a folder is a node of its own. Nobody else may use
@@ -177,7 +195,7 @@ impl Keyring {
     /// The file can't be written; then the old key is still there.
     pub fn renew_node(self, folder: &Path, entropy: &[u8; 32]) -> Result<Self, KeyringError> {
         let node = NodeKey::generate(entropy);
-        files::replace(folder, &node)?;
+        files::replace(folder, NodeKey::FILE, &text::print(&node))?;
         Ok(Self { node, ..self })
     }
 }

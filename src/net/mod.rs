@@ -1,5 +1,6 @@
 //! The mio shell: moves bytes between sockets and the node, and decides nothing.
 
+pub mod descriptors;
 mod dial;
 mod event_loop;
 mod heap;

@@ -184,6 +184,7 @@ impl FileServer {
                 self.space.usable = 0;
                 self.fetch_failed(now, address);
             }
+            Err(WriteError::Disk(DiskError::Scarce(why))) => self.draft_failed(now, address, &why),
             Err(WriteError::Disk(DiskError::Failed(why))) => self.fail(why),
         }
     }
@@ -200,8 +201,15 @@ impl FileServer {
                 self.space.usable = 0;
                 self.fetch_failed(now, address);
             }
+            Err(DiskError::Scarce(why)) => self.draft_failed(now, address, &why),
             Err(DiskError::Failed(why)) => self.fail(why),
         }
+    }
+
+    /// Nothing of a block was acknowledged yet: want of something costs this block alone, and for now.
+    fn draft_failed(&mut self, now: Now, address: Address, why: &str) {
+        log::warn!("block {address} could not be written now: {why}");
+        self.fetch_failed(now, address);
     }
 
     /// A small block is whole: a worker hashes it.

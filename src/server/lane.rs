@@ -253,6 +253,10 @@ impl Lane {
     }
 }
 
+/// What a client is told.
+const FULL: &str = "the disk is full; nothing of this was kept";
+const SCARCE: &str = "the node has too few descriptors or too little memory now; nothing of this was kept: try again";
+
 impl FileServer {
     /// Sends the open group to the disk if it is time; else sees to it that its time comes.
     pub(super) fn commit_if_due(&mut self, now: Now) {
@@ -272,7 +276,14 @@ impl FileServer {
         };
         match result {
             Ok(committed) => self.landed(now, flight, &committed),
-            Err(DiskError::Full) => self.grounded(now, flight),
+            Err(DiskError::Full) => {
+                self.space.usable = 0;
+                self.grounded(now, flight, (Reason::NoSpace, FULL));
+            }
+            Err(DiskError::Scarce(why)) => {
+                log::warn!("a group could not be written now: {why}");
+                self.grounded(now, flight, (Reason::Unavailable, SCARCE));
+            }
             Err(DiskError::Failed(why)) => self.fail(why),
         }
     }
@@ -317,17 +328,11 @@ impl FileServer {
         self.gathered_records(now, &flight.records);
     }
 
-    /// No room: what the group held is forgotten, and whoever waited is told.
-    fn grounded(&mut self, now: Now, flight: Flight) {
-        self.space.usable = 0;
+    /// No room, or want of something else: what the group held is forgotten, and whoever waited is told.
+    fn grounded(&mut self, now: Now, flight: Flight, (reason, why): (Reason, &'static str)) {
         for waiter in flight.waiters {
             let (Waiter::Put { link, request } | Waiter::Page { link, request, .. }) = waiter;
-            self.refuse(
-                link,
-                request,
-                Reason::NoSpace,
-                "the disk is full; nothing of this was kept",
-            );
+            self.refuse(link, request, reason, why);
         }
         let blocks = flight.blocks.iter().map(|(address, _)| *address);
         for address in blocks.chain(flight.small) {

@@ -2,8 +2,8 @@
 //!
 //! Blocks were flushed by `Finish`. A commit renames them into the tree, appends the group's frame, flushes once, and
 //! only then answers. The order and what it survives are in the design, section 4. Invariant: an answer `Ok` is caused
-//! by a flush that began after the last write and rename of the group; after a failure that is not `Full` no commit
-//! succeeds again; `Full` leaves nothing of the group but names of the store's own folders, its drafts included.
+//! by a flush that began after the last write and rename of the group; after a failure that is neither `Full` nor `Scarce` no
+//! commit succeeds again; these two leave nothing of the group but names of the store's own folders, its drafts included.
 
 use crate::ids::Address;
 use crate::planted::{self, Bug};
@@ -15,6 +15,7 @@ use crate::store::fs::FileSystem;
 use crate::store::job::{Committed, DiskError, Draft, Group};
 use crate::store::layout;
 use crate::store::log::Log;
+use std::io;
 
 impl<F: FileSystem> Disk<F> {
     pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
@@ -23,7 +24,9 @@ impl<F: FileSystem> Disk<F> {
         let result = self.commit_in(&mut log, group);
         match &result {
             Ok(_) => {}
-            Err(DiskError::Full) => group.blocks.iter().for_each(|block| self.discard(block.0)),
+            Err(DiskError::Full | DiskError::Scarce(_)) => {
+                group.blocks.iter().for_each(|block| self.discard(block.0));
+            }
             Err(error) => self.condemn(error),
         }
         result
@@ -61,13 +64,23 @@ impl<F: FileSystem> Disk<F> {
             log.name_changed();
             self.make_shard(address)?;
             let place = layout::block(address);
-            let is_new = self.fs.open(&place).is_err();
+            let is_new = self.is_new(&place);
             self.move_block(*draft, &place)?;
             if is_new {
                 moved.push(*address);
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing has this name. What can't be told is no: such a file is never taken away again.
+    fn is_new(&self, place: &str) -> bool {
+        match self.fs.open(place) {
+            Ok(_) => false,
+            Err(error) => {
+                error.kind() == io::ErrorKind::NotFound || planted::is_on(Bug::UnopenedIsNew)
+            }
+        }
     }
 
     fn move_block(&self, draft: Draft, place: &str) -> DiskResult<()> {
@@ -88,9 +101,9 @@ impl<F: FileSystem> Disk<F> {
         Ok(())
     }
 
-    /// No group names these files. After a failure other than `Full` the disk is left alone.
+    /// No group names these files. After a failure of the disk it is left alone.
     fn withdraw(&self, moved: &[Address], error: &DiskError) {
-        if *error == DiskError::Full {
+        if !matches!(error, DiskError::Failed(_)) {
             for address in moved {
                 let _ = self.fs.remove(&layout::block(address));
             }

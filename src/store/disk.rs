@@ -5,12 +5,15 @@
 
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
-use crate::limits::{AT_ONCE_ITEMS_MAX, LEAF, RESERVE, RESERVE_PERCENT, SEGMENT};
+use crate::limits::{
+    AT_ONCE_ITEMS_MAX, LEAF, RESERVE, RESERVE_FILES, RESERVE_PERCENT, SEGMENT, SEGMENTS_OPEN_MAX,
+};
 use crate::planted::{self, Bug};
 use crate::store::block_file;
 use crate::store::blocks::{self, Trouble, twice};
+use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
-use crate::store::fs::{FileSystem, Reader};
+use crate::store::fs::{FileSpace, FileSystem, Reader};
 use crate::store::job::{
     BlockPlace, DiskError, Done, Draft, Job, LeavesRead, LogPlace, ReadError, Space, WriteError,
 };
@@ -19,12 +22,9 @@ use crate::store::log::Log;
 use crate::store::open_files::OpenFiles;
 use crate::store::records;
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-
-/// Segments that are kept open for reading.
-const OPEN_SEGMENTS_MAX: usize = 128;
 
 /// What can be chosen about a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub struct Disk<F: FileSystem> {
     pub(super) log: Mutex<Log<F>>,
     /// Folders that are known to be there.
     pub(super) folders: Mutex<HashSet<String>>,
-    drafts: Mutex<HashMap<Draft, Arc<F::File>>>,
-    segments: Mutex<OpenFiles<F::File>>,
+    drafts: Mutex<Drafts<F::File>>,
+    segments: Mutex<OpenFiles<u32, F::File>>,
     peers: Mutex<()>,
     failure: Mutex<Option<String>>,
 }
@@ -68,8 +68,8 @@ impl<F: FileSystem> Disk<F> {
             config,
             log: Mutex::new(log),
             folders: Mutex::default(),
-            drafts: Mutex::default(),
-            segments: Mutex::new(OpenFiles::new(OPEN_SEGMENTS_MAX)),
+            drafts: Mutex::new(Drafts::new()),
+            segments: Mutex::new(OpenFiles::new(SEGMENTS_OPEN_MAX)),
             peers: Mutex::default(),
             failure: Mutex::default(),
         }
@@ -200,26 +200,14 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn write_good(&self, draft: Draft, first: u8, chunks: &[Bytes]) -> io::Result<()> {
-        let file = self.draft(draft)?;
+        let file = hold(&self.drafts).open(&self.fs, draft)?;
         self.fs.write_pieces_at(&file, u64::from(first) * LEAF as u64, chunks)
-    }
-
-    /// The draft's file, which is made if there is none.
-    fn draft(&self, draft: Draft) -> io::Result<Arc<F::File>> {
-        let mut drafts = hold(&self.drafts);
-        if let Some(file) = drafts.get(&draft) {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(self.fs.create(&layout::draft(draft))?);
-        drafts.insert(draft, Arc::clone(&file));
-        Ok(file)
     }
 
     fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
         let path = layout::draft(draft);
-        let file = hold(&self.drafts).remove(&draft).ok_or_else(|| {
-            DiskError::Failed(format!("{path} was to be finished and is not open"))
-        })?;
+        let file = hold(&self.drafts).end(&self.fs, draft);
+        let file = file.map_err(|error| failed("opening", &path, &error))?;
         let foot = block_file::foot(length, leaves);
         match self.fs.length(&file) {
             Ok(written) if written == u64::from(length) => {}
@@ -240,7 +228,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     pub(super) fn discard(&self, draft: Draft) {
-        hold(&self.drafts).remove(&draft);
+        hold(&self.drafts).forget(draft);
         let _ = self.fs.remove(&layout::draft(draft));
     }
 
@@ -352,8 +340,15 @@ impl<F: FileSystem> Disk<F> {
         let found = found.map_err(|error| failed("asking for the space of", "the disk", &error))?;
         let percent = found.total / 100 * self.config.reserve_percent;
         let reserve = self.config.reserve.max(percent);
-        Ok(Space { usable: found.free.saturating_sub(reserve), free: found.free })
+        let has_files = found.files.is_none_or(has_files) || planted::is_on(Bug::ForgetInodes);
+        let usable = if has_files { found.free.saturating_sub(reserve) } else { 0 };
+        Ok(Space { usable, free: found.free })
     }
+}
+
+/// Whether a disk can have more files than are set aside.
+fn has_files(files: FileSpace) -> bool {
+    files.free > RESERVE_FILES.max(files.total / 100 * RESERVE_PERCENT)
 }
 
 /// Whether leaf `index` of so many may be as long as this.

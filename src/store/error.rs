@@ -1,8 +1,11 @@
 //! From what the system says to what the core is told.
 //!
-//! Invariant: only "no room" is ever `Full`, and nothing that a flush says is.
+//! Invariant: only "no room" is ever `Full`, only want of descriptors or memory `Scarce`, and nothing that a flush says is
+//! either.
 
+use crate::planted::{self, Bug};
 use crate::store::job::DiskError;
+use rustix::io::Errno;
 use std::io;
 
 /// What a step of the store gives.
@@ -10,18 +13,33 @@ pub(super) type DiskResult<T> = Result<T, DiskError>;
 
 /// A failed call, as a sentence.
 pub(super) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
-        _ => DiskError::Failed(format!("{doing} {path} failed: {error}")),
+    let sentence = || format!("{doing} {path} failed: {error}");
+    match error {
+        _ if is_full(error) => DiskError::Full,
+        _ if is_scarce(error) && !planted::is_on(Bug::WantEndsNode) => {
+            DiskError::Scarce(sentence())
+        }
+        _ => DiskError::Failed(sentence()),
     }
 }
 
+/// No room, or none for this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Something that others will give back: descriptors of this process or of the system, or memory.
+fn is_scarce(error: &io::Error) -> bool {
+    let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| scarce.map(Errno::raw_os_error).contains(&code))
+}
+
 impl DiskError {
-    /// A flush that found no room has lost data all the same.
+    /// A flush that found no room, or no memory, has lost data all the same.
     pub(super) fn hard(self) -> Self {
         match self {
             Self::Full => Self::Failed("a flush found the disk full".to_owned()),
-            Self::Failed(why) => Self::Failed(why),
+            Self::Scarce(why) | Self::Failed(why) => Self::Failed(why),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Knows nothing of blocks or logs. Invariant: paths are relative to the data folder, made by `layout`, and use `/`.
 
 #[allow(clippy::disallowed_methods, reason = "the real disk")]
+mod names;
+#[allow(clippy::disallowed_methods, reason = "the real disk")]
 mod real;
 mod sim;
 
@@ -21,6 +23,39 @@ pub struct DiskSpace {
     pub free: u64,
     /// In all.
     pub total: u64,
+    /// How many files it can have; `None` if it is not bounded.
+    pub files: Option<FileSpace>,
+}
+
+/// What a disk has, in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSpace {
+    /// So many more.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// What sort of thing has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes.
+    File,
+    /// Names.
+    Folder,
+    /// Anything else: a pipe, a socket, a device.
+    Other,
+}
+
+/// Which thing has a name: no two that exist at a time have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The file system, and where it is mounted: a rename never leads from one to another.
+    pub volume: (u64, u64),
+    /// The thing's number there.
+    pub number: u64,
+    /// What it is.
+    pub kind: Kind,
 }
 
 /// Files and folders below one data folder. Nothing is durable before a `sync_` call says so: `sync_file` covers a
@@ -35,6 +70,8 @@ pub trait FileSystem: Send + Sync + 'static {
     fn create(&self, path: &str) -> io::Result<Self::File>;
     /// Opens a file for reading.
     fn open(&self, path: &str) -> io::Result<Self::File>;
+    /// Opens a file of this process once more, for reading and writing.
+    fn reopen(&self, path: &str) -> io::Result<Self::File>;
     /// Writes all the bytes, or fails with some of them written.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// The same of pieces, each after the one before.
@@ -90,6 +127,10 @@ pub trait FileSystem: Send + Sync + 'static {
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// Makes a folder whose parent exists; no error if it is there.
     fn make_folder(&self, path: &str) -> io::Result<()>;
+    /// Which thing has a name now; links are followed.
+    fn identify(&self, path: &str) -> io::Result<Identity>;
+    /// Which thing an open file is.
+    fn identify_file(&self, file: &Self::File) -> io::Result<Identity>;
     /// How full the disk is.
     fn space(&self) -> io::Result<DiskSpace>;
 }

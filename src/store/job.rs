@@ -157,6 +157,8 @@ pub enum ReadError {
 pub enum DiskError {
     /// No room; what was asked for was not done and nothing else is harmed.
     Full,
+    /// For the moment there are too few descriptors, or too little memory; else as `Full`. The sentence says what and where.
+    Scarce(String),
     /// Anything else: the sentence says what and where.
     Failed(String),
 }

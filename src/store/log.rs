@@ -5,11 +5,13 @@
 
 use crate::ids::StoreId;
 use crate::planted::{self, Bug};
-use crate::store::error::{DiskResult, failed};
+use crate::store::error::{DiskResult, failed, is_full};
 use crate::store::frame::{Position, Salt, Spot};
 use crate::store::fs::FileSystem;
 use crate::store::job::DiskError;
 use crate::store::layout;
+use crate::store::place::Place;
+use crate::store::scan::is_medium;
 use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -40,12 +42,19 @@ pub(super) struct Log<F: FileSystem> {
     names_changed: bool,
     /// Nothing after the last group proves yet that its block files were flushed with it.
     doubted: bool,
+    place: Place,
 }
 
 impl<F: FileSystem> Log<F> {
-    /// The log after `good`; no segment is open yet.
-    pub(super) fn new(store: StoreId, entropy: [u8; 16], newest: u32, good: Verdict) -> Self {
-        Self { segment: None, newest, store, entropy, good, names_changed: false, doubted: false }
+    /// The log of a place after `good`, which ends with segment `newest`; no segment is open yet.
+    pub(super) fn new(
+        place: Place,
+        (store, entropy): (StoreId, [u8; 16]),
+        newest: u32,
+        good: Verdict,
+    ) -> Self {
+        let (names_changed, doubted) = (false, false);
+        Self { segment: None, newest, store, entropy, good, names_changed, doubted, place }
     }
 
     /// The last durable group.
@@ -77,7 +86,7 @@ impl<F: FileSystem> Log<F> {
         })?;
         self.newest = number;
         if !planted::is_on(Bug::SkipVerdict) {
-            fs.sync_all().map_err(|error| failed("flushing", &path, &error).hard())?;
+            flush_all(fs, &file).map_err(|error| failed("flushing", &path, &error).hard())?;
         }
         self.names_changed = false;
         self.doubted = false;
@@ -127,21 +136,22 @@ impl<F: FileSystem> Log<F> {
         Ok(())
     }
 
-    /// The one flush of a group: of everything if a name has changed, else of the log alone.
+    /// The one flush of a group: of everything if a name has changed, else of the log alone; and a look whether what was
+    /// flushed still has a name.
     pub(super) fn flush(&mut self, fs: &F) -> DiskResult<()> {
         if planted::is_on(Bug::SkipFlush) {
             return Ok(());
         }
         let segment = self.segment.as_ref().expect("append has written to it");
         let all = self.names_changed && !planted::is_on(Bug::FlushLogAlone);
-        let flushed = if all { fs.sync_all() } else { fs.sync_file(&segment.file) };
+        let flushed = if all { flush_all(fs, &segment.file) } else { fs.sync_file(&segment.file) };
         flushed
             .or_else(
                 |error| if planted::is_on(Bug::IgnoreFlushError) { Ok(()) } else { Err(error) },
             )
             .map_err(|error| failed("flushing", &layout::segment(segment.number), &error).hard())?;
         self.names_changed = false;
-        Ok(())
+        self.place.check(fs, &layout::segment(segment.number), &segment.file)
     }
 
     /// The frame of this length is durable, and with it the log stands at `position`.
@@ -162,13 +172,21 @@ impl<File> Segment<File> {
                     self.room = room;
                     return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && room > end => {}
-                Err(error) => return Err(error),
+                Err(error) if is_full(&error) && room > end => {}
+                Err(error) if is_full(&error) || is_medium(&error) => return Err(error),
+                // It can't be done here, or not now: the write itself says whether there is room.
+                Err(_) => return Ok(()),
             }
         }
         Ok(())
     }
+}
+
+/// Flushes everything, and the log once more: older kernels tell of a failed flush, and of a journal that has ended, only
+/// where a file is flushed.
+fn flush_all<F: FileSystem>(fs: &F, log: &F::File) -> io::Result<()> {
+    fs.sync_all()?;
+    if planted::is_on(Bug::SkipLogFlushAfterSync) { Ok(()) } else { fs.sync_file(log) }
 }
 
 fn write_header<F: FileSystem>(fs: &F, path: &str, header: &Header) -> io::Result<F::File> {

@@ -1,7 +1,8 @@
 //! The store: what is on disk, and the order of steps that makes it durable.
 //!
 //! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
-//! `segment` (formats), `scan` (reading a segment), `log` (its open end), `blocks` (reading blocks), `disk` (jobs),
+//! `segment` (formats), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks), `drafts`
+//! (blocks half written), `disk` (jobs),
 //! `commit` (the order of a commit), `recover` (the start) and `check` (of a folder
 //! that nobody has open). Knows keys, names and peers as bytes only. Invariant:
 //! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
@@ -12,6 +13,7 @@ mod blocks;
 pub mod check;
 mod commit;
 mod disk;
+mod drafts;
 mod error;
 mod frame;
 pub mod fs;
@@ -19,6 +21,7 @@ pub mod job;
 mod layout;
 mod log;
 mod open_files;
+mod place;
 mod records;
 mod recover;
 mod scan;

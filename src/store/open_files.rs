@@ -1,27 +1,28 @@
-//! Files that are kept open for reading, up to a number of them.
+//! Files that are kept open, up to a number of them.
 //!
 //! Knows no name but a number. Invariant: of those that are not open any more every one was used longer ago than any
 //! that is.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io;
 use std::sync::Arc;
 
 /// See the module.
-pub(super) struct OpenFiles<File> {
-    files: HashMap<u32, (Arc<File>, u64)>,
+pub(super) struct OpenFiles<K, File> {
+    files: HashMap<K, (Arc<File>, u64)>,
     max: usize,
     uses: u64,
 }
 
-impl<File> OpenFiles<File> {
+impl<K: Copy + Eq + Hash, File> OpenFiles<K, File> {
     /// None yet, and at most so many.
     pub(super) fn new(max: usize) -> Self {
         Self { files: HashMap::new(), max, uses: 0 }
     }
 
     /// One that is open.
-    pub(super) fn get(&mut self, number: u32) -> Option<Arc<File>> {
+    pub(super) fn get(&mut self, number: K) -> Option<Arc<File>> {
         self.uses += 1;
         let (file, used) = self.files.get_mut(&number)?;
         *used = self.uses;
@@ -31,7 +32,7 @@ impl<File> OpenFiles<File> {
     /// One that is open, or is opened now, in place of the one that was used longest ago if there are too many.
     pub(super) fn get_or_open(
         &mut self,
-        number: u32,
+        number: K,
         open: impl FnOnce() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
         if let Some(file) = self.get(number) {
@@ -46,6 +47,11 @@ impl<File> OpenFiles<File> {
         }
         self.files.insert(number, (Arc::clone(&file), self.uses));
         Ok(file)
+    }
+
+    /// One that is open is not kept any more.
+    pub(super) fn remove(&mut self, number: K) -> Option<Arc<File>> {
+        self.files.remove(&number).map(|(file, _)| file)
     }
 }
 

@@ -10,10 +10,11 @@ use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
-use crate::store::fs::FileSystem;
+use crate::store::fs::{FileSystem, Kind};
 use crate::store::job::{BlockPlace, DiskError, Found, Recovered};
 use crate::store::layout;
 use crate::store::log::Log;
+use crate::store::place::Place;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use sha2::{Digest, Sha256};
@@ -56,7 +57,7 @@ impl From<DiskError> for OpenError {
     fn from(error: DiskError) -> Self {
         match error {
             DiskError::Full => Self::Disk("there is no room on the disk to start".to_owned()),
-            DiskError::Failed(why) => Self::Disk(why),
+            DiskError::Scarce(why) | DiskError::Failed(why) => Self::Disk(why),
         }
     }
 }
@@ -69,11 +70,11 @@ pub fn open<F: FileSystem>(
     entropy: [u8; 16],
     visitor: impl FnMut(Found),
 ) -> Result<(Disk<F>, Recovered), OpenError> {
-    prepare(&fs)?;
+    let (place, notes) = prepare(&fs)?;
     let mut recovery = Recovery {
         fs: &fs,
         visitor,
-        notes: Vec::new(),
+        notes,
         has_new_damage: false,
         good: Verdict::default(),
         held_back: None,
@@ -87,7 +88,7 @@ pub fn open<F: FileSystem>(
         Some(_) | None => store_id(entropy),
     };
     let recovered = Recovered { store, group: recovery.good.last.number, notes: recovery.notes };
-    let mut log = Log::new(store, entropy, newest, recovery.good);
+    let mut log = Log::new(place, (store, entropy), newest, recovery.good);
     log.begin_segment(&fs)?;
     for number in emptied {
         let _ = fs.remove(&layout::segment(number));
@@ -105,8 +106,9 @@ fn store_id(entropy: [u8; 16]) -> StoreId {
     StoreId(std::array::from_fn(|index| digest[index]))
 }
 
-/// Takes the folder, makes what is missing, empties `tmp/`, and flushes whatever an earlier process had not.
-fn prepare<F: FileSystem>(fs: &F) -> Result<(), OpenError> {
+/// Takes the folder, makes what is missing, empties `tmp/`, and flushes whatever an earlier process had not. What is not
+/// ours to remove is told of.
+fn prepare<F: FileSystem>(fs: &F) -> Result<(Place, Vec<String>), OpenError> {
     let locked = fs.lock(layout::LOCK);
     if !locked.map_err(|error| failed("locking", layout::LOCK, &error))? {
         return Err(OpenError::Locked);
@@ -115,14 +117,18 @@ fn prepare<F: FileSystem>(fs: &F) -> Result<(), OpenError> {
         let made = fs.make_folder(folder);
         made.map_err(|error| failed("making", folder, &error))?;
     }
+    let place = Place::take(fs)?;
+    let mut notes = Vec::new();
     let leftovers = fs.list(layout::TMP);
     for name in leftovers.map_err(|error| failed("listing", layout::TMP, &error))? {
         let path = layout::leftover(&name);
-        let removed = fs.remove(&path);
-        removed.map_err(|error| failed("removing", &path, &error))?;
+        if let Err(error) = fs.remove(&path) {
+            notes.push(format!("{path} is in the way and could not be removed: {error}"));
+        }
     }
     let flushed = fs.sync_all();
-    Ok(flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?)
+    flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?;
+    Ok((place, notes))
 }
 
 /// Cuts off the space set aside behind the last good group, if nothing but zeros is there.
@@ -163,6 +169,8 @@ pub(super) fn unsound_block<F: FileSystem>(
         match twice(|| blocks::verify(fs, (address, *length), &mut buffer)) {
             Ok(()) => {}
             Err(Trouble::Gone | Trouble::Damaged) => return Ok(Some(*address)),
+            // It was flushed before it had its name. That it can't be read is told when somebody wants to.
+            Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(Trouble::Io(error)) => {
                 return Err(failed("reading", &layout::block(address), &error).into());
             }
@@ -192,8 +200,15 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
     fn headers(&mut self) -> Result<(Vec<Header>, u32), OpenError> {
         let names = self.fs.list(layout::LOG);
         let names = names.map_err(|error| failed("listing", layout::LOG, &error))?;
-        let mut numbers: Vec<u32> =
-            names.iter().filter_map(|name| layout::segment_number(name)).collect();
+        let mut numbers = Vec::new();
+        for name in names {
+            match layout::segment_number(&name) {
+                Some(number) => numbers.push(number),
+                None => {
+                    self.notes.push(format!("{}/{name} is no segment: left alone", layout::LOG));
+                }
+            }
+        }
         numbers.sort_unstable();
         let newest = numbers.last().copied().unwrap_or(0);
         let mut headers = Vec::new();
@@ -205,8 +220,25 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
 
     fn header(&mut self, number: u32) -> Result<Option<Header>, OpenError> {
         let path = layout::segment(number);
-        let (parsed, length) =
-            self.read_header(number, &path).map_err(|error| failed("reading", &path, &error))?;
+        let found = self.fs.identify(&path).and_then(|found| match found.kind {
+            Kind::File => self.read_header(number, &path).map(Some),
+            Kind::Folder | Kind::Other => Ok(None),
+        });
+        let (parsed, length) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.notes.push(format!("{path} is no file: left alone"));
+                return Ok(None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.has_new_damage = true;
+                self.notes.push(format!(
+                    "{path} may not be read ({error}): left alone, what it holds is to come from peers"
+                ));
+                return Ok(None);
+            }
+            Err(error) => return Err(failed("reading", &path, &error).into()),
+        };
         match parsed {
             Parsed::Header(header) => return Ok(Some(header)),
             Parsed::Newer(version) => {

@@ -160,7 +160,7 @@ impl Writer {
                 self.uncertain = things(&group);
             }
             Err(DiskError::Failed(_)) => {}
-            Err(DiskError::Full) => {}
+            Err(DiskError::Full | DiskError::Scarce(_)) => {}
         }
         result.map(drop)
     }

@@ -1,7 +1,9 @@
-//! Workers: a small fixed set of threads that do what may block.
+//! Workers: a small fixed set of threads that do what may block. `journal` is one that writes lines.
 //!
 //! Knows nothing of what the jobs are. Invariant: every job that was begun is answered; a job that panics ends the
 //! process, since nobody would ever answer it.
+
+pub mod journal;
 
 use std::collections::VecDeque;
 use std::io;

@@ -229,7 +229,7 @@ impl Promises {
         if let (Done::Committed { result, .. }, Job::Commit { group, .. }) = (done, job) {
             match result {
                 Ok(_) => self.groups.push(things(group)),
-                Err(DiskError::Full) => {}
+                Err(DiskError::Full | DiskError::Scarce(_)) => {}
                 // The first is the last that is tried.
                 Err(DiskError::Failed(_)) if self.uncertain.is_empty() => {
                     self.uncertain = things(group);

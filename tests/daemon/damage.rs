@@ -2,7 +2,9 @@
 //!
 //! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
 
-use super::{Network, files_below, noise, text};
+use super::process::wait_for_end;
+use super::{Network, PATIENCE, files_below, noise, text};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -148,4 +150,41 @@ fn used(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0);
     end.map_or(0, |end| end as u64 + 1)
+}
+
+/// What an operator's slip leaves: open files without a name, into which writing goes well.
+#[test]
+fn a_folder_that_is_removed_under_a_daemon_is_noticed_before_it_acknowledges() {
+    let mut network = Network::alone();
+    network.put(0, "before", b"before");
+    let data = network.nodes[0].data.clone();
+    fs::remove_dir_all(data.join("log")).unwrap();
+    let put = network.dfs_with(0, &["put", "-", "after"], b"after");
+    assert_ne!(put.code, 0, "{put:?}");
+    let code = wait_for_end(network.nodes[0].process(), PATIENCE);
+    assert_eq!(code, Some(9));
+    assert!(network.nodes[0].log().contains("the folder log was removed"));
+}
+
+#[test]
+fn what_is_odd_in_a_data_folder_is_left_and_told_of() {
+    let mut network = Network::alone();
+    network.put(0, "file", b"file");
+    assert_eq!(network.nodes[0].stop(Signal::TERM), Some(0));
+    let data = network.nodes[0].data.clone();
+    for odd in ["tmp/odd", "log/odd", "log/00000900.seg", "blocks/odd"] {
+        fs::create_dir(data.join(odd)).unwrap();
+    }
+    let mode = rustix::fs::Mode::RUSR;
+    for odd in ["log/00000901.seg", "tmp/pipe", "blocks/pipe"] {
+        rustix::fs::mknodat(rustix::fs::CWD, data.join(odd), rustix::fs::FileType::Fifo, mode, 0)
+            .unwrap();
+    }
+    network.nodes[0].restart();
+    assert_eq!(network.cat(0, "file"), b"file");
+    let log = network.nodes[0].log();
+    for odd in ["tmp/odd", "log/odd", "log/00000900.seg", "log/00000901.seg"] {
+        assert!(log.contains(odd) && data.join(odd).exists(), "{odd}: {log}");
+    }
+    network.put(0, "more", b"more");
 }

@@ -10,6 +10,7 @@ mod damage;
 mod distribution;
 mod files;
 mod health;
+mod journal;
 mod load;
 mod process;
 mod refusals;

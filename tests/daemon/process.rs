@@ -34,6 +34,15 @@ impl Daemon {
         daemon
     }
 
+    /// One that was started by other means, once it is ready.
+    #[track_caller]
+    pub(super) fn started(data: &Path, child: Child) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut daemon = Self { data: data.to_owned(), address, process: Some(child) };
+        daemon.address = wait_for_address(daemon.process(), data);
+        daemon
+    }
+
     /// Starts it again, at its old address.
     #[track_caller]
     pub(super) fn restart(&mut self) {
@@ -165,6 +174,16 @@ fn command(program: &str, home: &Path) -> Command {
 pub(super) fn spawn_daemon(data: &Path, listen: &str, options: &[&str]) -> Child {
     let _ = fs::remove_file(data.join("address"));
     let log = File::options().create(true).append(true).open(log_of(data)).unwrap();
+    spawn_daemon_telling(data, listen, options, log.into())
+}
+
+/// One whose log goes elsewhere.
+pub(super) fn spawn_daemon_telling(
+    data: &Path,
+    listen: &str,
+    options: &[&str],
+    log: Stdio,
+) -> Child {
     command(env!("CARGO_BIN_EXE_dfsd"), data.parent().unwrap())
         .args(["--data", &text(data), "--listen", listen, "--workers", "1"])
         .args(options)

@@ -2,7 +2,7 @@
 //!
 //! Knows the exit codes of section 9 of the design. Invariant: after a refusal the network works.
 
-use super::process::{Daemon, refused_daemon, run_dfs};
+use super::process::{Daemon, refused_daemon, run_dfs, run_dfsd};
 use super::{Network, noise, text, wait_for, write_private};
 use rustix::process::Signal;
 use std::fs;
@@ -285,4 +285,50 @@ fn garbage_harms_nobody() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     drop(idle);
     wait_for("the node is well", || network.cat(0, "more") == b"more");
+}
+
+#[test]
+fn too_few_descriptors_are_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("node");
+    let dfsd = env!("CARGO_BIN_EXE_dfsd");
+    let limited = |limit: u64| {
+        let command = format!(
+            "ulimit -n {limit}; exec {dfsd} --data {} --listen 127.0.0.1:0",
+            data.display()
+        );
+        std::process::Command::new("sh").args(["-c", &command]).output().unwrap()
+    };
+    let ended = limited(256);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("256") && said.contains("ulimit"), "{said}");
+    assert!(!data.exists(), "nothing was made");
+}
+
+/// Else it would be a blind node from then on, and nobody would know.
+#[test]
+fn a_key_that_is_lost_is_missed_by_its_name() {
+    let mut network = Network::alone();
+    let data = network.nodes[0].data.clone();
+    assert_eq!(network.nodes[0].stop(Signal::TERM), Some(0));
+    for key in ["data.key", "write.key"] {
+        let aside = network.path(key);
+        fs::rename(data.join(key), &aside).unwrap();
+        let (code, said) = refused_daemon(&data, &[]);
+        assert_eq!(code, Some(7), "{said}");
+        assert!(said.contains(key) && said.contains("--join"), "{said}");
+        let checked = run_dfsd(&["check", "--data", &text(&data)]);
+        assert_eq!(checked.code, 6, "{checked:?}");
+        assert!(checked.text().contains(key), "{checked:?}");
+        // The ticket has it.
+        let ticket = text(&network.ticket());
+        network.nodes[0].restart_with(&["--join", &ticket]);
+        assert_eq!(network.nodes[0].stop(Signal::TERM), Some(0));
+        assert_eq!(fs::read(data.join(key)).unwrap(), fs::read(aside).unwrap());
+    }
+    // On purpose.
+    fs::remove_file(data.join("write.key")).unwrap();
+    fs::remove_file(data.join("role")).unwrap();
+    network.nodes[0].restart();
 }

@@ -218,4 +218,38 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::IgnorePermit, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
     (Bug::PermitForAnyAddress, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
     (Bug::AcceptOldPermit, Finder::Test("sim::permits::a_permit_is_good_for_an_hour")),
+    (
+        Bug::WantEndsNode,
+        Finder::Test(
+            "sim::strain::a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later",
+        ),
+    ),
+    (
+        Bug::UnopenedIsNew,
+        Finder::Test(
+            "sim::disk::a_block_that_is_put_again_survives_want_of_descriptors_and_of_room",
+        ),
+    ),
+    (
+        Bug::IgnoreOtherVolume,
+        Finder::Test("sim::disk::what_lies_on_two_file_systems_is_refused_by_name"),
+    ),
+    (
+        Bug::IgnoreLostFolder,
+        Finder::Test("sim::disk::once_a_folder_is_gone_nothing_is_acknowledged"),
+    ),
+    (
+        Bug::SkipLogFlushAfterSync,
+        Finder::Test("sim::disk::a_flush_of_everything_that_fails_in_silence_is_noticed"),
+    ),
+    (Bug::ForgetInodes, Finder::Test("sim::disk::files_are_set_aside_as_bytes_are")),
+    (Bug::ForgetRole, Finder::Test("daemon::refusals::a_key_that_is_lost_is_missed_by_its_name")),
+    (
+        Bug::WaitForLogReader,
+        Finder::Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
+    ),
+    (
+        Bug::DropLinesInSilence,
+        Finder::Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
+    ),
 ];

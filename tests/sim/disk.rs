@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, Hash, RecordId};
-use dfsd::limits::{LEAF, LOG_BLOCK_MAX};
-use dfsd::store::fs::{SimError, SimFs};
+use dfsd::limits::{DRAFTS_OPEN_MAX, LEAF, LOG_BLOCK_MAX, RESERVE_FILES, RESERVE_PERCENT};
+use dfsd::store::fs::{FileSystem, SimError, SimFs};
 use dfsd::store::job::{BlockPlace, Done, Found, Group, Job};
 use dfsd::store::{Disk, open};
 use std::sync::Arc;
@@ -136,4 +136,130 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     }
     let (_, found) = start(&fs.power_cut(1));
     assert!(has_record(&found, &record(1)), "what was acknowledged with the block is lost");
+}
+
+/// What can't be opened for the moment may be a good block, acknowledged long ago.
+#[test]
+fn a_block_that_is_put_again_survives_want_of_descriptors_and_of_room() {
+    let block = content(2, LARGE);
+    let mut outcomes = [0, 0];
+    for (want, full) in (0..6).flat_map(|want| (0..6).map(move |full| (want, full))) {
+        let fs = SimFs::new();
+        let (disk, _) = start(&fs);
+        let put = |number| {
+            let blocks: Vec<_> = draft(&disk, number, &block).into_iter().collect();
+            assert_eq!(blocks.len(), 1);
+            Group { blocks, records: vec![record(2)], ..Group::default() }
+        };
+        assert!(commit(&disk, put(1)));
+        let again = put(2);
+        fs.fail_call(want, SimError::NoDescriptor, false);
+        fs.fail_nth(full, SimError::NoSpace);
+        outcomes[usize::from(commit(&disk, again))] += 1;
+        let (disk, found) = start(&fs.restart());
+        assert_eq!(bad(&disk, &found), [], "call {want} and changing call {full}");
+    }
+    assert!(outcomes[0] > 6 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+/// More blocks at a time than may be open, written to in turn.
+#[test]
+fn any_number_of_blocks_may_be_half_written() {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    let count = DRAFTS_OPEN_MAX as u64 + 10;
+    let block =
+        |number: u64| -> Bytes { [&number.to_be_bytes()[..], &content(1, LARGE)].concat().into() };
+    let leaves = |block: &Bytes| -> Arc<[Hash]> { tree::leaf_hashes(block).into() };
+    for at in 0..LARGE.div_ceil(LEAF) {
+        for draft in 0..count {
+            let block = block(draft);
+            let chunk = block.slice(at * LEAF..block.len().min((at + 1) * LEAF));
+            let (first, leaves) = (at as u8, leaves(&block));
+            let job = Job::Write { ticket: 1, draft, first, chunks: vec![chunk], leaves };
+            let done = disk.run(job);
+            assert!(matches!(done, Done::Wrote { result: Ok(()), .. }), "{done:?}");
+        }
+    }
+    let mut blocks = Vec::new();
+    for draft in 0..count {
+        let leaves = leaves(&block(draft));
+        let (length, address) = (block(draft).len() as u32, Address(tree::root(&leaves).0));
+        let done = disk.run(Job::Finish { ticket: 2, draft, length, leaves });
+        assert!(matches!(done, Done::Finished { result: Ok(()), .. }), "{done:?}");
+        blocks.push((draft, address, length));
+    }
+    assert!(commit(&disk, Group { blocks, ..Group::default() }));
+    let (disk, found) = start(&fs.restart());
+    assert_eq!(found.len() as u64, count);
+    assert_eq!(bad(&disk, &found), []);
+}
+
+/// As before Linux 5.8, which does not tell of all that `syncfs` has failed to write.
+#[test]
+fn a_flush_of_everything_that_fails_in_silence_is_noticed() {
+    for seed in 0..60 {
+        let fs = SimFs::new();
+        let (disk, _) = start(&fs);
+        fs.set_quiet();
+        let blocks = draft(&disk, 1, &content(2, LARGE)).into_iter().collect();
+        fs.fail_nth(seed % 10, SimError::Io);
+        let done = commit(&disk, Group { blocks, records: vec![record(2)], ..Group::default() });
+        std::mem::forget(disk);
+        let (_, found) = start(&fs.power_cut(seed));
+        assert!(!done || has_record(&found, &record(2)), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_lies_on_two_file_systems_is_refused_by_name() {
+    for folder in ["blocks", "tmp", "log", "quarantine"] {
+        let fs = SimFs::new();
+        drop(start(&fs));
+        let fs = fs.restart();
+        fs.mount(folder);
+        let Err(error) = open(fs, Default::default(), [7; 16], |_| {}) else {
+            panic!("{folder} is elsewhere");
+        };
+        assert!(error.to_string().contains(folder), "{error}");
+    }
+}
+
+/// Whatever is written after that has no name.
+#[test]
+fn once_a_folder_is_gone_nothing_is_acknowledged() {
+    for folder in ["log", "blocks", "tmp"] {
+        for comes_back in [false, true] {
+            let fs = SimFs::new();
+            let (disk, _) = start(&fs);
+            let group = |seed| Group { records: vec![record(seed)], ..Group::default() };
+            assert!(commit(&disk, group(1)));
+            fs.remove_folder(folder);
+            if comes_back {
+                fs.make_folder(folder).unwrap();
+            }
+            assert!(!commit(&disk, group(2)), "{folder} is gone");
+            assert!(!commit(&disk, group(3)), "and stays so");
+        }
+    }
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    fs.remove(&fs.paths("log/")[0]).unwrap();
+    assert!(!commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+}
+
+#[test]
+fn files_are_set_aside_as_bytes_are() {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    let usable = || match disk.run(Job::Space { ticket: 5 }) {
+        Done::Space { result, .. } => result.unwrap().usable,
+        other => panic!("it is asked for space, not {other:?}"),
+    };
+    assert!(usable() > 0);
+    let reserve = RESERVE_FILES.max((1 << 30) / 100 * RESERVE_PERCENT);
+    fs.set_free_files(reserve);
+    assert_eq!(usable(), 0);
+    fs.set_free_files(reserve + 1);
+    assert!(usable() > 0);
 }

@@ -6,7 +6,7 @@ use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::ids::{Address, NameId};
-use dfsd::limits::{BLOCK, LEAVES, PAGE_ENTRIES_MAX};
+use dfsd::limits::{BLOCK, LEAF, LEAVES, PAGE_ENTRIES_MAX};
 use dfsd::store::fs::SimError;
 use dfsd::wire::message::{BlockRef, Message, Reason};
 use dfsd::wire::page::{Entries, Page};
@@ -64,6 +64,28 @@ fn what_cannot_be_read_for_want_of_descriptors_is_still_there() {
     for block in &blocks {
         assert_eq!(fetch(&mut world, 0, reference(block)).as_ref(), Some(block));
     }
+}
+
+#[test]
+fn a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later() {
+    let (mut world, mut client) = one_node(&[]);
+    let block = block_of(1, 3 * LEAF);
+    let address = reference(&block).address;
+    let blocks = vec![reference(&block)];
+    let offer = offer_of(&world, 1, blocks);
+    for has_descriptors in [false, true] {
+        world.machines[0].fs.set_exhausted(!has_descriptors);
+        client.send(&offer);
+        let answer = client.message(&mut world);
+        assert!(matches!(answer, Some(Message::Want { .. })), "{answer:?}");
+        client.stream(&block, 0, 3);
+        let expected = match has_descriptors {
+            true => Message::Have { addresses: vec![address] },
+            false => Message::Absent { address },
+        };
+        assert_eq!(client.message(&mut world), Some(expected));
+    }
+    assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
 }
 
 #[test]

@@ -3,19 +3,26 @@
 //! Decides nothing. Invariant: one descriptor of the data folder stays open from the start to the end, because the
 //! kernel tells each write-back error once per descriptor, and a fresh one might not be told.
 
-use super::{DiskSpace, FileSystem};
+use super::names::Names;
+use super::{DiskSpace, FileSpace, FileSystem, Identity, Kind};
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, StatxFlags,
+};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Pieces of one call: what every system takes (POSIX, `IOV_MAX`).
 const PIECES_MAX: usize = 16;
+
+/// File systems whose flush of everything ends in this kernel, as `statfs` names them: FUSE, NFS, SMB (both), 9P, Ceph, AFS.
+const REMOTE: [u64; 7] =
+    [0x6573_5546, 0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
 
 /// Files below one real folder.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub struct RealFs {
     /// Nothing is made, a lock's file neither.
     read_only: bool,
     lock: Mutex<Option<File>>,
+    /// Where flushing everything at once does not reach the medium.
+    names: Option<Names>,
 }
 
 impl RealFs {
@@ -41,7 +50,24 @@ impl RealFs {
 
     fn below(root: &Path, read_only: bool) -> io::Result<Self> {
         let folder = File::open(root)?;
-        Ok(Self { root: root.to_path_buf(), folder, read_only, lock: Mutex::new(None) })
+        let type_of = rustix::fs::fstatfs(&folder)?.f_type;
+        let is_remote =
+            u64::try_from(type_of).is_ok_and(|type_of| REMOTE.contains(&(type_of & 0xffff_ffff)));
+        let names = is_remote.then(Names::default);
+        Ok(Self { root: root.to_path_buf(), folder, read_only, lock: Mutex::new(None), names })
+    }
+
+    /// The same as `new`, as if it were a file system that another program or another machine serves.
+    #[cfg(test)]
+    pub(in crate::store) fn remote(root: &Path) -> io::Result<Self> {
+        Ok(Self { names: Some(Names::default()), ..Self::new(root)? })
+    }
+
+    /// A name at this path has changed.
+    fn changed(&self, path: &str) {
+        if let Some(names) = &self.names {
+            names.changed(path);
+        }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -81,11 +107,19 @@ impl FileSystem for RealFs {
     fn create(&self, path: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.create_new(true).read(true).write(true).mode(0o600);
-        options.open(self.at(path))
+        let file = options.open(self.at(path))?;
+        self.changed(path);
+        Ok(file)
     }
 
     fn open(&self, path: &str) -> io::Result<File> {
-        File::open(self.at(path))
+        // Whatever else has taken the name, a pipe say, is not waited for.
+        let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        Ok(File::from(rustix::fs::open(self.at(path), how, Mode::empty())?))
+    }
+
+    fn reopen(&self, path: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.at(path))
     }
 
     fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -190,11 +224,15 @@ impl FileSystem for RealFs {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.folder)?)
+        rustix::fs::syncfs(&self.folder)?;
+        self.names.as_ref().map_or(Ok(()), |names| names.flush(&self.root))
     }
 
     fn rename(&self, source: &str, target: &str) -> io::Result<()> {
-        std::fs::rename(self.at(source), self.at(target))
+        std::fs::rename(self.at(source), self.at(target))?;
+        self.changed(source);
+        self.changed(target);
+        Ok(())
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -212,8 +250,24 @@ impl FileSystem for RealFs {
     fn make_folder(&self, path: &str) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(self.at(path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result,
+            result => {
+                self.changed(path);
+                result
+            }
         }
+    }
+
+    fn identify(&self, path: &str) -> io::Result<Identity> {
+        let path = if path.is_empty() { self.root.clone() } else { self.at(path) };
+        let want = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+        identity(rustix::fs::statx(CWD, &path, AtFlags::empty(), want))
+            .unwrap_or_else(|| path.metadata().map(|found| plain_identity(&found)))
+    }
+
+    fn identify_file(&self, file: &File) -> io::Result<Identity> {
+        let want = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+        identity(rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, want))
+            .unwrap_or_else(|| file.metadata().map(|found| plain_identity(&found)))
     }
 
     fn space(&self) -> io::Result<DiskSpace> {
@@ -221,6 +275,36 @@ impl FileSystem for RealFs {
         Ok(DiskSpace {
             free: found.f_bavail.saturating_mul(found.f_frsize),
             total: found.f_blocks.saturating_mul(found.f_frsize),
+            // A file system without a bound tells of none at all.
+            files: (found.f_files > 0)
+                .then_some(FileSpace { free: found.f_favail, total: found.f_files }),
         })
     }
+}
+
+/// What the system says of a thing; `None` if it has no such call.
+fn identity(found: Result<rustix::fs::Statx, Errno>) -> Option<io::Result<Identity>> {
+    match found {
+        Ok(found) => {
+            let device = (u64::from(found.stx_dev_major) << 32) | u64::from(found.stx_dev_minor);
+            let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
+                FileType::RegularFile => Kind::File,
+                FileType::Directory => Kind::Folder,
+                _ => Kind::Other,
+            };
+            Some(Ok(Identity { volume: (device, found.stx_mnt_id), number: found.stx_ino, kind }))
+        }
+        Err(Errno::NOSYS | Errno::PERM) => None,
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+/// The same where the kernel can't tell where a file system is mounted.
+fn plain_identity(found: &std::fs::Metadata) -> Identity {
+    let kind = match (found.is_file(), found.is_dir()) {
+        (true, _) => Kind::File,
+        (_, true) => Kind::Folder,
+        _ => Kind::Other,
+    };
+    Identity { volume: (found.dev(), 0), number: found.ino(), kind }
 }

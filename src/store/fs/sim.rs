@@ -6,13 +6,14 @@
 mod calls;
 mod content;
 mod faults;
+mod place;
 mod power;
 mod unsynced;
 
 pub use faults::Lie;
 pub use power::CrashStates;
 
-use super::{DiskSpace, FileSystem};
+use super::{DiskSpace, FileSpace, FileSystem, Identity, Kind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,6 +30,8 @@ pub enum SimError {
     Io,
     /// The disk failed after half of a write.
     Short,
+    /// The process has too many open files.
+    NoDescriptor,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -39,7 +42,7 @@ struct State {
     folders: BTreeMap<String, Name>,
     locked: bool,
     dead: bool,
-    /// No file can be opened or read.
+    /// No file can be made, opened or read.
     exhausted: bool,
     /// Changing calls.
     calls: u64,
@@ -54,6 +57,12 @@ struct State {
     /// Tells the order of effects.
     serial: u64,
     free: u64,
+    free_files: u64,
+    /// Folders that are file systems of their own.
+    mounted: BTreeSet<String>,
+    /// A flush of everything does not tell that it has failed, as before Linux 5.8; the next flush of a file does.
+    is_quiet: bool,
+    untold: bool,
 }
 
 /// The calls that are to fail, counted over all.
@@ -92,6 +101,7 @@ impl SimFs {
     pub fn new() -> Self {
         let fs = Self::default();
         fs.state().free = 1 << 40;
+        fs.state().free_files = 1 << 30;
         fs
     }
 
@@ -159,7 +169,7 @@ impl SimFs {
         self.state().free = bytes;
     }
 
-    /// From now on no file can be opened or read, as when descriptors have run out; or again it can.
+    /// From now on no file can be made, opened or read, as when descriptors have run out; or again it can.
     pub fn set_exhausted(&self, exhausted: bool) {
         self.state().exhausted = exhausted;
     }
@@ -242,6 +252,7 @@ impl From<SimError> for io::Error {
         Self::from_raw_os_error(match error {
             SimError::NoSpace => ENOSPC,
             SimError::Io | SimError::Short => EIO,
+            SimError::NoDescriptor => EMFILE,
         })
     }
 }
@@ -287,6 +298,10 @@ impl State {
 
     fn readable(&mut self) -> io::Result<()> {
         self.alive()?;
+        self.has_descriptors()
+    }
+
+    fn has_descriptors(&self) -> io::Result<()> {
         if self.exhausted {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }

@@ -1,13 +1,15 @@
 //! One script for the real disk and the simulated one.
 
 use super::*;
-use crate::store::fs::{RealFs, SimFs};
+use crate::store::fs::{Kind, RealFs, SimFs};
 use std::io::ErrorKind;
 
 #[test]
 fn the_file_system_does_what_its_words_say() {
     let folder = tempfile::tempdir().unwrap();
     file_system(&RealFs::new(folder.path()).unwrap());
+    let other = tempfile::tempdir().unwrap();
+    file_system(&RealFs::remote(other.path()).unwrap());
     file_system(&SimFs::new());
 }
 
@@ -19,6 +21,11 @@ fn file_system<F: FileSystem>(fs: &F) {
     let file = fs.create("a/one").unwrap();
     assert_eq!(kind(fs.create("a/one").map(drop)), Err(ErrorKind::AlreadyExists));
     assert_eq!(kind(fs.open("a/two").map(drop)), Err(ErrorKind::NotFound));
+    assert_eq!(kind(fs.reopen("a/two").map(drop)), Err(ErrorKind::NotFound));
+    let file = {
+        drop(file);
+        fs.reopen("a/one").unwrap()
+    };
     fs.write_at(&file, 3, b"hello").unwrap();
     let mut bytes = [1; 10];
     assert_eq!(fs.read_at(&file, 0, &mut bytes).unwrap(), 8);
@@ -34,8 +41,10 @@ fn file_system<F: FileSystem>(fs: &F) {
     assert_eq!(fs.read_at(&file, 0, &mut bytes).unwrap(), 4);
     assert_eq!(bytes[..4], *b"\0\0\0h");
     fs.sync_file(&file).unwrap();
+    identities(fs, &file);
     drop(fs.create("a/two").unwrap());
     fs.rename("a/one", "a/two").unwrap();
+    assert_eq!(fs.identify("a/two").unwrap().number, fs.identify_file(&file).unwrap().number);
     assert_eq!(kind(fs.rename("a/one", "a/x")), Err(ErrorKind::NotFound));
     assert_eq!(fs.list("a").unwrap(), ["two"]);
     assert_eq!(fs.list("").unwrap(), ["a"]);
@@ -48,6 +57,19 @@ fn file_system<F: FileSystem>(fs: &F) {
     fs.sync_all().unwrap();
     assert_eq!(fs.length(&file).unwrap(), 4);
     assert!(fs.space().unwrap().free <= fs.space().unwrap().total);
+}
+
+/// `a/one` is the file, and everything is in one place.
+fn identities<F: FileSystem>(fs: &F, file: &F::File) {
+    let identify = |path: &str| fs.identify(path).map_err(|error| error.kind());
+    let one = identify("a/one").unwrap();
+    assert_eq!((one, one.kind), (fs.identify_file(file).unwrap(), Kind::File));
+    let (root, folder) = (identify("").unwrap(), identify("a").unwrap());
+    assert_eq!((root.kind, folder.kind), (Kind::Folder, Kind::Folder));
+    assert_eq!((root.volume, folder.volume), (one.volume, one.volume));
+    assert!(root.number != folder.number && folder.number != one.number);
+    assert_eq!(identify("a/two"), Err(ErrorKind::NotFound));
+    assert_eq!(fs.identify("a").unwrap(), folder, "it stays the same");
 }
 
 /// More than the system takes at a time, some of them empty, and none at all; what was there before is there again.

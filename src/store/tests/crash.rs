@@ -151,7 +151,7 @@ fn a_full_disk_fails_one_put_and_nothing_else() {
             match writer.put(&opened.disk, &mut dice) {
                 Ok(()) => {}
                 Err(DiskError::Full) => assert!(!std::mem::replace(&mut has_failed, true)),
-                Err(DiskError::Failed(_)) => has_failed = true,
+                Err(DiskError::Scarce(_) | DiskError::Failed(_)) => has_failed = true,
             }
         }
         std::mem::forget(opened);

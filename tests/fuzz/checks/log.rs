@@ -5,7 +5,7 @@
 
 use super::meter::within;
 use dfsd::store::bare;
-use dfsd::store::fs::{DiskSpace, FileSystem};
+use dfsd::store::fs::{DiskSpace, FileSystem, Identity};
 use std::io;
 
 const HEADER: usize = 80;
@@ -170,6 +170,9 @@ impl FileSystem for Memory {
     fn open(&self, _: &str) -> io::Result<Vec<u8>> {
         refused()
     }
+    fn reopen(&self, _: &str) -> io::Result<Vec<u8>> {
+        refused()
+    }
     fn write_at(&self, _: &Vec<u8>, _: u64, _: &[u8]) -> io::Result<()> {
         refused()
     }
@@ -201,6 +204,12 @@ impl FileSystem for Memory {
         refused()
     }
     fn make_folder(&self, _: &str) -> io::Result<()> {
+        refused()
+    }
+    fn identify(&self, _: &str) -> io::Result<Identity> {
+        refused()
+    }
+    fn identify_file(&self, _: &Vec<u8>) -> io::Result<Identity> {
         refused()
     }
     fn space(&self) -> io::Result<DiskSpace> {
