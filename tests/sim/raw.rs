@@ -42,6 +42,8 @@ pub(super) struct RawClient {
     conn: Conn,
     pub key: NodeKey,
     events: VecDeque<Event>,
+    /// All that was said, if somebody listens.
+    said: Option<Vec<u8>>,
 }
 
 impl RawClient {
@@ -59,20 +61,39 @@ impl RawClient {
 
     /// One that has not said anything but the handshake.
     pub(super) fn connect_silent(world: &mut World, machine: usize) -> Self {
+        Self::try_connect(world, machine).expect("the node takes connections")
+    }
+
+    /// The same; none if the node takes no connection now.
+    pub(super) fn try_connect(world: &mut World, machine: usize) -> Option<Self> {
         let key = NodeKey::generate(&world.entropy());
-        Self::connect_with(world, machine, key)
+        Self::try_connect_with(world, machine, key)
     }
 
     /// The same, with this key.
     pub(super) fn connect_with(world: &mut World, machine: usize, key: NodeKey) -> Self {
+        Self::try_connect_with(world, machine, key).expect("the node takes connections")
+    }
+
+    fn try_connect_with(world: &mut World, machine: usize, key: NodeKey) -> Option<Self> {
         let (cluster, network_secret) = world.network_keys();
         let static_secret = *key.static_secret();
         let keys = ConnKeys { cluster, network_secret, epoch: 1, static_secret };
         let entropy = world.entropy();
         let conn = Conn::new(Side::Dialer, &keys, entropy, world.time().instant);
-        let link = world.accept(machine).expect("the node takes connections");
+        let link = world.accept(machine)?;
         let boot = world.machines[machine].boots;
-        Self { machine, boot, link, conn, key, events: VecDeque::new() }
+        Some(Self { machine, boot, link, conn, key, events: VecDeque::new(), said: None })
+    }
+
+    /// A member's connection, and all the bytes that it has said until it was let in.
+    pub(super) fn overheard(world: &mut World, machine: usize) -> Option<(Self, Vec<u8>)> {
+        let mut client = Self::try_connect(world, machine)?;
+        client.said = Some(Vec::new());
+        client.hello(Role::Client);
+        client.pump(world);
+        let said = client.said.take().unwrap_or_default();
+        Some((client, said))
     }
 
     pub(super) fn hello(&mut self, role: Role) {
@@ -127,6 +148,11 @@ impl RawClient {
         self.conn.open_stream(&Open { address, length, first, count, leaves });
     }
 
+    /// One is not over yet.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.conn.is_streaming()
+    }
+
     /// Stops in the middle of one.
     pub(super) fn abort(&mut self) {
         self.conn.abort_stream();
@@ -161,6 +187,9 @@ impl RawClient {
                 self.conn.transmit(now.instant, &mut out, 64 * 1024);
             }
             let mut moved = !out.is_empty();
+            if let Some(said) = &mut self.said {
+                said.extend_from_slice(&out);
+            }
             if moved {
                 world.hand_over(self.machine, self.link, &out);
             }

@@ -2,6 +2,7 @@
 //!
 //! Judges nothing. Invariant: what stands in an audit was seen on a disk, or told by a node.
 
+use super::adversary::Deeds;
 use super::content::{Name, name_bytes};
 use super::disk::{Holding, Stated, visit};
 use super::faults::agree;
@@ -51,6 +52,7 @@ pub(super) struct NodeView {
     /// Why the disk would not open, if so.
     pub(super) unreadable: Option<String>,
     pub(super) records: BTreeMap<RecordId, Stated>,
+    pub(super) blocks: BTreeSet<Address>,
     pub(super) status: Option<NodeStatus>,
     pub(super) readings: BTreeMap<Name, Reading>,
     /// The versions of each name that none supersedes, as told.
@@ -76,6 +78,8 @@ pub(super) struct Audit {
     pub(super) old: BTreeMap<RecordId, Result<Hash, String>>,
     /// What was found on the disks that must not be there.
     pub(super) leaks: Vec<String>,
+    /// What an adversary has made without the right to.
+    pub(super) forged: Deeds,
 }
 
 impl Audit {
@@ -222,7 +226,9 @@ impl Audit {
     fn read_disks(&mut self, world: &World, data: &DataKeys) {
         for (machine, node) in self.nodes.iter_mut().enumerate() {
             match Holding::of(world.machines[machine].fs.restart(), data) {
-                Ok(holding) => node.records = holding.records,
+                Ok(holding) => {
+                    (node.records, node.blocks) = (holding.records, holding.blocks);
+                }
                 Err(why) => node.unreadable = Some(why),
             }
         }

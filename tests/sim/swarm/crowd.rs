@@ -4,6 +4,7 @@
 //! alone, which `digest` shows.
 
 use super::Violation;
+use super::adversary::{Actor, Deeds};
 use super::client::Client;
 use super::faults::agree;
 use super::ledger::Ledger;
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) struct Crowd {
     clients: Vec<Client>,
     prober: Prober,
+    adversary: Option<Actor>,
     pub(super) ledger: Ledger,
     told: Vec<Telling>,
     /// How often each machine's disk has been harmed, as far as the ledger knows.
@@ -41,6 +43,7 @@ impl Crowd {
         Self {
             clients: (0..plan.clients).map(client).collect(),
             prober: Prober::new(plan.seed),
+            adversary: plan.adversary.map(|kind| Actor::new(kind, plan.seed)),
             ledger: Ledger::new(plan.seed, plan.mix.names),
             told: Vec::new(),
             harm: Vec::new(),
@@ -59,6 +62,9 @@ impl Crowd {
             client.step(world, &mut self.ledger, !self.over);
         }
         self.prober.step(world, &mut self.ledger, !self.over);
+        if let Some(adversary) = &mut self.adversary {
+            adversary.step(world);
+        }
         self.gather();
         self.check_deadlines(world)
     }
@@ -68,7 +74,9 @@ impl Crowd {
         if self.over {
             return None;
         }
-        self.clients.iter().map(Client::next_step).chain([self.prober.next_step()]).min()
+        let adversary = self.adversary.iter().map(Actor::next_step);
+        let all = self.clients.iter().map(Client::next_step).chain([self.prober.next_step()]);
+        all.chain(adversary).min()
     }
 
     fn gather(&mut self) {
@@ -113,6 +121,11 @@ impl Crowd {
         }
     }
 
+    /// What the adversary has made without the right to, if there is one.
+    pub(super) fn deeds(&self) -> Option<&Deeds> {
+        self.adversary.as_ref().map(Actor::deeds)
+    }
+
     /// Nothing new is begun from here on.
     pub(super) fn last_orders(&mut self) {
         self.over = true;
@@ -129,6 +142,9 @@ impl Crowd {
             client.vanish(world, &mut self.ledger, true);
         }
         self.prober.hang_up(world);
+        if let Some(adversary) = &mut self.adversary {
+            adversary.hang_up(world);
+        }
         self.gather();
         self.note_harm(world);
     }

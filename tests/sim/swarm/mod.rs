@@ -4,6 +4,7 @@
 //! `run` plays a seed, `runner` many of them, and `found` lists seeds that once found something. Invariant: a seed gives
 //! the same run every time, on every machine.
 
+mod adversary;
 mod audit;
 mod client;
 mod content;

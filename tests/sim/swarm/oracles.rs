@@ -4,6 +4,7 @@
 //! bytes on wires, and disks; never the inside of a node. To add one: a file with an `Oracle`, and a line in `all`.
 
 mod agreement;
+mod authority;
 mod conditional;
 mod copies;
 mod durable;
@@ -73,6 +74,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(durable::Durable),
         Box::new(reach::Reach),
         Box::new(keys::Keys),
+        Box::new(authority::Authority),
         Box::new(secrecy),
     ]
 }
@@ -110,7 +112,10 @@ impl Oracles {
         promise: Promise,
     ) -> Result<(), Violation> {
         self.observe(world, crowd)?;
-        let audit = Audit::take(world, &crowd.ledger, secrecy::leak);
+        let mut audit = Audit::take(world, &crowd.ledger, secrecy::leak);
+        if let Some(deeds) = crowd.deeds() {
+            audit.forged = deeds.clone();
+        }
         self.observe(world, crowd)?;
         for oracle in &mut self.oracles {
             oracle

@@ -3,6 +3,7 @@
 //! Runs nothing. Invariant: a plan depends on the seed alone, by a generator of its own, so that more dice in the world
 //! do not change the plans.
 
+use super::adversary::Adversary;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -106,6 +107,7 @@ pub(in crate::sim) struct Plan {
     pub gap: Duration,
     pub promise: Promise,
     pub mix: Mix,
+    pub adversary: Option<Adversary>,
 }
 
 /// As long as nobody says otherwise; most are cut to half of it, since more seeds find more than longer ones.
@@ -147,6 +149,7 @@ impl Plan {
                 deletes: [0, 10, 25][dice.random_range(0..3)],
                 reads: [5, 30, 60][dice.random_range(0..3)],
             },
+            adversary: Adversary::of(seed),
         };
         if seconds.is_none() && dice.random_range(0..4) > 0 {
             plan.length /= 2;
