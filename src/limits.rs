@@ -68,7 +68,15 @@ pub const MESSAGE_PEERS_MAX: usize = 128;
 pub const MESSAGE_RECORDS_MAX: usize = 256;
 /// Identifiers in one message.
 pub const MESSAGE_IDS_MAX: usize = 1024;
-/// Ranges in one comparison.
+/// Questions of a comparison that one side asks before the first is answered.
+pub const COMPARE_QUESTIONS_MAX: usize = 16;
+/// A range in which a node has no more ids than this is answered with the ids.
+pub const COMPARE_IDS: u64 = 32;
+/// A range in which it has more is cut into so many parts.
+pub const COMPARE_PARTS: usize = 16;
+/// Ranges that wait to be asked about on one connection; what is beyond is found by the next comparison.
+pub const COMPARE_STACK_MAX: usize = 2048;
+/// Ranges in one answer to a comparison.
 pub const MESSAGE_RANGES_MAX: usize = 256;
 /// Versions of one name that a message tells of, the greatest ones.
 pub const MESSAGE_VERSIONS_MAX: usize = 64;
@@ -221,6 +229,9 @@ const _: () = assert!(
 const _: () = assert!(CANDIDATES_PER_SOURCE_MAX * 4 <= CANDIDATES_MAX);
 const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
 const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);
+const _: () = assert!(COMPARE_PARTS <= MESSAGE_RANGES_MAX);
+const _: () = assert!(COMPARE_QUESTIONS_MAX * COMPARE_PARTS * (3 * 32 + 8) < OUTBOX_MAX / 2);
+const _: () = assert!(COMPARE_STACK_MAX >= COMPARE_QUESTIONS_MAX * COMPARE_PARTS * 8);
 const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());

@@ -52,12 +52,11 @@ impl FileServer {
         (space, name): (Space, NameId),
         relay: bool,
     ) {
-        if !relay || !self.reconciled_needed(&name) {
-            return self.asked(now, (link, request), Asked::Head(name));
-        }
+        let known = self.is_had(&name);
         let peers = self.node_peers().filter(|(_, peer)| !peer.silent);
-        let waiting: BTreeSet<Link> = peers.map(|(link, _)| *link).collect();
-        if waiting.is_empty() {
+        let may_know_more = peers.filter(|(_, peer)| !known || !peer.comparison.is_informed());
+        let waiting: BTreeSet<Link> = may_know_more.map(|(link, _)| *link).collect();
+        if !relay || waiting.is_empty() {
             return self.asked(now, (link, request), Asked::Head(name));
         }
         let question = Question::Head { name };
@@ -218,7 +217,7 @@ impl FileServer {
             return;
         };
         let found = match &gather.question {
-            Question::Head { name } => !self.reconciled_needed(name),
+            Question::Head { name } => !self.may_be_older(name, &gather.waiting),
             Question::Holders { .. } => false,
         };
         if !gather.arriving.is_empty() || !(gather.waiting.is_empty() || found) {
@@ -239,8 +238,13 @@ impl FileServer {
     }
 
     /// Whether more answers could still tell of a greater version.
-    fn reconciled_needed(&self, name: &NameId) -> bool {
-        let greatest = self.catalog.greatest(name);
-        !self.reconciled || greatest.is_none_or(|entry| entry.is(Flag::Damaged))
+    fn may_be_older(&self, name: &NameId, waiting: &BTreeSet<Link>) -> bool {
+        let mut peers = waiting.iter().filter_map(|link| self.peers.get(link));
+        !self.is_had(name) || peers.any(|peer| !peer.comparison.is_informed())
+    }
+
+    /// Whether the greatest version of a name that is known here can be read.
+    fn is_had(&self, name: &NameId) -> bool {
+        self.catalog.greatest(name).is_some_and(|entry| !entry.is(Flag::Damaged))
     }
 }

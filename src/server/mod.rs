@@ -9,6 +9,7 @@
 mod answers;
 mod candidates;
 mod catalog;
+mod comparison;
 mod conditions;
 mod credit;
 mod entry;
@@ -178,7 +179,6 @@ pub struct FileServer {
     space_asked: bool,
     /// When it was answered.
     space_known: Instant,
-    reconciled: bool,
     pending: HashMap<job::Ticket, Pending>,
     next_ticket: job::Ticket,
     next_serial: u64,
@@ -220,7 +220,6 @@ impl FileServer {
             space: job::Space { usable: u64::MAX, free: 0 },
             space_asked: false,
             space_known: now.instant,
-            reconciled: false,
             pending: HashMap::new(),
             next_ticket: 0,
             next_serial: 0,

@@ -3,6 +3,7 @@
 //! Invariant: everything kept for one connection has a bound.
 
 use super::FileServer;
+use super::comparison::Comparison;
 use super::memory::Share;
 use super::output::Link;
 use super::push::Push;
@@ -126,6 +127,7 @@ pub(super) struct Peer {
     pub(super) credit: Credit,
     pub(super) serving: Serving,
     pub(super) push: Push,
+    pub(super) comparison: Comparison,
     pub(super) asks: HashMap<u32, Ask>,
     pub(super) next_ask: u32,
     /// When the next comparison is due, if this side begins it.
@@ -164,6 +166,7 @@ impl Peer {
             },
             serving: Serving::default(),
             push: Push::default(),
+            comparison: Comparison::default(),
             asks: HashMap::new(),
             next_ask: 0,
             reconcile_at: None,
@@ -183,6 +186,11 @@ impl Peer {
             Who::Node(node) => Some(node),
             Who::Unknown | Who::Client => None,
         }
+    }
+
+    /// Whether a comparison may say more now.
+    pub(super) fn may_compare(&self) -> bool {
+        self.push.has_room() && self.outbox <= OUTBOX_MAX / 2
     }
 
     pub(super) fn hear(&mut self, now: Instant) {
@@ -353,6 +361,7 @@ impl FileServer {
         peer.outbox = bytes;
         if bytes < OUTBOX_MAX / 2 {
             self.pump_push(now, link);
+            self.pump_comparison(now, link);
         }
     }
 
@@ -395,6 +404,7 @@ impl FileServer {
                 + peer.serving.held_bytes()
                 + peer.requests * REQUEST_BYTES
                 + peer.push.held_bytes()
+                + peer.comparison.held_bytes()
         })
     }
 

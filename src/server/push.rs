@@ -57,6 +57,11 @@ impl Push {
             + self.ranges.len() * size_of::<PushRange>()
     }
 
+    /// Little enough waits that more may be asked for.
+    pub(super) fn has_room(&self) -> bool {
+        self.ids.len() < QUEUE_MAX / 4 && self.ranges.len() < RANGES_MAX / 4
+    }
+
     /// Nothing is left to be sent.
     pub(super) fn is_idle(&self) -> bool {
         self.ids.is_empty() && self.ranges.is_empty() && !self.reading
@@ -240,6 +245,7 @@ impl FileServer {
             peer.push.reading = false;
         }
         self.pump_push(now, link);
+        self.pump_comparison(now, link);
     }
 
     /// As many messages as it takes. What they hold is counted at once, since the connection tells only later.

@@ -162,8 +162,6 @@ impl FileServer {
     pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
         log::warn!("record {id} is damaged on this disk; it is asked of the peers");
         self.catalog.damage(&id);
-        for link in self.node_links() {
-            self.send_summary(now, link);
-        }
+        self.reconcile_with_all(now);
     }
 }

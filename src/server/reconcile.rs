@@ -1,28 +1,27 @@
 //! Reconciliation: two nodes find out which records one has and the other lacks, by comparing ranges of ids.
 //!
-//! Each message is answered from what is known at that moment; nothing is remembered of an exchange but when to compare
-//! again. A range with equal sums is settled; an unequal one is cut into parts, or its ids are listed when they are few.
-//! Of two nodes the one with the lesser id begins. Invariant: an exchange that says "equal" has compared everything.
+//! One side asks, a few ranges at a time, and goes on where it stopped as answers come and its outbox has room; the other
+//! answers each question once, while its own has. So neither's work grows with how much differs. A range with equal sums
+//! is settled; of an unequal one the other side says the sums of its parts, or its ids when they are few. Of two nodes the
+//! one with the lesser id asks; who lost something asks too. Invariant: only the answer to its own question makes a node
+//! believe that it knows what a peer has.
 
+use super::comparison::Ended;
+use super::order::mix;
 use super::output::Link;
 use super::push::PushRange;
 use super::{FileServer, Timer};
-use crate::ids::RecordId;
-use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD};
+use crate::ids::{Hash, RecordId};
+use crate::limits::{COMPARE_IDS, COMPARE_PARTS, MESSAGE_IDS_MAX, OUTBOX_MAX, RECONCILE_PERIOD};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, RangeSummary};
 use std::time::Duration;
 
-/// A range with no more of our ids than this is listed.
-const LIST_MAX: u64 = 256;
-/// An unequal range is cut into so many.
-const PARTS: u128 = 16;
-/// Unequal nodes compare again after this long.
+/// Unequal nodes compare again after this long, and after twice as long each time that neither has changed.
 const AGAIN: Duration = Duration::from_secs(2);
-
-const FIRST: RecordId = RecordId([0; 32]);
-const LAST: RecordId = RecordId([u8::MAX; 32]);
+/// An unequal range is cut into so many.
+const PARTS: u128 = COMPARE_PARTS as u128;
 
 impl FileServer {
     /// Sets the time of the next comparison that this side begins.
@@ -35,72 +34,130 @@ impl FileServer {
         }
     }
 
-    /// Begins a comparison, if it is time for it. Until the peer says that all is equal, another follows soon.
+    /// Begins a comparison, if it is time for it and nothing of the last one is under way.
     pub(super) fn reconcile(&mut self, now: Now, link: Link) {
+        let whole = self.catalog.whole();
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.reconcile_at.is_some_and(|at| at <= now.instant) {
-            let pushing = !peer.push.is_idle();
-            self.set_reconcile(now, link, AGAIN);
-            if !pushing {
-                self.send_summary(now, link);
-            }
-        }
-    }
-
-    /// Sends what this node has in all.
-    pub(super) fn send_summary(&mut self, _now: Now, link: Link) {
-        let ranges = vec![self.catalog.whole()];
-        self.send(link, Message::Compare { ranges });
-    }
-
-    /// A peer says what it has in some ranges; an empty list says that what we said was equal.
-    pub(super) fn compare(&mut self, now: Now, link: Link, ranges: &[RangeSummary]) {
-        if ranges.is_empty() {
-            return self.equal(now, link);
-        }
-        let whole = matches!(ranges, [range] if range.first == FIRST && range.last == LAST);
-        if whole && self.catalog.whole() == ranges[0] {
-            self.reconciled = true;
-            return self.send(link, Message::Compare { ranges: Vec::new() });
-        }
-        if whole && self.peers.get(&link).is_some_and(|peer| !peer.push.is_idle()) {
-            // What the last comparison showed is still on its way, and would be sent again. The peer asks again soon.
+        if peer.reconcile_at.is_none_or(|at| at > now.instant) || peer.comparison.is_under_way() {
             return;
         }
-        let mut unequal = Vec::new();
-        for theirs in ranges {
-            let ours = self.catalog.summary(theirs.first, theirs.last);
-            if ours == *theirs || (planted::is_on(Bug::CompareCounts) && ours.count == theirs.count)
-            {
-                continue;
-            }
-            if theirs.count == 0 {
-                let (first, last) = (theirs.first, theirs.last);
-                let range = PushRange { first, last, except: Vec::new() };
-                self.push_range(now, link, range);
-            } else if ours.count <= LIST_MAX {
-                self.send_ids(link, theirs.first, theirs.last);
-            } else {
-                unequal.extend(self.parts(theirs.first, theirs.last));
-            }
-            if unequal.len() >= PARTS as usize * 8 {
-                let ranges = std::mem::take(&mut unequal);
-                self.send(link, Message::Compare { ranges });
-            }
+        if !peer.push.is_idle() || peer.outbox > OUTBOX_MAX / 2 {
+            return self.set_reconcile(now, link, AGAIN);
         }
-        if !unequal.is_empty() {
-            self.send(link, Message::Compare { ranges: unequal });
+        peer.comparison.begin(&whole);
+        self.send(link, Message::Compare { range: whole });
+    }
+
+    /// Goes on with what the two sides have to say to each other, while the outbox has room.
+    pub(super) fn pump_comparison(&mut self, now: Now, link: Link) {
+        while let Some(peer) = self.peers.get_mut(&link)
+            && peer.may_compare()
+            && let Some(theirs) = peer.comparison.next_answer()
+        {
+            self.answer_range(link, &theirs);
+        }
+        while let Some(peer) = self.peers.get_mut(&link)
+            && peer.may_compare()
+            && let Some(theirs) = peer.comparison.next()
+        {
+            self.compare_part(now, link, &theirs);
+        }
+        self.end_round(now, link);
+    }
+
+    /// A peer has said what it has in a range that was part of an unequal one.
+    fn compare_part(&mut self, now: Now, link: Link, theirs: &RangeSummary) {
+        let ours = self.catalog.summary(theirs.first, theirs.last);
+        if is_equal(&ours, theirs) {
+            return;
+        }
+        if theirs.count == 0 {
+            let (first, last) = (theirs.first, theirs.last);
+            return self.push_range(now, link, PushRange { first, last, except: Vec::new() });
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.comparison.ask(&ours);
+        }
+        self.send(link, Message::Compare { range: ours });
+    }
+
+    fn end_round(&mut self, now: Now, link: Link) {
+        let Some(ended) = self.peers.get_mut(&link).and_then(|peer| peer.comparison.end_round())
+        else {
+            return;
+        };
+        if planted::is_on(Bug::CompareOnce) {
+            return;
+        }
+        let delay = match ended {
+            Ended::Equal => RECONCILE_PERIOD,
+            Ended::Unequal(times) => (AGAIN * 2_u32.pow(times.min(8))).min(RECONCILE_PERIOD),
+        };
+        self.set_reconcile(now, link, delay);
+    }
+
+    /// Compares with everybody soon, since something of what was here is not.
+    pub(super) fn reconcile_with_all(&mut self, now: Now) {
+        for link in self.node_links() {
+            self.set_reconcile(now, link, Duration::ZERO);
         }
     }
 
-    fn equal(&mut self, now: Now, link: Link) {
-        self.reconciled = true;
-        let again = !planted::is_on(Bug::CompareOnce);
-        if again && self.peers.get(&link).is_some_and(|peer| peer.reconcile_at.is_some()) {
-            self.set_reconcile(now, link, RECONCILE_PERIOD);
+    /// A peer asks what is here of a range, and says what it has itself.
+    pub(super) fn compare(&mut self, now: Now, link: Link, range: RangeSummary) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.comparison.question(range);
         }
+        self.pump_comparison(now, link);
+    }
+
+    fn answer_range(&mut self, link: Link, theirs: &RangeSummary) {
+        let (first, last) = (theirs.first, theirs.last);
+        let ours = self.catalog.summary(first, last);
+        let parts = if is_equal(&ours, theirs) {
+            if (first, last) == (self.catalog.whole().first, self.catalog.whole().last)
+                && let Some(peer) = self.peers.get_mut(&link)
+            {
+                peer.comparison.inform();
+            }
+            Vec::new()
+        } else if ours.count <= COMPARE_IDS {
+            return self.send_ids(link, first, last);
+        } else {
+            self.parts(first, last)
+        };
+        if parts.len() == 1 {
+            return self.send_ids(link, first, last);
+        }
+        self.send(link, Message::Parts { first, last, ranges: parts });
+    }
+
+    /// A peer answers with the sums of a range's parts; with none if it has what we have.
+    pub(super) fn parts_answered(
+        &mut self,
+        now: Now,
+        link: Link,
+        (first, last): (RecordId, RecordId),
+        ranges: &[RangeSummary],
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if ranges.is_empty() {
+            peer.comparison.answered_equal(first, last);
+        } else {
+            let mut fingerprint = Hash::default();
+            for range in ranges {
+                mix(&mut fingerprint, &range.fingerprint.0);
+            }
+            let count = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.count));
+            if peer.comparison.answered(first, last, (count, fingerprint)) {
+                peer.comparison.add_parts((first, last), ranges);
+            }
+        }
+        self.pump_comparison(now, link);
     }
 
     fn send_ids(&mut self, link: Link, first: RecordId, last: RecordId) {
@@ -136,8 +193,19 @@ impl FileServer {
         (first, last): (RecordId, RecordId),
         theirs: Vec<RecordId>,
     ) {
+        let mut fingerprint = Hash::default();
+        for id in &theirs {
+            mix(&mut fingerprint, &id.0);
+        }
         let lacking: Vec<_> = theirs.iter().filter(|id| !self.is_known(id)).copied().collect();
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if !peer.comparison.answered(first, last, (theirs.len() as u64, fingerprint)) {
+            return;
+        }
         if !lacking.is_empty() {
+            peer.comparison.set_lacking();
             self.send_all(link, Message::fetch(&lacking));
         }
         let mut except = theirs;
@@ -146,7 +214,12 @@ impl FileServer {
         if self.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
             self.push_range(now, link, PushRange { first, last, except });
         }
+        self.pump_comparison(now, link);
     }
+}
+
+fn is_equal(ours: &RangeSummary, theirs: &RangeSummary) -> bool {
+    ours == theirs || (planted::is_on(Bug::CompareCounts) && ours.count == theirs.count)
 }
 
 /// The first half of an id as a number.

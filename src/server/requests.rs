@@ -91,6 +91,7 @@ impl FileServer {
             | Message::PageDone { .. }
             | Message::Page { .. }
             | Message::Compare { .. }
+            | Message::Parts { .. }
             | Message::Ids { .. }
             | Message::Fetch { .. }
             | Message::Listed { .. }
@@ -108,7 +109,10 @@ impl FileServer {
     fn node_message(&mut self, now: Now, link: Link, message: Message) {
         match message {
             Message::Peers { peers } => self.learn_peers(now, link, peers),
-            Message::Compare { ranges } => self.compare(now, link, &ranges),
+            Message::Compare { range } => self.compare(now, link, range),
+            Message::Parts { first, last, ranges } => {
+                self.parts_answered(now, link, (first, last), &ranges);
+            }
             Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
             Message::Fetch { ids } => self.push_ids(now, link, ids),
             Message::Holds { request, record } => {

@@ -226,9 +226,11 @@ pub enum Message {
 
     /// New records, pushed or asked for.
     Records { items: Vec<PushedRecord> },
-    /// Ranges to compare with your own; the answer to unequal ones is `Compare` of parts, or `Ids`.
-    Compare { ranges: Vec<RangeSummary> },
-    /// All my record ids in a range; the answer is `Records` that I lack, and `Fetch`.
+    /// What have you in this range, if not what I have? Answered once, in the order of the questions: by `Parts` or `Ids`.
+    Compare { range: RangeSummary },
+    /// What I have in the parts of the range that you asked about; none: the same as you.
+    Parts { first: RecordId, last: RecordId, ranges: Vec<RangeSummary> },
+    /// All my record ids in the range that you asked about; `Records` that I lack follow, and `Fetch`.
     Ids { first: RecordId, last: RecordId, ids: Vec<RecordId> },
     /// Send me these records.
     Fetch { ids: Vec<RecordId> },

@@ -83,7 +83,11 @@ fn lists_of_messages_have_an_end() {
     });
     check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
     check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
-    check(MESSAGE_RANGES_MAX, |count| Message::Compare { ranges: vec![range; count] });
+    check(MESSAGE_RANGES_MAX, |count| Message::Parts {
+        first: id,
+        last: id,
+        ranges: vec![range; count],
+    });
     check(MESSAGE_VERSIONS_MAX, |count| Message::DamagedHeads {
         request: 1,
         clock: 1,

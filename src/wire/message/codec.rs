@@ -94,9 +94,10 @@ messages! {
     22 Suspect { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
-    31 Compare { ranges[MESSAGE_RANGES_MAX] };
+    31 Compare { range };
     32 Ids { first, last, ids[MESSAGE_IDS_MAX] } if first <= last;
     33 Fetch { ids[MESSAGE_IDS_MAX] };
+    34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
 
     40 List { request, space, after };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged }

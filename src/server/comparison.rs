@@ -1,0 +1,225 @@
+//! One side of a comparison with one peer: the ranges still to be asked about, the questions that have no answer yet, and
+//! those of the other side that wait for ours.
+//!
+//! Knows neither records nor the wire. Invariant: an answer counts only for the question that has waited longest, and each
+//! list has a bound; what finds no room makes the round incomplete, and another round finds it.
+
+use crate::ids::{Hash, RecordId};
+use crate::limits::{COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
+use crate::wire::message::RangeSummary;
+use std::collections::VecDeque;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    /// What the other side has in ranges that are to be compared, the next one last. Parts come before what follows their
+    /// whole, so that there are never many.
+    stack: Vec<RangeSummary>,
+    /// Asked, in order.
+    asked: VecDeque<(RecordId, RecordId)>,
+    /// Asked by the other side.
+    answering: VecDeque<RangeSummary>,
+    round: Option<Round>,
+    /// The sums with which the round before began, ours and the other side's.
+    before: Option<(Sum, Sum)>,
+    /// Rounds that began with the same sums.
+    repeated: u32,
+    informed: bool,
+}
+
+type Sum = (u64, Hash);
+
+#[derive(Debug)]
+struct Round {
+    ours: Sum,
+    /// Known when the first question is answered.
+    theirs: Option<Sum>,
+    /// Something was lacking here, or found no room.
+    lacking: bool,
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Equal,
+    /// Rounds before this one that began with the same sums.
+    Unequal(u32),
+}
+
+impl Comparison {
+    /// What it takes in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        (self.stack.len() + self.asked.len() + self.answering.len()) * size_of::<RangeSummary>()
+    }
+
+    /// A round of this side's is not over.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// All that the other side has is here, or was at some time since the connection began.
+    pub(super) fn is_informed(&self) -> bool {
+        self.informed
+    }
+
+    /// The other side has said of itself that it has what we have.
+    pub(super) fn inform(&mut self) {
+        self.informed = true;
+    }
+
+    /// A round begins, with a question about everything.
+    pub(super) fn begin(&mut self, whole: &RangeSummary) {
+        self.stack.clear();
+        self.asked.clear();
+        self.asked.push_back((whole.first, whole.last));
+        let ours = (whole.count, whole.fingerprint);
+        self.round = Some(Round { ours, theirs: None, lacking: false });
+    }
+
+    /// The range to compare next, if another question may be asked now.
+    pub(super) fn next(&mut self) -> Option<RangeSummary> {
+        if self.asked.len() >= COMPARE_QUESTIONS_MAX {
+            return None;
+        }
+        self.stack.pop()
+    }
+
+    /// A question goes out.
+    pub(super) fn ask(&mut self, range: &RangeSummary) {
+        self.asked.push_back((range.first, range.last));
+    }
+
+    /// An answer has come. False if nobody asked that.
+    pub(super) fn answered(&mut self, first: RecordId, last: RecordId, theirs: Sum) -> bool {
+        if self.asked.front() != Some(&(first, last)) {
+            return false;
+        }
+        self.asked.pop_front();
+        if let Some(round) = &mut self.round {
+            round.theirs.get_or_insert(theirs);
+        }
+        true
+    }
+
+    /// The answer was that both have the same.
+    pub(super) fn answered_equal(&mut self, first: RecordId, last: RecordId) -> bool {
+        let ours = self.round.as_ref().map(|round| round.ours);
+        ours.is_some_and(|ours| self.answered(first, last, ours))
+    }
+
+    /// The answer was what the other side has in the parts of the range; those go on that lie within it.
+    pub(super) fn add_parts(
+        &mut self,
+        (first, last): (RecordId, RecordId),
+        parts: &[RangeSummary],
+    ) {
+        let within = |part: &&RangeSummary| {
+            let (from, to) = (part.first, part.last);
+            first <= from && from <= to && to <= last && (first, last) != (from, to)
+        };
+        for part in parts.iter().rev().filter(within) {
+            if self.stack.len() < COMPARE_STACK_MAX {
+                self.stack.push(*part);
+            } else {
+                self.set_lacking();
+            }
+        }
+    }
+
+    /// Something of the other side's is not here yet.
+    pub(super) fn set_lacking(&mut self) {
+        if let Some(round) = &mut self.round {
+            round.lacking = true;
+        }
+    }
+
+    /// Ends the round if nothing is left of it.
+    pub(super) fn end_round(&mut self) -> Option<Ended> {
+        if !self.stack.is_empty() || !self.asked.is_empty() {
+            return None;
+        }
+        let round = self.round.take()?;
+        self.informed |= !round.lacking;
+        let sums = (round.ours, round.theirs.unwrap_or_default());
+        if sums.0 == sums.1 {
+            self.before = None;
+            self.repeated = 0;
+            return Some(Ended::Equal);
+        }
+        self.repeated = if self.before == Some(sums) { self.repeated + 1 } else { 0 };
+        self.before = Some(sums);
+        Some(Ended::Unequal(self.repeated))
+    }
+
+    /// The other side asks. What is beyond the bound is left aside: nobody who keeps the rules asks so much at once.
+    pub(super) fn question(&mut self, range: RangeSummary) {
+        if self.answering.len() < COMPARE_QUESTIONS_MAX {
+            self.answering.push_back(range);
+        }
+    }
+
+    /// The other side's next question.
+    pub(super) fn next_answer(&mut self) -> Option<RangeSummary> {
+        self.answering.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u8, last: u8) -> RangeSummary {
+        let (first, last) = (RecordId([first; 32]), RecordId([last; 32]));
+        RangeSummary { first, last, count: 3, fingerprint: Hash::default() }
+    }
+
+    #[test]
+    fn only_what_was_asked_can_be_answered() {
+        let mut comparison = Comparison::default();
+        let whole = range(0, 255);
+        assert!(!comparison.answered_equal(whole.first, whole.last), "nothing was asked");
+        assert_eq!(comparison.end_round(), None);
+        assert!(!comparison.is_informed());
+        comparison.begin(&whole);
+        assert!(!comparison.answered_equal(whole.first, RecordId([9; 32])));
+        assert!(!comparison.is_informed());
+        assert!(comparison.answered_equal(whole.first, whole.last));
+        assert_eq!(comparison.end_round(), Some(Ended::Equal));
+        assert!(comparison.is_informed());
+        assert!(!comparison.answered_equal(whole.first, whole.last), "answered once");
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let mut comparison = Comparison::default();
+        comparison.begin(&range(0, 255));
+        for _ in 0..COMPARE_STACK_MAX {
+            comparison.add_parts((RecordId([0; 32]), RecordId([255; 32])), &[range(1, 2); 16]);
+            comparison.question(range(1, 2));
+        }
+        let most = COMPARE_STACK_MAX + 2 * COMPARE_QUESTIONS_MAX;
+        assert!(comparison.held_bytes() <= most * size_of::<RangeSummary>());
+        while let Some(range) = comparison.next() {
+            comparison.ask(&range);
+        }
+        assert_eq!(comparison.asked.len(), COMPARE_QUESTIONS_MAX);
+    }
+
+    #[test]
+    fn a_part_that_is_not_less_than_its_whole_is_left_aside() {
+        let mut comparison = Comparison::default();
+        comparison.add_parts((RecordId([3; 32]), RecordId([5; 32])), &[range(3, 5), range(2, 4)]);
+        assert_eq!(comparison.next(), None);
+    }
+
+    #[test]
+    fn rounds_that_change_nothing_are_counted() {
+        let mut comparison = Comparison::default();
+        let whole = range(0, 255);
+        for times in 0..3 {
+            comparison.begin(&whole);
+            assert!(comparison.answered(whole.first, whole.last, (9, Hash::default())));
+            assert_eq!(comparison.end_round(), Some(Ended::Unequal(times)));
+        }
+    }
+}
