@@ -51,7 +51,7 @@ fn a_copy_gets_a_node_key_of_its_own_and_keeps_the_rest() {
     assert_eq!(["root.key", "data.key", "write.key", "network.key"].map(text), others);
     let opened = Keyring::open(folder.path()).unwrap();
     assert_eq!(opened.node.node_id(), after.node.node_id(), "it is on the disk");
-    assert_eq!(names(folder.path()).len(), 5, "nothing else is left");
+    assert_eq!(names(folder.path()).len(), 6, "the keys and the role, and nothing else");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_new_folder_gets_private_keys_that_come_back() {
         &made,
         &Keyring::open_or_create(&folder, 2, || panic!("no new keys")).unwrap()
     ));
-    let mut expected = FILES;
+    let mut expected: Vec<_> = FILES.into_iter().chain(["role"]).collect();
     expected.sort_unstable();
     assert_eq!(names(&folder), expected);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);

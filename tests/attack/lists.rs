@@ -147,7 +147,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             Message::Fetch { ids: ids.clone() },
             Message::Records { items: (0..count).map(|_| item()).collect() },
             Message::Listed { request, records: records(), next: None, damaged: u32::MAX },
-            Message::Compare { ranges: vec![range; count] },
+            Message::Parts { first, last, ranges: vec![range; count] },
             Message::Heads {
                 request,
                 clock: 0,

@@ -4,18 +4,29 @@ use super::crowd::Crowd;
 use super::patron;
 use super::siege::Attack;
 use super::victim::Victim;
+use dfsd::limits::{
+    CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, SEGMENTS_OPEN_MAX,
+};
 use dfsd::wire::message::Role;
 use std::time::Duration;
 
-/// A daemon keeps 256 for its files, and has so many connections at most.
-const DESCRIPTORS: u64 = 256 + 40;
+/// So few that a daemon with two workers has the fewest connections with which it starts.
+const DESCRIPTORS: usize = SEGMENTS_OPEN_MAX
+    + DRAFTS_OPEN_MAX
+    + DESCRIPTORS_OTHER
+    + 2 * DESCRIPTORS_PER_WORKER
+    + CONNECTIONS_MIN;
+
+fn victim() -> Victim {
+    Victim::start_with(&["--workers", "2"], Some(DESCRIPTORS as u64))
+}
 
 #[test]
 fn strangers_make_room_where_descriptors_are_few() {
-    let mut victim = Victim::start_with(&[], Some(DESCRIPTORS));
+    let mut victim = victim();
     let attack = Attack {
         name: "few descriptors",
-        connections: 40,
+        connections: CONNECTIONS_MIN,
         begin: |crowd: &mut Crowd| {
             for _ in 0..300 {
                 crowd.stranger();
@@ -32,16 +43,16 @@ fn strangers_make_room_where_descriptors_are_few() {
 
 #[test]
 fn members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay() {
-    let victim = Victim::start_with(&[], Some(DESCRIPTORS));
+    let victim = victim();
     let mut crowd = Crowd::new(victim.address, &victim.access);
     let mut client = victim.client();
     // Half of the connections may be between their first and their last message.
-    crowd.members(19, Role::Client);
-    crowd.members(20, Role::Client);
+    crowd.members(CONNECTIONS_MIN / 2 - 1, Role::Client);
+    crowd.members(CONNECTIONS_MIN / 2, Role::Client);
     let late = crowd.stranger();
     crowd.run(Duration::from_millis(300));
     assert!(crowd.attackers[late].gone, "there is no descriptor for it");
-    assert_eq!(crowd.alive(), 39, "those who are in stay");
+    assert_eq!(crowd.alive(), CONNECTIONS_MIN - 1, "those who are in stay");
     patron::put(&mut client, "meanwhile", b"works");
     assert_eq!(patron::get(&mut client, "meanwhile"), b"works");
     drop(crowd);

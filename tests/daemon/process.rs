@@ -1,6 +1,6 @@
 //! Processes: `dfsd` and `dfs` as a person starts them, with an end in any case.
 //!
-//! Knows no network. Invariant: no variable `DFSD_*` and no home of the person who runs the tests reaches them.
+//! Knows no network. Invariant: no variable `DFSD_*` but a planted bug's name, and no home of the person who runs the tests reaches them.
 
 use super::{PATIENCE, text, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
@@ -163,7 +163,9 @@ fn command(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();
-        if name.starts_with("DFSD_") || name.starts_with("XDG_") {
+        // A planted bug is to be found in the programs too.
+        let is_meant = name == "DFSD_PLANTED";
+        if !is_meant && (name.starts_with("DFSD_") || name.starts_with("XDG_")) {
             command.env_remove(&key);
         }
     }

@@ -19,7 +19,7 @@ fn one_node(seed: u64) -> World {
 /// A client that offers a block, and the first run of leaves that the node wants of it.
 fn offered(world: &mut World, block: &[u8]) -> (RawClient, u8, u8) {
     let mut client = RawClient::connect(world, 0);
-    offer(&world, &mut client, block);
+    offer(world, &mut client, block);
     match client.message(world) {
         Some(Message::Want { first, count, .. }) => (client, first, count),
         other => panic!("a want was expected, not {other:?}"),

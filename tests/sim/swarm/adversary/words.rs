@@ -8,13 +8,13 @@ use crate::sim::world::World;
 use bytes::Bytes;
 use dfsd::crypto::keys::{NodeKey, WriteKey, record_id};
 use dfsd::crypto::{sign, tags, tree};
-use dfsd::ids::{Address, Hash, NameId, NodeId, RecordId, VersionId, Writer};
-use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, MESSAGE_RANGES_MAX};
+use dfsd::ids::{Address, Hash, NameId, RecordId, VersionId, Writer};
+use dfsd::keyring::presence::presence;
+use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, MESSAGE_PRESENCES_MAX};
 use dfsd::wire::frame::leaves_of;
-use dfsd::wire::message::{
-    BlockRef, Hello, Message, PeerAddress, PushedRecord, RangeSummary, Role,
-};
+use dfsd::wire::message::{BlockRef, Hello, Message, PushedRecord, RangeSummary, Role};
 use dfsd::wire::permit::Permit;
+use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt};
@@ -73,7 +73,7 @@ impl Words {
             }
             Message::Heads { shown: Some(record), .. } => self.note_record(record),
             Message::Listed { records, .. } => {
-                records.iter().for_each(|each| self.note_record(each))
+                records.iter().for_each(|each| self.note_record(each));
             }
             Message::Ids { ids, .. } | Message::Fetch { ids } => {
                 ids.iter().for_each(|id| remember(&mut self.ids, *id));
@@ -115,15 +115,17 @@ impl Words {
         let request = rng.random_range(0..4);
         let space = Default::default();
         match rng.random_range(0..20) {
-            0 => {
-                Message::Peers { peers: (0..rng.random_range(1..128)).map(|_| peer(rng)).collect() }
-            }
+            0 => Message::Peers {
+                peers: (0..=rng.random_range(0..MESSAGE_PRESENCES_MAX))
+                    .map(|_| peer(rng))
+                    .collect(),
+            },
             1 => Message::Head { request, space, name: self.name(rng), relay: rng.random() },
             2 => self.offer(rng),
             3 => Message::PutPage { request, page: self.bytes(rng), permit: permit(rng) },
             4 => Message::GetPage { request, address: self.address(rng) },
             5 => self.record_message(rng),
-            6 => Message::Compare { ranges: self.ranges(rng) },
+            6 => Message::Compare { range: self.range(rng) },
             7 => {
                 let mut ids = self.ids(rng);
                 ids.sort_unstable();
@@ -154,7 +156,7 @@ impl Words {
                     blocks: Vec::new(),
                 }
             }
-            18 => Message::Compare { ranges: Vec::new() },
+            18 => parts(&self.range(rng), Vec::new()),
             _ => Message::Status { request },
         }
     }
@@ -170,22 +172,21 @@ impl Words {
             Message::Head { request, .. } if lies => {
                 let versions = vec![version(rng)];
                 let shown = self.records.front().cloned().filter(|_| rng.random());
-                let (all, future) = Default::default();
+                let all = Default::default();
                 line.send(&Message::Heads {
                     request: *request,
                     clock: clock(rng),
                     versions,
                     all,
-                    future,
                     shown,
                 });
             }
             Message::Want { block, first, count } => {
-                self.deliver(rng, line, (*block, *first, *count))
+                self.deliver(rng, line, (*block, *first, *count));
             }
-            Message::Compare { ranges } if !ranges.is_empty() && lies => {
-                let ranges = self.ranges(rng);
-                line.send(&Message::Compare { ranges });
+            Message::Compare { range } if lies => {
+                let ranges = if rng.random() { vec![self.range(rng)] } else { Vec::new() };
+                line.send(&parts(range, ranges));
             }
             Message::GetPage { request, .. } => {
                 let page = lies.then(|| self.bytes(rng));
@@ -277,17 +278,13 @@ impl Words {
         record.to_bytes().into()
     }
 
-    fn ranges(&self, rng: &mut ChaCha8Rng) -> Vec<RangeSummary> {
-        let whole = (RecordId([0; 32]), RecordId([255; 32]));
-        let count = [1, 4, MESSAGE_RANGES_MAX][rng.random_range(0..3)];
-        let mut range = |_| {
-            let mut ends = [RecordId(rng.random()), RecordId(rng.random())];
-            ends.sort_unstable();
-            let (first, last) = if count == 1 { whole } else { (ends[0], ends[1]) };
-            let count = [0, 1, u64::MAX >> 1][rng.random_range(0..3)];
-            RangeSummary { first, last, count, fingerprint: Hash(rng.random()) }
-        };
-        (0..count).map(&mut range).collect()
+    fn range(&self, rng: &mut ChaCha8Rng) -> RangeSummary {
+        let mut ends = [RecordId(rng.random()), RecordId(rng.random())];
+        ends.sort_unstable();
+        let whole = [RecordId([0; 32]), RecordId([255; 32])];
+        let [first, last] = if rng.random() { whole } else { ends };
+        let count = [0, 1, u64::MAX >> 1][rng.random_range(0..3)];
+        RangeSummary { first, last, count, fingerprint: Hash(rng.random()) }
     }
 
     fn want(&self, rng: &mut ChaCha8Rng) -> Message {
@@ -353,8 +350,19 @@ fn address(rng: &mut ChaCha8Rng) -> String {
     format!("node{}:7400", rng.random_range(0..200))
 }
 
-fn peer(rng: &mut ChaCha8Rng) -> PeerAddress {
-    PeerAddress { node: NodeId(rng.random()), address: address(rng) }
+/// A node that nobody has seen, anywhere; half of them have signed it themselves.
+fn peer(rng: &mut ChaCha8Rng) -> Presence {
+    let addresses: Vec<_> = (0..rng.random_range(0..4)).map(|_| address(rng)).collect();
+    let mut peer = presence(&NodeKey::generate(&rng.random()), &addresses, rng.random());
+    if rng.random() {
+        peer.counter = rng.random();
+    }
+    peer
+}
+
+/// The parts of a range that somebody asked about, or did not.
+fn parts(of: &RangeSummary, ranges: Vec<RangeSummary>) -> Message {
+    Message::Parts { first: of.first, last: of.last, ranges }
 }
 
 /// None, or one that nobody has signed.
