@@ -50,6 +50,7 @@ impl Gateway {
 
     /// Begins an operation.
     pub fn start(&mut self, now: Now, operation: Operation) -> Op {
+        self.session.set_calendar(Some(now.wall_ms));
         self.session.start(now.instant, operation)
     }
 

@@ -150,8 +150,13 @@ pub const LOOKUP_WORKERS: usize = 4;
 pub const LOOKUPS_MAX: usize = 64;
 /// Nodes compare what they hold this often.
 pub const RECONCILE_PERIOD: Duration = Duration::from_secs(60);
-/// How far ahead of the clock a client's stamp may be, and one from elsewhere may push the clock.
+/// How far ahead of the clock a client's stamp may be, and how far ahead of the calendar one from elsewhere may push the
+/// clock.
 pub const STAMP_LEAD: Duration = Duration::from_secs(60);
+/// What is dated further ahead of the calendar than this is dated in the future: no client signs it, no put brings it.
+pub const FUTURE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A calendar before this is wrong, and nothing is judged by it: 1 January 2025, in milliseconds since 1970.
+pub const CALENDAR_MIN: u64 = 1_735_689_600_000;
 
 /// How long a permit is good.
 pub const PERMIT_LIFE: Duration = Duration::from_secs(3600);
@@ -233,5 +238,6 @@ const _: () = assert!(COMPARE_PARTS <= MESSAGE_RANGES_MAX);
 const _: () = assert!(COMPARE_QUESTIONS_MAX * COMPARE_PARTS * (3 * 32 + 8) < OUTBOX_MAX / 2);
 const _: () = assert!(COMPARE_STACK_MAX >= COMPARE_QUESTIONS_MAX * COMPARE_PARTS * 8);
 const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);
+const _: () = assert!(STAMP_LEAD.as_secs() < FUTURE_MAX.as_secs());
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());

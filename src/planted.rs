@@ -140,6 +140,14 @@ bugs! {
     IgnoreCondition,
     /// The conditions of a put are judged without what is on its way to the disk (G3).
     CheckConditionAgainstCatalogAlone,
+    /// What is dated in the future counts as any other version (G3).
+    FutureIsHead,
+    /// A client's clock moves the node's (G3).
+    FollowClientClock,
+    /// A put may be dated as far in the future as its writer says (G3).
+    TakeFuture,
+    /// A client signs whatever time the node says it is (G3).
+    SignFuture,
     /// A new node is told of nobody (G5).
     IntroduceNobody,
     /// What a preface has of its own is not bound into the handshake (G9).

@@ -2,6 +2,7 @@
 //!
 //! Knows no clock. Invariant: a stamp made here is greater than every stamp observed here before.
 
+use crate::limits::{CALENDAR_MIN, FUTURE_MAX};
 use crate::planted::{self, Bug};
 use std::time::Duration;
 
@@ -59,12 +60,19 @@ impl Clock {
         stamp_at(wall_ms).max(self.last)
     }
 
-    /// Takes note of a stamp made elsewhere. One that is more than `lead` ahead of the calendar moves nothing.
+    /// Takes note of a stamp made elsewhere. One that is more than `lead` ahead of the calendar moves nothing: the calendar
+    /// and not this clock's own reading, or many small steps would be one great one.
     pub fn observe(&mut self, stamp: u64, wall_ms: u64, lead: Duration) {
-        if stamp <= stamp_after(self.read(wall_ms), lead) || planted::is_on(Bug::FollowAnyClock) {
+        if stamp <= stamp_after(stamp_at(wall_ms), lead) || planted::is_on(Bug::FollowAnyClock) {
             self.last = self.last.max(stamp);
         }
     }
+}
+
+/// The last stamp that is not dated in the future; `None` if the calendar itself is wrong, and nothing can be judged by it.
+#[must_use]
+pub fn latest_credible(wall_ms: u64) -> Option<u64> {
+    (wall_ms >= CALENDAR_MIN).then(|| stamp_after(stamp_at(wall_ms), FUTURE_MAX))
 }
 
 /// The first stamp of a calendar millisecond.
@@ -106,5 +114,23 @@ mod tests {
         clock.observe(stamp_at(10_000_000), 1_000, Duration::from_secs(60));
         assert_eq!(wall_ms_of(clock.tick(1_000)), 1_000);
         assert!(clock.tick(u64::MAX) <= STAMP_MAX);
+    }
+
+    #[test]
+    fn many_small_steps_ahead_are_no_great_one() {
+        let mut clock = Clock::default();
+        let lead = Duration::from_secs(60);
+        for _ in 0..600 {
+            let ahead = stamp_after(clock.read(1_000), Duration::from_secs(59));
+            clock.observe(ahead, 1_000, lead);
+        }
+        assert!(wall_ms_of(clock.read(1_000)) <= 61_000, "{}", wall_ms_of(clock.read(1_000)));
+    }
+
+    #[test]
+    fn a_stamp_is_judged_only_by_a_credible_calendar() {
+        assert_eq!(latest_credible(CALENDAR_MIN - 1), None);
+        let latest = latest_credible(CALENDAR_MIN).unwrap();
+        assert_eq!(wall_ms_of(latest), CALENDAR_MIN + 24 * 60 * 60 * 1000);
     }
 }

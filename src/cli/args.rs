@@ -32,6 +32,9 @@ pub(crate) struct Place {
     /// Talk to the nodes of this ticket, with its keys; - reads it from stdin (or DFSD_TICKET)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ticket: Option<PathBuf>,
+    /// Write even if the node's clock, or a version of the name, is more than a day ahead of this machine's
+    #[arg(long, global = true)]
+    pub(crate) allow_future: bool,
     /// No progress bar
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

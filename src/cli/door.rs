@@ -15,7 +15,9 @@ pub(crate) fn open(options: &args::Place) -> Result<Client, Failure> {
 
 /// Connects to the first of the place's nodes that answers.
 pub(crate) fn connect(place: &Place) -> Result<Client, Failure> {
-    Client::connect(&place.peers, &place.access).map_err(|error| match exit(&error) {
+    let client = Client::connect(&place.peers, &place.access);
+    let client = client.map(|client| client.allow_future(place.allow_future));
+    client.map_err(|error| match exit(&error) {
         Exit::Temporary => {
             Failure::new(Exit::Temporary, format_args!("{error}: {}", place.advice()))
         }
@@ -47,9 +49,10 @@ fn exit(error: &ClientError) -> Exit {
         | ClientError::Unavailable
         | ClientError::NotTaken => Exit::Temporary,
         ClientError::Damaged(_) => Exit::Integrity,
-        ClientError::WrongNetwork | ClientError::NoDataKey | ClientError::NoWriteKey => {
-            Exit::Refused
-        }
+        ClientError::WrongNetwork
+        | ClientError::NoDataKey
+        | ClientError::NoWriteKey
+        | ClientError::Future => Exit::Refused,
         ClientError::Refused(reason, _) => refusal(*reason),
         ClientError::Protocol(_) | ClientError::Aborted => Exit::Error,
         ClientError::BadName => Exit::Usage,

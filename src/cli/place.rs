@@ -22,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) access: Access,
     /// The data folder of the daemon that is meant, if it is one on this machine.
     pub(crate) data: Option<PathBuf>,
+    /// Whether a version may be signed that is dated in the future.
+    pub(crate) allow_future: bool,
 }
 
 impl Place {
@@ -36,10 +38,11 @@ impl Place {
 
 /// The place that options and environment name.
 pub(crate) fn find(options: &args::Place) -> Result<Place, Failure> {
-    match source(options)? {
+    let place = match source(options)? {
         Source::Ticket(file) => of_ticket(&file, options.quiet),
         Source::Data(folder) => of_folder(folder),
-    }
+    };
+    Ok(Place { allow_future: options.allow_future, ..place? })
 }
 
 /// Whether the ticket is to be read from stdin, so that nothing else can.
@@ -85,7 +88,7 @@ fn of_ticket(file: &Path, is_quiet: bool) -> Result<Place, Failure> {
         let why = format_args!("{name}: the ticket names no node to ask");
         return Err(Failure::new(Exit::Temporary, why));
     }
-    Ok(Place { peers: ticket.peers, access: ticket.access, data: None })
+    Ok(Place { peers: ticket.peers, access: ticket.access, data: None, allow_future: false })
 }
 
 fn of_folder(data: PathBuf) -> Result<Place, Failure> {
@@ -114,6 +117,7 @@ fn of_folder(data: PathBuf) -> Result<Place, Failure> {
         }],
         access: keyring.access,
         data: Some(data),
+        allow_future: false,
     })
 }
 
@@ -153,7 +157,7 @@ mod tests {
 
     fn options(data: Option<&Path>, ticket: Option<&Path>) -> args::Place {
         let owned = |path: Option<&Path>| path.map(Path::to_owned);
-        args::Place { data: owned(data), ticket: owned(ticket), quiet: false }
+        args::Place { data: owned(data), ticket: owned(ticket), quiet: false, allow_future: false }
     }
 
     #[test]

@@ -149,35 +149,38 @@ impl Session {
                 let entry = self.entry_of(shown.as_deref(), &name)?;
                 self.finish(op, Ok(Answer::Stat(Box::new(entry))));
             }
-            (Ask::Delete { name }, Message::Heads { clock, versions, all, shown, .. }) => {
+            (Ask::Delete { name }, Message::Heads { clock, versions, all, future, shown, .. }) => {
                 let id = self.seals.name_id(&name)?;
                 self.entry_of(shown.as_deref(), &id)?;
-                self.delete(op, name, &Heads { clock, versions, all })?;
+                self.delete(op, name, &Heads { clock, versions, all, future })?;
             }
-            (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, .. }) => {
-                self.delete(op, name, &Heads { clock, versions, all })?;
+            (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, future, .. }) => {
+                self.delete(op, name, &Heads { clock, versions, all, future })?;
             }
             (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
             (Ask::Deleting { version, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Deleted { version }));
             }
-            (Ask::RenameSource { what }, Message::Heads { clock, versions, all, shown, .. }) => {
+            (
+                Ask::RenameSource { what },
+                Message::Heads { clock, versions, all, future, shown, .. },
+            ) => {
                 let id = self.seals.name_id(&what.source)?;
                 let entry = self.entry_of(shown.as_deref(), &id)?;
                 self.ask_head(op, &what.target)?;
-                let source = Box::new((entry, Heads { clock, versions, all }));
+                let source = Box::new((entry, Heads { clock, versions, all, future }));
                 self.become_ask(op, Ask::RenameTarget { what, source });
             }
             (
                 Ask::RenameTarget { what, source },
-                Message::Heads { clock, versions, all, shown, .. },
+                Message::Heads { clock, versions, all, future, shown, .. },
             ) => {
                 let id = self.seals.name_id(&what.target)?;
                 let exists = self.seals.open_shown(shown.as_deref(), &id)?;
                 if exists.is_some() && !what.replace {
                     return Err(ClientError::Exists);
                 }
-                let heads = Heads { clock, versions, all };
+                let heads = Heads { clock, versions, all, future };
                 self.rename(op, &source, &heads, what)?;
             }
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {

@@ -11,6 +11,8 @@ pub enum ClientError {
     NotFound,
     /// The name exists, and the operation asked for it not to.
     Exists,
+    /// The node's clock, or a version of the name, is dated over a day beyond this machine's calendar.
+    Future,
     /// Others changed the name each time that this was tried.
     Changed,
     /// No node could be reached; the sentence says which were tried.
@@ -46,6 +48,10 @@ impl fmt::Display for ClientError {
         match self {
             Self::NotFound => f.write_str("there is no such name"),
             Self::Exists => f.write_str("the name exists; nothing was changed"),
+            Self::Future => f.write_str(
+                "the node's clock, or a version of this name, is dated more than a day in the future by this \
+                 machine's clock; nothing was changed; set the clocks right, or see --allow-future",
+            ),
             Self::Changed => f.write_str(
                 "others changed the name each time that this was tried; nothing was changed by it; try again",
             ),

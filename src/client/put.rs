@@ -204,8 +204,8 @@ impl Session {
         let Some(put) = self.put_of(op) else { return Ok(()) };
         match message {
             Message::PageDone { .. } => put.pages -= 1,
-            Message::Heads { clock, versions, all, shown, .. } => {
-                put.heads = Some(Heads { clock, versions, all });
+            Message::Heads { clock, versions, all, future, shown, .. } => {
+                put.heads = Some(Heads { clock, versions, all, future });
                 let exists = put.only_if_absent
                     && shown.is_some_and(|shown| {
                         Record::decode(&shown).is_ok_and(|record| {
@@ -218,8 +218,8 @@ impl Session {
             }
             Message::DamagedHeads { .. } if put.only_if_absent => return Err(damaged_heads()),
             // What comes now supersedes what is damaged: to write it anew is how it is mended.
-            Message::DamagedHeads { clock, versions, all, .. } => {
-                put.heads = Some(Heads { clock, versions, all });
+            Message::DamagedHeads { clock, versions, all, future, .. } => {
+                put.heads = Some(Heads { clock, versions, all, future });
             }
             Message::PutDone { copies, .. } => {
                 let Stage::Committing(version) = put.stage else {

@@ -166,6 +166,7 @@ impl Client {
             ClientError::NotFound
             | ClientError::Exists
             | ClientError::Changed
+            | ClientError::Future
             | ClientError::Unreachable(_)
             | ClientError::WrongNetwork
             | ClientError::Unavailable

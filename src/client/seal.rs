@@ -14,6 +14,7 @@ use crate::limits::{NAME_MAX, PAGE_ENTRIES_MAX, PARENTS_MAX, RECORD_BLOCKS_MAX};
 use crate::planted::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::condition::HeadsSummary;
+use crate::wire::discards::discarding;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page, PageRef};
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed, Secret};
@@ -62,6 +63,8 @@ pub(super) struct Heads {
     pub(super) versions: Vec<VersionId>,
     /// A summary of all of them, where there are more.
     pub(super) all: HeadsSummary,
+    /// Versions that are dated in the future, and are to be discarded.
+    pub(super) future: Vec<VersionId>,
 }
 
 impl Heads {
@@ -82,11 +85,18 @@ pub(super) struct Seals {
     /// The greatest stamp given to a version. Two operations may have been told the same versions and the same time,
     /// and no two records are one version.
     given: u64,
+    /// Nothing above it is signed; whatever the node says, if there is none.
+    latest: Option<u64>,
 }
 
 impl Seals {
     pub(super) fn new(access: Access, session: &NodeKey) -> Self {
-        Self { access, writer: session.writer(), space: Space::default(), given: 0 }
+        Self { access, writer: session.writer(), space: Space::default(), given: 0, latest: None }
+    }
+
+    /// From now on nothing above this stamp is signed.
+    pub(super) fn set_latest(&mut self, latest: Option<u64>) {
+        self.latest = latest;
     }
 
     pub(super) fn space(&self) -> Space {
@@ -143,9 +153,14 @@ impl Seals {
     }
 
     /// A version after these, and after all that were given before.
-    fn version(&mut self, heads: &Heads) -> VersionId {
-        self.given = heads.next().max(self.given.saturating_add(1)).min(STAMP_MAX);
-        VersionId { stamp: self.given, writer: self.writer }
+    fn version(&mut self, heads: &Heads) -> Result<VersionId, ClientError> {
+        let stamp = heads.next().max(self.given.saturating_add(1)).min(STAMP_MAX);
+        let future = self.latest.is_some_and(|latest| stamp > latest);
+        if future && !planted::is_on(Bug::SignFuture) {
+            return Err(ClientError::Future);
+        }
+        self.given = stamp;
+        Ok(VersionId { stamp, writer: self.writer })
     }
 
     fn record(
@@ -155,7 +170,7 @@ impl Seals {
         blocks: BlockList,
         sealed: &Sealed,
     ) -> Result<Bytes, ClientError> {
-        let version = self.version(heads);
+        let version = self.version(heads)?;
         let (keys, write) = (self.keys()?, self.write_key()?);
         let mut parents = heads.versions.clone();
         parents.sort_unstable_by(|left, right| right.cmp(left));
@@ -171,7 +186,7 @@ impl Seals {
             epoch: keys.epoch(),
             signer: write.public(),
             blocks,
-            extensions: Vec::new(),
+            extensions: discarding(&heads.future).into_iter().collect(),
             sealed_tag: [0; 32],
             sealed: Vec::new(),
             signature: [0; 64],

@@ -18,7 +18,7 @@ use crate::ids::{NodeId, StoreId};
 use crate::keyring::Access;
 use crate::limits::OPERATION_SILENCE;
 use crate::planted::{self, Bug};
-use crate::time::Instant;
+use crate::time::{Instant, latest_credible};
 use crate::wire::message::{Hello, Message, PushedRecord, Reason, Request, Role};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -67,6 +67,7 @@ pub struct Session {
     moved: Instant,
     /// Since when some operation waits for the node.
     waiting: Option<Instant>,
+    allow_future: bool,
 }
 
 impl Session {
@@ -93,6 +94,7 @@ impl Session {
             now,
             moved: now,
             waiting: None,
+            allow_future: false,
         };
         session.introduce();
         session
@@ -143,6 +145,17 @@ impl Session {
             }
         }
         op
+    }
+
+    /// What the caller's own calendar says: no version is signed that is dated over a day beyond it, whatever the node says
+    /// that the time is. Without it, or with one that is plainly wrong, nothing is judged.
+    pub fn set_calendar(&mut self, wall_ms: Option<u64>) {
+        self.seals.set_latest(wall_ms.and_then(latest_credible));
+    }
+
+    /// Versions that are dated in the future are passed over by what reads, and discarded by what writes.
+    pub fn allow_future(&mut self, allow: bool) {
+        self.allow_future = allow;
     }
 
     /// Gives up an operation. A put that was given up stored nothing that a name leads to.
@@ -349,6 +362,12 @@ impl Session {
         else {
             return;
         };
+        if let Message::Heads { future, .. } = &message
+            && !future.is_empty()
+            && !self.allow_future
+        {
+            return self.finish(op, Err(ClientError::Future));
+        }
         let Some(running) = self.ops.get(&op) else { return };
         let result = match &running.kind {
             Kind::Put(_) => self.put_answered(op, message),

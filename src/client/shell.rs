@@ -14,7 +14,7 @@ use crate::wire::message::PeerAddress;
 use mio::{Events, Poll, Token};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A connection to one node of a network.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
@@ -29,6 +29,7 @@ pub struct Client {
     /// Where to connect again, and as whom.
     peers: Vec<PeerAddress>,
     access: Access,
+    allow_future: bool,
 }
 
 impl Client {
@@ -82,6 +83,7 @@ impl Client {
             failed: None,
             peers: Vec::new(),
             access: access.clone(),
+            allow_future: false,
         };
         client.await_ready(peer.node)?;
         Ok(client)
@@ -117,7 +119,7 @@ impl Client {
         loop {
             match Self::connect(&others, &self.access) {
                 Ok(client) => {
-                    *self = client;
+                    *self = client.allow_future(self.allow_future);
                     return Ok(());
                 }
                 Err(_) if begun.elapsed() < OPERATION_SILENCE => {
@@ -147,9 +149,21 @@ impl Client {
         &self.address
     }
 
+    /// Whether a version may be signed though it is dated over a day beyond this machine's calendar.
+    #[must_use]
+    pub fn allow_future(mut self, allow: bool) -> Self {
+        self.allow_future = allow;
+        self
+    }
+
     /// Begins an operation; its events come from `wait`.
     pub fn start(&mut self, operation: Operation) -> Op {
         let now = self.now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall_ms = u64::try_from(wall.as_millis()).ok().filter(|_| !self.allow_future);
+        self.link.session().set_calendar(wall_ms);
+        let allow = self.allow_future;
+        self.link.session().allow_future(allow);
         self.link.session().start(now, operation)
     }
 

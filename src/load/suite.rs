@@ -90,7 +90,7 @@ fn round(
     let mut known = Known::default();
     for (number, line) in lines.iter().enumerate() {
         let (workload, load) = parse(line.words)?;
-        let place = Place { data: None, ticket: None, quiet };
+        let place = Place { data: None, ticket: None, quiet, allow_future: false };
         let folder = folder.join(number.to_string());
         let mut stick = stick;
         let bulk = |name: &str| {

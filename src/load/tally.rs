@@ -116,6 +116,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::NotFound => "not found",
         ClientError::Exists => "exists",
         ClientError::Changed => "changed meanwhile",
+        ClientError::Future => "dated in the future",
         ClientError::Unreachable(_) => "unreachable",
         ClientError::Disconnected(_) => "disconnected",
         ClientError::Silent => "no answer in time",

@@ -9,10 +9,11 @@ use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
 use crate::crypto::alias::{Alias, Aliases};
 use crate::crypto::keys::heads_hash;
-use crate::ids::{Hash, NameId, RecordId, VersionId};
+use crate::ids::{Hash, NameId, RecordId, VersionId, Writer};
 use crate::planted::{self, Bug};
 use crate::store::job::LogPlace;
 use crate::wire::condition::HeadsSummary;
+use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
 use std::collections::BTreeSet;
@@ -27,6 +28,10 @@ pub(super) struct Catalog {
     by_name: Order,
     /// Named as a parent by a record, and not here: not come yet, or forgotten since.
     early: BTreeSet<(Alias, VersionId)>,
+    /// Discarded by a record, here or not.
+    discarded: BTreeSet<(Alias, VersionId)>,
+    /// What is dated after this stamp is dated in the future.
+    latest: u64,
     records: u64,
     shown: u64,
     incomplete: u64,
@@ -66,6 +71,8 @@ impl Catalog {
             by_id: Order::default(),
             by_name: Order::default(),
             early: BTreeSet::new(),
+            discarded: BTreeSet::new(),
+            latest: u64::MAX,
             records: 0,
             shown: 0,
             incomplete: 0,
@@ -123,10 +130,18 @@ impl Catalog {
                 self.early.insert((name, *parent));
             }
         }
+        for discarded in discards(record) {
+            self.discarded.insert((name, discarded));
+            self.discard(&name, &discarded);
+        }
         if self.early.remove(&(name, *version)) {
             self.entries[slot].become_superseded();
         }
-        self.insert_by_name(slot);
+        if self.discarded.contains(&(name, *version)) {
+            self.entries[slot].set(Flag::Discarded, true);
+        } else {
+            self.insert_by_name(slot);
+        }
         let after = self.shows(name);
         self.shown = self.shown + u64::from(after) - u64::from(before);
     }
@@ -156,6 +171,15 @@ impl Catalog {
         !heads.is_empty() || !self.version_slots(name, version, false).is_empty()
     }
 
+    /// Takes a version out of the versions of its name, and keeps its record.
+    fn discard(&mut self, name: &Alias, version: &VersionId) {
+        let slots = [true, false].map(|head| self.version_slots(name, version, head));
+        for slot in slots.into_iter().flatten() {
+            self.by_name.remove(slot, &Names(&self.entries));
+            self.entries[slot].set(Flag::Discarded, true);
+        }
+    }
+
     /// An entry on the way through the versions of a name.
     fn look(&self, slot: u32) -> &Entry {
         #[cfg(test)]
@@ -174,22 +198,58 @@ impl Catalog {
         slots.take_while(move |slot| self.look(*slot).name() == name)
     }
 
-    /// The greatest version of a name, where the spot after all of them is known. It may be superseded by a record that
-    /// has been lost since, or by one whose stamp breaks the rules.
-    fn greatest_before(&self, past: Spot, name: Alias) -> Option<u32> {
+    /// The greatest version of a name that counts, where the spot after all of them is known. It may be superseded by a
+    /// record that has been lost since, or by one whose stamp breaks the rules.
+    fn greatest_before(&self, past: Spot, name: Alias, latest: u64) -> Option<u32> {
         let mut last = self.slots_before(past, name);
-        let head = last.next()?;
-        if !self.entries[head].is_head() || last.next().is_none() {
-            return Some(head);
+        let greatest = last.next()?;
+        if last.next().is_none() {
+            return (self.entries[greatest].version().stamp <= latest).then_some(greatest);
         }
+        let head = self.last_dated(past, (name, true), latest);
         let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
-        let superseded = self.slots_before(spot, name).next();
+        let superseded = self.last_dated(spot, (name, false), latest);
         let rank = |slot: &u32| self.entries[*slot].rank();
-        superseded.into_iter().chain([head]).max_by_key(rank)
+        head.into_iter().chain(superseded).max_by_key(rank)
+    }
+
+    /// The greatest of a name's heads, or of its other versions, that is dated no later; `past` lies after all of these.
+    fn last_dated(&self, past: Spot, (name, head): (Alias, bool), latest: u64) -> Option<u32> {
+        let is_one = |slot: &u32| self.entries[*slot].is_head() == head;
+        let last = self.slots_before(past, name).next().filter(is_one)?;
+        if self.entries[last].version().stamp <= latest {
+            return Some(last);
+        }
+        let later = VersionId { stamp: latest + 1, writer: Writer::default() };
+        let key = version_key(&name, &later, head);
+        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
+        self.slots_before(spot, name).next().filter(is_one)
     }
 
     fn greatest_slot(&self, name: Alias) -> Option<u32> {
-        self.greatest_before(self.past(&name), name)
+        self.greatest_before(self.past(&name), name, self.latest())
+    }
+
+    /// The versions of a name that are dated in the future and neither superseded nor discarded, the greatest ones.
+    #[must_use]
+    pub(super) fn future(&self, name: &NameId, count: usize) -> Vec<VersionId> {
+        let name = self.aliases.of(name);
+        let last = self.slots_before(self.past(&name), name).map(|slot| &self.entries[slot]);
+        let above = last.take_while(|entry| entry.is_head() && !self.is_credible(entry));
+        above.map(Entry::version).take(count).collect()
+    }
+
+    /// From now on what is dated after this stamp is dated in the future.
+    pub(super) fn set_latest(&mut self, latest: u64) {
+        self.latest = latest;
+    }
+
+    fn latest(&self) -> u64 {
+        if planted::is_on(Bug::FutureIsHead) { u64::MAX } else { self.latest }
+    }
+
+    fn is_credible(&self, entry: &Entry) -> bool {
+        entry.version().stamp <= self.latest()
     }
 
     /// The bytes of a record are damaged on the disk: it is no longer had, so that peers give it again. That there is
@@ -203,7 +263,7 @@ impl Catalog {
         self.records -= 1;
         mix(&mut self.fingerprint, &id.0);
         self.set_slot_complete(slot, true);
-        if self.entries[slot].kind().is_version() {
+        if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
             self.entries[slot].set(Flag::Damaged, true);
             if planted::is_on(Bug::ForgetDamaged) {
                 let name = self.entries[slot].name();
@@ -259,12 +319,11 @@ impl Catalog {
     /// The version that a reader of the name sees: the greatest, if that is not a tombstone. Its bytes may be damaged.
     #[must_use]
     pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
-        let name = self.aliases.of(name);
-        self.shown_before(self.past(&name), name)
+        self.greatest(name).filter(|entry| entry.kind() == Kind::File)
     }
 
     /// The same, where the spot after the name's versions is known.
-    fn shown_before(&self, spot: Spot, name: Alias) -> Option<&Entry> {
+    fn shown_before(&self, spot: Spot, name: Alias, latest: u64) -> Option<&Entry> {
         let entry = |slot| &self.entries[slot];
         let is_file = |entry: &&Entry| entry.kind() == Kind::File;
         if planted::is_on(Bug::ShowLastCome) {
@@ -273,12 +332,12 @@ impl Catalog {
         if planted::is_on(Bug::ReviveDeleted) {
             return self.slots_before(spot, name).map(entry).find(is_file);
         }
-        self.greatest_before(spot, name).map(entry).filter(is_file)
+        self.greatest_before(spot, name, latest).map(entry).filter(is_file)
     }
 
-    /// Whether a reader of the name sees anything.
+    /// Whether a reader of the name sees anything, by whatever calendar: what is counted does not change with time alone.
     fn shows(&self, name: Alias) -> bool {
-        self.shown_before(self.past(&name), name).is_some()
+        self.shown_before(self.past(&name), name, u64::MAX).is_some()
     }
 
     /// Versions that no other supersedes, in descending order, at most `count`: the greatest and, so that whoever names
@@ -294,8 +353,9 @@ impl Catalog {
         let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
         let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
         let slots = self.by_name.after(spot).take_while(|slot| self.look(*slot).name() == name);
+        let least = slots.map(|slot| &self.entries[slot]);
         let mut heads: Vec<VersionId> = Vec::new();
-        for version in slots.map(|slot| self.entries[slot].version()) {
+        for version in least.take_while(|entry| self.is_credible(entry)).map(Entry::version) {
             if heads.len() + 1 >= count {
                 break;
             }
@@ -339,7 +399,7 @@ impl Catalog {
             spot = self.past(&name);
             Some((spot, name))
         };
-        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, name))
+        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, name, self.latest()))
     }
 
     /// Records with ids from `first` to `last`, both included.

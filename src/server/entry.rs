@@ -50,6 +50,8 @@ pub(super) enum Flag {
     Complete = 1 << 2,
     /// Its bytes are damaged on the disk: it is no longer had, and what it was is still known.
     Damaged = 1 << 3,
+    /// Another record discards it, as dated in the future: it is no version of its name any more.
+    Discarded = 1 << 4,
 }
 
 /// The flags lie beside the kind.

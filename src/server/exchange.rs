@@ -14,7 +14,7 @@ use crate::ids::{Address, RecordId};
 use crate::keyring::grant::granted_key;
 use crate::limits::STAMP_LEAD;
 use crate::planted::{self, Bug};
-use crate::time::{Now, stamp_after};
+use crate::time::{Now, latest_credible, stamp_after};
 use crate::wire::condition::Condition;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use crate::wire::record::{BlockList, Record, RecordKind};
@@ -121,6 +121,13 @@ impl FileServer {
             return Err((
                 Reason::Clock,
                 "the version's stamp is too far ahead of this node's clock",
+            ));
+        }
+        let credible = latest_credible(now.wall_ms).filter(|_| !planted::is_on(Bug::TakeFuture));
+        if credible.is_some_and(|latest| record.version.stamp > latest) {
+            return Err((
+                Reason::Clock,
+                "the version is dated over a day beyond this node's calendar",
             ));
         }
         let id = record_id(bytes);

@@ -70,20 +70,23 @@ impl FileServer {
     pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         let all = self.catalog.heads_summary(&name);
+        let future = self.catalog.future(&name, PARENTS_MAX);
         match self.catalog.greatest(&name) {
             Some(entry) if entry.is(Flag::Damaged) => {
                 let clock = self.clock.read(now.wall_ms);
-                self.reply(link, Message::DamagedHeads { request, clock, versions, all });
+                self.reply(link, Message::DamagedHeads { request, clock, versions, all, future });
             }
             Some(entry) => {
                 let (place, record) = (entry.place(), entry.id());
-                let heads = Heads { versions, all };
+                let heads = Heads { versions, all, future };
                 let asker = (link, request);
                 self.read_answer(vec![place], ReadFor::Head { asker, name, record, heads });
             }
             None => {
                 let clock = self.clock.read(now.wall_ms);
-                self.reply(link, Message::Heads { request, clock, versions, all, shown: None });
+                let shown = None;
+                let heads = Message::Heads { request, clock, versions, all, future, shown };
+                self.reply(link, heads);
             }
         }
     }

@@ -53,7 +53,7 @@ pub use setup::Setup;
 use crate::ids::{Address, RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
 use crate::store::job::{self, Recovered};
-use crate::time::{Clock, Instant, Now};
+use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::Record;
 use answers::Answers;
@@ -227,6 +227,7 @@ impl FileServer {
             outputs: VecDeque::new(),
             setup,
         };
+        server.judge_future(now);
         server.ask_space();
         let incomplete: Vec<_> = server.catalog.all_incomplete().collect();
         for id in incomplete {
@@ -348,12 +349,18 @@ impl FileServer {
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
+        self.judge_future(now);
         self.write_pending();
         self.commit_if_due(now);
         self.pump_starved(now);
         if self.phase == Phase::Draining && self.is_idle() {
             self.end();
         }
+    }
+
+    /// A calendar that is plainly wrong judges nothing.
+    fn judge_future(&mut self, now: Now) {
+        self.catalog.set_latest(latest_credible(now.wall_ms).unwrap_or(u64::MAX));
     }
 
     /// Accepts no more puts, finishes those accepted, and then says `Drained`.

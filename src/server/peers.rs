@@ -16,6 +16,7 @@ use crate::limits::{
     FRAME_BODY_MAX, GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, LEAVES, NODE_ADDRESSES_MAX,
     OUTBOX_HARD_MAX, OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
 };
+use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::{Hello, Message, Request, Role};
 use std::collections::{HashMap, VecDeque};
@@ -242,7 +243,10 @@ impl FileServer {
         if peer.who != Who::Unknown {
             return self.close(now, link, "said hello twice");
         }
-        self.clock.observe(hello.clock, now.wall_ms, STAMP_LEAD);
+        // A client's clock moves nobody's: it is not one of the network's.
+        if hello.role == Role::Node || planted::is_on(Bug::FollowClientClock) {
+            self.clock.observe(hello.clock, now.wall_ms, STAMP_LEAD);
+        }
         match hello.role {
             Role::Client => peer.who = Who::Client,
             Role::Node => self.hello_node(now, link, hello),

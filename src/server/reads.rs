@@ -33,6 +33,7 @@ pub(super) enum Asked {
 pub(super) struct Heads {
     pub(super) versions: Vec<VersionId>,
     pub(super) all: HeadsSummary,
+    pub(super) future: Vec<VersionId>,
 }
 
 /// Records that were read to be pushed, and the small blocks to go with some of them.
@@ -105,8 +106,9 @@ impl FileServer {
                 Ok(bytes) => {
                     let clock = self.clock.read(now.wall_ms);
                     let shown = Some(bytes);
-                    let Heads { versions, all } = heads;
-                    self.reply(link, Message::Heads { request, clock, versions, all, shown });
+                    let Heads { versions, all, future } = heads;
+                    let heads = Message::Heads { request, clock, versions, all, future, shown };
+                    self.reply(link, heads);
                 }
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {

@@ -187,17 +187,25 @@ pub enum Message {
     /// Which versions has this name? `relay`: ask the peers if it is not known here.
     Head { request: Request, space: Space, name: NameId, relay: bool },
     /// The clock, the versions that no other supersedes, greatest first, a summary of all of these,
-    /// and the encoded record of the greatest.
+    /// and the encoded record of the greatest. `future`: versions that no other discards, and that
+    /// are dated so far in the future that they count as none of these.
     Heads {
         request: Request,
         clock: u64,
         versions: Vec<VersionId>,
         all: HeadsSummary,
+        future: Vec<VersionId>,
         shown: Option<Bytes>,
     },
     /// The same of a name whose greatest version is damaged, and could not be had from a peer: what it says is not known,
     /// and no older one is shown. A writer may name it as a parent.
-    DamagedHeads { request: Request, clock: u64, versions: Vec<VersionId>, all: HeadsSummary },
+    DamagedHeads {
+        request: Request,
+        clock: u64,
+        versions: Vec<VersionId>,
+        all: HeadsSummary,
+        future: Vec<VersionId>,
+    },
     /// Store these records, together or not at all, and with them these small blocks: if the
     /// condition of each record holds. Without any condition the list is empty.
     Put { request: Request, conditions: Vec<Condition>, records: Vec<Bytes>, blocks: Vec<Bytes> },

@@ -94,6 +94,7 @@
 
 pub mod condition;
 pub(crate) mod cursor;
+pub mod discards;
 pub mod frame;
 pub mod message;
 pub mod page;

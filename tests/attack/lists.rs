@@ -93,12 +93,14 @@ fn lists_of_messages_have_an_end() {
         clock: 1,
         versions: vec![Default::default(); count],
         all: Default::default(),
+        future: Vec::new(),
     });
     check(MESSAGE_VERSIONS_MAX, |count| Message::Heads {
         request: 0,
         clock: 0,
         versions: vec![version; count],
         all: Default::default(),
+        future: Vec::new(),
         shown: None,
     });
     check(PUT_RECORDS_MAX, |count| Message::Put {
@@ -153,6 +155,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
                 clock: 0,
                 versions: vec![version; count],
                 all: Default::default(),
+                future: vec![version; count],
                 shown: None,
             },
             Message::Put { request, conditions: vec![], records: records(), blocks: records() },

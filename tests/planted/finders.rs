@@ -187,6 +187,19 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::FutureIsHead,
+        Finder::Test("sim::future::a_version_dated_in_the_future_takes_no_name_away"),
+    ),
+    (Bug::FollowClientClock, Finder::Test("sim::future::a_clients_clock_moves_nobodys")),
+    (
+        Bug::TakeFuture,
+        Finder::Test("sim::future::a_put_dated_over_a_day_ahead_is_refused_whatever_the_heads_say"),
+    ),
+    (
+        Bug::SignFuture,
+        Finder::Test("sim::future::a_client_signs_no_time_that_its_own_calendar_does_not_believe"),
+    ),
+    (
         Bug::IntroduceNobody,
         Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
     ),

@@ -4,6 +4,7 @@ mod client;
 mod comparison;
 mod conditions;
 mod disk;
+mod future;
 mod hostile;
 mod latecomers;
 mod pages;

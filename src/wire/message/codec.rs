@@ -10,7 +10,7 @@ use super::{
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
     MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX,
-    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
+    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
@@ -76,13 +76,13 @@ messages! {
     4 Peers { peers[MESSAGE_PRESENCES_MAX] };
 
     10 Head { request, space, name, relay };
-    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, shown };
+    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX], shown };
     12 Put {
         request, conditions[PUT_RECORDS_MAX], records[PUT_RECORDS_MAX], blocks[PUT_RECORDS_MAX]
     } if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX)
         && condition::fit(&conditions, records.len());
     13 PutDone { request, copies };
-    24 DamagedHeads { request, clock, versions[MESSAGE_VERSIONS_MAX], all };
+    24 DamagedHeads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX] };
     14 PutPage { request, page, permit };
     15 PageDone { request };
     16 GetPage { request, address };

@@ -123,8 +123,8 @@ impl Pair {
         let answer = match message {
             Message::Head { request, .. } => {
                 let shown = self.held.records.last().cloned();
-                let (versions, all) = (Vec::new(), Default::default());
-                Message::Heads { request, clock: 1 << 20, versions, all, shown }
+                let (versions, all, future) = Default::default();
+                Message::Heads { request, clock: 1 << 20, versions, all, future, shown }
             }
             Message::Offer { blocks, .. } => {
                 let block = blocks[0];

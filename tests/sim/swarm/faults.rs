@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// More machines than this there are never.
 const MACHINES_MAX: usize = 8;
-/// A clock is off by so much at most: a day and a half.
-const SKEW_MS: usize = 36 * 3_600_000;
+/// A clock is off by so much at most: less than half of what is dated in the future.
+const SKEW_MS: usize = 11 * 3_600_000;
 
 /// What ends a fault.
 #[derive(Clone, Copy)]

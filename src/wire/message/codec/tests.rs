@@ -73,9 +73,16 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             clock: 8,
             versions: vec![version],
             all: heads,
+            future: vec![version],
             shown: Some(bytes.clone()),
         },
-        Message::DamagedHeads { request, clock: 8, versions: vec![version], all: heads },
+        Message::DamagedHeads {
+            request,
+            clock: 8,
+            versions: vec![version],
+            all: heads,
+            future: vec![version],
+        },
         Message::Put {
             request,
             conditions: vec![Condition::Any, Condition::Unchanged(heads)],

@@ -172,12 +172,13 @@ impl Words {
             Message::Head { request, .. } if lies => {
                 let versions = vec![version(rng)];
                 let shown = self.records.front().cloned().filter(|_| rng.random());
-                let all = Default::default();
+                let (all, future) = Default::default();
                 line.send(&Message::Heads {
                     request: *request,
                     clock: clock(rng),
                     versions,
                     all,
+                    future,
                     shown,
                 });
             }
