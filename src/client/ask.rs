@@ -314,7 +314,8 @@ impl Session {
             }
             None if damaged > 0 => {
                 let what = format!(
-                    "{damaged} names are left out: their records are damaged, or were sealed with another data key"
+                    "{damaged} names are left out: their records are damaged, dated in the future, or sealed with \
+                     another data key"
                 );
                 return Err(ClientError::Damaged(what));
             }

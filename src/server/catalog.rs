@@ -44,6 +44,15 @@ pub(super) struct Catalog {
     looked: std::cell::Cell<u64>,
 }
 
+/// What a list says of a name.
+#[derive(Debug)]
+pub(super) enum Listed<'a> {
+    /// A reader sees this version of it; its bytes may be damaged.
+    Shown(&'a Entry),
+    /// A version of it is dated in the future.
+    Future(Alias),
+}
+
 /// Entries ordered by id.
 struct Ids<'a>(&'a Rows<Entry>);
 
@@ -391,15 +400,21 @@ impl Catalog {
         entries.find(|entry| !entry.is(Flag::Damaged))
     }
 
-    /// Names shown after `after`, in the order of their aliases.
-    pub(super) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = &Entry> {
+    /// The names after `after` that a list has or counts, in the order of their aliases.
+    pub(super) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = Listed<'_>> {
         let mut spot = after.map_or(Spot::FIRST, |name| self.past(&name));
         let next_name = move || {
             let name = self.entries[self.by_name.after(spot).next()?].name();
             spot = self.past(&name);
             Some((spot, name))
         };
-        std::iter::from_fn(next_name).filter_map(|(spot, name)| self.shown_before(spot, name, self.latest()))
+        std::iter::from_fn(next_name).filter_map(|(spot, name)| {
+            let last = self.slots_before(spot, name).next().map(|slot| &self.entries[slot]);
+            if last.is_some_and(|last| last.is_head() && !self.is_credible(last)) {
+                return Some(Listed::Future(name));
+            }
+            self.shown_before(spot, name, self.latest()).map(Listed::Shown)
+        })
     }
 
     /// Records with ids from `first` to `last`, both included.

@@ -1,6 +1,7 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
 use super::FileServer;
+use super::catalog::Listed;
 use super::entry::Flag;
 use super::output::Link;
 use super::peers::{Ask, Who};
@@ -182,20 +183,25 @@ impl FileServer {
         let mut bytes = 0;
         let mut next = None;
         let mut last = None;
-        for entry in self.catalog.names_after(after) {
-            bytes += entry.place().length as usize + 8;
+        for listed in self.catalog.names_after(after) {
+            let (name, entry) = match listed {
+                Listed::Shown(entry) => (entry.name(), Some(entry)),
+                Listed::Future(name) => (name, None),
+            };
+            bytes += entry.map_or(0, |entry| entry.place().length as usize + 8);
             let count = places.len() + damaged as usize;
             if count == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
                 next = last;
                 break;
             }
-            if entry.is(Flag::Damaged) && !planted::is_on(Bug::HideDamaged) {
-                damaged += 1;
-            } else if !entry.is(Flag::Damaged) {
-                places.push(entry.place());
-                ids.push(entry.id());
+            match entry.filter(|entry| !entry.is(Flag::Damaged)) {
+                Some(entry) => {
+                    places.push(entry.place());
+                    ids.push(entry.id());
+                }
+                None => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
             }
-            last = Some(entry.name());
+            last = Some(name);
         }
         let next = next.map(|Alias(alias)| {
             let mut name = NameId::default();

@@ -247,7 +247,7 @@ pub enum Message {
     List { request: Request, space: Space, after: Option<NameId> },
     /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
     /// connection: it means nothing to anybody else.
-    /// `damaged`: so many names of this part were left out, since their records are damaged.
+    /// `damaged`: so many names of this part were left out, since their records are damaged or dated in the future.
     Listed { request: Request, records: Vec<Bytes>, next: Option<NameId>, damaged: u32 },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },

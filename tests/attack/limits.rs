@@ -114,6 +114,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("REDIAL_FIRST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
     ("REDIAL_LAST", &["of_too_many_peers_some_are_known_and_a_few_are_dialled_at_a_time"]),
     ("RECONCILE_PERIOD", &["a_node_that_was_away_gets_puts_and_deletes"]),
+    ("FUTURE_MAX", &["a_put_dated_over_a_day_ahead_is_refused_whatever_the_heads_say"]),
+    ("CALENDAR_MIN", &["a_client_signs_no_time_that_its_own_calendar_does_not_believe"]),
     ("STAMP_LEAD", &["records_that_may_not_be_are_refused_and_leave_nothing"]),
     ("GROUP_BLOCKS_MAX", &["many_operations_run_at_once"]),
     (

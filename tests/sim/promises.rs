@@ -109,7 +109,7 @@ fn a_clock_far_ahead_is_not_followed() {
     let mut ahead = RawClient::connect_silent(&mut world, 0);
     let verify_key = ahead.key.verify_key();
     ahead.send(&Message::Hello(Hello {
-        role: Role::Client,
+        role: Role::Node,
         verify_key,
         boot: 0,
         addresses: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{Space, Writer};
+use crate::wire::discards::discarding;
 use crate::wire::record::{BlockList, FORMAT, RecordKind};
 
 const NAME: NameId = NameId([7; 32]);
@@ -37,6 +38,14 @@ fn insert(catalog: &mut Catalog, kind: RecordKind, stamp: u64, parents: &[u64]) 
     assert!(catalog.insert(id, &record, PLACE, true));
     assert!(!catalog.insert(id, &record, PLACE, true), "a record is known once");
     id
+}
+
+/// Inserts a version that discards others.
+fn insert_discarding(catalog: &mut Catalog, stamp: u64, discards: &[u64]) {
+    let mut record = record(RecordKind::File, stamp, Vec::new());
+    let discards: Vec<_> = discards.iter().map(|stamp| version(*stamp)).collect();
+    record.extensions.extend(discarding(&discards));
+    assert!(catalog.insert(RecordId([u8::try_from(stamp).unwrap(); 32]), &record, PLACE, true));
 }
 
 /// Inserts in this order and looks at what is shown and at the heads, greatest first.
@@ -119,6 +128,73 @@ fn of_many_heads_the_greatest_and_the_least_are_told_so_that_all_are_consumed() 
         insert(&mut catalog, RecordKind::File, 40 + writes, &parents);
     }
     assert_eq!(writes, 6, "each consumes eight and is one itself");
+}
+
+#[test]
+fn what_is_dated_in_the_future_counts_when_its_time_has_come() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    catalog.set_latest(10);
+    insert(&mut catalog, RecordKind::File, 20, &[]);
+    assert!(catalog.greatest(&NAME).is_none() && catalog.heads(&NAME, 8).is_empty());
+    assert!(matches!(catalog.names_after(None).next(), Some(Listed::Future(_))));
+    insert(&mut catalog, RecordKind::File, 1, &[]);
+    insert(&mut catalog, RecordKind::Tombstone, 21, &[1]);
+    assert_eq!(catalog.shown(&NAME).map(|entry| entry.version().stamp), Some(1));
+    assert_eq!(catalog.heads(&NAME, 8), [version(1)], "superseded by nothing that counts");
+    assert_eq!(catalog.future(&NAME, 8), [version(21), version(20)]);
+    assert!(matches!(catalog.names_after(None).next(), Some(Listed::Future(_))));
+    catalog.set_latest(20);
+    assert_eq!(catalog.heads(&NAME, 8), [version(20)]);
+    assert_eq!(catalog.future(&NAME, 8), [version(21)]);
+    catalog.set_latest(21);
+    assert!(catalog.shown(&NAME).is_none() && catalog.future(&NAME, 8).is_empty());
+    assert_eq!(catalog.names_after(None).count(), 0);
+}
+
+#[test]
+fn what_is_discarded_never_counts_again() {
+    for discarded_first in [true, false] {
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
+        catalog.set_latest(10);
+        if discarded_first {
+            insert_discarding(&mut catalog, 2, &[20]);
+        }
+        let id = insert(&mut catalog, RecordKind::File, 20, &[]);
+        if !discarded_first {
+            insert_discarding(&mut catalog, 2, &[20]);
+        }
+        for latest in [10, 30] {
+            catalog.set_latest(latest);
+            assert_eq!(catalog.shown(&NAME).map(|entry| entry.version().stamp), Some(2));
+            assert_eq!(catalog.heads(&NAME, 8), [version(2)]);
+            assert!(catalog.future(&NAME, 8).is_empty());
+        }
+        assert_eq!((catalog.names(), catalog.records()), (1, 2), "its record is still one");
+        catalog.damage(&id);
+        insert(&mut catalog, RecordKind::File, 20, &[]);
+        assert_eq!(catalog.heads(&NAME, 8), [version(2)], "also when it has come again");
+        assert_eq!((catalog.names(), catalog.records()), (1, 2));
+    }
+}
+
+/// The entries looked at to answer for a name with so many versions that are dated in the future.
+fn looks_beside_future(count: u64) -> u64 {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    catalog.set_latest(10);
+    for stamp in [1].into_iter().chain(11..11 + count) {
+        let mut id = RecordId([0; 32]);
+        id.0[..8].copy_from_slice(&stamp.to_be_bytes());
+        catalog.insert(id, &record(RecordKind::File, stamp, Vec::new()), PLACE, true);
+    }
+    catalog.looked.set(0);
+    assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
+    assert_eq!(catalog.future(&NAME, 8).len(), 8);
+    catalog.looked.get()
+}
+
+#[test]
+fn versions_of_the_future_cost_no_looks() {
+    assert_eq!(looks_beside_future(10_000), looks_beside_future(10));
 }
 
 /// The entries looked at for an overwrite and a question, of a name that has so many versions.

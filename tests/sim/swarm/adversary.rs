@@ -60,7 +60,8 @@ pub(super) struct Actor {
     words: Words,
     /// What a member said until it was let in.
     overheard: Vec<u8>,
-    due: Instant,
+    /// When he does something next. None when he has gone.
+    due: Option<Instant>,
 }
 
 impl Actor {
@@ -71,11 +72,11 @@ impl Actor {
             lines: Vec::new(),
             words: Words::new(kind),
             overheard: Vec::new(),
-            due: Instant(0),
+            due: Some(Instant(0)),
         }
     }
 
-    pub(super) fn next_step(&self) -> Instant {
+    pub(super) fn next_step(&self) -> Option<Instant> {
         self.due
     }
 
@@ -83,20 +84,21 @@ impl Actor {
         self.words.deeds()
     }
 
-    /// Ends all that he has begun.
+    /// Ends all that he has begun, for good.
     pub(super) fn hang_up(&mut self, world: &mut World) {
+        self.due = None;
         self.lines.drain(..).for_each(|line| line.hang_up(world));
     }
 
     /// Goes on, if it is time.
     pub(super) fn step(&mut self, world: &mut World) {
         let now = world.time().instant;
-        if self.due > now {
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
         // Mostly a word now and then; at times as many as he can.
         let pause = [2, 20, 100, 100][self.rng.random_range(0..4)];
-        self.due = now + Duration::from_millis(1 + self.rng.random_range(0..pause));
+        self.due = Some(now + Duration::from_millis(1 + self.rng.random_range(0..pause)));
         self.lines.retain(|line| line.is_alive(world));
         if self.lines.len() < LINES_MAX && self.rng.random_range(0..4) == 0 {
             self.connect(world);

@@ -74,7 +74,7 @@ impl Crowd {
         if self.over {
             return None;
         }
-        let adversary = self.adversary.iter().map(Actor::next_step);
+        let adversary = self.adversary.iter().filter_map(Actor::next_step);
         let all = self.clients.iter().map(Client::next_step).chain([self.prober.next_step()]);
         all.chain(adversary).min()
     }
