@@ -64,6 +64,10 @@ pub const CANDIDATE_LAST: Duration = Duration::from_hours(4);
 pub const MESSAGE_PRESENCES_MAX: usize = 24;
 /// Peers, members or holders in one message.
 pub const MESSAGE_PEERS_MAX: usize = 128;
+/// Keys that may write, as far as a client is told and keeps them.
+pub const GRANTS_MAX: usize = 1024;
+/// Answers of a list, one after the other, that bring nothing new.
+pub const LIST_BARREN_MAX: u32 = 64;
 /// Records in one pushed or listed message.
 pub const MESSAGE_RECORDS_MAX: usize = 256;
 /// Identifiers in one message.

@@ -134,6 +134,20 @@ bugs! {
     FollowAnyClock,
     /// A node counts as a holder that has the record alone (G1).
     CountRecordOnly,
+    /// A client believes records that a key without a grant has signed (G2).
+    BelieveAnySigner,
+    /// A client does not look at the signature of a record (G2).
+    SkipSignature,
+    /// A client believes a grant by whoever has signed it (G2).
+    BelieveAnyGrant,
+    /// A list may tell of one record again and again (G9).
+    RepeatList,
+    /// A list may go on for ever and tell nothing (G9).
+    BarrenList,
+    /// A node may want as much of a client as it likes (G9).
+    UnboundedNodeWants,
+    /// A node does not tell its clients who may write (G9).
+    KeepGrants,
     /// A put that must be new replaces what is there (G4).
     IgnoreExisting,
     /// A put commits whatever its conditions say (G3).

@@ -48,7 +48,7 @@ fn exit(error: &ClientError) -> Exit {
         | ClientError::Changed
         | ClientError::Unavailable
         | ClientError::NotTaken => Exit::Temporary,
-        ClientError::Damaged(_) => Exit::Integrity,
+        ClientError::Damaged(_) | ClientError::Forged => Exit::Integrity,
         ClientError::WrongNetwork
         | ClientError::NoDataKey
         | ClientError::NoWriteKey

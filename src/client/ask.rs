@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Event, Holders, Op, Operation};
 use super::error::{ClientError, damaged_heads};
+use super::listing::Listing;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
 use crate::crypto::tree;
@@ -39,10 +40,7 @@ pub(super) enum Ask {
         version: VersionId,
         deleted: VersionId,
     },
-    /// Names that could not be opened.
-    List {
-        damaged: u64,
-    },
+    List(Box<Listing>),
     Holders,
     Status,
     Members,
@@ -82,7 +80,7 @@ impl Session {
                 self.seals.keys()?;
                 let (request, space) = (self.request(op), self.seals.space());
                 self.send(&Message::List { request, space, after: None });
-                Ask::List { damaged: 0 }
+                Ask::List(Box::default())
             }
             Operation::Holders { record } => {
                 let request = self.request(op);
@@ -186,8 +184,8 @@ impl Session {
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
             }
-            (Ask::List { damaged }, Message::Listed { records, next, damaged: left_out, .. }) => {
-                self.listed(op, damaged + u64::from(left_out), (&records, next))?;
+            (Ask::List(listing), Message::Listed { records, next, damaged, .. }) => {
+                self.listed(op, listing, (&records, next, damaged))?;
             }
             (Ask::Holders, Message::HoldersAre { count, holders, .. }) => {
                 self.finish(op, Ok(Answer::Holders(Holders { count, listed: holders })));
@@ -294,32 +292,32 @@ impl Session {
     fn listed(
         &mut self,
         op: Op,
-        mut damaged: u64,
-        (records, next): (&[bytes::Bytes], Option<NameId>),
+        mut listing: Box<Listing>,
+        (records, next, damaged): (&[bytes::Bytes], Option<NameId>, u32),
     ) -> Result<(), ClientError> {
+        listing.leave_out(damaged);
         for record in records {
             match self.seals.open(record) {
                 Ok(Some(entry)) => {
+                    listing.take(&entry.record)?;
                     self.events.push_back(Event::Entry { op, entry: Box::new(entry) });
                 }
                 Ok(None) => {}
-                Err(_) => damaged += 1,
+                Err(ClientError::Forged) => return Err(ClientError::Forged),
+                Err(_) => listing.leave_out(1),
             }
         }
         match next {
             Some(after) => {
+                listing.go_on()?;
                 let (request, space) = (self.request(op), self.seals.space());
                 self.send(&Message::List { request, space, after: Some(after) });
-                self.become_ask(op, Ask::List { damaged });
+                self.become_ask(op, Ask::List(listing));
             }
-            None if damaged > 0 => {
-                let what = format!(
-                    "{damaged} names are left out: their records are damaged, dated in the future, or sealed with \
-                     another data key"
-                );
-                return Err(ClientError::Damaged(what));
+            None => {
+                listing.end()?;
+                self.finish(op, Ok(Answer::Listed));
             }
-            None => self.finish(op, Ok(Answer::Listed)),
         }
         Ok(())
     }

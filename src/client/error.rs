@@ -29,6 +29,8 @@ pub enum ClientError {
     NotTaken,
     /// What is stored is damaged, or not what its record says.
     Damaged(String),
+    /// The node shows a record that nobody with a write key of this network has signed. Nothing of it was believed.
+    Forged,
     /// There is no data key here: nothing can be read or named.
     NoDataKey,
     /// There is no write key here: nothing can be stored or deleted.
@@ -73,6 +75,10 @@ impl fmt::Display for ClientError {
                 "the node could not take all of it: its disk is full, most likely; nothing was stored",
             ),
             Self::Damaged(what) => write!(f, "what is stored is damaged: {what}"),
+            Self::Forged => f.write_str(
+                "the node shows a record that nobody who may write to this network has signed: \
+                 it was neither opened nor believed, and nothing was changed; ask another node",
+            ),
             Self::NoDataKey => {
                 f.write_str("there is no data key here, so that nothing can be read or named")
             }

@@ -15,6 +15,7 @@ mod get;
     reason = "the client's shell: its socket, its entropy"
 )]
 mod link;
+mod listing;
 mod permit;
 mod put;
 mod resume;
@@ -26,6 +27,7 @@ mod session;
     reason = "the client's shell: its socket, its clock, its entropy"
 )]
 mod shell;
+mod signers;
 mod upload;
 mod verify;
 

@@ -206,14 +206,11 @@ impl Session {
             Message::PageDone { .. } => put.pages -= 1,
             Message::Heads { clock, versions, all, future, shown, .. } => {
                 put.heads = Some(Heads { clock, versions, all, future });
-                let exists = put.only_if_absent
-                    && shown.is_some_and(|shown| {
-                        Record::decode(&shown).is_ok_and(|record| {
-                            record.kind == crate::wire::record::RecordKind::File
-                        })
-                    });
-                if exists {
-                    return Err(ClientError::Exists);
+                if put.only_if_absent {
+                    let name = put.name;
+                    if self.seals.open_shown(shown.as_deref(), &name)?.is_some() {
+                        return Err(ClientError::Exists);
+                    }
                 }
             }
             Message::DamagedHeads { .. } if put.only_if_absent => return Err(damaged_heads()),

@@ -172,6 +172,7 @@ impl Client {
             | ClientError::Unavailable
             | ClientError::NotTaken
             | ClientError::Damaged(_)
+            | ClientError::Forged
             | ClientError::NoDataKey
             | ClientError::NoWriteKey
             | ClientError::Refused(..)

@@ -1,8 +1,10 @@
 //! Composing records and pages, and opening them: where plaintext ends and what is stored begins.
 //!
-//! Pure. Invariant: what is opened here was sealed by a holder of the data key, and is about the name that was asked for.
+//! Pure. Invariant: what is opened here was signed by somebody who may write and sealed by a holder of the data key, and
+//! is about the name that was asked for.
 
 use super::error::ClientError;
+use super::signers::Signers;
 use crate::crypto::block::{BlockSecret, keystream, page_secret};
 use crate::crypto::data::SpaceKeys;
 use crate::crypto::keys::{NodeKey, WriteKey, record_id};
@@ -80,6 +82,7 @@ impl Heads {
 #[derive(Debug)]
 pub(super) struct Seals {
     access: Access,
+    pub(super) signers: Signers,
     writer: Writer,
     space: Space,
     /// The greatest stamp given to a version. Two operations may have been told the same versions and the same time,
@@ -91,7 +94,9 @@ pub(super) struct Seals {
 
 impl Seals {
     pub(super) fn new(access: Access, session: &NodeKey) -> Self {
-        Self { access, writer: session.writer(), space: Space::default(), given: 0, latest: None }
+        let signers = Signers::new(&access);
+        let (writer, space) = (session.writer(), Space::default());
+        Self { access, signers, writer, space, given: 0, latest: None }
     }
 
     /// From now on nothing above this stamp is signed.
@@ -213,11 +218,12 @@ impl Seals {
         self.open(bytes)
     }
 
-    /// Opens a record. `None` for a tombstone.
+    /// Opens a record, once it is known who signed it. `None` for a tombstone.
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Option<Entry>, ClientError> {
         let damaged = |what: &str| ClientError::Damaged(what.to_owned());
         let record =
             Record::decode(bytes).map_err(|_| damaged("a record breaks the format's rules"))?;
+        self.signers.judge(&record)?;
         if record.kind != RecordKind::File {
             return Ok(None);
         }

@@ -68,6 +68,8 @@ pub struct Session {
     /// Since when some operation waits for the node.
     waiting: Option<Instant>,
     allow_future: bool,
+    /// How the node has broken the rules.
+    broken_off: Option<ClientError>,
 }
 
 impl Session {
@@ -95,6 +97,7 @@ impl Session {
             moved: now,
             waiting: None,
             allow_future: false,
+            broken_off: None,
         };
         session.introduce();
         session
@@ -174,7 +177,10 @@ impl Session {
         let result = self.conn.received(now, bytes);
         self.handle_events();
         self.note_waiting();
-        result.map_err(|error| self.ended_by(&error))
+        match self.broken_off.take() {
+            Some(error) => Err(error),
+            None => result.map_err(|error| self.ended_by(&error)),
+        }
     }
 
     /// Appends what is to be sent next.
@@ -243,6 +249,11 @@ impl Session {
         } else if self.waiting.is_none() {
             self.waiting = Some(self.now);
         }
+    }
+
+    /// The node breaks the rules: the session ends with what is being taken in.
+    pub(super) fn break_off(&mut self, what: &str) {
+        self.broken_off = Some(ClientError::Protocol(what.to_owned()));
     }
 
     /// The connection has ended: so has everything that was under way.
@@ -341,6 +352,9 @@ impl Session {
                 self.clock_told(hello.clock);
             }
             Message::Want { block, first, count } => self.wanted(block, first, count),
+            Message::Records { items } => {
+                items.iter().for_each(|item| self.seals.signers.learn(&item.record));
+            }
             Message::Have { addresses } => self.have(&addresses),
             Message::Absent { address } => self.absent(address),
             Message::Refused { request, reason, detail } => {

@@ -6,7 +6,8 @@ use super::permit::Brought;
 use super::session::{Kind, Session};
 use crate::crypto::block::SealedBlock;
 use crate::ids::{Address, Hash};
-use crate::limits::{BLOCK, LEAF, WANTS_MAX};
+use crate::limits::{BLOCK, LEAF, OUTBOX_HARD_MAX, WANTS_MAX};
+use crate::planted::{self, Bug};
 use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message, Request};
 use bytes::Bytes;
@@ -82,6 +83,11 @@ impl Session {
 
     /// The node wants leaves.
     pub(super) fn wanted(&mut self, block: BlockRef, first: u8, count: u8) {
+        let too_much = self.uploads.wants.len() >= 2 * WANTS_MAX
+            || self.conn().outbox_bytes() > OUTBOX_HARD_MAX;
+        if too_much && !planted::is_on(Bug::UnboundedNodeWants) {
+            return self.break_off("it wants too much at once");
+        }
         self.uploads.wants.push_back((block, first, count));
         self.serve_next();
     }

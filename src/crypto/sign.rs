@@ -43,13 +43,34 @@ pub fn sign(key: &SignKey, tag: &[u8], bytes: &[u8]) -> [u8; 64] {
     key.0.sign(&[tag, bytes].concat()).to_bytes()
 }
 
+/// A public key, ready to verify many signatures.
+#[derive(Clone)]
+pub struct Verifier(VerifyingKey);
+
+impl Verifier {
+    /// `None` if these bytes are no key.
+    #[must_use]
+    pub fn new(public: &[u8; 32]) -> Option<Self> {
+        VerifyingKey::from_bytes(public).ok().map(Self)
+    }
+
+    /// Whether the key's holder signed `bytes` for the purpose of `tag`.
+    #[must_use]
+    pub fn verify(&self, tag: &[u8], bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(&[tag, bytes].concat(), &Signature::from_bytes(signature)).is_ok()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
 /// Whether the holder of `public` signed `bytes` for the purpose of `tag`.
 #[must_use]
 pub fn verify(public: &[u8; 32], tag: &[u8], bytes: &[u8], signature: &[u8; 64]) -> bool {
-    let Ok(key) = VerifyingKey::from_bytes(public) else {
-        return false;
-    };
-    key.verify_strict(&[tag, bytes].concat(), &Signature::from_bytes(signature)).is_ok()
+    Verifier::new(public).is_some_and(|key| key.verify(tag, bytes, signature))
 }
 
 #[cfg(test)]

@@ -123,6 +123,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::Unavailable => "unavailable",
         ClientError::NotTaken => "not taken",
         ClientError::Damaged(_) => "damaged",
+        ClientError::Forged => "forged",
         ClientError::WrongNetwork => "wrong network",
         ClientError::NoDataKey | ClientError::NoWriteKey => "a key is missing",
         ClientError::Refused(..) => "refused",

@@ -3,6 +3,7 @@
 //! Invariant: nothing reaches the lane before its signature and its hashes are checked and its signer is granted, and a
 //! put reaches it only when all that it names is held or comes with it.
 
+use super::grants::Learnt;
 use super::lane::{NewRecord, Waiter};
 use super::output::Link;
 use super::permit::Offered;
@@ -11,7 +12,6 @@ use super::work::{Check, Checked, Job};
 use super::{FULL, FileServer, Pending, Phase};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
-use crate::keyring::grant::granted_key;
 use crate::limits::STAMP_LEAD;
 use crate::planted::{self, Bug};
 use crate::time::{Now, latest_credible, stamp_after};
@@ -112,7 +112,7 @@ impl FileServer {
                 return Err((Reason::Malformed, "only files and tombstones can be put"));
             }
         }
-        if !self.granted.contains(&record.signer) {
+        if !self.grants.allow(&record.signer) {
             return Err((Reason::NotAllowed, "no grant of this network names the write key"));
         }
         let heads = self.catalog.greatest(&record.name).map(|entry| entry.version().stamp);
@@ -219,10 +219,10 @@ impl FileServer {
             if self.is_known(&id) || !(from_node || record.kind == RecordKind::Grant) {
                 continue;
             }
-            if record.kind == RecordKind::Grant && !self.accept_grant(&record) {
+            if record.kind == RecordKind::Grant && !self.accept_grant(&record, &item.record) {
                 return self.close(now, link, "sent a grant that the root did not sign");
             }
-            if !self.granted.contains(&record.signer) {
+            if !self.grants.allow(&record.signer) {
                 log::debug!("a record by a signer without a grant was left aside");
                 continue;
             }
@@ -253,7 +253,7 @@ impl FileServer {
             let (bytes, block) = (Bytes::from(bytes), Bytes::new());
             let id = record_id(&bytes);
             if let Ok(record) = Record::decode(&bytes)
-                && self.accept_grant(&record)
+                && self.accept_grant(&record, &bytes)
                 && !self.is_known(&id)
             {
                 let new = NewRecord { id, record, bytes, block, source: None, complete: true };
@@ -263,10 +263,16 @@ impl FileServer {
     }
 
     /// Checked at once, since what comes next may be signed by the key that it grants.
-    fn accept_grant(&mut self, record: &Record) -> bool {
-        let key = granted_key(record, &self.setup.root);
-        self.granted.extend(key);
-        key.is_some()
+    fn accept_grant(&mut self, record: &Record, bytes: &Bytes) -> bool {
+        let learnt = self.grants.learn(record, bytes);
+        if learnt == Learnt::New {
+            // Before they are shown anything that the key has signed.
+            for link in self.client_links() {
+                let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
+                self.send_records(link, vec![item]);
+            }
+        }
+        learnt != Learnt::NoGrant
     }
 
     fn records_checked(&mut self, now: Now, link: Link, items: Vec<NewRecord>, found: &[Checked]) {

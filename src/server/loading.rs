@@ -3,24 +3,23 @@
 //! Reaches no disk. Invariant: what a record says of its blocks is judged by what was found before it, as it was written.
 
 use super::catalog::Catalog;
+use super::grants::Grants;
 use super::holdings::{Holdings, length};
 use crate::crypto::alias::Aliases;
 use crate::ids::Address;
-use crate::keyring::grant::granted_key;
 use crate::store::job::Found;
 use crate::wire::record::Record;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A `FileServer` while a start tells it what the log holds.
 #[derive(Debug)]
 pub struct Loading {
     pub(super) catalog: Catalog,
     pub(super) holdings: Holdings,
-    pub(super) granted: HashSet<[u8; 32]>,
+    pub(super) grants: Grants,
     /// Found damaged by an earlier run, and not had again.
     pub(super) repairs: BTreeMap<Address, u32>,
     pub(super) lost: BTreeSet<Address>,
-    root: [u8; 32],
     pub(super) newest: u64,
 }
 
@@ -31,10 +30,9 @@ impl Loading {
         Self {
             catalog: Catalog::new(Aliases::new(entropy)),
             holdings: Holdings::default(),
-            granted: HashSet::from([root]),
+            grants: Grants::new(root),
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
-            root,
             newest: 0,
         }
     }
@@ -46,9 +44,7 @@ impl Loading {
                 let Ok(record) = Record::decode(&bytes) else {
                     return;
                 };
-                if let Some(key) = granted_key(&record, &self.root) {
-                    self.granted.insert(key);
-                }
+                self.grants.learn(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
                 self.catalog.insert(
                     id,

@@ -16,6 +16,7 @@ mod entry;
 mod exchange;
 mod fetch;
 mod gather;
+mod grants;
 mod holdings;
 mod incoming;
 mod introduce;
@@ -60,6 +61,7 @@ use answers::Answers;
 use catalog::Catalog;
 use fetch::Fetches;
 use gather::Gathers;
+use grants::Grants;
 use holdings::Holdings;
 use lane::Lane;
 use memory::Memory;
@@ -159,7 +161,7 @@ pub struct FileServer {
     catalog: Catalog,
     holdings: Holdings,
     memory: Memory,
-    granted: HashSet<[u8; 32]>,
+    grants: Grants,
     peers: BTreeMap<Link, Peer>,
     /// Those of them that lead to nodes: what concerns nodes alone must not cost a walk over all clients.
     nodes: BTreeSet<Link>,
@@ -202,7 +204,7 @@ impl FileServer {
             catalog: loading.catalog,
             holdings: loading.holdings,
             memory: Memory::new(setup.memory),
-            granted: loading.granted,
+            grants: loading.grants,
             peers: BTreeMap::new(),
             nodes: BTreeSet::new(),
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),

@@ -248,7 +248,10 @@ impl FileServer {
             self.clock.observe(hello.clock, now.wall_ms, STAMP_LEAD);
         }
         match hello.role {
-            Role::Client => peer.who = Who::Client,
+            Role::Client => {
+                peer.who = Who::Client;
+                self.give_grants(link);
+            }
             Role::Node => self.hello_node(now, link, hello),
         }
     }
@@ -420,6 +423,11 @@ impl FileServer {
     /// The same, and what is kept of them: a walk over these alone, however many clients there are.
     pub(super) fn node_peers(&self) -> impl Iterator<Item = (&Link, &Peer)> {
         self.nodes.iter().filter_map(|link| Some((link, self.peers.get(link)?)))
+    }
+
+    /// The connections to clients.
+    pub(super) fn client_links(&self) -> Vec<Link> {
+        self.peers.iter().filter(|(_, peer)| peer.is_client()).map(|(link, _)| *link).collect()
     }
 
     /// Asks a peer something; the answer comes back with the number.

@@ -33,7 +33,7 @@ impl FileServer {
     /// Why a permit is void, its signature apart.
     fn voids(&self, now: Now, permit: &Permit) -> Option<&'static str> {
         let clock = self.clock.read(now.wall_ms);
-        let is_granted = self.granted.contains(&permit.signer);
+        let is_granted = self.grants.allow(&permit.signer);
         let is_old = permit.not_after < clock && !planted::is_on(Bug::AcceptOldPermit);
         if !is_granted {
             Some(

@@ -104,6 +104,13 @@ impl FileServer {
         self.push_ids(now, link, grants);
     }
 
+    /// A client must know the grants before it can judge any record.
+    pub(super) fn give_grants(&mut self, link: Link) {
+        if !planted::is_on(Bug::KeepGrants) {
+            self.send_records(link, self.grants.for_client());
+        }
+    }
+
     /// Queues records for a peer.
     pub(super) fn push_ids(
         &mut self,
@@ -249,7 +256,7 @@ impl FileServer {
     }
 
     /// As many messages as it takes. What they hold is counted at once, since the connection tells only later.
-    fn send_records(&mut self, link: Link, items: Vec<PushedRecord>) {
+    pub(super) fn send_records(&mut self, link: Link, items: Vec<PushedRecord>) {
         let mut message = Vec::new();
         let mut bytes = 0;
         for item in items {

@@ -46,6 +46,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("LOOKUP_WORKERS", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("LOOKUPS_MAX", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("MESSAGE_PEERS_MAX", &["lists_of_messages_have_an_end"]),
+    ("GRANTS_MAX", &["no_more_grants_are_kept_than_the_bound"]),
+    ("LIST_BARREN_MAX", &["a_list_that_tells_the_same_twice_ends"]),
     ("MESSAGE_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_IDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_RANGES_MAX", &["lists_of_messages_have_an_end"]),

@@ -145,6 +145,25 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::promises::a_new_version_follows_one_from_the_future"),
     ),
     (Bug::FollowAnyClock, Finder::Test("sim::promises::a_clock_far_ahead_is_not_followed")),
+    (
+        Bug::BelieveAnySigner,
+        Finder::Test("sim::client::forger::what_a_key_without_a_grant_has_signed_is_refused"),
+    ),
+    (Bug::SkipSignature, Finder::Test("sim::client::forger::what_nobody_has_signed_is_refused")),
+    (
+        Bug::BelieveAnyGrant,
+        Finder::Test("sim::client::forger::a_grant_that_the_root_has_not_signed_is_none"),
+    ),
+    (Bug::RepeatList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
+    (Bug::BarrenList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
+    (
+        Bug::UnboundedNodeWants,
+        Finder::Test("sim::client::hostile::a_node_that_wants_without_end_is_left"),
+    ),
+    (
+        Bug::KeepGrants,
+        Finder::Test("sim::client::files::what_another_writer_puts_is_read_by_everybody"),
+    ),
     (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
     (
         Bug::IgnoreExisting,

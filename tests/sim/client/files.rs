@@ -2,7 +2,9 @@
 
 use super::program::{Program, access, content, meta, world};
 use dfsd::client::{Answer, ClientError, Operation};
+use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::tree;
+use dfsd::keyring::{Access, grant};
 use dfsd::limits::{BLOCK, LEAF, LOG_BLOCK_MAX, OPERATION_SILENCE};
 use dfsd::store::fs::FileSystem;
 use std::time::Duration;
@@ -48,6 +50,29 @@ fn a_version_is_read_from_any_byte_on() {
             assert!(matches!(got.result, Ok(Answer::Got(_))), "{size} from {from}: {got:?}");
             assert!(got.data == bytes[from.min(size)..], "{size} from {from}");
         }
+    }
+}
+
+/// Nodes tell their clients who may write, those that are there already too.
+#[test]
+fn what_another_writer_puts_is_read_by_everybody() {
+    let mut world = world(9, 2);
+    let reader = access().read_only();
+    let mut early = Program::connect(&mut world, 1, reader.clone());
+    early.call(&mut world, Operation::Status).result.unwrap();
+    let sign = WriteKey::generate(&[55; 32]);
+    let grant = grant::grant(&RootKey::generate(&[1; 32]), &sign.public(), 1_000);
+    let other = Access { write: Some(WriteKey { sign, grant }), ..access() };
+    let mut writer = Program::connect(&mut world, 0, other);
+    writer.put(&mut world, "theirs", b"content").result.unwrap();
+    world.run(Duration::from_secs(2), |_| false);
+    let mut late = Program::connect(&mut world, 1, reader);
+    for program in [&mut early, &mut late] {
+        let got = program.get(&mut world, "theirs");
+        assert!(matches!(got.result, Ok(Answer::Got(_))), "{got:?}");
+        assert_eq!(got.data, b"content");
+        let list = program.call(&mut world, Operation::List);
+        assert_eq!(list.names, ["theirs"]);
     }
 }
 

@@ -1,0 +1,63 @@
+//! A list under way: how far it is, and that it comes to an end.
+//!
+//! Knows no record's content. Invariant: no record counts twice, and of the answers one after the other that bring none
+//! there are few; so a list ends after as many answers as there are records that somebody may have signed, and memory
+//! grows with nothing else.
+
+use super::error::ClientError;
+use crate::ids::RecordId;
+use crate::limits::LIST_BARREN_MAX;
+use crate::planted::{self, Bug};
+use std::collections::HashSet;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Names that are left out.
+    left_out: u64,
+    /// The records that came: a half of each id, which nobody can make two of.
+    seen: HashSet<[u8; 16]>,
+    /// How many there were before this answer.
+    before: usize,
+    /// Answers since one brought a record.
+    barren: u32,
+}
+
+impl Listing {
+    /// Names of which no record came, or none that could be opened.
+    pub(super) fn leave_out(&mut self, names: u32) {
+        self.left_out = self.left_out.saturating_add(names.into());
+    }
+
+    /// A record came.
+    pub(super) fn take(&mut self, record: &RecordId) -> Result<(), ClientError> {
+        let [half, _] = record.0.as_chunks::<16>().0 else { return Ok(()) };
+        if self.seen.insert(*half) || planted::is_on(Bug::RepeatList) {
+            return Ok(());
+        }
+        Err(ClientError::Protocol("a list that tells the same twice".to_owned()))
+    }
+
+    /// An answer has been read, and another may follow.
+    pub(super) fn go_on(&mut self) -> Result<(), ClientError> {
+        let brought = self.seen.len() > self.before;
+        self.before = self.seen.len();
+        self.barren = if brought { 0 } else { self.barren + 1 };
+        if self.barren < LIST_BARREN_MAX || planted::is_on(Bug::BarrenList) {
+            return Ok(());
+        }
+        Err(ClientError::Protocol("a list that goes on and tells nothing".to_owned()))
+    }
+
+    /// The last answer has been read.
+    pub(super) fn end(&self) -> Result<(), ClientError> {
+        if self.left_out == 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "{} names are left out: their records are damaged, dated in the future, or sealed with another data key",
+            self.left_out
+        );
+        Err(ClientError::Damaged(what))
+    }
+}

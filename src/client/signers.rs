@@ -1,0 +1,116 @@
+//! Signers: whose records a session believes, and whether a record is one of theirs.
+//!
+//! Knows no data key: what a record says is nobody's business before this. Invariant: a key is believed if the
+//! network's root has granted it writing, whoever has told of that; a record, if such a key has signed it.
+
+use super::error::ClientError;
+use crate::crypto::sign::Verifier;
+use crate::crypto::tags;
+use crate::keyring::Access;
+use crate::keyring::grant::granted_key;
+use crate::limits::GRANTS_MAX;
+use crate::planted::{self, Bug};
+use crate::wire::record::Record;
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Signers {
+    root: [u8; 32],
+    granted: BTreeMap<[u8; 32], Verifier>,
+}
+
+impl Signers {
+    /// At first only its own key, if it has one.
+    pub(super) fn new(access: &Access) -> Self {
+        let mut signers = Self { root: access.network.root, granted: BTreeMap::new() };
+        if let Some(write) = &access.write {
+            signers.learn(&write.grant);
+        }
+        signers
+    }
+
+    /// Somebody shows a grant. What is none, or is one too many, changes nothing.
+    pub(super) fn learn(&mut self, grant: &[u8]) {
+        let Ok(record) = Record::decode(grant) else { return };
+        let key = if planted::is_on(Bug::BelieveAnyGrant) {
+            granted_key(&record, &record.signer)
+        } else {
+            granted_key(&record, &self.root)
+        };
+        if let Some(key) = key
+            && self.granted.len() < GRANTS_MAX
+            && let Some(verifier) = Verifier::new(&key)
+        {
+            self.granted.insert(key, verifier);
+        }
+    }
+
+    /// Whether somebody who may write has signed a record.
+    pub(super) fn judge(&self, record: &Record) -> Result<(), ClientError> {
+        let granted = self.granted.get(&record.signer);
+        if granted.is_none() && planted::is_on(Bug::BelieveAnySigner) {
+            return Ok(());
+        }
+        let verifier = granted.ok_or(ClientError::Forged)?;
+        let signed = || verifier.verify(tags::RECORD, &record.signed_bytes(), &record.signature);
+        if planted::is_on(Bug::SkipSignature) || signed() {
+            Ok(())
+        } else {
+            Err(ClientError::Forged)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::data::DataKeys;
+    use crate::crypto::keys::{NetworkKey, RootKey, WriteKey};
+    use crate::crypto::sign;
+    use crate::keyring::grant::grant;
+
+    fn access(root: &RootKey) -> Access {
+        let data = Some(DataKeys::generate(&[4; 32]));
+        Access { network: NetworkKey::generate(&[2; 32], root), data, write: None }
+    }
+
+    fn signed_by(write: &WriteKey) -> Record {
+        let root = RootKey::generate(&[9; 32]);
+        let mut record = Record::decode(&grant(&root, &[8; 32], 5)).unwrap();
+        record.signer = write.public();
+        record.signature = sign::sign(&write.sign, tags::RECORD, &record.signed_bytes());
+        record
+    }
+
+    #[test]
+    fn only_what_the_root_has_granted_is_believed() {
+        let (root, other) = (RootKey::generate(&[1; 32]), RootKey::generate(&[7; 32]));
+        let mut signers = Signers::new(&access(&root));
+        let sign = WriteKey::generate(&[3; 32]);
+        let bad = grant(&other, &sign.public(), 5);
+        let good = grant(&root, &sign.public(), 5);
+        let write = WriteKey { sign, grant: Vec::new() };
+        let record = signed_by(&write);
+        assert_eq!(signers.judge(&record), Err(ClientError::Forged), "nobody has granted it");
+        signers.learn(&bad);
+        signers.learn(b"no record");
+        assert_eq!(signers.judge(&record), Err(ClientError::Forged), "another root has");
+        signers.learn(&good);
+        assert_eq!(signers.judge(&record), Ok(()));
+        let unsigned = Record { signature: [0; 64], ..record };
+        assert_eq!(signers.judge(&unsigned), Err(ClientError::Forged));
+    }
+
+    #[test]
+    fn no_more_grants_are_kept_than_the_bound() {
+        let root = RootKey::generate(&[1; 32]);
+        let mut signers = Signers::new(&access(&root));
+        for number in 0..GRANTS_MAX + 3 {
+            let mut secret = [0; 32];
+            secret[..8].copy_from_slice(&number.to_be_bytes());
+            signers.learn(&grant(&root, &WriteKey::generate(&secret).public(), 5));
+        }
+        assert_eq!(signers.granted.len(), GRANTS_MAX);
+    }
+}

@@ -1,0 +1,137 @@
+//! A session and a node that has the data key, and forges what it shows: nothing of it is believed.
+
+use super::hostile::Pair;
+use super::program::access;
+use bytes::Bytes;
+use dfsd::client::{Answer, ClientError, Operation};
+use dfsd::conn::Conn;
+use dfsd::crypto::keys::{RootKey, WriteKey};
+use dfsd::keyring::{Access, grant};
+use dfsd::limits::LIST_BARREN_MAX;
+use dfsd::wire::message::{Message, PushedRecord};
+use dfsd::wire::record::Record;
+
+/// Whoever reads, with a write key that a root of his own has granted, in which he believes himself.
+fn forger() -> Access {
+    let (sign, root) = (WriteKey::generate(&[66; 32]), RootKey::generate(&[77; 32]));
+    let grant = grant::grant(&root, &sign.public(), 1_000);
+    let mut network = access().network;
+    network.root = root.0.public();
+    Access { network, write: Some(WriteKey { sign, grant }), ..access() }
+}
+
+/// A file and a tombstone of this name, well sealed, and signed by somebody with this access.
+fn records_of(access: Access, name: &str) -> [Bytes; 2] {
+    let mut theirs = Pair::of(access, |_, _| false);
+    theirs.put(name, b"forged content");
+    let op = theirs.start(Operation::Delete { name: name.into() });
+    theirs.pump();
+    assert!(matches!(theirs.result(op), Some(Ok(Answer::Deleted { .. }))));
+    [theirs.held.records[0].clone(), theirs.held.records[1].clone()]
+}
+
+fn unsigned(record: &Bytes) -> Bytes {
+    let mut record = Record::decode(record).unwrap();
+    record.signature = [0; 64];
+    Bytes::from(record.to_bytes())
+}
+
+/// Everything that shows a record.
+fn operations() -> Vec<Operation> {
+    let name = || b"a".to_vec();
+    let put = super::program::meta("a");
+    vec![
+        Operation::Get { name: name() },
+        Operation::Stat { name: name() },
+        Operation::Delete { name: name() },
+        Operation::Rename { source: name(), target: b"b".into(), replace: true },
+        Operation::List,
+        Operation::Put { meta: put, only_if_absent: true },
+    ]
+}
+
+/// Whatever the session asks, it is shown this record, and believes nothing.
+fn is_refused(record: &Bytes, given: &[Bytes]) {
+    for operation in operations() {
+        let mut pair = Pair::of(access(), |_, _| false);
+        give(&mut pair.conn, given);
+        pair.held.records.push(record.clone());
+        let what = format!("{operation:?}");
+        let op = pair.start(operation);
+        pair.session.feed_end(op);
+        pair.pump();
+        assert_eq!(pair.error(op), ClientError::Forged, "{what}");
+        assert_eq!(pair.held.records.len(), 1, "{what}: something was signed");
+    }
+}
+
+fn give(conn: &mut Conn, grants: &[Bytes]) {
+    let item = |record: &Bytes| PushedRecord { record: record.clone(), block: Bytes::new() };
+    conn.send(&Message::Records { items: grants.iter().map(item).collect() });
+}
+
+#[test]
+fn what_a_key_without_a_grant_has_signed_is_refused() {
+    for record in records_of(forger(), "a") {
+        is_refused(&record, &[]);
+    }
+}
+
+#[test]
+fn what_nobody_has_signed_is_refused() {
+    for record in records_of(access(), "a") {
+        is_refused(&unsigned(&record), &[]);
+    }
+}
+
+#[test]
+fn a_grant_that_the_root_has_not_signed_is_none() {
+    let given = Bytes::from(forger().write.unwrap().grant);
+    for record in records_of(forger(), "a") {
+        is_refused(&record, std::slice::from_ref(&given));
+    }
+}
+
+#[test]
+fn what_another_writer_has_signed_is_believed_once_the_node_has_given_the_grant() {
+    let root = RootKey::generate(&[1; 32]);
+    let sign = WriteKey::generate(&[55; 32]);
+    let grant = grant::grant(&root, &sign.public(), 1_000);
+    let given = Bytes::from(grant.clone());
+    let other = Access { write: Some(WriteKey { sign, grant }), ..access() };
+    let [file, _] = records_of(other, "a");
+    is_refused(&file, &[]);
+    let mut pair = Pair::of(access(), |_, _| false);
+    give(&mut pair.conn, &[given]);
+    pair.held.records.push(file);
+    let op = pair.start(Operation::Stat { name: b"a".into() });
+    pair.pump();
+    assert!(matches!(pair.result(op), Some(Ok(Answer::Stat(_)))));
+}
+
+/// A list to which a node answers the same again and again. It is to end after so many answers.
+fn listed(records: Vec<Bytes>, most: u32) -> ClientError {
+    let mut asked = 0;
+    let mut pair = Pair::of(access(), move |conn, message| {
+        let Message::List { request, .. } = message else { return false };
+        asked += 1;
+        assert!(asked <= most, "the list goes on and on");
+        let next = Some(dfsd::ids::NameId([asked as u8; 32]));
+        conn.send(&Message::Listed { request: *request, records: records.clone(), next, damaged: 0 });
+        true
+    });
+    let op = pair.start(Operation::List);
+    pair.pump();
+    pair.error(op)
+}
+
+#[test]
+fn a_list_that_tells_the_same_twice_ends() {
+    let [file, tombstone] = records_of(access(), "a");
+    let error = listed(vec![file], 2);
+    assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+    for records in [vec![tombstone], Vec::new(), vec![Bytes::from_static(b"none")]] {
+        let error = listed(records, LIST_BARREN_MAX);
+        assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+    }
+}
