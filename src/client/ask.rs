@@ -143,14 +143,9 @@ impl Session {
         let Some(ask) = self.ask_of(op) else { return Ok(()) };
         let ask = std::mem::replace(ask, Ask::Status);
         match (ask, message) {
-            (Ask::Stat { name }, Message::Heads { shown, .. }) => {
-                let entry = self.entry_of(shown.as_deref(), &name)?;
-                self.finish(op, Ok(Answer::Stat(Box::new(entry))));
-            }
-            (Ask::Delete { name }, Message::Heads { clock, versions, all, future, shown, .. }) => {
-                let id = self.seals.name_id(&name)?;
-                self.entry_of(shown.as_deref(), &id)?;
-                self.delete(op, name, &Heads { clock, versions, all, future })?;
+            (ask, Message::Heads { clock, versions, all, future, shown, .. }) => {
+                let heads = Heads { clock, versions, all, future };
+                self.heads_told(op, ask, heads, shown.as_deref())?;
             }
             (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, future, .. }) => {
                 self.delete(op, name, &Heads { clock, versions, all, future })?;
@@ -158,28 +153,6 @@ impl Session {
             (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
             (Ask::Deleting { version, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Deleted { version }));
-            }
-            (
-                Ask::RenameSource { what },
-                Message::Heads { clock, versions, all, future, shown, .. },
-            ) => {
-                let id = self.seals.name_id(&what.source)?;
-                let entry = self.entry_of(shown.as_deref(), &id)?;
-                self.ask_head(op, &what.target)?;
-                let source = Box::new((entry, Heads { clock, versions, all, future }));
-                self.become_ask(op, Ask::RenameTarget { what, source });
-            }
-            (
-                Ask::RenameTarget { what, source },
-                Message::Heads { clock, versions, all, future, shown, .. },
-            ) => {
-                let id = self.seals.name_id(&what.target)?;
-                let exists = self.seals.open_shown(shown.as_deref(), &id)?;
-                if exists.is_some() && !what.replace {
-                    return Err(ClientError::Exists);
-                }
-                let heads = Heads { clock, versions, all, future };
-                self.rename(op, &source, &heads, what)?;
             }
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
@@ -232,6 +205,55 @@ impl Session {
         // Whatever is there by then is deleted, so long as the name is gone afterwards.
         self.put_records(op, vec![tombstone], vec![Condition::Newest]);
         self.become_ask(op, Ask::Deleting { name, version });
+        Ok(())
+    }
+
+    /// The node tells which versions a name has, and shows one.
+    fn heads_told(
+        &mut self,
+        op: Op,
+        ask: Ask,
+        heads: Heads,
+        shown: Option<&[u8]>,
+    ) -> Result<(), ClientError> {
+        match ask {
+            Ask::Stat { name } => {
+                let entry = self.entry_of(shown, &name)?;
+                self.finish(op, Ok(Answer::Stat(Box::new(entry))));
+            }
+            Ask::Delete { name } => {
+                let id = self.seals.name_id(&name)?;
+                self.entry_of(shown, &id)?;
+                self.delete(op, name, &heads)?;
+            }
+            Ask::RenameSource { what } => {
+                let id = self.seals.name_id(&what.source)?;
+                let entry = self.entry_of(shown, &id)?;
+                self.ask_head(op, &what.target)?;
+                let source = Box::new((entry, heads));
+                self.become_ask(op, Ask::RenameTarget { what, source });
+            }
+            Ask::RenameTarget { what, source } => {
+                let id = self.seals.name_id(&what.target)?;
+                let exists = self.seals.open_shown(shown, &id)?;
+                if exists.is_some() && !what.replace {
+                    return Err(ClientError::Exists);
+                }
+                self.rename(op, &source, &heads, what)?;
+            }
+            Ask::Deleting { .. }
+            | Ask::Renaming { .. }
+            | Ask::List(_)
+            | Ask::Holders
+            | Ask::Status
+            | Ask::Members
+            | Ask::Verify { .. }
+            | Ask::VerifyAgain(_)
+            | Ask::Page(_) => {
+                let what = "versions of a name that were not asked for";
+                return Err(ClientError::Protocol(what.to_owned()));
+            }
+        }
         Ok(())
     }
 
