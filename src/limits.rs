@@ -130,6 +130,10 @@ pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
 /// How often an operation is tried again within that time when its name was changed meanwhile.
 pub const CHANGED_TRIES_MAX: usize = 64;
+/// Bytes that may lie ahead of an answer on a client's connection, beside what the node owes to other operations.
+pub const OPERATION_AHEAD: u64 = 8 * BLOCK as u64;
+/// What moves for others excuses the silence about one operation for as long as it takes at so many bytes a second.
+pub const OPERATION_RATE: u64 = 8 * 1024;
 /// What SIGTERM waits for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nodes with one key that are connected at once.
@@ -243,5 +247,6 @@ const _: () = assert!(COMPARE_QUESTIONS_MAX * COMPARE_PARTS * (3 * 32 + 8) < OUT
 const _: () = assert!(COMPARE_STACK_MAX >= COMPARE_QUESTIONS_MAX * COMPARE_PARTS * 8);
 const _: () = assert!(FRAME_HEAD + FRAME_BODY_MAX + 16 <= 65_519);
 const _: () = assert!(STAMP_LEAD.as_secs() < FUTURE_MAX.as_secs());
+const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());

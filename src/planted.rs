@@ -140,6 +140,12 @@ bugs! {
     SkipSignature,
     /// A client believes a grant by whoever has signed it (G2).
     BelieveAnyGrant,
+    /// Whatever moves on a connection excuses a stuck operation for ever (G9).
+    ExcuseBusy,
+    /// A trickle for others excuses a stuck operation (G9).
+    ExcuseTrickle,
+    /// What a node wants again and again counts as progress of a put (G9).
+    CountSentAgain,
     /// A list may tell of one record again and again (G9).
     RepeatList,
     /// A list may go on for ever and tell nothing (G9).

@@ -91,6 +91,11 @@ pub(super) struct Downloads {
 }
 
 impl Downloads {
+    /// Blocks that may come before what somebody asks for now.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting + self.held_back.len()
+    }
+
     /// The streams of an operation that has ended still come; nobody looks at them.
     pub(super) fn forget(&mut self, op: Op) {
         if self.incoming.as_ref().is_some_and(|incoming| incoming.op == op) {
@@ -262,6 +267,7 @@ impl Session {
         let mut plain = Vec::from(data);
         keystream(&slot.secret.key, &mut plain, (index * LEAF) as u64);
         slot.leaves[index] = Some(Bytes::from(plain));
+        self.came_on(op);
         self.hand_out(op);
     }
 

@@ -7,6 +7,7 @@ mod again;
 mod answer;
 mod ask;
 mod calls;
+mod deadline;
 mod error;
 mod get;
 #[allow(

@@ -6,6 +6,7 @@
 use super::again::Again;
 use super::answer::{Answer, Event, Op, Operation};
 use super::ask::Ask;
+use super::deadline::{Deadline, Traffic};
 use super::error::ClientError;
 use super::get::Get;
 use super::permit::Permits;
@@ -16,12 +17,13 @@ use crate::conn::{self, Conn, ConnError, ConnKeys, Side, Stage, Wait};
 use crate::crypto::keys::{NodeKey, node_id};
 use crate::ids::{NodeId, StoreId};
 use crate::keyring::Access;
-use crate::limits::OPERATION_SILENCE;
+use crate::limits::{BLOCK, RECORD_MAX};
 use crate::planted::{self, Bug};
 use crate::time::{Instant, latest_credible};
 use crate::wire::message::{Hello, Message, PushedRecord, Reason, Request, Role};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 /// Secret randomness for a session: for its key and for its handshake.
 pub struct Entropy {
@@ -42,7 +44,7 @@ pub(super) enum Kind {
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) again: Again,
-    begun: Instant,
+    deadline: Deadline,
 }
 
 /// See the module.
@@ -62,12 +64,11 @@ pub struct Session {
     pub(super) downloads: super::get::Downloads,
     pub(super) events: VecDeque<Event>,
     now: Instant,
-    /// When something last came, or left, that is more than a sign of life. One connection carries
-    /// all operations in turn, so that the others' progress excuses the silence about one.
-    moved: Instant,
-    /// Since when some operation waits for the node.
-    waiting: Option<Instant>,
     allow_future: bool,
+    /// What moves for all operations: one connection carries them in turn.
+    traffic: Traffic,
+    /// Since when the program takes no events.
+    paused: Option<Instant>,
     /// How the node has broken the rules.
     broken_off: Option<ClientError>,
 }
@@ -94,9 +95,9 @@ impl Session {
             downloads: super::get::Downloads::default(),
             events: VecDeque::new(),
             now,
-            moved: now,
-            waiting: None,
             allow_future: false,
+            traffic: Traffic::new(now),
+            paused: None,
             broken_off: None,
         };
         session.introduce();
@@ -139,7 +140,8 @@ impl Session {
         };
         match begun {
             Ok(kind) => {
-                self.ops.insert(op, Running { kind, again: Again::default(), begun: now });
+                let deadline = Deadline::new(now, &self.traffic);
+                self.ops.insert(op, Running { kind, again: Again::default(), deadline });
                 self.advance(op);
             }
             Err(error) => {
@@ -190,7 +192,8 @@ impl Session {
         let streaming = self.conn.is_streaming();
         self.conn.transmit(now, out, max);
         if streaming && out.len() > before {
-            self.moved = now;
+            self.traffic.note(now, out.len() - before);
+            self.uploading();
         }
         self.handle_events();
         self.note_waiting();
@@ -205,19 +208,18 @@ impl Session {
     /// When `handle_timeout` wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = self.ops.values().filter(|running| running.waits_for_node());
-        let silent = waiting.filter_map(|running| self.silent_at(running)).min();
-        silent.into_iter().chain(self.conn.poll_timeout()).min()
+        let silent = self.ops.values().filter_map(|running| running.deadline.at()).min();
+        silent.filter(|_| self.paused.is_none()).into_iter().chain(self.conn.poll_timeout()).min()
     }
 
     /// Ends operations without progress. An error ends the session.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ClientError> {
         self.now = now;
         self.note_waiting();
-        let silent = |running: &Running| {
-            running.waits_for_node() && self.silent_at(running).is_some_and(|at| at <= now)
-        };
-        let ops = self.ops.iter().filter(|(_, running)| silent(running)).map(|(op, _)| *op);
+        let is_over = |running: &Running| running.deadline.at().is_some_and(|at| at <= now);
+        let ops = self.ops.iter().filter(|(_, running)| is_over(running)).map(|(op, _)| *op);
+        // Nothing is read for a program that takes no events.
+        let ops = ops.filter(|_| self.paused.is_none());
         for op in ops.collect::<Vec<_>>() {
             self.finish(op, Err(ClientError::Silent));
         }
@@ -227,27 +229,63 @@ impl Session {
     /// The program takes no events for a while, or takes them again; what comes meanwhile stays in
     /// the socket, which is not the node's fault.
     pub fn pause(&mut self) {
+        self.paused.get_or_insert(self.now);
         self.conn.pause();
     }
 
     /// See `pause`.
     pub fn resume(&mut self, now: Instant) {
+        if let Some(since) = self.paused.take() {
+            self.put_off(now.since(since));
+        }
         self.now = now;
         self.conn.resume(now);
-        self.waiting = None;
         self.note_waiting();
     }
 
-    /// When an operation that waits has waited long enough.
-    fn silent_at(&self, running: &Running) -> Option<Instant> {
-        Some(running.begun.max(self.moved).max(self.waiting?) + OPERATION_SILENCE)
+    /// Whether the program takes no events.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// The program was elsewhere for so long: nobody could see what the node did.
+    pub fn excuse(&mut self, now: Instant, away: Duration) {
+        self.now = now;
+        self.conn.pause();
+        self.conn.resume(now);
+        self.put_off(away);
+    }
+
+    fn put_off(&mut self, away: Duration) {
+        self.traffic.put_off(away);
+        self.ops.values_mut().for_each(|running| running.deadline.put_off(away));
+    }
+
+    /// Whether something waits for the node.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.ops.values().any(Running::waits_for_node)
+    }
+
+    /// Bytes that the node owes to operations: one may have to wait until others have theirs.
+    fn owed(&self) -> u64 {
+        (self.downloads.waiting() * BLOCK + self.uploads.offered_bytes()) as u64
     }
 
     fn note_waiting(&mut self) {
-        if !self.ops.values().any(Running::waits_for_node) {
-            self.waiting = None;
-        } else if self.waiting.is_none() {
-            self.waiting = Some(self.now);
+        let owed = self.owed();
+        for running in self.ops.values_mut() {
+            let waits = running.waits_for_node();
+            running.deadline.look(self.now, &self.traffic, (waits, owed));
+        }
+    }
+
+    /// An operation has come on.
+    pub(super) fn came_on(&mut self, op: Op) {
+        let owed = self.owed();
+        if let Some(running) = self.ops.get_mut(&op) {
+            running.deadline.came_on(self.now, &self.traffic, owed);
         }
     }
 
@@ -330,12 +368,14 @@ impl Session {
 
     fn handle_events(&mut self) {
         while let Some(event) = self.conn.poll_event() {
-            self.moved = self.now;
             match event {
                 conn::Event::Established { static_key } => self.static_key = Some(static_key),
                 conn::Event::Message(message) => self.message(message),
                 conn::Event::Opened(open) => self.opened(open),
-                conn::Event::Chunk { index, data } => self.chunk(index, data),
+                conn::Event::Chunk { index, data } => {
+                    self.traffic.note(self.now, data.len());
+                    self.chunk(index, data);
+                }
                 conn::Event::Ended => self.stream_ended(true),
                 conn::Event::Aborted => self.stream_ended(false),
                 conn::Event::StreamLow => {}
@@ -376,12 +416,14 @@ impl Session {
         else {
             return;
         };
-        if let Message::Heads { future, .. } = &message
+        if let Message::Heads { future, .. } | Message::DamagedHeads { future, .. } = &message
             && !future.is_empty()
             && !self.allow_future
         {
             return self.finish(op, Err(ClientError::Future));
         }
+        self.traffic.note(self.now, RECORD_MAX);
+        self.came_on(op);
         let Some(running) = self.ops.get(&op) else { return };
         let result = match &running.kind {
             Kind::Put(_) => self.put_answered(op, message),

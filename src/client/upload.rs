@@ -6,7 +6,7 @@ use super::permit::Brought;
 use super::session::{Kind, Session};
 use crate::crypto::block::SealedBlock;
 use crate::ids::{Address, Hash};
-use crate::limits::{BLOCK, LEAF, OUTBOX_HARD_MAX, WANTS_MAX};
+use crate::limits::{BLOCK, LEAF, LEAVES, OUTBOX_HARD_MAX, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message, Request};
@@ -23,6 +23,8 @@ struct Offered {
     data: Bytes,
     leaves: Vec<Hash>,
     request: Request,
+    /// Leaves that have been sent: one bit each.
+    sent: u32,
     /// The puts that wait for it; one that has the block twice stands here twice.
     ops: Vec<Op>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Uploads {
     blocks: HashMap<Address, Offered>,
     /// What the node wants and has not been sent yet.
     wants: VecDeque<(BlockRef, u8, u8)>,
+    /// The block whose leaves leave now for the first time: not so if the node wants them again.
+    leaving: Option<Address>,
     /// Offers that the node may still refuse.
     requests: HashMap<Request, Address>,
     /// Puts that may take more once there are fewer.
@@ -41,8 +45,11 @@ pub(super) struct Uploads {
 
 impl Uploads {
     pub(super) fn has_room(&self) -> bool {
-        let bytes = || self.blocks.values().map(|offered| offered.data.len()).sum::<usize>();
-        self.blocks.len() < OFFERS && bytes() < OFFERED_BYTES
+        self.blocks.len() < OFFERS && self.offered_bytes() < OFFERED_BYTES
+    }
+
+    pub(super) fn offered_bytes(&self) -> usize {
+        self.blocks.values().map(|offered| offered.data.len()).sum()
     }
 
     pub(super) fn forget(&mut self, op: Op) {
@@ -75,7 +82,8 @@ impl Session {
         let length = u32::try_from(data.len()).expect("a block is at most 1 MiB");
         // Not the operation's: several may wait for one block.
         let request = self.number();
-        let offered = Offered { data, leaves: sealed.leaves, request, ops: vec![op] };
+        let (leaves, ops) = (sealed.leaves, vec![op]);
+        let offered = Offered { data, leaves, request, sent: 0, ops };
         self.uploads.requests.insert(request, address);
         self.uploads.blocks.insert(address, offered);
         self.bring(request, Brought::Block(BlockRef { address, length }));
@@ -97,7 +105,7 @@ impl Session {
         while !self.conn().is_streaming() {
             let Some((block, first, count)) = self.uploads.wants.pop_front() else { return };
             let (address, length) = (block.address, block.length);
-            let offered = self.uploads.blocks.get(&address);
+            let offered = self.uploads.blocks.get_mut(&address);
             let Some(offered) = offered.filter(|offered| offered.data.len() == length as usize)
             else {
                 // The put has been given up.
@@ -105,12 +113,23 @@ impl Session {
                 continue;
             };
             let (data, leaves) = (offered.data.clone(), offered.leaves.clone());
+            let run = run_mask(first, count);
+            let is_new = run & !offered.sent != 0 || planted::is_on(Bug::CountSentAgain);
+            self.uploads.leaving = is_new.then_some(address);
+            offered.sent |= run;
             self.conn().open_stream(&Open { address, length, first, count, leaves });
             for leaf in usize::from(first)..usize::from(first) + usize::from(count) {
                 let end = ((leaf + 1) * LEAF).min(data.len());
                 self.conn().push_chunk(data.slice(leaf * LEAF..end));
             }
         }
+    }
+
+    /// Some of the stream has left: so much have the puts come on that wait for its block.
+    pub(super) fn uploading(&mut self) {
+        let leaving = self.uploads.leaving.and_then(|address| self.uploads.blocks.get(&address));
+        let ops = leaving.map(|offered| offered.ops.clone());
+        ops.unwrap_or_default().into_iter().for_each(|op| self.came_on(op));
     }
 
     /// Blocks are durable on the node.
@@ -122,6 +141,7 @@ impl Session {
                 {
                     put.block_done();
                 }
+                self.came_on(op);
                 self.advance(op);
             }
         }
@@ -149,4 +169,10 @@ impl Session {
     pub(super) fn offered_by(&self, request: Request) -> Option<Address> {
         self.uploads.requests.get(&request).copied()
     }
+}
+
+/// So many leaves from the first: one bit each.
+fn run_mask(first: u8, count: u8) -> u32 {
+    let ones = |count: u8| u32::MAX.checked_shr(32 - u32::from(count.min(LEAVES))).unwrap_or(0);
+    ones(first.saturating_add(count)) & !ones(first)
 }

@@ -164,6 +164,20 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::KeepGrants,
         Finder::Test("sim::client::files::what_another_writer_puts_is_read_by_everybody"),
     ),
+    (
+        Bug::ExcuseBusy,
+        Finder::Test(
+            "sim::client::hostile::what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them",
+        ),
+    ),
+    (
+        Bug::ExcuseTrickle,
+        Finder::Test("sim::client::hostile::a_trickle_for_others_excuses_no_silence"),
+    ),
+    (
+        Bug::CountSentAgain,
+        Finder::Test("sim::client::hostile::a_node_that_wants_the_same_again_and_again_is_silent"),
+    ),
     (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
     (
         Bug::IgnoreExisting,

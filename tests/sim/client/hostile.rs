@@ -8,15 +8,17 @@ use dfsd::crypto::keys::NodeKey;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::keyring::Access;
-use dfsd::limits::{BLOCK, LEAF, OPERATION_SILENCE};
+use dfsd::limits::{BLOCK, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX};
 use dfsd::time::Instant;
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Reason, Role};
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Keeps what it is given, and does what the test says it does otherwise.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Held {
     pub(super) records: Vec<Bytes>,
     blocks: HashMap<Address, Vec<u8>>,
@@ -37,7 +39,7 @@ pub(super) struct Pair {
     /// Sees each message first; true if it has dealt with it.
     twist: Twist,
     /// Changes leaves before they are sent.
-    spoil: Spoil,
+    pub(super) spoil: Spoil,
     now: Instant,
     events: Vec<Event>,
 }
@@ -89,20 +91,26 @@ impl Pair {
             let mut there = Vec::new();
             self.session.transmit(self.now, &mut there, 64 * 1024);
             self.conn.received(self.now, &there).expect("a client keeps the rules");
-            while let Some(event) = self.conn.poll_event() {
-                self.node_event(event);
-            }
+            self.hear();
             let mut back = Vec::new();
             self.conn.transmit(self.now, &mut back, 64 * 1024);
-            while let Some(event) = self.conn.poll_event() {
-                self.node_event(event);
-            }
+            self.hear();
             if there.is_empty() && back.is_empty() {
                 return;
             }
             let _ = self.session.received(self.now, &back);
             self.events.extend(std::iter::from_fn(|| self.session.poll_event()));
         }
+    }
+
+    /// The node hears what its connection tells. False if that is nothing.
+    pub(super) fn hear(&mut self) -> bool {
+        let mut heard = false;
+        while let Some(event) = self.conn.poll_event() {
+            self.node_event(event);
+            heard = true;
+        }
+        heard
     }
 
     fn node_event(&mut self, event: conn::Event) {
@@ -118,6 +126,9 @@ impl Pair {
             }
             conn::Event::Ended => {
                 let (open, data) = self.coming.take().expect("it was opened");
+                if data.len() < open.length as usize {
+                    return;
+                }
                 assert_eq!(tree::tree(&data).0, open.address.0);
                 self.held.blocks.insert(open.address, data);
                 self.conn.send(&Message::Have { addresses: vec![open.address] });
@@ -374,20 +385,108 @@ fn a_block_that_the_node_does_not_take_ends_the_put_once() {
     assert_eq!(pair.error(op), ClientError::NotTaken);
 }
 
+/// A node that answers all but one question, and sends whatever it likes.
 #[test]
-fn silence_ends_an_operation_and_progress_elsewhere_excuses_it() {
-    let mut pair = Pair::new(|_, message| matches!(message, Message::Head { .. }));
+fn silence_about_one_operation_ends_it_whatever_else_moves() {
+    let silent = |message: &Message| matches!(message, Message::Head { .. });
+    let mut pair = Pair::new(move |_, message| silent(message));
     let stat = pair.start(Operation::Stat { name: b"a".into() });
     pair.pump();
-    for _ in 0..3 {
-        pair.later(OPERATION_SILENCE - Duration::from_secs(1));
-        assert!(pair.result(stat).is_none());
-        // A node that answers others is not silent.
-        pair.conn.send(&Message::Peers { peers: Vec::new() });
-        pair.pump();
-    }
-    pair.later(OPERATION_SILENCE);
+    pair.later(OPERATION_SILENCE - Duration::from_secs(1));
+    pair.conn.send(&Message::Peers { peers: Vec::new() });
+    pair.pump();
+    pair.later(Duration::from_secs(1));
     assert_eq!(pair.error(stat), ClientError::Silent);
+}
+
+/// One question is not answered, and so many others are, one after the other and so far apart: how long it is waited for.
+fn waited_beside_others(answers: u64, apart: Duration) -> Duration {
+    let mut pair = Pair::new(|conn, message| {
+        if let Message::GetPage { request, .. } = message {
+            conn.send(&Message::Page { request: *request, page: None });
+        }
+        true
+    });
+    let stat = pair.start(Operation::Stat { name: b"a".into() });
+    let began = pair.now;
+    for _ in 0..answers {
+        pair.start(Operation::Page { address: Address([1; 32]) });
+        pair.pump();
+        pair.now = pair.now + apart;
+        let _ = pair.session.handle_timeout(pair.now);
+        if let Some(result) = pair.result(stat) {
+            assert_eq!(result.err(), Some(ClientError::Silent));
+            return pair.now.since(began);
+        }
+    }
+    panic!("whatever else is answered excuses the silence");
+}
+
+#[test]
+fn what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them() {
+    let answer = RECORD_MAX as u64;
+    let answers = OPERATION_AHEAD / answer;
+    let apart = Duration::from_millis(1_000 * answer / OPERATION_RATE / 2);
+    let waited = waited_beside_others(2 * answers, apart);
+    let ahead = apart * u32::try_from(answers).unwrap();
+    assert!(waited >= ahead, "others had come on, and it was not waited for: {waited:?}");
+    assert!(waited <= ahead + OPERATION_SILENCE + 2 * apart, "{waited:?}");
+}
+
+#[test]
+fn a_trickle_for_others_excuses_no_silence() {
+    let apart = OPERATION_SILENCE - Duration::from_secs(1);
+    let waited = waited_beside_others(100, apart);
+    assert!(waited <= OPERATION_SILENCE + apart, "{waited:?}");
+}
+
+#[test]
+fn leaves_that_leave_slowly_are_progress_of_their_put() {
+    let mut pair = Pair::honest();
+    pair.pump();
+    let put = pair.start(Operation::Put { meta: meta("a"), only_if_absent: false });
+    let bytes = content(3, 8 * LEAF);
+    assert_eq!(pair.session.feed(put, &bytes), bytes.len());
+    pair.session.feed_end(put);
+    for _ in 0..100 {
+        let mut out = Vec::new();
+        pair.session.transmit(pair.now, &mut out, 1);
+        pair.conn.received(pair.now, &out).unwrap();
+        pair.hear();
+        let mut back = Vec::new();
+        pair.conn.transmit(pair.now, &mut back, usize::MAX);
+        pair.session.received(pair.now, &back).unwrap();
+        if out.len() > LEAF {
+            pair.now = pair.now + (OPERATION_SILENCE - Duration::from_secs(2));
+        }
+        pair.session.handle_timeout(pair.now).unwrap();
+    }
+    let result = pair.result(put);
+    assert!(matches!(result, Some(Ok(Answer::Put { .. }))), "{result:?}");
+}
+
+/// It never says that it has the block.
+#[test]
+fn a_node_that_wants_the_same_again_and_again_is_silent() {
+    let offered = Rc::new(Cell::new(None));
+    let seen = offered.clone();
+    let mut pair = Pair::new(move |_, message| {
+        if let Message::Offer { blocks, .. } = message {
+            seen.set(blocks.first().copied());
+        }
+        true
+    });
+    let put = pair.put("a", &content(1, 2 * LEAF));
+    for _ in 0..10 {
+        let block = offered.get().expect("a block is on offer");
+        pair.conn.send(&Message::Want { block, first: 0, count: 1 });
+        pair.pump();
+        pair.later(OPERATION_SILENCE / 2);
+        if let Some(result) = pair.result(put) {
+            return assert_eq!(result.err(), Some(ClientError::Silent));
+        }
+    }
+    panic!("the put goes on and on");
 }
 
 #[test]
@@ -421,9 +520,7 @@ fn a_program_that_pauses_is_nobodys_silence() {
     pair.now = pair.now + Duration::from_secs(60);
     pair.session.resume(pair.now);
     pair.session.handle_timeout(pair.now).unwrap();
-    while let Some(event) = pair.conn.poll_event() {
-        pair.node_event(event);
-    }
+    pair.hear();
     pair.pump();
     assert!(matches!(pair.result(get), Some(Ok(Answer::Got(_)))));
 }
