@@ -146,6 +146,8 @@ bugs! {
     ExcuseTrickle,
     /// What a node wants again and again counts as progress of a put (G9).
     CountSentAgain,
+    /// A get ends with the first node that can't serve it (G2).
+    EndAtFirstFailure,
     /// A list may tell of one record again and again (G9).
     RepeatList,
     /// A list may go on for ever and tell nothing (G9).

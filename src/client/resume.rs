@@ -1,4 +1,5 @@
-//! Blocking gets, many at once, that go on over another connection when theirs breaks.
+//! Blocking gets, many at once, that go on over another connection when theirs breaks, and at another node when theirs
+//! can't serve them.
 //!
 //! A node that ends, that falls silent, or that gave up a program which took no bytes for too long, costs a get the blocks
 //! that were on their way, and pages that it had read. Knows no wire and no cipher. Invariants: a sink gets every byte once
@@ -9,6 +10,7 @@ use super::error::{CallError, ClientError};
 use super::seal::Entry;
 use super::shell::Client;
 use crate::limits::BLOCK;
+use crate::planted::{self, Bug};
 use std::collections::HashMap;
 use std::io;
 
@@ -49,11 +51,13 @@ struct Fetch<S> {
     taken: u64,
     /// How the sink failed.
     failure: Option<io::Error>,
+    /// How the nodes failed that were asked so far, other than by their connection.
+    refused: Vec<ClientError>,
 }
 
 impl<S: Sink> Fetch<S> {
     fn new((wanted, sink): (Wanted, S)) -> Self {
-        Self { wanted, sink, begun: false, taken: 0, failure: None }
+        Self { wanted, sink, begun: false, taken: 0, failure: None, refused: Vec::new() }
     }
 
     /// What is left to do.
@@ -98,6 +102,8 @@ struct Fetches<S> {
     broken: Vec<Fetch<S>>,
     /// The node says nothing, though the connection is there.
     silent: Option<ClientError>,
+    /// Those that the node can't serve: asked of another node, once nothing is under way here.
+    elsewhere: Vec<Fetch<S>>,
     /// Bytes that came since the last connection was lost.
     come: u64,
     /// Connections that were lost in vain since one was not.
@@ -113,17 +119,27 @@ impl Client {
         mut done: impl FnMut(S, Result<Entry, CallError>),
     ) -> Result<(), ClientError> {
         let mut jobs = jobs.into_iter();
-        let mut all =
-            Fetches { running: HashMap::new(), broken: Vec::new(), silent: None, come: 0, vain: 0 };
+        let mut all = Fetches {
+            running: HashMap::new(),
+            broken: Vec::new(),
+            silent: None,
+            elsewhere: Vec::new(),
+            come: 0,
+            vain: 0,
+        };
         loop {
             while all.broken.is_empty()
-                && all.running.len() < in_flight
+                && all.running.len() + all.elsewhere.len() < in_flight
                 && let Some(job) = jobs.next()
             {
                 self.run_fetch(&mut all.running, Fetch::new(job));
             }
             if all.running.is_empty() && all.broken.is_empty() {
-                return Ok(());
+                if all.elsewhere.is_empty() {
+                    return Ok(());
+                }
+                self.ask_elsewhere(&mut all, &mut done)?;
+                continue;
             }
             let lost = match self.wait() {
                 Ok(event) => {
@@ -150,6 +166,24 @@ impl Client {
                 again?;
             }
         }
+    }
+
+    /// What this node can't serve is asked of the next one; the rest of the work is done there too.
+    fn ask_elsewhere<S: Sink>(
+        &mut self,
+        all: &mut Fetches<S>,
+        done: &mut impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        let there = self.connect_again();
+        for mut fetch in std::mem::take(&mut all.elsewhere) {
+            if there.is_ok() {
+                self.run_fetch(&mut all.running, fetch);
+            } else if let Some(error) = fetch.refused.pop() {
+                let (sink, result) = fetch.judge(Err(error));
+                done(sink, result);
+            }
+        }
+        there
     }
 
     fn run_fetch<S: Sink>(&mut self, running: &mut HashMap<Op, Fetch<S>>, fetch: Fetch<S>) {
@@ -187,6 +221,31 @@ impl Client {
     }
 }
 
+/// Whether another node may do better: it has what this one lacks, or tells the truth.
+fn may_differ(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unavailable
+        | ClientError::Damaged(_)
+        | ClientError::Forged
+        | ClientError::Refused(..)
+        | ClientError::Protocol(_) => true,
+        ClientError::NotFound
+        | ClientError::Exists
+        | ClientError::Changed
+        | ClientError::NotTaken
+        // The connection's: told elsewhere.
+        | ClientError::Unreachable(_)
+        | ClientError::WrongNetwork
+        | ClientError::Disconnected(_)
+        | ClientError::Silent
+        // Ours.
+        | ClientError::NoDataKey
+        | ClientError::NoWriteKey
+        | ClientError::Aborted
+        | ClientError::BadName => false,
+    }
+}
+
 impl<S: Sink> Fetches<S> {
     fn count_loss(&mut self, error: &ClientError) {
         let enough = if *error == ClientError::Silent { WORTH_WAITING } else { 1 };
@@ -204,13 +263,22 @@ impl<S: Sink> Fetches<S> {
                 (op, fetch.take(&bytes))
             }
             Event::Finished { op, result } => {
-                let fetch = self.running.remove(&op)?;
+                let mut fetch = self.running.remove(&op)?;
                 match result {
                     Err(ClientError::Disconnected(_)) => self.broken.push(fetch),
                     // Without another node to ask this get alone has ended.
                     Err(error @ ClientError::Silent) if client.has_choice() => {
                         self.broken.push(fetch);
                         self.silent = Some(error);
+                    }
+                    Err(error)
+                        if may_differ(&error)
+                            && !planted::is_on(Bug::EndAtFirstFailure)
+                            && fetch.failure.is_none()
+                            && fetch.refused.len() < client.choices() =>
+                    {
+                        fetch.refused.push(error);
+                        self.elsewhere.push(fetch);
                     }
                     result => return Some(fetch.judge(result)),
                 }

@@ -115,6 +115,10 @@ impl Client {
     pub(super) fn connect_again(&mut self) -> Result<(), ClientError> {
         let begun = std::time::Instant::now();
         let (present, mut others) = self.by_presence();
+        // Each in its turn: those after this one first.
+        let place = self.peers.iter().position(|peer| present.contains(peer)).unwrap_or(0);
+        let count = others.len();
+        others.rotate_left(place.min(count));
         others.extend(present);
         loop {
             match Self::connect(&others, &self.access) {
@@ -132,7 +136,12 @@ impl Client {
 
     /// Whether another node was named too.
     pub(super) fn has_choice(&mut self) -> bool {
-        !self.by_presence().1.is_empty()
+        self.choices() > 0
+    }
+
+    /// How many other nodes were named.
+    pub(super) fn choices(&mut self) -> usize {
+        self.by_presence().1.len()
     }
 
     /// Where the present node is, and where others are, by all that was named.

@@ -178,6 +178,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::CountSentAgain,
         Finder::Test("sim::client::hostile::a_node_that_wants_the_same_again_and_again_is_silent"),
     ),
+    (
+        Bug::EndAtFirstFailure,
+        Finder::Test("sim::client::elsewhere::a_get_that_one_node_fails_goes_on_at_another"),
+    ),
     (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
     (
         Bug::IgnoreExisting,

@@ -1,0 +1,148 @@
+//! The blocking client, over sockets, and nodes of which one can't serve it: what one node fails another may do.
+
+use super::hostile::{Held, Pair};
+use super::program::{access, content};
+use bytes::Bytes;
+use dfsd::client::{CallError, Client, ClientError};
+use dfsd::conn::Conn;
+use dfsd::ids::NodeId;
+use dfsd::limits::BLOCK;
+use dfsd::time::Instant;
+use dfsd::wire::message::{Message, PeerAddress, Reason};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+/// How a node fails a get.
+type Fault = fn(&mut Conn, &Message) -> bool;
+
+/// A node of sorts that serves this, or fails at it.
+fn serve(held: &Held, fault: Fault) -> PeerAddress {
+    serve_changed(held, fault, |_| {})
+}
+
+/// The same, of one that changes leaves on their way.
+fn serve_changed(held: &Held, fault: Fault, change: fn(&mut Vec<u8>)) -> PeerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let held = held.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut node = Pair::of(access(), fault);
+            node.held = held.clone();
+            node.spoil = Box::new(change);
+            converse(stream.unwrap(), node);
+        }
+    });
+    PeerAddress { node: NodeId::default(), address }
+}
+
+/// Until the client hangs up.
+fn converse(mut stream: TcpStream, mut node: Pair) {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        loop {
+            let mut out = Vec::new();
+            node.conn.transmit(Instant(1), &mut out, 64 * 1024);
+            if !node.hear() && out.is_empty() {
+                break;
+            }
+            if stream.write_all(&out).is_err() {
+                return;
+            }
+        }
+        match stream.read(&mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => node.conn.received(Instant(1), &bytes[..count]).unwrap(),
+        }
+        node.hear();
+    }
+}
+
+fn honest(_: &mut Conn, _: &Message) -> bool {
+    false
+}
+
+fn lacks_blocks(conn: &mut Conn, message: &Message) -> bool {
+    let Message::Want { block, .. } = message else { return false };
+    conn.send(&Message::Absent { address: block.address });
+    true
+}
+
+fn lacks_pages(conn: &mut Conn, message: &Message) -> bool {
+    let Message::GetPage { request, .. } = message else { return false };
+    conn.send(&Message::Page { request: *request, page: None });
+    true
+}
+
+fn refuses(conn: &mut Conn, message: &Message) -> bool {
+    let Message::Head { request, .. } = message else { return false };
+    let detail = "the disk could not be read".to_owned();
+    conn.send(&Message::Refused { request: *request, reason: Reason::Unavailable, detail });
+    true
+}
+
+fn answers_something_else(conn: &mut Conn, message: &Message) -> bool {
+    let Message::Head { request, .. } = message else { return false };
+    conn.send(&Message::PageDone { request: *request });
+    true
+}
+
+fn knows_nothing(conn: &mut Conn, message: &Message) -> bool {
+    let Message::Head { request, .. } = message else { return false };
+    let (versions, all, shown) = (Vec::new(), Default::default(), None);
+    conn.send(&Message::Heads { request: *request, clock: 1 << 20, versions, all, shown });
+    true
+}
+
+fn stored(bytes: &[u8]) -> Held {
+    let mut node = Pair::of(access(), |_, _| false);
+    node.put("a", bytes);
+    node.held
+}
+
+fn get(nodes: &[PeerAddress]) -> (Vec<u8>, Result<(), ClientError>) {
+    let mut client = Client::connect(nodes, &access()).unwrap();
+    let mut bytes = Vec::new();
+    let result = client.get(b"a", &mut bytes).map(drop).map_err(|error| match error {
+        CallError::Client(error) => error,
+        CallError::Local(error) => panic!("{error}"),
+    });
+    (bytes, result)
+}
+
+#[test]
+fn a_get_that_one_node_fails_goes_on_at_another() {
+    let bytes = content(9, 6 * BLOCK + 5);
+    let held = stored(&bytes);
+    let good = serve(&held, honest);
+    for fault in [lacks_blocks as Fault, lacks_pages, refuses, answers_something_else] {
+        let (got, result) = get(&[serve(&held, fault), good.clone()]);
+        assert_eq!(result, Ok(()));
+        assert!(got == bytes);
+    }
+    let rotten = serve_changed(&held, honest, |leaf| leaf[0] ^= 1);
+    let (got, result) = get(&[rotten, good.clone()]);
+    assert_eq!(result, Ok(()));
+    assert!(got == bytes);
+    // A record that nobody has signed.
+    let mut forged = held;
+    let mut record = dfsd::wire::record::Record::decode(&forged.records[0]).unwrap();
+    record.signature = [0; 64];
+    forged.records = vec![Bytes::from(record.to_bytes())];
+    let (got, result) = get(&[serve(&forged, honest), good]);
+    assert_eq!(result, Ok(()));
+    assert!(got == bytes);
+}
+
+#[test]
+fn a_get_ends_when_all_nodes_have_failed_it_or_one_says_that_there_is_no_such_file() {
+    let held = stored(&content(9, 6 * BLOCK + 5));
+    let [one, other] = [lacks_blocks as Fault, lacks_pages].map(|fault| serve(&held, fault));
+    let (_, result) = get(&[one.clone(), other]);
+    assert_eq!(result, Err(ClientError::Unavailable));
+    let (_, result) = get(std::slice::from_ref(&one));
+    assert_eq!(result, Err(ClientError::Unavailable));
+    let nothing = serve(&held, knows_nothing);
+    let (_, result) = get(&[nothing, serve(&held, honest)]);
+    assert_eq!(result, Err(ClientError::NotFound));
+}
