@@ -124,6 +124,11 @@ pub const ANSWERS_UNDER_WAY: usize = 2 * 1024 * 1024;
 /// Requests of one connection that wait for the disk or for peers; above it the connection is not read from.
 pub const REQUESTS_MAX: usize = 256;
 
+/// Pages that are read to answer whether a file is held whole; beyond them what was found when it came counts.
+pub const QUESTION_PAGES_MAX: usize = 32;
+/// Such questions that read pages at the same time; beyond them the same.
+pub const QUESTIONS_MAX: usize = 64;
+
 /// How long a silent peer is waited for before the next is asked.
 pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 /// An operation without progress ends after this long.

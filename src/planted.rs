@@ -148,6 +148,8 @@ bugs! {
     CountSentAgain,
     /// A get ends with the first node that can't serve it (G2).
     EndAtFirstFailure,
+    /// A question makes a node read all pages of a file (G9).
+    WalkForQuestions,
     /// A list may tell of one record again and again (G9).
     RepeatList,
     /// A list may go on for ever and tell nothing (G9).

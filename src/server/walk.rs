@@ -1,9 +1,10 @@
 //! Walks: does this node hold every page and block that a record names, and if not, where are they to come from?
 //!
 //! A walk goes down a record's tree of pages, one page at a time, whatever the file's size. For a put or a question it
-//! only looks; for replication it also fetches. Invariant: a walk that says yes has seen everything in `holdings`.
+//! only looks; for replication it also fetches. Invariants: a walk that says yes has seen everything in `holdings`; for a
+//! question it may have been an earlier walk, since a question costs no more than a few pages.
 
-use super::entry::Flag;
+use super::entry::{Entry, Flag};
 use super::exchange::ReadyPut;
 use super::output::Link;
 use super::peers::Ask;
@@ -12,7 +13,7 @@ use super::want::Interest;
 use super::work::{Check, Checked};
 use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
-use crate::limits::PEER_SILENCE;
+use crate::limits::{PEER_SILENCE, QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
@@ -50,6 +51,14 @@ impl Purpose {
             Self::Replicate | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
+
+    /// Somebody only wants to know.
+    fn is_question(&self) -> bool {
+        match self {
+            Self::Holds { .. } | Self::Gather(_) => true,
+            Self::Put(_) | Self::Replicate | Self::Page { .. } | Self::Mend { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,6 +67,8 @@ struct Walk {
     purpose: Purpose,
     /// Pages to go down to.
     pages: Vec<Address>,
+    /// Pages that it has read.
+    pages_read: usize,
     /// The missing page that is asked of peers.
     asked: Option<Address>,
     /// Peers that do not have it.
@@ -126,12 +137,22 @@ impl FileServer {
 
     /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
-        let place = self.catalog.get(&record).map(|entry| entry.place());
+        let place = self.catalog.get(&record).map(Entry::place);
+        let questions = self.walks.by_id.values().filter(|walk| walk.purpose.is_question()).count();
         let walk = self.begin_walk(record, purpose, None);
         match place {
+            Some(_) if questions >= QUESTIONS_MAX => {
+                self.end_walk(now, walk, self.is_known_complete(&record));
+            }
             Some(place) => self.read_log(vec![place], ReadFor::WalkRecord { walk }),
             None => self.end_walk(now, walk, false),
         }
+    }
+
+    /// What an earlier walk found; but nobody is promised anything while something that was held is known to be damaged.
+    fn is_known_complete(&self, record: &RecordId) -> bool {
+        let is_complete = self.catalog.get(record).is_some_and(|entry| entry.is(Flag::Complete));
+        is_complete && self.fetches.repairs.is_empty() && self.walks.lost.is_empty()
     }
 
     /// Looks whether all that a put's records name is here.
@@ -159,6 +180,7 @@ impl FileServer {
             record,
             purpose,
             pages: Vec::new(),
+            pages_read: 0,
             asked: None,
             tried: Vec::new(),
             attempt: 0,
@@ -216,6 +238,15 @@ impl FileServer {
         let Some(address) = walk.pages.pop() else {
             return self.end_walk(now, id, true);
         };
+        // A question is no reason to read as many pages as a file may have.
+        if walk.purpose.is_question()
+            && walk.pages_read >= QUESTION_PAGES_MAX
+            && !planted::is_on(Bug::WalkForQuestions)
+        {
+            let record = walk.record;
+            return self.end_walk(now, id, self.is_known_complete(&record));
+        }
+        walk.pages_read += 1;
         self.holdings.name(&address);
         match self.holdings.page(&address) {
             Some(place) => {

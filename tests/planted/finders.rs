@@ -182,6 +182,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::EndAtFirstFailure,
         Finder::Test("sim::client::elsewhere::a_get_that_one_node_fails_goes_on_at_another"),
     ),
+    (
+        Bug::WalkForQuestions,
+        Finder::Test("sim::pages::a_question_about_a_long_file_reads_a_few_pages"),
+    ),
     (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
     (
         Bug::IgnoreExisting,

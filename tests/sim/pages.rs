@@ -9,7 +9,7 @@ use dfsd::conn::Event;
 use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
-use dfsd::limits::RECONCILE_PERIOD;
+use dfsd::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX, RECONCILE_PERIOD};
 use dfsd::wire::message::{BlockRef, Message, PushedRecord, Reason, Role};
 use dfsd::wire::page::{Entries, Page, PageRef};
 use dfsd::wire::record::BlockList;
@@ -45,6 +45,24 @@ pub(super) fn paged(world: &World) -> Paged {
     let list = BlockList::Pages { root, depth: 2, blocks: 6, bytes: 6 * 70_000 };
     let record = signed(world, |record| record.blocks = list);
     Paged { blocks, pages, record }
+}
+
+/// A file of one block, which its many pages name again and again.
+fn long(world: &World, pages: usize) -> Paged {
+    let block = block_of(1, 70_000);
+    let of = |times: usize| encoded(Entries::Blocks(vec![reference(&block); times]));
+    let below = |page: &Bytes, times: usize| {
+        let blocks = times as u64;
+        PageRef { address: address(page), blocks, bytes: blocks * 70_000 }
+    };
+    let mut made: Vec<Bytes> = (1..=pages).map(of).collect();
+    let refs = made.iter().zip(1..).map(|(page, times)| below(page, times)).collect();
+    made.push(encoded(Entries::Pages { depth: 2, pages: refs }));
+    let root = address(&made[pages]);
+    let blocks = (pages * (pages + 1) / 2) as u64;
+    let list = BlockList::Pages { root, depth: 2, blocks, bytes: blocks * 70_000 };
+    let record = signed(world, |record| record.blocks = list);
+    Paged { blocks: vec![block], pages: made, record }
 }
 
 /// Puts all of it but the record.
@@ -270,4 +288,39 @@ fn a_page_that_could_not_be_read_is_not_taken_for_lost() {
     }
     assert!(without > 0, "the disk was asked");
     assert_eq!(verify(&mut world, 0), 0);
+}
+
+/// What lies beyond is answered by what was found when the file came.
+#[test]
+fn a_question_about_a_long_file_reads_a_few_pages() {
+    let mut world = World::new(50, network());
+    world.add(&[]);
+    let file = long(&world, QUESTION_PAGES_MAX + 3);
+    put_all(&mut world, 0, &file);
+    let record = record_id(&file.record);
+    assert!(holds(&mut world, 0, record));
+    assert!(spoil(&world, 0, &file.pages[QUESTION_PAGES_MAX]));
+    assert!(holds(&mut world, 0, record), "it has read all pages");
+    assert!(spoil(&world, 0, &file.pages[1]));
+    assert!(!holds(&mut world, 0, record), "it has read none");
+}
+
+#[test]
+fn many_questions_at_once_are_answered_by_what_is_known() {
+    let (mut world, file) = copied(51);
+    assert!(spoil(&world, 0, &file.pages[1]));
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let record = record_id(&file.record);
+    let more = 10;
+    for request in 0..QUESTIONS_MAX + more {
+        peer.send(&Message::Holds { request: request as u32, record });
+    }
+    let (mut answers, mut known) = (0, 0);
+    while answers < QUESTIONS_MAX + more {
+        if let Message::HoldsIs { holds, .. } = peer.message(&mut world).expect("it answers") {
+            answers += 1;
+            known += usize::from(holds);
+        }
+    }
+    assert_eq!(known, more, "the others have looked");
 }
