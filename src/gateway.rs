@@ -2,18 +2,24 @@
 //!
 //! A client session and the node's end of its connection, back to back in memory: the same sealing, opening and checking
 //! as a client across the network, block by block, and the node still sees ciphertext only. Knows no socket, clock or
-//! thread. Invariant: nothing more is taken from the node while events wait, so that a slow program holds no more than
-//! one turn's leaves.
+//! thread. Invariants: nothing more is taken from the node while events wait, so that a slow program holds no more than
+//! one turn's leaves; every operation that was started is answered by exactly one `Finished`, also when the node or the
+//! gateway ends; the time that a program spends elsewhere is not the node's.
 
 use crate::client::{ClientError, Entropy, Event, Op, Operation, Session};
 use crate::keyring::Access;
+use crate::limits::GATEWAY_PULSE;
 use crate::node::{Link, Node};
+use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
 
 /// What is moved at a time in one direction.
 const BATCH: usize = 64 * 1024;
+
+/// Why nothing more comes.
+const ENDED: &str = "the node closed it";
+const CLOSED: &str = "the program closed it";
 
 /// One program's way into a node.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
@@ -24,6 +30,10 @@ pub struct Gateway {
     buffer: Vec<u8>,
     /// The node did not want to read these yet.
     held_back: Vec<u8>,
+    /// When bytes were last moved.
+    pumped: Instant,
+    /// How it has ended.
+    ended: Option<ClientError>,
 }
 
 impl Gateway {
@@ -36,10 +46,11 @@ impl Gateway {
         (entropy, node_entropy): (&Entropy, [u8; 32]),
         now: Now,
     ) -> Option<Self> {
-        let link = node.accepted(now, IpAddr::V4(Ipv4Addr::LOCALHOST), node_entropy)?;
+        let link = node.accepted_here(now, node_entropy)?;
         let session = Session::new(access, entropy, now.instant);
         let (events, buffer, held_back) = (VecDeque::new(), Vec::new(), Vec::new());
-        Some(Self { session, link, events, buffer, held_back })
+        let (pumped, ended) = (now.instant, None);
+        Some(Self { session, link, events, buffer, held_back, pumped, ended })
     }
 
     /// The connection's number; the node's actions for it need nothing from the shell but a `pump`.
@@ -51,7 +62,11 @@ impl Gateway {
     /// Begins an operation.
     pub fn start(&mut self, now: Now, operation: Operation) -> Op {
         self.session.set_calendar(Some(now.wall_ms));
-        self.session.start(now.instant, operation)
+        let op = self.session.start(now.instant, operation);
+        if self.ended.is_some() {
+            self.session.closed(ENDED);
+        }
+        op
     }
 
     /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
@@ -75,24 +90,76 @@ impl Gateway {
         self.events.pop_front()
     }
 
-    /// When `pump` wants to be called though nothing has happened.
+    /// When `pump` wants to be called though nothing has happened. While events wait it does not.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.session.poll_timeout()
+        if self.ended.is_some() || !self.events.is_empty() {
+            return None;
+        }
+        let pulse = self.session.is_waiting().then(|| self.pumped + GATEWAY_PULSE);
+        self.session.poll_timeout().into_iter().chain(pulse).min()
     }
 
-    /// Moves bytes both ways until nothing moves, or events wait to be taken. An error ends the gateway.
+    /// Moves bytes both ways until nothing moves, or events wait to be taken. An error ends the gateway; whatever was
+    /// under way is answered, and whatever is started afterwards.
     pub fn pump(&mut self, node: &mut Node, now: Now) -> Result<(), ClientError> {
-        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
-            self.session.handle_timeout(now.instant)?;
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
         }
+        self.take_events();
+        if self.events.is_empty() {
+            self.wake(now);
+            let result = self.exchange(node, now);
+            self.pumped = now.instant;
+            result.inspect_err(|error| self.become_ended(node, now, error))?;
+        }
+        if !self.events.is_empty() {
+            self.session.pause();
+        }
+        Ok(())
+    }
+
+    /// What a program does between two calls says nothing about the node, but for a moment; nor while events wait.
+    fn wake(&mut self, now: Now) {
+        let away = now.instant.since(self.pumped).saturating_sub(GATEWAY_PULSE);
+        if planted::is_on(Bug::BlameNode) {
+            return;
+        }
+        if self.session.is_paused() {
+            self.session.resume(now.instant);
+        } else if !away.is_zero() {
+            self.session.excuse(now.instant, away);
+        }
+    }
+
+    fn become_ended(&mut self, node: &mut Node, now: Now, error: &ClientError) {
+        let why = match error {
+            ClientError::Disconnected(why) => why.clone(),
+            error => error.to_string(),
+        };
+        self.session.closed(&why);
+        self.ended = Some(error.clone());
+        node.closed(now, self.link);
+    }
+
+    fn exchange(&mut self, node: &mut Node, now: Now) -> Result<(), ClientError> {
         loop {
             let moved = self.give(node, now);
             self.take_events();
-            if !self.events.is_empty() || !(self.take(node, now)? || moved) {
+            if !self.events.is_empty() {
                 return Ok(());
             }
+            if !(self.take(node, now)? || moved) {
+                break;
+            }
         }
+        if !node.is_open(self.link) && !planted::is_on(Bug::MissClosing) {
+            return Err(ClientError::Disconnected(ENDED.to_owned()));
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.session.handle_timeout(now.instant)?;
+        }
+        Ok(())
     }
 
     /// From the session to the node.
@@ -127,8 +194,13 @@ impl Gateway {
         }
     }
 
-    /// Closes it; the node forgets what was under way.
-    pub fn close(self, node: &mut Node, now: Now) {
-        node.closed(now, self.link);
+    /// Closes it; the node forgets what was under way. Gives what was still to be told, the end of each operation too.
+    pub fn close(mut self, node: &mut Node, now: Now) -> VecDeque<Event> {
+        if self.ended.is_none() {
+            let error = ClientError::Disconnected(CLOSED.to_owned());
+            self.become_ended(node, now, &error);
+        }
+        self.take_events();
+        self.events
     }
 }

@@ -139,6 +139,10 @@ pub const CHANGED_TRIES_MAX: usize = 64;
 pub const OPERATION_AHEAD: u64 = 8 * BLOCK as u64;
 /// What moves for others excuses the silence about one operation for as long as it takes at so many bytes a second.
 pub const OPERATION_RATE: u64 = 8 * 1024;
+/// A program that embeds a node and is away for longer than this has not waited for the node meanwhile.
+pub const GATEWAY_PULSE: Duration = Duration::from_secs(1);
+/// A program that embeds a node and has not called for so long has left.
+pub const GATEWAY_ABANDONED: Duration = Duration::from_hours(1);
 /// What SIGTERM waits for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nodes with one key that are connected at once.

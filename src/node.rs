@@ -6,6 +6,7 @@
 use crate::conn::{Conn, ConnKeys, Event, Side, Stage};
 use crate::ids::NodeId;
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
+use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
 use crate::server::{FileServer, Loading, Output, Setup, Standing};
 use crate::store::job::Recovered;
@@ -74,6 +75,13 @@ pub struct Gauge {
     pub outbox: usize,
     /// Bytes of an unfinished transport record, on the connection where they are most.
     pub partial: usize,
+}
+
+impl Connection {
+    /// Its other end is in this process.
+    fn is_here(&self) -> bool {
+        self.dialled.is_none() && self.from.is_none() && !planted::is_on(Bug::HurryPrograms)
+    }
 }
 
 struct Connection {
@@ -178,6 +186,24 @@ impl Node {
         self.open(now, link, Side::Acceptor, (None, Some(from)), entropy);
         self.turn(now);
         Some(link)
+    }
+
+    /// A program in this process opens a connection. It can't be dead, and when it is slow that is its own affair: no time
+    /// is set for anything, but for its coming back at all.
+    pub fn accepted_here(&mut self, now: Now, entropy: [u8; 32]) -> Option<Link> {
+        if self.connections.len() >= self.connections_max {
+            return None;
+        }
+        let link = self.new_link();
+        self.open(now, link, Side::Acceptor, (None, None), entropy);
+        self.turn(now);
+        Some(link)
+    }
+
+    /// Whether this connection has not ended.
+    #[must_use]
+    pub fn is_open(&self, link: Link) -> bool {
+        self.connections.contains_key(&link)
     }
 
     /// The connection that `Action::Dial` asked for is open.
@@ -329,6 +355,10 @@ impl Node {
             let Some(connection) = self.connections.get_mut(&link) else {
                 continue;
             };
+            if connection.is_here() {
+                self.end(now, link, "its program has left it");
+                continue;
+            }
             connection.timer = None;
             self.touched.insert(link);
             if let Err(error) = connection.conn.handle_timeout(now.instant) {

@@ -140,6 +140,14 @@ bugs! {
     SkipSignature,
     /// A client believes a grant by whoever has signed it (G2).
     BelieveAnyGrant,
+    /// A program that embeds a node loses its way in when it is slow (G9).
+    HurryPrograms,
+    /// A node is blamed for what a program that embeds it does elsewhere (G9).
+    BlameNode,
+    /// A gateway does not notice that the node has closed it (G9).
+    MissClosing,
+    /// A node keeps what a program has left behind (G9).
+    KeepAbandoned,
     /// Whatever moves on a connection excuses a stuck operation for ever (G9).
     ExcuseBusy,
     /// A trickle for others excuses a stuck operation (G9).

@@ -6,7 +6,7 @@
 use super::entrance::Entry;
 use super::{Action, Connection, Node};
 use crate::conn::{Event, Stage};
-use crate::limits::CONTROL_MEMORY;
+use crate::limits::{CONTROL_MEMORY, GATEWAY_ABANDONED};
 use crate::planted::{self, Bug};
 use crate::server::Link;
 use crate::time::Now;
@@ -179,7 +179,11 @@ impl Node {
         }
         self.control = self.control - connection.held + held;
         connection.held = held;
-        let due = connection.conn.poll_timeout();
+        let due = match connection.is_here() {
+            true if planted::is_on(Bug::KeepAbandoned) => None,
+            true => Some(now.instant + GATEWAY_ABANDONED),
+            false => connection.conn.poll_timeout(),
+        };
         if due != connection.timer {
             if let Some(before) = connection.timer {
                 self.timers.remove(&(before, link));

@@ -112,6 +112,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("OPERATION_RATE", &["a_trickle_for_others_excuses_no_silence"]),
     ("QUESTION_PAGES_MAX", &["a_question_about_a_long_file_reads_a_few_pages"]),
     ("QUESTIONS_MAX", &["many_questions_at_once_are_answered_by_what_is_known"]),
+    ("GATEWAY_PULSE", &["a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault"]),
+    ("GATEWAY_ABANDONED", &["a_gateway_that_was_left_is_closed_in_the_end"]),
     ("DRAIN_TIMEOUT", &["signals_end_a_daemon_well"]),
     ("INSTANCES_MAX", &["of_many_nodes_with_one_key_a_few_are_let_in"]),
     ("INSTANCE_ANSWER", &["the_connection_of_an_earlier_start_that_does_not_answer_is_closed"]),

@@ -186,6 +186,19 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::WalkForQuestions,
         Finder::Test("sim::pages::a_question_about_a_long_file_reads_a_few_pages"),
     ),
+    (
+        Bug::HurryPrograms,
+        Finder::Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing"),
+    ),
+    (
+        Bug::BlameNode,
+        Finder::Test("embed::a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault"),
+    ),
+    (
+        Bug::MissClosing,
+        Finder::Test("embed::when_the_node_closes_everything_ends_once_and_nothing_begins"),
+    ),
+    (Bug::KeepAbandoned, Finder::Test("embed::a_gateway_that_was_left_is_closed_in_the_end")),
     (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
     (
         Bug::IgnoreExisting,
