@@ -68,6 +68,8 @@ pub const MESSAGE_PEERS_MAX: usize = 128;
 pub const GRANTS_MAX: usize = 1024;
 /// Answers of a list, one after the other, that bring nothing new.
 pub const LIST_BARREN_MAX: u32 = 64;
+/// Damaged blocks that a client hears of before it ends a verification.
+pub const VERIFY_BAD_MAX: usize = 256 * 1024;
 /// Records in one pushed or listed message.
 pub const MESSAGE_RECORDS_MAX: usize = 256;
 /// Identifiers in one message.

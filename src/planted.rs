@@ -162,6 +162,8 @@ bugs! {
     RepeatList,
     /// A list may go on for ever and tell nothing (G9).
     BarrenList,
+    /// A verification may go on for ever (G9).
+    EndlessSweep,
     /// A node may want as much of a client as it likes (G9).
     UnboundedNodeWants,
     /// A node does not tell its clients who may write (G9).

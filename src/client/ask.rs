@@ -5,6 +5,7 @@ use super::error::{ClientError, damaged_heads};
 use super::listing::Listing;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
+use super::sweep::{Part, Sweep};
 use crate::crypto::tree;
 use crate::ids::{Address, NameId, VersionId};
 use crate::wire::condition::Condition;
@@ -44,11 +45,7 @@ pub(super) enum Ask {
     Holders,
     Status,
     Members,
-    Verify {
-        good: u64,
-        bytes: u64,
-        bad: Vec<Address>,
-    },
+    Verify(Box<Sweep>),
     VerifyAgain(Address),
     Page(Address),
 }
@@ -100,7 +97,7 @@ impl Session {
             Operation::Verify => {
                 let request = self.request(op);
                 self.send(&Message::Verify { request, after: None });
-                Ask::Verify { good: 0, bytes: 0, bad: Vec::new() }
+                Ask::Verify(Box::default())
             }
             Operation::VerifyAgain { address } => {
                 let request = self.request(op);
@@ -169,21 +166,8 @@ impl Session {
             (Ask::Members, Message::MembersAre { members, .. }) => {
                 self.finish(op, Ok(Answer::Members(members)));
             }
-            (
-                Ask::Verify { good, bytes, mut bad },
-                Message::Verified { good: more, bytes: hashed, bad: worse, next, .. },
-            ) => {
-                bad.extend(worse);
-                let (good, bytes) = (good + u64::from(more), bytes + hashed);
-                self.events.push_back(Event::Progress { op, bytes: hashed });
-                match next {
-                    Some(after) => {
-                        let request = self.request(op);
-                        self.send(&Message::Verify { request, after: Some(after) });
-                        self.become_ask(op, Ask::Verify { good, bytes, bad });
-                    }
-                    None => self.finish(op, Ok(Answer::Verified { good, bytes, bad })),
-                }
+            (Ask::Verify(sweep), Message::Verified { good, bytes, bad, next, .. }) => {
+                self.swept(op, sweep, Part { good, bytes, bad, next })?;
             }
             (Ask::VerifyAgain(address), Message::Verified { bad, .. }) => {
                 let bad: Vec<_> = bad.into_iter().filter(|one| *one == address).collect();
@@ -247,7 +231,7 @@ impl Session {
             | Ask::Holders
             | Ask::Status
             | Ask::Members
-            | Ask::Verify { .. }
+            | Ask::Verify(_)
             | Ask::VerifyAgain(_)
             | Ask::Page(_) => {
                 let what = "versions of a name that were not asked for";
@@ -308,6 +292,22 @@ impl Session {
         let target = if what.replace { unchanged(heads) } else { Condition::Absent };
         self.put_records(op, vec![file, tombstone], vec![target, unchanged(source_heads)]);
         self.become_ask(op, Ask::Renaming { what, version, deleted });
+        Ok(())
+    }
+
+    fn swept(&mut self, op: Op, mut sweep: Box<Sweep>, part: Part) -> Result<(), ClientError> {
+        self.events.push_back(Event::Progress { op, bytes: part.bytes });
+        match sweep.take(part)? {
+            Some(after) => {
+                let request = self.request(op);
+                self.send(&Message::Verify { request, after: Some(after) });
+                self.become_ask(op, Ask::Verify(sweep));
+            }
+            None => {
+                let Sweep { good, bytes, bad, .. } = *sweep;
+                self.finish(op, Ok(Answer::Verified { good, bytes, bad }));
+            }
+        }
         Ok(())
     }
 

@@ -29,6 +29,7 @@ mod session;
 )]
 mod shell;
 mod signers;
+mod sweep;
 mod upload;
 mod verify;
 

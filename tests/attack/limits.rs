@@ -47,7 +47,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("LOOKUPS_MAX", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("MESSAGE_PEERS_MAX", &["lists_of_messages_have_an_end"]),
     ("GRANTS_MAX", &["no_more_grants_are_kept_than_the_bound"]),
-    ("LIST_BARREN_MAX", &["a_list_that_tells_the_same_twice_ends"]),
+    (
+        "LIST_BARREN_MAX",
+        &[
+            "a_list_that_tells_the_same_twice_ends",
+            "a_verification_that_turns_back_or_tells_nothing_ends",
+        ],
+    ),
+    ("VERIFY_BAD_MAX", &["no_more_damage_is_kept_than_the_bound"]),
     ("MESSAGE_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_IDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_RANGES_MAX", &["lists_of_messages_have_an_end"]),

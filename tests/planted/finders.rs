@@ -157,6 +157,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::RepeatList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
     (Bug::BarrenList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
     (
+        Bug::EndlessSweep,
+        Finder::Test("sim::client::hostile::a_verification_that_turns_back_or_tells_nothing_ends"),
+    ),
+    (
         Bug::UnboundedNodeWants,
         Finder::Test("sim::client::hostile::a_node_that_wants_without_end_is_left"),
     ),
@@ -167,16 +171,18 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (
         Bug::ExcuseBusy,
         Finder::Test(
-            "sim::client::hostile::what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them",
+            "sim::client::deadlines::what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them",
         ),
     ),
     (
         Bug::ExcuseTrickle,
-        Finder::Test("sim::client::hostile::a_trickle_for_others_excuses_no_silence"),
+        Finder::Test("sim::client::deadlines::a_trickle_for_others_excuses_no_silence"),
     ),
     (
         Bug::CountSentAgain,
-        Finder::Test("sim::client::hostile::a_node_that_wants_the_same_again_and_again_is_silent"),
+        Finder::Test(
+            "sim::client::deadlines::a_node_that_wants_the_same_again_and_again_is_silent",
+        ),
     ),
     (
         Bug::EndAtFirstFailure,

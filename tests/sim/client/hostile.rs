@@ -8,13 +8,11 @@ use dfsd::crypto::keys::NodeKey;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::keyring::Access;
-use dfsd::limits::{BLOCK, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX};
+use dfsd::limits::{BLOCK, LEAF, LIST_BARREN_MAX};
 use dfsd::time::Instant;
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Reason, Role};
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Keeps what it is given, and does what the test says it does otherwise.
@@ -40,12 +38,12 @@ pub(super) struct Pair {
     twist: Twist,
     /// Changes leaves before they are sent.
     pub(super) spoil: Spoil,
-    now: Instant,
-    events: Vec<Event>,
+    pub(super) now: Instant,
+    pub(super) events: Vec<Event>,
 }
 
 impl Pair {
-    fn new(twist: impl FnMut(&mut Conn, &Message) -> bool + 'static) -> Self {
+    pub(super) fn new(twist: impl FnMut(&mut Conn, &Message) -> bool + 'static) -> Self {
         Self::of(access(), twist)
     }
 
@@ -82,7 +80,7 @@ impl Pair {
         }
     }
 
-    fn honest() -> Self {
+    pub(super) fn honest() -> Self {
         Self::new(|_, _| false)
     }
 
@@ -216,7 +214,7 @@ impl Pair {
         op
     }
 
-    fn get(&mut self, name: &str) -> Op {
+    pub(super) fn get(&mut self, name: &str) -> Op {
         let op = self.start(Operation::Get { name: name.into() });
         self.pump();
         op
@@ -243,7 +241,7 @@ impl Pair {
         self.result(op).expect("it has ended").expect_err("it can't go well")
     }
 
-    fn later(&mut self, duration: Duration) {
+    pub(super) fn later(&mut self, duration: Duration) {
         self.now = self.now + duration;
         let _ = self.session.handle_timeout(self.now);
         self.pump();
@@ -385,110 +383,6 @@ fn a_block_that_the_node_does_not_take_ends_the_put_once() {
     assert_eq!(pair.error(op), ClientError::NotTaken);
 }
 
-/// A node that answers all but one question, and sends whatever it likes.
-#[test]
-fn silence_about_one_operation_ends_it_whatever_else_moves() {
-    let silent = |message: &Message| matches!(message, Message::Head { .. });
-    let mut pair = Pair::new(move |_, message| silent(message));
-    let stat = pair.start(Operation::Stat { name: b"a".into() });
-    pair.pump();
-    pair.later(OPERATION_SILENCE - Duration::from_secs(1));
-    pair.conn.send(&Message::Peers { peers: Vec::new() });
-    pair.pump();
-    pair.later(Duration::from_secs(1));
-    assert_eq!(pair.error(stat), ClientError::Silent);
-}
-
-/// One question is not answered, and so many others are, one after the other and so far apart: how long it is waited for.
-fn waited_beside_others(answers: u64, apart: Duration) -> Duration {
-    let mut pair = Pair::new(|conn, message| {
-        if let Message::GetPage { request, .. } = message {
-            conn.send(&Message::Page { request: *request, page: None });
-        }
-        true
-    });
-    let stat = pair.start(Operation::Stat { name: b"a".into() });
-    let began = pair.now;
-    for _ in 0..answers {
-        pair.start(Operation::Page { address: Address([1; 32]) });
-        pair.pump();
-        pair.now = pair.now + apart;
-        let _ = pair.session.handle_timeout(pair.now);
-        if let Some(result) = pair.result(stat) {
-            assert_eq!(result.err(), Some(ClientError::Silent));
-            return pair.now.since(began);
-        }
-    }
-    panic!("whatever else is answered excuses the silence");
-}
-
-#[test]
-fn what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them() {
-    let answer = RECORD_MAX as u64;
-    let answers = OPERATION_AHEAD / answer;
-    let apart = Duration::from_millis(1_000 * answer / OPERATION_RATE / 2);
-    let waited = waited_beside_others(2 * answers, apart);
-    let ahead = apart * u32::try_from(answers).unwrap();
-    assert!(waited >= ahead, "others had come on, and it was not waited for: {waited:?}");
-    assert!(waited <= ahead + OPERATION_SILENCE + 2 * apart, "{waited:?}");
-}
-
-#[test]
-fn a_trickle_for_others_excuses_no_silence() {
-    let apart = OPERATION_SILENCE - Duration::from_secs(1);
-    let waited = waited_beside_others(100, apart);
-    assert!(waited <= OPERATION_SILENCE + apart, "{waited:?}");
-}
-
-#[test]
-fn leaves_that_leave_slowly_are_progress_of_their_put() {
-    let mut pair = Pair::honest();
-    pair.pump();
-    let put = pair.start(Operation::Put { meta: meta("a"), only_if_absent: false });
-    let bytes = content(3, 8 * LEAF);
-    assert_eq!(pair.session.feed(put, &bytes), bytes.len());
-    pair.session.feed_end(put);
-    for _ in 0..100 {
-        let mut out = Vec::new();
-        pair.session.transmit(pair.now, &mut out, 1);
-        pair.conn.received(pair.now, &out).unwrap();
-        pair.hear();
-        let mut back = Vec::new();
-        pair.conn.transmit(pair.now, &mut back, usize::MAX);
-        pair.session.received(pair.now, &back).unwrap();
-        if out.len() > LEAF {
-            pair.now = pair.now + (OPERATION_SILENCE - Duration::from_secs(2));
-        }
-        pair.session.handle_timeout(pair.now).unwrap();
-    }
-    let result = pair.result(put);
-    assert!(matches!(result, Some(Ok(Answer::Put { .. }))), "{result:?}");
-}
-
-/// It never says that it has the block.
-#[test]
-fn a_node_that_wants_the_same_again_and_again_is_silent() {
-    let offered = Rc::new(Cell::new(None));
-    let seen = offered.clone();
-    let mut pair = Pair::new(move |_, message| {
-        if let Message::Offer { blocks, .. } = message {
-            seen.set(blocks.first().copied());
-        }
-        true
-    });
-    let put = pair.put("a", &content(1, 2 * LEAF));
-    for _ in 0..10 {
-        let block = offered.get().expect("a block is on offer");
-        pair.conn.send(&Message::Want { block, first: 0, count: 1 });
-        pair.pump();
-        pair.later(OPERATION_SILENCE / 2);
-        if let Some(result) = pair.result(put) {
-            return assert_eq!(result.err(), Some(ClientError::Silent));
-        }
-    }
-    panic!("the put goes on and on");
-}
-
 #[test]
 fn a_node_that_wants_without_end_is_left() {
     let mut pair = Pair::honest();
@@ -506,23 +400,24 @@ fn a_node_that_wants_without_end_is_left() {
     panic!("the client keeps whatever the node wants");
 }
 
-/// A pager that shows one screen for a minute.
 #[test]
-fn a_program_that_pauses_is_nobodys_silence() {
-    let mut pair = Pair::honest();
-    pair.put("a", &content(1, 3 * BLOCK));
-    pair.events.clear();
-    let get = pair.start(Operation::Get { name: b"a".into() });
-    let mut out = Vec::new();
-    pair.session.transmit(pair.now, &mut out, usize::MAX);
-    pair.conn.received(pair.now, &out).unwrap();
-    pair.session.pause();
-    pair.now = pair.now + Duration::from_secs(60);
-    pair.session.resume(pair.now);
-    pair.session.handle_timeout(pair.now).unwrap();
-    pair.hear();
-    pair.pump();
-    assert!(matches!(pair.result(get), Some(Ok(Answer::Got(_)))));
+fn a_verification_that_turns_back_or_tells_nothing_ends() {
+    for (good, turns_back) in [(16, true), (0, false)] {
+        let mut asked = 0;
+        let mut pair = Pair::new(move |conn, message| {
+            let Message::Verify { request, .. } = message else { return false };
+            asked += 1;
+            assert!(u32::from(asked) <= LIST_BARREN_MAX, "it goes on and on");
+            let next = Some(Address([if turns_back { 5 } else { asked }; 32]));
+            let (request, bad) = (*request, Vec::new());
+            conn.send(&Message::Verified { request, good, bytes: 5, bad, next });
+            true
+        });
+        let op = pair.start(Operation::Verify);
+        pair.pump();
+        let error = pair.error(op);
+        assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+    }
 }
 
 #[test]

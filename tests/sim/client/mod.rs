@@ -1,5 +1,6 @@
 //! The client's session: against real nodes in a simulated network, and against nodes that lie.
 
+mod deadlines;
 mod elsewhere;
 mod files;
 mod forger;
