@@ -80,7 +80,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::PassPrefix, Finder::Test("sim::client::hostile::a_missing_block_is_temporary")),
     (Bug::KeyFromContext, Finder::Seeds(10)),
     (Bug::SealNothing, Finder::Seeds(10)),
-    (Bug::SkipSealCheck, Finder::Test("sim::client::hostile::a_changed_record_is_refused")),
+    (
+        Bug::SkipSealCheck,
+        Finder::Test(
+            "sim::client::forger::what_is_signed_and_not_sealed_with_the_data_key_is_damaged",
+        ),
+    ),
     (
         Bug::AcceptUnsignedGrant,
         Finder::Test("sim::promises::a_grant_that_the_root_did_not_sign_grants_nothing"),

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::conn::Conn;
 use dfsd::crypto::keys::{RootKey, WriteKey};
+use dfsd::crypto::sign::sign;
+use dfsd::crypto::tags;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::LIST_BARREN_MAX;
 use dfsd::wire::message::{Message, PushedRecord};
@@ -81,6 +83,25 @@ fn what_a_key_without_a_grant_has_signed_is_refused() {
 fn what_nobody_has_signed_is_refused() {
     for record in records_of(access(), "a") {
         is_refused(&unsigned(&record), &[]);
+    }
+}
+
+/// Whoever has the write key alone may sign what he likes, but can't make it look like a reader's.
+#[test]
+fn what_is_signed_and_not_sealed_with_the_data_key_is_damaged() {
+    let [file, _] = records_of(access(), "a");
+    let write = access().write.unwrap();
+    let record = Record::decode(&file).unwrap();
+    for at in 0..record.sealed.len() {
+        let mut changed = record.clone();
+        changed.sealed[at] ^= 1;
+        changed.signature = sign(&write.sign, tags::RECORD, &changed.signed_bytes());
+        let mut pair = Pair::of(access(), |_, _| false);
+        pair.held.records.push(Bytes::from(changed.to_bytes()));
+        let op = pair.start(Operation::Stat { name: b"a".into() });
+        pair.pump();
+        let error = pair.error(op);
+        assert!(matches!(error, ClientError::Damaged(_)), "byte {at}: {error}");
     }
 }
 
