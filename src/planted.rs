@@ -138,6 +138,10 @@ bugs! {
     BelieveAnySigner,
     /// A client does not look at the signature of a record (G2).
     SkipSignature,
+    /// A client believes a list without a look at its signatures (G2).
+    TrustBatch,
+    /// Of the signatures of a list the errors may cancel out (G2).
+    EqualFactors,
     /// A client believes a grant by whoever has signed it (G2).
     BelieveAnyGrant,
     /// A program that embeds a node loses its way in when it is slow (G9).

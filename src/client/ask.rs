@@ -318,14 +318,13 @@ impl Session {
         (records, next, damaged): (&[bytes::Bytes], Option<NameId>, u32),
     ) -> Result<(), ClientError> {
         listing.leave_out(damaged);
-        for record in records {
-            match self.seals.open(record) {
+        for opened in self.seals.open_all(records)? {
+            match opened {
                 Ok(Some(entry)) => {
                     listing.take(&entry.record)?;
                     self.events.push_back(Event::Entry { op, entry: Box::new(entry) });
                 }
                 Ok(None) => {}
-                Err(ClientError::Forged) => return Err(ClientError::Forged),
                 Err(_) => listing.leave_out(1),
             }
         }

@@ -220,10 +220,29 @@ impl Seals {
 
     /// Opens a record, once it is known who signed it. `None` for a tombstone.
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Option<Entry>, ClientError> {
-        let damaged = |what: &str| ClientError::Damaged(what.to_owned());
-        let record =
-            Record::decode(bytes).map_err(|_| damaged("a record breaks the format's rules"))?;
+        let record = decode(bytes)?;
         self.signers.judge(&record)?;
+        self.open_judged(bytes, record)
+    }
+
+    /// Opens the records of a list. What can't be opened is damaged; but one that nobody has signed says what node it is
+    /// that shows them, and nothing of the others is believed either.
+    pub(super) fn open_all(
+        &self,
+        list: &[Bytes],
+    ) -> Result<Vec<Result<Option<Entry>, ClientError>>, ClientError> {
+        let decoded: Vec<_> = list.iter().map(|bytes| decode(bytes)).collect();
+        let records: Vec<&Record> = decoded.iter().flatten().collect();
+        if !self.signers.judge_all(&records) {
+            // A batch is good or not: each for itself says which is not.
+            records.into_iter().try_for_each(|record| self.signers.judge(record))?;
+        }
+        let pairs = list.iter().zip(decoded);
+        Ok(pairs.map(|(bytes, record)| self.open_judged(bytes, record?)).collect())
+    }
+
+    fn open_judged(&self, bytes: &[u8], record: Record) -> Result<Option<Entry>, ClientError> {
+        let damaged = |what: &str| ClientError::Damaged(what.to_owned());
         if record.kind != RecordKind::File {
             return Ok(None);
         }
@@ -255,6 +274,11 @@ impl Seals {
             name: sealed.name,
         }))
     }
+}
+
+fn decode(bytes: &[u8]) -> Result<Record, ClientError> {
+    let damaged = |_| ClientError::Damaged("a record breaks the format's rules".to_owned());
+    Record::decode(bytes).map_err(damaged)
 }
 
 /// A page that was made, with its address.

@@ -6,6 +6,7 @@
 //! secret is printed by `Debug` or outlives its owner.
 
 pub mod alias;
+pub mod batch;
 pub mod block;
 pub mod data;
 pub mod keys;

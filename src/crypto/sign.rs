@@ -3,6 +3,7 @@
 //! Knows nothing about what is signed. Invariant: a signature is valid for one tag only, and there
 //! is exactly one valid encoding of it (`verify_strict`).
 
+use curve25519_dalek::edwards::EdwardsPoint;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::fmt;
 
@@ -52,6 +53,11 @@ impl Verifier {
     #[must_use]
     pub fn new(public: &[u8; 32]) -> Option<Self> {
         VerifyingKey::from_bytes(public).ok().map(Self)
+    }
+
+    /// The key as it is written, and as a point of the curve.
+    pub(super) fn point(&self) -> ([u8; 32], EdwardsPoint) {
+        (self.0.to_bytes(), self.0.to_edwards())
     }
 
     /// Whether the key's holder signed `bytes` for the purpose of `tag`.

@@ -9,6 +9,8 @@
 pub const RECORD: &[u8] = b"dfsd/1 record signature\0";
 /// Signature of a permit.
 pub const PERMIT: &[u8] = b"dfsd/1 permit\0";
+/// Factors of the signatures in a batch.
+pub const BATCH: &[u8] = b"dfsd/1 signature batch\0";
 /// Hash of a whole record.
 pub const RECORD_ID: &[u8] = b"dfsd/1 record id\0";
 /// Hash of a node's public keys.
@@ -67,9 +69,10 @@ pub const TICKET: &[u8] = b"dfsd/1 ticket checksum\0";
 mod tests {
     use super::*;
 
-    const ALL: [&[u8]; 25] = [
+    const ALL: [&[u8]; 26] = [
         RECORD,
         PERMIT,
+        BATCH,
         RECORD_ID,
         NODE_ID,
         PRESENCE,

@@ -155,6 +155,11 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::client::forger::what_a_key_without_a_grant_has_signed_is_refused"),
     ),
     (Bug::SkipSignature, Finder::Test("sim::client::forger::what_nobody_has_signed_is_refused")),
+    (Bug::TrustBatch, Finder::Test("sim::client::forger::what_nobody_has_signed_is_refused")),
+    (
+        Bug::EqualFactors,
+        Finder::Test("sim::client::forger::errors_of_two_signatures_do_not_cancel_out"),
+    ),
     (
         Bug::BelieveAnyGrant,
         Finder::Test("sim::client::forger::a_grant_that_the_root_has_not_signed_is_none"),

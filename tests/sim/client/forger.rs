@@ -105,6 +105,26 @@ fn what_is_signed_and_not_sealed_with_the_data_key_is_damaged() {
     }
 }
 
+/// As a little-endian number one more, or one less.
+fn shifted(record: &Bytes, by: i8) -> Bytes {
+    let mut record = Record::decode(record).unwrap();
+    let low = &mut record.signature[32];
+    *low = low.checked_add_signed(by).expect("another version has another signature");
+    Bytes::from(record.to_bytes())
+}
+
+/// Each is wrong by as much as the other, in the other direction: a sum of both is right.
+#[test]
+fn errors_of_two_signatures_do_not_cancel_out() {
+    let [file, tombstone] = records_of(access(), "a");
+    let records = [shifted(&file, 1), shifted(&tombstone, -1)];
+    let mut pair = Pair::of(access(), |_, _| false);
+    pair.held.records.extend(records);
+    let op = pair.start(Operation::List);
+    pair.pump();
+    assert_eq!(pair.error(op), ClientError::Forged);
+}
+
 #[test]
 fn a_grant_that_the_root_has_not_signed_is_none() {
     let given = Bytes::from(forger().write.unwrap().grant);
