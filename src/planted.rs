@@ -164,6 +164,8 @@ bugs! {
     WalkForQuestions,
     /// A list may tell of one record again and again (G9).
     RepeatList,
+    /// A list may turn back to where it was (G9).
+    TurnBackList,
     /// A list may go on for ever and tell nothing (G9).
     BarrenList,
     /// A verification may go on for ever (G9).

@@ -330,7 +330,7 @@ impl Session {
         }
         match next {
             Some(after) => {
-                listing.go_on()?;
+                listing.go_on(after)?;
                 let (request, space) = (self.request(op), self.seals.space());
                 self.send(&Message::List { request, space, after: Some(after) });
                 self.become_ask(op, Ask::List(listing));

@@ -1,11 +1,11 @@
 //! A list under way: how far it is, and that it comes to an end.
 //!
-//! Knows no record's content. Invariant: no record counts twice, and of the answers one after the other that bring none
-//! there are few; so a list ends after as many answers as there are records that somebody may have signed, and memory
-//! grows with nothing else.
+//! Knows no record's content. Invariant: the node's place rises, no record counts twice, and of the answers one after the
+//! other that bring none there are few; so a list ends after as many answers as there are records that somebody may have
+//! signed, and memory grows with nothing else.
 
 use super::error::ClientError;
-use crate::ids::RecordId;
+use crate::ids::{NameId, RecordId};
 use crate::limits::LIST_BARREN_MAX;
 use crate::planted::{self, Bug};
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ pub(super) struct Listing {
     before: usize,
     /// Answers since one brought a record.
     barren: u32,
+    /// Where the last answer ended.
+    reached: Option<NameId>,
 }
 
 impl Listing {
@@ -38,8 +40,11 @@ impl Listing {
         Err(ClientError::Protocol("a list that tells the same twice".to_owned()))
     }
 
-    /// An answer has been read, and another may follow.
-    pub(super) fn go_on(&mut self) -> Result<(), ClientError> {
+    /// An answer has been read, and another may follow, from there on: a node lists in an order of its own, but in one.
+    pub(super) fn go_on(&mut self, after: NameId) -> Result<(), ClientError> {
+        if self.reached.replace(after) >= Some(after) && !planted::is_on(Bug::TurnBackList) {
+            return Err(ClientError::Protocol("a list that turns back".to_owned()));
+        }
         let brought = self.seen.len() > self.before;
         self.before = self.seen.len();
         self.barren = if brought { 0 } else { self.barren + 1 };

@@ -228,6 +228,7 @@ fn may_differ(error: &ClientError) -> bool {
         | ClientError::Damaged(_)
         | ClientError::Forged
         | ClientError::Refused(..)
+        | ClientError::Future
         | ClientError::Protocol(_) => true,
         ClientError::NotFound
         | ClientError::Exists

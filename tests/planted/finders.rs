@@ -165,6 +165,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::client::forger::a_grant_that_the_root_has_not_signed_is_none"),
     ),
     (Bug::RepeatList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
+    (Bug::TurnBackList, Finder::Test("sim::client::forger::a_list_that_turns_back_ends")),
     (Bug::BarrenList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
     (
         Bug::EndlessSweep,

@@ -150,15 +150,21 @@ fn what_another_writer_has_signed_is_believed_once_the_node_has_given_the_grant(
     assert!(matches!(pair.result(op), Some(Ok(Answer::Stat(_)))));
 }
 
-/// A list to which a node answers the same again and again. It is to end after so many answers.
+/// A list to which a node answers the same again and again, from places that rise. It is to end after so many answers.
 fn listed(records: Vec<Bytes>, most: u32) -> ClientError {
+    listed_from(|asked| asked, records, most)
+}
+
+/// The same, from these places.
+fn listed_from(place: fn(u8) -> u8, records: Vec<Bytes>, most: u32) -> ClientError {
     let mut asked = 0;
     let mut pair = Pair::of(access(), move |conn, message| {
         let Message::List { request, .. } = message else { return false };
         asked += 1;
         assert!(asked <= most, "the list goes on and on");
-        let next = Some(dfsd::ids::NameId([asked as u8; 32]));
-        conn.send(&Message::Listed { request: *request, records: records.clone(), next, damaged: 0 });
+        let next = Some(dfsd::ids::NameId([place(asked as u8); 32]));
+        let records = records.clone();
+        conn.send(&Message::Listed { request: *request, records, next, damaged: 0 });
         true
     });
     let op = pair.start(Operation::List);
@@ -173,6 +179,14 @@ fn a_list_that_tells_the_same_twice_ends() {
     assert!(matches!(error, ClientError::Protocol(_)), "{error}");
     for records in [vec![tombstone], Vec::new(), vec![Bytes::from_static(b"none")]] {
         let error = listed(records, LIST_BARREN_MAX);
+        assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_list_that_turns_back_ends() {
+    for place in [|_| 5, |asked| 9 - asked] {
+        let error = listed_from(place, Vec::new(), 2);
         assert!(matches!(error, ClientError::Protocol(_)), "{error}");
     }
 }
