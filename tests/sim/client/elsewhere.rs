@@ -90,7 +90,8 @@ fn answers_something_else(conn: &mut Conn, message: &Message) -> bool {
 fn knows_nothing(conn: &mut Conn, message: &Message) -> bool {
     let Message::Head { request, .. } = message else { return false };
     let (versions, all, shown) = (Vec::new(), Default::default(), None);
-    conn.send(&Message::Heads { request: *request, clock: 1 << 20, versions, all, shown });
+    let (request, clock, future) = (*request, 1 << 20, Vec::new());
+    conn.send(&Message::Heads { request, clock, versions, all, future, shown });
     true
 }
 

@@ -144,9 +144,12 @@ impl Pair {
                 let (versions, all, future) = Default::default();
                 Message::Heads { request, clock: 1 << 20, versions, all, future, shown }
             }
-            Message::List { request, .. } => {
-                Message::Listed { request, records: self.held.records.clone(), next: None, damaged: 0 }
-            }
+            Message::List { request, .. } => Message::Listed {
+                request,
+                records: self.held.records.clone(),
+                next: None,
+                damaged: 0,
+            },
             Message::Offer { blocks, .. } => {
                 let block = blocks[0];
                 let count = (block.length as usize).div_ceil(LEAF) as u8;
