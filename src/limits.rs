@@ -131,6 +131,16 @@ pub const QUESTION_PAGES_MAX: usize = 32;
 /// Such questions that read pages at the same time; beyond them the same.
 pub const QUESTIONS_MAX: usize = 64;
 
+/// Blocks that one connection suspects and that wait to be looked at.
+pub const SUSPECTS_MAX: usize = 16;
+/// A node that brings fewer leaves a second is slow, if another can be asked.
+pub const LEAVES_A_SECOND_MIN: u32 = 10;
+/// It is judged after this long while somebody waits for what it is to bring.
+pub const PACE_PERIOD: Duration = Duration::from_secs(1);
+/// And after this long if nobody does.
+pub const PACE_PERIOD_ALONE: Duration = Duration::from_secs(10);
+/// A node that was slow is asked last for so long.
+pub const SLOW_FORGIVEN: Duration = Duration::from_secs(60);
 /// How long a silent peer is waited for before the next is asked.
 pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 /// An operation without progress ends after this long.
@@ -261,3 +271,4 @@ const _: () = assert!(STAMP_LEAD.as_secs() < FUTURE_MAX.as_secs());
 const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
+const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);

@@ -178,6 +178,10 @@ impl Work<Job, Done> for OnDisk {
     fn execute(&self, job: Job) -> Done {
         work::execute(&self.0, job)
     }
+
+    fn background(&self, job: &Job) -> Option<u8> {
+        job.background().map(|kind| kind as u8)
+    }
 }
 
 /// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.

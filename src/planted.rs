@@ -78,6 +78,12 @@ bugs! {
     TrustHeldBlock,
     /// Blocks are taken in without a permit (G9).
     IgnorePermit,
+    /// Everybody's verifying and suspicions are begun at once (G9).
+    VerifyWithoutBound,
+    /// What nobody waits for is done in front of what somebody waits for (G9).
+    VerifyInFront,
+    /// A node that drips is believed to bring the rest in time (G9).
+    TrustSlowSource,
     /// A permit is good for any blocks and pages (G9).
     PermitForAnyAddress,
     /// A permit never ends (G9).

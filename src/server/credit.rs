@@ -73,6 +73,7 @@ impl FileServer {
             if idle {
                 peer.credit.heard = now.instant;
                 self.watch_silence(now, link);
+                self.watch_pace(now, link);
             }
             self.send(link, Message::Want { block, first, count });
         }
@@ -90,6 +91,7 @@ impl FileServer {
         peer.hear(now.instant);
         let mut run = peer.credit.runs.remove(at).expect("the position is of this queue");
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
+        peer.pace.bring(run.count);
         let was_live = run.live;
         self.give_up(&mut run);
         let others = self.give_up_runs(link, |run| run.address == address);

@@ -149,16 +149,22 @@ impl FileServer {
             if let Some(node) = source {
                 self.give_up_runs(node, |run| run.address == block.address);
             }
-            self.assign(now, block.address, Some(client));
+            return self.assign(now, block.address, Some(client));
+        }
+        if let Some(link) = source
+            && stage == Stage::Asking
+            && self.peers.get(&link).is_some_and(|peer| peer.pace.is_slow(now.instant))
+        {
+            self.leave_slow(now, link, BTreeSet::from([block.address]));
         }
     }
 
     /// Gives a fetch its next source; without any left it has failed.
-    fn assign(&mut self, now: Now, address: Address, hint: Option<Link>) {
+    pub(super) fn assign(&mut self, now: Now, address: Address, hint: Option<Link>) {
         let Some(fetch) = self.fetches.by_address.get(&address) else {
             return;
         };
-        let source = self.choose_source(fetch, hint);
+        let source = self.choose_source(now, fetch, hint);
         let Some(link) = source else {
             return self.fetch_failed(now, address);
         };
@@ -171,20 +177,25 @@ impl FileServer {
         self.pump_fetches(now, link);
     }
 
-    /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; silent ones last.
-    fn choose_source(&self, fetch: &Fetch, hint: Option<Link>) -> Option<Link> {
+    /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; slow and silent ones last.
+    fn choose_source(&self, now: Now, fetch: &Fetch, hint: Option<Link>) -> Option<Link> {
         let untried = |link: &Link| !fetch.tried.contains(link) && self.peers.contains_key(link);
+        let is_slow = |peer: &Peer| peer.is_node() && peer.pace.is_slow(now.instant);
+        let is_fast = |link: &Link| self.peers.get(link).is_some_and(|peer| !is_slow(peer));
         let offered = fetch.interests.iter().filter_map(|interest| match interest {
             Interest::Offer(link) => Some(*link),
             Interest::Read(_) | Interest::Walk(_) | Interest::Repair => None,
         });
         let mut named = hint.into_iter().chain(offered);
-        if let Some(link) = named.find(|link| untried(link)) {
+        if let Some(link) = named.find(|link| untried(link) && is_fast(link)) {
             return Some(link);
         }
         let nodes = self.node_peers().filter(|(link, _)| untried(link));
         nodes
-            .min_by_key(|(_, peer)| (peer.silent, peer.credit.queue.len(), peer.credit.outstanding))
+            .min_by_key(|(_, peer)| {
+                let credit = &peer.credit;
+                (is_slow(peer), peer.silent, credit.queue.len(), credit.outstanding)
+            })
             .map(|(link, _)| *link)
     }
 

@@ -59,6 +59,7 @@ impl FileServer {
             return;
         };
         peer.hear(now.instant);
+        peer.pace.bring(1);
         let Some(run) = peer.credit.current.as_mut() else {
             return;
         };

@@ -26,6 +26,7 @@ mod loading;
 mod memory;
 mod order;
 mod output;
+mod pace;
 mod packed;
 mod peers;
 mod permit;
@@ -38,6 +39,7 @@ mod rows;
 mod serve;
 mod setup;
 mod stuck;
+mod sweeps;
 mod twins;
 mod under_way;
 mod verify;
@@ -72,6 +74,7 @@ use roster::Roster;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use stuck::Stuck;
+use sweeps::Sweeps;
 use walk::Walks;
 use work::{Done, Job};
 
@@ -121,6 +124,8 @@ enum Timer {
     Window,
     /// Has this connection, of which leaves were wanted, been silent?
     Silence(Link),
+    /// Does this node bring what is wanted of it fast enough?
+    Pace(Link),
     /// Whoever has not answered this gathering will not be waited for.
     Gather(u64),
     /// A peer was asked for a page by this walk.
@@ -173,6 +178,7 @@ pub struct FileServer {
     gathers: Gathers,
     answers: Answers,
     stuck: Stuck,
+    sweeps: Sweeps,
     checking: HashSet<RecordId>,
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<want::Parked>>,
@@ -215,6 +221,7 @@ impl FileServer {
             gathers: Gathers::default(),
             answers: Answers::default(),
             stuck: Stuck::default(),
+            sweeps: Sweeps::default(),
             checking: HashSet::new(),
             checking_bytes: 0,
             suspects: HashMap::new(),
@@ -270,6 +277,7 @@ impl FileServer {
         match timer {
             Timer::Window => self.lane.window_over(),
             Timer::Silence(link) => self.check_silence(now, link),
+            Timer::Pace(link) => self.check_pace(now, link),
             Timer::Gather(id) => self.gather_timeout(now, id),
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),

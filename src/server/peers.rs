@@ -6,6 +6,7 @@ use super::FileServer;
 use super::comparison::Comparison;
 use super::memory::Share;
 use super::output::Link;
+use super::pace::Pace;
 use super::push::Push;
 use super::reads::Asked;
 use super::serve::Serving;
@@ -125,7 +126,10 @@ pub(super) struct Peer {
     pub(super) awaits_long: bool,
     /// Blocks offered by the other side that are not here yet.
     pub(super) offered: usize,
+    /// Blocks that it suspects, and that are to be looked at.
+    pub(super) suspects: usize,
     pub(super) credit: Credit,
+    pub(super) pace: Pace,
     pub(super) serving: Serving,
     pub(super) push: Push,
     pub(super) comparison: Comparison,
@@ -154,6 +158,8 @@ impl Peer {
             requests: 0,
             awaits_long: false,
             offered: 0,
+            suspects: 0,
+            pace: Pace::new(now),
             credit: Credit {
                 queue: VecDeque::new(),
                 runs: VecDeque::new(),
@@ -339,6 +345,7 @@ impl FileServer {
         let who = peer.who;
         self.fetch_link_closed(now, link);
         self.serving_link_closed(link);
+        self.sweeps.link_closed(link);
         self.gather_link_closed(now, link);
         self.pages_link_closed(now, link);
         self.peers.remove(&link);
@@ -373,17 +380,18 @@ impl FileServer {
     }
 
     /// Whether anything more of this connection is taken in: read, and handed on. A node's outbox does not count, so that
-    /// two full ones can't wait for each other.
+    /// two full ones can't wait for each other; its requests do, which are answered without a question to anybody.
     #[must_use]
     pub fn wants_read(&self, link: Link) -> bool {
         let Some(peer) = self.peers.get(&link) else {
             return true;
         };
-        let requests_max = if peer.awaits_long { LONG_ANSWERS_MAX } else { REQUESTS_MAX };
-        let full = peer.outbox > OUTBOX_MAX || peer.requests >= requests_max;
+        let is_long = peer.awaits_long && !peer.is_node();
+        let requests_max = if is_long { LONG_ANSWERS_MAX } else { REQUESTS_MAX };
+        let full = peer.requests >= requests_max || (peer.outbox > OUTBOX_MAX && !peer.is_node());
         let [congested, no_room] = self.is_tight();
         let sends_leaves = peer.credit.outstanding > 0;
-        let waits = congested || (full && !peer.is_node()) || (no_room && sends_leaves);
+        let waits = congested || full || (no_room && sends_leaves);
         !waits
     }
 

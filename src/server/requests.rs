@@ -74,7 +74,7 @@ impl FileServer {
                 self.want(now, link, Want { block, first, count });
             }
             Message::Absent { address } => self.absent(now, link, address),
-            Message::Suspect { address } => self.suspect(address),
+            Message::Suspect { address } => self.suspect(link, address),
             Message::Records { items } => self.records(now, link, items),
             Message::List { request, space: _, after } => {
                 self.asked(now, (link, request), Asked::List(after));

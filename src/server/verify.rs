@@ -6,13 +6,14 @@
 use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::UNREAD;
+use super::sweeps::Wanted;
 use super::want::{Interest, Parked};
 use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, RecordId};
-use crate::limits::MESSAGE_IDS_MAX;
+use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{self, BlockPlace};
+use crate::store::job::{self, Background, BlockPlace};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -27,8 +28,8 @@ const MISSING_MAX: usize = MESSAGE_IDS_MAX - VERIFY_BATCH;
 pub(super) enum VerifyFor {
     /// Somebody asked for a part of the store to be verified.
     Request(Sweep),
-    /// A reader found it bad.
-    Suspect { address: Address },
+    /// This reader found it bad.
+    Suspect { address: Address, link: Link },
     /// A client offers blocks that are here.
     Offer { link: Link, blocks: Vec<BlockRef> },
     /// A put brings small blocks that are here.
@@ -50,12 +51,34 @@ pub(super) struct Sweep {
 
 impl FileServer {
     fn verify_blocks(&mut self, blocks: Vec<(Address, BlockPlace)>, reason: VerifyFor) {
+        let background = match &reason {
+            VerifyFor::Request(_) => Some(Background::Sweep),
+            VerifyFor::Suspect { .. } => Some(Background::Suspect),
+            VerifyFor::Offer { .. } => Some(Background::Offered),
+            VerifyFor::Put(_) => None,
+        };
         let ticket = self.ticket(Pending::Verify(reason));
-        self.job(Job::Disk(job::Job::Verify { ticket, blocks }));
+        self.job(Job::Disk(job::Job::Verify { ticket, blocks, background }));
+    }
+
+    /// Somebody wants the next few blocks and pages after an address verified.
+    pub(super) fn verify(&mut self, link: Link, request: Request, after: Option<Address>) {
+        if !self.sweeps.ask(Wanted { link, request, after }) {
+            let detail =
+                "a part of the store is being verified for this connection, and another waits";
+            return self.refuse(link, request, Reason::Unavailable, detail);
+        }
+        self.next_sweep();
+    }
+
+    fn next_sweep(&mut self) {
+        while let Some(Wanted { link, request, after }) = self.sweeps.next() {
+            self.sweep(link, request, after);
+        }
     }
 
     /// Hashes the next few blocks and pages after an address.
-    pub(super) fn verify(&mut self, link: Link, request: Request, after: Option<Address>) {
+    fn sweep(&mut self, link: Link, request: Request, after: Option<Address>) {
         let mut blocks = self.kept_after(after);
         let full = blocks.len() == VERIFY_BATCH;
         let mut next = blocks.last().map(|(address, _)| *address).filter(|_| full);
@@ -134,15 +157,22 @@ impl FileServer {
     }
 
     /// A reader says that a block from here is not what its address says. This node looks for itself.
-    pub(super) fn suspect(&mut self, address: Address) {
+    pub(super) fn suspect(&mut self, link: Link, address: Address) {
         if self.suspects.contains_key(&address) {
             return;
         }
-        let Some(place) = self.holdings.block(&address) else {
+        let (Some(place), Some(peer)) = (self.holdings.block(&address), self.peers.get_mut(&link))
+        else {
             return;
         };
+        if peer.suspects >= SUSPECTS_MAX && !planted::is_on(Bug::VerifyWithoutBound) {
+            return log::debug!(
+                "connection {link} suspects more blocks than are looked at at once"
+            );
+        }
+        peer.suspects += 1;
         self.suspects.insert(address, Vec::new());
-        self.verify_blocks(vec![(address, place)], VerifyFor::Suspect { address });
+        self.verify_blocks(vec![(address, place)], VerifyFor::Suspect { address, link });
     }
 
     /// A want waits until a suspected block has been looked at.
@@ -170,12 +200,16 @@ impl FileServer {
                 None => self.lost_page(now, *address),
             }
         }
+        let is_sweep = matches!(reason, VerifyFor::Request(_));
         match reason {
             VerifyFor::Request(Sweep { link, request, .. }) if !unread.is_empty() => {
                 self.refuse(link, request, Reason::Unavailable, UNREAD);
             }
             VerifyFor::Request(sweep) => self.swept(sweep, bytes, bad),
-            VerifyFor::Suspect { address } => {
+            VerifyFor::Suspect { address, link } => {
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.suspects = peer.suspects.saturating_sub(1);
+                }
                 for parked in self.suspects.remove(&address).unwrap_or_default() {
                     self.unpark(now, parked);
                 }
@@ -186,6 +220,10 @@ impl FileServer {
                 self.refuse(put.link, put.request, Reason::Unavailable, UNREAD);
             }
             VerifyFor::Put(put) => self.look_for_put(now, put),
+        }
+        if is_sweep {
+            self.sweeps.ended();
+            self.next_sweep();
         }
     }
 

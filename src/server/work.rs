@@ -63,6 +63,17 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// Which kind of background work it is, if nobody waits for it.
+    #[must_use]
+    pub fn background(&self) -> Option<job::Background> {
+        match self {
+            Self::Disk(job::Job::Verify { background, .. }) => *background,
+            Self::Disk(_) | Self::Check { .. } => None,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Debug)]
 pub enum Done {

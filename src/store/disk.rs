@@ -98,7 +98,7 @@ impl<F: FileSystem> Disk<F> {
             Job::Commit { ticket, group } => {
                 Done::Committed { ticket, result: self.commit(&group) }
             }
-            Job::Verify { ticket, blocks } => {
+            Job::Verify { ticket, blocks, .. } => {
                 let (bytes, bad, unread) = self.verify(&blocks);
                 Done::Verified { ticket, bytes, bad, unread }
             }

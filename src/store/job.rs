@@ -64,6 +64,17 @@ pub struct Committed {
     pub records: Vec<LogPlace>,
 }
 
+/// Work that gives way to whatever somebody waits for. Of each kind one job runs at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// A part of the store is verified.
+    Sweep,
+    /// A reader found a block damaged.
+    Suspect,
+    /// Blocks that are offered are here already.
+    Offered,
+}
+
 /// Work for the disk.
 #[derive(Debug)]
 pub enum Job {
@@ -82,7 +93,7 @@ pub enum Job {
     Commit { ticket: Ticket, group: Group },
     /// Hash these blocks and pages (`BlockPlace::Log`) and compare; records, by their ids, must be well signed too. A bad
     /// file is moved to `quarantine/`.
-    Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)> },
+    Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)>, background: Option<Background> },
     /// Write the file `peers` anew, durably.
     WritePeers { ticket: Ticket, text: String },
     /// How many bytes has the disk left?

@@ -110,7 +110,7 @@ fn commit<F: FileSystem>(disk: &Disk<F>, group: &Group) -> Result<Committed, Dis
 }
 
 fn verify<F: FileSystem>(disk: &Disk<F>, blocks: Vec<(Address, BlockPlace)>) -> Vec<Address> {
-    match disk.run(Job::Verify { ticket: 4, blocks }) {
+    match disk.run(Job::Verify { ticket: 4, blocks, background: None }) {
         Done::Verified { ticket: 4, bad, .. } => bad,
         other => panic!("{other:?}"),
     }

@@ -5,7 +5,8 @@
 
 pub mod journal;
 
-use std::collections::VecDeque;
+use crate::planted::{self, Bug};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +18,10 @@ pub trait Work<J, D>: Send + Sync + 'static {
     fn at_once(&self, job: &J, has_time: bool) -> Option<D>;
     /// Does anything; may block.
     fn execute(&self, job: J) -> D;
+    /// Which kind of background work a job is, by a number; none if somebody waits for it.
+    fn background(&self, _: &J) -> Option<u8> {
+        None
+    }
 }
 
 /// Threads that turn jobs `J` into answers `D`. With no threads the caller does the work, by `run_pending`.
@@ -33,9 +38,56 @@ struct Shared<J, D> {
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
+/// Jobs that wait. What somebody waits for goes first; of the background one job of a kind runs at a time, and one
+/// thread is kept free of it, if there are two.
 struct Queue<J> {
     jobs: VecDeque<J>,
+    background: VecDeque<(u8, J)>,
+    /// Kinds of which a job runs.
+    running: BTreeSet<u8>,
+    /// Background jobs that may run at a time.
+    running_max: usize,
     is_closed: bool,
+}
+
+impl<J> Queue<J> {
+    fn new(threads: usize) -> Self {
+        Self {
+            jobs: VecDeque::new(),
+            background: VecDeque::new(),
+            running: BTreeSet::new(),
+            running_max: threads.saturating_sub(1).max(1),
+            is_closed: false,
+        }
+    }
+
+    fn push(&mut self, job: J, background: Option<u8>) {
+        match background.filter(|_| !planted::is_on(Bug::VerifyInFront)) {
+            None => self.jobs.push_back(job),
+            Some(kind) => self.background.push_back((kind, job)),
+        }
+    }
+
+    /// The next job that may run, and its kind if it is of the background.
+    fn pop(&mut self) -> Option<(J, Option<u8>)> {
+        if let Some(job) = self.jobs.pop_front() {
+            return Some((job, None));
+        }
+        if self.running.len() >= self.running_max {
+            return None;
+        }
+        let free = |(kind, _): &(u8, J)| !self.running.contains(kind);
+        let at = self.background.iter().position(free)?;
+        let (kind, job) = self.background.remove(at)?;
+        self.running.insert(kind);
+        Some((job, Some(kind)))
+    }
+
+    /// A background job has ended. True if another waits, perhaps for this.
+    fn ended(&mut self, kind: u8) -> bool {
+        self.running.remove(&kind);
+        !self.background.is_empty()
+    }
 }
 
 /// Ends the process if it is dropped by a panic.
@@ -62,7 +114,7 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false }),
+            queue: Mutex::new(Queue::new(count)),
             queued: Condvar::new(),
             done: Mutex::default(),
             work: Box::new(work),
@@ -85,7 +137,8 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
         match done {
             Some(done) => hold(&self.shared.done).push_back(done),
             None => {
-                hold(&self.shared.queue).jobs.push_back(job);
+                let background = self.shared.work.background(&job);
+                hold(&self.shared.queue).push(job, background);
                 self.shared.queued.notify_one();
             }
         }
@@ -104,46 +157,55 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
         hold(&self.shared.done).pop_front()
     }
 
-    /// Without threads: does the jobs that wait, here and now, and says whether there were any. `wake` is not called.
+    /// Without threads: does the jobs that wait, here and now, and says whether there were any; if none is waited for, one
+    /// of the background. `wake` is not called.
     pub fn run_pending(&self) -> bool {
         if !self.threads.is_empty() {
             return false;
         }
         let jobs = std::mem::take(&mut hold(&self.shared.queue).jobs);
-        let found_any = !jobs.is_empty();
-        for job in jobs {
-            self.shared.run(job);
+        if jobs.is_empty() {
+            let next = hold(&self.shared.queue).pop();
+            return next.map(|(job, background)| self.shared.run(job, background)).is_some();
         }
-        found_any
+        for job in jobs {
+            self.shared.run(job, None);
+        }
+        true
     }
 }
 
 impl<J: 'static, D: 'static> Shared<J, D> {
     fn go_on(&self) {
-        while let Some(job) = self.next() {
-            self.run(job);
+        while let Some((job, background)) = self.next() {
+            self.run(job, background);
             (self.wake)();
         }
     }
 
-    fn next(&self) -> Option<J> {
+    fn next(&self) -> Option<(J, Option<u8>)> {
         let mut queue = hold(&self.queue);
         loop {
             if queue.is_closed {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
+            if let Some(next) = queue.pop() {
+                return Some(next);
             }
             queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn run(&self, job: J) {
+    fn run(&self, job: J, background: Option<u8>) {
         let guard = AbortOnPanic;
         let done = self.work.execute(job);
         drop(guard);
         hold(&self.done).push_back(done);
+        if let Some(kind) = background
+            && hold(&self.queue).ended(kind)
+        {
+            self.queued.notify_one();
+        }
     }
 }
 
@@ -225,6 +287,54 @@ mod tests {
         assert!(workers.run_pending());
         assert!(!workers.run_pending());
         assert_eq!((workers.take_done(), workers.take_done()), (Some(2), Some(3)));
+    }
+
+    /// Numbers from 10 on are of the background, and their tens are the kind.
+    struct Tens;
+
+    impl Work<u32, u32> for Tens {
+        fn at_once(&self, _: &u32, _: bool) -> Option<u32> {
+            None
+        }
+
+        fn execute(&self, job: u32) -> u32 {
+            job
+        }
+
+        fn background(&self, job: &u32) -> Option<u8> {
+            u8::try_from(job / 10).ok().filter(|tens| *tens > 0)
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_goes_before_the_background() {
+        let workers = Workers::start(0, Tens, || {}).unwrap();
+        for job in [10, 11, 20, 1, 2] {
+            workers.submit(job, true);
+        }
+        assert!(workers.run_pending());
+        workers.submit(3, true);
+        while workers.run_pending() {}
+        let done: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
+        assert_eq!(done, [1, 2, 3, 10, 11, 20]);
+    }
+
+    #[test]
+    fn of_a_kind_one_job_runs_at_a_time_and_a_thread_stays_free() {
+        let mut queue = Queue::new(3);
+        for job in [10, 11, 20, 30] {
+            queue.push(job, Some(job / 10));
+        }
+        assert_eq!(queue.pop(), Some((10, Some(1))));
+        assert_eq!(queue.pop(), Some((20, Some(2))));
+        assert_eq!(queue.pop(), None, "two of three threads");
+        queue.push(5, None);
+        assert_eq!(queue.pop(), Some((5, None)));
+        assert!(queue.ended(2));
+        assert_eq!(queue.pop(), Some((30, Some(3))), "and not the second of the first kind");
+        assert!(queue.ended(1) && queue.ended(3));
+        assert_eq!(queue.pop(), Some((11, Some(1))));
+        assert!(!queue.ended(1));
     }
 
     #[test]

@@ -108,7 +108,11 @@ fn contents(opened: &Opened) -> Result<(), String> {
             Found::Lost(address) => drop(held.remove(address)),
         }
     }
-    let done = opened.disk.run(Job::Verify { ticket: 2, blocks: held.into_iter().collect() });
+    let done = opened.disk.run(Job::Verify {
+        ticket: 2,
+        blocks: held.into_iter().collect(),
+        background: None,
+    });
     match done {
         Done::Verified { bad, .. } if bad.is_empty() => Ok(()),
         other => Err(format!("not whole: {other:?}")),

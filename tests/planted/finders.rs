@@ -336,4 +336,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::DropLinesInSilence,
         Finder::Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
     ),
+    (
+        Bug::VerifyWithoutBound,
+        Finder::Test("sim::floods::of_a_flood_of_verifying_one_part_is_under_way"),
+    ),
+    (
+        Bug::TrustSlowSource,
+        Finder::Test("sim::dripping::a_node_that_drips_is_left_for_one_that_does_not"),
+    ),
+    (
+        Bug::VerifyInFront,
+        Finder::Test("sim::floods::a_flood_in_the_background_is_behind_what_somebody_waits_for"),
+    ),
 ];

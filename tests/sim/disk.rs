@@ -61,7 +61,7 @@ fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
         Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
     };
     let blocks = found.iter().filter_map(block).collect();
-    match disk.run(Job::Verify { ticket: 4, blocks }) {
+    match disk.run(Job::Verify { ticket: 4, blocks, background: None }) {
         Done::Verified { bad, .. } => bad,
         other => panic!("they are verified, not {other:?}"),
     }
@@ -130,7 +130,7 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     let path = fs.paths("blocks").into_iter().find(|path| path.ends_with(&address.to_string()));
     assert!(fs.flip(&path.expect("the block has a file"), 1_000));
     let place = BlockPlace::Tree { length: LARGE as u32 };
-    match disk.run(Job::Verify { ticket: 5, blocks: vec![(address, place)] }) {
+    match disk.run(Job::Verify { ticket: 5, blocks: vec![(address, place)], background: None }) {
         Done::Verified { bad, .. } => assert_eq!(bad, [address]),
         other => panic!("it is verified, not {other:?}"),
     }

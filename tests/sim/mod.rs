@@ -5,6 +5,8 @@ mod comparison;
 mod conditions;
 mod disk;
 mod future;
+mod dripping;
+mod floods;
 mod hostile;
 mod latecomers;
 mod pages;

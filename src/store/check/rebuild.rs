@@ -73,7 +73,7 @@ fn drop_bad<F: FileSystem>(
     let mut lost = 0;
     for batch in held.chunks(BATCH) {
         let Done::Verified { bad, bytes, .. } =
-            disk.run(Job::Verify { ticket: 0, blocks: batch.to_vec() })
+            disk.run(Job::Verify { ticket: 0, blocks: batch.to_vec(), background: None })
         else {
             continue;
         };
