@@ -126,6 +126,8 @@ pub const ANSWERS_UNDER_WAY: usize = 2 * 1024 * 1024;
 /// Requests of one connection that wait for the disk or for peers; above it the connection is not read from.
 pub const REQUESTS_MAX: usize = 256;
 
+/// Jobs that somebody waits for are begun before one of the background, but no more than these in a row.
+pub const FOREGROUND_RUN: usize = 64;
 /// Pages that are read to answer whether a file is held whole; beyond them what was found when it came counts.
 pub const QUESTION_PAGES_MAX: usize = 32;
 /// Such questions that read pages at the same time; beyond them the same.
@@ -139,6 +141,8 @@ pub const LEAVES_A_SECOND_MIN: u32 = 10;
 pub const PACE_PERIOD: Duration = Duration::from_secs(1);
 /// And after this long if nobody does.
 pub const PACE_PERIOD_ALONE: Duration = Duration::from_secs(10);
+/// What somebody waits for is withheld if it was asked for so long ago, however much else has come.
+pub const RUN_PATIENCE: Duration = Duration::from_secs(3);
 /// A node that was slow is asked last for so long.
 pub const SLOW_FORGIVEN: Duration = Duration::from_secs(60);
 /// How long a silent peer is waited for before the next is asked.
@@ -272,3 +276,4 @@ const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
 const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
+const _: () = assert!(PACE_PERIOD.as_secs() + RUN_PATIENCE.as_secs() < OPERATION_SILENCE.as_secs());

@@ -21,7 +21,7 @@ use dfsd::server::{self, Loading, Setup};
 use dfsd::store::{self, Disk, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
 use dfsd::worker::journal::Journal;
-use dfsd::worker::{Work, Workers};
+use dfsd::worker::{Background, Work, Workers};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::fs;
@@ -179,8 +179,8 @@ impl Work<Job, Done> for OnDisk {
         work::execute(&self.0, job)
     }
 
-    fn background(&self, job: &Job) -> Option<u8> {
-        job.background().map(|kind| kind as u8)
+    fn background(&self, job: &Job) -> Option<Background> {
+        job.background().map(|work| Background { kind: work.kind as u8, owner: work.owner })
     }
 }
 

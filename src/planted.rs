@@ -82,8 +82,20 @@ bugs! {
     VerifyWithoutBound,
     /// What nobody waits for is done in front of what somebody waits for (G9).
     VerifyInFront,
+    /// What nobody waits for is not done as long as somebody waits for anything else (G9).
+    StarveBackground,
+    /// Only clients' requests are counted (G9).
+    UncountedNodes,
     /// A node that drips is believed to bring the rest in time (G9).
     TrustSlowSource,
+    /// Who brings much is believed to bring what it withholds (G9).
+    TrustWithheld,
+    /// It is not remembered which nodes were slow (G9).
+    ForgetSlow,
+    /// What comes of a node that was left for another is thrown away, also if the other has not got it (G9).
+    DropLateLeaves,
+    /// What is read is asked for after all that nobody waits for (G9).
+    ReadInTurn,
     /// A permit is good for any blocks and pages (G9).
     PermitForAnyAddress,
     /// A permit never ends (G9).

@@ -117,7 +117,7 @@ impl FileServer {
             peer.requests = peer.requests.saturating_sub(1);
             peer.offered += blocks.len();
         }
-        self.verify_offered(link, held);
+        self.verify_offered(link, &held);
         for block in new {
             self.fetch(now, block, Interest::Offer(link), Some(link));
         }

@@ -13,7 +13,7 @@ use super::{FileServer, Pending};
 use crate::ids::{Address, RecordId};
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{self, Background, BlockPlace};
+use crate::store::job::{self, Background, BackgroundKind, BlockPlace};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -51,12 +51,13 @@ pub(super) struct Sweep {
 
 impl FileServer {
     fn verify_blocks(&mut self, blocks: Vec<(Address, BlockPlace)>, reason: VerifyFor) {
-        let background = match &reason {
-            VerifyFor::Request(_) => Some(Background::Sweep),
-            VerifyFor::Suspect { .. } => Some(Background::Suspect),
-            VerifyFor::Offer { .. } => Some(Background::Offered),
+        let work = match &reason {
+            VerifyFor::Request(Sweep { link, .. }) => Some((BackgroundKind::Sweep, *link)),
+            VerifyFor::Suspect { link, .. } => Some((BackgroundKind::Suspect, *link)),
+            VerifyFor::Offer { link, .. } => Some((BackgroundKind::Offered, *link)),
             VerifyFor::Put(_) => None,
         };
+        let background = work.map(|(kind, owner)| Background { kind, owner });
         let ticket = self.ticket(Pending::Verify(reason));
         self.job(Job::Disk(job::Job::Verify { ticket, blocks, background }));
     }
@@ -130,17 +131,20 @@ impl FileServer {
         self.reply(link, Message::verified(request, (good, bytes), bad, next));
     }
 
-    /// Blocks that a client offers are here: if they are good, it need not send them.
-    pub(super) fn verify_offered(&mut self, link: Link, offered: Vec<BlockRef>) {
-        let place = |block: &BlockRef| {
-            self.holdings.block(&block.address).map(|place| (block.address, place))
-        };
-        let blocks: Vec<_> = offered.iter().filter_map(place).collect();
-        if planted::is_on(Bug::TrustHeldBlock) && !blocks.is_empty() {
-            let addresses: Vec<_> = blocks.into_iter().map(|(address, _)| address).collect();
-            self.send_all(link, Message::have(&addresses));
-        } else if !blocks.is_empty() {
-            self.verify_blocks(blocks, VerifyFor::Offer { link, blocks: offered });
+    /// Blocks that a client offers are here: if they are good, it need not send them. A few are looked at in one go, so
+    /// that others have their turn.
+    pub(super) fn verify_offered(&mut self, link: Link, offered: &[BlockRef]) {
+        for offered in offered.chunks(VERIFY_BATCH) {
+            let place = |block: &BlockRef| {
+                self.holdings.block(&block.address).map(|place| (block.address, place))
+            };
+            let blocks: Vec<_> = offered.iter().filter_map(place).collect();
+            if planted::is_on(Bug::TrustHeldBlock) {
+                let addresses: Vec<_> = blocks.into_iter().map(|(address, _)| address).collect();
+                self.send_all(link, Message::have(&addresses));
+            } else {
+                self.verify_blocks(blocks, VerifyFor::Offer { link, blocks: offered.to_vec() });
+            }
         }
     }
 

@@ -64,7 +64,7 @@ pub enum Job {
 }
 
 impl Job {
-    /// Which kind of background work it is, if nobody waits for it.
+    /// Which background work it is, if it gives way to others.
     #[must_use]
     pub fn background(&self) -> Option<job::Background> {
         match self {

@@ -64,9 +64,18 @@ pub struct Committed {
     pub records: Vec<LogPlace>,
 }
 
-/// Work that gives way to whatever somebody waits for. Of each kind one job runs at a time.
+/// Work that gives way to whatever somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Background {
+pub struct Background {
+    /// Of each kind one job runs at a time.
+    pub kind: BackgroundKind,
+    /// For whom it is done, by a number: they take turns.
+    pub owner: usize,
+}
+
+/// See `Background`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackgroundKind {
     /// A part of the store is verified.
     Sweep,
     /// A reader found a block damaged.

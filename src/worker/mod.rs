@@ -1,12 +1,16 @@
-//! Workers: a small fixed set of threads that do what may block. `journal` is one that writes lines.
+//! Workers: a small fixed set of threads that do what may block. `queue` says what is done next; `journal` is a thread that
+//! writes lines.
 //!
 //! Knows nothing of what the jobs are. Invariant: every job that was begun is answered; a job that panics ends the
 //! process, since nobody would ever answer it.
 
 pub mod journal;
+mod queue;
 
-use crate::planted::{self, Bug};
-use std::collections::{BTreeSet, VecDeque};
+pub use queue::Background;
+
+use queue::Queue;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -18,8 +22,8 @@ pub trait Work<J, D>: Send + Sync + 'static {
     fn at_once(&self, job: &J, has_time: bool) -> Option<D>;
     /// Does anything; may block.
     fn execute(&self, job: J) -> D;
-    /// Which kind of background work a job is, by a number; none if somebody waits for it.
-    fn background(&self, _: &J) -> Option<u8> {
+    /// Which background work a job is; none if somebody waits for it.
+    fn background(&self, _: &J) -> Option<Background> {
         None
     }
 }
@@ -36,58 +40,6 @@ struct Shared<J, D> {
     done: Mutex<VecDeque<D>>,
     work: Box<dyn Work<J, D>>,
     wake: Box<dyn Fn() + Send + Sync>,
-}
-
-/// Jobs that wait. What somebody waits for goes first; of the background one job of a kind runs at a time, and one
-/// thread is kept free of it, if there are two.
-struct Queue<J> {
-    jobs: VecDeque<J>,
-    background: VecDeque<(u8, J)>,
-    /// Kinds of which a job runs.
-    running: BTreeSet<u8>,
-    /// Background jobs that may run at a time.
-    running_max: usize,
-    is_closed: bool,
-}
-
-impl<J> Queue<J> {
-    fn new(threads: usize) -> Self {
-        Self {
-            jobs: VecDeque::new(),
-            background: VecDeque::new(),
-            running: BTreeSet::new(),
-            running_max: threads.saturating_sub(1).max(1),
-            is_closed: false,
-        }
-    }
-
-    fn push(&mut self, job: J, background: Option<u8>) {
-        match background.filter(|_| !planted::is_on(Bug::VerifyInFront)) {
-            None => self.jobs.push_back(job),
-            Some(kind) => self.background.push_back((kind, job)),
-        }
-    }
-
-    /// The next job that may run, and its kind if it is of the background.
-    fn pop(&mut self) -> Option<(J, Option<u8>)> {
-        if let Some(job) = self.jobs.pop_front() {
-            return Some((job, None));
-        }
-        if self.running.len() >= self.running_max {
-            return None;
-        }
-        let free = |(kind, _): &(u8, J)| !self.running.contains(kind);
-        let at = self.background.iter().position(free)?;
-        let (kind, job) = self.background.remove(at)?;
-        self.running.insert(kind);
-        Some((job, Some(kind)))
-    }
-
-    /// A background job has ended. True if another waits, perhaps for this.
-    fn ended(&mut self, kind: u8) -> bool {
-        self.running.remove(&kind);
-        !self.background.is_empty()
-    }
 }
 
 /// Ends the process if it is dropped by a panic.
@@ -157,21 +109,21 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
         hold(&self.shared.done).pop_front()
     }
 
-    /// Without threads: does the jobs that wait, here and now, and says whether there were any; if none is waited for, one
-    /// of the background. `wake` is not called.
+    /// Without threads: does the jobs that wait, here and now, and says whether there were any; if nobody waits for one,
+    /// one of the background. `wake` is not called.
     pub fn run_pending(&self) -> bool {
         if !self.threads.is_empty() {
             return false;
         }
-        let jobs = std::mem::take(&mut hold(&self.shared.queue).jobs);
-        if jobs.is_empty() {
+        let count = hold(&self.shared.queue).foreground().max(1);
+        let mut found_any = false;
+        for _ in 0..count {
             let next = hold(&self.shared.queue).pop();
-            return next.map(|(job, background)| self.shared.run(job, background)).is_some();
+            let Some((job, background)) = next else { break };
+            self.shared.run(job, background);
+            found_any = true;
         }
-        for job in jobs {
-            self.shared.run(job, None);
-        }
-        true
+        found_any
     }
 }
 
@@ -186,7 +138,7 @@ impl<J: 'static, D: 'static> Shared<J, D> {
     fn next(&self) -> Option<(J, Option<u8>)> {
         let mut queue = hold(&self.queue);
         loop {
-            if queue.is_closed {
+            if queue.is_closed() {
                 return None;
             }
             if let Some(next) = queue.pop() {
@@ -211,7 +163,7 @@ impl<J: 'static, D: 'static> Shared<J, D> {
 
 impl<J, D> Drop for Workers<J, D> {
     fn drop(&mut self) {
-        hold(&self.shared.queue).is_closed = true;
+        hold(&self.shared.queue).close();
         self.shared.queued.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -301,8 +253,9 @@ mod tests {
             job
         }
 
-        fn background(&self, job: &u32) -> Option<u8> {
-            u8::try_from(job / 10).ok().filter(|tens| *tens > 0)
+        fn background(&self, job: &u32) -> Option<Background> {
+            let kind = u8::try_from(job / 10).ok().filter(|tens| *tens > 0)?;
+            Some(Background { kind, owner: 0 })
         }
     }
 
@@ -316,25 +269,7 @@ mod tests {
         workers.submit(3, true);
         while workers.run_pending() {}
         let done: Vec<u32> = std::iter::from_fn(|| workers.take_done()).collect();
-        assert_eq!(done, [1, 2, 3, 10, 11, 20]);
-    }
-
-    #[test]
-    fn of_a_kind_one_job_runs_at_a_time_and_a_thread_stays_free() {
-        let mut queue = Queue::new(3);
-        for job in [10, 11, 20, 30] {
-            queue.push(job, Some(job / 10));
-        }
-        assert_eq!(queue.pop(), Some((10, Some(1))));
-        assert_eq!(queue.pop(), Some((20, Some(2))));
-        assert_eq!(queue.pop(), None, "two of three threads");
-        queue.push(5, None);
-        assert_eq!(queue.pop(), Some((5, None)));
-        assert!(queue.ended(2));
-        assert_eq!(queue.pop(), Some((30, Some(3))), "and not the second of the first kind");
-        assert!(queue.ended(1) && queue.ended(3));
-        assert_eq!(queue.pop(), Some((11, Some(1))));
-        assert!(!queue.ended(1));
+        assert_eq!(done, [1, 2, 3, 10, 20, 11]);
     }
 
     #[test]

@@ -348,4 +348,27 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::VerifyInFront,
         Finder::Test("sim::floods::a_flood_in_the_background_is_behind_what_somebody_waits_for"),
     ),
+    (
+        Bug::StarveBackground,
+        Finder::Test("sim::floods::a_flood_that_somebody_waits_for_does_not_stop_the_background"),
+    ),
+    (
+        Bug::UncountedNodes,
+        Finder::Test("sim::floods::requests_of_nodes_are_counted_as_those_of_clients"),
+    ),
+    (Bug::TrustWithheld, Finder::Test("sim::dripping::what_is_withheld_is_asked_of_another")),
+    (
+        Bug::ForgetSlow,
+        Finder::Test("sim::dripping::who_was_slow_is_asked_last_also_when_it_connects_anew"),
+    ),
+    (
+        Bug::DropLateLeaves,
+        Finder::Test(
+            "sim::dripping::what_comes_late_of_who_is_slow_is_taken_if_nobody_else_has_it",
+        ),
+    ),
+    (
+        Bug::ReadInTurn,
+        Finder::Test("sim::dripping::what_is_read_is_asked_for_before_what_nobody_waits_for"),
+    ),
 ];

@@ -1,11 +1,12 @@
 //! Requests that cost the asker nothing and the node much: looked at a few at a time, and after what somebody waits for.
 
 use super::raw::RawClient;
-use super::replication::{block_of, bring, network};
+use super::replication::{block_of, bring, network, put};
 use super::world::World;
-use dfsd::limits::{LEAF, SUSPECTS_MAX};
+use dfsd::crypto::keys::record_id;
+use dfsd::limits::{FOREGROUND_RUN, LEAF, REQUESTS_MAX, SUSPECTS_MAX};
 use dfsd::wire::message::{Message, Reason, Role};
-use dfsd::worker::{Work, Workers};
+use dfsd::worker::{Background, Work, Workers};
 use std::time::Duration;
 
 fn world() -> (World, usize) {
@@ -63,20 +64,40 @@ fn a_flood_of_suspicions_is_looked_at_a_few_at_a_time() {
     assert_eq!(world.background_jobs(node), 1, "they are forgotten once they are looked at");
 }
 
+#[test]
+fn requests_of_nodes_are_counted_as_those_of_clients() {
+    let (mut world, node) = world();
+    let mut client = RawClient::connect(&mut world, node);
+    let record = record_id(&put(&mut world, &mut client, 1, &[block_of(1, 3 * LEAF)]));
+    let mut peer = RawClient::connect_as(&mut world, node, Role::Node);
+    world.run(Duration::from_secs(1), |_| false);
+    peer.pump(&mut world);
+    for request in 0..4 * REQUESTS_MAX as u32 {
+        peer.send(&Message::Holds { request, record });
+    }
+    // No time passes, so that no worker does anything.
+    peer.pump(&mut world);
+    assert_eq!(world.jobs(node).count(), REQUESTS_MAX);
+    world.run(Duration::from_secs(1), |_| false);
+    for _ in 0..4 * REQUESTS_MAX {
+        while !matches!(peer.message(&mut world), Some(Message::HoldsIs { holds: true, .. })) {}
+    }
+}
+
 /// Numbers; from 10 on they are of the background.
 struct Numbers;
 
-impl Work<u8, u8> for Numbers {
-    fn at_once(&self, _: &u8, _: bool) -> Option<u8> {
+impl Work<usize, usize> for Numbers {
+    fn at_once(&self, _: &usize, _: bool) -> Option<usize> {
         None
     }
 
-    fn execute(&self, job: u8) -> u8 {
+    fn execute(&self, job: usize) -> usize {
         job
     }
 
-    fn background(&self, job: &u8) -> Option<u8> {
-        (*job >= 10).then_some(1)
+    fn background(&self, job: &usize) -> Option<Background> {
+        (*job >= 10).then_some(Background { kind: 1, owner: 0 })
     }
 }
 
@@ -87,6 +108,19 @@ fn a_flood_in_the_background_is_behind_what_somebody_waits_for() {
         workers.submit(job, false);
     }
     while workers.run_pending() {}
-    let done: Vec<u8> = std::iter::from_fn(|| workers.take_done()).collect();
+    let done: Vec<usize> = std::iter::from_fn(|| workers.take_done()).collect();
     assert_eq!(done, [1, 10, 11, 12]);
+}
+
+#[test]
+fn a_flood_that_somebody_waits_for_does_not_stop_the_background() {
+    let workers = Workers::start(0, Numbers, || {}).unwrap();
+    workers.submit(10, false);
+    let mut done = Vec::new();
+    for _ in 0..=FOREGROUND_RUN {
+        workers.submit(1, false);
+        workers.run_pending();
+        done.extend(std::iter::from_fn(|| workers.take_done()));
+    }
+    assert_eq!(done.iter().position(|job| *job == 10), Some(FOREGROUND_RUN));
 }

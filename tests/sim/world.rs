@@ -172,13 +172,17 @@ impl World {
         Now { wall_ms: now.wall_ms.saturating_add_signed(ahead), ..now }
     }
 
-    /// Background jobs of a machine that no worker has begun.
-    pub(super) fn background_jobs(&self, index: usize) -> usize {
-        let jobs = self.events.values().filter_map(|event| match event {
+    /// Jobs of a machine that no worker has begun.
+    pub(super) fn jobs(&self, index: usize) -> impl Iterator<Item = &Job> {
+        self.events.values().filter_map(move |event| match event {
             Event::Work { machine, job, .. } if *machine == index => Some(job),
             _ => None,
-        });
-        jobs.filter(|job| job.background().is_some()).count()
+        })
+    }
+
+    /// Those of the background.
+    pub(super) fn background_jobs(&self, index: usize) -> usize {
+        self.jobs(index).filter(|job| job.background().is_some()).count()
     }
 
     pub(super) fn entropy(&mut self) -> [u8; 32] {
