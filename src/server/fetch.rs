@@ -57,6 +57,20 @@ impl Fetch {
     pub(super) fn is_small(&self) -> bool {
         self.length as usize <= LOG_BLOCK_MAX
     }
+
+    /// Somebody wants to read it.
+    fn is_read(&self) -> bool {
+        self.interests.iter().any(|interest| matches!(interest, Interest::Read(_)))
+    }
+
+    /// Somebody waits for what this source is to bring, other than the source itself.
+    pub(super) fn others_wait(&self, source: Link) -> bool {
+        self.interests.iter().any(|interest| match interest {
+            Interest::Read(_) => true,
+            Interest::Offer(link) => *link != source,
+            Interest::Walk(_) | Interest::Repair => false,
+        })
+    }
 }
 
 /// All of them.
@@ -151,12 +165,31 @@ impl FileServer {
             }
             return self.assign(now, block.address, Some(client));
         }
-        if let Some(link) = source
-            && stage == Stage::Asking
-            && self.peers.get(&link).is_some_and(|peer| peer.pace.is_slow(now.instant))
-        {
+        let Some(link) = source.filter(|_| stage == Stage::Asking) else {
+            return;
+        };
+        if matches!(interest, Interest::Read(_)) {
+            self.queue_fetch(link, block.address);
+        }
+        if self.peers.get(&link).is_some_and(|peer| self.is_slow(peer, now)) {
             self.leave_slow(now, link, BTreeSet::from([block.address]));
         }
+    }
+
+    /// A connection is to be asked for a block: for what is read before all else, in the order in which it is wanted.
+    fn queue_fetch(&mut self, link: Link, address: Address) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let fetches = &self.fetches.by_address;
+        let is_read = |address: &Address| fetches.get(address).is_some_and(Fetch::is_read);
+        let queue = &mut peer.credit.queue;
+        let mut at = queue.len();
+        if is_read(&address) && !planted::is_on(Bug::ReadInTurn) {
+            at = queue.iter().position(|queued| !is_read(queued)).unwrap_or(at);
+        }
+        // It may be there already, further back: then nothing of it is left to ask for.
+        queue.insert(at, address);
     }
 
     /// Gives a fetch its next source; without any left it has failed.
@@ -171,17 +204,16 @@ impl FileServer {
         if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
             fetch.source = Some(link);
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.credit.queue.push_back(address);
-        }
+        self.queue_fetch(link, address);
         self.pump_fetches(now, link);
     }
 
-    /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; slow and silent ones last.
+    /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; slow and silent ones
+    /// last.
     fn choose_source(&self, now: Now, fetch: &Fetch, hint: Option<Link>) -> Option<Link> {
         let untried = |link: &Link| !fetch.tried.contains(link) && self.peers.contains_key(link);
-        let is_slow = |peer: &Peer| peer.is_node() && peer.pace.is_slow(now.instant);
-        let is_fast = |link: &Link| self.peers.get(link).is_some_and(|peer| !is_slow(peer));
+        let is_fast =
+            |link: &Link| self.peers.get(link).is_some_and(|peer| !self.is_slow(peer, now));
         let offered = fetch.interests.iter().filter_map(|interest| match interest {
             Interest::Offer(link) => Some(*link),
             Interest::Read(_) | Interest::Walk(_) | Interest::Repair => None,
@@ -194,7 +226,7 @@ impl FileServer {
         nodes
             .min_by_key(|(_, peer)| {
                 let credit = &peer.credit;
-                (is_slow(peer), peer.silent, credit.queue.len(), credit.outstanding)
+                (self.is_slow(peer, now), peer.silent, credit.queue.len(), credit.outstanding)
             })
             .map(|(link, _)| *link)
     }

@@ -67,6 +67,7 @@ use grants::Grants;
 use holdings::Holdings;
 use lane::Lane;
 use memory::Memory;
+use pace::SlowNodes;
 use peers::Peer;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -179,6 +180,7 @@ pub struct FileServer {
     answers: Answers,
     stuck: Stuck,
     sweeps: Sweeps,
+    slow: SlowNodes,
     checking: HashSet<RecordId>,
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<want::Parked>>,
@@ -222,6 +224,7 @@ impl FileServer {
             answers: Answers::default(),
             stuck: Stuck::default(),
             sweeps: Sweeps::default(),
+            slow: SlowNodes::default(),
             checking: HashSet::new(),
             checking_bytes: 0,
             suspects: HashMap::new(),

@@ -388,7 +388,9 @@ impl FileServer {
         };
         let is_long = peer.awaits_long && !peer.is_node();
         let requests_max = if is_long { LONG_ANSWERS_MAX } else { REQUESTS_MAX };
-        let full = peer.requests >= requests_max || (peer.outbox > OUTBOX_MAX && !peer.is_node());
+        let is_counted = !peer.is_node() || !planted::is_on(Bug::UncountedNodes);
+        let full = (peer.requests >= requests_max && is_counted)
+            || (peer.outbox > OUTBOX_MAX && !peer.is_node());
         let [congested, no_room] = self.is_tight();
         let sends_leaves = peer.credit.outstanding > 0;
         let waits = congested || full || (no_room && sends_leaves);
