@@ -123,6 +123,8 @@ pub const OUTBOX_HARD_MAX: usize = OUTBOX_MAX * 4;
 pub const WANTS_MAX: usize = 512;
 /// Bytes of answers that are read from the log at a time; what is asked beyond that waits.
 pub const ANSWERS_UNDER_WAY: usize = 2 * 1024 * 1024;
+/// Questions of a node that wait while its outbox is full; more are refused.
+pub const HELD_QUESTIONS_MAX: usize = 128;
 /// Requests of one connection that wait for the disk or for peers; above it the connection is not read from.
 pub const REQUESTS_MAX: usize = 256;
 
@@ -275,5 +277,6 @@ const _: () = assert!(STAMP_LEAD.as_secs() < FUTURE_MAX.as_secs());
 const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
+const _: () = assert!(HELD_QUESTIONS_MAX < REQUESTS_MAX);
 const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
 const _: () = assert!(PACE_PERIOD.as_secs() + RUN_PATIENCE.as_secs() < OPERATION_SILENCE.as_secs());

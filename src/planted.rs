@@ -86,6 +86,8 @@ bugs! {
     StarveBackground,
     /// Only clients' requests are counted (G9).
     UncountedNodes,
+    /// All that a node asks is answered at once, whether or not it takes the answers (G9).
+    AnswerWithoutPace,
     /// A node that drips is believed to bring the rest in time (G9).
     TrustSlowSource,
     /// Who brings much is believed to bring what it withholds (G9).

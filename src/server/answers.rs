@@ -2,16 +2,19 @@
 //!
 //! What is asked waits as a question, which is small, until there is room for its answer, which may be long. Knows no
 //! disk. Invariant: answers under way have at most `ANSWERS_UNDER_WAY` bytes and one answer more; who asks much waits
-//! longer, and nobody else does.
+//! longer, and nobody else does. To a node no more is said than its connection takes: a client is not read from while
+//! its outbox is full, but a node is, since two full ones must not wait for each other.
 
 use super::output::Link;
+use super::peers::Peer;
 use super::reads::{Asked, ReadFor};
 use super::work::Job;
 use super::{FileServer, Pending};
-use crate::limits::ANSWERS_UNDER_WAY;
+use crate::limits::{ANSWERS_UNDER_WAY, HELD_QUESTIONS_MAX, OUTBOX_MAX};
+use crate::planted::{self, Bug};
 use crate::store::job::{self, LogPlace};
 use crate::time::Now;
-use crate::wire::message::Request;
+use crate::wire::message::{Reason, Request};
 use std::collections::VecDeque;
 
 /// What waits and what is under way, of all connections.
@@ -22,12 +25,30 @@ pub(super) struct Answers {
     turns: VecDeque<Link>,
 }
 
+/// An answer that is being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    link: Link,
+    bytes: usize,
+}
+
+/// Whether a connection takes more answers now.
+fn takes_answers(peer: &Peer) -> bool {
+    let waiting = peer.outbox + peer.answering;
+    !peer.is_node() || waiting <= OUTBOX_MAX || planted::is_on(Bug::AnswerWithoutPace)
+}
+
 impl FileServer {
     /// A question is answered when there is room.
     pub(super) fn asked(&mut self, now: Now, (link, request): (Link, Request), asked: Asked) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
+        if peer.questions.len() >= HELD_QUESTIONS_MAX && !takes_answers(peer) {
+            // Otherwise it would not be read from, and may not read before it is.
+            let detail = "answers to earlier questions have not been taken yet";
+            return self.refuse(link, request, Reason::Unavailable, detail);
+        }
         if peer.questions.is_empty() {
             self.answers.turns.push_back(link);
         }
@@ -36,7 +57,7 @@ impl FileServer {
     }
 
     /// One answer for each connection in turn, as long as there is room.
-    fn pump_answers(&mut self, now: Now) {
+    pub(super) fn pump_answers(&mut self, now: Now) {
         while self.answers.under_way < ANSWERS_UNDER_WAY {
             let Some(link) = self.answers.turns.pop_front() else {
                 return;
@@ -44,6 +65,10 @@ impl FileServer {
             let Some(peer) = self.peers.get_mut(&link) else {
                 continue;
             };
+            if !takes_answers(peer) {
+                peer.holds_answers = true;
+                continue;
+            }
             let Some((request, asked)) = peer.questions.pop_front() else {
                 continue;
             };
@@ -59,16 +84,34 @@ impl FileServer {
     }
 
     /// Reads what an answer needs.
-    pub(super) fn read_answer(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
+    pub(super) fn read_answer(&mut self, link: Link, places: Vec<LogPlace>, reason: ReadFor) {
         let bytes = places.iter().map(|place| place.length as usize).sum();
         self.answers.under_way += bytes;
-        let ticket = self.ticket(Pending::Answer(reason, bytes));
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.answering += bytes;
+        }
+        let ticket = self.ticket(Pending::Answer(reason, Reading { link, bytes }));
         self.job(Job::Disk(job::Job::ReadLog { ticket, places }));
     }
 
-    /// So many bytes have come from the disk, and are the connection's now.
-    pub(super) fn answer_read(&mut self, now: Now, bytes: usize) {
+    /// An answer has come from the disk, and is the connection's now.
+    pub(super) fn answer_read(&mut self, now: Now, Reading { link, bytes }: Reading) {
         self.answers.under_way -= bytes;
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.answering -= bytes;
+        }
+        self.resume_answers(link);
         self.pump_answers(now);
+    }
+
+    /// Some of a connection's outbox has been sent, or less has come into it than was thought.
+    pub(super) fn resume_answers(&mut self, link: Link) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.holds_answers
+            && takes_answers(peer)
+        {
+            peer.holds_answers = false;
+            self.answers.turns.push_back(link);
+        }
     }
 }

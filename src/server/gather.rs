@@ -80,7 +80,8 @@ impl FileServer {
                 let (place, record) = (entry.place(), entry.id());
                 let heads = Heads { versions, all, future };
                 let asker = (link, request);
-                self.read_answer(vec![place], ReadFor::Head { asker, name, record, heads });
+                let reason = ReadFor::Head { asker, name, record, heads };
+                self.read_answer(link, vec![place], reason);
             }
             None => {
                 let clock = self.clock.read(now.wall_ms);

@@ -109,8 +109,7 @@ enum Pending {
         link: Link,
     },
     Read(reads::ReadFor),
-    /// And how many bytes of an answer.
-    Answer(reads::ReadFor, usize),
+    Answer(reads::ReadFor, answers::Reading),
     /// And how many bytes are being checked.
     Check(exchange::CheckFor, usize),
     Verify(verify::VerifyFor),
@@ -329,9 +328,9 @@ impl FileServer {
             (job::Done::Log { items, .. }, Some(Pending::Read(reason))) => {
                 self.log_read(now, reason, items);
             }
-            (job::Done::Log { items, .. }, Some(Pending::Answer(reason, bytes))) => {
+            (job::Done::Log { items, .. }, Some(Pending::Answer(reason, reading))) => {
                 self.log_read(now, reason, items);
-                self.answer_read(now, bytes);
+                self.answer_read(now, reading);
             }
             (job::Done::Committed { result, .. }, Some(Pending::Commit)) => {
                 self.committed(now, result);

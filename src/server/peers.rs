@@ -120,6 +120,10 @@ pub(super) struct Peer {
     pub(super) outbox: usize,
     /// What it has asked and whose turn has not come.
     pub(super) questions: VecDeque<(Request, Asked)>,
+    /// These wait until it has taken more of what was said to it.
+    pub(super) holds_answers: bool,
+    /// Bytes of answers that are read for it.
+    pub(super) answering: usize,
     /// Requests of the other side that have not been answered.
     pub(super) requests: usize,
     /// One of these may have a long answer.
@@ -155,6 +159,8 @@ impl Peer {
             silent: false,
             outbox: 0,
             questions: VecDeque::new(),
+            holds_answers: false,
+            answering: 0,
             requests: 0,
             awaits_long: false,
             offered: 0,
@@ -376,6 +382,8 @@ impl FileServer {
         if bytes < OUTBOX_MAX / 2 {
             self.pump_push(now, link);
             self.pump_comparison(now, link);
+            self.resume_answers(link);
+            self.pump_answers(now);
         }
     }
 

@@ -169,7 +169,10 @@ impl FileServer {
     ) {
         let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
         match self.holdings.page(&address) {
-            Some(place) => self.read_answer(vec![place], ReadFor::Page { link, request, address }),
+            Some(place) => {
+                let reason = ReadFor::Page { link, request, address };
+                self.read_answer(link, vec![place], reason);
+            }
             None if is_node => self.reply(link, Message::Page { request, page: None }),
             None => self.fetch_page(now, address, Purpose::Page { link, request }),
         }
@@ -208,7 +211,7 @@ impl FileServer {
             name.0[..Alias::LENGTH].copy_from_slice(&alias);
             name
         });
-        self.read_answer(places, ReadFor::List { link, request, ids, next, damaged });
+        self.read_answer(link, places, ReadFor::List { link, request, ids, next, damaged });
     }
 
     /// Records that name something which is not here, and what was found damaged and has not come again.

@@ -120,6 +120,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
     ("SUSPECTS_MAX", &["a_flood_of_suspicions_is_looked_at_a_few_at_a_time"]),
     ("LEAVES_A_SECOND_MIN", &["too_little_in_a_period_is_slow"]),
+    ("HELD_QUESTIONS_MAX", &["a_node_that_takes_no_answers_keeps_its_connection"]),
     ("FOREGROUND_RUN", &["the_foreground_never_stops_the_background_for_good"]),
     ("RUN_PATIENCE", &["what_is_withheld_is_asked_of_another"]),
     ("PACE_PERIOD", &["a_node_that_drips_is_left_for_one_that_does_not"]),

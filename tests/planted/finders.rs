@@ -371,4 +371,8 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::ReadInTurn,
         Finder::Test("sim::dripping::what_is_read_is_asked_for_before_what_nobody_waits_for"),
     ),
+    (
+        Bug::AnswerWithoutPace,
+        Finder::Test("sim::floods::a_node_that_takes_no_answers_keeps_its_connection"),
+    ),
 ];

@@ -1,11 +1,17 @@
 //! Requests that cost the asker nothing and the node much: looked at a few at a time, and after what somebody waits for.
 
-use super::raw::RawClient;
+use super::raw::{RawClient, page_of};
 use super::replication::{block_of, bring, network, put};
 use super::world::World;
+use bytes::Bytes;
 use dfsd::crypto::keys::record_id;
-use dfsd::limits::{FOREGROUND_RUN, LEAF, REQUESTS_MAX, SUSPECTS_MAX};
-use dfsd::wire::message::{Message, Reason, Role};
+use dfsd::crypto::tree;
+use dfsd::ids::Address;
+use dfsd::limits::{
+    FOREGROUND_RUN, HELD_QUESTIONS_MAX, LEAF, PAGE_ENTRIES_MAX, REQUESTS_MAX, SUSPECTS_MAX,
+};
+use dfsd::wire::message::{BlockRef, Message, Reason, Role};
+use dfsd::wire::page::{Entries, Page};
 use dfsd::worker::{Background, Work, Workers};
 use std::time::Duration;
 
@@ -82,6 +88,44 @@ fn requests_of_nodes_are_counted_as_those_of_clients() {
     for _ in 0..4 * REQUESTS_MAX {
         while !matches!(peer.message(&mut world), Some(Message::HoldsIs { holds: true, .. })) {}
     }
+}
+
+/// A page as long as pages get.
+fn long_page() -> Bytes {
+    let block = |at: usize| BlockRef { address: Address([at as u8; 32]), length: 1 << 20 };
+    let entries = Entries::Blocks((0..PAGE_ENTRIES_MAX).map(block).collect());
+    let page = Page { sealed: vec![9; entries.count() * 64], entries };
+    let mut bytes = Vec::new();
+    page.encode(&mut bytes);
+    bytes.into()
+}
+
+#[test]
+fn a_node_that_takes_no_answers_keeps_its_connection() {
+    let (mut world, node) = world();
+    let page = long_page();
+    let address = Address(tree::tree(&page).0);
+    let mut client = RawClient::connect(&mut world, node);
+    client.send(&page_of(&world, 1, page));
+    assert_eq!(client.message(&mut world), Some(Message::PageDone { request: 1 }));
+    let mut peer = RawClient::connect_as(&mut world, node, Role::Node);
+    world.run(Duration::from_secs(1), |_| false);
+    peer.pump(&mut world);
+    let end = 2 * HELD_QUESTIONS_MAX as u32;
+    for request in 0..end {
+        assert!(peer.push_only(&mut world, &Message::GetPage { request, address }));
+        world.run(Duration::from_millis(10), |_| false);
+    }
+    assert!(peer.is_alive(&world), "what it has not taken is not too much");
+    let (mut pages, mut refused) = (0, 0);
+    while pages + refused < end as usize {
+        match peer.message(&mut world).expect("each is answered") {
+            Message::Page { page: Some(_), .. } => pages += 1,
+            Message::Refused { reason: Reason::Unavailable, .. } => refused += 1,
+            _ => {}
+        }
+    }
+    assert!(pages >= HELD_QUESTIONS_MAX && refused > 0, "{pages} pages");
 }
 
 /// Numbers; from 10 on they are of the background.
