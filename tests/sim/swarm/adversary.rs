@@ -4,6 +4,7 @@
 //! Knows the wire and nothing of the inside of a node. Invariant: what he does depends on the seed alone; and what he made
 //! without the right to make it is noted in `Deeds`, for an oracle that looks for it on the disks.
 
+mod drip;
 mod words;
 
 use crate::sim::raw::RawClient;
@@ -11,7 +12,8 @@ use crate::sim::world::World;
 use dfsd::conn::Event;
 use dfsd::ids::{Address, RecordId};
 use dfsd::time::Instant;
-use dfsd::wire::message::Role;
+use dfsd::wire::message::{Message, Role};
+use drip::{Drip, Kept};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeSet;
@@ -52,12 +54,19 @@ pub(super) struct Deeds {
     pub(super) blocks: BTreeSet<Address>,
 }
 
+/// One of his connections.
+struct Line {
+    client: RawClient,
+    drip: Drip,
+}
+
 /// See the module.
 pub(super) struct Actor {
     kind: Adversary,
     rng: ChaCha8Rng,
-    lines: Vec<RawClient>,
+    lines: Vec<Line>,
     words: Words,
+    kept: Kept,
     /// What a member said until it was let in.
     overheard: Vec<u8>,
     /// When he does something next. None when he has gone.
@@ -71,6 +80,7 @@ impl Actor {
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x0061_6476_6572_7361),
             lines: Vec::new(),
             words: Words::new(kind),
+            kept: Kept::default(),
             overheard: Vec::new(),
             due: Some(Instant(0)),
         }
@@ -87,7 +97,7 @@ impl Actor {
     /// Ends all that he has begun, for good.
     pub(super) fn hang_up(&mut self, world: &mut World) {
         self.due = None;
-        self.lines.drain(..).for_each(|line| line.hang_up(world));
+        self.lines.drain(..).for_each(|line| line.client.hang_up(world));
     }
 
     /// Goes on, if it is time.
@@ -99,7 +109,7 @@ impl Actor {
         // Mostly a word now and then; at times as many as he can.
         let pause = [2, 20, 100, 100][self.rng.random_range(0..4)];
         self.due = Some(now + Duration::from_millis(1 + self.rng.random_range(0..pause)));
-        self.lines.retain(|line| line.is_alive(world));
+        self.lines.retain(|line| line.client.is_alive(world));
         if self.lines.len() < LINES_MAX && self.rng.random_range(0..4) == 0 {
             self.connect(world);
         }
@@ -111,19 +121,26 @@ impl Actor {
         self.words.sign_for(world);
         for _ in 0..[1, 1, 4, 40][self.rng.random_range(0..4)] {
             let message = self.words.say(&mut self.rng);
-            line.send(&message);
+            line.client.send(&message);
         }
+        line.drip.step(&mut line.client);
         for _ in 0..EVENTS_MAX {
-            let Some(event) = self.lines[at].poll(world) else { return };
+            let Some(event) = self.lines[at].client.poll(world) else { return };
             self.answer(at, event);
         }
     }
 
     fn answer(&mut self, at: usize, event: Event) {
-        if let Event::Message(message) = event {
-            self.words.heard(&message);
-            self.words.answer(&mut self.rng, &mut self.lines[at], &message);
+        let Line { client, drip } = &mut self.lines[at];
+        drip.heard(&event, &mut self.kept);
+        let Event::Message(message) = event else { return };
+        self.words.heard(&message);
+        if let Message::Want { block, first, count } = message
+            && drip.begin(client, &self.kept, (block, first, count))
+        {
+            return;
         }
+        self.words.answer(&mut self.rng, client, &message);
     }
 
     fn connect(&mut self, world: &mut World) {
@@ -139,7 +156,7 @@ impl Actor {
         let hello = self.words.hello(&mut self.rng, &line.key, role);
         line.send(&hello);
         line.pump(world);
-        self.lines.push(line);
+        self.lines.push(Line { client: line, drip: Drip::default() });
     }
 
     /// Says again, on many connections, what a member said on one.

@@ -293,6 +293,9 @@ impl Words {
             BlockRef { address: Address(rng.random()), length: rng.random_range(1..1 << 20) };
         let block = pick(&self.blocks, rng).unwrap_or(known);
         let leaves = u8::try_from(leaves_of(block.length)).expect("a block has 32 leaves");
+        if rng.random() {
+            return Message::Want { block, first: 0, count: leaves };
+        }
         let first = rng.random_range(0..leaves);
         Message::Want { block, first, count: rng.random_range(1..=leaves - first) }
     }
