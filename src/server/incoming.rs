@@ -183,7 +183,7 @@ impl FileServer {
                 self.source_failed(now, address, link);
             }
             Err(WriteError::Disk(DiskError::Full)) => {
-                self.space.usable = 0;
+                self.space.ran_out();
                 self.fetch_failed(now, address);
             }
             Err(WriteError::Disk(DiskError::Scarce(why))) => self.draft_failed(now, address, &why),
@@ -200,7 +200,7 @@ impl FileServer {
                 }
             }
             Err(DiskError::Full) => {
-                self.space.usable = 0;
+                self.space.ran_out();
                 self.fetch_failed(now, address);
             }
             Err(DiskError::Scarce(why)) => self.draft_failed(now, address, &why),

@@ -277,7 +277,7 @@ impl FileServer {
         match result {
             Ok(committed) => self.landed(now, flight, &committed),
             Err(DiskError::Full) => {
-                self.space.usable = 0;
+                self.space.ran_out();
                 self.grounded(now, flight, (Reason::NoSpace, FULL));
             }
             Err(DiskError::Scarce(why)) => {

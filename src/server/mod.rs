@@ -38,6 +38,7 @@ mod roster;
 mod rows;
 mod serve;
 mod setup;
+mod space;
 mod stuck;
 mod sweeps;
 mod twins;
@@ -54,7 +55,7 @@ pub use roster::{Remembered, read_peers};
 pub use setup::Setup;
 
 use crate::ids::{Address, RecordId, StoreId};
-use crate::limits::{DRAIN_TIMEOUT, SEGMENT, STAMP_LEAD};
+use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::job::{self, Recovered};
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
@@ -78,12 +79,6 @@ use stuck::Stuck;
 use sweeps::Sweeps;
 use walk::Walks;
 use work::{Done, Job};
-
-/// How long it is believed that the disk has the room that it had, less what was taken.
-const SPACE_AGE: Duration = Duration::from_millis(100);
-
-/// What is said to who brings more than the disk may take.
-const FULL: &str = "the disk is full, or has no more left than the reserve (dfsd --reserve)";
 
 /// Why an answer from a worker is waited for.
 #[derive(Debug)]
@@ -184,10 +179,7 @@ pub struct FileServer {
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<want::Parked>>,
     deaf_watched: bool,
-    space: job::Space,
-    space_asked: bool,
-    /// When it was answered.
-    space_known: Instant,
+    space: space::Space,
     pending: HashMap<job::Ticket, Pending>,
     next_ticket: job::Ticket,
     next_serial: u64,
@@ -228,9 +220,7 @@ impl FileServer {
             checking_bytes: 0,
             suspects: HashMap::new(),
             deaf_watched: false,
-            space: job::Space { usable: u64::MAX, free: 0 },
-            space_asked: false,
-            space_known: now.instant,
+            space: space::Space::new(now.instant),
             pending: HashMap::new(),
             next_ticket: 0,
             next_serial: 0,
@@ -339,18 +329,7 @@ impl FileServer {
                 self.verified(now, reason, (bytes, bad), &unread);
             }
             (job::Done::Space { result, .. }, Some(Pending::Space)) => {
-                self.space_asked = false;
-                self.space_known = now.instant;
-                match result {
-                    Ok(space) => {
-                        self.space = space;
-                        self.space.usable = space.usable.saturating_sub(self.under_way());
-                        if space.usable > 0 {
-                            self.bring_grants();
-                        }
-                    }
-                    Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
-                }
+                self.space_answered(now, result);
             }
             (job::Done::PeersWritten { result: Err(error), .. }, Some(Pending::PeersFile)) => {
                 log::warn!("the file of known peers was not written: {error:?}");
@@ -443,33 +422,6 @@ impl FileServer {
 
     fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
         self.reply(link, Message::refused(request, reason, detail));
-    }
-
-    fn ask_space(&mut self) {
-        if !self.space_asked {
-            self.space_asked = true;
-            let ticket = self.ticket(Pending::Space);
-            self.job(Job::Disk(job::Job::Space { ticket }));
-        }
-    }
-
-    /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
-    /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
-    fn under_way(&self) -> u64 {
-        let fetches = self.fetches.by_address.values();
-        fetches.map(|fetch| u64::from(fetch.length)).sum::<u64>() + self.lane.bytes() as u64
-    }
-
-    /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
-    /// when it is nearly full: the log sets aside more than it was given.
-    fn has_room(&mut self, now: Now, bytes: u64) -> bool {
-        let room = self.space.usable > bytes;
-        let is_near = self.space.usable < 2 * SEGMENT;
-        if !room || is_near || now.instant.since(self.space_known) >= SPACE_AGE {
-            self.ask_space();
-        }
-        self.space.usable = self.space.usable.saturating_sub(bytes);
-        room
     }
 
     fn holds_all_inline(&self, record: &Record) -> bool {

@@ -6,9 +6,10 @@
 use super::exchange::CheckFor;
 use super::lane::Waiter;
 use super::output::Link;
+use super::space::FULL;
 use super::want::Interest;
 use super::work::{Check, Checked};
-use super::{FULL, FileServer, Phase};
+use super::{FileServer, Phase};
 use crate::limits::{PERMIT_LIFE_MAX, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::time::{Now, stamp_after};
@@ -108,7 +109,7 @@ impl FileServer {
         let (held, new): (Vec<BlockRef>, Vec<BlockRef>) =
             blocks.iter().partition(|block| self.holdings.block(&block.address).is_some());
         let bytes = new.iter().map(|block| u64::from(block.length)).sum();
-        if self.space.usable <= bytes {
+        if !self.space.fits(bytes) {
             self.ask_space();
             return self.refuse(link, request, Reason::NoSpace, FULL);
         }

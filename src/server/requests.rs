@@ -243,7 +243,7 @@ impl FileServer {
             incomplete: self.incomplete(),
             unnamed: self.holdings.unnamed().0,
             unnamed_bytes: self.holdings.unnamed().1,
-            free_bytes: self.space.free,
+            free_bytes: self.space.free(),
             memory_used: self.memory.used() as u64,
             memory_max: self.memory.max() as u64,
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),

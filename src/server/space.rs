@@ -1,0 +1,92 @@
+//! Space: what the disk is believed to have left, between the times when it is asked.
+//!
+//! Knows no disk. Invariant: what was promised since the last answer is taken off, so that the disk is filled by nobody
+//! who was told that there is room.
+
+use super::work::Job;
+use super::{FileServer, Pending};
+use crate::limits::SEGMENT;
+use crate::store::job::{self, DiskError};
+use crate::time::{Instant, Now};
+use std::time::Duration;
+
+/// How long it is believed that the disk has the room that it had, less what was taken.
+const SPACE_AGE: Duration = Duration::from_millis(100);
+
+/// What is said to who brings more than the disk may take.
+pub(super) const FULL: &str =
+    "the disk is full, or has no more left than the reserve (dfsd --reserve)";
+
+/// What the disk has left.
+#[derive(Debug)]
+pub(super) struct Space {
+    left: job::Space,
+    asked: bool,
+    /// When it was answered.
+    known: Instant,
+}
+
+impl Space {
+    /// Nothing is known yet, and nobody is refused for that.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { left: job::Space { usable: u64::MAX, free: 0 }, asked: false, known: now }
+    }
+
+    /// Whether so many bytes more fit in.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        self.left.usable > bytes
+    }
+
+    /// In all, the reserve included.
+    pub(super) fn free(&self) -> u64 {
+        self.left.free
+    }
+
+    /// The disk has refused something for want of room.
+    pub(super) fn ran_out(&mut self) {
+        self.left.usable = 0;
+    }
+}
+
+impl FileServer {
+    pub(super) fn ask_space(&mut self) {
+        if !std::mem::replace(&mut self.space.asked, true) {
+            let ticket = self.ticket(Pending::Space);
+            self.job(Job::Disk(job::Job::Space { ticket }));
+        }
+    }
+
+    pub(super) fn space_answered(&mut self, now: Now, result: Result<job::Space, DiskError>) {
+        self.space.asked = false;
+        self.space.known = now.instant;
+        match result {
+            Ok(space) => {
+                let usable = space.usable.saturating_sub(self.under_way());
+                self.space.left = job::Space { usable, ..space };
+                if space.usable > 0 {
+                    self.bring_grants();
+                }
+            }
+            Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
+        }
+    }
+
+    /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
+    /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
+    fn under_way(&self) -> u64 {
+        let fetches = self.fetches.by_address.values();
+        fetches.map(|fetch| u64::from(fetch.length)).sum::<u64>() + self.lane.bytes() as u64
+    }
+
+    /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
+    /// when it is nearly full: the log sets aside more than it was given.
+    pub(super) fn has_room(&mut self, now: Now, bytes: u64) -> bool {
+        let room = self.space.fits(bytes);
+        let is_near = self.space.left.usable < 2 * SEGMENT;
+        if !room || is_near || now.instant.since(self.space.known) >= SPACE_AGE {
+            self.ask_space();
+        }
+        self.space.left.usable = self.space.left.usable.saturating_sub(bytes);
+        room
+    }
+}
