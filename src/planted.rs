@@ -252,6 +252,8 @@ bugs! {
     WaitForLogReader,
     /// Lines of the log that found no room are gone without a word (G9).
     DropLinesInSilence,
+    /// While this process slept others count as silent (G9).
+    BlameSilence,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -16,6 +16,7 @@ use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Runs wanted of one connection at a time: of the longest it is enough to fill a fast link, and a slow one, of which
 /// single leaves are wanted, holds little memory.
@@ -151,14 +152,18 @@ impl FileServer {
     }
 
     /// A connection of which leaves were wanted may have said nothing for long. If memory is short, what is reserved for
-    /// it is given back, though it is still waited for; a node is not waited for either, since others can be asked.
-    pub(super) fn check_silence(&mut self, now: Now, link: Link) {
+    /// it is given back, though it is still waited for; a node is not waited for either, since others can be asked. While
+    /// this process slept or was busy elsewhere nobody could be heard: so much as the look comes late is no silence.
+    pub(super) fn check_silence(&mut self, now: Now, link: Link, late: Duration) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
         peer.credit.watched = false;
         if peer.credit.outstanding == 0 || planted::is_on(Bug::WaitForever) {
             return;
+        }
+        if !planted::is_on(Bug::BlameSilence) {
+            peer.credit.heard = (peer.credit.heard + late).min(now.instant);
         }
         let silence = now.instant.since(peer.credit.heard);
         let patience = if peer.is_node() { PEER_SILENCE } else { OPERATION_SILENCE };

@@ -260,15 +260,16 @@ impl FileServer {
             if entry.key().0 > now.instant {
                 break;
             }
+            let late = now.instant.since(entry.key().0);
             let timer = entry.remove();
-            self.timer(now, timer);
+            self.timer(now, timer, late);
         }
     }
 
-    fn timer(&mut self, now: Now, timer: Timer) {
+    fn timer(&mut self, now: Now, timer: Timer, late: Duration) {
         match timer {
             Timer::Window => self.lane.window_over(),
-            Timer::Silence(link) => self.check_silence(now, link),
+            Timer::Silence(link) => self.check_silence(now, link, late),
             Timer::Pace(link) => self.check_pace(now, link),
             Timer::Gather(id) => self.gather_timeout(now, id),
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),

@@ -232,6 +232,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::BlameSilence,
+        Finder::Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing"),
+    ),
+    (
         Bug::EncodeAnyLength,
         Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),
     ),
