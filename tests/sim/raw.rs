@@ -167,6 +167,11 @@ impl RawClient {
         self.conn.push_chunk(Bytes::copy_from_slice(chunk));
     }
 
+    /// Whether the node takes more of what is said here.
+    pub(super) fn is_read(&self, world: &mut World) -> bool {
+        world.wants_read(self.machine, self.link)
+    }
+
     /// The node still runs, and has not closed this connection.
     pub(super) fn is_alive(&self, world: &World) -> bool {
         let machine = &world.machines[self.machine];
