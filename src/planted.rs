@@ -254,6 +254,10 @@ bugs! {
     DropLinesInSilence,
     /// While this process slept others count as silent (G9).
     BlameSilence,
+    /// A node without room refuses what peers have, and neither it nor they remember (G12).
+    ForgetRefusal,
+    /// Whatever differs between two nodes is gone through again each time, changed or not (G12).
+    CompareInVain,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

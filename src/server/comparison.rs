@@ -6,6 +6,7 @@
 
 use crate::ids::{Hash, RecordId};
 use crate::limits::{COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
+use crate::planted::{self, Bug};
 use crate::wire::message::RangeSummary;
 use std::collections::VecDeque;
 
@@ -95,10 +96,23 @@ impl Comparison {
             return false;
         }
         self.asked.pop_front();
-        if let Some(round) = &mut self.round {
-            round.theirs.get_or_insert(theirs);
+        let Some(round) = &mut self.round else {
+            return true;
+        };
+        if round.theirs.is_none() {
+            round.theirs = Some(theirs);
+            let sums = (round.ours, theirs);
+            if self.before == Some(sums) && !is_worth_it(self.repeated + 1) {
+                round.lacking = true;
+                return false;
+            }
         }
         true
+    }
+
+    /// Something may have changed that the sums do not tell: the next round goes through all that differs.
+    pub(super) fn forget_before(&mut self) {
+        self.before = None;
     }
 
     /// The answer was that both have the same.
@@ -162,6 +176,12 @@ impl Comparison {
     pub(super) fn next_answer(&mut self) -> Option<RangeSummary> {
         self.answering.pop_front()
     }
+}
+
+/// Whether a round goes through what differs, though this many rounds before it did or could have, and neither side has
+/// changed since: what is refused once is refused again, and asking costs as much as there is.
+fn is_worth_it(times: u32) -> bool {
+    times == 0 || times.is_power_of_two() || planted::is_on(Bug::CompareInVain)
 }
 
 #[cfg(test)]

@@ -220,8 +220,15 @@ impl FileServer {
             if self.is_known(&id) || !(from_node || record.kind == RecordKind::Grant) {
                 continue;
             }
-            if record.kind == RecordKind::Grant && !self.accept_grant(&record, &item.record) {
-                return self.close(now, link, "sent a grant that the root did not sign");
+            if record.kind == RecordKind::Grant {
+                match self.accept_grant(&record, &item.record) {
+                    Learnt::NoGrant => {
+                        return self.close(now, link, "sent a grant that the root did not sign");
+                    }
+                    // What it has signed was left aside until now.
+                    Learnt::New => self.reconcile_with_all(now),
+                    Learnt::Known => {}
+                }
             }
             if !self.grants.allow(&record.signer) {
                 log::debug!("a record by a signer without a grant was left aside");
@@ -232,6 +239,7 @@ impl FileServer {
             let source = Some(link);
             new.push(NewRecord { id, record, bytes: item.record, block, source, complete: false });
         }
+        self.leave_out_what_has_no_room(now, &mut new);
         if new.is_empty() {
             return;
         }
@@ -241,6 +249,16 @@ impl FileServer {
         let trees = brought.map(|new| Check::Tree(new.block.clone()));
         let checks = signatures.chain(trees).collect();
         self.check(CheckFor::Records { link, items: new }, checks);
+    }
+
+    /// Asked before anything is checked: what is not taken costs no work.
+    fn leave_out_what_has_no_room(&mut self, now: Now, new: &mut Vec<NewRecord>) {
+        let adds = |new: &NewRecord| !only_deletes(std::slice::from_ref(new));
+        let files = new.iter().filter(|new| adds(new));
+        let bytes = files.map(|new| new.bytes.len() + new.block.len()).sum::<usize>();
+        if bytes > 0 && !self.has_room_for_records(now, bytes as u64) {
+            new.retain(|new| !adds(new));
+        }
     }
 
     /// Whether a record is held, in the lane or being checked.
@@ -254,7 +272,7 @@ impl FileServer {
             let (bytes, block) = (Bytes::from(bytes), Bytes::new());
             let id = record_id(&bytes);
             if let Ok(record) = Record::decode(&bytes)
-                && self.accept_grant(&record, &bytes)
+                && self.accept_grant(&record, &bytes) != Learnt::NoGrant
                 && !self.is_known(&id)
             {
                 let new = NewRecord { id, record, bytes, block, source: None, complete: true };
@@ -264,7 +282,7 @@ impl FileServer {
     }
 
     /// Checked at once, since what comes next may be signed by the key that it grants.
-    fn accept_grant(&mut self, record: &Record, bytes: &Bytes) -> bool {
+    fn accept_grant(&mut self, record: &Record, bytes: &Bytes) -> Learnt {
         let learnt = self.grants.learn(record, bytes);
         if learnt == Learnt::New {
             // Before they are shown anything that the key has signed.
@@ -273,7 +291,7 @@ impl FileServer {
                 self.send_records(link, vec![item]);
             }
         }
-        learnt != Learnt::NoGrant
+        learnt
     }
 
     fn records_checked(&mut self, now: Now, link: Link, items: Vec<NewRecord>, found: &[Checked]) {
@@ -282,10 +300,6 @@ impl FileServer {
         }
         if found.contains(&Checked::Forged) {
             return self.close(now, link, "sent a record with a wrong signature");
-        }
-        let bytes = items.iter().map(|new| new.bytes.len() + new.block.len()).sum::<usize>();
-        if !only_deletes(&items) && !self.has_room(now, bytes as u64) {
-            return log::warn!("no room for {} records of a peer", items.len());
         }
         let mut addresses = found.iter().filter_map(|checked| match checked {
             Checked::Address(address) => Some(*address),
@@ -306,7 +320,7 @@ impl FileServer {
 }
 
 /// Whether records add no contents: below the reserve they are still taken, or nothing could ever be deleted.
-fn only_deletes(records: &[NewRecord]) -> bool {
+pub(super) fn only_deletes(records: &[NewRecord]) -> bool {
     records.iter().all(|new| match new.record.kind {
         RecordKind::Tombstone | RecordKind::Grant => true,
         RecordKind::File | RecordKind::Admission | RecordKind::Presence | RecordKind::Other(_) => {

@@ -9,7 +9,8 @@ use super::work::Job;
 use super::{FileServer, Pending};
 use crate::ids::{Address, NameId, RecordId};
 use crate::limits::{
-    GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
+    FRAME_BODY_MAX, GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW,
+    MESSAGE_RECORDS_MAX,
 };
 use crate::store::job::{self, BlockPlace, Committed, DiskError, Draft, Group};
 use crate::time::Now;
@@ -278,6 +279,7 @@ impl FileServer {
             Ok(committed) => self.landed(now, flight, &committed),
             Err(DiskError::Full) => {
                 self.space.ran_out();
+                self.lack_room(now, FRAME_BODY_MAX as u64);
                 self.grounded(now, flight, (Reason::NoSpace, FULL));
             }
             Err(DiskError::Scarce(why)) => {

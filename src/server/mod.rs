@@ -34,6 +34,7 @@ mod push;
 mod reads;
 mod reconcile;
 mod requests;
+mod room;
 mod roster;
 mod rows;
 mod serve;
@@ -137,6 +138,8 @@ enum Timer {
     PeersFile,
     /// Does anybody not take what was read for him?
     Deaf,
+    /// The disk had no room: has it now?
+    Room,
     /// Stop waiting for work to finish.
     Drain,
 }
@@ -180,6 +183,7 @@ pub struct FileServer {
     suspects: HashMap<Address, Vec<want::Parked>>,
     deaf_watched: bool,
     space: space::Space,
+    room: room::Room,
     pending: HashMap<job::Ticket, Pending>,
     next_ticket: job::Ticket,
     next_serial: u64,
@@ -221,6 +225,7 @@ impl FileServer {
             suspects: HashMap::new(),
             deaf_watched: false,
             space: space::Space::new(now.instant),
+            room: room::Room::default(),
             pending: HashMap::new(),
             next_ticket: 0,
             next_serial: 0,
@@ -279,6 +284,7 @@ impl FileServer {
             Timer::Instance(link, request) => self.instance_due(now, link, request),
             Timer::PeersFile => self.write_peers(),
             Timer::Deaf => self.check_deaf(now),
+            Timer::Room => self.look_for_room(now),
             Timer::Drain => self.end(),
         }
     }

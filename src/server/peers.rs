@@ -118,6 +118,8 @@ pub(super) struct Peer {
     pub(super) silent: bool,
     /// Bytes of messages that wait to be sent.
     pub(super) outbox: usize,
+    /// It takes records of files: false from when it says that its disk is full.
+    pub(super) has_room: bool,
     /// What it has asked and whose turn has not come.
     pub(super) questions: VecDeque<(Request, Asked)>,
     /// These wait until it has taken more of what was said to it.
@@ -158,6 +160,7 @@ impl Peer {
             boot: 0,
             silent: false,
             outbox: 0,
+            has_room: true,
             questions: VecDeque::new(),
             holds_answers: false,
             answering: 0,
@@ -310,6 +313,7 @@ impl FileServer {
         self.roster.connected(node, link, &addresses, now);
         self.introduce(now, link);
         self.push_grants(now, link);
+        self.tell_room(link);
         // One of the two begins; what it finds is told to both.
         if self.setup.node < node {
             self.set_reconcile(now, link, Duration::ZERO);

@@ -5,9 +5,11 @@
 
 use super::FileServer;
 use super::entry::Kind;
+use super::exchange::only_deletes;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::reads::{Batch, ReadFor};
+use super::room::adds_nothing;
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
@@ -17,6 +19,7 @@ use crate::wire::message::{Message, PushedRecord};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Ids that wait for one peer; what is beyond is found by the next comparison.
 const QUEUE_MAX: usize = 4096;
@@ -28,6 +31,8 @@ const EXCEPT_MAX: usize = 4096;
 const BATCH: usize = 64;
 /// Bytes of small blocks read at a time.
 const BATCH_BYTES: usize = 512 * 1024;
+/// What could not be read is looked for again by a comparison after this long.
+const UNREAD_AGAIN: Duration = Duration::from_secs(30);
 /// What surrounds an item in a message, at most.
 const ITEM_OVERHEAD: usize = 16;
 
@@ -88,7 +93,11 @@ impl FileServer {
         let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
         let count = if planted::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
         for link in self.node_links().into_iter().take(count) {
-            let outbox = self.peers.get(&link).map_or(0, |peer| peer.outbox);
+            let Some(peer) = self.peers.get(&link) else { continue };
+            let outbox = peer.outbox;
+            if !peer.has_room && !only_deletes(records) {
+                continue;
+            }
             if outbox + bytes < OUTBOX_MAX / 2 {
                 self.send_records(link, items.clone());
             } else {
@@ -152,7 +161,9 @@ impl FileServer {
         while places.len() < BATCH
             && let Some(id) = peer.push.ids.pop_front()
         {
-            if let Some(entry) = self.catalog.get(&id) {
+            if let Some(entry) = self.catalog.get(&id)
+                && (peer.has_room || adds_nothing(entry.kind()))
+            {
                 places.push(entry.place());
                 ids.push(id);
             }
@@ -168,7 +179,9 @@ impl FileServer {
                     left = true;
                     break;
                 }
-                if range.except.binary_search(&entry.id()).is_err() {
+                if range.except.binary_search(&entry.id()).is_err()
+                    && (peer.has_room || adds_nothing(entry.kind()))
+                {
                     places.push(entry.place());
                     ids.push(entry.id());
                 }
@@ -194,6 +207,7 @@ impl FileServer {
         let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
         let mut places = Vec::new();
         let mut bytes = 0;
+        let mut unread = false;
         for (id, item) in ids.into_iter().zip(items) {
             let record = match item {
                 Ok(record) => record,
@@ -201,8 +215,11 @@ impl FileServer {
                     self.record_damaged(now, id);
                     continue;
                 }
-                // The next comparison finds that the peer lacks it.
-                Err(ReadError::Disk(_)) => continue,
+                // Another comparison finds that the peer lacks it.
+                Err(ReadError::Disk(_)) => {
+                    unread = true;
+                    continue;
+                }
             };
             if let Some(place) = self.small_block_of(&record)
                 && bytes + place.length as usize <= BATCH_BYTES
@@ -212,6 +229,10 @@ impl FileServer {
                 batch.owners.push(batch.items.len());
             }
             batch.items.push(PushedRecord { record, block: Bytes::new() });
+        }
+        if unread && let Some(peer) = self.peers.get_mut(&link) {
+            peer.comparison.forget_before();
+            self.set_reconcile(now, link, UNREAD_AGAIN);
         }
         if places.is_empty() {
             self.push_blocks_read(now, link, batch, Vec::new());

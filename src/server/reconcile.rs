@@ -101,6 +101,9 @@ impl FileServer {
     /// Compares with everybody soon, since something of what was here is not.
     pub(super) fn reconcile_with_all(&mut self, now: Now) {
         for link in self.node_links() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.comparison.forget_before();
+            }
             self.set_reconcile(now, link, Duration::ZERO);
         }
     }
@@ -202,7 +205,7 @@ impl FileServer {
             return;
         };
         if !peer.comparison.answered(first, last, (theirs.len() as u64, fingerprint)) {
-            return;
+            return self.pump_comparison(now, link);
         }
         if !lacking.is_empty() {
             peer.comparison.set_lacking();

@@ -93,6 +93,7 @@ impl FileServer {
             | Message::Page { .. }
             | Message::Compare { .. }
             | Message::Parts { .. }
+            | Message::Room { .. }
             | Message::Ids { .. }
             | Message::Fetch { .. }
             | Message::Listed { .. }
@@ -114,6 +115,7 @@ impl FileServer {
             Message::Parts { first, last, ranges } => {
                 self.parts_answered(now, link, (first, last), &ranges);
             }
+            Message::Room { free } => self.room_told(link, free),
             Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
             Message::Fetch { ids } => self.push_ids(now, link, ids),
             Message::Holds { request, record } => {

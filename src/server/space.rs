@@ -66,6 +66,7 @@ impl FileServer {
                 if space.usable > 0 {
                     self.bring_grants();
                 }
+                self.room_answered(now);
             }
             Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
         }

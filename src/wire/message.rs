@@ -242,6 +242,8 @@ pub enum Message {
     Ids { first: RecordId, last: RecordId, ids: Vec<RecordId> },
     /// Send me these records.
     Fetch { ids: Vec<RecordId> },
+    /// Whether my disk takes records of files. Who has never said so takes them; deletions and grants come in any case.
+    Room { free: bool },
 
     /// The shown record of each name; `after` is what the last answer gave as `next`.
     List { request: Request, space: Space, after: Option<NameId> },

@@ -236,6 +236,14 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing"),
     ),
     (
+        Bug::ForgetRefusal,
+        Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
+    ),
+    (
+        Bug::CompareInVain,
+        Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
+    ),
+    (
         Bug::EncodeAnyLength,
         Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),
     ),

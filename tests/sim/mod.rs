@@ -15,6 +15,7 @@ mod promises;
 mod raw;
 mod refusals;
 mod replication;
+mod rest;
 mod rumours;
 mod stopping;
 mod strain;

@@ -113,6 +113,15 @@ impl fmt::Display for Event {
     }
 }
 
+/// What has been done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Toil {
+    /// Bytes that nodes have sent to each other.
+    pub bytes: u64,
+    /// Jobs of workers.
+    pub jobs: u64,
+}
+
 /// Sees all bytes that a simulated wire carries.
 pub(super) type Tap = Box<dyn FnMut(&[u8])>;
 
@@ -138,6 +147,8 @@ pub(super) struct World {
     pub reads: u64,
     /// Every dial: which machine's, and where to.
     pub dials: Vec<(usize, String)>,
+    /// All that was done until now.
+    pub toil: Toil,
 }
 
 impl World {
@@ -158,6 +169,7 @@ impl World {
             woken: false,
             reads: 0,
             dials: Vec::new(),
+            toil: Toil::default(),
         }
     }
 
@@ -170,6 +182,13 @@ impl World {
         let now = self.time();
         let ahead = self.machines[machine].ahead_ms;
         Now { wall_ms: now.wall_ms.saturating_add_signed(ahead), ..now }
+    }
+
+    /// What is done while nothing happens for so long.
+    pub(super) fn toil_of(&mut self, rest: Duration) -> Toil {
+        let before = self.toil;
+        self.run(rest, |_| false);
+        Toil { bytes: self.toil.bytes - before.bytes, jobs: self.toil.jobs - before.jobs }
     }
 
     /// Jobs of a machine that no worker has begun.
@@ -520,6 +539,7 @@ impl World {
             return;
         };
         let done = execute(&life.disk, job);
+        self.toil.jobs += 1;
         self.note_lies(machine);
         let delay = self.work_time(machine);
         self.schedule(delay, Event::Done { machine, boot, done });

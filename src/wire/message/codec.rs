@@ -98,6 +98,7 @@ messages! {
     32 Ids { first, last, ids[MESSAGE_IDS_MAX] } if first <= last;
     33 Fetch { ids[MESSAGE_IDS_MAX] };
     34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
+    35 Room { free };
 
     40 List { request, space, after };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged }

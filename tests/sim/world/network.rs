@@ -141,6 +141,7 @@ impl World {
                 return;
             }
             self.tap(&bytes);
+            self.toil.bytes += bytes.len() as u64;
             self.wires.in_flight.insert(from, held + bytes.len());
             let last = self.wires.arrivals.get(&from).copied().unwrap_or(self.now);
             let delay = self.delay(from.machine, to.machine);

@@ -104,6 +104,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Parts { first: range.first, last: id, ranges: vec![range] },
         Message::Ids { first: range.first, last: id, ids: vec![id] },
         Message::Fetch { ids: vec![id] },
+        Message::Room { free: true },
         Message::List { request, space, after: Some(name) },
         Message::Listed { request, records: vec![bytes], next: None, damaged: 1 },
         Message::Holders { request, record: id },
