@@ -37,6 +37,8 @@ struct Round {
     theirs: Option<Sum>,
     /// Something was lacking here, or found no room.
     lacking: bool,
+    /// One of the two has said that it takes no files.
+    blocked: bool,
 }
 
 /// How a round ended.
@@ -68,13 +70,13 @@ impl Comparison {
         self.informed = true;
     }
 
-    /// A round begins, with a question about everything.
-    pub(super) fn begin(&mut self, whole: &RangeSummary) {
+    /// A round begins, with a question about everything. `blocked`: one of the two has no room for files.
+    pub(super) fn begin(&mut self, whole: &RangeSummary, blocked: bool) {
         self.stack.clear();
         self.asked.clear();
         self.asked.push_back((whole.first, whole.last));
         let ours = (whole.count, whole.fingerprint);
-        self.round = Some(Round { ours, theirs: None, lacking: false });
+        self.round = Some(Round { ours, theirs: None, lacking: false, blocked });
     }
 
     /// The range to compare next, if another question may be asked now.
@@ -101,8 +103,12 @@ impl Comparison {
         };
         if round.theirs.is_none() {
             round.theirs = Some(theirs);
+            // Neither side has changed since the last round. What was refused then is refused again, and to go through
+            // all that differs costs as much as there is.
             let sums = (round.ours, theirs);
-            if self.before == Some(sums) && !is_worth_it(self.repeated + 1) {
+            let times = self.repeated + 1;
+            let in_vain = round.blocked || !times.is_power_of_two();
+            if self.before == Some(sums) && in_vain && !planted::is_on(Bug::CompareInVain) {
                 round.lacking = true;
                 return false;
             }
@@ -178,12 +184,6 @@ impl Comparison {
     }
 }
 
-/// Whether a round goes through what differs, though this many rounds before it did or could have, and neither side has
-/// changed since: what is refused once is refused again, and asking costs as much as there is.
-fn is_worth_it(times: u32) -> bool {
-    times == 0 || times.is_power_of_two() || planted::is_on(Bug::CompareInVain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +200,7 @@ mod tests {
         assert!(!comparison.answered_equal(whole.first, whole.last), "nothing was asked");
         assert_eq!(comparison.end_round(), None);
         assert!(!comparison.is_informed());
-        comparison.begin(&whole);
+        comparison.begin(&whole, false);
         assert!(!comparison.answered_equal(whole.first, RecordId([9; 32])));
         assert!(!comparison.is_informed());
         assert!(comparison.answered_equal(whole.first, whole.last));
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_kept_has_a_bound() {
         let mut comparison = Comparison::default();
-        comparison.begin(&range(0, 255));
+        comparison.begin(&range(0, 255), false);
         for _ in 0..COMPARE_STACK_MAX {
             comparison.add_parts((RecordId([0; 32]), RecordId([255; 32])), &[range(1, 2); 16]);
             comparison.question(range(1, 2));
@@ -233,12 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_is_gone_through_ever_more_rarely_while_neither_side_changes() {
+        let gone_through = |blocked: bool| -> Vec<u32> {
+            let mut comparison = Comparison::default();
+            let whole = range(0, 255);
+            let mut round = || {
+                comparison.begin(&whole, blocked);
+                let goes_on = comparison.answered(whole.first, whole.last, (9, Hash::default()));
+                assert!(comparison.end_round().is_some());
+                goes_on
+            };
+            (0..20).filter(|_| round()).collect()
+        };
+        assert_eq!(gone_through(false), [0, 1, 2, 4, 8, 16]);
+        assert_eq!(gone_through(true), [0]);
+    }
+
+    #[test]
     fn rounds_that_change_nothing_are_counted() {
         let mut comparison = Comparison::default();
         let whole = range(0, 255);
         for times in 0..3 {
-            comparison.begin(&whole);
-            assert!(comparison.answered(whole.first, whole.last, (9, Hash::default())));
+            comparison.begin(&whole, false);
+            comparison.answered(whole.first, whole.last, (9, Hash::default()));
             assert_eq!(comparison.end_round(), Some(Ended::Unequal(times)));
         }
     }

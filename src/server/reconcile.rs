@@ -46,7 +46,7 @@ impl FileServer {
         if !peer.push.is_idle() || peer.outbox > OUTBOX_MAX / 2 {
             return self.set_reconcile(now, link, AGAIN);
         }
-        peer.comparison.begin(&whole);
+        peer.comparison.begin(&whole, !peer.has_room || !self.room.is_there());
         self.send(link, Message::Compare { range: whole });
     }
 

@@ -23,6 +23,13 @@ pub(super) struct Room {
     lacking: Option<u64>,
 }
 
+impl Room {
+    /// Nothing has been refused, or there is room again.
+    pub(super) fn is_there(&self) -> bool {
+        self.lacking.is_none()
+    }
+}
+
 impl FileServer {
     /// Whether there is room for records of peers; without it they are told, once.
     pub(super) fn has_room_for_records(&mut self, now: Now, bytes: u64) -> bool {

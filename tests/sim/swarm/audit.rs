@@ -12,7 +12,7 @@ use super::needle::Bunch;
 use super::reader::Reader;
 use super::telling::Seen;
 use crate::sim::client::program::access;
-use crate::sim::world::World;
+use crate::sim::world::{Toil, World};
 use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::crypto::keys::DataKeys;
 use dfsd::crypto::tree;
@@ -70,6 +70,8 @@ pub(super) struct Audit {
     pub(super) settled: Option<Duration>,
     /// What changed on its own when all was calm.
     pub(super) stirred: Option<String>,
+    /// What was done in that time.
+    pub(super) toil: Toil,
     pub(super) nodes: Vec<NodeView>,
     pub(super) names: BTreeMap<NameId, Name>,
     /// Which machines are said to hold what is shown, by name.
@@ -141,7 +143,7 @@ impl Audit {
             (0..world.machines.len()).map(one).collect::<Vec<_>>()
         };
         let before = standings(world);
-        world.run(CALM, |_| false);
+        self.toil = world.toil_of(CALM);
         let after = standings(world);
         if self.settled.is_some() && before != after {
             self.stirred = Some(format!("{before:?} became {after:?}"));

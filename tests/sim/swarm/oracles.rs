@@ -14,6 +14,7 @@ mod keys;
 mod meter;
 mod moves;
 mod reach;
+mod rest;
 mod secrecy;
 mod tombstones;
 mod typed;
@@ -70,6 +71,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(meter::Meter),
         Box::new(copies::Copies::default()),
         Box::new(agreement::Agreement),
+        Box::new(rest::Rest),
         Box::new(versions::Versions),
         Box::new(durable::Durable),
         Box::new(reach::Reach),
