@@ -236,7 +236,8 @@ impl FileServer {
             }
             let block =
                 if is_inline(&record, item.block.len()) { item.block } else { Bytes::new() };
-            let source = Some(link);
+            // What a client brings is new to the peers as well.
+            let source = from_node.then_some(link);
             new.push(NewRecord { id, record, bytes: item.record, block, source, complete: false });
         }
         self.leave_out_what_has_no_room(now, &mut new);

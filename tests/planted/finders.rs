@@ -53,7 +53,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (
         Bug::CompareOnce,
-        Finder::Test("sim::promises::what_there_was_no_room_for_comes_when_there_is"),
+        Finder::Test("sim::comparison::records_that_cannot_be_read_now_are_sent_when_they_can"),
     ),
     (
         Bug::SkipLeafCheck,
