@@ -5,10 +5,11 @@ use super::patron;
 use super::siege::Attack;
 use super::victim::Victim;
 use dfsd::limits::{
-    CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, SEGMENTS_OPEN_MAX,
+    CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, HANDSHAKE_TIMEOUT,
+    SEGMENTS_OPEN_MAX,
 };
 use dfsd::wire::message::Role;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So few that a daemon with two workers has the fewest connections with which it starts.
 const DESCRIPTORS: usize = SEGMENTS_OPEN_MAX
@@ -50,7 +51,11 @@ fn members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay() {
     crowd.members(CONNECTIONS_MIN / 2 - 1, Role::Client);
     crowd.members(CONNECTIONS_MIN / 2, Role::Client);
     let late = crowd.stranger();
-    crowd.run(Duration::from_millis(300));
+    // Sooner than one that is let in and says nothing.
+    let end = Instant::now() + HANDSHAKE_TIMEOUT / 2;
+    while !crowd.attackers[late].gone && Instant::now() < end {
+        crowd.run(Duration::from_millis(50));
+    }
     assert!(crowd.attackers[late].gone, "there is no descriptor for it");
     assert_eq!(crowd.alive(), CONNECTIONS_MIN - 1, "those who are in stay");
     patron::put(&mut client, "meanwhile", b"works");
