@@ -61,7 +61,9 @@ impl Place {
                 return Err(gone(&name(folder)));
             }
         }
-        let open = fs.identify_file(file).map_err(|error| failed("looking at", path, &error))?;
+        // It is flushed already: nobody may be told that it was refused, for want of whatever.
+        let hard = |error| failed("looking at", path, &error).hard();
+        let open = fs.identify_file(file).map_err(hard)?;
         if fs.identify(path).is_ok_and(|found| found.number == open.number) {
             Ok(())
         } else {

@@ -5,7 +5,6 @@
 use dfsd::client::Client;
 use dfsd::keyring::{Access, Keyring};
 use dfsd::wire::message::PeerAddress;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -30,10 +29,12 @@ impl Victim {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("node");
         let log = File::create(folder.path().join("log")).unwrap();
-        let mut command = match std::env::var_os("DFSD_PROGRAM") {
-            Some(program) => Command::new(program),
-            None => Command::new(env!("CARGO_BIN_EXE_dfsd")),
-        };
+        let program = std::env::var_os("DFSD_PROGRAM");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_dfsd").into());
+        // The limit holds from its first instruction: it looks at it once.
+        let limit = descriptors.map_or_else(String::new, |count| format!("ulimit -n {count}; "));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limit}exec \"$0\" \"$@\"")]).arg(program);
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("DFSD_") {
                 command.env_remove(&key);
@@ -49,9 +50,6 @@ impl Victim {
             .stderr(log)
             .spawn()
             .unwrap();
-        if let Some(count) = descriptors {
-            limit_descriptors(&child, count);
-        }
         let begun = Instant::now();
         let address = loop {
             assert!(child.try_wait().unwrap().is_none(), "the daemon ended at its start");
@@ -98,12 +96,6 @@ impl Victim {
     pub(super) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
-}
-
-fn limit_descriptors(child: &Child, count: u64) {
-    let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    let limit = Rlimit { current: Some(count), maximum: Some(count) };
-    prlimit(id, Resource::Nofile, limit).unwrap();
 }
 
 impl Drop for Victim {
