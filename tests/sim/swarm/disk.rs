@@ -95,6 +95,11 @@ impl Holding {
         }
     }
 
+    /// Whether the record of a version is there.
+    pub(super) fn knows(&self, name: &NameId, version: VersionId) -> bool {
+        self.records.values().any(|stated| stated.name == *name && stated.version == version)
+    }
+
     /// Whether the record of a version is there, and all blocks and pages that it names itself.
     pub(super) fn holds(&self, name: &NameId, version: VersionId) -> bool {
         let mut records = self.records.values();
