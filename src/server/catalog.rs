@@ -16,6 +16,7 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
+use looks::Looks;
 use std::collections::BTreeSet;
 
 /// Every record known.
@@ -39,9 +40,7 @@ pub(super) struct Catalog {
     fingerprint: Hash,
     /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
-    /// Entries looked at on the way through the versions of names.
-    #[cfg(test)]
-    looked: std::cell::Cell<u64>,
+    looks: Looks,
 }
 
 /// What a list says of a name.
@@ -87,8 +86,7 @@ impl Catalog {
             incomplete: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
-            #[cfg(test)]
-            looked: std::cell::Cell::default(),
+            looks: Looks::default(),
         }
     }
 
@@ -191,8 +189,7 @@ impl Catalog {
 
     /// An entry on the way through the versions of a name.
     fn look(&self, slot: u32) -> &Entry {
-        #[cfg(test)]
-        self.looked.set(self.looked.get() + 1);
+        self.looks.note();
         &self.entries[slot]
     }
 
@@ -489,5 +486,6 @@ impl Catalog {
     }
 }
 
+mod looks;
 #[cfg(test)]
 mod tests;

@@ -186,10 +186,10 @@ fn looks_beside_future(count: u64) -> u64 {
         id.0[..8].copy_from_slice(&stamp.to_be_bytes());
         catalog.insert(id, &record(RecordKind::File, stamp, Vec::new()), PLACE, true);
     }
-    catalog.looked.set(0);
+    catalog.looks.0.set(0);
     assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
     assert_eq!(catalog.future(&NAME, 8).len(), 8);
-    catalog.looked.get()
+    catalog.looks.0.get()
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn looks(versions: u64, ascending: bool) -> u64 {
     let mut most = 0;
     let order: Vec<u64> = if ascending { in_order.collect() } else { in_order.rev().collect() };
     for stamp in order {
-        catalog.looked.set(0);
+        catalog.looks.0.set(0);
         let parent = version(stamp - 1);
         let parents = if stamp > 1 { vec![parent] } else { Vec::new() };
         let mut id = RecordId([0; 32]);
@@ -213,7 +213,7 @@ fn looks(versions: u64, ascending: bool) -> u64 {
         let record = record(RecordKind::File, stamp, parents);
         catalog.insert(id, &record, PLACE, true);
         let _ = (catalog.heads(&NAME, 8), catalog.shown(&NAME));
-        most = most.max(catalog.looked.get());
+        most = most.max(catalog.looks.0.get());
     }
     assert_eq!(catalog.heads(&NAME, 8), [version(versions)]);
     assert_eq!(catalog.early.len(), 0);

@@ -1,0 +1,19 @@
+//! Looks: how many entries a question about a name has cost, for tests that count steps.
+//!
+//! Knows no entry. Invariant: outside of tests it takes no room and does nothing.
+
+/// Counts, in tests, the entries looked at on the way through the versions of names.
+#[derive(Debug, Default)]
+pub(super) struct Looks(#[cfg(test)] pub(super) std::cell::Cell<u64>);
+
+impl Looks {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "there is something to count in tests alone")
+    )]
+    /// One more.
+    pub(super) fn note(&self) {
+        #[cfg(test)]
+        self.0.set(self.0.get() + 1);
+    }
+}
