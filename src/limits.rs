@@ -82,6 +82,8 @@ pub const COMPARE_IDS: u64 = 32;
 pub const COMPARE_PARTS: usize = 16;
 /// Ranges that wait to be asked about on one connection; what is beyond is found by the next comparison.
 pub const COMPARE_STACK_MAX: usize = 2048;
+/// Records that one round found lacking and whose coming is watched; with more, only another round can tell.
+pub const COMPARE_AWAITED_MAX: usize = 4096;
 /// Ranges in one answer to a comparison.
 pub const MESSAGE_RANGES_MAX: usize = 256;
 /// Versions of one name that a message tells of, the greatest ones.

@@ -258,6 +258,14 @@ bugs! {
     ForgetRefusal,
     /// Whatever differs between two nodes is gone through again each time, changed or not (G12).
     CompareInVain,
+    /// A node that has not heard from the others yet tells what it knows as all there is (G6).
+    PastAsPresent,
+    /// A node counts as told of everything while that is on its way (G6).
+    ToldIsKnown,
+    /// What was superseded is sent before what supersedes it (G6).
+    PastFirst,
+    /// Blocks of what was superseded are fetched before others (G5).
+    FetchPastFirst,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -6,7 +6,8 @@ use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
 use crate::cli::text;
-use crate::cli::{args, door, names};
+use crate::cli::{args, door, names, sync};
+use crate::client::{Client, ClientError};
 
 /// Deletes names; one that fails does not keep the others.
 pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure> {
@@ -14,13 +15,16 @@ pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure>
     let mut client = door::open(place)?;
     if let [name] = all {
         let deleted = client.delete(name.as_bytes());
-        return deleted.map_err(|error| door::failure(&error).about(name));
+        return deleted.map_err(|error| name_failure(&mut client, &error).about(name));
     }
     let mut tally = Tally::default();
     for name in all {
         match client.delete(name.as_bytes()) {
             Ok(()) => tally.done(),
-            Err(error) => tally.failed(&text::shown(name), &door::failure(&error)),
+            Err(error) => {
+                let failure = name_failure(&mut client, &error);
+                tally.failed(&text::shown(name), &failure);
+            }
         }
     }
     tally.outcome("names")
@@ -37,10 +41,16 @@ pub(crate) fn rename(place: &args::Place, name: &str, new: &str) -> Result<(), F
     let mut client = door::open(place)?;
     let renamed = client.rename(name.as_bytes(), new.as_bytes());
     renamed.map_err(|error| {
-        let failure = door::failure(&error);
+        let failure = name_failure(&mut client, &error);
         let exists = failure.exit() == Some(Exit::Exists);
         failure.about(if exists { new } else { name })
     })
+}
+
+fn name_failure(client: &mut Client, error: &ClientError) -> Failure {
+    let failure = door::failure(error);
+    sync::warn_if_absent(client, &failure);
+    failure
 }
 
 /// Tells how the node is.

@@ -158,6 +158,9 @@ pub(crate) struct List {
     /// By name; waits for the last
     #[arg(long)]
     pub(crate) sort: bool,
+    /// Exit with 3 if the node is still synchronising, so that the list may be out of date
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Args)]

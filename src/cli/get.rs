@@ -14,7 +14,7 @@ use crate::cli::folder::Landing;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
-use crate::cli::{args, door, names};
+use crate::cli::{args, door, names, sync};
 use crate::client::{CallError, Client, ClientError, Entry, GetJob, Sink};
 
 /// Files of a folder that are under way at once.
@@ -52,7 +52,11 @@ pub(crate) fn cat(place: &args::Place, name: &str) -> Result<(), Failure> {
     }
     // What came before an error is true, and goes out too.
     let flushed = sink.output.flush();
-    result.map_err(|error| door::call_failure(&error).about(name))?;
+    result.map_err(|error| {
+        let failure = door::call_failure(&error);
+        sync::warn_if_absent(&mut client, &failure);
+        failure.about(name)
+    })?;
     flushed
 }
 
@@ -63,7 +67,10 @@ fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), F
     let progress = Progress::wanted(place, &get.name, None);
     let mut sink = Incoming::new(get, file.to_owned(), &progress);
     let result = client.get_into(get.name.as_bytes(), &mut sink);
-    let entry = sink.judge(result).map_err(|failure| failure.about(&get.name))?;
+    let entry = sink.judge(result).map_err(|failure| {
+        sync::warn_if_absent(&mut client, &failure);
+        failure.about(&get.name)
+    })?;
     let arrival = sink.arrived()?;
     let folder = arrival::folder_of(arrival.destination()).to_owned();
     let is_file = arrival.is_file();
@@ -144,7 +151,8 @@ fn entries_under(client: &mut Client, prefix: &str) -> Result<Vec<Entry>, Failur
         }
         ControlFlow::Continue(())
     });
-    listed.map_err(|error| door::failure(&error))?;
+    let synced = listed.map_err(|error| door::failure(&error))?;
+    sync::warn(synced, "files may be missing, or out of date");
     found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }

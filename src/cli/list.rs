@@ -5,11 +5,11 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
-use crate::cli::{args, door};
+use crate::cli::{args, door, sync};
 use crate::client::Entry;
 
 /// How long a line may wait in the buffer while others come.
@@ -36,7 +36,15 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     kept.iter().try_for_each(|entry| lines.print(entry))?;
     lines.output.flush()?;
-    listed.map_err(|error| door::failure(&error))
+    let synced = listed.map_err(|error| door::failure(&error))?;
+    match sync::warning(synced, "names may be missing, or out of date") {
+        Some(warning) if list.strict => Err(Failure::new(Exit::Partly, warning)),
+        Some(warning) if !place.quiet => {
+            text::tell(format_args!("dfs: {warning}"));
+            Ok(())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The lines of a listing.

@@ -23,6 +23,7 @@ mod progress;
 mod put;
 mod stat;
 mod stdin;
+mod sync;
 pub(crate) mod text;
 mod ticket;
 mod verify;

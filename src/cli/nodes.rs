@@ -5,12 +5,18 @@
 use std::time::Duration;
 
 use crate::cli::json::Object;
+use crate::cli::sync;
 use crate::cli::text::{human_size, human_time, shown, table};
 use crate::ids::NodeId;
 use crate::wire::message::{Member, NodeStatus};
+use crate::wire::sync_state::SyncState;
 
 /// The node's state as one JSON object.
 pub(crate) fn status_json(status: &NodeStatus) -> String {
+    let records_known = match status.sync {
+        SyncState::Syncing { of, .. } => of,
+        SyncState::Complete | SyncState::Unreached => status.records,
+    };
     let twins: Vec<String> = status.twins.iter().map(ToString::to_string).collect();
     Object::new()
         .text("node", &status.node.to_string())
@@ -18,6 +24,8 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("uptime_s", status.uptime_s)
         .number("names", status.names)
         .number("records", status.records)
+        .text("sync", sync::word(status.sync))
+        .number("records_known", records_known)
         .number("blocks", status.blocks)
         .number("block_bytes", status.block_bytes)
         .number("incomplete", status.incomplete)
@@ -49,6 +57,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("up", human_time(Duration::from_secs(status.uptime_s))),
         ("peers", format!("{} of {} connected", status.peers_connected, status.peers_known)),
         ("names", format!("{} ({} records)", status.names, status.records)),
+        ("sync", sync::row(status.sync)),
         ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
         ("health", health),
         ("disk", format!("{} free", human_size(status.free_bytes))),
@@ -147,6 +156,12 @@ mod tests {
         assert!(text.contains("blocks   0 (3.0 MiB)"), "{text}");
         assert!(status_json(&status).contains(r#""incomplete":2,"#));
         assert!(!text.contains("warning"), "{text}");
+        assert!(text.contains("sync     complete"), "{text}");
+        let syncing = SyncState::Syncing { records: 3, of: 50 };
+        let text = status_lines(&NodeStatus { sync: syncing, ..status.clone() }).join("\n");
+        assert!(text.contains("sync     synchronising: 3 of 50 records"), "{text}");
+        let json = status_json(&NodeStatus { sync: syncing, ..status.clone() });
+        assert!(json.contains(r#""sync":"synchronising","records_known":50,"#), "{json}");
         let status = NodeStatus { twins: vec![NodeId([7; 32])], ..status };
         let text = status_lines(&status).join("\n");
         assert!(text.contains("warning  two nodes run with the key of node 0707"), "{text}");

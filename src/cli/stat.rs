@@ -4,7 +4,7 @@ use crate::cli::failure::Failure;
 use crate::cli::list::{entry_json, shown};
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
-use crate::cli::{args, door, names};
+use crate::cli::{args, door, names, sync};
 use crate::client::{Entry, Holders};
 use crate::time::wall_ms_of;
 
@@ -13,8 +13,14 @@ pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Fai
     names::check(name)?;
     let mut client = door::open(place)?;
     let entry = client.stat(name.as_bytes());
-    let entry = entry.map_err(|error| door::failure(&error).about(name))?;
+    let entry = entry.map_err(|error| {
+        let failure = door::failure(&error);
+        sync::warn_if_absent(&mut client, &failure);
+        failure.about(name)
+    })?;
     let holders = client.holders(&entry).map_err(|error| door::failure(&error).about(name))?;
+    let status = client.status().map_err(|error| door::failure(&error))?;
+    sync::warn(status.sync, "there may be a newer version");
     let mut output = Output::new();
     if json {
         output.line(&stat_json(&entry, &holders))?;

@@ -76,7 +76,7 @@ fn affected(
     });
     match listed {
         // Names whose records are damaged are not told of; the others are.
-        Ok(()) | Err(ClientError::Damaged(_)) => {}
+        Ok(_) | Err(ClientError::Damaged(_)) => {}
         Err(error) => return Err(error),
     }
     for entry in entries {

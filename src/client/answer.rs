@@ -4,6 +4,7 @@ use super::error::ClientError;
 use super::seal::{Entry, Meta};
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
+use crate::wire::sync_state::SyncState;
 use bytes::Bytes;
 
 /// Which nodes hold a version.
@@ -115,8 +116,11 @@ pub enum Answer {
         /// The version that deletes the old name.
         deleted: VersionId,
     },
-    /// All names have been told.
-    Listed,
+    /// All names have been told, as far as the node knows.
+    Listed {
+        /// Whether it has heard from the others what they know.
+        sync: SyncState,
+    },
     /// These nodes said just now that they have it all.
     Holders(Holders),
     /// The node's state.

@@ -154,14 +154,16 @@ impl Session {
             (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
                 self.finish(op, Ok(Answer::Renamed { version, deleted }));
             }
-            (Ask::List(listing), Message::Listed { records, next, damaged, .. }) => {
-                self.listed(op, listing, (&records, next, damaged))?;
+            (Ask::List(listing), Message::Listed { records, next, damaged, sync, .. }) => {
+                let mut listing = listing;
+                listing.told(damaged, sync);
+                self.listed(op, listing, (&records, next))?;
             }
             (Ask::Holders, Message::HoldersAre { count, holders, .. }) => {
                 self.finish(op, Ok(Answer::Holders(Holders { count, listed: holders })));
             }
             (Ask::Status, Message::StatusIs { status, .. }) => {
-                self.finish(op, Ok(Answer::Status(Box::new(status))));
+                self.finish(op, Ok(Answer::Status(status)));
             }
             (Ask::Members, Message::MembersAre { members, .. }) => {
                 self.finish(op, Ok(Answer::Members(members)));
@@ -315,9 +317,8 @@ impl Session {
         &mut self,
         op: Op,
         mut listing: Box<Listing>,
-        (records, next, damaged): (&[bytes::Bytes], Option<NameId>, u32),
+        (records, next): (&[bytes::Bytes], Option<NameId>),
     ) -> Result<(), ClientError> {
-        listing.leave_out(damaged);
         for opened in self.seals.open_all(records)? {
             match opened {
                 Ok(Some(entry)) => {
@@ -336,8 +337,8 @@ impl Session {
                 self.become_ask(op, Ask::List(listing));
             }
             None => {
-                listing.end()?;
-                self.finish(op, Ok(Answer::Listed));
+                let sync = listing.end()?;
+                self.finish(op, Ok(Answer::Listed { sync }));
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::seal::{Entry, Meta};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
 use crate::wire::message::{Member, NodeStatus};
+use crate::wire::sync_state::SyncState;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -188,24 +189,30 @@ impl Client {
         self.ask(Operation::Rename { source, target, replace: false }).map(drop)
     }
 
-    /// Tells of every file, in no order, until `each` has had enough.
+    /// Tells of every file, in no order, until `each` has had enough; and whether the node has heard from the others what
+    /// they know, which matters to whoever has had all.
     ///
     /// # Errors
     /// The network's.
     pub fn list(
         &mut self,
         mut each: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ClientError> {
+    ) -> Result<SyncState, ClientError> {
         let list = self.start(Operation::List);
         loop {
             match self.wait()? {
                 Event::Entry { op, entry } if op == list => {
                     if each(*entry).is_break() {
                         self.abort(list);
-                        return Ok(());
+                        return Ok(SyncState::Complete);
                     }
                 }
-                Event::Finished { op, result } if op == list => return result.map(drop),
+                Event::Finished { op, result } if op == list => {
+                    return match result? {
+                        Answer::Listed { sync } => Ok(sync),
+                        other => Err(other.misfit()),
+                    };
+                }
                 other => drop(other),
             }
         }

@@ -8,6 +8,7 @@ use super::error::ClientError;
 use crate::ids::{NameId, RecordId};
 use crate::limits::LIST_BARREN_MAX;
 use crate::planted::{self, Bug};
+use crate::wire::sync_state::SyncState;
 use std::collections::HashSet;
 
 /// See the module.
@@ -23,9 +24,16 @@ pub(super) struct Listing {
     barren: u32,
     /// Where the last answer ended.
     reached: Option<NameId>,
+    sync: SyncState,
 }
 
 impl Listing {
+    /// What an answer says beside its records.
+    pub(super) fn told(&mut self, left_out: u32, sync: SyncState) {
+        self.leave_out(left_out);
+        self.sync = self.sync.and(sync);
+    }
+
     /// Names of which no record came, or none that could be opened.
     pub(super) fn leave_out(&mut self, names: u32) {
         self.left_out = self.left_out.saturating_add(names.into());
@@ -55,9 +63,9 @@ impl Listing {
     }
 
     /// The last answer has been read.
-    pub(super) fn end(&self) -> Result<(), ClientError> {
+    pub(super) fn end(&self) -> Result<SyncState, ClientError> {
         if self.left_out == 0 {
-            return Ok(());
+            return Ok(self.sync);
         }
         let what = format!(
             "{} names are left out: their records are damaged, dated in the future, or sealed with another data key",

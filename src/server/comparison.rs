@@ -5,10 +5,10 @@
 //! list has a bound; what finds no room makes the round incomplete, and another round finds it.
 
 use crate::ids::{Hash, RecordId};
-use crate::limits::{COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
+use crate::limits::{COMPARE_AWAITED_MAX, COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::message::RangeSummary;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -25,7 +25,16 @@ pub(super) struct Comparison {
     before: Option<(Sum, Sum)>,
     /// Rounds that began with the same sums.
     repeated: u32,
+    /// A round has ended, and since it began nothing has been left out that the other side lacks.
+    told: bool,
+    left_out: bool,
+    /// Records that the other side has said it has, or sent, and that are not here yet.
+    awaited: HashSet<RecordId>,
+    /// Once they have come, all that it had is here.
+    awaits: bool,
     informed: bool,
+    /// How many records the other side has, as it last said.
+    theirs: u64,
 }
 
 type Sum = (u64, Hash);
@@ -37,6 +46,8 @@ struct Round {
     theirs: Option<Sum>,
     /// Something was lacking here, or found no room.
     lacking: bool,
+    /// Not all of that is awaited.
+    untold: bool,
     /// One of the two has said that it takes no files.
     blocked: bool,
 }
@@ -53,6 +64,7 @@ impl Comparison {
     /// What it takes in memory.
     pub(super) fn held_bytes(&self) -> usize {
         (self.stack.len() + self.asked.len() + self.answering.len()) * size_of::<RangeSummary>()
+            + self.awaited.len() * size_of::<RecordId>()
     }
 
     /// A round of this side's is not over.
@@ -70,13 +82,60 @@ impl Comparison {
         self.informed = true;
     }
 
-    /// A round begins, with a question about everything. `blocked`: one of the two has no room for files.
-    pub(super) fn begin(&mut self, whole: &RangeSummary, blocked: bool) {
+    /// How many records the other side has, as far as is known.
+    pub(super) fn theirs(&self) -> u64 {
+        self.theirs
+    }
+
+    /// It has said how many.
+    pub(super) fn set_theirs(&mut self, count: u64) {
+        self.theirs = count;
+    }
+
+    /// All that the other side had has been sent, and these are still on their way into the catalog.
+    pub(super) fn told(&mut self, on_their_way: impl Iterator<Item = RecordId>) {
+        self.awaited = on_their_way.take(COMPARE_AWAITED_MAX + 1).collect();
+        if planted::is_on(Bug::ToldIsKnown) {
+            self.awaited.clear();
+        }
+        self.awaits = self.awaited.len() <= COMPARE_AWAITED_MAX;
+        self.inform_if_come();
+    }
+
+    /// Something that the other side lacks has not been sent, for whatever reason: the next round finds it.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out = true;
+    }
+
+    /// Records have come into the catalog.
+    pub(super) fn came<'a>(&mut self, ids: impl Iterator<Item = &'a RecordId>) {
+        if !self.awaited.is_empty() {
+            for id in ids {
+                self.awaited.remove(id);
+            }
+            self.inform_if_come();
+        }
+    }
+
+    fn inform_if_come(&mut self) {
+        self.informed |= self.awaits && self.awaited.is_empty();
+    }
+
+    /// A round begins, with a question about everything. `blocked`: one of the two has no room for files. Gives whether
+    /// the other side has been sent all that it lacked when the last one began.
+    pub(super) fn begin(&mut self, whole: &RangeSummary, blocked: bool) -> bool {
+        let told = self.told && !self.left_out;
+        self.told = false;
+        self.left_out = false;
+        self.awaits = false;
+        self.awaited.clear();
         self.stack.clear();
         self.asked.clear();
         self.asked.push_back((whole.first, whole.last));
         let ours = (whole.count, whole.fingerprint);
-        self.round = Some(Round { ours, theirs: None, lacking: false, blocked });
+        let (theirs, lacking, untold) = (None, false, false);
+        self.round = Some(Round { ours, theirs, lacking, untold, blocked });
+        told
     }
 
     /// The range to compare next, if another question may be asked now.
@@ -103,6 +162,7 @@ impl Comparison {
         };
         if round.theirs.is_none() {
             round.theirs = Some(theirs);
+            self.theirs = theirs.0;
             // Neither side has changed since the last round. What was refused then is refused again, and to go through
             // all that differs costs as much as there is.
             let sums = (round.ours, theirs);
@@ -110,6 +170,8 @@ impl Comparison {
             let in_vain = round.blocked || !times.is_power_of_two();
             if self.before == Some(sums) && in_vain && !planted::is_on(Bug::CompareInVain) {
                 round.lacking = true;
+                round.untold = true;
+                self.left_out = true;
                 return false;
             }
         }
@@ -127,7 +189,8 @@ impl Comparison {
         ours.is_some_and(|ours| self.answered(first, last, ours))
     }
 
-    /// The answer was what the other side has in the parts of the range; those go on that lie within it.
+    /// The answer was what the other side has in the parts of the range; those go on that lie within it. The range itself
+    /// needs no question: all of it follows.
     pub(super) fn add_parts(
         &mut self,
         (first, last): (RecordId, RecordId),
@@ -137,8 +200,8 @@ impl Comparison {
             let (from, to) = (part.first, part.last);
             first <= from && from <= to && to <= last && (first, last) != (from, to)
         };
-        for part in parts.iter().rev().filter(within) {
-            if self.stack.len() < COMPARE_STACK_MAX {
+        for part in parts.iter().rev() {
+            if within(&part) && self.stack.len() < COMPARE_STACK_MAX {
                 self.stack.push(*part);
             } else {
                 self.set_lacking();
@@ -146,10 +209,24 @@ impl Comparison {
         }
     }
 
-    /// Something of the other side's is not here yet.
+    /// Something of the other side's is not here yet, and who knows what.
     pub(super) fn set_lacking(&mut self) {
         if let Some(round) = &mut self.round {
             round.lacking = true;
+            round.untold = true;
+        }
+    }
+
+    /// These of the other side's are not here yet.
+    pub(super) fn lack(&mut self, ids: &[RecordId]) {
+        let Some(round) = &mut self.round else {
+            return;
+        };
+        round.lacking |= !ids.is_empty();
+        if self.awaited.len() + ids.len() <= COMPARE_AWAITED_MAX {
+            self.awaited.extend(ids);
+        } else {
+            round.untold = true;
         }
     }
 
@@ -159,7 +236,12 @@ impl Comparison {
             return None;
         }
         let round = self.round.take()?;
-        self.informed |= !round.lacking;
+        self.told = true;
+        self.awaits = !round.untold;
+        self.inform_if_come();
+        if round.untold {
+            self.awaited.clear();
+        }
         let sums = (round.ours, round.theirs.unwrap_or_default());
         if sums.0 == sums.1 {
             self.before = None;

@@ -131,6 +131,12 @@ impl Entry {
         self.key[VERSION] & HEAD != 0
     }
 
+    /// It is a version, and a known record names it as a parent.
+    #[must_use]
+    pub(super) fn is_superseded(&self) -> bool {
+        self.kind().is_version() && !self.is_head()
+    }
+
     /// A record that names it as a parent is known. Its key changes: it must not be in an order meanwhile.
     pub(super) fn become_superseded(&mut self) {
         self.key[VERSION] &= !HEAD;

@@ -3,6 +3,7 @@
 //! Knows no disk. Invariant: a group leaves only after the one before has been answered, none is larger than the limits
 //! say, and whoever waits for a group is told after its flush and never before.
 
+use super::entry::Flag;
 use super::output::Link;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
@@ -140,6 +141,11 @@ impl Lane {
     /// Whether a record is on its way.
     pub(super) fn has_record(&self, id: &RecordId) -> bool {
         self.records.contains_key(id)
+    }
+
+    /// All that are on their way.
+    pub(super) fn record_ids(&self) -> impl Iterator<Item = RecordId> {
+        self.records.keys().copied()
     }
 
     /// The versions of a name that are on their way, in whatever group, if there are any.
@@ -305,10 +311,13 @@ impl FileServer {
             let complete = new.complete || self.holds_all_inline(&new.record);
             self.catalog.insert(new.id, &new.record, *place, complete);
             self.clock.observe(new.record.version.stamp, now.wall_ms, crate::limits::STAMP_LEAD);
-            if !complete {
-                self.replicate(new.id, new.source);
-            }
         }
+        // Once all are known, since one may supersede another.
+        let lacks = |new: &&NewRecord| {
+            self.catalog.get(&new.id).is_some_and(|entry| !entry.is(Flag::Complete))
+        };
+        let lacking = flight.records.iter().filter(lacks).map(|new| (new.id, new.source));
+        self.replicate(lacking.collect::<Vec<_>>());
         for waiter in flight.waiters {
             match waiter {
                 Waiter::Put { link, request } => {
@@ -327,6 +336,7 @@ impl FileServer {
         self.blocks_arrived(now, &arrived);
         self.pages_landed(now, &flight.pages, true);
         self.push_new(now, &flight.records);
+        self.records_came(&flight.records);
         self.gathered_records(now, &flight.records);
     }
 

@@ -33,6 +33,7 @@ mod permit;
 mod push;
 mod reads;
 mod reconcile;
+mod replication;
 mod requests;
 mod room;
 mod roster;
@@ -42,6 +43,7 @@ mod setup;
 mod space;
 mod stuck;
 mod sweeps;
+mod sync;
 mod twins;
 mod under_way;
 mod verify;
@@ -130,6 +132,8 @@ enum Timer {
     Retry,
     /// Some peer is due to be dialled.
     Redial,
+    /// Go on with what this peer is to be sent.
+    Push(Link),
     /// Compare with this peer.
     Reconcile(Link),
     /// Is this connection still there, whose node has another one? It was asked by this.
@@ -168,6 +172,8 @@ pub struct FileServer {
     peers: BTreeMap<Link, Peer>,
     /// Those of them that lead to nodes: what concerns nodes alone must not cost a walk over all clients.
     nodes: BTreeSet<Link>,
+    /// Some node has been compared with since the start.
+    has_compared: bool,
     roster: Roster,
     twins: twins::Twins,
     lane: Lane,
@@ -210,6 +216,7 @@ impl FileServer {
             grants: loading.grants,
             peers: BTreeMap::new(),
             nodes: BTreeSet::new(),
+            has_compared: false,
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
             lane: Lane::default(),
@@ -236,9 +243,7 @@ impl FileServer {
         server.judge_future(now);
         server.ask_space();
         let incomplete: Vec<_> = server.catalog.all_incomplete().collect();
-        for id in incomplete {
-            server.replicate(id, None);
-        }
+        server.replicate(incomplete.into_iter().map(|id| (id, None)));
         server.bring_grants();
         server.set_redial(now);
         if !server.setup.peers.is_empty() {
@@ -280,6 +285,7 @@ impl FileServer {
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
             Timer::Redial => self.redial(now),
+            Timer::Push(link) => self.pump_push(now, link),
             Timer::Reconcile(link) => self.reconcile(now, link),
             Timer::Instance(link, request) => self.instance_due(now, link, request),
             Timer::PeersFile => self.write_peers(),

@@ -352,12 +352,13 @@ impl FileServer {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
-        let who = peer.who;
+        let (who, peer_informed) = (peer.who, peer.comparison.is_informed());
         self.fetch_link_closed(now, link);
         self.serving_link_closed(link);
         self.sweeps.link_closed(link);
         self.gather_link_closed(now, link);
         self.pages_link_closed(now, link);
+        self.has_compared |= peer_informed;
         self.peers.remove(&link);
         self.nodes.remove(&link);
         if let Who::Node(node) = who

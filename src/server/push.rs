@@ -1,15 +1,16 @@
 //! Pushing: records on their way to peers, those just made and those that a comparison showed to be lacking there.
 //!
 //! Invariant: one batch at a time is read for a peer, and none while its outbox is half full: a slow peer costs memory
-//! for its outbox and no more.
+//! for its outbox and no more. What is shown, and what is deleted, goes before what was once.
 
-use super::FileServer;
-use super::entry::Kind;
+use super::catalog::Catalog;
+use super::entry::{Entry, Kind};
 use super::exchange::only_deletes;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::reads::{Batch, ReadFor};
 use super::room::adds_nothing;
+use super::{FileServer, Timer};
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
@@ -29,6 +30,8 @@ const RANGES_MAX: usize = 256;
 const EXCEPT_MAX: usize = 4096;
 /// Records read at a time.
 const BATCH: usize = 64;
+/// Records that are looked at in one go.
+const LOOKS_MAX: usize = 16 * 1024;
 /// Bytes of small blocks read at a time.
 const BATCH_BYTES: usize = 512 * 1024;
 /// What could not be read is looked for again by a comparison after this long.
@@ -39,17 +42,40 @@ const ITEM_OVERHEAD: usize = 16;
 /// All records of a range but some.
 #[derive(Debug)]
 pub(super) struct PushRange {
-    pub(super) first: RecordId,
-    pub(super) last: RecordId,
+    first: RecordId,
+    last: RecordId,
     /// In order.
-    pub(super) except: Vec<RecordId>,
+    except: Vec<RecordId>,
+    /// How far it has been sent.
+    next: RecordId,
+    /// Versions that another supersedes were left for later.
+    left: bool,
 }
 
-/// What one peer is to be sent.
+impl PushRange {
+    /// All of them.
+    pub(super) fn all(first: RecordId, last: RecordId) -> Self {
+        Self::all_but(Vec::new(), first, last)
+    }
+
+    /// All but these, which are in order.
+    pub(super) fn all_but(except: Vec<RecordId>, first: RecordId, last: RecordId) -> Self {
+        Self { first, last, except, next: first, left: false }
+    }
+}
+
+/// Records that wait for one peer.
 #[derive(Debug, Default)]
-pub(super) struct Push {
+struct Waiting {
     ids: VecDeque<RecordId>,
     ranges: VecDeque<PushRange>,
+}
+
+/// What one peer is to be sent: first what stands, and then what other versions supersede.
+#[derive(Debug, Default)]
+pub(super) struct Push {
+    first: Waiting,
+    later: Waiting,
     reading: bool,
     /// Ids that the ranges leave out.
     except: usize,
@@ -58,19 +84,151 @@ pub(super) struct Push {
 impl Push {
     /// What it takes in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        (self.ids.len() + self.except) * size_of::<RecordId>()
-            + self.ranges.len() * size_of::<PushRange>()
+        (self.ids() + self.except) * size_of::<RecordId>() + self.ranges() * size_of::<PushRange>()
+    }
+
+    fn ids(&self) -> usize {
+        self.first.ids.len() + self.later.ids.len()
+    }
+
+    fn ranges(&self) -> usize {
+        self.first.ranges.len() + self.later.ranges.len()
     }
 
     /// Little enough waits that more may be asked for.
     pub(super) fn has_room(&self) -> bool {
-        self.ids.len() < QUEUE_MAX / 4 && self.ranges.len() < RANGES_MAX / 4
+        self.ids() < QUEUE_MAX / 4 && self.ranges() < RANGES_MAX / 4
     }
 
     /// Nothing is left to be sent.
     pub(super) fn is_idle(&self) -> bool {
-        self.ids.is_empty() && self.ranges.is_empty() && !self.reading
+        self.ids() == 0 && self.ranges() == 0 && !self.reading
     }
+
+    /// One record more. False if there are too many.
+    fn add(&mut self, id: RecordId, catalog: &Catalog) -> bool {
+        if self.ids() >= QUEUE_MAX {
+            return false;
+        }
+        let stands = catalog.get(&id).is_none_or(stands);
+        let waiting = if stands { &mut self.first } else { &mut self.later };
+        waiting.ids.push_back(id);
+        true
+    }
+
+    /// One range more. False if there are too many.
+    fn add_range(&mut self, range: PushRange) -> bool {
+        let except = self.except + range.except.len();
+        if self.ranges() >= RANGES_MAX || except > EXCEPT_MAX {
+            return false;
+        }
+        self.except = except;
+        self.first.ranges.push_back(range);
+        true
+    }
+
+    /// The next few.
+    fn next(&mut self, catalog: &Catalog, has_room: bool) -> Reading {
+        let mut reading = Reading { has_room, ..Reading::default() };
+        self.first.read(&mut reading, catalog, |range, reading| {
+            let whole = range.read(reading, catalog, stands);
+            if whole && range.left {
+                let next = range.first;
+                let except = std::mem::take(&mut range.except);
+                self.later.ranges.push_back(PushRange { except, next, ..*range });
+            }
+            whole
+        });
+        self.later.read(&mut reading, catalog, |range, reading| {
+            let whole = range.read(reading, catalog, |entry| !stands(entry));
+            self.except -= if whole { range.except.len() } else { 0 };
+            whole
+        });
+        reading
+    }
+}
+
+impl Waiting {
+    /// As much as is still to be read. `read` goes on through the first range, and says whether it is at its end.
+    fn read(
+        &mut self,
+        reading: &mut Reading,
+        catalog: &Catalog,
+        mut read: impl FnMut(&mut PushRange, &mut Reading) -> bool,
+    ) {
+        while !reading.is_full()
+            && let Some(id) = self.ids.pop_front()
+        {
+            if let Some(entry) = catalog.get(&id) {
+                reading.take(entry);
+            }
+        }
+        while !reading.is_full()
+            && let Some(range) = self.ranges.front_mut()
+            && read(range, reading)
+        {
+            self.ranges.pop_front();
+        }
+    }
+}
+
+impl PushRange {
+    /// Goes on through those records that are wanted now. True at the end.
+    fn read(
+        &mut self,
+        reading: &mut Reading,
+        catalog: &Catalog,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> bool {
+        for entry in catalog.range(self.next, self.last) {
+            if reading.is_full() {
+                self.next = entry.id();
+                return false;
+            }
+            reading.looks += 1;
+            if self.except.binary_search(&entry.id()).is_ok() {
+                continue;
+            }
+            if is_wanted(entry) {
+                reading.take(entry);
+            } else {
+                self.left = true;
+            }
+        }
+        true
+    }
+}
+
+/// What is to be read of the log.
+#[derive(Debug, Default)]
+struct Reading {
+    places: Vec<LogPlace>,
+    ids: Vec<RecordId>,
+    has_room: bool,
+    /// Records that were looked at on the way.
+    looks: usize,
+    /// Something was left out, since the peer has no room for it.
+    left_out: bool,
+}
+
+impl Reading {
+    fn is_full(&self) -> bool {
+        self.places.len() >= BATCH || self.looks >= LOOKS_MAX
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if self.has_room || adds_nothing(entry.kind()) {
+            self.places.push(entry.place());
+            self.ids.push(entry.id());
+        } else {
+            self.left_out = true;
+        }
+    }
+}
+
+/// No version that is known supersedes it.
+fn stands(entry: &Entry) -> bool {
+    !entry.is_superseded() || planted::is_on(Bug::PastFirst)
 }
 
 impl FileServer {
@@ -130,69 +288,46 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let room = QUEUE_MAX.saturating_sub(peer.push.ids.len());
-        peer.push.ids.extend(ids.into_iter().take(room));
-        self.pump_push(now, link);
-    }
-
-    /// Queues a range of records for a peer.
-    pub(super) fn push_range(&mut self, now: Now, link: Link, range: PushRange) {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        let except = peer.push.except + range.except.len();
-        if peer.push.ranges.len() < RANGES_MAX && except <= EXCEPT_MAX {
-            peer.push.except = except;
-            peer.push.ranges.push_back(range);
+        for id in ids {
+            if !peer.push.add(id, &self.catalog) {
+                peer.comparison.leave_out();
+                break;
+            }
         }
         self.pump_push(now, link);
     }
 
+    /// Queues a range of records for a peer. False if it finds no room there.
+    pub(super) fn push_range(&mut self, now: Now, link: Link, range: PushRange) -> bool {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return false;
+        };
+        let added = peer.push.add_range(range);
+        if !added {
+            peer.comparison.leave_out();
+        }
+        self.pump_push(now, link);
+        added
+    }
+
     /// Reads the next batch for a peer, if it keeps up.
-    pub(super) fn pump_push(&mut self, _now: Now, link: Link) {
+    pub(super) fn pump_push(&mut self, now: Now, link: Link) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
         if peer.push.reading || peer.outbox > OUTBOX_MAX / 2 {
             return;
         }
-        let mut places: Vec<LogPlace> = Vec::new();
-        let mut ids = Vec::new();
-        while places.len() < BATCH
-            && let Some(id) = peer.push.ids.pop_front()
-        {
-            if let Some(entry) = self.catalog.get(&id)
-                && (peer.has_room || adds_nothing(entry.kind()))
-            {
-                places.push(entry.place());
-                ids.push(id);
-            }
-        }
-        while places.len() < BATCH
-            && let Some(range) = peer.push.ranges.front_mut()
-        {
-            let entries = self.catalog.range(range.first, range.last);
-            let mut left = false;
-            for entry in entries {
-                if places.len() == BATCH {
-                    range.first = entry.id();
-                    left = true;
-                    break;
-                }
-                if range.except.binary_search(&entry.id()).is_err()
-                    && (peer.has_room || adds_nothing(entry.kind()))
-                {
-                    places.push(entry.place());
-                    ids.push(entry.id());
-                }
-            }
-            if !left && let Some(range) = peer.push.ranges.pop_front() {
-                peer.push.except -= range.except.len();
-            }
+        let Reading { places, ids, left_out, .. } = peer.push.next(&self.catalog, peer.has_room);
+        if left_out {
+            peer.comparison.leave_out();
         }
         if !places.is_empty() {
             peer.push.reading = true;
             self.read_log(places, ReadFor::PushRecords { link, ids });
+        } else if !peer.push.is_idle() {
+            // A long way through what is not to be sent: others have their turn before it goes on.
+            self.after(now, Duration::ZERO, Timer::Push(link));
         }
     }
 
@@ -232,6 +367,7 @@ impl FileServer {
         }
         if unread && let Some(peer) = self.peers.get_mut(&link) {
             peer.comparison.forget_before();
+            peer.comparison.leave_out();
             self.set_reconcile(now, link, UNREAD_AGAIN);
         }
         if places.is_empty() {

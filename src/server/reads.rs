@@ -130,7 +130,8 @@ impl FileServer {
                         }
                     }
                 }
-                self.reply(link, Message::Listed { request, records, next, damaged });
+                let sync = self.sync_state();
+                self.reply(link, Message::Listed { request, records, next, damaged, sync });
             }
             ReadFor::Page { link, request, address } => match first() {
                 Ok(page) => self.reply(link, Message::Page { request, page: Some(page) }),

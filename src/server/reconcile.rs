@@ -46,8 +46,9 @@ impl FileServer {
         if !peer.push.is_idle() || peer.outbox > OUTBOX_MAX / 2 {
             return self.set_reconcile(now, link, AGAIN);
         }
-        peer.comparison.begin(&whole, !peer.has_room || !self.room.is_there());
-        self.send(link, Message::Compare { range: whole });
+        let told = peer.comparison.begin(&whole, !peer.has_room || !self.room.is_there());
+        let told = told && peer.has_room;
+        self.send(link, Message::Compare { range: whole, told });
     }
 
     /// Goes on with what the two sides have to say to each other, while the outbox has room.
@@ -56,7 +57,7 @@ impl FileServer {
             && peer.may_compare()
             && let Some(theirs) = peer.comparison.next_answer()
         {
-            self.answer_range(link, &theirs);
+            self.answer_range(now, link, &theirs);
         }
         while let Some(peer) = self.peers.get_mut(&link)
             && peer.may_compare()
@@ -75,12 +76,13 @@ impl FileServer {
         }
         if theirs.count == 0 {
             let (first, last) = (theirs.first, theirs.last);
-            return self.push_range(now, link, PushRange { first, last, except: Vec::new() });
+            self.push_range(now, link, PushRange::all(first, last));
+            return;
         }
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.comparison.ask(&ours);
         }
-        self.send(link, Message::Compare { range: ours });
+        self.send(link, Message::Compare { range: ours, told: false });
     }
 
     fn end_round(&mut self, now: Now, link: Link) {
@@ -109,14 +111,22 @@ impl FileServer {
     }
 
     /// A peer asks what is here of a range, and says what it has itself.
-    pub(super) fn compare(&mut self, now: Now, link: Link, range: RangeSummary) {
+    pub(super) fn compare(&mut self, now: Now, link: Link, range: RangeSummary, told: bool) {
+        let whole = self.catalog.whole();
         if let Some(peer) = self.peers.get_mut(&link) {
+            if (range.first, range.last) == (whole.first, whole.last) {
+                peer.comparison.set_theirs(range.count);
+            }
+            if told {
+                // What it has sent may not have been checked, or is not durable, yet.
+                peer.comparison.told(self.checking.iter().copied().chain(self.lane.record_ids()));
+            }
             peer.comparison.question(range);
         }
         self.pump_comparison(now, link);
     }
 
-    fn answer_range(&mut self, link: Link, theirs: &RangeSummary) {
+    fn answer_range(&mut self, now: Now, link: Link, theirs: &RangeSummary) {
         let (first, last) = (theirs.first, theirs.last);
         let ours = self.catalog.summary(first, last);
         let parts = if is_equal(&ours, theirs) {
@@ -128,12 +138,15 @@ impl FileServer {
             Vec::new()
         } else if ours.count <= COMPARE_IDS {
             return self.send_ids(link, first, last);
+        } else if theirs.count == 0 && self.push_range(now, link, PushRange::all(first, last)) {
+            vec![ours]
         } else {
-            self.parts(first, last)
+            let parts = self.parts(first, last);
+            if parts.len() == 1 {
+                return self.send_ids(link, first, last);
+            }
+            parts
         };
-        if parts.len() == 1 {
-            return self.send_ids(link, first, last);
-        }
         self.send(link, Message::Parts { first, last, ranges: parts });
     }
 
@@ -207,15 +220,15 @@ impl FileServer {
         if !peer.comparison.answered(first, last, (theirs.len() as u64, fingerprint)) {
             return self.pump_comparison(now, link);
         }
+        peer.comparison.lack(&lacking);
         if !lacking.is_empty() {
-            peer.comparison.set_lacking();
             self.send_all(link, Message::fetch(&lacking));
         }
         let mut except = theirs;
         except.sort_unstable();
         let lacks = |id: &RecordId| except.binary_search(id).is_err();
         if self.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
-            self.push_range(now, link, PushRange { first, last, except });
+            self.push_range(now, link, PushRange::all_but(except, first, last));
         }
         self.pump_comparison(now, link);
     }

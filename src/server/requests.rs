@@ -111,7 +111,7 @@ impl FileServer {
     fn node_message(&mut self, now: Now, link: Link, message: Message) {
         match message {
             Message::Peers { peers } => self.learn_peers(now, link, peers),
-            Message::Compare { range } => self.compare(now, link, range),
+            Message::Compare { range, told } => self.compare(now, link, range, told),
             Message::Parts { first, last, ranges } => {
                 self.parts_answered(now, link, (first, last), &ranges);
             }
@@ -234,7 +234,7 @@ impl FileServer {
 
     fn status(&mut self, now: Now, link: Link, request: Request) {
         self.ask_space();
-        let status = NodeStatus {
+        let status = Box::new(NodeStatus {
             node: self.setup.node,
             address: self.setup.addresses.first().cloned().unwrap_or_default(),
             uptime_s: now.instant.since(self.started).as_secs(),
@@ -251,8 +251,9 @@ impl FileServer {
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
             peers_known: self.roster.count(),
             group: self.group,
+            sync: self.sync_state(),
             twins: self.twins.told(),
-        };
+        });
         self.reply(link, Message::StatusIs { request, status });
     }
 

@@ -115,9 +115,8 @@ impl FileServer {
     fn try_stuck(&mut self, now: Now) {
         self.retry_repairs(now);
         self.retry_pages(now);
-        for record in self.stuck.next_batch() {
-            self.replicate(record, None);
-        }
+        let batch = self.stuck.next_batch();
+        self.replicate(batch.into_iter().map(|record| (record, None)));
         if !self.stuck.records.is_empty() {
             self.set_retry(now);
         }
@@ -129,9 +128,8 @@ impl FileServer {
         if self.replicates() || !self.stuck.goes_on() {
             return;
         }
-        for record in self.stuck.next_batch() {
-            self.replicate(record, None);
-        }
+        let batch = self.stuck.next_batch();
+        self.replicate(batch.into_iter().map(|record| (record, None)));
     }
 
     /// Asks the peers for a page that was found damaged. What is too much for now waits for the next retry.

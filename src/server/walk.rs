@@ -9,6 +9,7 @@ use super::exchange::ReadyPut;
 use super::output::Link;
 use super::peers::Ask;
 use super::reads::{Asked, ReadFor};
+use super::replication::Replications;
 use super::want::Interest;
 use super::work::{Check, Checked};
 use super::{FileServer, Timer};
@@ -21,10 +22,7 @@ use crate::wire::message::{BlockRef, Message, Request};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-
-/// Records that are fetched for at a time; each has at most one page of blocks on its way.
-const REPLICATIONS: usize = 8;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a walk is made.
 #[derive(Debug)]
@@ -32,7 +30,10 @@ pub(super) enum Purpose {
     /// This put commits if it finds everything.
     Put(Box<ReadyPut>),
     /// Fetch what is missing.
-    Replicate,
+    Replicate {
+        /// Another version supersedes it.
+        is_late: bool,
+    },
     /// A peer asks.
     Holds { link: Link, request: Request },
     /// A gathering asks.
@@ -48,7 +49,7 @@ impl Purpose {
     fn looks_only(&self) -> bool {
         match self {
             Self::Put(_) | Self::Holds { .. } | Self::Gather(_) => true,
-            Self::Replicate | Self::Page { .. } | Self::Mend { .. } => false,
+            Self::Replicate { .. } | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
 
@@ -56,7 +57,7 @@ impl Purpose {
     fn is_question(&self) -> bool {
         match self {
             Self::Holds { .. } | Self::Gather(_) => true,
-            Self::Put(_) | Self::Replicate | Self::Page { .. } | Self::Mend { .. } => false,
+            Self::Put(_) | Self::Replicate { .. } | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
 }
@@ -85,11 +86,7 @@ struct Walk {
 #[derive(Debug, Default)]
 pub(super) struct Walks {
     by_id: BTreeMap<u64, Walk>,
-    /// Records to replicate.
-    queue: VecDeque<(RecordId, Option<Link>)>,
-    /// The same, so that none is queued twice.
-    queued: HashSet<RecordId>,
-    replicating: usize,
+    pub(super) replications: Replications,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
@@ -103,38 +100,6 @@ impl Walks {
 }
 
 impl FileServer {
-    /// Sees to it that all that a record names comes here.
-    pub(super) fn replicate(&mut self, record: RecordId, source: Option<Link>) {
-        if self.walks.queued.insert(record) {
-            self.walks.queue.push_back((record, source));
-        }
-        self.next_replication();
-    }
-
-    /// Records are being completed, or wait for that.
-    pub(super) fn replicates(&self) -> bool {
-        self.walks.replicating > 0 || !self.walks.queue.is_empty()
-    }
-
-    fn next_replication(&mut self) {
-        while self.walks.replicating < REPLICATIONS {
-            let Some((record, hint)) = self.walks.queue.pop_front() else {
-                return;
-            };
-            self.walks.queued.remove(&record);
-            let Some(entry) = self.catalog.get(&record) else {
-                continue;
-            };
-            if entry.is(Flag::Complete) {
-                continue;
-            }
-            let place = entry.place();
-            self.walks.replicating += 1;
-            let walk = self.begin_walk(record, Purpose::Replicate, hint);
-            self.read_log(vec![place], ReadFor::WalkRecord { walk });
-        }
-    }
-
     /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
         let place = self.catalog.get(&record).map(Entry::place);
@@ -174,7 +139,12 @@ impl FileServer {
         self.step_walk(now, id);
     }
 
-    fn begin_walk(&mut self, record: RecordId, purpose: Purpose, hint: Option<Link>) -> u64 {
+    pub(super) fn begin_walk(
+        &mut self,
+        record: RecordId,
+        purpose: Purpose,
+        hint: Option<Link>,
+    ) -> u64 {
         let id = self.serial();
         let walk = Walk {
             record,
@@ -259,7 +229,7 @@ impl FileServer {
                     Purpose::Put(_)
                     | Purpose::Holds { .. }
                     | Purpose::Gather(_)
-                    | Purpose::Replicate => {}
+                    | Purpose::Replicate { .. } => {}
                 }
                 self.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
             }
@@ -333,7 +303,7 @@ impl FileServer {
                     walk.failed = true;
                     return;
                 }
-                Purpose::Replicate => {
+                Purpose::Replicate { .. } => {
                     walk.blocks += 1;
                     let hint = walk.hint;
                     self.fetch(now, *block, Interest::Walk(id), hint);
@@ -465,8 +435,8 @@ impl FileServer {
         match walk.purpose {
             Purpose::Put(put) if complete => self.commit_put(now, *put),
             Purpose::Put(put) => self.look_for_known_lists(now, put),
-            Purpose::Replicate => {
-                self.walks.replicating -= 1;
+            Purpose::Replicate { is_late } => {
+                self.walks.replications.ended(is_late);
                 if complete {
                     self.stuck.brought();
                     self.catalog.set_complete(&walk.record, true);

@@ -14,6 +14,7 @@ use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
+use crate::wire::sync_state::SyncState;
 use bytes::Bytes;
 
 pub(in crate::wire) use codec::is_network_address;
@@ -134,6 +135,8 @@ pub struct NodeStatus {
     pub peers_known: u32,
     /// The number of the last durable group.
     pub group: u64,
+    /// Whether it has heard from the others what they know.
+    pub sync: SyncState,
     /// Other nodes' keys, and its own, with which more than one node runs just now.
     pub twins: Vec<NodeId>,
 }
@@ -235,8 +238,10 @@ pub enum Message {
     /// New records, pushed or asked for.
     Records { items: Vec<PushedRecord> },
     /// What have you in this range, if not what I have? Answered once, in the order of the questions: by `Parts` or `Ids`.
-    Compare { range: RangeSummary },
-    /// What I have in the parts of the range that you asked about; none: the same as you.
+    /// `told`: all that you lacked when I last asked about everything has been sent.
+    Compare { range: RangeSummary, told: bool },
+    /// What I have in the parts of the range that you asked about; none: the same as you. The range itself: you have
+    /// nothing of it, and all that I have follows as `Records`.
     Parts { first: RecordId, last: RecordId, ranges: Vec<RangeSummary> },
     /// All my record ids in the range that you asked about; `Records` that I lack follow, and `Fetch`.
     Ids { first: RecordId, last: RecordId, ids: Vec<RecordId> },
@@ -250,7 +255,14 @@ pub enum Message {
     /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
     /// connection: it means nothing to anybody else.
     /// `damaged`: so many names of this part were left out, since their records are damaged or dated in the future.
-    Listed { request: Request, records: Vec<Bytes>, next: Option<NameId>, damaged: u32 },
+    /// `sync`: whether others may know of more names, or of deletions.
+    Listed {
+        request: Request,
+        records: Vec<Bytes>,
+        next: Option<NameId>,
+        damaged: u32,
+        sync: SyncState,
+    },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
     /// So many nodes said so just now, and some of them are these.
@@ -262,7 +274,7 @@ pub enum Message {
     /// How are you?
     Status { request: Request },
     /// So.
-    StatusIs { request: Request, status: NodeStatus },
+    StatusIs { request: Request, status: Box<NodeStatus> },
     /// Whom do you know?
     Members { request: Request },
     /// These.

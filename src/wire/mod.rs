@@ -102,6 +102,7 @@ pub mod permit;
 pub mod presence;
 pub mod record;
 pub mod sealed;
+pub mod sync_state;
 
 use std::fmt;
 

@@ -174,6 +174,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("JOURNAL_LINE_MAX", &["nobody_waits_for_a_reader_and_what_is_dropped_is_told"]),
     ("JOURNAL_PATIENCE", &["a_daemon_whose_log_nobody_reads_serves_and_ends"]),
     ("COMPARE_QUESTIONS_MAX", &["what_is_kept_has_a_bound"]),
+    ("COMPARE_AWAITED_MAX", &["what_is_kept_has_a_bound"]),
     ("COMPARE_STACK_MAX", &["what_is_kept_has_a_bound"]),
     ("COMPARE_IDS", &["of_thousands_of_records_only_those_are_sent_that_differ"]),
     ("COMPARE_PARTS", &["of_thousands_of_records_only_those_are_sent_that_differ"]),

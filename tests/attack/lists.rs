@@ -70,7 +70,10 @@ fn lists_of_messages_have_an_end() {
     });
     check(TWINS_TOLD_MAX, |count| Message::StatusIs {
         request: 0,
-        status: NodeStatus { twins: vec![NodeId([3; 32]); count], ..NodeStatus::default() },
+        status: Box::new(NodeStatus {
+            twins: vec![NodeId([3; 32]); count],
+            ..NodeStatus::default()
+        }),
     });
     check(MESSAGE_RECORDS_MAX, |count| Message::Records {
         items: (0..count).map(|_| item()).collect(),
@@ -80,6 +83,7 @@ fn lists_of_messages_have_an_end() {
         records: list(count),
         next: None,
         damaged: 0,
+        sync: Default::default(),
     });
     check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
     check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
@@ -148,7 +152,13 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             Message::Ids { first, last, ids: ids.clone() },
             Message::Fetch { ids: ids.clone() },
             Message::Records { items: (0..count).map(|_| item()).collect() },
-            Message::Listed { request, records: records(), next: None, damaged: u32::MAX },
+            Message::Listed {
+                request,
+                records: records(),
+                next: None,
+                damaged: u32::MAX,
+                sync: Default::default(),
+            },
             Message::Parts { first, last, ranges: vec![range; count] },
             Message::Heads {
                 request,

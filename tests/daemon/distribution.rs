@@ -108,6 +108,31 @@ fn a_node_that_joins_late_gets_everything() {
 }
 
 #[test]
+fn a_node_that_has_not_heard_from_the_others_says_so() {
+    let mut network = Network::start(2);
+    network.put(0, "kept", b"kept");
+    network.wait_for_copies(0, "kept", 2);
+    wait_for("all is heard", || network.dfs(1, &["ls", "--strict"]).code == 0);
+    network.nodes[0].stop(Signal::TERM);
+    network.dfs(1, &["ls", "--strict"]).ok();
+    network.nodes[1].stop(Signal::TERM);
+    network.nodes[1].restart();
+    let listed = network.dfs(1, &["ls"]);
+    assert!(listed.stderr.contains("reached no other node since its start"), "{}", listed.stderr);
+    assert_eq!(listed.ok(), b"kept\n");
+    let strict = network.dfs(1, &["ls", "--strict"]);
+    assert_eq!((strict.code, strict.text().as_str()), (3, "kept\n"), "{}", strict.stderr);
+    assert_eq!(network.dfs(1, &["-q", "ls"]).stderr, "");
+    let absent = network.dfs(1, &["cat", "other"]);
+    assert_eq!(absent.code, 4);
+    assert!(absent.stderr.contains("it may not know of the name yet"), "{}", absent.stderr);
+    let status = String::from_utf8(network.dfs(1, &["status"]).ok()).unwrap();
+    assert!(status.contains("sync     no other node reached since the start"), "{status}");
+    network.nodes[0].restart();
+    wait_for("all is heard", || network.dfs(1, &["ls", "--strict"]).code == 0);
+}
+
+#[test]
 fn a_peer_that_comes_late_joins_all_the_same() {
     let mut network = Network::alone();
     network.nodes[0].stop(Signal::TERM);

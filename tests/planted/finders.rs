@@ -387,4 +387,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::AnswerWithoutPace,
         Finder::Test("sim::floods::a_node_that_takes_no_answers_keeps_its_connection"),
     ),
+    (
+        Bug::PastAsPresent,
+        Finder::Test(
+            "sim::sync::who_joins_says_that_it_is_synchronising_until_it_lists_what_the_others_list",
+        ),
+    ),
+    (
+        Bug::ToldIsKnown,
+        Finder::Test("sim::sync::who_is_told_of_all_has_heard_of_it_when_it_is_durable"),
+    ),
+    (Bug::PastFirst, Finder::Test("sim::sync::what_stands_is_sent_before_what_was_once")),
+    (Bug::FetchPastFirst, Finder::Test("sim::sync::blocks_of_what_was_once_are_fetched_last")),
 ];

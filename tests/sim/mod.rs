@@ -21,5 +21,6 @@ mod stopping;
 mod strain;
 mod swarm;
 mod sweep;
+mod sync;
 mod twins;
 mod world;

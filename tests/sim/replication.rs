@@ -96,7 +96,7 @@ pub(super) fn status(world: &mut World, machine: usize) -> NodeStatus {
     let mut client = RawClient::connect(world, machine);
     client.send(&Message::Status { request: 9 });
     match client.message(world) {
-        Some(Message::StatusIs { status, .. }) => status,
+        Some(Message::StatusIs { status, .. }) => *status,
         other => panic!("a status was expected, not {other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use super::world::World;
 use dfsd::conn::Event;
 use dfsd::crypto::keys::NodeKey;
 use dfsd::limits::{INSTANCE_ANSWER, INSTANCES_MAX};
-use dfsd::wire::message::{Message, NodeStatus, Role};
+use dfsd::wire::message::{Message, Role};
 use std::time::Duration;
 
 fn one_node(seed: u64) -> World {
@@ -29,7 +29,7 @@ fn answer(node: &mut RawClient, world: &mut World) -> usize {
     while let Some(event) = node.poll(world) {
         if let Event::Message(Message::Status { request }) = event {
             asked += 1;
-            node.send(&Message::StatusIs { request, status: NodeStatus::default() });
+            node.send(&Message::StatusIs { request, status: Default::default() });
         }
     }
     node.pump(world);

@@ -94,14 +94,14 @@ messages! {
     22 Suspect { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
-    31 Compare { range };
+    31 Compare { range, told };
     32 Ids { first, last, ids[MESSAGE_IDS_MAX] } if first <= last;
     33 Fetch { ids[MESSAGE_IDS_MAX] };
     34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
     35 Room { free };
 
     40 List { request, space, after };
-    41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged }
+    41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync }
         if all_within(&records, RECORD_MAX);
     42 Holders { request, record };
     43 HoldersAre { request, count, holders[MESSAGE_PEERS_MAX] } if holders.len() as u64 <= u64::from(count);
@@ -169,7 +169,7 @@ parts! {
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, unnamed,
         unnamed_bytes, free_bytes, memory_used, memory_max, peers_connected, peers_known, group,
-        twins[TWINS_TOLD_MAX]
+        sync, twins[TWINS_TOLD_MAX]
     } if is_network_address(address);
 }
 

@@ -133,7 +133,7 @@ fn list(scene: &Scene, client: &mut Client) -> Listing {
         listing.insert(String::from_utf8_lossy(&entry.name).into_owned(), entry);
         ControlFlow::Continue(())
     });
-    scene.judge(listed.map_err(|why| format!("a list failed: {why}")));
+    scene.judge(listed.map(drop).map_err(|why| format!("a list failed: {why}")));
     listing
 }
 

@@ -164,7 +164,13 @@ fn listed_from(place: fn(u8) -> u8, records: Vec<Bytes>, most: u32) -> ClientErr
         assert!(asked <= most, "the list goes on and on");
         let next = Some(dfsd::ids::NameId([place(asked as u8); 32]));
         let records = records.clone();
-        conn.send(&Message::Listed { request: *request, records, next, damaged: 0 });
+        conn.send(&Message::Listed {
+            request: *request,
+            records,
+            next,
+            damaged: 0,
+            sync: Default::default(),
+        });
         true
     });
     let op = pair.start(Operation::List);

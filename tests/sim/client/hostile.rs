@@ -149,6 +149,7 @@ impl Pair {
                 records: self.held.records.clone(),
                 next: None,
                 damaged: 0,
+                sync: Default::default(),
             },
             Message::Offer { blocks, .. } => {
                 let block = blocks[0];

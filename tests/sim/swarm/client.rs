@@ -442,7 +442,7 @@ impl Client {
             (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
                 self.tell(world, at(name), begun, Told::Absent);
             }
-            (Doing::List { listed }, Ok(Answer::Listed)) => {
+            (Doing::List { listed }, Ok(Answer::Listed { .. })) => {
                 for name in 0..ledger.names {
                     if !listed.contains_key(&name) {
                         self.tell(world, at(name), begun, Told::Absent);

@@ -5,6 +5,7 @@ use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, Versio
 use crate::wire::condition::{Condition, HeadsSummary};
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
+use crate::wire::sync_state::SyncState;
 use proptest::prelude::*;
 
 /// One of every kind, with something in every field.
@@ -51,6 +52,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         peers_connected: 10,
         peers_known: 11,
         group: 12,
+        sync: SyncState::Syncing { records: 15, of: 16 },
         twins: vec![peer.node],
     };
     let presence = Presence {
@@ -100,19 +102,25 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Absent { address },
         Message::Suspect { address },
         Message::Records { items: vec![item] },
-        Message::Compare { range },
+        Message::Compare { range, told: true },
         Message::Parts { first: range.first, last: id, ranges: vec![range] },
         Message::Ids { first: range.first, last: id, ids: vec![id] },
         Message::Fetch { ids: vec![id] },
         Message::Room { free: true },
         Message::List { request, space, after: Some(name) },
-        Message::Listed { request, records: vec![bytes], next: None, damaged: 1 },
+        Message::Listed {
+            request,
+            records: vec![bytes],
+            next: None,
+            damaged: 1,
+            sync: SyncState::Unreached,
+        },
         Message::Holders { request, record: id },
         Message::HoldersAre { request, count: 2, holders: vec![peer] },
         Message::Holds { request, record: id },
         Message::HoldsIs { request, holds: false },
         Message::Status { request },
-        Message::StatusIs { request, status },
+        Message::StatusIs { request, status: Box::new(status) },
         Message::Members { request },
         Message::MembersAre { request, members: vec![member] },
         Message::Verify { request, after: None },
@@ -172,7 +180,13 @@ fn messages_keep_the_rules() {
     let blocks = vec![BlockRef { address, length: 0 }];
     refused(Message::Offer { request: 1, blocks, permit: None });
     let records = vec![Bytes::from(vec![0; RECORD_MAX + 1])];
-    refused(Message::Listed { request: 1, records, next: None, damaged: 0 });
+    refused(Message::Listed {
+        request: 1,
+        records,
+        next: None,
+        damaged: 0,
+        sync: SyncState::Complete,
+    });
     let holders = vec![PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() }];
     refused(Message::HoldersAre { request: 1, count: 1, holders });
     refused(Message::HoldersAre {

@@ -125,7 +125,7 @@ impl Words {
             3 => Message::PutPage { request, page: self.bytes(rng), permit: permit(rng) },
             4 => Message::GetPage { request, address: self.address(rng) },
             5 => self.record_message(rng),
-            6 => Message::Compare { range: self.range(rng) },
+            6 => Message::Compare { range: self.range(rng), told: rng.random() },
             7 => {
                 let mut ids = self.ids(rng);
                 ids.sort_unstable();
@@ -185,7 +185,7 @@ impl Words {
             Message::Want { block, first, count } => {
                 self.deliver(rng, line, (*block, *first, *count));
             }
-            Message::Compare { range } if lies => {
+            Message::Compare { range, .. } if lies => {
                 let ranges = if rng.random() { vec![self.range(rng)] } else { Vec::new() };
                 line.send(&parts(range, ranges));
             }

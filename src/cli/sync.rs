@@ -1,0 +1,58 @@
+//! What people are told when a node has not yet heard from the others what they know.
+//!
+//! Knows no command. Invariant: whoever is told nothing has an answer that no node in reach would correct.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::text;
+use crate::client::Client;
+use crate::wire::sync_state::SyncState;
+
+/// The state in a few words, for a row of `dfs status`.
+pub(crate) fn row(sync: SyncState) -> String {
+    match sync {
+        SyncState::Complete => "complete".to_owned(),
+        SyncState::Syncing { records, of } if records < of => {
+            format!("synchronising: {records} of {of} records")
+        }
+        SyncState::Syncing { records, .. } => {
+            format!("synchronising: {records} records, comparing with the other nodes")
+        }
+        SyncState::Unreached => "no other node reached since the start".to_owned(),
+    }
+}
+
+/// The state in one word, for scripts.
+pub(crate) fn word(sync: SyncState) -> &'static str {
+    match sync {
+        SyncState::Complete => "complete",
+        SyncState::Syncing { .. } => "synchronising",
+        SyncState::Unreached => "unreached",
+    }
+}
+
+/// What this means for an answer; `None` if nothing.
+pub(crate) fn warning(sync: SyncState, so: &str) -> Option<String> {
+    match sync {
+        SyncState::Complete => None,
+        SyncState::Syncing { .. } => Some(format!("this node is {}; {so}", row(sync))),
+        SyncState::Unreached => {
+            Some(format!("this node has reached no other node since its start; {so}"))
+        }
+    }
+}
+
+/// Warns on stderr.
+pub(crate) fn warn(sync: SyncState, so: &str) {
+    if let Some(warning) = warning(sync, so) {
+        text::tell(format_args!("dfs: {warning}"));
+    }
+}
+
+/// Warns if a name was not found on a node that may not know it yet.
+pub(crate) fn warn_if_absent(client: &mut Client, failure: &Failure) {
+    if failure.exit() == Some(Exit::NotFound)
+        && let Ok(status) = client.status()
+    {
+        warn(status.sync, "it may not know of the name yet");
+    }
+}
