@@ -19,6 +19,7 @@ use dfsd::crypto::tree;
 use dfsd::ids::{Address, Hash, NameId, NodeId, RecordId, VersionId};
 use dfsd::node::Node;
 use dfsd::wire::message::NodeStatus;
+use dfsd::wire::sync_state::SyncState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -159,6 +160,7 @@ impl Audit {
                 (status.names, status.records) == (first.names, first.records)
                     && (status.incomplete, status.memory_used) == (0, 0)
                     && status.peers_connected == others
+                    && status.sync == SyncState::Complete
             }
             _ => false,
         })

@@ -63,12 +63,13 @@ fn shows(reading: Option<&Reading>) -> Option<dfsd::ids::VersionId> {
 fn states(audit: &Audit) -> String {
     let one = |(machine, node): (usize, &crate::sim::swarm::audit::NodeView)| match &node.status {
         Some(status) => format!(
-            "node {machine}: {} names, {} records, {} incomplete, {} bytes reserved, {} peers",
+            "node {machine}: {} names, {} records, {} incomplete, {} bytes reserved, {} peers, {:?}",
             status.names,
             status.records,
             status.incomplete,
             status.memory_used,
-            status.peers_connected
+            status.peers_connected,
+            status.sync
         ),
         None => format!("node {machine}: no answer"),
     };
