@@ -76,7 +76,8 @@ impl Session {
             Operation::List => {
                 self.seals.keys()?;
                 let (request, space) = (self.request(op), self.seals.space());
-                self.send(&Message::List { request, space, after: None });
+                let future = self.allows_future();
+                self.send(&Message::List { request, space, after: None, future });
                 Ask::List(Box::default())
             }
             Operation::Holders { record } => {
@@ -333,7 +334,8 @@ impl Session {
             Some(after) => {
                 listing.go_on(after)?;
                 let (request, space) = (self.request(op), self.seals.space());
-                self.send(&Message::List { request, space, after: Some(after) });
+                let future = self.allows_future();
+                self.send(&Message::List { request, space, after: Some(after), future });
                 self.become_ask(op, Ask::List(listing));
             }
             None => {

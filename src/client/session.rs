@@ -163,6 +163,10 @@ impl Session {
         self.allow_future = allow;
     }
 
+    pub(super) fn allows_future(&self) -> bool {
+        self.allow_future
+    }
+
     /// Gives up an operation. A put that was given up stored nothing that a name leads to.
     pub fn abort(&mut self, op: Op) {
         self.finish(op, Err(ClientError::Aborted));

@@ -77,7 +77,7 @@ impl FileServer {
             }
             match asked {
                 Asked::Head(name) => self.answer_head(now, (link, request), name),
-                Asked::List(after) => self.answer_list(link, request, after),
+                Asked::List { after, future } => self.answer_list((link, request), after, future),
                 Asked::Page(address) => self.answer_page(now, (link, request), address),
             }
         }

@@ -48,8 +48,8 @@ pub(super) struct Catalog {
 pub(super) enum Listed<'a> {
     /// A reader sees this version of it; its bytes may be damaged.
     Shown(&'a Entry),
-    /// A version of it is dated in the future.
-    Future(Alias),
+    /// A version of it is dated in the future; without that, a reader would see this.
+    Future(Alias, Option<&'a Entry>),
 }
 
 /// Entries ordered by id.
@@ -407,10 +407,11 @@ impl Catalog {
         };
         std::iter::from_fn(next_name).filter_map(|(spot, name)| {
             let last = self.slots_before(spot, name).next().map(|slot| &self.entries[slot]);
+            let shown = self.shown_before(spot, name, self.latest());
             if last.is_some_and(|last| last.is_head() && !self.is_credible(last)) {
-                return Some(Listed::Future(name));
+                return Some(Listed::Future(name, shown));
             }
-            self.shown_before(spot, name, self.latest()).map(Listed::Shown)
+            shown.map(Listed::Shown)
         })
     }
 

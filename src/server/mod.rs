@@ -7,6 +7,7 @@
 //! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod answers;
+mod calendar;
 mod candidates;
 mod catalog;
 mod comparison;
@@ -64,6 +65,7 @@ use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::Record;
 use answers::Answers;
+use calendar::Calendar;
 use catalog::Catalog;
 use fetch::Fetches;
 use gather::Gathers;
@@ -164,6 +166,7 @@ pub struct FileServer {
     started: Instant,
     rng: ChaCha8Rng,
     clock: Clock,
+    calendar: Calendar,
     phase: Phase,
     catalog: Catalog,
     holdings: Holdings,
@@ -209,6 +212,7 @@ impl FileServer {
             started: now.instant,
             rng: ChaCha8Rng::seed_from_u64(setup.seed),
             clock,
+            calendar: Calendar::default(),
             phase: Phase::Running,
             catalog: loading.catalog,
             holdings: loading.holdings,
@@ -266,6 +270,7 @@ impl FileServer {
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.calendar.correct(now);
         while let Some(entry) = self.timers.first_entry() {
             if entry.key().0 > now.instant {
                 break;
@@ -297,6 +302,7 @@ impl FileServer {
 
     /// A worker has answered.
     pub fn done(&mut self, now: Now, done: Done) {
+        let now = self.calendar.correct(now);
         match done {
             Done::Checked { ticket, found } => match self.pending.remove(&ticket) {
                 Some(Pending::SmallTree { address, block }) => {
@@ -353,6 +359,7 @@ impl FileServer {
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
+        let now = self.calendar.correct(now);
         self.judge_future(now);
         self.write_pending();
         self.commit_if_due(now);

@@ -305,6 +305,7 @@ impl FileServer {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.who = Who::Node(node);
             self.nodes.insert(link);
+            self.calendar.told(link, hello.clock, now.instant);
         }
         log::info!("connected to node {} at {}", node.short(), hello.addresses.join(", "));
         let mut addresses = hello.addresses;
@@ -361,6 +362,7 @@ impl FileServer {
         self.has_compared |= peer_informed;
         self.peers.remove(&link);
         self.nodes.remove(&link);
+        self.calendar.link_closed(link, now.instant);
         if let Who::Node(node) = who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)

@@ -23,7 +23,7 @@ pub(super) enum Asked {
     /// The versions of a name, and the record of the one shown.
     Head(NameId),
     /// The records shown after what a list has come to.
-    List(Option<NameId>),
+    List { after: Option<NameId>, future: bool },
     /// A page.
     Page(Address),
 }

@@ -32,6 +32,7 @@ pub struct Standing {
 impl FileServer {
     /// A message has come.
     pub fn message(&mut self, now: Now, link: Link, message: Message) {
+        let now = self.calendar.correct(now);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
@@ -76,8 +77,8 @@ impl FileServer {
             Message::Absent { address } => self.absent(now, link, address),
             Message::Suspect { address } => self.suspect(link, address),
             Message::Records { items } => self.records(now, link, items),
-            Message::List { request, space: _, after } => {
-                self.asked(now, (link, request), Asked::List(after));
+            Message::List { request, space: _, after, future } => {
+                self.asked(now, (link, request), Asked::List { after, future });
             }
             Message::Holders { request, record } => self.holders(now, (link, request), record),
             Message::Status { request } => self.status(now, link, request),
@@ -181,31 +182,38 @@ impl FileServer {
     }
 
     /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
-    pub(super) fn answer_list(&mut self, link: Link, request: Request, after: Option<NameId>) {
+    pub(super) fn answer_list(
+        &mut self,
+        (link, request): (Link, Request),
+        after: Option<NameId>,
+        future: bool,
+    ) {
         let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
         let (mut places, mut damaged) = (Vec::new(), 0_u32);
         let mut ids = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut seen) = (0, 0);
         let mut next = None;
         let mut last = None;
         for listed in self.catalog.names_after(after) {
-            let (name, entry) = match listed {
-                Listed::Shown(entry) => (entry.name(), Some(entry)),
-                Listed::Future(name) => (name, None),
+            let (name, entry, left_out) = match listed {
+                Listed::Shown(entry) => (entry.name(), Some(entry), false),
+                Listed::Future(name, entry) if future => (name, entry, false),
+                Listed::Future(name, _) => (name, None, true),
             };
             bytes += entry.map_or(0, |entry| entry.place().length as usize + 8);
-            let count = places.len() + damaged as usize;
-            if count == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
+            if seen == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
                 next = last;
                 break;
             }
-            match entry.filter(|entry| !entry.is(Flag::Damaged)) {
-                Some(entry) => {
+            match entry {
+                Some(entry) if !entry.is(Flag::Damaged) => {
                     places.push(entry.place());
                     ids.push(entry.id());
                 }
-                None => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
+                Some(_) => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
+                None => damaged += u32::from(left_out),
             }
+            seen += 1;
             last = Some(name);
         }
         let next = next.map(|Alias(alias)| {

@@ -250,8 +250,9 @@ pub enum Message {
     /// Whether my disk takes records of files. Who has never said so takes them; deletions and grants come in any case.
     Room { free: bool },
 
-    /// The shown record of each name; `after` is what the last answer gave as `next`.
-    List { request: Request, space: Space, after: Option<NameId> },
+    /// The shown record of each name; `after` is what the last answer gave as `next`. `future`: also of names of which a
+    /// version is dated in the future, as if it were not there.
+    List { request: Request, space: Space, after: Option<NameId>, future: bool },
     /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
     /// connection: it means nothing to anybody else.
     /// `damaged`: so many names of this part were left out, since their records are damaged or dated in the future.

@@ -43,7 +43,7 @@ pub(super) struct Attacker {
 }
 
 /// All of them.
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     address: SocketAddr,
     access: Access,
     poll: Poll,
@@ -57,7 +57,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn new(address: SocketAddr, access: &Access) -> Self {
+    pub(crate) fn new(address: SocketAddr, access: &Access) -> Self {
         raise_descriptors();
         Self {
             address,
@@ -99,7 +99,7 @@ impl Crowd {
     }
 
     /// Opens connections that end the handshake and say hello.
-    pub(super) fn members(&mut self, count: usize, role: Role) -> std::ops::Range<usize> {
+    pub(crate) fn members(&mut self, count: usize, role: Role) -> std::ops::Range<usize> {
         let first = self.attackers.len();
         while self.attackers.len() < first + count {
             let batch = AT_ONCE.min(first + count - self.attackers.len());
@@ -135,7 +135,7 @@ impl Crowd {
     }
 
     /// Queues a message, and sends what the socket takes.
-    pub(super) fn send(&mut self, index: usize, message: &Message) {
+    pub(crate) fn send(&mut self, index: usize, message: &Message) {
         if let Some(conn) = &mut self.attackers[index].conn {
             conn.send(message);
         }
@@ -219,7 +219,7 @@ impl Crowd {
     }
 
     /// Waits for something to happen, and takes in all that has.
-    pub(super) fn turn(&mut self, patience: Duration) {
+    pub(crate) fn turn(&mut self, patience: Duration) {
         let mut events = Events::with_capacity(1024);
         match self.poll.poll(&mut events, Some(patience)) {
             Ok(()) => {}

@@ -38,7 +38,12 @@ fn answers_that_nobody_reads_do_not_pile_up() {
             // All at once, so that one read brings thousands of questions.
             for index in 0..crowd.attackers.len() {
                 if !crowd.is_stuck(index) && !crowd.attackers[index].gone {
-                    let list = Message::List { request: 1, space: Default::default(), after: None };
+                    let list = Message::List {
+                        request: 1,
+                        space: Default::default(),
+                        after: None,
+                        future: false,
+                    };
                     crowd.with(index, |conn| (0..2_000).for_each(|_| conn.send(&list)));
                 }
             }

@@ -3,7 +3,7 @@
 //! Short forms run with all other tests; `make attack` runs them at their full size. Invariant: every constant of
 //! `src/limits.rs` stands in the table of `limits`, with the tests that attack it.
 
-mod crowd;
+pub(crate) mod crowd;
 mod deaf;
 mod door;
 mod hunger;

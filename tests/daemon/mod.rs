@@ -4,11 +4,13 @@
 //! ends with the test, and every wait has a deadline.
 
 mod check;
+mod copies;
 mod crash;
 mod crowd;
 mod damage;
 mod distribution;
 mod files;
+mod future;
 mod health;
 mod journal;
 mod load;

@@ -5,11 +5,11 @@ use super::raw::RawClient;
 use super::replication::record;
 use super::world::World;
 use bytes::Bytes;
-use dfsd::client::{ClientError, Operation};
+use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::crypto::{sign, tags};
 use dfsd::ids::Space;
 use dfsd::limits::{FUTURE_MAX, STAMP_LEAD};
-use dfsd::time::{STAMP_MAX, stamp_after, stamp_at};
+use dfsd::time::{STAMP_MAX, stamp_after, stamp_at, wall_ms_of};
 use dfsd::wire::message::{Hello, Message, PushedRecord, Reason, Role};
 use dfsd::wire::record::Record;
 use std::time::Duration;
@@ -58,6 +58,49 @@ fn a_version_dated_in_the_future_takes_no_name_away() {
     world.start(0, Vec::new());
     let mut program = Program::connect(&mut world, 0, program::access());
     assert_eq!(program.get(&mut world, "a").data, b"later", "also after a start");
+}
+
+/// It would judge nothing, and give old stamps to what is new.
+#[test]
+fn a_machine_whose_calendar_is_plainly_wrong_goes_by_that_of_the_others() {
+    let mut world = program::world(57, 3);
+    world.run(Duration::from_secs(5), |_| false);
+    world.power_cut(0);
+    world.machines[0].ahead_ms = -i64::try_from(world.time().wall_ms).unwrap();
+    let peers = vec![world.peer(1), world.peer(2)];
+    world.start(0, peers);
+    world.run(Duration::from_secs(10), |_| false);
+    let mut program = Program::connect(&mut world, 0, program::access());
+    let Ok(Answer::Put { version, .. }) = program.put(&mut world, "a", b"now").result else {
+        panic!("it is stored");
+    };
+    let age = wall_ms_of(stamp_at(world.time().wall_ms)) - wall_ms_of(version.stamp);
+    assert!(age < 60_000, "{age} ms");
+    let future = dated(&world, STAMP_MAX);
+    push(&mut world, future);
+    assert_eq!(program.get(&mut world, "a").result.unwrap_err(), ClientError::Future);
+    world.power_cut(1);
+    world.power_cut(2);
+    world.run(Duration::from_secs(5), |_| false);
+    let mut program = Program::connect(&mut world, 0, program::access());
+    assert_eq!(program.get(&mut world, "a").result.unwrap_err(), ClientError::Future);
+}
+
+#[test]
+fn names_with_a_version_dated_in_the_future_are_listed_if_that_is_allowed() {
+    let mut world = program::world(58, 1);
+    let mut program = Program::connect(&mut world, 0, program::access());
+    program.put(&mut world, "a", b"before").result.unwrap();
+    program.put(&mut world, "b", b"other").result.unwrap();
+    let future = dated(&world, STAMP_MAX);
+    push(&mut world, future);
+    let list = program.call(&mut world, Operation::List);
+    assert!(matches!(list.result, Err(ClientError::Damaged(_))), "{:?}", list.result);
+    assert_eq!(list.names, ["b"]);
+    program.session.allow_future(true);
+    let list = program.call(&mut world, Operation::List);
+    list.result.unwrap();
+    assert_eq!(list.names.len(), 2, "{:?}", list.names);
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn a_rotten_version_never_gives_way_to_the_one_before() {
         };
         assert_eq!(versions.first().map(|version| version.stamp), Some(6));
     }
-    client.send(&Message::List { request: 8, space, after: None });
+    client.send(&Message::List { request: 8, space, after: None, future: false });
     let listed = client.message(&mut world);
     let Some(Message::Listed { records, damaged, .. }) = listed else {
         panic!("not {listed:?}");

@@ -55,7 +55,7 @@ fn what_cannot_be_read_for_want_of_descriptors_is_still_there() {
     client.send(&Message::Head { request, space: Default::default(), name, relay: true });
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. })));
-    client.send(&Message::List { request, space: Default::default(), after: None });
+    client.send(&Message::List { request, space: Default::default(), after: None, future: false });
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. })));
     world.run(Duration::from_secs(1), |_| false);

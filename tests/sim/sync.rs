@@ -22,7 +22,7 @@ fn list(world: &mut World, machine: usize) -> (BTreeSet<NameId>, SyncState) {
     let mut client = RawClient::connect(world, machine);
     let (mut names, mut all, mut after) = (BTreeSet::new(), SyncState::Complete, None);
     loop {
-        client.send(&Message::List { request: 1, space: Default::default(), after });
+        client.send(&Message::List { request: 1, space: Default::default(), after, future: false });
         let Some(Message::Listed { records, next, sync, .. }) = client.message(world) else {
             panic!("a list was expected");
         };

@@ -56,7 +56,7 @@ pub(super) struct Machine {
     /// How often of these it has lost all.
     pub wipes: u64,
     /// How far its calendar clock is ahead.
-    ahead_ms: i64,
+    pub(super) ahead_ms: i64,
 }
 
 struct Life {

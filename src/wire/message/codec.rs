@@ -100,7 +100,7 @@ messages! {
     34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
     35 Room { free };
 
-    40 List { request, space, after };
+    40 List { request, space, after, future };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync }
         if all_within(&records, RECORD_MAX);
     42 Holders { request, record };

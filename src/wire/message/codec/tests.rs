@@ -107,7 +107,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Ids { first: range.first, last: id, ids: vec![id] },
         Message::Fetch { ids: vec![id] },
         Message::Room { free: true },
-        Message::List { request, space, after: Some(name) },
+        Message::List { request, space, after: Some(name), future: true },
         Message::Listed {
             request,
             records: vec![bytes],

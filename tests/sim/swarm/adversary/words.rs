@@ -146,6 +146,7 @@ impl Words {
                 request,
                 space,
                 after: rng.random::<bool>().then(|| self.name(rng)),
+                future: rng.random(),
             },
             17 => {
                 let record = self.forge(rng);

@@ -1,0 +1,100 @@
+//! The calendar, also of a machine whose own is plainly wrong: then that counts which half of the connected nodes say.
+//!
+//! Knows no link's meaning. Invariant: a calendar that may be right is never changed.
+
+use super::output::Link;
+use crate::limits::CALENDAR_MIN;
+use crate::time::{Instant, Now, wall_ms_of};
+use std::collections::BTreeMap;
+
+/// A calendar's reading, and when that was.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    wall_ms: u64,
+    at: Instant,
+}
+
+impl Reading {
+    /// What it shows now.
+    fn at(&self, now: Instant) -> u64 {
+        let since = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        self.wall_ms.saturating_add(since)
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Calendar {
+    told: BTreeMap<Link, Reading>,
+    /// What was last made of these: it holds when they have gone.
+    median: Option<Reading>,
+}
+
+impl Calendar {
+    /// A node's clock, as it said when it connected.
+    pub(super) fn told(&mut self, link: Link, clock: u64, now: Instant) {
+        let wall_ms = wall_ms_of(clock);
+        if wall_ms >= CALENDAR_MIN {
+            self.told.insert(link, Reading { wall_ms, at: now });
+            self.judge(now);
+        }
+    }
+
+    /// It has gone.
+    pub(super) fn link_closed(&mut self, link: Link, now: Instant) {
+        if self.told.remove(&link).is_some() && !self.told.is_empty() {
+            self.judge(now);
+        }
+    }
+
+    /// Of two in the middle the later: one that is too early would make everything a thing of the future.
+    fn judge(&mut self, now: Instant) {
+        let mut all: Vec<u64> = self.told.values().map(|reading| reading.at(now)).collect();
+        all.sort_unstable();
+        let median = all.get(all.len() / 2);
+        self.median = median.map(|wall_ms| Reading { wall_ms: *wall_ms, at: now });
+    }
+
+    /// The time with the calendar that counts.
+    pub(super) fn correct(&self, now: Now) -> Now {
+        match self.median {
+            Some(median) if now.wall_ms < CALENDAR_MIN => {
+                Now { wall_ms: median.at(now.instant), ..now }
+            }
+            Some(_) | None => now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::stamp_at;
+    use std::time::Duration;
+
+    fn at(wall_ms: u64, seconds: u64) -> Now {
+        Now { instant: Instant(0) + Duration::from_secs(seconds), wall_ms }
+    }
+
+    #[test]
+    fn a_calendar_that_may_be_right_is_believed_before_any_other() {
+        let mut calendar = Calendar::default();
+        assert_eq!(calendar.correct(at(5, 0)), at(5, 0), "nobody knows better");
+        calendar.told(1, stamp_at(CALENDAR_MIN + 9_000), at(0, 0).instant);
+        assert_eq!(calendar.correct(at(CALENDAR_MIN, 0)), at(CALENDAR_MIN, 0));
+        assert_eq!(calendar.correct(at(5, 2)), at(CALENDAR_MIN + 11_000, 2));
+    }
+
+    #[test]
+    fn the_middle_of_what_nodes_say_counts_and_stays_when_they_go() {
+        let mut calendar = Calendar::default();
+        let now = at(0, 0).instant;
+        for (link, wall_ms) in [(1, 7_000), (2, 1_000), (3, u64::MAX >> 20), (4, 9_000)] {
+            calendar.told(link, stamp_at(CALENDAR_MIN + wall_ms), now);
+        }
+        calendar.told(5, stamp_at(CALENDAR_MIN - 1), now);
+        assert_eq!(calendar.correct(at(0, 0)).wall_ms, CALENDAR_MIN + 9_000);
+        (1..=5).for_each(|link| calendar.link_closed(link, now));
+        assert!(calendar.correct(at(0, 1)).wall_ms >= CALENDAR_MIN + 10_000);
+    }
+}
