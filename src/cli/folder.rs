@@ -1,12 +1,10 @@
-//! Folders: the files below one that is stored, and the folders made for those that are fetched.
+//! Folders that are stored: the files below one.
 //!
-//! Knows nothing about the network. Invariants: a walk ends, whatever links there are; what is
-//! fetched never goes through a link out of its folder.
+//! Knows nothing about the network. Invariant: a walk ends, whatever links there are.
 
-use std::collections::HashSet;
 use std::fs::{self, ReadDir};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::hash::cannot_read;
@@ -106,68 +104,6 @@ impl Iterator for Walk {
     }
 }
 
-/// A local folder that files are fetched into.
-#[derive(Debug)]
-pub(crate) struct Landing {
-    root: PathBuf,
-    made: HashSet<PathBuf>,
-}
-
-impl Landing {
-    /// Makes the folder if there is none; a file in its place is an error.
-    pub(crate) fn new(root: &Path) -> Result<Self, Failure> {
-        fs::create_dir_all(root).map_err(|error| cannot_make(root, &error))?;
-        Ok(Self { root: root.to_owned(), made: HashSet::new() })
-    }
-
-    /// Makes what folders a relative path needs, and gives the whole path. `relative` is one of
-    /// `names::below`.
-    pub(crate) fn prepare(&mut self, relative: &Path) -> Result<PathBuf, Failure> {
-        let mut path = self.root.clone();
-        for part in relative.parent().into_iter().flat_map(Path::components) {
-            assert!(matches!(part, Component::Normal(_)), "names::below let only such through");
-            path.push(part);
-            if !self.made.contains(&path) {
-                make_folder(&path)?;
-                self.made.insert(path.clone());
-            }
-        }
-        let whole = self.root.join(relative);
-        let is_link = fs::symlink_metadata(&whole).is_ok_and(|found| found.is_symlink());
-        if is_link { Err(link_in_the_way(&whole)) } else { Ok(whole) }
-    }
-
-    /// The folders that `prepare` made or found.
-    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.made.iter().map(PathBuf::as_path).chain([self.root.as_path()])
-    }
-}
-
-fn make_folder(path: &Path) -> Result<(), Failure> {
-    match fs::create_dir(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(path).map_err(|error| cannot_make(path, &error))?;
-            if found.is_symlink() {
-                return Err(link_in_the_way(path));
-            }
-            if found.is_dir() { Ok(()) } else { Err(cannot_make(path, &error)) }
-        }
-        Err(error) => Err(cannot_make(path, &error)),
-    }
-}
-
-fn link_in_the_way(path: &Path) -> Failure {
-    Failure::new(
-        Exit::Error,
-        format_args!("{} is a link, which could lead out of the folder", path.display()),
-    )
-}
-
-fn cannot_make(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Error, format_args!("cannot make the folder {}: {error}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,19 +128,5 @@ mod tests {
         refused.sort();
         assert_eq!(refused, ["dangling", "loop"].map(PathBuf::from));
         assert!(Walk::new(&root.join("x")).is_err());
-    }
-
-    #[test]
-    fn nothing_is_fetched_through_a_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("d");
-        let mut landing = Landing::new(&root).unwrap();
-        assert_eq!(landing.prepare(Path::new("a/b/x")), Ok(root.join("a/b/x")));
-        assert!(root.join("a/b").is_dir());
-        symlink(folder.path(), root.join("out")).unwrap();
-        assert!(landing.prepare(Path::new("out/x")).is_err());
-        assert!(landing.prepare(Path::new("out")).is_err());
-        fs::write(root.join("file"), "").unwrap();
-        assert!(landing.prepare(Path::new("file/x")).is_err());
     }
 }

@@ -8,9 +8,9 @@ use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::cli::arrival::{self, Arrival, Existing};
+use crate::cli::arrival::{self, Arrival, Existing, Place};
 use crate::cli::failure::{Exit, Failure, Tally};
-use crate::cli::folder::Landing;
+use crate::cli::landing::Landing;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
@@ -65,20 +65,15 @@ fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), F
     arrival::check(file, existing(get))?;
     let mut client = door::open(place)?;
     let progress = Progress::wanted(place, &get.name, None);
-    let mut sink = Incoming::new(get, file.to_owned(), &progress);
+    let mut sink = Incoming::new(get, Destination::Path(file.to_owned()), &progress);
     let result = client.get_into(get.name.as_bytes(), &mut sink);
     let entry = sink.judge(result).map_err(|failure| {
         sync::warn_if_absent(&mut client, &failure);
         failure.about(&get.name)
     })?;
     let arrival = sink.arrived()?;
-    let folder = arrival::folder_of(arrival.destination()).to_owned();
-    let is_file = arrival.is_file();
     arrival.sync()?;
-    arrival.place()?;
-    if is_file {
-        arrival::sync_folder(&folder)?;
-    }
+    arrival.place_durably()?;
     drop(progress);
     if !place.quiet {
         text::tell(format_args!("fetched {}: {}", get.name, human_size(entry.size)));
@@ -106,12 +101,12 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     };
     let landing = RefCell::new(landing);
     let jobs = found.into_iter().filter_map(|entry| {
-        let path = path_for(get, &entry, &mut landing.borrow_mut());
-        let path = path.map_err(|failure| {
+        let place = place_for(get, &entry, &mut landing.borrow_mut());
+        let place = place.map_err(|failure| {
             failed(&String::from_utf8_lossy(&entry.name), &failure);
             progress.advance(entry.size);
         });
-        let mut sink = Incoming::new(get, path.ok()?, &progress);
+        let mut sink = Incoming::new(get, Destination::Place(place.ok()?), &progress);
         sink.name = String::from_utf8_lossy(&entry.name).into_owned();
         sink.is_counted = true;
         Some(GetJob { entry, sink })
@@ -129,8 +124,7 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
     });
     place_all(&mut batch, &tally);
     drop(progress);
-    let synced = landing.borrow().folders().try_for_each(arrival::sync_folder);
-    synced?;
+    landing.borrow_mut().sync()?;
     let mut tally = tally.into_inner();
     if let Err(error) = all {
         tally.broke_off(door::failure(&error));
@@ -158,11 +152,12 @@ fn entries_under(client: &mut Client, prefix: &str) -> Result<Vec<Entry>, Failur
 }
 
 /// Where an entry's file is to be, and the folders for it.
-fn path_for(get: &args::Get, entry: &Entry, landing: &mut Landing) -> Result<PathBuf, Failure> {
+fn place_for(get: &args::Get, entry: &Entry, landing: &mut Landing) -> Result<Place, Failure> {
     let refused = |reason: &str| Failure::new(Exit::Error, format_args!("left out: {reason}"));
     let under = names::under(&entry.name, &get.name).ok_or_else(|| refused("it is elsewhere"))?;
     let text = std::str::from_utf8(under).map_err(|_| refused("the name is not UTF-8"))?;
-    landing.prepare(&names::below(text).map_err(refused)?)
+    let (folder, name) = landing.prepare(&names::below(text).map_err(refused)?)?;
+    Ok(Place::new(folder, name))
 }
 
 /// Makes whole files durable, all with one call for each file system, and gives them their names.
@@ -182,10 +177,18 @@ fn place_all(batch: &mut Vec<Arrival>, tally: &RefCell<Tally>) {
     }
 }
 
+/// Where a file is to be.
+enum Destination {
+    /// Where a person said.
+    Path(PathBuf),
+    /// Somewhere below the folder that a person named.
+    Place(Place),
+}
+
 /// A file on its way to a local one.
 struct Incoming<'a> {
     name: String,
-    path: PathBuf,
+    destination: Destination,
     existing: Existing,
     arrival: Option<Arrival>,
     failure: Option<Failure>,
@@ -197,10 +200,10 @@ struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    fn new(get: &args::Get, path: PathBuf, progress: &'a Progress) -> Self {
+    fn new(get: &args::Get, destination: Destination, progress: &'a Progress) -> Self {
         Self {
             name: get.name.clone(),
-            path,
+            destination,
             existing: existing(get),
             arrival: None,
             failure: None,
@@ -211,7 +214,10 @@ impl<'a> Incoming<'a> {
     }
 
     fn start(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let arrival = Arrival::create(&self.path, self.existing)?;
+        let arrival = match &self.destination {
+            Destination::Path(path) => Arrival::create(path, self.existing)?,
+            Destination::Place(place) => Arrival::create_at(place.clone(), self.existing)?,
+        };
         arrival.take_mode(entry.mode)?;
         self.arrival = Some(arrival);
         if !self.is_counted {

@@ -78,8 +78,12 @@ impl<'a> Lines<'a> {
 
 /// What a script may know of a stored file.
 pub(crate) fn entry_json(entry: &Entry) -> Object {
-    Object::new()
-        .text("name", &String::from_utf8_lossy(&entry.name))
+    let object = Object::new().text("name", &String::from_utf8_lossy(&entry.name));
+    // Two such names may look alike.
+    let is_text = std::str::from_utf8(&entry.name).is_ok();
+    let hex = || entry.name.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let object = if is_text { object } else { object.text("name_hex", &hex()) };
+    object
         .number("size", entry.size)
         .text("hash", &entry.hash.to_string())
         .number("blocks", entry.blocks)

@@ -14,6 +14,7 @@ mod folder;
 mod get;
 mod hash;
 mod json;
+mod landing;
 mod list;
 mod names;
 mod nodes;
