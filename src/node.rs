@@ -19,10 +19,12 @@ use rand::rngs::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+mod ending;
 mod entrance;
 mod turn;
 
-pub use crate::server::Link;
+pub use crate::server::{Closing, Link};
+pub use ending::Ending;
 
 /// How a node's run has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub enum Action {
     Close {
         /// Which.
         link: Link,
+        /// Why this side ends it.
+        why: Ending,
     },
     /// There is something to send.
     Transmit {
@@ -170,13 +174,13 @@ impl Node {
         let link = self.new_link();
         match self.entrance.arrived(link, from) {
             Entry::Refused => return None,
-            Entry::InPlaceOf(other) => self.end(now, other, "made room for another stranger"),
+            Entry::InPlaceOf(other) => self.end(now, other, Ending::MadeRoom),
             Entry::Free => {}
         }
         // Of those that are let in, not of the one that comes: it would be the least tried of all.
         while self.connections.len() + self.dialling.len() >= self.connections_max {
             match self.entrance.gives_way(link) {
-                Some(other) => self.end(now, other, "made room for another connection"),
+                Some(other) => self.end(now, other, Ending::MadeRoom),
                 None => {
                     self.entrance.left(link);
                     return None;
@@ -349,20 +353,20 @@ impl Node {
             self.timers.pop_first();
             if self.dialling.contains_key(&link) {
                 // Nobody is there to refuse: what the system may still try would only be in the way of the next attempt.
-                self.end(now, link, "nobody answers there");
+                self.end(now, link, Ending::Unanswered);
                 continue;
             }
             let Some(connection) = self.connections.get_mut(&link) else {
                 continue;
             };
             if connection.is_here() {
-                self.end(now, link, "its program has left it");
+                self.end(now, link, Ending::Abandoned);
                 continue;
             }
             connection.timer = None;
             self.touched.insert(link);
             if let Err(error) = connection.conn.handle_timeout(now.instant) {
-                self.end(now, link, &error.to_string());
+                self.end(now, link, Ending::Conn(error));
             }
         }
         self.server.handle_timeout(now);
@@ -400,7 +404,7 @@ impl Node {
                         self.touched.insert(link);
                         self.server.outbox_grown(link, waiting);
                         if waiting > OUTBOX_HARD_MAX {
-                            self.end(now, link, "does not take what it asks for");
+                            self.end(now, link, Ending::OutboxFull);
                         }
                     }
                 }
@@ -416,7 +420,7 @@ impl Node {
                     }
                 }
                 Output::AbortStream { link } => self.with_conn(link, Conn::abort_stream),
-                Output::Close { link, why } => self.end(now, link, &why),
+                Output::Close { link, why } => self.end(now, link, Ending::Server(why)),
                 Output::Dial(peer) => self.dial(now, peer),
                 Output::Job(job) => self.actions.push_back(Action::Job(job)),
                 Output::Drained => self.actions.push_back(Action::Stopped(Outcome::Drained)),
@@ -438,7 +442,7 @@ impl Node {
         let link = self.new_link();
         match self.entrance.dials(link) {
             Entry::Refused => return self.server.dial_failed(now, peer.node),
-            Entry::InPlaceOf(other) => self.end(now, other, "made room for a dial"),
+            Entry::InPlaceOf(other) => self.end(now, other, Ending::MadeRoom),
             Entry::Free => {}
         }
         let until = now.instant + HANDSHAKE_TIMEOUT;
@@ -454,12 +458,12 @@ impl Node {
     }
 
     /// Ends a connection from this side.
-    fn end(&mut self, now: Now, link: Link, why: &str) {
+    fn end(&mut self, now: Now, link: Link, why: Ending) {
         log::debug!("connection {link} is closed: {why}");
         if let Some(node) = self.dial_ended(link) {
             self.entrance.left(link);
             self.server.dial_failed(now, node);
-            self.actions.push_back(Action::Close { link });
+            self.actions.push_back(Action::Close { link, why });
         }
         if let Some(connection) = self.connections.remove(&link) {
             self.control -= connection.held;
@@ -468,7 +472,7 @@ impl Node {
             }
             self.after_end(now, link, connection.dialled);
             self.closing.insert(link, connection.conn);
-            self.actions.push_back(Action::Close { link });
+            self.actions.push_back(Action::Close { link, why });
         }
     }
 

@@ -354,7 +354,7 @@ impl EventLoop {
                             self.queue(key);
                         }
                     }
-                    Action::Close { link } => self.close(node, link),
+                    Action::Close { link, .. } => self.close(node, link),
                     Action::Job(job) => {
                         // The one whose bytes led to the job may still be queued. Of many jobs a few are done here.
                         let has_time = done_here < CHECKS_MAX && self.ready.len() <= 1;

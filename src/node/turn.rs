@@ -4,7 +4,7 @@
 //! takes again from everybody; so none is forgotten, and many that wait cost nothing.
 
 use super::entrance::Entry;
-use super::{Action, Connection, Node};
+use super::{Action, Connection, Ending, Node};
 use crate::conn::{Event, Stage};
 use crate::limits::{CONTROL_MEMORY, GATEWAY_ABANDONED};
 use crate::planted::{self, Bug};
@@ -32,7 +32,7 @@ impl Node {
             self.note_stage(now, link);
             self.hand_over(now, link);
             if let Err(error) = result {
-                return self.end(now, link, &error.to_string());
+                return self.end(now, link, Ending::Conn(error));
             }
         }
     }
@@ -55,7 +55,7 @@ impl Node {
             match event {
                 Event::Established { static_key } => {
                     if self.connections.len() > self.connections_max {
-                        return self.end(now, link, "there are too many connections");
+                        return self.end(now, link, Ending::TooManyConnections);
                     }
                     self.server.established(now, link, static_key, reached);
                 }
@@ -82,8 +82,8 @@ impl Node {
         match stage {
             Stage::Stranger => {}
             Stage::Handshaking => match self.entrance.proved(link) {
-                Entry::InPlaceOf(other) => self.end(now, other, "made room for another handshake"),
-                Entry::Refused => self.end(now, link, "too many handshakes are under way"),
+                Entry::InPlaceOf(other) => self.end(now, other, Ending::MadeRoom),
+                Entry::Refused => self.end(now, link, Ending::TooManyHandshakes),
                 Entry::Free => {}
             },
             Stage::Established => self.entrance.left(link),
@@ -116,7 +116,7 @@ impl Node {
         let holding = self.connections.iter().filter(|(_, connection)| connection.held > 0);
         let dearest = holding.max_by_key(|(_, connection)| cost(connection));
         match dearest.map(|(link, _)| *link) {
-            Some(link) => self.end(now, link, "kept memory for long, and others need it"),
+            Some(link) => self.end(now, link, Ending::MemoryKept),
             None => {
                 debug_assert!(false, "{} bytes are held by nobody", self.control);
                 self.control = 0;

@@ -206,6 +206,11 @@ impl FileServer {
         };
         let mut failed: BTreeSet<Address> = peer.credit.queue.drain(..).collect();
         failed.extend(self.give_up_runs(link, |_| true));
+        if planted::is_on(Bug::ForgetAbandoned)
+            && let Some(peer) = self.peers.get_mut(&link)
+        {
+            peer.credit.runs.clear();
+        }
         for address in failed {
             self.source_failed(now, address, link);
         }

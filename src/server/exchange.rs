@@ -3,6 +3,7 @@
 //! Invariant: nothing reaches the lane before its signature and its hashes are checked and its signer is granted, and a
 //! put reaches it only when all that it names is held or comes with it.
 
+use super::closing::Closing;
 use super::grants::Learnt;
 use super::lane::{NewRecord, Waiter};
 use super::output::Link;
@@ -159,7 +160,7 @@ impl FileServer {
 
     fn put_checked(&mut self, now: Now, mut put: Box<ReadyPut>, found: &[Checked]) {
         if found.contains(&Checked::Forged) {
-            return self.close(now, put.link, "sent a record with a wrong signature");
+            return self.close(now, put.link, Closing::WrongSignature);
         }
         let addresses = found.iter().filter_map(|checked| match checked {
             Checked::Address(address) => Some(*address),
@@ -214,7 +215,7 @@ impl FileServer {
         let mut new = Vec::new();
         for item in items {
             let Ok(record) = Record::decode(&item.record) else {
-                return self.close(now, link, "sent a record that breaks the format's rules");
+                return self.close(now, link, Closing::IllegalRecord);
             };
             let id = record_id(&item.record);
             if self.is_known(&id) || !(from_node || record.kind == RecordKind::Grant) {
@@ -223,7 +224,7 @@ impl FileServer {
             if record.kind == RecordKind::Grant {
                 match self.accept_grant(&record, &item.record) {
                     Learnt::NoGrant => {
-                        return self.close(now, link, "sent a grant that the root did not sign");
+                        return self.close(now, link, Closing::WrongGrant);
                     }
                     // What it has signed was left aside until now.
                     Learnt::New => self.reconcile_with_all(now),
@@ -300,7 +301,7 @@ impl FileServer {
             self.checking.remove(&new.id);
         }
         if found.contains(&Checked::Forged) {
-            return self.close(now, link, "sent a record with a wrong signature");
+            return self.close(now, link, Closing::WrongSignature);
         }
         let mut addresses = found.iter().filter_map(|checked| match checked {
             Checked::Address(address) => Some(*address),

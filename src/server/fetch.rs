@@ -4,6 +4,7 @@
 //! written stays written when the source changes. Invariant: a leaf that came is written only if it is what the block's
 //! address says, and memory is reserved for every leaf asked for until it is written, or given up.
 
+use super::closing::Closing;
 use super::memory::Share;
 use super::output::Link;
 use super::peers::Peer;
@@ -352,8 +353,8 @@ impl FileServer {
     }
 
     /// Ends a connection whose other side broke the rules.
-    pub(super) fn close(&mut self, now: Now, link: Link, why: &str) {
-        self.outputs.push_back(Output::Close { link, why: why.to_owned() });
+    pub(super) fn close(&mut self, now: Now, link: Link, why: Closing) {
+        self.outputs.push_back(Output::Close { link, why });
         self.link_closed(now, link);
     }
 }

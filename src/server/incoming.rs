@@ -3,6 +3,7 @@
 //! Invariant: a leaf is written only if it is what the block's address says; a block is whole, flushed and in the lane
 //! before anybody is told of it.
 
+use super::closing::Closing;
 use super::fetch::{Stage, mask};
 use super::memory::Share;
 use super::output::Link;
@@ -35,7 +36,7 @@ impl FileServer {
             run.address == open.address && run.first == open.first && run.count == open.count
         };
         let Some(at) = peer.credit.runs.iter().position(wanted) else {
-            return self.close(now, link, "sent leaves that nobody wanted");
+            return self.close(now, link, Closing::UnwantedLeaves);
         };
         let run = peer.credit.runs.remove(at).expect("the position is of this queue");
         peer.hear(now.instant);
@@ -44,7 +45,7 @@ impl FileServer {
             return;
         };
         if fetch.length != open.length {
-            return self.close(now, link, "sent a block of another length than was wanted");
+            return self.close(now, link, Closing::WrongLength);
         }
         fetch.leaves.get_or_insert_with(|| open.leaves.into());
         if !fetch.chunks.is_empty() {

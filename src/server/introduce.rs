@@ -3,6 +3,7 @@
 //! Invariant: what another says of a node is a candidate at most, and what is passed on is a node's own signed words, after
 //! it has answered there.
 
+use super::closing::Closing;
 use super::output::{Link, Output};
 use super::work::Job;
 use super::{FileServer, Pending, Timer};
@@ -113,7 +114,7 @@ impl FileServer {
                 continue;
             }
             if !holds(&presence) {
-                return self.close(now, link, "passed on addresses that their node did not sign");
+                return self.close(now, link, Closing::WrongPresence);
             }
             if node == source {
                 self.roster.introduces_itself(node, presence);

@@ -10,6 +10,7 @@ mod answers;
 mod calendar;
 mod candidates;
 mod catalog;
+mod closing;
 mod comparison;
 mod conditions;
 mod credit;
@@ -52,6 +53,7 @@ mod walk;
 mod want;
 pub mod work;
 
+pub use closing::Closing;
 pub use loading::Loading;
 pub use output::{Link, Output};
 pub use requests::Standing;

@@ -1,5 +1,6 @@
 //! What the `FileServer` asks of the node around it: plain data, in order.
 
+use super::closing::Closing;
 use super::work::Job;
 use crate::wire::frame::Open;
 use crate::wire::message::{Message, PeerAddress};
@@ -46,8 +47,8 @@ pub enum Output {
     Close {
         /// Which.
         link: Link,
-        /// For the log.
-        why: String,
+        /// Why.
+        why: Closing,
     },
     /// Connect to a node.
     Dial(PeerAddress),

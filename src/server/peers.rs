@@ -3,6 +3,7 @@
 //! Invariant: everything kept for one connection has a bound.
 
 use super::FileServer;
+use super::closing::Closing;
 use super::comparison::Comparison;
 use super::memory::Share;
 use super::output::Link;
@@ -256,7 +257,7 @@ impl FileServer {
             return;
         };
         if peer.who != Who::Unknown {
-            return self.close(now, link, "said hello twice");
+            return self.close(now, link, Closing::HelloTwice);
         }
         // A client's clock moves nobody's: it is not one of the network's.
         if hello.role == Role::Node || planted::is_on(Bug::FollowClientClock) {
@@ -283,21 +284,21 @@ impl FileServer {
                 self.roster.forget_address(dialled, now.instant);
             }
             self.is_own_twin(hello.boot, &hello.addresses);
-            return self.close(now, link, "is this node itself");
+            return self.close(now, link, Closing::Itself);
         }
         if let Some(dialled) = dialled.filter(|dialled| *dialled != node) {
             self.roster.forget_address(dialled, now.instant);
-            return self.close(now, link, "is another node than the one that was dialled");
+            return self.close(now, link, Closing::OtherNode);
         }
         let is_probe = dialled.is_some() && self.dial_answered(now, node);
         // A node that was started anew has lost the connection that this side still has.
         let same = |peer: &Peer| peer.node() == Some(node) && peer.boot == hello.boot;
         let is_here = self.peers.values().any(same);
         if (is_probe && is_here) || !self.replaces_others(now, link, node) {
-            return self.close(now, link, "a connection to this node exists");
+            return self.close(now, link, Closing::Duplicate);
         }
         if !self.admits_instance(now, link, node) {
-            return self.close(now, link, "too many nodes run with this key");
+            return self.close(now, link, Closing::TooManyInstances);
         }
         if dialled.is_some() {
             self.say_hello(now, link);
@@ -344,7 +345,7 @@ impl FileServer {
         {
             return false;
         }
-        self.close(now, other, "replaced by a newer connection");
+        self.close(now, other, Closing::Replaced);
         true
     }
 

@@ -3,6 +3,7 @@
 //! What a known record names needs none: this node asks its peers for it. Invariant: nothing that was offered is asked
 //! for, and no page that was put reaches the lane, before the permit's signature was verified.
 
+use super::closing::Closing;
 use super::exchange::CheckFor;
 use super::lane::Waiter;
 use super::output::Link;
@@ -75,7 +76,7 @@ impl FileServer {
     ) {
         let offered = self.peers.get(&link).map_or(0, |peer| peer.offered);
         if offered + blocks.len() > WANTS_MAX {
-            return self.close(now, link, "offers too much at once");
+            return self.close(now, link, Closing::TooManyOffers);
         }
         if self.phase != Phase::Running {
             return self.refuse(link, request, Reason::Unavailable, "the node is stopping");

@@ -256,7 +256,7 @@ impl FileServer {
             if !peer.has_room && !only_deletes(records) {
                 continue;
             }
-            if outbox + bytes < OUTBOX_MAX / 2 {
+            if outbox + bytes < OUTBOX_MAX / 2 || planted::is_on(Bug::PushWithoutPace) {
                 self.send_records(link, items.clone());
             } else {
                 let own = records.iter().filter(|new| new.source.is_none());

@@ -2,6 +2,7 @@
 
 use super::FileServer;
 use super::catalog::Listed;
+use super::closing::Closing;
 use super::entry::Flag;
 use super::output::Link;
 use super::peers::{Ask, Who};
@@ -41,7 +42,7 @@ impl FileServer {
             return self.hello(now, link, hello);
         }
         match peer.who {
-            Who::Unknown => self.close(now, link, "spoke before it said hello"),
+            Who::Unknown => self.close(now, link, Closing::NoHello),
             Who::Client => self.client_message(now, link, message),
             Who::Node(_) => self.node_message(now, link, message),
         }
@@ -104,7 +105,7 @@ impl FileServer {
             | Message::StatusIs { .. }
             | Message::MembersAre { .. }
             | Message::Verified { .. }
-            | Message::Refused { .. } => self.close(now, link, "said what a client does not say"),
+            | Message::Refused { .. } => self.close(now, link, Closing::NotForClients),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Leaves go out as they are on the disk; the reader checks each, and says so if one is bad. Invariant: memory is
 //! reserved for leaves between the disk and the connection, a few at a time for who reads slowly.
 
+use super::closing::Closing;
 use super::memory::Share;
 use super::output::{Link, Output};
 use super::want::{Interest, OFFERED_BYTES, Parked, Want};
@@ -84,7 +85,7 @@ impl FileServer {
         };
         let waiting = peer.serving.wants.len() + peer.serving.parked;
         if waiting >= WANTS_MAX && !planted::is_on(Bug::UnboundedWants) {
-            return self.close(now, link, "wants too much at once");
+            return self.close(now, link, Closing::TooManyWants);
         }
         peer.serving.wants.push_back(want);
         self.pump_serving(now, link);

@@ -6,6 +6,7 @@
 //! push each other out, and what either has comes to everybody. Invariant: a twin is warned of once, and told of in the
 //! status as long as both are there; of one key no more than `INSTANCES_MAX` are connected.
 
+use super::closing::Closing;
 use super::output::Link;
 use super::peers::Ask;
 use super::{FileServer, Timer};
@@ -47,7 +48,7 @@ impl FileServer {
         let others = self.links_of(node, link);
         if planted::is_on(Bug::TwinsFight) {
             for other in others {
-                self.close(now, other, "replaced by a newer connection");
+                self.close(now, other, Closing::Replaced);
             }
             return true;
         }
@@ -86,7 +87,7 @@ impl FileServer {
     /// It was to answer until now.
     pub(super) fn instance_due(&mut self, now: Now, link: Link, request: u32) {
         if self.answered_late(link, request) {
-            self.close(now, link, "its node has connected anew, and this one does not answer");
+            self.close(now, link, Closing::NoAnswer);
         }
     }
 

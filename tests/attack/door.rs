@@ -63,7 +63,7 @@ fn machine(number: usize) -> IpAddr {
 fn sent_away(node: &mut Node) -> Vec<Link> {
     let mut links = Vec::new();
     while let Some(action) = node.poll_action() {
-        if let Action::Close { link } = action {
+        if let Action::Close { link, .. } = action {
             links.push(link);
         }
     }

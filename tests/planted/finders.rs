@@ -243,6 +243,8 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::CompareInVain,
         Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
     ),
+    (Bug::PushWithoutPace, Finder::Seeds(40)),
+    (Bug::ForgetAbandoned, Finder::Seeds(40)),
     (
         Bug::EncodeAnyLength,
         Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),

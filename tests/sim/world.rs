@@ -18,6 +18,7 @@ use dfsd::store::{Disk, OpenError};
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
 use faults::Faults;
+pub(super) use network::LinkEnd;
 use network::{Port, Wires};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -563,9 +564,9 @@ impl World {
                     self.woken |= self.is_outside(index, link);
                     self.transmit(self.port(index, link));
                 }
-                Action::Close { link } => {
+                Action::Close { link, why } => {
                     self.woken |= self.is_outside(index, link);
-                    self.close(self.port(index, link));
+                    self.close(self.port(index, link), why);
                 }
                 Action::Read { link } => {
                     self.reads += 1;

@@ -320,7 +320,7 @@ impl Bench {
             any = true;
             match action {
                 Action::Dial { link, .. } => self.node.closed(self.now, link),
-                Action::Close { link } => {
+                Action::Close { link, .. } => {
                     let mut last = Vec::new();
                     self.node.transmit(self.now, link, &mut last, PIECE);
                     for peer in &mut self.peers {

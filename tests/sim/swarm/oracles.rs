@@ -11,6 +11,7 @@ mod durable;
 mod exact;
 mod history;
 mod keys;
+mod links;
 mod meter;
 mod moves;
 mod reach;
@@ -69,6 +70,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(moves::Moves),
         Box::new(typed::Typed),
         Box::new(meter::Meter),
+        Box::new(links::Links::default()),
         Box::new(copies::Copies::default()),
         Box::new(agreement::Agreement),
         Box::new(rest::Rest),

@@ -1,7 +1,7 @@
 //! The network between machines: connections that deliver in order, take a while, and hold only so much.
 
 use super::{Event, World};
-use dfsd::node::Link;
+use dfsd::node::{Ending, Link};
 use dfsd::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -25,6 +25,15 @@ impl fmt::Display for Port {
     }
 }
 
+/// A machine has ended a connection to another.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sim) struct LinkEnd {
+    pub at: Instant,
+    pub by: usize,
+    pub other: usize,
+    pub why: Ending,
+}
+
 #[derive(Default)]
 pub(super) struct Wires {
     /// The other end of each open connection.
@@ -39,6 +48,8 @@ pub(super) struct Wires {
     unread: BTreeMap<Port, VecDeque<u8>>,
     /// Connections from beside the network that a node has closed.
     pub(super) hung_up: BTreeSet<Port>,
+    /// All connections between machines that a node has ended, in order.
+    link_ends: Vec<LinkEnd>,
 }
 
 impl World {
@@ -151,8 +162,17 @@ impl World {
         }
     }
 
+    /// What nodes say of the connections between machines that they have ended until now.
+    pub(in crate::sim) fn link_ends(&self) -> &[LinkEnd] {
+        &self.wires.link_ends
+    }
+
     /// A node closes its end; what it sent before arrives first.
-    pub(super) fn close(&mut self, port: Port) {
+    pub(super) fn close(&mut self, port: Port, why: Ending) {
+        if let Some(other) = self.wires.ends.get(&port) {
+            let (at, by, other) = (self.now, port.machine, other.machine);
+            self.wires.link_ends.push(LinkEnd { at, by, other, why });
+        }
         self.transmit(port);
         let last = self.wires.arrivals.get(&port).copied().unwrap_or(self.now);
         let other = self.wires.ends.get(&port).copied();
