@@ -1,13 +1,13 @@
 //! `dfs-load` as scripts use it: what it counts is true, what it starts it stops, and its exit status tells.
 
-use super::process::Ended;
+use super::process::{Ended, program};
 use super::{Network, text};
 use std::process::Command;
 use std::time::Instant;
 
-fn load(words: &str) -> Ended {
+pub(super) fn load(words: &str) -> Ended {
     let begun = Instant::now();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dfs-load"));
+    let mut command = Command::new(program("dfs-load"));
     let output = command.args(words.split_whitespace()).output().unwrap();
     Ended {
         code: output.status.code().unwrap_or(-1),

@@ -4,6 +4,7 @@
 //! ends with the test, and every wait has a deadline.
 
 mod check;
+mod coast;
 mod copies;
 mod crash;
 mod crowd;
@@ -13,8 +14,10 @@ mod files;
 mod future;
 mod health;
 mod journal;
+mod large;
 mod load;
 mod process;
+mod proxy;
 mod refusals;
 mod rounds;
 mod secrecy;
@@ -73,10 +76,14 @@ impl Network {
 
     /// Starts a further node, and does not wait until it is connected.
     fn join(&mut self) {
+        self.join_with(&[]);
+    }
+
+    fn join_with(&mut self, options: &[&str]) {
         let data = self.path(&format!("node{}", self.nodes.len()));
         let ticket = self.ticket();
-        let options = ["--join", ticket.to_str().unwrap()];
-        self.nodes.push(Daemon::start(&data, &self.listen, &options));
+        let own = ["--join", ticket.to_str().unwrap()];
+        self.nodes.push(Daemon::start(&data, &self.listen, &[&own, options].concat()));
     }
 
     /// Leaves the folders to whoever looks for a fault.
@@ -156,10 +163,16 @@ impl Network {
 
 /// Waits until something holds. Fails the test when patience ends.
 #[track_caller]
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    wait_up_to(PATIENCE, what, holds);
+}
+
+/// The same, of what may take longer.
+#[track_caller]
+fn wait_up_to(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(begun.elapsed() < patience, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

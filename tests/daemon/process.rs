@@ -57,9 +57,9 @@ impl Daemon {
     }
 
     /// Starts it again at its old address, and does not wait.
-    pub(super) fn launch(&mut self) {
+    pub(super) fn launch(&mut self, options: &[&str]) {
         assert!(self.process.is_none(), "it still runs");
-        self.process = Some(spawn_daemon(&self.data, &self.address.to_string(), &[]));
+        self.process = Some(spawn_daemon(&self.data, &self.address.to_string(), options));
     }
 
     /// Waits until one that was launched is ready; nothing to do for one that is.
@@ -129,8 +129,17 @@ impl Daemon {
 
     /// Memory that it has in use.
     pub(super) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most memory that it has had in use.
+    pub(super) fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -158,9 +167,16 @@ fn log_of(data: &Path) -> PathBuf {
     data.with_extension("log")
 }
 
+/// Where one of our programs is: built for tests, or beside the one that `DFSD_PROGRAM` names.
+pub(super) fn program(name: &str) -> PathBuf {
+    let other = std::env::var_os("DFSD_PROGRAM");
+    let dfsd = other.map_or_else(|| env!("CARGO_BIN_EXE_dfsd").into(), PathBuf::from);
+    dfsd.with_file_name(name)
+}
+
 /// A command without what the tests' own environment would tell it.
-fn command(program: &str, home: &Path) -> Command {
-    let mut command = Command::new(program);
+fn command(name: &str, home: &Path) -> Command {
+    let mut command = Command::new(program(name));
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();
         // A planted bug is to be found in the programs too.
@@ -186,7 +202,7 @@ pub(super) fn spawn_daemon_telling(
     options: &[&str],
     log: Stdio,
 ) -> Child {
-    command(env!("CARGO_BIN_EXE_dfsd"), data.parent().unwrap())
+    command("dfsd", data.parent().unwrap())
         .args(["--data", &text(data), "--listen", listen, "--workers", "1"])
         .args(options)
         .stdin(Stdio::null())
@@ -272,11 +288,11 @@ impl Ended {
 
 /// Starts `dfs` with pipes to it.
 pub(super) fn spawn_dfs(arguments: &[&str]) -> Child {
-    spawn(env!("CARGO_BIN_EXE_dfs"), arguments)
+    spawn("dfs", arguments)
 }
 
-fn spawn(program: &str, arguments: &[&str]) -> Child {
-    command(program, Path::new("/nonexistent"))
+fn spawn(name: &str, arguments: &[&str]) -> Child {
+    command(name, Path::new("/nonexistent"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -294,7 +310,7 @@ pub(super) fn run_dfs(arguments: &[&str], input: &[u8]) -> Ended {
 /// Runs a `dfsd` that is to end by itself.
 #[track_caller]
 pub(super) fn run_dfsd(arguments: &[&str]) -> Ended {
-    run(spawn(env!("CARGO_BIN_EXE_dfsd"), arguments), b"")
+    run(spawn("dfsd", arguments), b"")
 }
 
 #[track_caller]

@@ -8,12 +8,12 @@
 mod audit;
 mod ledger;
 mod load;
-mod proxy;
 mod report;
 mod weather;
 
 use super::process::Daemon;
 use super::{Network, files_below, wait_for};
+use crate::endings::faults_in;
 use dfsd::keyring::ticket::Ticket;
 use ledger::NODES;
 use load::{Curtain, Scene, run_client};
@@ -34,6 +34,8 @@ const AGREEMENT: u64 = 4;
 const FULL_CHECK: u64 = 20;
 /// Clients at once.
 const CLIENTS: u64 = 3;
+/// Their logs tell why connections were ended.
+const TELLING: [&str; 2] = ["--log", "debug"];
 /// Names read from all nodes when they agree.
 const SAMPLE: usize = 40;
 
@@ -46,9 +48,9 @@ struct Field {
 
 impl Field {
     fn start(seed: u64) -> Self {
-        let mut network = Network::alone_at(&address_of_our_own(), &[]);
+        let mut network = Network::alone_at(&address_of_our_own(), &TELLING);
         for _ in 1..NODES {
-            network.join();
+            network.join_with(&TELLING);
         }
         network.wait_connected();
         let text = std::fs::read_to_string(network.ticket()).unwrap();
@@ -96,13 +98,16 @@ impl Field {
         (0..SAMPLE).map(|_| all[self.rng.random_range(0..all.len())].clone()).collect()
     }
 
-    /// Nothing is left under way, and nobody has panicked.
+    /// Nothing is left under way, nobody has panicked, and no connection was ended by a limit of our own.
     fn check_folders(&self) {
         for node in &self.network.nodes {
             wait_for("no temporary file is left", || {
                 files_below(&node.data.join("tmp")).is_empty()
             });
-            assert!(!node.log().contains("panicked"), "a daemon has panicked");
+            let log = node.log();
+            assert!(!log.contains("panicked"), "a daemon has panicked");
+            let faults = faults_in(&log, &[]);
+            assert!(faults.is_empty(), "our own limits ended connections: {faults:#?}");
         }
     }
 
@@ -112,7 +117,7 @@ impl Field {
             assert_eq!(node.stop(Signal::TERM), Some(0));
         }
         for node in &mut self.network.nodes {
-            node.restart();
+            node.restart_with(&TELLING);
         }
         let names: BTreeSet<String> = self.scene.ledger().names().into_iter().collect();
         audit::check_each(&self.scene, &names);
@@ -139,12 +144,12 @@ fn kill_and_start(nodes: &mut [Daemon], rng: &mut ChaCha8Rng) {
     sleep_ms(rng.random_range(0..30));
     for (index, node) in nodes.iter_mut().enumerate() {
         if is_victim(index) {
-            node.launch();
+            node.launch(&TELLING);
             while rng.random_range(0..3) == 0 {
                 std::thread::sleep(Duration::from_micros(rng.random_range(0..25_000)));
                 assert!(node.is_running(), "it did not start:\n{}", node.log());
                 node.kill();
-                node.launch();
+                node.launch(&TELLING);
             }
         }
     }

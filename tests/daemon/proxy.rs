@@ -49,6 +49,7 @@ struct Shared {
     target: Mutex<Option<SocketAddr>>,
     stop: AtomicBool,
     accepted: AtomicU64,
+    carried: AtomicU64,
     changed: AtomicU64,
 }
 
@@ -70,6 +71,7 @@ impl Proxy {
             target: Mutex::default(),
             stop: AtomicBool::default(),
             accepted: AtomicU64::default(),
+            carried: AtomicU64::default(),
             changed: AtomicU64::default(),
         });
         let of_thread = Arc::clone(&shared);
@@ -96,6 +98,11 @@ impl Proxy {
     /// Connections that came.
     pub(super) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came, in both directions.
+    pub(super) fn carried(&self) -> u64 {
+        self.shared.carried.load(Ordering::Relaxed)
     }
 
     /// Bytes that were changed.
@@ -193,6 +200,7 @@ impl Pump {
 
     /// False if it is over.
     fn pass(&mut self, bytes: &mut [u8]) -> bool {
+        self.shared.carried.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         match self.shared.weather(self.way) {
             Weather::Slow(ms) => thread::sleep(Duration::from_millis(ms)),
             Weather::Throttled(kib) => {
