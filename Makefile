@@ -9,8 +9,8 @@ export NODES
 # Tests are of a build in which mistakes can be switched on, one by one, to see that they are found.
 TESTED := --locked --features planted-bugs
 
-.PHONY: build programs run demo test lint deny check sim crash planted kills fuzz attack coverage budget load bench \
-        clean install
+.PHONY: build programs run demo test lint deny check sim crash planted kills large fuzz attack coverage budget load \
+        bench clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
 	$(CARGO) build --release --locked --bins
@@ -55,6 +55,10 @@ REPORT ?=
 kills:            ## ROUNDS rounds of kill -9 on three daemons under load; REPORT=file sums and goes on
 	DFSD_SEED=$(SEED) DFSD_ROUNDS=$(ROUNDS) DFSD_REPORT=$(REPORT) $(CARGO) test $(TESTED) \
 	  --test integration --quiet -- daemon::rounds::nothing_acknowledged --nocapture
+
+large: build      ## daemons with up to a million names that differ in few or in all, and a minute of rest; ten minutes
+	DFSD_LARGE=full DFSD_PROGRAM="$${CARGO_TARGET_DIR:-target}/release/dfsd" \
+		$(CARGO) test $(TESTED) --test integration daemon::large:: -- --nocapture --test-threads=1
 
 STATES ?= 100000
 

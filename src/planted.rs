@@ -266,7 +266,7 @@ bugs! {
     PastFirst,
     /// Blocks of what was superseded are fetched before others (G5).
     FetchPastFirst,
-    /// New records are sent to a peer whatever it has not taken yet (G9).
+    /// Records are sent to a peer whatever it has not taken yet (G9).
     PushWithoutPace,
     /// What a silent node was asked for counts as never asked when it comes (G9).
     ForgetAbandoned,

@@ -315,7 +315,8 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.push.reading || peer.outbox > OUTBOX_MAX / 2 {
+        let is_tight = peer.outbox > OUTBOX_MAX / 2 && !planted::is_on(Bug::PushWithoutPace);
+        if peer.push.reading || is_tight {
             return;
         }
         let Reading { places, ids, left_out, .. } = peer.push.next(&self.catalog, peer.has_room);

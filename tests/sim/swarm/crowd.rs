@@ -5,6 +5,7 @@
 
 use super::Violation;
 use super::adversary::{Actor, Deeds};
+use super::bulk::Bulk;
 use super::client::Client;
 use super::faults::agree;
 use super::ledger::Ledger;
@@ -25,6 +26,7 @@ pub(super) struct Crowd {
     clients: Vec<Client>,
     prober: Prober,
     adversary: Option<Actor>,
+    bulk: Option<Bulk>,
     pub(super) ledger: Ledger,
     told: Vec<Telling>,
     /// How often each machine's disk has been harmed, as far as the ledger knows.
@@ -44,6 +46,7 @@ impl Crowd {
             clients: (0..plan.clients).map(client).collect(),
             prober: Prober::new(plan.seed),
             adversary: plan.adversary.map(|kind| Actor::new(kind, plan.seed)),
+            bulk: Bulk::of(plan.seed),
             ledger: Ledger::new(plan.seed, plan.mix.names),
             told: Vec::new(),
             harm: Vec::new(),
@@ -65,6 +68,9 @@ impl Crowd {
         if let Some(adversary) = &mut self.adversary {
             adversary.step(world);
         }
+        if let Some(bulk) = &mut self.bulk {
+            bulk.step(world);
+        }
         self.gather();
         self.check_deadlines(world)
     }
@@ -75,8 +81,9 @@ impl Crowd {
             return None;
         }
         let adversary = self.adversary.iter().filter_map(Actor::next_step);
+        let bulk = self.bulk.iter().filter_map(Bulk::next_step);
         let all = self.clients.iter().map(Client::next_step).chain([self.prober.next_step()]);
-        all.chain(adversary).min()
+        all.chain(adversary).chain(bulk).min()
     }
 
     fn gather(&mut self) {
@@ -144,6 +151,9 @@ impl Crowd {
         self.prober.hang_up(world);
         if let Some(adversary) = &mut self.adversary {
             adversary.hang_up(world);
+        }
+        if let Some(bulk) = &mut self.bulk {
+            bulk.hang_up(world);
         }
         self.gather();
         self.note_harm(world);

@@ -6,6 +6,7 @@
 
 mod adversary;
 mod audit;
+mod bulk;
 mod client;
 mod content;
 mod crowd;

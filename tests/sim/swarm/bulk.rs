@@ -1,0 +1,143 @@
+//! Bulk: in some runs nodes hear of many records, more than clients make, so that what is bounded by bytes and counts is
+//! met too.
+//!
+//! Knows no promise. Invariants: they are signed deletions of names that nobody uses, so that no client's answer depends
+//! on them; which, and told to whom, depends on the seed alone.
+
+use crate::sim::raw::RawClient;
+use crate::sim::world::World;
+use bytes::Bytes;
+use dfsd::crypto::{sign, tags};
+use dfsd::ids::{NameId, VersionId, Writer};
+use dfsd::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, PUT_RECORDS_MAX};
+use dfsd::time::{Instant, stamp_at};
+use dfsd::wire::message::{Message, PushedRecord, Role};
+use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+
+/// The sealed part of the longest.
+const LONG: usize = 3_000;
+/// What a record has besides its sealed part, and what surrounds it in a message.
+const AROUND: usize = 400;
+
+/// See the module.
+pub(super) struct Bulk {
+    rng: ChaCha8Rng,
+    role: Role,
+    /// Records still to be told of.
+    left: usize,
+    /// Of the sealed part of each, in bytes.
+    sealed: usize,
+    line: Option<RawClient>,
+    /// When the next are told of. None when all are, or it is too late.
+    due: Option<Instant>,
+}
+
+impl Bulk {
+    /// The bulk of a seed, if it has one: by dice of its own, so that the rest of a plan is what it was.
+    pub(super) fn of(seed: u64) -> Option<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xb01c_0000_0000_0000);
+        let count = match rng.random_range(0..2000) {
+            0 => 50_000,
+            1..200 => 1 << rng.random_range(5..12),
+            _ => return None,
+        };
+        let (role, sealed) = match count {
+            50_000 => (Role::Node, 40),
+            _ if rng.random() => (Role::Client, [40, LONG][rng.random_range(0..2)]),
+            _ => (Role::Node, [40, LONG][rng.random_range(0..2)]),
+        };
+        let due = Some(Instant(rng.random_range(0..1_000_000)));
+        Some(Self { rng, role, left: count, sealed, line: None, due })
+    }
+
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// No more of it.
+    pub(super) fn hang_up(&mut self, world: &mut World) {
+        self.due = None;
+        if let Some(line) = self.line.take() {
+            line.hang_up(world);
+        }
+    }
+
+    /// Goes on, if it is time.
+    pub(super) fn step(&mut self, world: &mut World) {
+        let now = world.time().instant;
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.due = Some(now + Duration::from_millis(self.rng.random_range(1..10)));
+        // Now and then another machine is told, which may be beyond a partition from those before.
+        let changes = self.rng.random_range(0..20) == 0;
+        if let Some(line) = self.line.take_if(|line| changes || !line.is_alive(world)) {
+            line.hang_up(world);
+        }
+        if self.line.is_none() {
+            let machine = self.rng.random_range(0..world.machines.len());
+            if !world.is_running(machine) || world.is_frozen(machine) {
+                return;
+            }
+            let Some(mut line) = RawClient::try_connect(world, machine) else { return };
+            line.hello(self.role);
+            self.line = Some(line);
+        }
+        let Some(mut line) = self.line.take() else { return };
+        if line.is_read(world) {
+            line.send(&self.message(world));
+        }
+        line.pump(world);
+        while line.poll(world).is_some() {}
+        self.line = Some(line);
+        if self.left == 0 {
+            self.hang_up(world);
+        }
+    }
+
+    fn message(&mut self, world: &World) -> Message {
+        let most = match self.role {
+            Role::Client => PUT_RECORDS_MAX,
+            Role::Node => MESSAGE_RECORDS_MAX / 2,
+        };
+        let count = most.min(FRAME_BODY_MAX / (self.sealed + AROUND)).min(self.left);
+        self.left -= count;
+        let records: Vec<Bytes> = (0..count).map(|_| self.record(world)).collect();
+        match self.role {
+            Role::Client => {
+                Message::Put { request: 1, conditions: Vec::new(), records, blocks: Vec::new() }
+            }
+            Role::Node => {
+                let item = |record| PushedRecord { record, block: Bytes::new() };
+                Message::Records { items: records.into_iter().map(item).collect() }
+            }
+        }
+    }
+
+    fn record(&mut self, world: &World) -> Bytes {
+        let write = world.write_key();
+        let mut record = Record {
+            format: FORMAT,
+            kind: RecordKind::Tombstone,
+            space: Default::default(),
+            name: NameId(self.rng.random()),
+            version: VersionId {
+                stamp: stamp_at(world.time().wall_ms),
+                writer: Writer(self.rng.random()),
+            },
+            parents: Vec::new(),
+            epoch: 1,
+            signer: write.public(),
+            blocks: BlockList::Inline(Vec::new()),
+            extensions: Vec::new(),
+            sealed_tag: self.rng.random(),
+            sealed: vec![7; self.sealed],
+            signature: [0; 64],
+        };
+        record.signature = sign::sign(&write.sign, tags::RECORD, &record.signed_bytes());
+        record.to_bytes().into()
+    }
+}
