@@ -243,8 +243,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::CompareInVain,
         Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
     ),
-    (Bug::PushWithoutPace, Finder::Seeds(40)),
-    (Bug::ForgetAbandoned, Finder::Seeds(40)),
+    (
+        Bug::PushWithoutPace,
+        Finder::Test(
+            "sim::links::who_takes_nothing_for_a_while_is_sent_no_more_than_may_wait_and_gets_all_in_the_end",
+        ),
+    ),
+    (
+        Bug::ForgetAbandoned,
+        Finder::Test("sim::links::what_a_silent_node_brings_late_is_taken_for_what_it_is"),
+    ),
     (
         Bug::EncodeAnyLength,
         Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),

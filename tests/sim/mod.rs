@@ -9,6 +9,7 @@ mod floods;
 mod future;
 mod hostile;
 mod latecomers;
+mod links;
 mod pages;
 mod permits;
 mod promises;

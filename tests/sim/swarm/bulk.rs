@@ -17,7 +17,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
-/// The sealed part of the longest.
+/// The sealed part of a record.
+const SHORT: usize = 40;
+/// The same of one that is nearly as long as may be.
 const LONG: usize = 3_000;
 /// What a record has besides its sealed part, and what surrounds it in a message.
 const AROUND: usize = 400;
@@ -39,15 +41,12 @@ impl Bulk {
     /// The bulk of a seed, if it has one: by dice of its own, so that the rest of a plan is what it was.
     pub(super) fn of(seed: u64) -> Option<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xb01c_0000_0000_0000);
-        let count = match rng.random_range(0..2000) {
-            0 => 50_000,
-            1..200 => 1 << rng.random_range(5..12),
+        let (count, role, sealed) = match rng.random_range(0..2000) {
+            0 => (50_000, Role::Node, SHORT),
+            1..30 => (rng.random_range(50..1_000), Role::Node, SHORT),
+            30..50 => (rng.random_range(50..800), Role::Node, LONG),
+            50..80 => (rng.random_range(400..800), Role::Client, LONG),
             _ => return None,
-        };
-        let (role, sealed) = match count {
-            50_000 => (Role::Node, 40),
-            _ if rng.random() => (Role::Client, [40, LONG][rng.random_range(0..2)]),
-            _ => (Role::Node, [40, LONG][rng.random_range(0..2)]),
         };
         let due = Some(Instant(rng.random_range(0..1_000_000)));
         Some(Self { rng, role, left: count, sealed, line: None, due })

@@ -4,6 +4,7 @@
 //! do not change the plans.
 
 use super::adversary::Adversary;
+use super::bulk::Bulk;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -128,7 +129,12 @@ impl Plan {
             // A lie takes a seed's liveness away.
             kinds.retain(|kind| !kind.lies());
         }
+        if Bulk::of(seed).is_some() {
+            // Much of it is on its way when somebody takes nothing.
+            kinds.push([Kind::Partition, Kind::Freeze, Kind::SlowPeer][dice.random_range(0..3)]);
+        }
         kinds.sort_unstable();
+        kinds.dedup();
         let promise = match dice.random_range(0..4) {
             // A write that is lost when only this disk has it is more than is promised.
             _ if kinds.iter().any(|kind| kind.lies()) => Promise::Beyond,
