@@ -106,7 +106,7 @@ fn with_a_full_and_an_absent_node_next_to_nothing_is_done() {
     // Both know an address at which nobody answers from now on.
     coast.network.nodes[2].kill();
     wait_for("it is missed", || (0..2).all(|node| coast.network.connected(node) == 1));
-    thread::sleep(Duration::from_secs(10));
+    thread::sleep(Duration::from_secs(seconds / 4));
     let nodes = &coast.network.nodes[..2];
     let worked = || nodes.iter().map(Daemon::processor_time).sum::<Duration>();
     let lines = || nodes.iter().map(|node| node.log().lines().count()).sum::<usize>();
