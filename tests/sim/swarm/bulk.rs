@@ -21,6 +21,8 @@ use std::time::Duration;
 const SHORT: usize = 40;
 /// The same of one that is nearly as long as may be.
 const LONG: usize = 3_000;
+/// How long it takes to tell of all, about.
+const LASTS: Duration = Duration::from_secs(1);
 /// What a record has besides its sealed part, and what surrounds it in a message.
 const AROUND: usize = 400;
 
@@ -28,8 +30,9 @@ const AROUND: usize = 400;
 pub(super) struct Bulk {
     rng: ChaCha8Rng,
     role: Role,
-    /// Records still to be told of.
+    /// Records still to be told of, and in how many messages all are.
     left: usize,
+    messages: usize,
     /// Of the sealed part of each, in bytes.
     sealed: usize,
     line: Option<RawClient>,
@@ -43,13 +46,14 @@ impl Bulk {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xb01c_0000_0000_0000);
         let (count, role, sealed) = match rng.random_range(0..2000) {
             0 => (50_000, Role::Node, SHORT),
-            1..30 => (rng.random_range(50..1_000), Role::Node, SHORT),
-            30..50 => (rng.random_range(50..800), Role::Node, LONG),
-            50..80 => (rng.random_range(400..800), Role::Client, LONG),
+            1..20 => (rng.random_range(50..1_000), Role::Node, SHORT),
+            20..35 => (rng.random_range(50..800), Role::Node, LONG),
+            35..80 => (rng.random_range(400..800), Role::Client, LONG),
             _ => return None,
         };
         let due = Some(Instant(rng.random_range(0..1_000_000)));
-        Some(Self { rng, role, left: count, sealed, line: None, due })
+        let messages = count / records_of_a_message(role, sealed) + 1;
+        Some(Self { rng, role, left: count, messages, sealed, line: None, due })
     }
 
     pub(super) fn next_step(&self) -> Option<Instant> {
@@ -70,9 +74,11 @@ impl Bulk {
         if self.due.is_none_or(|due| due > now) {
             return;
         }
-        self.due = Some(now + Duration::from_millis(self.rng.random_range(1..10)));
+        let pause = 2 * LASTS.as_micros() / self.messages as u128;
+        let pause = self.rng.random_range(0..=pause as u64);
+        self.due = Some(now + Duration::from_micros(pause));
         // Now and then another machine is told, which may be beyond a partition from those before.
-        let changes = self.rng.random_range(0..20) == 0;
+        let changes = self.rng.random_range(0..200) == 0;
         if let Some(line) = self.line.take_if(|line| changes || !line.is_alive(world)) {
             line.hang_up(world);
         }
@@ -98,11 +104,7 @@ impl Bulk {
     }
 
     fn message(&mut self, world: &World) -> Message {
-        let most = match self.role {
-            Role::Client => PUT_RECORDS_MAX,
-            Role::Node => MESSAGE_RECORDS_MAX / 2,
-        };
-        let count = most.min(FRAME_BODY_MAX / (self.sealed + AROUND)).min(self.left);
+        let count = records_of_a_message(self.role, self.sealed).min(self.left);
         self.left -= count;
         let records: Vec<Bytes> = (0..count).map(|_| self.record(world)).collect();
         match self.role {
@@ -139,4 +141,12 @@ impl Bulk {
         record.signature = sign::sign(&write.sign, tags::RECORD, &record.signed_bytes());
         record.to_bytes().into()
     }
+}
+
+fn records_of_a_message(role: Role, sealed: usize) -> usize {
+    let most = match role {
+        Role::Client => PUT_RECORDS_MAX,
+        Role::Node => MESSAGE_RECORDS_MAX / 2,
+    };
+    most.min(FRAME_BODY_MAX / (sealed + AROUND))
 }

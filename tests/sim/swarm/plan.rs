@@ -129,12 +129,7 @@ impl Plan {
             // A lie takes a seed's liveness away.
             kinds.retain(|kind| !kind.lies());
         }
-        if Bulk::of(seed).is_some() {
-            // Much of it is on its way when somebody takes nothing.
-            kinds.push([Kind::Partition, Kind::Freeze, Kind::SlowPeer][dice.random_range(0..3)]);
-        }
         kinds.sort_unstable();
-        kinds.dedup();
         let promise = match dice.random_range(0..4) {
             // A write that is lost when only this disk has it is more than is promised.
             _ if kinds.iter().any(|kind| kind.lies()) => Promise::Beyond,
@@ -157,6 +152,13 @@ impl Plan {
             },
             adversary: Adversary::of(seed),
         };
+        if Bulk::of(seed).is_some() {
+            // Much of it is to be on its way when somebody takes nothing.
+            let kind = [Kind::Partition, Kind::Freeze, Kind::SlowPeer][dice.random_range(0..3)];
+            plan.kinds = vec![kind];
+            plan.gap = Duration::from_millis(200);
+            plan.promise = Promise::Kept;
+        }
         if seconds.is_none() && dice.random_range(0..4) > 0 {
             plan.length /= 2;
         }
