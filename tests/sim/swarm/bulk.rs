@@ -150,3 +150,12 @@ fn records_of_a_message(role: Role, sealed: usize) -> usize {
     };
     most.min(FRAME_BODY_MAX / (sealed + AROUND))
 }
+
+#[test]
+fn a_few_seeds_have_many_records_and_fewer_very_many() {
+    let counts = |least: usize| {
+        let bulks = (0..20_000).filter_map(Bulk::of);
+        bulks.filter(|bulk| bulk.left >= least).count()
+    };
+    assert!((600..1_000).contains(&counts(0)) && (3..20).contains(&counts(50_000)));
+}
