@@ -59,5 +59,5 @@ fn briefly() -> Criterion {
 }
 
 criterion_group! { name = core; config = briefly(); targets = hashing, sealing, wire::codecs, wire::transport,
-disk::log, disk::recovery, nodes::nodes }
+disk::log, disk::recovery, nodes::nodes, nodes::growth }
 criterion_main!(core);

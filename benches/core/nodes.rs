@@ -21,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const NAMES: u64 = 2_000;
+/// Few, and a thousand times as many.
+const SIZES: [u64; 2] = [10, 10_000];
 
 fn access() -> Access {
     let root = RootKey::generate(&[1; 32]);
@@ -123,6 +125,21 @@ impl Pair {
         self.machines[dialler].link = Some(link);
     }
 
+    /// A client that has said hello, and nothing since.
+    fn idle(&mut self, count: u64) -> Gateway {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&count.to_be_bytes());
+        let entropy = Entropy { key, handshake: [10; 32] };
+        let node = &mut self.machines[0].node;
+        let mut gateway = Gateway::open(node, access(), (&entropy, [11; 32]), self.now)
+            .expect("there is room for one");
+        while !matches!(gateway.poll_event(), Some(Event::Ready { .. })) {
+            gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
+            self.machines[0].act(self.now);
+        }
+        gateway
+    }
+
     fn carry(&mut self, from: usize, to: usize) {
         let (Some(link), Some(there)) = (self.machines[from].link, self.machines[to].link) else {
             return;
@@ -152,8 +169,14 @@ impl Pair {
 
     /// Stores under the next name, and returns when the other node has it whole too.
     fn put(&mut self, bytes: &[u8]) {
-        let meta = Meta { name: self.count.to_string().into(), ..Meta::default() };
+        let name = self.count.to_string();
         self.count += 1;
+        self.put_as(&name, bytes);
+    }
+
+    /// The same under this name.
+    fn put_as(&mut self, name: &str, bytes: &[u8]) {
+        let meta = Meta { name: name.into(), ..Meta::default() };
         self.run(Operation::Put { meta, only_if_absent: false }, bytes);
         while self.machines[0].node.standing() != self.machines[1].node.standing()
             || self.machines[1].node.standing().incomplete > 0
@@ -161,6 +184,38 @@ impl Pair {
             self.turn();
         }
     }
+}
+
+/// Work that must not grow with what is stored or connected: each beside the same with a thousand times as much.
+pub(super) fn growth(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cost against size");
+    group.throughput(Throughput::Elements(1));
+    for versions in SIZES {
+        let mut pair = Pair::new();
+        (0..versions).for_each(|_| pair.put_as("one", b"a small file"));
+        group.bench_function(format!("overwrite a name of {versions} versions"), |bencher| {
+            bencher.iter(|| pair.put_as("one", b"a small file"));
+        });
+        group.bench_function(format!("look up a name of {versions} versions"), |bencher| {
+            bencher.iter(|| pair.run(Operation::Stat { name: "one".into() }, &[]));
+        });
+    }
+    for names in SIZES {
+        let mut pair = Pair::new();
+        (0..names).for_each(|_| pair.put(b"a small file"));
+        group.bench_function(format!("overwrite one of {names} names"), |bencher| {
+            bencher.iter(|| pair.put_as("0", b"a small file"));
+        });
+    }
+    for connections in SIZES {
+        let mut pair = Pair::new();
+        let idle: Vec<_> = (0..connections).map(|count| pair.idle(count)).collect();
+        group.bench_function(format!("overwrite beside {connections} idle clients"), |bencher| {
+            bencher.iter(|| pair.put_as("one", b"a small file"));
+        });
+        drop(idle);
+    }
+    group.finish();
 }
 
 pub(super) fn nodes(criterion: &mut Criterion) {
