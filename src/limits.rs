@@ -135,6 +135,10 @@ pub const QUESTION_PAGES_MAX: usize = 32;
 /// Such questions that read pages at the same time; beyond them the same.
 pub const QUESTIONS_MAX: usize = 64;
 
+/// Of what is short here, so much is tried at a time.
+pub const SHORT_BATCH: usize = 64;
+/// Blocks and pages that a node was told are not here, as far as that is remembered to tell it when they come.
+pub const VAIN_MAX: usize = 1024;
 /// Blocks that one connection suspects and that wait to be looked at.
 pub const SUSPECTS_MAX: usize = 16;
 /// A node that brings fewer leaves a second is slow, if another can be asked.

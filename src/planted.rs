@@ -132,6 +132,12 @@ bugs! {
     LoseFailedFetch,
     /// What could not be fetched is not tried again (G7).
     ForgetRetry,
+    /// All that is short is tried at once, again and again (G12).
+    RetryAll,
+    /// Whoever asked for a block in vain is not told when it has come (G7).
+    KeepArrivals,
+    /// A damaged page makes this node look through every record that it has (G12).
+    SuspectRecords,
     /// A connection may want as much at once as it likes (G9).
     UnboundedWants,
     /// A tombstone gives way to the file before it (G6).

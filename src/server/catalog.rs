@@ -5,6 +5,7 @@
 //! a name costs a look at versions that are superseded.
 
 use super::entry::{Entry, Flag, Kind, heads_key, version_key};
+use super::looks::Looks;
 use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
 use crate::crypto::alias::{Alias, Aliases};
@@ -16,7 +17,6 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
-use looks::Looks;
 use std::collections::BTreeSet;
 
 /// Every record known.
@@ -448,6 +448,11 @@ impl Catalog {
         self.entries.iter().filter(move |entry| entry.kind() == kind)
     }
 
+    /// The ids of all records, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+        self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)
+    }
+
     /// Every record that names something which is not here.
     pub(super) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
         self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
@@ -486,6 +491,5 @@ impl Catalog {
     }
 }
 
-mod looks;
 #[cfg(test)]
 mod tests;

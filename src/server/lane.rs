@@ -3,6 +3,7 @@
 //! Knows no disk. Invariant: a group leaves only after the one before has been answered, none is larger than the limits
 //! say, and whoever waits for a group is told after its flush and never before.
 
+use super::looks::Looks;
 use super::output::Link;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
@@ -104,6 +105,8 @@ pub(super) struct Lane {
     records: HashMap<RecordId, u32>,
     /// The names of all records, in whatever group.
     names: NamesUnderWay,
+    /// Records and batches that were looked at.
+    looks: Looks,
 }
 
 impl Lane {
@@ -119,7 +122,7 @@ impl Lane {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Batch> {
-        self.closed.iter().chain([&self.open])
+        self.closed.iter().chain([&self.open]).inspect(|_| self.looks.note())
     }
 
     /// What is added from here on, until this is called again, is in one group, whatever was added before.
@@ -241,6 +244,7 @@ impl Lane {
     fn land(&mut self) -> Option<Flight> {
         let flight = self.flying.take()?;
         for new in &flight.records {
+            self.looks.note();
             self.names.remove(new);
             // Counted, since a look through all that is closed would cost its square under a flood of records.
             if let Some(batches) = self.records.get_mut(&new.id) {
@@ -397,6 +401,23 @@ mod tests {
         }
         assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
         assert!(lane.idle() && lane.records.is_empty() && lane.names.is_empty());
+    }
+
+    #[test]
+    fn what_lands_costs_the_same_however_much_waits() {
+        let looks = [10, 10_000].map(|waiting| {
+            let mut lane = Lane::default();
+            for number in 0..GROUP_RECORDS_MAX + waiting {
+                lane.begin();
+                lane.add_record(record(number));
+            }
+            let group = lane.depart().unwrap();
+            let before = lane.looks.0.get();
+            assert_eq!(lane.land().unwrap().records.len(), group.records.len());
+            (lane.looks.0.get() - before, group.records.len() as u64)
+        });
+        assert_eq!(looks[0], looks[1]);
+        assert_eq!(looks[1].0, looks[1].1, "each once");
     }
 
     #[test]

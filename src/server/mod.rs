@@ -23,6 +23,7 @@ mod introduce;
 mod known_list;
 mod lane;
 mod loading;
+mod looks;
 mod memory;
 mod order;
 mod output;
@@ -36,6 +37,7 @@ mod reconcile;
 mod requests;
 mod room;
 mod roster;
+mod round;
 mod rows;
 mod serve;
 mod setup;
@@ -44,6 +46,7 @@ mod stuck;
 mod sweeps;
 mod twins;
 mod under_way;
+mod vain;
 mod verify;
 mod walk;
 mod want;
@@ -128,6 +131,8 @@ enum Timer {
     PageAsked(u64, u32),
     /// Try again what could not be fetched.
     Retry,
+    /// Tell this peer that something has come which it may have asked for.
+    News(Link),
     /// Some peer is due to be dialled.
     Redial,
     /// Compare with this peer.
@@ -279,6 +284,7 @@ impl FileServer {
             Timer::Gather(id) => self.gather_timeout(now, id),
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
+            Timer::News(link) => self.tell_news(link),
             Timer::Redial => self.redial(now),
             Timer::Reconcile(link) => self.reconcile(now, link),
             Timer::Instance(link, request) => self.instance_due(now, link, request),
@@ -348,6 +354,7 @@ impl FileServer {
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
         self.judge_future(now);
+        self.pump_short(now);
         self.write_pending();
         self.commit_if_due(now);
         self.pump_starved(now);

@@ -10,6 +10,7 @@ use super::pace::Pace;
 use super::push::Push;
 use super::reads::Asked;
 use super::serve::Serving;
+use super::vain::Vain;
 use super::want::OFFERED_BYTES;
 use crate::crypto::keys;
 use crate::ids::{Address, NodeId};
@@ -139,6 +140,7 @@ pub(super) struct Peer {
     pub(super) serving: Serving,
     pub(super) push: Push,
     pub(super) comparison: Comparison,
+    pub(super) vain: Vain,
     pub(super) asks: HashMap<u32, Ask>,
     pub(super) next_ask: u32,
     /// When the next comparison is due, if this side begins it.
@@ -183,6 +185,7 @@ impl Peer {
             serving: Serving::default(),
             push: Push::default(),
             comparison: Comparison::default(),
+            vain: Vain::default(),
             asks: HashMap::new(),
             next_ask: 0,
             reconcile_at: None,
@@ -318,7 +321,7 @@ impl FileServer {
         if self.setup.node < node {
             self.set_reconcile(now, link, Duration::ZERO);
         }
-        self.retry_soon(now);
+        self.has_news(now, link);
     }
 
     /// Two connections to one start of a node: both sides keep the same one. A node that dials anew has lost the old one,
@@ -360,6 +363,7 @@ impl FileServer {
         self.pages_link_closed(now, link);
         self.peers.remove(&link);
         self.nodes.remove(&link);
+        self.stuck.link_closed(link);
         if let Who::Node(node) = who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
@@ -434,6 +438,7 @@ impl FileServer {
                 + peer.requests * REQUEST_BYTES
                 + peer.push.held_bytes()
                 + peer.comparison.held_bytes()
+                + peer.vain.held_bytes()
         })
     }
 

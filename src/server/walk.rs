@@ -9,6 +9,8 @@ use super::exchange::ReadyPut;
 use super::output::Link;
 use super::peers::Ask;
 use super::reads::{Asked, ReadFor};
+use super::round::Short;
+use super::stuck::Outcome;
 use super::want::Interest;
 use super::work::{Check, Checked};
 use super::{FileServer, Timer};
@@ -77,8 +79,33 @@ struct Walk {
     /// Blocks that are being fetched.
     blocks: usize,
     failed: bool,
+    /// Steps down the tree of pages: to a page, and from it when it is read.
+    steps: u32,
+    /// It is tried again, and only those that have news are asked for what it lacked before, after so many steps.
+    again: Option<u32>,
+    /// The first thing that it could not have, and the number of news until then.
+    lack: Option<(Address, u64)>,
+    /// Not all that were asked have said that they do not have it.
+    unsure: bool,
     /// Where the record came from.
     hint: Option<Link>,
+}
+
+impl Walk {
+    /// Something can't be had.
+    fn fail(&mut self, address: Address, news: u64) {
+        self.failed = true;
+        self.lack.get_or_insert((address, news));
+    }
+
+    /// What has come of it.
+    fn outcome(&self, complete: bool) -> Outcome {
+        match self.lack {
+            _ if complete => Outcome::Here,
+            Some(_) if !self.unsure => Outcome::Nowhere,
+            _ => Outcome::Unsure,
+        }
+    }
 }
 
 /// All of them.
@@ -90,6 +117,8 @@ pub(super) struct Walks {
     /// The same, so that none is queued twice.
     queued: HashSet<RecordId>,
     replicating: usize,
+    /// The missing pages that are asked of peers, each with the walk that asks.
+    awaited: BTreeSet<(Address, u64)>,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
@@ -122,15 +151,14 @@ impl FileServer {
                 return;
             };
             self.walks.queued.remove(&record);
-            let Some(entry) = self.catalog.get(&record) else {
+            let entry = self.catalog.get(&record).filter(|entry| !entry.is(Flag::Complete));
+            let Some(place) = entry.map(Entry::place) else {
+                self.stuck.tried(Short::Record(record));
                 continue;
             };
-            if entry.is(Flag::Complete) {
-                continue;
-            }
-            let place = entry.place();
             self.walks.replicating += 1;
             let walk = self.begin_walk(record, Purpose::Replicate, hint);
+            self.try_again(walk, Short::Record(record));
             self.read_log(vec![place], ReadFor::WalkRecord { walk });
         }
     }
@@ -166,8 +194,18 @@ impl FileServer {
     }
 
     /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
-    pub(super) fn fetch_page(&mut self, now: Now, address: Address, purpose: Purpose) {
-        let id = self.begin_walk(RecordId::default(), purpose, None);
+    pub(super) fn fetch_page(
+        &mut self,
+        now: Now,
+        address: Address,
+        purpose: Purpose,
+        hint: Option<Link>,
+    ) {
+        let is_mended = matches!(purpose, Purpose::Mend { .. });
+        let id = self.begin_walk(RecordId::default(), purpose, hint);
+        if is_mended {
+            self.try_again(id, Short::Page(address));
+        }
         if let Some(walk) = self.walks.by_id.get_mut(&id) {
             walk.pages.push(address);
         }
@@ -186,10 +224,27 @@ impl FileServer {
             attempt: 0,
             blocks: 0,
             failed: false,
+            steps: 0,
+            again: None,
+            lack: None,
+            unsure: false,
             hint,
         };
         self.walks.by_id.insert(id, walk);
         id
+    }
+
+    /// What is tried again is asked of those that have news.
+    fn try_again(&mut self, id: u64, short: Short) {
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.again = self.stuck.again(&short);
+        }
+    }
+
+    /// Whether what a walk lacks now was asked before of all that had no news since.
+    pub(super) fn walk_is_again(&self, id: u64) -> bool {
+        let walk = self.walks.by_id.get(&id);
+        walk.is_some_and(|walk| walk.again.is_some_and(|steps| walk.steps <= steps))
     }
 
     /// The record has been read.
@@ -247,6 +302,7 @@ impl FileServer {
             return self.end_walk(now, id, self.is_known_complete(&record));
         }
         walk.pages_read += 1;
+        walk.steps += 1;
         self.holdings.name(&address);
         match self.holdings.page(&address) {
             Some(place) => {
@@ -267,6 +323,7 @@ impl FileServer {
             None => {
                 walk.asked = Some(address);
                 walk.tried.clear();
+                self.walks.awaited.insert((address, id));
                 self.ask_for_page(now, id);
             }
         }
@@ -287,6 +344,9 @@ impl FileServer {
         let Ok(page) = page else {
             return self.walked_page_damaged(now, id, address);
         };
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.steps += 1;
+        }
         match page.entries {
             Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
             Entries::Pages { pages, .. } => {
@@ -304,10 +364,12 @@ impl FileServer {
             return;
         };
         walk.pages.push(address);
+        walk.steps -= 1;
         if walk.purpose.looks_only() {
             self.lost_page(now, address);
         } else {
             self.forget_page(address);
+            self.short_tried(now, Short::Page(address), Outcome::Unsure);
         }
         self.step_walk(now, id);
     }
@@ -343,12 +405,22 @@ impl FileServer {
     }
 
     /// A block that a walk fetched is here, or can't be had.
-    pub(super) fn walk_block_done(&mut self, now: Now, id: u64, here: bool) {
+    pub(super) fn walk_block_done(
+        &mut self,
+        now: Now,
+        id: u64,
+        address: Address,
+        outcome: Outcome,
+    ) {
+        let news = self.stuck.news();
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
         walk.blocks -= 1;
-        walk.failed |= !here;
+        if outcome != Outcome::Here {
+            walk.fail(address, news);
+            walk.unsure |= outcome == Outcome::Unsure;
+        }
         if walk.blocks == 0 {
             self.step_walk(now, id);
         }
@@ -361,15 +433,18 @@ impl FileServer {
         let Some(address) = walk.asked else { return };
         let untried = |link: &Link| !walk.tried.contains(link);
         let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
-        let nodes = self.node_peers().filter(|(link, _)| untried(link));
+        let again = self.walk_is_again(id);
+        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
+        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         let link = hint.or_else(|| {
             nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
         });
+        let news = self.stuck.news();
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
         let Some(link) = link else {
-            walk.failed = true;
+            walk.fail(address, news);
             return self.end_walk(now, id, false);
         };
         walk.tried.push(link);
@@ -381,10 +456,11 @@ impl FileServer {
     }
 
     pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
         if walk.asked.is_some() && walk.attempt == attempt {
+            walk.unsure = true;
             if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
                 peer.silent = true;
             }
@@ -412,6 +488,14 @@ impl FileServer {
         }
     }
 
+    /// A peer would not answer now.
+    pub(super) fn page_refused(&mut self, now: Now, id: u64) {
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.unsure = true;
+        }
+        self.ask_for_page(now, id);
+    }
+
     pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
         let Some(walk) = self.walks.by_id.get(&id) else {
             return;
@@ -421,7 +505,7 @@ impl FileServer {
             self.lane.add_page(address, page);
             self.lane.set_urgent();
         } else {
-            self.ask_for_page(now, id);
+            self.page_refused(now, id);
         }
     }
 
@@ -431,15 +515,24 @@ impl FileServer {
             return;
         }
         if durable {
-            self.arrived_for_stuck(now);
-            self.walks.lost.retain(|lost| !addresses.contains(lost));
+            self.arrived_for_stuck(addresses);
+            self.tell_who_asked(now, addresses);
         }
-        let waits = |walk: &Walk| walk.asked.is_some_and(|asked| addresses.contains(&asked));
-        let walks = self.walks.by_id.iter().filter(|(_, walk)| waits(walk));
-        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let mut walks = Vec::new();
+        for address in addresses {
+            if durable {
+                self.walks.lost.remove(address);
+            }
+            let waiting = self.walks.awaited.range((*address, 0)..=(*address, u64::MAX));
+            walks.extend(waiting.copied());
+        }
+        for (address, id) in walks {
+            self.walks.awaited.remove(&(address, id));
             if let Some(walk) = self.walks.by_id.get_mut(&id) {
                 walk.pages.extend(walk.asked.take());
+                walk.steps -= 1;
                 walk.failed |= !durable;
+                walk.unsure |= !durable;
             }
             self.step_walk(now, id);
         }
@@ -455,10 +548,32 @@ impl FileServer {
         held
     }
 
+    fn replication_ended(&mut self, now: Now, walk: &Walk, complete: bool) {
+        if complete {
+            self.catalog.set_complete(&walk.record, true);
+        } else if let Some((address, news)) = walk.lack {
+            let unsure = walk.unsure || news != self.stuck.news();
+            let outcome = if unsure { Outcome::Unsure } else { Outcome::Nowhere };
+            self.stuck.insert(walk.record, &address, walk.steps);
+            self.short_tried(now, Short::Record(walk.record), outcome);
+            if self.holdings.block(&address).is_some() || self.holdings.page(&address).is_some() {
+                // It came when this walk had given it up.
+                self.arrived_for_stuck(&[address]);
+            }
+            return;
+        } else {
+            self.stuck.insert(walk.record, &Address::default(), 0);
+        }
+        self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
+    }
+
     fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
         let Some(walk) = self.walks.by_id.remove(&id) else {
             return;
         };
+        if let Some(asked) = walk.asked {
+            self.walks.awaited.remove(&(asked, id));
+        }
         if let Purpose::Put(put) = &walk.purpose {
             self.checking_bytes -= put.bytes();
         }
@@ -467,17 +582,13 @@ impl FileServer {
             Purpose::Put(put) => self.look_for_known_lists(now, put),
             Purpose::Replicate => {
                 self.walks.replicating -= 1;
-                if complete {
-                    self.stuck.brought();
-                    self.catalog.set_complete(&walk.record, true);
-                } else {
-                    self.stuck.insert(walk.record);
-                    self.set_retry(now);
-                }
+                self.replication_ended(now, &walk, complete);
                 self.next_replication();
-                self.stuck_tried();
             }
-            Purpose::Mend { address } => self.page_mended(now, address, complete),
+            Purpose::Mend { address } => {
+                let outcome = walk.outcome(complete);
+                self.short_tried(now, Short::Page(address), outcome);
+            }
             Purpose::Holds { link, request } => {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
             }

@@ -119,11 +119,15 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::LoseFailedFetch,
         Finder::Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection"),
     ),
+    (Bug::RetryAll, Finder::Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
+    (Bug::KeepArrivals, Finder::Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
+    (
+        Bug::SuspectRecords,
+        Finder::Test("sim::short::a_damaged_page_costs_the_same_however_many_files_have_pages"),
+    ),
     (
         Bug::ForgetRetry,
-        Finder::Test(
-            "sim::promises::a_file_whose_block_nobody_had_is_complete_when_somebody_has_it",
-        ),
+        Finder::Test("sim::short::the_holder_that_comes_back_is_asked_for_everything"),
     ),
     (
         Bug::UnboundedWants,

@@ -17,6 +17,7 @@ mod refusals;
 mod replication;
 mod rest;
 mod rumours;
+mod short;
 mod stopping;
 mod strain;
 mod swarm;
