@@ -402,6 +402,7 @@ impl Session {
                     self.not_taken(&address, &ClientError::refused(reason, detail));
                 } else if let Some(op) = self.requests.remove(&request)
                     && !(reason == Reason::Changed && self.try_again(op))
+                    && !self.is_deleted_all_the_same(op)
                 {
                     self.finish(op, Err(ClientError::refused(reason, detail)));
                 }

@@ -26,6 +26,8 @@ pub(super) struct Comparison {
     /// Rounds that began with the same sums.
     repeated: u32,
     informed: bool,
+    /// Something was dropped since the round began.
+    dropped: bool,
 }
 
 type Sum = (u64, Hash);
@@ -75,6 +77,7 @@ impl Comparison {
         self.stack.clear();
         self.asked.clear();
         self.asked.push_back((whole.first, whole.last));
+        self.dropped = false;
         let ours = (whole.count, whole.fingerprint);
         self.round = Some(Round { ours, theirs: None, lacking: false, blocked });
     }
@@ -114,6 +117,12 @@ impl Comparison {
             }
         }
         true
+    }
+
+    /// Something was dropped: the next round goes through all that differs, and comes soon.
+    pub(super) fn drop_something(&mut self) {
+        self.dropped = true;
+        self.before = None;
     }
 
     /// Something may have changed that the sums do not tell: the next round goes through all that differs.
@@ -161,6 +170,10 @@ impl Comparison {
         let round = self.round.take()?;
         self.informed |= !round.lacking;
         let sums = (round.ours, round.theirs.unwrap_or_default());
+        if std::mem::take(&mut self.dropped) {
+            self.repeated = 0;
+            return Some(Ended::Unequal(0));
+        }
         if sums.0 == sums.1 {
             self.before = None;
             self.repeated = 0;
@@ -247,6 +260,26 @@ mod tests {
         };
         assert_eq!(gone_through(false), [0, 1, 2, 4, 8, 16]);
         assert_eq!(gone_through(true), [0]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_gone_through_in_the_next_round_whatever_has_changed() {
+        let whole = range(0, 255);
+        for blocked in [false, true] {
+            let mut comparison = Comparison::default();
+            let mut round = |drops: bool| {
+                comparison.begin(&whole, blocked);
+                let goes_on = comparison.answered(whole.first, whole.last, (9, Hash::default()));
+                if drops {
+                    comparison.drop_something();
+                }
+                (goes_on, comparison.end_round())
+            };
+            for _ in 0..10 {
+                assert_eq!(round(true), (true, Some(Ended::Unequal(0))));
+            }
+            assert_eq!(round(false), (true, Some(Ended::Unequal(0))));
+        }
     }
 
     #[test]

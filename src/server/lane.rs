@@ -5,6 +5,7 @@
 
 use super::looks::Looks;
 use super::output::Link;
+use super::reconcile::UNREAD_AGAIN;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
 use super::{FileServer, Pending};
@@ -18,7 +19,7 @@ use crate::time::Now;
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 
 /// A record on its way into the catalog.
@@ -345,6 +346,10 @@ impl FileServer {
             self.fetch_failed(now, address);
         }
         self.pages_landed(now, &flight.pages, false);
+        let sources: BTreeSet<Link> = flight.records.iter().filter_map(|new| new.source).collect();
+        for link in sources {
+            self.dropped(now, link, UNREAD_AGAIN);
+        }
         let own = flight.records.iter().filter(|new| new.source.is_none());
         let grants = own.filter(|new| new.record.kind == RecordKind::Grant);
         self.setup.grants.extend(grants.map(|new| new.bytes.to_vec()));

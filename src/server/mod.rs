@@ -199,7 +199,10 @@ pub struct FileServer {
 impl FileServer {
     /// A server over what a start has found.
     #[must_use]
-    pub fn new(setup: Setup, loading: Loading, recovered: &Recovered, now: Now) -> Self {
+    pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
+        let mut stuck = Stuck::default();
+        recovered.remains.iter().for_each(|remains| loading.catalog.insert_remains(remains));
+        loading.take_waiting().for_each(|(record, lack)| stuck.insert(record, &lack, 0));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {
@@ -222,7 +225,7 @@ impl FileServer {
             walks: Walks::with_lost(loading.lost),
             gathers: Gathers::default(),
             answers: Answers::default(),
-            stuck: Stuck::default(),
+            stuck,
             sweeps: Sweeps::default(),
             slow: SlowNodes::default(),
             checking: HashSet::new(),
@@ -240,7 +243,8 @@ impl FileServer {
         };
         server.judge_future(now);
         server.ask_space();
-        let incomplete: Vec<_> = server.catalog.all_incomplete().collect();
+        let incomplete = server.catalog.all_incomplete();
+        let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         for id in incomplete {
             server.replicate(id, None);
         }

@@ -4,6 +4,7 @@
 
 use super::FileServer;
 use super::comparison::Comparison;
+use super::introduce::Introduction;
 use super::memory::Share;
 use super::output::Link;
 use super::pace::Pace;
@@ -141,6 +142,7 @@ pub(super) struct Peer {
     pub(super) push: Push,
     pub(super) comparison: Comparison,
     pub(super) vain: Vain,
+    pub(super) introduction: Introduction,
     pub(super) asks: HashMap<u32, Ask>,
     pub(super) next_ask: u32,
     /// When the next comparison is due, if this side begins it.
@@ -186,6 +188,7 @@ impl Peer {
             push: Push::default(),
             comparison: Comparison::default(),
             vain: Vain::default(),
+            introduction: Introduction::default(),
             asks: HashMap::new(),
             next_ask: 0,
             reconcile_at: None,
@@ -390,6 +393,7 @@ impl FileServer {
         if bytes < OUTBOX_MAX / 2 {
             self.pump_push(now, link);
             self.pump_comparison(now, link);
+            self.pump_introduction(link);
             self.resume_answers(link);
             self.pump_answers(now);
         }

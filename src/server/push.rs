@@ -9,6 +9,7 @@ use super::exchange::only_deletes;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::reads::{Batch, ReadFor};
+use super::reconcile::{AGAIN, UNREAD_AGAIN};
 use super::room::adds_nothing;
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
@@ -19,7 +20,6 @@ use crate::wire::message::{Message, PushedRecord};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Ids that wait for one peer; what is beyond is found by the next comparison.
 const QUEUE_MAX: usize = 4096;
@@ -31,8 +31,6 @@ const EXCEPT_MAX: usize = 4096;
 const BATCH: usize = 64;
 /// Bytes of small blocks read at a time.
 const BATCH_BYTES: usize = 512 * 1024;
-/// What could not be read is looked for again by a comparison after this long.
-const UNREAD_AGAIN: Duration = Duration::from_secs(30);
 /// What surrounds an item in a message, at most.
 const ITEM_OVERHEAD: usize = 16;
 
@@ -95,10 +93,8 @@ impl FileServer {
         for link in self.node_links().into_iter().take(count) {
             let Some(peer) = self.peers.get(&link) else { continue };
             let outbox = peer.outbox;
-            if !peer.has_room && !only_deletes(records) {
-                continue;
-            }
-            if outbox + bytes < OUTBOX_MAX / 2 {
+            let takes_all = peer.has_room || only_deletes(records);
+            if takes_all && outbox + bytes < OUTBOX_MAX / 2 {
                 self.send_records(link, items.clone());
             } else {
                 let own = records.iter().filter(|new| new.source.is_none());
@@ -131,7 +127,11 @@ impl FileServer {
             return;
         };
         let room = QUEUE_MAX.saturating_sub(peer.push.ids.len());
-        peer.push.ids.extend(ids.into_iter().take(room));
+        let mut ids = ids.into_iter();
+        peer.push.ids.extend(ids.by_ref().take(room));
+        if ids.next().is_some() {
+            self.dropped(now, link, AGAIN);
+        }
         self.pump_push(now, link);
     }
 
@@ -144,6 +144,8 @@ impl FileServer {
         if peer.push.ranges.len() < RANGES_MAX && except <= EXCEPT_MAX {
             peer.push.except = except;
             peer.push.ranges.push_back(range);
+        } else {
+            self.dropped(now, link, AGAIN);
         }
         self.pump_push(now, link);
     }
@@ -230,9 +232,8 @@ impl FileServer {
             }
             batch.items.push(PushedRecord { record, block: Bytes::new() });
         }
-        if unread && let Some(peer) = self.peers.get_mut(&link) {
-            peer.comparison.forget_before();
-            self.set_reconcile(now, link, UNREAD_AGAIN);
+        if unread {
+            self.dropped(now, link, UNREAD_AGAIN);
         }
         if places.is_empty() {
             self.push_blocks_read(now, link, batch, Vec::new());

@@ -73,6 +73,11 @@ impl Stuck {
         self.by_lack.insert((key, record));
     }
 
+    /// Whether a record waits for something.
+    pub(super) fn waits(&self, record: &RecordId) -> bool {
+        self.records.contains_key(record)
+    }
+
     fn remove(&mut self, record: &RecordId) -> Option<Lack> {
         let lack = self.records.remove(record)?;
         self.by_lack.remove(&(lack.key, *record));

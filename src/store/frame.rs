@@ -278,6 +278,26 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
     Some(found)
 }
 
+/// What is left of the records in a damaged body, as far as its items follow each other.
+pub(super) fn remains(body: &[u8], mut each: impl FnMut(RecordId, &[u8])) {
+    let mut at = 0;
+    while let Some(head) = body.get(at..at + ITEM_HEAD) {
+        let id: Option<[u8; 32]> = head[1..33].try_into().ok();
+        let length = u32_at(head, 33).and_then(|length| usize::try_from(length).ok());
+        let (Some(kind), Some(id), Some(length)) = (Kind::parse(head[0]), id, length) else {
+            return;
+        };
+        at += ITEM_HEAD;
+        let Some(bytes) = body.get(at..at.saturating_add(length)) else {
+            return;
+        };
+        if let Kind::Record = kind {
+            each(RecordId(id), bytes);
+        }
+        at += length;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

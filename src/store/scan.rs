@@ -3,6 +3,7 @@
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
 //! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
 
+use crate::ids::RecordId;
 use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
@@ -194,6 +195,29 @@ impl<F: FileSystem> Scan<'_, F> {
         }
         Ok(limit)
     }
+}
+
+/// Hands on what is left of the records in a damaged range.
+pub(super) fn remains<F: FileSystem>(
+    mut window: Window<'_, F>,
+    salt: &Salt,
+    range: &Range<u64>,
+    mut each: impl FnMut(RecordId, &[u8]),
+) -> io::Result<()> {
+    let mut offset = range.start;
+    while offset < range.end {
+        let left = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
+        let bytes = window.read(offset, left.min(frame::HEAD + frame::BODY_MAX))?;
+        let Some((head, body)) = bytes.split_at_checked(frame::HEAD) else {
+            return Ok(());
+        };
+        // Of a frame whose head is damaged the items may still be there.
+        let length = Head::parse(head, salt, offset).map_or(body.len(), |head| head.length);
+        let body = &body[..length.min(body.len())];
+        frame::remains(body, &mut each);
+        offset += (frame::HEAD + body.len() + frame::TAIL) as u64;
+    }
+    Ok(())
 }
 
 /// Pages of nothing but zeros at the beginning, in bytes: the space set aside behind a log is skipped fast.

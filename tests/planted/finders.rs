@@ -119,6 +119,24 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::LoseFailedFetch,
         Finder::Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection"),
     ),
+    (
+        Bug::LeaveHeads,
+        Finder::Test("sim::client::heads::a_deleted_name_ends_with_one_head_however_many_it_had"),
+    ),
+    (
+        Bug::DropInSilence,
+        Finder::Test("sim::comparison::what_was_dropped_for_want_of_room_comes_soon"),
+    ),
+    (
+        Bug::JudgeBeforehand,
+        Finder::Test(
+            "sim::short::a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads",
+        ),
+    ),
+    (
+        Bug::ForgetRemains,
+        Finder::Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
+    ),
     (Bug::RetryAll, Finder::Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
     (Bug::KeepArrivals, Finder::Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
     (

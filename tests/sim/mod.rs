@@ -14,6 +14,7 @@ mod permits;
 mod promises;
 mod raw;
 mod refusals;
+mod remains;
 mod replication;
 mod rest;
 mod rumours;

@@ -69,9 +69,7 @@ fn the_holder_that_comes_back_is_asked_for_everything() {
     let mut world = two_that_are_short(81, &references(&blocks));
     let holder = world.add(&[]);
     let mut client = RawClient::connect(&mut world, holder);
-    for blocks in blocks.chunks(50) {
-        bring(&mut world, &mut client, blocks);
-    }
+    bring_all(&mut world, &mut client, &blocks);
     client.hang_up(&mut world);
     let peers = vec![world.peer(0)];
     world.power_cut(holder);
@@ -176,4 +174,38 @@ fn what_came_to_another_by_replication_comes_on() {
     let whole = |world: &mut World| (0..2).all(|machine| incomplete(world, machine) == 0);
     assert!(world.run(Duration::from_secs(60), whole));
     assert_eq!(status(&mut world, 0).incomplete, 0);
+}
+
+/// Whatever a start looks through, it is not what is whole or known to be short.
+#[test]
+fn a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads() {
+    let jobs = [10, 200].map(|files| {
+        let mut world = two_nodes(87);
+        let mut client = RawClient::connect(&mut world, 0);
+        let blocks = blocks(2 * files);
+        // The one half comes by replication, each block after its record, and the other half does not.
+        let (here, nowhere) = blocks.split_at(files as usize);
+        let all = records(&world, &references(&blocks));
+        let (whole, short) = all.split_at(files as usize);
+        bring_all(&mut world, &mut client, here);
+        for records in [whole, short] {
+            tell(&mut world, 0, records);
+        }
+        world.run(Duration::from_secs(120), |_| false);
+        assert_eq!(incomplete(&world, 1), nowhere.len() as u64);
+        world.power_cut(0);
+        world.power_cut(1);
+        let before = world.toil;
+        world.start(1, Vec::new());
+        assert_eq!(incomplete(&world, 1), nowhere.len() as u64);
+        world.run(Duration::from_secs(10), |_| false);
+        world.toil.jobs - before.jobs
+    });
+    assert_eq!(jobs[0], jobs[1]);
+}
+
+fn bring_all(world: &mut World, client: &mut RawClient, blocks: &[Vec<u8>]) {
+    for blocks in blocks.chunks(50) {
+        bring(world, client, blocks);
+    }
 }
