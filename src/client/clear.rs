@@ -8,7 +8,7 @@ use super::answer::{Answer, Op};
 use super::ask::Ask;
 use super::error::ClientError;
 use super::seal::Heads;
-use super::session::Session;
+use super::session::{Kind, Session};
 use crate::limits::{PARENTS_MAX, TOMBSTONES_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::condition::Condition;
@@ -78,19 +78,17 @@ impl Session {
             Err(_) => self.finish(op, Ok(clearing.answer)),
         }
     }
+}
 
-    /// Something was refused. True if that changes nothing, since the name is gone already.
-    pub(super) fn is_deleted_all_the_same(&mut self, op: Op) -> bool {
-        let Some(ask) = self.ask_of(op) else { return false };
-        match std::mem::replace(ask, Ask::Status) {
-            Ask::Clearing(clearing) | Ask::Cleared(clearing) => {
-                self.finish(op, Ok(clearing.answer));
-                true
-            }
-            other => {
-                *ask = other;
-                false
-            }
+/// What an operation comes to: what fails while a name is cleared changes nothing of its being deleted.
+pub(super) fn result_of(
+    kind: Kind,
+    result: Result<Answer, ClientError>,
+) -> Result<Answer, ClientError> {
+    match kind {
+        Kind::Ask(Ask::Clearing(clearing) | Ask::Cleared(clearing)) if result.is_err() => {
+            Ok(clearing.answer)
         }
+        Kind::Ask(_) | Kind::Put(_) | Kind::Get(_) => result,
     }
 }

@@ -29,6 +29,7 @@ mod order;
 mod output;
 mod pace;
 mod packed;
+mod pages;
 mod peers;
 mod permit;
 mod push;

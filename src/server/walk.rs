@@ -4,18 +4,16 @@
 //! only looks; for replication it also fetches. Invariants: a walk that says yes has seen everything in `holdings`; for a
 //! question it may have been an earlier walk, since a question costs no more than a few pages.
 
+use super::FileServer;
 use super::entry::{Entry, Flag};
 use super::exchange::ReadyPut;
 use super::output::Link;
-use super::peers::Ask;
 use super::reads::{Asked, ReadFor};
 use super::round::Short;
 use super::stuck::Outcome;
 use super::want::Interest;
-use super::work::{Check, Checked};
-use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
-use crate::limits::{PEER_SILENCE, QUESTION_PAGES_MAX, QUESTIONS_MAX};
+use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
@@ -64,36 +62,36 @@ impl Purpose {
 }
 
 #[derive(Debug)]
-struct Walk {
+pub(super) struct Walk {
     record: RecordId,
     purpose: Purpose,
     /// Pages to go down to.
-    pages: Vec<Address>,
+    pub(super) pages: Vec<Address>,
     /// Pages that it has read.
     pages_read: usize,
     /// The missing page that is asked of peers.
-    asked: Option<Address>,
+    pub(super) asked: Option<Address>,
     /// Peers that do not have it.
-    tried: Vec<Link>,
-    attempt: u32,
+    pub(super) tried: Vec<Link>,
+    pub(super) attempt: u32,
     /// Blocks that are being fetched.
     blocks: usize,
-    failed: bool,
+    pub(super) failed: bool,
     /// Steps down the tree of pages: to a page, and from it when it is read.
-    steps: u32,
+    pub(super) steps: u32,
     /// It is tried again, and only those that have news are asked for what it lacked before, after so many steps.
     again: Option<u32>,
     /// The first thing that it could not have, and the number of news until then.
     lack: Option<(Address, u64)>,
     /// Not all that were asked have said that they do not have it.
-    unsure: bool,
+    pub(super) unsure: bool,
     /// Where the record came from.
-    hint: Option<Link>,
+    pub(super) hint: Option<Link>,
 }
 
 impl Walk {
     /// Something can't be had.
-    fn fail(&mut self, address: Address, news: u64) {
+    pub(super) fn fail(&mut self, address: Address, news: u64) {
         self.failed = true;
         self.lack.get_or_insert((address, news));
     }
@@ -111,14 +109,14 @@ impl Walk {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Walks {
-    by_id: BTreeMap<u64, Walk>,
+    pub(super) by_id: BTreeMap<u64, Walk>,
     /// Records to replicate.
     queue: VecDeque<(RecordId, Option<Link>)>,
     /// The same, so that none is queued twice.
     queued: HashSet<RecordId>,
     replicating: usize,
     /// The missing pages that are asked of peers, each with the walk that asks.
-    awaited: BTreeSet<(Address, u64)>,
+    pub(super) awaited: BTreeSet<(Address, u64)>,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
@@ -193,26 +191,12 @@ impl FileServer {
         self.step_walk(now, walk);
     }
 
-    /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
-    pub(super) fn fetch_page(
+    pub(super) fn begin_walk(
         &mut self,
-        now: Now,
-        address: Address,
+        record: RecordId,
         purpose: Purpose,
         hint: Option<Link>,
-    ) {
-        let is_mended = matches!(purpose, Purpose::Mend { .. });
-        let id = self.begin_walk(RecordId::default(), purpose, hint);
-        if is_mended {
-            self.try_again(id, Short::Page(address));
-        }
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
-            walk.pages.push(address);
-        }
-        self.step_walk(now, id);
-    }
-
-    fn begin_walk(&mut self, record: RecordId, purpose: Purpose, hint: Option<Link>) -> u64 {
+    ) -> u64 {
         let id = self.serial();
         let walk = Walk {
             record,
@@ -235,7 +219,7 @@ impl FileServer {
     }
 
     /// What is tried again is asked of those that have news.
-    fn try_again(&mut self, id: u64, short: Short) {
+    pub(super) fn try_again(&mut self, id: u64, short: Short) {
         if let Some(walk) = self.walks.by_id.get_mut(&id) {
             walk.again = self.stuck.again(&short);
         }
@@ -279,7 +263,7 @@ impl FileServer {
     }
 
     /// Goes down to the next page, when nothing is waited for.
-    fn step_walk(&mut self, now: Now, id: u64) {
+    pub(super) fn step_walk(&mut self, now: Now, id: u64) {
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
@@ -426,128 +410,6 @@ impl FileServer {
         }
     }
 
-    fn ask_for_page(&mut self, now: Now, id: u64) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
-            return;
-        };
-        let Some(address) = walk.asked else { return };
-        let untried = |link: &Link| !walk.tried.contains(link);
-        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
-        let again = self.walk_is_again(id);
-        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
-        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
-        let link = hint.or_else(|| {
-            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
-        });
-        let news = self.stuck.news();
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
-            return;
-        };
-        let Some(link) = link else {
-            walk.fail(address, news);
-            return self.end_walk(now, id, false);
-        };
-        walk.tried.push(link);
-        walk.attempt += 1;
-        let attempt = walk.attempt;
-        let request = self.ask(link, Ask::Page(id));
-        self.send(link, Message::GetPage { request, address });
-        self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
-    }
-
-    pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
-            return;
-        };
-        if walk.asked.is_some() && walk.attempt == attempt {
-            walk.unsure = true;
-            if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
-                peer.silent = true;
-            }
-            self.ask_for_page(now, id);
-        }
-    }
-
-    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
-        let asked = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
-        let walks = self.walks.by_id.iter().filter(|(_, walk)| asked(walk));
-        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.ask_for_page(now, id);
-        }
-    }
-
-    /// A peer answers for a page.
-    pub(super) fn page_answered(&mut self, now: Now, id: u64, page: Option<Bytes>) {
-        match page {
-            Some(page) => {
-                let checks = vec![Check::Tree(page.clone())];
-                let reason = super::exchange::CheckFor::WalkPage { walk: id, page };
-                self.check(reason, checks);
-            }
-            None => self.ask_for_page(now, id),
-        }
-    }
-
-    /// A peer would not answer now.
-    pub(super) fn page_refused(&mut self, now: Now, id: u64) {
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
-            walk.unsure = true;
-        }
-        self.ask_for_page(now, id);
-    }
-
-    pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
-            return;
-        };
-        let Some(address) = walk.asked else { return };
-        if found == [Checked::Address(address)] && Page::decode(&page).is_ok() {
-            self.lane.add_page(address, page);
-            self.lane.set_urgent();
-        } else {
-            self.page_refused(now, id);
-        }
-    }
-
-    /// Pages are durable, or their group has failed: walks that waited for them go on, or end.
-    pub(super) fn pages_landed(&mut self, now: Now, addresses: &[Address], durable: bool) {
-        if addresses.is_empty() {
-            return;
-        }
-        if durable {
-            self.arrived_for_stuck(addresses);
-            self.tell_who_asked(now, addresses);
-        }
-        let mut walks = Vec::new();
-        for address in addresses {
-            if durable {
-                self.walks.lost.remove(address);
-            }
-            let waiting = self.walks.awaited.range((*address, 0)..=(*address, u64::MAX));
-            walks.extend(waiting.copied());
-        }
-        for (address, id) in walks {
-            self.walks.awaited.remove(&(address, id));
-            if let Some(walk) = self.walks.by_id.get_mut(&id) {
-                walk.pages.extend(walk.asked.take());
-                walk.steps -= 1;
-                walk.failed |= !durable;
-                walk.unsure |= !durable;
-            }
-            self.step_walk(now, id);
-        }
-    }
-
-    /// A page is damaged, and no longer held. False if it was not.
-    pub(super) fn forget_page(&mut self, address: Address) -> bool {
-        let held = self.holdings.remove(&address);
-        if held {
-            self.lane.add_lost(address);
-            self.walks.lost.insert(address);
-        }
-        held
-    }
-
     fn replication_ended(&mut self, now: Now, walk: &Walk, complete: bool) {
         if complete {
             self.catalog.set_complete(&walk.record, true);
@@ -567,7 +429,7 @@ impl FileServer {
         self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
     }
 
-    fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
+    pub(super) fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
         let Some(walk) = self.walks.by_id.remove(&id) else {
             return;
         };

@@ -278,24 +278,12 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
     Some(found)
 }
 
-/// What is left of the records in a damaged body, as far as its items follow each other.
-pub(super) fn remains(body: &[u8], mut each: impl FnMut(RecordId, &[u8])) {
-    let mut at = 0;
-    while let Some(head) = body.get(at..at + ITEM_HEAD) {
-        let id: Option<[u8; 32]> = head[1..33].try_into().ok();
-        let length = u32_at(head, 33).and_then(|length| usize::try_from(length).ok());
-        let (Some(kind), Some(id), Some(length)) = (Kind::parse(head[0]), id, length) else {
-            return;
-        };
-        at += ITEM_HEAD;
-        let Some(bytes) = body.get(at..at.saturating_add(length)) else {
-            return;
-        };
-        if let Kind::Record = kind {
-            each(RecordId(id), bytes);
-        }
-        at += length;
-    }
+/// The head of an item, whatever its bytes are: the length of these, and the id if they are to be a record.
+pub(super) fn item_head(head: &[u8]) -> Option<(Option<RecordId>, usize)> {
+    let kind = Kind::parse(*head.first()?)?;
+    let id: [u8; 32] = head.get(1..33)?.try_into().ok()?;
+    let length = usize::try_from(u32_at(head, 33)?).ok()?;
+    Some((matches!(kind, Kind::Record).then_some(RecordId(id)), length))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
 
 use crate::ids::{Address, RecordId, StoreId};
-use crate::limits::{RECORD_MAX, REMAINS_MAX};
+use crate::limits::REMAINS_MAX;
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
@@ -16,7 +16,7 @@ use crate::store::job::{BlockPlace, DiskError, Found, Recovered, Remains};
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::place::Place;
-use crate::store::scan::{Scan, Scanned, Seen, Window, remains};
+use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -387,13 +387,15 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         };
         let (kept, bytes) = (&mut self.remains, &mut self.remains_bytes);
         let each = |id: RecordId, record: &[u8]| {
-            if record.len() <= RECORD_MAX && *bytes + record.len() <= REMAINS_MAX {
+            if *bytes + record.len() <= REMAINS_MAX {
                 *bytes += record.len();
                 kept.push(Remains { id, bytes: Bytes::copy_from_slice(record) });
             }
         };
         // What can't be read now was told of when the segment was.
-        let _ = remains(Window::new(self.fs, &file), &header.salt, range, each);
+        let window = Window::new(self.fs, &file);
+        let scan = Scan { window, segment: header.number, salt: header.salt, end: None };
+        let _ = scan.remains(range, each);
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.
