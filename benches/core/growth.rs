@@ -6,7 +6,7 @@
 
 use super::nodes::Pair;
 use bytes::Bytes;
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 use dfsd::client::Operation;
 use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
@@ -16,7 +16,6 @@ use dfsd::store::job::Group;
 use dfsd::wire::message::BlockRef;
 use dfsd::wire::page::{Entries, Page};
 use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};
-use std::time::{Duration, Instant};
 
 /// Few, and a thousand times as many.
 const SIZES: [u64; 2] = [10, 10_000];
@@ -117,16 +116,12 @@ fn with_pages(criterion: &mut Criterion) {
         }
         let what = format!("mend a damaged page beside {files} files with pages");
         group.bench_function(what, |bencher| {
-            bencher.iter_custom(|times| {
-                let mut taken = Duration::ZERO;
-                for _ in 0..times {
-                    spoil(&pair.machines[0].fs, &pages[0]);
-                    let begun = Instant::now();
-                    pair.run(Operation::Page { address: address(&pages[0]) }, &[]);
-                    taken += begun.elapsed();
-                }
-                taken
-            });
+            let disk = pair.machines[0].fs.clone();
+            bencher.iter_batched(
+                || spoil(&disk, &pages[0]),
+                |()| pair.run(Operation::Page { address: address(&pages[0]) }, &[]),
+                BatchSize::PerIteration,
+            );
         });
     }
     group.finish();
@@ -138,7 +133,8 @@ fn address(bytes: &[u8]) -> Address {
 
 /// A page of its own for each number, of the same one block.
 fn page(number: u64) -> Bytes {
-    let block = BlockRef { address: address(SMALL), length: SMALL.len() as u32 };
+    let length = u32::try_from(SMALL.len()).expect("it is small");
+    let block = BlockRef { address: address(SMALL), length };
     let mut sealed = vec![0; 64];
     sealed[..8].copy_from_slice(&number.to_be_bytes());
     let mut bytes = Vec::new();

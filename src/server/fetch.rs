@@ -311,10 +311,10 @@ impl FileServer {
                     Interest::Offer(link) => have.entry(link).or_default().push(*address),
                     Interest::Read(parked) => self.unpark(now, parked),
                     Interest::Walk(walk) => {
-                        self.walk_block_done(now, walk, *address, Outcome::Here)
+                        self.walk_block_done(now, walk, *address, Outcome::Here);
                     }
                     Interest::Repair => {
-                        self.short_tried(now, Short::Block(*address), Outcome::Here)
+                        self.short_tried(now, Short::Block(*address), Outcome::Here);
                     }
                 }
             }

@@ -128,7 +128,10 @@ impl FileServer {
         else {
             return;
         };
-        let next = self.roster.passed_on_after(peer.introduction.told, 1);
+        let mut next = self.roster.passed_on_after(peer.introduction.told, 1);
+        if next.is_empty() {
+            next = self.roster.passed_on_after(None, 1);
+        }
         peer.introduction.go_on(&next, 1);
         let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
         if !planted::is_on(Bug::IntroduceNobody) {

@@ -169,7 +169,7 @@ fn whom_a_node_knows_is_told_again_with_a_comparison() {
     let mut world = two_nodes(93);
     let known = world.node_id(1);
     let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
-    let mut is_told = |world: &mut World, peer: &mut RawClient| {
+    let is_told = |world: &mut World, peer: &mut RawClient| {
         peer.pump(world);
         std::iter::from_fn(|| peer.poll(world)).any(|event| match event {
             Event::Message(Message::Peers { peers }) => {
