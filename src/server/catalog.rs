@@ -41,7 +41,7 @@ pub(super) struct Catalog {
     /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
     /// Of these, what a start has guessed from what was left of the bytes.
-    guesses: BTreeMap<RecordId, (Alias, VersionId)>,
+    guesses: BTreeMap<(Alias, VersionId), RecordId>,
     looks: Looks,
 }
 

@@ -66,46 +66,50 @@ impl Catalog {
             return;
         }
         let is_exact = record_id(&remains.bytes) == id;
+        let of = (self.aliases.of(&record.name), version);
         if !is_exact {
             record.parents.clear();
             record.extensions.clear();
-            self.guesses.insert(id, (self.aliases.of(&record.name), version));
         }
         self.insert(id, &record, LogPlace { segment: 0, offset: 0, length: 0 }, true);
         self.damage(&id);
+        if !is_exact {
+            self.guesses.insert(of, id);
+        }
     }
 
     /// What was guessed of this version is not believed any more, since a record of it comes.
     pub(super) fn give_way(&mut self, name: &Alias, version: &VersionId, id: &RecordId) {
-        let is_one = |(guess, of): (&RecordId, &(Alias, VersionId))| {
-            (guess != id && *of == (*name, *version)).then_some(*guess)
-        };
-        let guess = self.guesses.iter().find_map(is_one);
-        if let Some(guess) = guess {
-            self.forget_guess(&guess);
-        } else if self.lost.contains(id) {
-            self.guesses.remove(id);
+        let of = (*name, *version);
+        match self.guesses.get(&of) {
+            // It is the one, and its entry becomes sound.
+            Some(guess) if guess == id => drop(self.guesses.remove(&of)),
+            Some(_) => self.forget_guess(&of),
+            None => {}
         }
     }
 
     /// A peer has told all that it knows: what was only guessed is left to that.
     pub(in crate::server) fn forget_guesses(&mut self) {
-        while let Some((guess, _)) = self.guesses.first_key_value() {
-            self.forget_guess(&guess.clone());
+        while let Some((of, _)) = self.guesses.first_key_value() {
+            self.forget_guess(&of.clone());
         }
     }
 
-    fn forget_guess(&mut self, guess: &RecordId) {
-        let Some((name, version)) = self.guesses.remove(guess) else {
+    fn forget_guess(&mut self, of: &(Alias, VersionId)) {
+        let Some(guess) = self.guesses.remove(of) else {
             return;
         };
-        if let Some(slot) = self.damaged_slot(guess, &name, &version) {
+        let (name, version) = *of;
+        let slots = [true, false].map(|head| self.version_slots(&name, &version, head));
+        let mut slots = slots.into_iter().flatten();
+        if let Some(slot) = slots.find(|slot| self.entries[*slot].id() == guess) {
             let before = self.shows(name);
             self.by_name.remove(slot, &Names(&self.entries));
             let after = self.shows(name);
             self.shown = self.shown + u64::from(after) - u64::from(before);
             self.entries[slot].forget();
         }
-        self.lost.remove(guess);
+        self.lost.remove(&guess);
     }
 }
