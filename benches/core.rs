@@ -5,6 +5,8 @@
 
 #[path = "core/disk.rs"]
 mod disk;
+#[path = "core/growth.rs"]
+mod growth;
 #[path = "core/nodes.rs"]
 mod nodes;
 #[path = "core/wire.rs"]
@@ -59,5 +61,5 @@ fn briefly() -> Criterion {
 }
 
 criterion_group! { name = core; config = briefly(); targets = hashing, sealing, wire::codecs, wire::transport,
-disk::log, disk::recovery, nodes::nodes }
+disk::log, disk::recovery, nodes::nodes, growth::growth }
 criterion_main!(core);

@@ -137,6 +137,10 @@ pub const QUESTION_PAGES_MAX: usize = 32;
 /// Such questions that read pages at the same time; beyond them the same.
 pub const QUESTIONS_MAX: usize = 64;
 
+/// Of what is short here, so much is tried at a time.
+pub const SHORT_BATCH: usize = 64;
+/// Blocks and pages that a node was told are not here, as far as that is remembered to tell it when they come.
+pub const VAIN_MAX: usize = 1024;
 /// Blocks that one connection suspects and that wait to be looked at.
 pub const SUSPECTS_MAX: usize = 16;
 /// A node that brings fewer leaves a second is slow, if another can be asked.
@@ -153,6 +157,8 @@ pub const SLOW_FORGIVEN: Duration = Duration::from_secs(60);
 pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 /// An operation without progress ends after this long.
 pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
+/// Tombstones that clear a deleted name of heads that one can't name; what is left then is hidden all the same.
+pub const TOMBSTONES_MAX: u32 = 64;
 /// How often an operation is tried again within that time when its name was changed meanwhile.
 pub const CHANGED_TRIES_MAX: usize = 64;
 /// Bytes that may lie ahead of an answer on a client's connection, beside what the node owes to other operations.
@@ -215,6 +221,8 @@ pub const AT_ONCE_ITEMS_MAX: usize = 16;
 pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// A log segment is full when it has grown past this.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
+/// What is left of records in damaged bytes of the log is looked at by a start, as far as this.
+pub const REMAINS_MAX: usize = 16 * 1024 * 1024;
 /// Segments of the log that are kept open for reading.
 pub const SEGMENTS_OPEN_MAX: usize = 128;
 /// Blocks that are being written whose files are kept open.

@@ -132,6 +132,20 @@ bugs! {
     LoseFailedFetch,
     /// What could not be fetched is not tried again (G7).
     ForgetRetry,
+    /// Whoever deletes a name leaves those of its heads that one tombstone can't name (G6).
+    LeaveHeads,
+    /// What finds no room in a queue for a peer is dropped, and nobody compares for it (G5).
+    DropInSilence,
+    /// A start looks through every record whose block came after it (G12).
+    JudgeBeforehand,
+    /// A start forgets what is left of a record in damaged bytes, and shows the version before (G3).
+    ForgetRemains,
+    /// All that is short is tried at once, again and again (G12).
+    RetryAll,
+    /// Whoever asked for a block in vain is not told when it has come (G7).
+    KeepArrivals,
+    /// A damaged page makes this node look through every record that it has (G12).
+    SuspectRecords,
     /// A connection may want as much at once as it likes (G9).
     UnboundedWants,
     /// A tombstone gives way to the file before it (G6).

@@ -11,12 +11,14 @@ use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
-use dfsd::server::work::execute;
+use dfsd::server::work::{Done, Job, execute};
 use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::SimFs;
+use dfsd::store::job::{self, BlockPlace, Found, Group};
 use dfsd::store::{self, Disk};
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -31,20 +33,25 @@ fn access() -> Access {
     Access { network, data, write: Some(WriteKey { sign, grant }) }
 }
 
-struct Machine {
-    node: Node,
+pub(super) struct Machine {
+    pub(super) node: Node,
+    /// What the disk is.
+    pub(super) fs: SimFs,
     disk: Disk<SimFs>,
     /// To the other node.
     link: Option<Link>,
 }
 
 impl Machine {
-    fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now) -> Self {
+    /// One that has stored this before.
+    fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now, groups: &[Group]) -> Self {
         let access = access();
         let mut loading = Loading::new(access.network.root, [6; 16]);
         let config = store::Config::default();
-        let opened = store::open(SimFs::new(), config, [6; 16], |found| loading.found(found));
+        let fs = SimFs::new();
+        let opened = store::open(fs.clone(), config, [6; 16], |found| loading.found(found));
         let (disk, recovered) = opened.expect("the disk opens");
+        groups.iter().for_each(|group| store_group(&disk, &mut loading, group.clone()));
         let setup = Setup {
             node: key.node_id(),
             verify_key: key.verify_key(),
@@ -59,7 +66,7 @@ impl Machine {
             boot: 8,
         };
         let keys = ConnKeys::new(&access.network, key);
-        Self { node: Node::new(keys, setup, (loading, &recovered), now), disk, link: None }
+        Self { node: Node::new(keys, setup, (loading, &recovered), now), fs, disk, link: None }
     }
 
     /// Does what the node wants. The link that it dials, if it does.
@@ -76,24 +83,31 @@ impl Machine {
     }
 }
 
-struct Pair {
-    machines: [Machine; 2],
+pub(super) struct Pair {
+    pub(super) machines: [Machine; 2],
     gateway: Gateway,
     now: Now,
     count: u64,
+    /// Records that both have and neither can complete.
+    pub(super) short: u64,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::that_have(&[])
+    }
+
+    /// Both have stored this before.
+    pub(super) fn that_have(groups: &[Group]) -> Self {
         let now = Now { instant: Instant(1), wall_ms: 1_795_305_600_000 };
         let keys = [[5; 32], [6; 32]].map(|seed| NodeKey::generate(&seed));
         let peer = PeerAddress { node: keys[1].node_id(), address: "127.0.0.1:1".to_owned() };
-        let first = Machine::new(&keys[0], vec![peer], now);
-        let mut machines = [first, Machine::new(&keys[1], Vec::new(), now)];
+        let first = Machine::new(&keys[0], vec![peer], now, groups);
+        let mut machines = [first, Machine::new(&keys[1], Vec::new(), now, groups)];
         let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
         let gateway = Gateway::open(&mut machines[0].node, access(), (&entropy, [11; 32]), now);
         let gateway = gateway.expect("there is room for one");
-        let mut pair = Self { machines, gateway, now, count: 0 };
+        let mut pair = Self { machines, gateway, now, count: 0, short: 0 };
         while pair.machines[0].node.standing().peers + pair.machines[1].node.standing().peers < 2 {
             pair.turn();
         }
@@ -101,7 +115,7 @@ impl Pair {
     }
 
     /// Jobs are done at once, bytes are moved, and time passes a little.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         self.now.instant = self.now.instant + Duration::from_micros(100);
         self.gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
         for at in 0..2 {
@@ -123,6 +137,22 @@ impl Pair {
         self.machines[dialler].link = Some(link);
     }
 
+    /// A client that has said hello, and nothing since.
+    pub(super) fn idle(&mut self, count: u64) -> Gateway {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&count.to_be_bytes());
+        let entropy = Entropy { key, handshake: [10; 32] };
+        let node = &mut self.machines[0].node;
+        let mut gateway = Gateway::open(node, access(), (&entropy, [11; 32]), self.now)
+            .expect("there is room for one");
+        for _ in 0..4 {
+            while gateway.poll_event().is_some() {}
+            gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
+            self.machines[0].act(self.now);
+        }
+        gateway
+    }
+
     fn carry(&mut self, from: usize, to: usize) {
         let (Some(link), Some(there)) = (self.machines[from].link, self.machines[to].link) else {
             return;
@@ -134,7 +164,7 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, operation: Operation, input: &[u8]) -> Answer {
+    pub(super) fn run(&mut self, operation: Operation, input: &[u8]) -> Answer {
         let op = self.gateway.start(self.now, operation);
         let mut fed = 0;
         loop {
@@ -150,16 +180,68 @@ impl Pair {
         }
     }
 
+    /// Stores under so many names at the same time.
+    pub(super) fn put_at_once(&mut self, count: u64, bytes: &[u8]) {
+        let mut fed = HashMap::new();
+        for number in 0..count {
+            let meta = Meta { name: number.to_string().into(), ..Meta::default() };
+            let put = Operation::Put { meta, only_if_absent: false };
+            fed.insert(self.gateway.start(self.now, put), 0);
+        }
+        while !fed.is_empty() {
+            while let Some(event) = self.gateway.poll_event() {
+                match event {
+                    Event::NeedData { op, .. } => match fed.get_mut(&op) {
+                        Some(fed) if *fed == bytes.len() => self.gateway.feed_end(op),
+                        Some(fed) => *fed += self.gateway.feed(op, &bytes[*fed..]),
+                        None => {}
+                    },
+                    Event::Finished { op, result } => {
+                        result.expect("nothing fails");
+                        fed.remove(&op);
+                    }
+                    _ => {}
+                }
+            }
+            self.turn();
+        }
+    }
+
     /// Stores under the next name, and returns when the other node has it whole too.
-    fn put(&mut self, bytes: &[u8]) {
-        let meta = Meta { name: self.count.to_string().into(), ..Meta::default() };
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        let name = self.count.to_string();
         self.count += 1;
+        self.put_as(&name, bytes);
+    }
+
+    /// The same under this name.
+    pub(super) fn put_as(&mut self, name: &str, bytes: &[u8]) {
+        let meta = Meta { name: name.into(), ..Meta::default() };
         self.run(Operation::Put { meta, only_if_absent: false }, bytes);
         while self.machines[0].node.standing() != self.machines[1].node.standing()
-            || self.machines[1].node.standing().incomplete > 0
+            || self.machines[1].node.standing().incomplete > self.short
         {
             self.turn();
         }
+    }
+}
+
+/// As if an earlier run had stored this.
+fn store_group(disk: &Disk<SimFs>, loading: &mut Loading, group: Group) {
+    let commit = job::Job::Commit { ticket: 1, group: group.clone() };
+    let Done::Disk(job::Done::Committed { result: Ok(committed), .. }) =
+        execute(disk, Job::Disk(commit))
+    else {
+        panic!("the disk takes it");
+    };
+    for ((address, _), place) in group.small.into_iter().zip(committed.small) {
+        loading.found(Found::Block(address, BlockPlace::Log(place)));
+    }
+    for ((address, _), place) in group.pages.into_iter().zip(committed.pages) {
+        loading.found(Found::Page(address, place));
+    }
+    for ((id, bytes), place) in group.records.into_iter().zip(committed.records) {
+        loading.found(Found::Record(id, place, bytes));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything but puts and gets: questions, deletions, renames, listings.
 
 use super::answer::{Answer, Event, Holders, Op, Operation};
+use super::clear::{Clearing, leaves_heads};
 use super::error::{ClientError, damaged_heads};
 use super::listing::Listing;
 use super::seal::{Entry, Heads};
@@ -26,7 +27,13 @@ pub(super) enum Ask {
     Deleting {
         name: Vec<u8>,
         version: VersionId,
+        /// It leaves heads behind.
+        more: bool,
     },
+    /// A deleted name's versions are asked for.
+    Clearing(Box<Clearing>),
+    /// One more tombstone is on its way.
+    Cleared(Box<Clearing>),
     /// The source's versions are asked for, then the target's.
     RenameSource {
         what: Rename,
@@ -40,6 +47,8 @@ pub(super) enum Ask {
         what: Rename,
         version: VersionId,
         deleted: VersionId,
+        /// That leaves heads of the old name behind.
+        more: bool,
     },
     List(Box<Listing>),
     Holders,
@@ -117,21 +126,21 @@ impl Session {
         Ok(Kind::Ask(ask))
     }
 
-    fn ask_head(&mut self, op: Op, name: &[u8]) -> Result<NameId, ClientError> {
+    pub(super) fn ask_head(&mut self, op: Op, name: &[u8]) -> Result<NameId, ClientError> {
         let name = self.seals.name_id(name)?;
         let (request, space) = (self.request(op), self.seals.space());
         self.send(&Message::Head { request, space, name, relay: true });
         Ok(name)
     }
 
-    fn ask_of(&mut self, op: Op) -> Option<&mut Ask> {
+    pub(super) fn ask_of(&mut self, op: Op) -> Option<&mut Ask> {
         match &mut self.ops.get_mut(&op)?.kind {
             Kind::Ask(ask) => Some(ask),
             Kind::Put(_) | Kind::Get(_) => None,
         }
     }
 
-    fn become_ask(&mut self, op: Op, next: Ask) {
+    pub(super) fn become_ask(&mut self, op: Op, next: Ask) {
         if let Some(ask) = self.ask_of(op) {
             *ask = next;
         }
@@ -148,13 +157,20 @@ impl Session {
             (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, future, .. }) => {
                 self.delete(op, name, &Heads { clock, versions, all, future })?;
             }
+            (
+                Ask::Clearing(clearing),
+                Message::DamagedHeads { clock, versions, all, future, .. },
+            ) => {
+                self.clear(op, clearing, &Heads { clock, versions, all, future }, None);
+            }
             (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
-            (Ask::Deleting { version, .. }, Message::PutDone { .. }) => {
-                self.finish(op, Ok(Answer::Deleted { version }));
+            (Ask::Deleting { name, version, more }, Message::PutDone { .. }) => {
+                self.deleted(op, (name, more), Answer::Deleted { version });
             }
-            (Ask::Renaming { version, deleted, .. }, Message::PutDone { .. }) => {
-                self.finish(op, Ok(Answer::Renamed { version, deleted }));
+            (Ask::Renaming { what, version, deleted, more }, Message::PutDone { .. }) => {
+                self.deleted(op, (what.source, more), Answer::Renamed { version, deleted });
             }
+            (Ask::Cleared(clearing), Message::PutDone { .. }) => self.cleared(op, clearing),
             (Ask::List(listing), Message::Listed { records, next, damaged, sync, .. }) => {
                 let mut listing = listing;
                 listing.told(damaged, sync);
@@ -191,7 +207,8 @@ impl Session {
         let version = version_of(&tombstone);
         // Whatever is there by then is deleted, so long as the name is gone afterwards.
         self.put_records(op, vec![tombstone], vec![Condition::Newest]);
-        self.become_ask(op, Ask::Deleting { name, version });
+        let more = leaves_heads(heads);
+        self.become_ask(op, Ask::Deleting { name, version, more });
         Ok(())
     }
 
@@ -228,7 +245,9 @@ impl Session {
                 }
                 self.rename(op, &source, &heads, what)?;
             }
+            Ask::Clearing(clearing) => self.clear(op, clearing, &heads, shown),
             Ask::Deleting { .. }
+            | Ask::Cleared(_)
             | Ask::Renaming { .. }
             | Ask::List(_)
             | Ask::Holders
@@ -249,7 +268,12 @@ impl Session {
         self.seals.open_shown(shown, name)?.ok_or(ClientError::NotFound)
     }
 
-    fn put_records(&mut self, op: Op, records: Vec<bytes::Bytes>, conditions: Vec<Condition>) {
+    pub(super) fn put_records(
+        &mut self,
+        op: Op,
+        records: Vec<bytes::Bytes>,
+        conditions: Vec<Condition>,
+    ) {
         let request = self.request(op);
         let blocks = Vec::new();
         self.send(&Message::Put { request, conditions, records, blocks });
@@ -260,6 +284,10 @@ impl Session {
         let Some(ask) = self.ask_of(op) else { return false };
         let (first, name) = match std::mem::replace(ask, Ask::Status) {
             Ask::Deleting { name, .. } => (Ask::Delete { name: name.clone() }, name),
+            Ask::Cleared(clearing) => {
+                let name = clearing.name.clone();
+                (Ask::Clearing(clearing), name)
+            }
             Ask::Renaming { what, .. } => {
                 let source = what.source.clone();
                 (Ask::RenameSource { what }, source)
@@ -294,7 +322,8 @@ impl Session {
         let unchanged = |heads: &Heads| Condition::Unchanged(heads.all);
         let target = if what.replace { unchanged(heads) } else { Condition::Absent };
         self.put_records(op, vec![file, tombstone], vec![target, unchanged(source_heads)]);
-        self.become_ask(op, Ask::Renaming { what, version, deleted });
+        let more = leaves_heads(source_heads);
+        self.become_ask(op, Ask::Renaming { what, version, deleted, more });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod again;
 mod answer;
 mod ask;
 mod calls;
+mod clear;
 mod deadline;
 mod error;
 mod get;

@@ -6,6 +6,7 @@
 use super::again::Again;
 use super::answer::{Answer, Event, Op, Operation};
 use super::ask::Ask;
+use super::clear;
 use super::deadline::{Deadline, Traffic};
 use super::error::ClientError;
 use super::get::Get;
@@ -360,9 +361,10 @@ impl Session {
 
     /// Ends an operation, unless it has ended.
     pub(super) fn finish(&mut self, op: Op, result: Result<Answer, ClientError>) {
-        if self.ops.remove(&op).is_none() {
+        let Some(running) = self.ops.remove(&op) else {
             return;
-        }
+        };
+        let result = clear::result_of(running.kind, result);
         self.requests.retain(|_, other| *other != op);
         self.uploads.forget(op);
         self.downloads.forget(op);

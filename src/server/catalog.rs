@@ -5,6 +5,7 @@
 //! a name costs a look at versions that are superseded.
 
 use super::entry::{Entry, Flag, Kind, heads_key, version_key};
+use super::looks::Looks;
 use super::order::{Keys, Order, Side, Spot, mix};
 use super::rows::Rows;
 use crate::crypto::alias::{Alias, Aliases};
@@ -16,8 +17,7 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
-use looks::Looks;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every record known.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) struct Catalog {
     fingerprint: Hash,
     /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
+    /// Of these, what a start has guessed from what was left of the bytes.
+    guesses: BTreeMap<(Alias, VersionId), RecordId>,
     looks: Looks,
 }
 
@@ -86,6 +88,7 @@ impl Catalog {
             incomplete: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
+            guesses: BTreeMap::new(),
             looks: Looks::default(),
         }
     }
@@ -107,6 +110,7 @@ impl Catalog {
         if planted::is_on(Bug::DropLesserVersion) && Some(record.version) < greatest() {
             return false;
         }
+        self.give_way(&name, &record.version, &id);
         let damaged = self.damaged_slot(&id, &name, &record.version);
         let slot = match damaged {
             Some(slot) => slot,
@@ -256,41 +260,6 @@ impl Catalog {
 
     fn is_credible(&self, entry: &Entry) -> bool {
         entry.version().stamp <= self.latest()
-    }
-
-    /// The bytes of a record are damaged on the disk: it is no longer had, so that peers give it again. That there is
-    /// such a version is still known.
-    pub(super) fn damage(&mut self, id: &RecordId) {
-        let Some(slot) = self.slot(id) else {
-            return;
-        };
-        self.by_id.remove(slot, &Ids(&self.entries));
-        self.lost.insert(*id);
-        self.records -= 1;
-        mix(&mut self.fingerprint, &id.0);
-        self.set_slot_complete(slot, true);
-        if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
-            self.entries[slot].set(Flag::Damaged, true);
-            if planted::is_on(Bug::ForgetDamaged) {
-                let name = self.entries[slot].name();
-                let before = self.shows(name);
-                self.by_name.remove(slot, &Names(&self.entries));
-                let after = self.shows(name);
-                self.shown = self.shown + u64::from(after) - u64::from(before);
-            }
-        } else {
-            self.entries[slot].forget();
-        }
-    }
-
-    /// The entry of a version whose bytes were damaged.
-    fn damaged_slot(&self, id: &RecordId, name: &Alias, version: &VersionId) -> Option<u32> {
-        if !self.lost.contains(id) {
-            return None;
-        }
-        let mut slots = self.version_slots(name, version, true);
-        slots.extend(self.version_slots(name, version, false));
-        slots.into_iter().find(|slot| self.entries[*slot].id() == *id)
     }
 
     fn slot(&self, id: &RecordId) -> Option<u32> {
@@ -449,6 +418,11 @@ impl Catalog {
         self.entries.iter().filter(move |entry| entry.kind() == kind)
     }
 
+    /// The ids of all records, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+        self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)
+    }
+
     /// Every record that names something which is not here.
     pub(super) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
         self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
@@ -487,6 +461,6 @@ impl Catalog {
     }
 }
 
-mod looks;
+mod damaged;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ pub(super) struct Comparison {
     informed: bool,
     /// How many records the other side has, as it last said.
     theirs: u64,
+    /// Something was dropped since the round began.
+    dropped: bool,
 }
 
 type Sum = (u64, Hash);
@@ -98,7 +100,7 @@ impl Comparison {
         if planted::is_on(Bug::ToldIsKnown) {
             self.awaited.clear();
         }
-        self.awaits = self.awaited.len() <= COMPARE_AWAITED_MAX;
+        self.awaits = self.awaited.len() <= COMPARE_AWAITED_MAX && !self.dropped;
         self.inform_if_come();
     }
 
@@ -132,6 +134,7 @@ impl Comparison {
         self.stack.clear();
         self.asked.clear();
         self.asked.push_back((whole.first, whole.last));
+        self.dropped = false;
         let ours = (whole.count, whole.fingerprint);
         let (theirs, lacking, untold) = (None, false, false);
         self.round = Some(Round { ours, theirs, lacking, untold, blocked });
@@ -176,6 +179,14 @@ impl Comparison {
             }
         }
         true
+    }
+
+    /// Something was dropped: the next round goes through all that differs, and comes soon.
+    pub(super) fn drop_something(&mut self) {
+        self.dropped = true;
+        self.left_out = true;
+        self.before = None;
+        self.set_lacking();
     }
 
     /// Something may have changed that the sums do not tell: the next round goes through all that differs.
@@ -243,6 +254,10 @@ impl Comparison {
             self.awaited.clear();
         }
         let sums = (round.ours, round.theirs.unwrap_or_default());
+        if std::mem::take(&mut self.dropped) {
+            self.repeated = 0;
+            return Some(Ended::Unequal(0));
+        }
         if sums.0 == sums.1 {
             self.before = None;
             self.repeated = 0;
@@ -329,6 +344,26 @@ mod tests {
         };
         assert_eq!(gone_through(false), [0, 1, 2, 4, 8, 16]);
         assert_eq!(gone_through(true), [0]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_gone_through_in_the_next_round_whatever_has_changed() {
+        let whole = range(0, 255);
+        for blocked in [false, true] {
+            let mut comparison = Comparison::default();
+            let mut round = |drops: bool| {
+                comparison.begin(&whole, blocked);
+                let goes_on = comparison.answered(whole.first, whole.last, (9, Hash::default()));
+                if drops {
+                    comparison.drop_something();
+                }
+                (goes_on, comparison.end_round())
+            };
+            for _ in 0..10 {
+                assert_eq!(round(true), (true, Some(Ended::Unequal(0))));
+            }
+            assert_eq!(round(false), (true, Some(Ended::Unequal(0))));
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl FileServer {
         let others = self.give_up_runs(link, |run| run.address == address);
         // The run may be one that was given up before, and the connection asked once more since.
         if was_live || !others.is_empty() {
-            self.source_failed(now, address, link);
+            self.leave_source(now, address, link);
         }
         self.pump_fetches(now, link);
     }

@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn of(kind: RecordKind) -> Self {
+    pub(super) fn of(kind: RecordKind) -> Self {
         match kind {
             RecordKind::File => Self::File,
             RecordKind::Tombstone => Self::Tombstone,

@@ -9,6 +9,7 @@ use super::lane::{NewRecord, Waiter};
 use super::output::Link;
 use super::permit::Offered;
 use super::push::is_inline;
+use super::reconcile::AGAIN;
 use super::space::FULL;
 use super::work::{Check, Checked, Job};
 use super::{FileServer, Pending, Phase};
@@ -301,6 +302,10 @@ impl FileServer {
             self.checking.remove(&new.id);
         }
         if found.contains(&Checked::Forged) {
+            // Others may have sent the same records, which were left aside for these.
+            for other in self.node_links() {
+                self.dropped(now, other, AGAIN);
+            }
             return self.close(now, link, Closing::WrongSignature);
         }
         let mut addresses = found.iter().filter_map(|checked| match checked {

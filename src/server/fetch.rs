@@ -8,6 +8,8 @@ use super::closing::Closing;
 use super::memory::Share;
 use super::output::Link;
 use super::peers::Peer;
+use super::round::Short;
+use super::stuck::Outcome;
 use super::want::Interest;
 use super::{FileServer, Output};
 use crate::ids::{Address, Hash};
@@ -48,6 +50,12 @@ pub(super) struct Fetch {
     pub(super) source: Option<Link>,
     /// Sources that do not have it, or failed.
     pub(super) tried: Vec<Link>,
+    /// A job has been told to write into the draft, so that there may be one.
+    pub(super) drafted: bool,
+    /// It is tried again, and asked only of those that have news.
+    again: bool,
+    /// Not all that were asked have said that they do not have it.
+    unsure: bool,
 }
 
 impl Fetch {
@@ -122,6 +130,7 @@ impl FileServer {
             return self.join_fetch(now, block, interest);
         }
         let draft = self.serial();
+        let again = self.is_tried_again(&block.address, &interest);
         let fetch = Fetch {
             length: block.length,
             draft,
@@ -135,6 +144,9 @@ impl FileServer {
             interests: vec![interest],
             source: None,
             tried: Vec::new(),
+            drafted: false,
+            again,
+            unsure: false,
         };
         self.fetches.by_address.insert(block.address, fetch);
         if self.has_room(now, u64::from(block.length)) {
@@ -146,13 +158,15 @@ impl FileServer {
 
     /// One more waits for a block that is on its way.
     fn join_fetch(&mut self, now: Now, block: BlockRef, interest: Interest) {
+        let again = self.is_tried_again(&block.address, &interest);
         let Some(fetch) = self.fetches.by_address.get_mut(&block.address) else {
             return;
         };
         if fetch.length != block.length {
             // One of the two lengths is a lie. Whoever came second may try again when the first has failed.
-            return self.tell_failed(now, block.address, interest);
+            return self.tell_failed(now, block.address, interest, Outcome::Unsure);
         }
+        fetch.again &= again;
         fetch.interests.push(interest);
         let (stage, source) = (fetch.stage, fetch.source);
         let from_node = source.and_then(|link| self.peers.get(&link)).is_some_and(Peer::is_node);
@@ -200,7 +214,7 @@ impl FileServer {
         };
         let source = self.choose_source(now, fetch, hint);
         let Some(link) = source else {
-            return self.fetch_failed(now, address);
+            return self.end_fetch(now, address);
         };
         if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
             fetch.source = Some(link);
@@ -223,7 +237,8 @@ impl FileServer {
         if let Some(link) = named.find(|link| untried(link) && is_fast(link)) {
             return Some(link);
         }
-        let nodes = self.node_peers().filter(|(link, _)| untried(link));
+        let is_asked = |link: &Link| !fetch.again || hint == Some(*link) || self.stuck.asks(*link);
+        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         nodes
             .min_by_key(|(_, peer)| {
                 let credit = &peer.credit;
@@ -232,7 +247,16 @@ impl FileServer {
             .map(|(link, _)| *link)
     }
 
+    /// A source has not brought what it was asked for, and has not said either that it does not have it.
     pub(super) fn source_failed(&mut self, now: Now, address: Address, link: Link) {
+        if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
+            fetch.unsure = true;
+        }
+        self.leave_source(now, address, link);
+    }
+
+    /// Others are asked instead.
+    pub(super) fn leave_source(&mut self, now: Now, address: Address, link: Link) {
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
@@ -271,9 +295,6 @@ impl FileServer {
 
     /// Blocks are durable: whoever waited is told.
     pub(super) fn blocks_arrived(&mut self, now: Now, addresses: &[Address]) {
-        if !addresses.is_empty() {
-            self.arrived_for_stuck(now);
-        }
         let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
         for address in addresses {
             self.fetches.repairs.remove(address);
@@ -290,11 +311,17 @@ impl FileServer {
                 match interest {
                     Interest::Offer(link) => have.entry(link).or_default().push(*address),
                     Interest::Read(parked) => self.unpark(now, parked),
-                    Interest::Walk(walk) => self.walk_block_done(now, walk, true),
-                    Interest::Repair => {}
+                    Interest::Walk(walk) => {
+                        self.walk_block_done(now, walk, *address, Outcome::Here);
+                    }
+                    Interest::Repair => {
+                        self.short_tried(now, Short::Block(*address), Outcome::Here);
+                    }
                 }
             }
         }
+        self.arrived_for_stuck(addresses);
+        self.tell_who_asked(now, addresses);
         for (link, addresses) in have {
             if let Some(peer) = self.peers.get_mut(&link) {
                 peer.offered = peer.offered.saturating_sub(addresses.len());
@@ -303,23 +330,32 @@ impl FileServer {
         }
     }
 
-    /// A block can't be had: whoever waited is told.
+    /// A block can't be had now, whoever has it: whoever waited is told.
     pub(super) fn fetch_failed(&mut self, now: Now, address: Address) {
+        if let Some(fetch) = self.fetches.by_address.get_mut(&address) {
+            fetch.unsure = true;
+        }
+        self.end_fetch(now, address);
+    }
+
+    /// Nobody is left to ask for a block.
+    fn end_fetch(&mut self, now: Now, address: Address) {
         let Some(fetch) = self.fetches.by_address.remove(&address) else {
             return;
         };
         self.drop_chunks(fetch.chunks);
         if fetch.writing {
             self.fetches.orphans.insert(fetch.draft);
-        } else {
+        } else if fetch.drafted {
             self.discard(fetch.draft);
         }
+        let outcome = if fetch.unsure { Outcome::Unsure } else { Outcome::Nowhere };
         for interest in fetch.interests {
-            self.tell_failed(now, address, interest);
+            self.tell_failed(now, address, interest, outcome);
         }
     }
 
-    fn tell_failed(&mut self, now: Now, address: Address, interest: Interest) {
+    fn tell_failed(&mut self, now: Now, address: Address, interest: Interest, outcome: Outcome) {
         match interest {
             Interest::Offer(link) => {
                 if let Some(peer) = self.peers.get_mut(&link) {
@@ -331,18 +367,8 @@ impl FileServer {
                 self.send(parked.link, Message::Absent { address });
                 self.want_answered(parked.link);
             }
-            Interest::Walk(walk) => self.walk_block_done(now, walk, false),
-            Interest::Repair => self.set_retry(now),
-        }
-    }
-
-    /// What was found damaged and could not be had then is asked for again.
-    pub(super) fn retry_repairs(&mut self, now: Now) {
-        let repairs = self.fetches.repairs.iter();
-        let idle = repairs.filter(|(address, _)| !self.fetches.by_address.contains_key(address));
-        let idle: Vec<_> = idle.map(|(address, length)| (*address, *length)).collect();
-        for (address, length) in idle {
-            self.fetch(now, BlockRef { address, length }, Interest::Repair, None);
+            Interest::Walk(walk) => self.walk_block_done(now, walk, address, outcome),
+            Interest::Repair => self.short_tried(now, Short::Block(address), outcome),
         }
     }
 

@@ -144,6 +144,7 @@ impl FileServer {
                 continue;
             };
             fetch.writing = true;
+            fetch.drafted = true;
             let draft = fetch.draft;
             let count = u32::try_from(chunks.len()).expect("a block has 32 leaves");
             let mask = mask(u32::from(first), count);

@@ -9,6 +9,7 @@ use super::work::Job;
 use super::{FileServer, Pending, Timer};
 use crate::ids::NodeId;
 use crate::keyring::presence::{holds, subject};
+use crate::limits::{MESSAGE_PRESENCES_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job;
 use crate::time::{Instant, Now};
@@ -19,6 +20,31 @@ use std::time::Duration;
 
 /// The file of peers is written so long after a change, with what changed meanwhile.
 const WRITE_AFTER: Duration = Duration::from_millis(200);
+
+/// How far one peer has been told whom this node knows.
+#[derive(Debug, Default)]
+pub(super) struct Introduction {
+    /// The last of whom it was told; none at the beginning.
+    told: Option<NodeId>,
+    /// It has not come to the end since the peer came.
+    under_way: bool,
+}
+
+impl Introduction {
+    /// It is told of these, which are the next, at most so many.
+    fn go_on(&mut self, next: &[(NodeId, Presence)], most: usize) {
+        self.told = next.last().map(|(node, _)| *node);
+        if next.len() < most {
+            *self = Self::default();
+        }
+    }
+}
+
+/// The length of a presence in a message, about.
+fn length(presence: &Presence) -> usize {
+    let addresses = presence.addresses.iter().map(|address| 2 + address.len());
+    138 + addresses.sum::<usize>()
+}
 
 impl FileServer {
     /// Dials whoever is due, and sets the time of the next.
@@ -74,9 +100,44 @@ impl FileServer {
         if planted::is_on(Bug::IntroduceNobody) {
             return;
         }
-        let mut all = vec![self.setup.presence.clone()];
-        all.extend(self.roster.all_passed_on());
-        self.send_all(link, Message::peers(&all));
+        let own = self.setup.presence.clone();
+        self.send_all(link, Message::peers(std::slice::from_ref(&own)));
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.introduction = Introduction { told: None, under_way: true };
+        }
+        self.pump_introduction(link);
+    }
+
+    /// Tells a peer of the next whom this node knows, while its outbox has room.
+    pub(super) fn pump_introduction(&mut self, link: Link) {
+        while let Some(peer) = self.peers.get_mut(&link)
+            && peer.introduction.under_way
+            && peer.outbox <= OUTBOX_MAX / 2
+        {
+            let next = self.roster.passed_on_after(peer.introduction.told, MESSAGE_PRESENCES_MAX);
+            peer.introduction.go_on(&next, MESSAGE_PRESENCES_MAX);
+            // Counted at once, since the connection tells only later.
+            peer.outbox += next.iter().map(|(_, presence)| length(presence)).sum::<usize>();
+            let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
+            self.send_all(link, Message::peers(&next));
+        }
+    }
+
+    /// Tells a peer again of one whom this node knows, each in turn: there may have been no room for it there.
+    pub(super) fn tell_one_more(&mut self, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.introduction.under_way)
+        else {
+            return;
+        };
+        let mut next = self.roster.passed_on_after(peer.introduction.told, 1);
+        if next.is_empty() {
+            next = self.roster.passed_on_after(None, 1);
+        }
+        peer.introduction.go_on(&next, 1);
+        let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
+        if !planted::is_on(Bug::IntroduceNobody) {
+            self.send_all(link, Message::peers(&next));
+        }
     }
 
     /// Tells everybody of a node, once it has answered where it says that it is.

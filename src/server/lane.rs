@@ -4,7 +4,9 @@
 //! say, and whoever waits for a group is told after its flush and never before.
 
 use super::entry::Flag;
+use super::looks::Looks;
 use super::output::Link;
+use super::reconcile::UNREAD_AGAIN;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
 use super::{FileServer, Pending};
@@ -18,7 +20,7 @@ use crate::time::Now;
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 
 /// A record on its way into the catalog.
@@ -105,6 +107,8 @@ pub(super) struct Lane {
     records: HashMap<RecordId, u32>,
     /// The names of all records, in whatever group.
     names: NamesUnderWay,
+    /// Records and batches that were looked at.
+    looks: Looks,
 }
 
 impl Lane {
@@ -120,7 +124,7 @@ impl Lane {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Batch> {
-        self.closed.iter().chain([&self.open])
+        self.closed.iter().chain([&self.open]).inspect(|_| self.looks.note())
     }
 
     /// What is added from here on, until this is called again, is in one group, whatever was added before.
@@ -247,6 +251,7 @@ impl Lane {
     fn land(&mut self) -> Option<Flight> {
         let flight = self.flying.take()?;
         for new in &flight.records {
+            self.looks.note();
             self.names.remove(new);
             // Counted, since a look through all that is closed would cost its square under a flood of records.
             if let Some(batches) = self.records.get_mut(&new.id) {
@@ -351,6 +356,10 @@ impl FileServer {
             self.fetch_failed(now, address);
         }
         self.pages_landed(now, &flight.pages, false);
+        let sources: BTreeSet<Link> = flight.records.iter().filter_map(|new| new.source).collect();
+        for link in sources {
+            self.dropped(now, link, UNREAD_AGAIN);
+        }
         let own = flight.records.iter().filter(|new| new.source.is_none());
         let grants = own.filter(|new| new.record.kind == RecordKind::Grant);
         self.setup.grants.extend(grants.map(|new| new.bytes.to_vec()));
@@ -407,6 +416,23 @@ mod tests {
         }
         assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
         assert!(lane.idle() && lane.records.is_empty() && lane.names.is_empty());
+    }
+
+    #[test]
+    fn what_lands_costs_the_same_however_much_waits() {
+        let looks = [10, 10_000].map(|waiting| {
+            let mut lane = Lane::default();
+            for number in 0..GROUP_RECORDS_MAX + waiting {
+                lane.begin();
+                lane.add_record(record(number));
+            }
+            let group = lane.depart().unwrap();
+            let before = lane.looks.0.get();
+            assert_eq!(lane.land().unwrap().records.len(), group.records.len());
+            (lane.looks.0.get() - before, group.records.len() as u64)
+        });
+        assert_eq!(looks[0], looks[1]);
+        assert_eq!(looks[1].0, looks[1].1, "each once");
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Loading: what a start tells of the log, before there is a server.
 //!
-//! Reaches no disk. Invariant: what a record says of its blocks is judged by what was found before it, as it was written.
+//! Reaches no disk. Invariant: a record is complete if all its blocks were found before it or
+//! after it, whatever was lost since; one with pages is looked through later, by whoever can read them.
 
 use super::catalog::Catalog;
 use super::grants::Grants;
 use super::holdings::{Holdings, length};
 use crate::crypto::alias::Aliases;
-use crate::ids::Address;
+use crate::ids::{Address, RecordId};
+use crate::planted::{self, Bug};
 use crate::store::job::Found;
-use crate::wire::record::Record;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::wire::record::{BlockList, Record};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A `FileServer` while a start tells it what the log holds.
 #[derive(Debug)]
@@ -21,6 +23,15 @@ pub struct Loading {
     pub(super) repairs: BTreeMap<Address, u32>,
     pub(super) lost: BTreeSet<Address>,
     pub(super) newest: u64,
+    /// Records of which blocks have not been found, each by the one that it waits for.
+    waiting: HashMap<Address, Vec<Waiting>>,
+}
+
+/// A record, and those of its blocks that were not there when it was found.
+#[derive(Debug)]
+struct Waiting {
+    record: RecordId,
+    missing: Vec<Address>,
 }
 
 impl Loading {
@@ -34,6 +45,7 @@ impl Loading {
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
             newest: 0,
+            waiting: HashMap::new(),
         }
     }
 
@@ -46,12 +58,15 @@ impl Loading {
                 };
                 self.grants.learn(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
-                self.catalog.insert(
-                    id,
-                    &record,
-                    place,
-                    super::holds_inline(&self.holdings, &record),
-                );
+                let complete = super::holds_inline(&self.holdings, &record);
+                let is_new = self.catalog.insert(id, &record, place, complete);
+                if let BlockList::Inline(blocks) = &record.blocks
+                    && is_new
+                    && !complete
+                {
+                    let missing = blocks.iter().map(|block| block.address).collect();
+                    self.wait(Waiting { record: id, missing });
+                }
             }
             Found::Page(address, place) => {
                 self.lost.remove(&address);
@@ -61,6 +76,9 @@ impl Loading {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
                 self.holdings.insert(address, place);
+                for waiting in self.waiting.remove(&address).unwrap_or_default() {
+                    self.wait(waiting);
+                }
             }
             Found::Lost(address) => {
                 if let Some(place) = self.holdings.block(&address) {
@@ -71,5 +89,27 @@ impl Loading {
                 self.holdings.remove(&address);
             }
         }
+    }
+
+    /// A record is complete, or waits for the next block.
+    fn wait(&mut self, mut waiting: Waiting) {
+        if planted::is_on(Bug::JudgeBeforehand) {
+            return;
+        }
+        while let Some(address) = waiting.missing.last() {
+            if self.holdings.block(address).is_none() {
+                return self.waiting.entry(*address).or_default().push(waiting);
+            }
+            waiting.missing.pop();
+        }
+        self.catalog.set_complete(&waiting.record, true);
+    }
+
+    /// The records that wait, each with a block that it lacks.
+    pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = (RecordId, Address)> + use<> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        waiting.flat_map(|(address, records)| {
+            records.into_iter().map(move |waiting| (waiting.record, address))
+        })
     }
 }

@@ -25,11 +25,13 @@ mod introduce;
 mod known_list;
 mod lane;
 mod loading;
+mod looks;
 mod memory;
 mod order;
 mod output;
 mod pace;
 mod packed;
+mod pages;
 mod peers;
 mod permit;
 mod push;
@@ -39,6 +41,7 @@ mod replication;
 mod requests;
 mod room;
 mod roster;
+mod round;
 mod rows;
 mod serve;
 mod setup;
@@ -48,6 +51,7 @@ mod sweeps;
 mod sync;
 mod twins;
 mod under_way;
+mod vain;
 mod verify;
 mod walk;
 mod want;
@@ -134,6 +138,8 @@ enum Timer {
     PageAsked(u64, u32),
     /// Try again what could not be fetched.
     Retry,
+    /// Tell this peer that something has come which it may have asked for.
+    News(Link),
     /// Some peer is due to be dialled.
     Redial,
     /// Go on with what this peer is to be sent.
@@ -205,7 +211,10 @@ pub struct FileServer {
 impl FileServer {
     /// A server over what a start has found.
     #[must_use]
-    pub fn new(setup: Setup, loading: Loading, recovered: &Recovered, now: Now) -> Self {
+    pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
+        let mut stuck = Stuck::default();
+        recovered.remains.iter().for_each(|remains| loading.catalog.insert_remains(remains));
+        loading.take_waiting().for_each(|(record, lack)| stuck.insert(record, &lack, 0));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {
@@ -230,7 +239,7 @@ impl FileServer {
             walks: Walks::with_lost(loading.lost),
             gathers: Gathers::default(),
             answers: Answers::default(),
-            stuck: Stuck::default(),
+            stuck,
             sweeps: Sweeps::default(),
             slow: SlowNodes::default(),
             checking: HashSet::new(),
@@ -248,7 +257,8 @@ impl FileServer {
         };
         server.judge_future(now);
         server.ask_space();
-        let incomplete: Vec<_> = server.catalog.all_incomplete().collect();
+        let incomplete = server.catalog.all_incomplete();
+        let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         server.replicate(incomplete.into_iter().map(|id| (id, None)));
         server.bring_grants();
         server.set_redial(now);
@@ -291,6 +301,7 @@ impl FileServer {
             Timer::Gather(id) => self.gather_timeout(now, id),
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
+            Timer::News(link) => self.tell_news(link),
             Timer::Redial => self.redial(now),
             Timer::Push(link) => self.pump_push(now, link),
             Timer::Reconcile(link) => self.reconcile(now, link),
@@ -363,6 +374,7 @@ impl FileServer {
     pub fn end_turn(&mut self, now: Now) {
         let now = self.calendar.correct(now);
         self.judge_future(now);
+        self.pump_short(now);
         self.write_pending();
         self.commit_if_due(now);
         self.pump_starved(now);

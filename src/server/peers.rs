@@ -5,12 +5,14 @@
 use super::FileServer;
 use super::closing::Closing;
 use super::comparison::Comparison;
+use super::introduce::Introduction;
 use super::memory::Share;
 use super::output::Link;
 use super::pace::Pace;
 use super::push::Push;
 use super::reads::Asked;
 use super::serve::Serving;
+use super::vain::Vain;
 use super::want::OFFERED_BYTES;
 use crate::crypto::keys;
 use crate::ids::{Address, NodeId};
@@ -140,6 +142,8 @@ pub(super) struct Peer {
     pub(super) serving: Serving,
     pub(super) push: Push,
     pub(super) comparison: Comparison,
+    pub(super) vain: Vain,
+    pub(super) introduction: Introduction,
     pub(super) asks: HashMap<u32, Ask>,
     pub(super) next_ask: u32,
     /// When the next comparison is due, if this side begins it.
@@ -184,6 +188,8 @@ impl Peer {
             serving: Serving::default(),
             push: Push::default(),
             comparison: Comparison::default(),
+            vain: Vain::default(),
+            introduction: Introduction::default(),
             asks: HashMap::new(),
             next_ask: 0,
             reconcile_at: None,
@@ -320,7 +326,7 @@ impl FileServer {
         if self.setup.node < node {
             self.set_reconcile(now, link, Duration::ZERO);
         }
-        self.retry_soon(now);
+        self.has_news(now, link);
     }
 
     /// Two connections to one start of a node: both sides keep the same one. A node that dials anew has lost the old one,
@@ -364,6 +370,7 @@ impl FileServer {
         self.peers.remove(&link);
         self.nodes.remove(&link);
         self.calendar.link_closed(link, now.instant);
+        self.stuck.link_closed(link);
         if let Who::Node(node) = who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
@@ -390,6 +397,7 @@ impl FileServer {
         if bytes < OUTBOX_MAX / 2 {
             self.pump_push(now, link);
             self.pump_comparison(now, link);
+            self.pump_introduction(link);
             self.resume_answers(link);
             self.pump_answers(now);
         }
@@ -438,6 +446,7 @@ impl FileServer {
                 + peer.requests * REQUEST_BYTES
                 + peer.push.held_bytes()
                 + peer.comparison.held_bytes()
+                + peer.vain.held_bytes()
         })
     }
 

@@ -9,6 +9,7 @@ use super::exchange::only_deletes;
 use super::lane::NewRecord;
 use super::output::Link;
 use super::reads::{Batch, ReadFor};
+use super::reconcile::{AGAIN, UNREAD_AGAIN};
 use super::room::adds_nothing;
 use super::{FileServer, Timer};
 use crate::ids::RecordId;
@@ -34,8 +35,6 @@ const BATCH: usize = 64;
 const LOOKS_MAX: usize = 16 * 1024;
 /// Bytes of small blocks read at a time.
 const BATCH_BYTES: usize = 512 * 1024;
-/// What could not be read is looked for again by a comparison after this long.
-const UNREAD_AGAIN: Duration = Duration::from_secs(30);
 /// What surrounds an item in a message, at most.
 const ITEM_OVERHEAD: usize = 16;
 
@@ -253,10 +252,9 @@ impl FileServer {
         for link in self.node_links().into_iter().take(count) {
             let Some(peer) = self.peers.get(&link) else { continue };
             let outbox = peer.outbox;
-            if !peer.has_room && !only_deletes(records) {
-                continue;
-            }
-            if outbox + bytes < OUTBOX_MAX / 2 || planted::is_on(Bug::PushWithoutPace) {
+            let takes_all = peer.has_room || only_deletes(records);
+            let has_space = outbox + bytes < OUTBOX_MAX / 2;
+            if takes_all && (has_space || planted::is_on(Bug::PushWithoutPace)) {
                 self.send_records(link, items.clone());
             } else {
                 let own = records.iter().filter(|new| new.source.is_none());
@@ -290,7 +288,7 @@ impl FileServer {
         };
         for id in ids {
             if !peer.push.add(id, &self.catalog) {
-                peer.comparison.leave_out();
+                self.dropped(now, link, AGAIN);
                 break;
             }
         }
@@ -304,7 +302,7 @@ impl FileServer {
         };
         let added = peer.push.add_range(range);
         if !added {
-            peer.comparison.leave_out();
+            self.dropped(now, link, AGAIN);
         }
         self.pump_push(now, link);
         added
@@ -366,10 +364,8 @@ impl FileServer {
             }
             batch.items.push(PushedRecord { record, block: Bytes::new() });
         }
-        if unread && let Some(peer) = self.peers.get_mut(&link) {
-            peer.comparison.forget_before();
-            peer.comparison.leave_out();
-            self.set_reconcile(now, link, UNREAD_AGAIN);
+        if unread {
+            self.dropped(now, link, UNREAD_AGAIN);
         }
         if places.is_empty() {
             self.push_blocks_read(now, link, batch, Vec::new());

@@ -9,6 +9,7 @@
 use super::comparison::Ended;
 use super::order::mix;
 use super::output::Link;
+use super::peers::Peer;
 use super::push::PushRange;
 use super::{FileServer, Timer};
 use crate::ids::{Hash, RecordId};
@@ -19,7 +20,9 @@ use crate::wire::message::{Message, RangeSummary};
 use std::time::Duration;
 
 /// Unequal nodes compare again after this long, and after twice as long each time that neither has changed.
-const AGAIN: Duration = Duration::from_secs(2);
+pub(super) const AGAIN: Duration = Duration::from_secs(2);
+/// What could not be read or written now is looked for again after this long.
+pub(super) const UNREAD_AGAIN: Duration = Duration::from_secs(30);
 /// An unequal range is cut into so many.
 const PARTS: u128 = COMPARE_PARTS as u128;
 
@@ -48,6 +51,7 @@ impl FileServer {
         }
         let told = peer.comparison.begin(&whole, !peer.has_room || !self.room.is_there());
         let told = told && peer.has_room;
+        self.tell_one_more(link);
         self.send(link, Message::Compare { range: whole, told });
     }
 
@@ -90,14 +94,37 @@ impl FileServer {
         else {
             return;
         };
+        if self.peers.get(&link).is_some_and(|peer| peer.comparison.is_informed()) {
+            self.catalog.forget_guesses();
+        }
         if planted::is_on(Bug::CompareOnce) {
             return;
         }
+        let node = self.peers.get(&link).and_then(Peer::node);
         let delay = match ended {
+            // Who began only since something was lost leaves it to the other from now on.
+            Ended::Equal if Some(self.setup.node) > node => return,
             Ended::Equal => RECONCILE_PERIOD,
             Ended::Unequal(times) => (AGAIN * 2_u32.pow(times.min(8))).min(RECONCILE_PERIOD),
         };
         self.set_reconcile(now, link, delay);
+    }
+
+    /// Something that a peer lacks, or that was of it, has been dropped for want of room: another comparison finds it, soon
+    /// and whatever has changed meanwhile.
+    pub(super) fn dropped(&mut self, now: Now, link: Link, delay: Duration) {
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.is_node()) else {
+            return;
+        };
+        if planted::is_on(Bug::DropInSilence) {
+            return;
+        }
+        peer.comparison.drop_something();
+        let due = now.instant..=now.instant + delay;
+        let is_due = peer.reconcile_at.is_some_and(|at| due.contains(&at));
+        if !is_due && !peer.comparison.is_under_way() {
+            self.set_reconcile(now, link, delay);
+        }
     }
 
     /// Compares with everybody soon, since something of what was here is not.
@@ -117,7 +144,7 @@ impl FileServer {
             if (range.first, range.last) == (whole.first, whole.last) {
                 peer.comparison.set_theirs(range.count);
             }
-            if told {
+            if told && !peer.comparison.is_informed() {
                 // What it has sent may not have been checked, or is not durable, yet.
                 peer.comparison.told(self.checking.iter().copied().chain(self.lane.record_ids()));
             }
@@ -128,9 +155,12 @@ impl FileServer {
 
     fn answer_range(&mut self, now: Now, link: Link, theirs: &RangeSummary) {
         let (first, last) = (theirs.first, theirs.last);
+        if is_whole(first, last) {
+            self.tell_one_more(link);
+        }
         let ours = self.catalog.summary(first, last);
         let parts = if is_equal(&ours, theirs) {
-            if (first, last) == (self.catalog.whole().first, self.catalog.whole().last)
+            if is_whole(first, last)
                 && let Some(peer) = self.peers.get_mut(&link)
             {
                 peer.comparison.inform();
@@ -232,6 +262,10 @@ impl FileServer {
         }
         self.pump_comparison(now, link);
     }
+}
+
+fn is_whole(first: RecordId, last: RecordId) -> bool {
+    (first, last) == (RecordId([0; 32]), RecordId([u8::MAX; 32]))
 }
 
 fn is_equal(ours: &RangeSummary, theirs: &RangeSummary) -> bool {

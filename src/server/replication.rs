@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::entry::Flag;
 use super::output::Link;
 use super::reads::ReadFor;
+use super::round::Short;
 use super::walk::Purpose;
 use crate::ids::RecordId;
 use crate::planted::{self, Bug};
@@ -36,7 +37,8 @@ pub(super) struct Replications {
 /// A record whose turn has come.
 struct Due {
     record: RecordId,
-    place: LogPlace,
+    /// None if there is nothing left to be done for it.
+    place: Option<LogPlace>,
     /// Where it came from.
     source: Option<Link>,
     is_late: bool,
@@ -53,7 +55,7 @@ impl Replications {
         self.all > 0 || !self.queued.is_empty()
     }
 
-    /// The next one, which is under way from now on.
+    /// The next one, which is under way from now on if there is anything to do.
     fn next(&mut self, catalog: &Catalog) -> Option<Due> {
         while self.all < ALL_MAX {
             let first = self.queue.pop_front();
@@ -69,11 +71,12 @@ impl Replications {
                 continue;
             }
             self.queued.remove(&record);
-            if let Some(place) = entry.map(|entry| entry.place()) {
+            let place = entry.map(|entry| entry.place());
+            if place.is_some() {
                 self.all += 1;
                 self.all_late += usize::from(is_late);
-                return Some(Due { record, place, source, is_late });
             }
+            return Some(Due { record, place, source, is_late });
         }
         None
     }
@@ -105,7 +108,13 @@ impl FileServer {
     pub(super) fn next_replication(&mut self) {
         while let Some(due) = self.walks.replications.next(&self.catalog) {
             let Due { record, place, source, is_late } = due;
+            let short = Short::Record(record);
+            let Some(place) = place else {
+                self.stuck.tried(short);
+                continue;
+            };
             let walk = self.begin_walk(record, Purpose::Replicate { is_late }, source);
+            self.try_again(walk, short);
             self.read_log(vec![place], ReadFor::WalkRecord { walk });
         }
     }

@@ -85,7 +85,8 @@ impl FileServer {
             Message::Status { request } => self.status(now, link, request),
             Message::Members { request } => self.members(link, request),
             Message::Verify { request, after } => self.verify(link, request, after),
-            Message::Have { .. } | Message::Ping { .. } | Message::Pong { .. } => {}
+            Message::Have { addresses } => self.told_of(now, link, &addresses),
+            Message::Ping { .. } | Message::Pong { .. } => {}
             Message::Hello(_)
             | Message::Peers { .. }
             | Message::Heads { .. }
@@ -150,7 +151,7 @@ impl FileServer {
                 log::debug!("a peer refused a request: {reason:?}, {detail}");
                 match self.answered(now, link, request) {
                     Some(Ask::Gather(gather)) => self.heads_answered(now, link, gather, None),
-                    Some(Ask::Page(walk)) => self.page_answered(now, walk, None),
+                    Some(Ask::Page(walk)) => self.page_refused(now, walk),
                     Some(Ask::Instance) => self.instance_answered(link),
                     None => {}
                 }
@@ -177,8 +178,11 @@ impl FileServer {
                 let reason = ReadFor::Page { link, request, address };
                 self.read_answer(link, vec![place], reason);
             }
-            None if is_node => self.reply(link, Message::Page { request, page: None }),
-            None => self.fetch_page(now, address, Purpose::Page { link, request }),
+            None if is_node => {
+                self.asked_in_vain(link, &address);
+                self.reply(link, Message::Page { request, page: None });
+            }
+            None => self.fetch_page(now, address, Purpose::Page { link, request }, None),
         }
     }
 

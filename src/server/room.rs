@@ -114,7 +114,9 @@ impl FileServer {
         log::info!("the disk has room again: what is new on other nodes is fetched");
         self.tell_room_to_all();
         self.reconcile_with_all(now);
-        self.retry_soon(now);
+        for link in self.node_links() {
+            self.has_news(now, link);
+        }
     }
 
     fn tell_room_to_all(&mut self) {

@@ -15,6 +15,7 @@ use crate::time::{Instant, Now};
 use crate::wire::message::{Member, PeerAddress};
 use crate::wire::presence::Presence;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,9 +379,15 @@ impl Roster {
         (!std::mem::replace(&mut known.told, true)).then_some(presence)
     }
 
-    /// All that may be passed on.
-    pub(super) fn all_passed_on(&self) -> Vec<Presence> {
-        self.nodes.keys().filter_map(|node| self.passed_on(node).cloned()).collect()
+    /// The next few that may be passed on, after a node, in order.
+    pub(super) fn passed_on_after(
+        &self,
+        after: Option<NodeId>,
+        count: usize,
+    ) -> Vec<(NodeId, Presence)> {
+        let nodes = self.nodes.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let passed_on = nodes.filter_map(|(node, _)| Some((*node, self.passed_on(node)?.clone())));
+        passed_on.take(count).collect()
     }
 
     /// The best address at which the node has answered; empty if none.

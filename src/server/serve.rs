@@ -142,6 +142,7 @@ impl FileServer {
             peer.serving.park();
             self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
         } else {
+            self.asked_in_vain(link, &want.block.address);
             self.send(link, Message::Absent { address: want.block.address });
         }
     }
@@ -238,6 +239,7 @@ impl FileServer {
             ReadError::Disk(why) => {
                 log::error!("block {address} could not be read now: {why:?}");
                 if !opened {
+                    self.unread_for(now, link);
                     self.send(link, Message::Absent { address });
                 }
             }

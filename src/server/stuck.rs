@@ -1,198 +1,425 @@
-//! Records that could not be completed for now, and when they are tried again.
+//! What is short here and could not be had: damaged blocks and pages, and records that name what is not here.
 //!
-//! Invariant: whoever is stuck is tried again after a while if there is somebody to ask, or if something has come that it
-//! may lack; the pauses grow while nothing comes of it.
+//! Nothing of it is asked for at random. A record waits for one thing that it lacks, and is tried again when that comes
+//! here or a peer says that it has it; a peer that has news is asked for everything, a batch at a time (`round`). What was
+//! asked of somebody who did not answer is due: it is tried again after a while, ever more rarely while nothing comes of
+//! it. Invariant: without news, arrivals and broken answers nothing is done, however much is short.
 
+use super::output::Link;
+use super::peers::Peer;
+use super::round::{Round, Short};
+use super::vain::key;
 use super::walk::Purpose;
+use super::want::Interest;
 use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
+use crate::limits::SHORT_BATCH;
 use crate::planted::{self, Bug};
 use crate::time::Now;
-use std::collections::BTreeSet;
+use crate::wire::message::BlockRef;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
-/// A record whose blocks could not all be had is tried again after this long, or when a peer connects.
+/// What is due is tried again after this long.
 const RETRY: Duration = Duration::from_secs(5);
 /// The delay doubles so many times while nothing comes of it.
 const RETRY_DOUBLINGS: u32 = 4;
+/// Batches that are begun in one turn, should each be over at once.
+const BATCHES_OF_A_TURN: u32 = 4;
 
-/// Records tried at a time.
-const RETRY_BATCH: usize = 64;
-/// Damaged pages asked for at a time.
-const MENDS_MAX: usize = 8;
+/// What has come of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Here,
+    /// All that were asked have said that they do not have it.
+    Nowhere,
+    /// Some have not said so.
+    Unsure,
+}
 
-/// All of them.
+/// What a record was found to lack.
+#[derive(Debug, Clone, Copy)]
+struct Lack {
+    key: u64,
+    /// So far the walk through its pages had come.
+    steps: u32,
+}
+
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
-    records: BTreeSet<RecordId>,
+    records: BTreeMap<RecordId, Lack>,
+    by_lack: BTreeSet<(u64, RecordId)>,
+    due: BTreeSet<Short>,
+    /// How far through what is due the last batch came.
+    due_to: Option<Short>,
+    /// Is being tried: again, with the steps before which only those with news are asked, or with everybody.
+    trying: BTreeMap<Short, Option<u32>>,
+    round: Round,
     retry_set: bool,
-    /// Something has come since the last try that may be what one of them lacks.
-    arrived: bool,
     /// Attempts since the last that brought something.
     retries: u32,
-    /// How far through the records the last batch came.
-    tried_to: Option<RecordId>,
-    /// Of the last batch some could be completed.
+    /// Of the last batch some could be had.
     hopeful: bool,
-    /// A peer has come that may have them all: batch follows batch to the end.
-    whole_round: bool,
-    /// The damaged pages that are being asked for.
-    mending: BTreeSet<Address>,
-    /// How far through the damaged pages the last retry came.
-    mended_to: Option<Address>,
 }
 
 impl Stuck {
-    /// One more.
-    pub(super) fn insert(&mut self, record: RecordId) {
-        self.records.insert(record);
+    /// One more record, which lacks this, so many steps down its pages.
+    pub(super) fn insert(&mut self, record: RecordId, lack: &Address, steps: u32) {
+        self.remove(&record);
+        let key = key(lack);
+        self.records.insert(record, Lack { key, steps });
+        self.by_lack.insert((key, record));
     }
 
-    /// An attempt has brought something.
-    pub(super) fn brought(&mut self) {
-        self.retries = 0;
-        self.hopeful = true;
+    /// Whether a record waits for something.
+    pub(super) fn waits(&self, record: &RecordId) -> bool {
+        self.records.contains_key(record)
     }
 
-    /// The next few, in the order of their ids, each once in a round: a retry costs the same however many wait.
-    fn next_batch(&mut self) -> Vec<RecordId> {
-        let after = self.tried_to.map_or(Unbounded, Excluded);
-        let rest = self.records.range((after, Unbounded)).copied();
-        let batch: Vec<_> = rest.take(RETRY_BATCH).collect();
-        self.tried_to = batch.last().copied().filter(|_| batch.len() == RETRY_BATCH);
-        for record in &batch {
-            self.records.remove(record);
+    fn remove(&mut self, record: &RecordId) -> Option<Lack> {
+        let lack = self.records.remove(record)?;
+        self.by_lack.remove(&(lack.key, *record));
+        Some(lack)
+    }
+
+    /// The records that lack this are to be tried again.
+    fn take_lacking(&mut self, address: &Address) -> Vec<RecordId> {
+        let key = key(address);
+        let all = (key, RecordId::default())..=(key, RecordId([u8::MAX; 32]));
+        let records: Vec<_> = self.by_lack.range(all).map(|(_, record)| *record).collect();
+        for record in &records {
+            let steps = self.remove(record).map(|lack| lack.steps);
+            self.trying.insert(Short::Record(*record), steps);
+        }
+        records
+    }
+
+    /// Something is to be tried again.
+    fn take(&mut self, short: Short, again: bool) {
+        let steps = match short {
+            Short::Record(record) => self.remove(&record).map_or(0, |lack| lack.steps),
+            Short::Block(_) | Short::Page(_) => u32::MAX,
+        };
+        self.trying.insert(short, again.then_some(steps));
+    }
+
+    /// The next of what is due.
+    fn next_due(&mut self) -> Vec<Short> {
+        let after = self.due_to.map_or(Unbounded, Excluded);
+        let batch: Vec<_> = self.due.range((after, Unbounded)).take(SHORT_BATCH).copied().collect();
+        self.due_to = batch.last().copied().filter(|_| batch.len() == SHORT_BATCH);
+        for short in &batch {
+            self.due.remove(short);
         }
         batch
     }
 
-    /// Whether the next batch follows at once; not at the end of a round.
-    fn goes_on(&mut self) -> bool {
-        let hopeful = std::mem::take(&mut self.hopeful);
-        // Where the last batch was not full the round is over.
-        let left = self.tried_to.is_some();
-        self.whole_round &= left;
-        left && (hopeful || self.whole_round)
+    /// It has been tried, whatever came of it.
+    pub(super) fn tried(&mut self, short: Short) {
+        self.trying.remove(&short);
+        if self.trying.is_empty() {
+            self.round.settle();
+        }
+    }
+
+    /// Whether something is tried again, and only asked of those with news until a walk for it has come so far.
+    pub(super) fn again(&self, short: &Short) -> Option<u32> {
+        self.trying.get(short).copied().flatten()
+    }
+
+    /// Whether what is tried again is asked of this peer.
+    pub(super) fn asks(&self, link: Link) -> bool {
+        self.round.asks(link)
+    }
+
+    /// A number that changes when a peer has news.
+    pub(super) fn news(&self) -> u64 {
+        self.round.serial()
+    }
+
+    pub(super) fn link_closed(&mut self, link: Link) {
+        self.round.forget(link);
+    }
+
+    /// The next batch follows at once.
+    fn goes_on(&self) -> bool {
+        self.trying.is_empty()
+            && (self.round.is_eager() || (self.hopeful && !self.has_nothing_to_try()))
+    }
+
+    fn has_nothing_to_try(&self) -> bool {
+        self.round.is_over() && self.due.is_empty()
     }
 }
 
 impl FileServer {
-    pub(super) fn set_retry(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.stuck.retry_set, true) && !planted::is_on(Bug::ForgetRetry)
-        {
+    /// Sees to it that what is due is tried again, if there is somebody to ask.
+    fn set_retry(&mut self, now: Now) {
+        if !self.stuck.has_nothing_to_try() && !self.nodes.is_empty() && !self.stuck.retry_set {
+            self.stuck.retry_set = true;
             let doublings = self.stuck.retries.min(RETRY_DOUBLINGS);
             self.after(now, RETRY * (1 << doublings), Timer::Retry);
         }
     }
 
-    /// A block or a page has come, from whomever: what is stuck may lack no more than that.
-    pub(super) fn arrived_for_stuck(&mut self, now: Now) {
-        if !self.stuck.records.is_empty() {
-            self.stuck.arrived = true;
-            self.set_retry(now);
-        }
-    }
-
-    /// What was stuck is tried again; without a peer there is nobody to ask, and the first that comes is asked at once.
+    /// It is time to try the next of what is due.
     pub(super) fn retry(&mut self, now: Now) {
         self.stuck.retry_set = false;
-        let arrived = std::mem::take(&mut self.stuck.arrived);
-        if arrived || !self.nodes.is_empty() {
+        if !self.nodes.is_empty() {
             self.stuck.retries += 1;
-            self.try_stuck(now);
+            if self.stuck.trying.is_empty() {
+                self.try_batch(now);
+            }
+            self.set_retry(now);
         }
     }
 
-    /// A peer has come that may have what was missing.
-    pub(super) fn retry_soon(&mut self, now: Now) {
+    /// Batch follows batch while a peer that has just come is asked for everything, or something comes of it.
+    pub(super) fn pump_short(&mut self, now: Now) {
+        for _ in 0..BATCHES_OF_A_TURN {
+            if !self.stuck.goes_on() {
+                return;
+            }
+            self.try_batch(now);
+        }
+        self.set_retry(now);
+    }
+
+    fn try_batch(&mut self, now: Now) {
+        if planted::is_on(Bug::ForgetRetry) {
+            return;
+        }
+        self.stuck.hopeful = false;
+        let (repairs, lost) = (&self.fetches.repairs, &self.walks.lost);
+        let records = &self.stuck.records;
+        let mut batch = self.stuck.round.next(|cursor| short_after(cursor, repairs, lost, records));
+        let again = !batch.is_empty();
+        if !again && planted::is_on(Bug::RetryAll) {
+            batch = short_after(None, repairs, lost, records);
+        } else if !again {
+            batch = self.stuck.next_due();
+        }
+        for short in &batch {
+            self.stuck.take(*short, again);
+        }
+        let record = |short: &Short| match short {
+            Short::Record(record) => Some((*record, None)),
+            Short::Block(_) | Short::Page(_) => None,
+        };
+        self.replicate(batch.iter().filter_map(record).collect::<Vec<_>>());
+        for short in batch.into_iter().filter(|short| record(short).is_none()) {
+            self.try_short(now, short, None);
+        }
+        self.set_retry(now);
+    }
+
+    fn try_short(&mut self, now: Now, short: Short, hint: Option<Link>) {
+        match short {
+            Short::Record(record) => self.replicate([(record, hint)]),
+            Short::Page(address) if self.walks.lost.contains(&address) => {
+                self.fetch_page(now, address, Purpose::Mend { address }, hint);
+            }
+            Short::Block(address) if self.fetches.by_address.contains_key(&address) => {
+                self.short_tried(now, short, Outcome::Unsure);
+            }
+            Short::Block(address) => match self.fetches.repairs.get(&address) {
+                Some(&length) => {
+                    self.fetch(now, BlockRef { address, length }, Interest::Repair, hint);
+                }
+                None => self.stuck.tried(short),
+            },
+            Short::Page(_) => self.stuck.tried(short),
+        }
+    }
+
+    /// An attempt is over.
+    pub(super) fn short_tried(&mut self, now: Now, short: Short, outcome: Outcome) {
+        self.stuck.tried(short);
+        match outcome {
+            Outcome::Here => {
+                self.stuck.due.remove(&short);
+                self.stuck.retries = 0;
+                self.stuck.hopeful = true;
+            }
+            Outcome::Nowhere if !planted::is_on(Bug::RetryAll) => {}
+            Outcome::Nowhere | Outcome::Unsure => {
+                self.stuck.due.insert(short);
+            }
+        }
+        self.set_retry(now);
+    }
+
+    /// Whether a block was asked for before, of all that had no news since.
+    pub(super) fn is_tried_again(&self, address: &Address, interest: &Interest) -> bool {
+        match interest {
+            Interest::Walk(walk) => self.walk_is_again(*walk),
+            Interest::Repair => self.stuck.again(&Short::Block(*address)).is_some(),
+            Interest::Offer(_) | Interest::Read(_) => false,
+        }
+    }
+
+    /// Blocks or pages have come, from whomever: what lacks them is tried again.
+    pub(super) fn arrived_for_stuck(&mut self, addresses: &[Address]) {
+        if self.stuck.records.is_empty() || planted::is_on(Bug::ForgetRetry) {
+            return;
+        }
+        let lacking = |address| self.stuck.take_lacking(address);
+        let records: Vec<_> = addresses.iter().flat_map(lacking).collect();
+        self.replicate(records.into_iter().map(|record| (record, None)));
+    }
+
+    /// A peer has come, or there is room again: it may have all that is short.
+    pub(super) fn has_news(&mut self, now: Now, link: Link) {
         self.stuck.retries = 0;
-        self.stuck.tried_to = None;
-        self.stuck.whole_round = true;
-        self.try_stuck(now);
+        self.stuck.round.news(link, true);
+        self.set_retry(now);
     }
 
-    fn try_stuck(&mut self, now: Now) {
-        self.retry_repairs(now);
-        self.retry_pages(now);
-        let batch = self.stuck.next_batch();
-        self.replicate(batch.into_iter().map(|record| (record, None)));
-        if !self.stuck.records.is_empty() {
+    /// A peer has got what it was asked for in vain; or something of it, if it does not say what.
+    pub(super) fn told_of(&mut self, now: Now, link: Link, addresses: &[Address]) {
+        if !self.peers.get(&link).is_some_and(Peer::is_node) || !self.is_short_of_something() {
+            return;
+        }
+        let mut has_more = addresses.is_empty();
+        for address in addresses {
+            has_more |= !self.told_of_one(now, link, *address);
+        }
+        if has_more {
+            self.stuck.round.news(link, false);
             self.set_retry(now);
         }
     }
 
-    /// A record of the last batch could be completed, or not. When all have been tried and some could, or when a peer has
-    /// come, the next batch follows at once: one source may have them all.
-    pub(super) fn stuck_tried(&mut self) {
-        if self.replicates() || !self.stuck.goes_on() {
-            return;
+    /// False if it is not known what needs this.
+    fn told_of_one(&mut self, now: Now, link: Link, address: Address) -> bool {
+        if self.holdings.block(&address).is_some() || self.holdings.page(&address).is_some() {
+            return true;
         }
-        let batch = self.stuck.next_batch();
-        self.replicate(batch.into_iter().map(|record| (record, None)));
+        let damaged = [Short::Block(address), Short::Page(address)].into_iter().find(|short| {
+            let kept = match short {
+                Short::Block(_) => self.fetches.repairs.contains_key(&address),
+                Short::Page(_) | Short::Record(_) => self.walks.lost.contains(&address),
+            };
+            kept && !self.stuck.trying.contains_key(short)
+        });
+        let records = self.stuck.take_lacking(&address);
+        let is_needed = damaged.is_some() || !records.is_empty();
+        if let Some(short) = damaged {
+            self.stuck.take(short, true);
+            self.try_short(now, short, Some(link));
+        }
+        self.replicate(records.into_iter().map(|record| (record, Some(link))));
+        is_needed
     }
 
-    /// Asks the peers for a page that was found damaged. What is too much for now waits for the next retry.
+    fn is_short_of_something(&self) -> bool {
+        let is_damaged = !self.fetches.repairs.is_empty() || !self.walks.lost.is_empty();
+        is_damaged || !self.stuck.records.is_empty() || self.replicates()
+    }
+
+    /// Asks the peers for a page that was found damaged. What is too much for now is due.
     pub(super) fn mend_page(&mut self, now: Now, address: Address) {
-        if self.stuck.mending.contains(&address) {
+        let short = Short::Page(address);
+        if self.stuck.trying.contains_key(&short) {
             return;
         }
-        if self.stuck.mending.len() < MENDS_MAX {
-            self.stuck.mending.insert(address);
-            self.fetch_page(now, address, Purpose::Mend { address });
+        if self.stuck.trying.len() < SHORT_BATCH {
+            self.stuck.take(short, false);
+            self.try_short(now, short, None);
         } else {
+            self.stuck.due.insert(short);
             self.set_retry(now);
         }
     }
+}
 
-    /// A damaged page is here again, or nobody has it.
-    pub(super) fn page_mended(&mut self, now: Now, address: Address, here: bool) {
-        self.stuck.mending.remove(&address);
-        if here {
-            self.stuck.brought();
-        }
-        if !self.walks.lost.is_empty() {
-            self.set_retry(now);
-        }
-    }
-
-    /// The next few of the pages that were found damaged are asked for again, in turn.
-    fn retry_pages(&mut self, now: Now) {
-        let after = self.stuck.mended_to.map_or(Unbounded, Excluded);
-        let next = self.walks.lost.range((after, Unbounded)).copied();
-        let next: Vec<_> = next.take(MENDS_MAX).collect();
-        self.stuck.mended_to = next.last().copied();
-        for address in next {
-            self.mend_page(now, address);
-        }
-    }
+/// What is short after a cursor, as much as is tried at a time.
+fn short_after(
+    cursor: Option<Short>,
+    repairs: &BTreeMap<Address, u32>,
+    lost: &BTreeSet<Address>,
+    records: &BTreeMap<RecordId, Lack>,
+) -> Vec<Short> {
+    let (first, block, page, record) = match cursor {
+        None => (0, Unbounded, Unbounded, Unbounded),
+        Some(Short::Block(address)) => (0, Excluded(address), Unbounded, Unbounded),
+        Some(Short::Page(address)) => (1, Unbounded, Excluded(address), Unbounded),
+        Some(Short::Record(record)) => (2, Unbounded, Unbounded, Excluded(record)),
+    };
+    let blocks = repairs.range((block, Unbounded)).map(|(address, _)| Short::Block(*address));
+    let blocks = blocks.filter(|_| first == 0);
+    let pages = lost.range((page, Unbounded)).map(|address| Short::Page(*address));
+    let pages = pages.filter(|_| first <= 1);
+    let records = records.range((record, Unbounded)).map(|(record, _)| Short::Record(*record));
+    let most = if planted::is_on(Bug::RetryAll) { usize::MAX } else { SHORT_BATCH };
+    blocks.chain(pages).chain(records).take(most).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn record(number: u64) -> RecordId {
+        let mut id = RecordId::default();
+        id.0[..8].copy_from_slice(&number.to_be_bytes());
+        id
+    }
+
+    fn address(number: u64) -> Address {
+        Address(record(number).0)
+    }
+
     #[test]
-    fn a_retry_takes_a_bounded_batch_and_the_next_one_goes_on_after_it() {
+    fn what_comes_wakes_what_lacks_it_and_nothing_else() {
+        for count in [10, 10_000] {
+            let mut stuck = Stuck::default();
+            (0..count).for_each(|number| stuck.insert(record(number), &address(number / 2), 0));
+            stuck.insert(record(0), &address(7), 3);
+            assert_eq!(stuck.take_lacking(&address(0)), [record(1)]);
+            assert_eq!(stuck.take_lacking(&address(count)), []);
+            assert_eq!(stuck.again(&Short::Record(record(1))), Some(0));
+            assert_eq!(stuck.trying.len(), 1);
+            assert_eq!(
+                (stuck.records.len(), stuck.by_lack.len()),
+                (count as usize - 1, count as usize - 1)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_tried_in_bounded_batches_each_in_turn() {
         for count in [10_u64, 10_000] {
             let mut stuck = Stuck::default();
-            let id = |number: u64| {
-                let mut id = RecordId::default();
-                id.0[..8].copy_from_slice(&number.to_be_bytes());
-                id
-            };
-            (0..count).for_each(|number| stuck.insert(id(number)));
+            stuck.due.extend((0..count).map(|number| Short::Record(record(number))));
             let mut tried = BTreeSet::new();
-            for _ in 0..count.div_ceil(RETRY_BATCH as u64) {
-                let batch = stuck.next_batch();
-                assert!(batch.len() <= RETRY_BATCH);
-                for record in batch {
-                    assert!(tried.insert(record), "each once");
-                    stuck.insert(record);
+            for _ in 0..count.div_ceil(SHORT_BATCH as u64) {
+                let batch = stuck.next_due();
+                assert!(batch.len() <= SHORT_BATCH);
+                for short in batch {
+                    assert!(tried.insert(short), "each once");
+                    stuck.due.insert(short);
                 }
             }
             assert_eq!(tried.len() as u64, count, "all in turn");
-            assert!(stuck.next_batch().len() <= RETRY_BATCH);
         }
+    }
+
+    #[test]
+    fn all_that_is_short_is_gone_through_in_order() {
+        let repairs: BTreeMap<_, _> = (0..100).map(|number| (address(number), 7)).collect();
+        let lost: BTreeSet<_> = (0..100).map(address).collect();
+        let lack = Lack { key: 0, steps: 0 };
+        let records: BTreeMap<_, _> = (0..100).map(|number| (record(number), lack)).collect();
+        let (mut cursor, mut all) = (None, Vec::new());
+        loop {
+            let batch = short_after(cursor, &repairs, &lost, &records);
+            assert!(batch.len() <= SHORT_BATCH);
+            let Some(last) = batch.last() else { break };
+            cursor = Some(*last);
+            all.extend(batch);
+        }
+        assert!(all.len() == 300 && all.is_sorted());
     }
 }

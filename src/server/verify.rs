@@ -258,6 +258,13 @@ impl FileServer {
     /// A page is damaged: it alone is asked of the peers, since which records name it is not known without reading them all.
     pub(super) fn lost_page(&mut self, now: Now, address: Address) {
         if self.forget_page(address) {
+            if planted::is_on(Bug::SuspectRecords) {
+                let all: Vec<_> = self.catalog.ids().collect();
+                for record in all {
+                    self.catalog.set_complete(&record, false);
+                    self.replicate([(record, None)]);
+                }
+            }
             self.mend_page(now, address);
         }
     }

@@ -4,17 +4,17 @@
 //! only looks; for replication it also fetches. Invariants: a walk that says yes has seen everything in `holdings`; for a
 //! question it may have been an earlier walk, since a question costs no more than a few pages.
 
+use super::FileServer;
 use super::entry::{Entry, Flag};
 use super::exchange::ReadyPut;
 use super::output::Link;
-use super::peers::Ask;
 use super::reads::{Asked, ReadFor};
 use super::replication::Replications;
+use super::round::Short;
+use super::stuck::Outcome;
 use super::want::Interest;
-use super::work::{Check, Checked};
-use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
-use crate::limits::{PEER_SILENCE, QUESTION_PAGES_MAX, QUESTIONS_MAX};
+use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
@@ -63,30 +63,57 @@ impl Purpose {
 }
 
 #[derive(Debug)]
-struct Walk {
+pub(super) struct Walk {
     record: RecordId,
     purpose: Purpose,
     /// Pages to go down to.
-    pages: Vec<Address>,
+    pub(super) pages: Vec<Address>,
     /// Pages that it has read.
     pages_read: usize,
     /// The missing page that is asked of peers.
-    asked: Option<Address>,
+    pub(super) asked: Option<Address>,
     /// Peers that do not have it.
-    tried: Vec<Link>,
-    attempt: u32,
+    pub(super) tried: Vec<Link>,
+    pub(super) attempt: u32,
     /// Blocks that are being fetched.
     blocks: usize,
-    failed: bool,
+    pub(super) failed: bool,
+    /// Steps down the tree of pages: to a page, and from it when it is read.
+    pub(super) steps: u32,
+    /// It is tried again, and only those that have news are asked for what it lacked before, after so many steps.
+    again: Option<u32>,
+    /// The first thing that it could not have, and the number of news until then.
+    lack: Option<(Address, u64)>,
+    /// Not all that were asked have said that they do not have it.
+    pub(super) unsure: bool,
     /// Where the record came from.
-    hint: Option<Link>,
+    pub(super) hint: Option<Link>,
+}
+
+impl Walk {
+    /// Something can't be had.
+    pub(super) fn fail(&mut self, address: Address, news: u64) {
+        self.failed = true;
+        self.lack.get_or_insert((address, news));
+    }
+
+    /// What has come of it.
+    fn outcome(&self, complete: bool) -> Outcome {
+        match self.lack {
+            _ if complete => Outcome::Here,
+            Some(_) if !self.unsure => Outcome::Nowhere,
+            _ => Outcome::Unsure,
+        }
+    }
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Walks {
-    by_id: BTreeMap<u64, Walk>,
+    pub(super) by_id: BTreeMap<u64, Walk>,
     pub(super) replications: Replications,
+    /// The missing pages that are asked of peers, each with the walk that asks.
+    pub(super) awaited: BTreeSet<(Address, u64)>,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
@@ -130,15 +157,6 @@ impl FileServer {
         self.step_walk(now, walk);
     }
 
-    /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
-    pub(super) fn fetch_page(&mut self, now: Now, address: Address, purpose: Purpose) {
-        let id = self.begin_walk(RecordId::default(), purpose, None);
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
-            walk.pages.push(address);
-        }
-        self.step_walk(now, id);
-    }
-
     pub(super) fn begin_walk(
         &mut self,
         record: RecordId,
@@ -156,10 +174,27 @@ impl FileServer {
             attempt: 0,
             blocks: 0,
             failed: false,
+            steps: 0,
+            again: None,
+            lack: None,
+            unsure: false,
             hint,
         };
         self.walks.by_id.insert(id, walk);
         id
+    }
+
+    /// What is tried again is asked of those that have news.
+    pub(super) fn try_again(&mut self, id: u64, short: Short) {
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.again = self.stuck.again(&short);
+        }
+    }
+
+    /// Whether what a walk lacks now was asked before of all that had no news since.
+    pub(super) fn walk_is_again(&self, id: u64) -> bool {
+        let walk = self.walks.by_id.get(&id);
+        walk.is_some_and(|walk| walk.again.is_some_and(|steps| walk.steps <= steps))
     }
 
     /// The record has been read.
@@ -194,7 +229,7 @@ impl FileServer {
     }
 
     /// Goes down to the next page, when nothing is waited for.
-    fn step_walk(&mut self, now: Now, id: u64) {
+    pub(super) fn step_walk(&mut self, now: Now, id: u64) {
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
@@ -217,6 +252,7 @@ impl FileServer {
             return self.end_walk(now, id, self.is_known_complete(&record));
         }
         walk.pages_read += 1;
+        walk.steps += 1;
         self.holdings.name(&address);
         match self.holdings.page(&address) {
             Some(place) => {
@@ -237,6 +273,7 @@ impl FileServer {
             None => {
                 walk.asked = Some(address);
                 walk.tried.clear();
+                self.walks.awaited.insert((address, id));
                 self.ask_for_page(now, id);
             }
         }
@@ -257,6 +294,9 @@ impl FileServer {
         let Ok(page) = page else {
             return self.walked_page_damaged(now, id, address);
         };
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.steps += 1;
+        }
         match page.entries {
             Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
             Entries::Pages { pages, .. } => {
@@ -274,10 +314,12 @@ impl FileServer {
             return;
         };
         walk.pages.push(address);
+        walk.steps -= 1;
         if walk.purpose.looks_only() {
             self.lost_page(now, address);
         } else {
             self.forget_page(address);
+            self.short_tried(now, Short::Page(address), Outcome::Unsure);
         }
         self.step_walk(now, id);
     }
@@ -313,122 +355,53 @@ impl FileServer {
     }
 
     /// A block that a walk fetched is here, or can't be had.
-    pub(super) fn walk_block_done(&mut self, now: Now, id: u64, here: bool) {
+    pub(super) fn walk_block_done(
+        &mut self,
+        now: Now,
+        id: u64,
+        address: Address,
+        outcome: Outcome,
+    ) {
+        let news = self.stuck.news();
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
         walk.blocks -= 1;
-        walk.failed |= !here;
+        if outcome != Outcome::Here {
+            walk.fail(address, news);
+            walk.unsure |= outcome == Outcome::Unsure;
+        }
         if walk.blocks == 0 {
             self.step_walk(now, id);
         }
     }
 
-    fn ask_for_page(&mut self, now: Now, id: u64) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
-            return;
-        };
-        let Some(address) = walk.asked else { return };
-        let untried = |link: &Link| !walk.tried.contains(link);
-        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
-        let nodes = self.node_peers().filter(|(link, _)| untried(link));
-        let link = hint.or_else(|| {
-            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
-        });
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
-            return;
-        };
-        let Some(link) = link else {
-            walk.failed = true;
-            return self.end_walk(now, id, false);
-        };
-        walk.tried.push(link);
-        walk.attempt += 1;
-        let attempt = walk.attempt;
-        let request = self.ask(link, Ask::Page(id));
-        self.send(link, Message::GetPage { request, address });
-        self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
-    }
-
-    pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
-            return;
-        };
-        if walk.asked.is_some() && walk.attempt == attempt {
-            if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
-                peer.silent = true;
+    fn replication_ended(&mut self, now: Now, walk: &Walk, complete: bool) {
+        if complete {
+            self.catalog.set_complete(&walk.record, true);
+        } else if let Some((address, news)) = walk.lack {
+            let unsure = walk.unsure || news != self.stuck.news();
+            let outcome = if unsure { Outcome::Unsure } else { Outcome::Nowhere };
+            self.stuck.insert(walk.record, &address, walk.steps);
+            self.short_tried(now, Short::Record(walk.record), outcome);
+            if self.holdings.block(&address).is_some() || self.holdings.page(&address).is_some() {
+                // It came when this walk had given it up.
+                self.arrived_for_stuck(&[address]);
             }
-            self.ask_for_page(now, id);
-        }
-    }
-
-    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
-        let asked = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
-        let walks = self.walks.by_id.iter().filter(|(_, walk)| asked(walk));
-        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.ask_for_page(now, id);
-        }
-    }
-
-    /// A peer answers for a page.
-    pub(super) fn page_answered(&mut self, now: Now, id: u64, page: Option<Bytes>) {
-        match page {
-            Some(page) => {
-                let checks = vec![Check::Tree(page.clone())];
-                let reason = super::exchange::CheckFor::WalkPage { walk: id, page };
-                self.check(reason, checks);
-            }
-            None => self.ask_for_page(now, id),
-        }
-    }
-
-    pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
             return;
-        };
-        let Some(address) = walk.asked else { return };
-        if found == [Checked::Address(address)] && Page::decode(&page).is_ok() {
-            self.lane.add_page(address, page);
-            self.lane.set_urgent();
         } else {
-            self.ask_for_page(now, id);
+            self.stuck.insert(walk.record, &Address::default(), 0);
         }
+        self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
     }
 
-    /// Pages are durable, or their group has failed: walks that waited for them go on, or end.
-    pub(super) fn pages_landed(&mut self, now: Now, addresses: &[Address], durable: bool) {
-        if addresses.is_empty() {
-            return;
-        }
-        if durable {
-            self.arrived_for_stuck(now);
-            self.walks.lost.retain(|lost| !addresses.contains(lost));
-        }
-        let waits = |walk: &Walk| walk.asked.is_some_and(|asked| addresses.contains(&asked));
-        let walks = self.walks.by_id.iter().filter(|(_, walk)| waits(walk));
-        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
-            if let Some(walk) = self.walks.by_id.get_mut(&id) {
-                walk.pages.extend(walk.asked.take());
-                walk.failed |= !durable;
-            }
-            self.step_walk(now, id);
-        }
-    }
-
-    /// A page is damaged, and no longer held. False if it was not.
-    pub(super) fn forget_page(&mut self, address: Address) -> bool {
-        let held = self.holdings.remove(&address);
-        if held {
-            self.lane.add_lost(address);
-            self.walks.lost.insert(address);
-        }
-        held
-    }
-
-    fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
+    pub(super) fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
         let Some(walk) = self.walks.by_id.remove(&id) else {
             return;
         };
+        if let Some(asked) = walk.asked {
+            self.walks.awaited.remove(&(asked, id));
+        }
         if let Purpose::Put(put) = &walk.purpose {
             self.checking_bytes -= put.bytes();
         }
@@ -437,17 +410,13 @@ impl FileServer {
             Purpose::Put(put) => self.look_for_known_lists(now, put),
             Purpose::Replicate { is_late } => {
                 self.walks.replications.ended(is_late);
-                if complete {
-                    self.stuck.brought();
-                    self.catalog.set_complete(&walk.record, true);
-                } else {
-                    self.stuck.insert(walk.record);
-                    self.set_retry(now);
-                }
+                self.replication_ended(now, &walk, complete);
                 self.next_replication();
-                self.stuck_tried();
             }
-            Purpose::Mend { address } => self.page_mended(now, address, complete),
+            Purpose::Mend { address } => {
+                let outcome = walk.outcome(complete);
+                self.short_tried(now, Short::Page(address), outcome);
+            }
             Purpose::Holds { link, request } => {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
             }

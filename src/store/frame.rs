@@ -278,6 +278,14 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
     Some(found)
 }
 
+/// The head of an item, whatever its bytes are: the length of these, and the id if they are to be a record.
+pub(super) fn item_head(head: &[u8]) -> Option<(Option<RecordId>, usize)> {
+    let kind = Kind::parse(*head.first()?)?;
+    let id: [u8; 32] = head.get(1..33)?.try_into().ok()?;
+    let length = usize::try_from(u32_at(head, 33)?).ok()?;
+    Some((matches!(kind, Kind::Record).then_some(RecordId(id)), length))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -192,6 +192,18 @@ pub struct Recovered {
     pub group: u64,
     /// Sentences on what was found wrong and what was done about it.
     pub notes: Vec<String>,
+    /// What is left of records in damaged bytes of the log, whether or not they are elsewhere in it.
+    pub remains: Vec<Remains>,
+}
+
+/// What is left of a record in damaged bytes: the id under which it was written, and its bytes, of either of which some
+/// may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// The id.
+    pub id: RecordId,
+    /// The bytes.
+    pub bytes: Bytes,
 }
 
 /// One thing that a start found in a good group of the log. The order is the log's.

@@ -5,18 +5,20 @@
 //! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was
 //! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
 
-use crate::ids::{Address, StoreId};
+use crate::ids::{Address, RecordId, StoreId};
+use crate::limits::REMAINS_MAX;
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
-use crate::store::job::{BlockPlace, DiskError, Found, Recovered};
+use crate::store::job::{BlockPlace, DiskError, Found, Recovered, Remains};
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::place::Place;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -79,6 +81,8 @@ pub fn open<F: FileSystem>(
         good: Verdict::default(),
         held_back: None,
         last: None,
+        remains: Vec::new(),
+        remains_bytes: 0,
     };
     let (segments, newest) = recovery.headers()?;
     let emptied = recovery.read_all(&segments)?;
@@ -87,7 +91,8 @@ pub fn open<F: FileSystem>(
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let recovered = Recovered { store, group: recovery.good.last.number, notes: recovery.notes };
+    let (notes, remains) = (recovery.notes, recovery.remains);
+    let recovered = Recovered { store, group: recovery.good.last.number, notes, remains };
     let mut log = Log::new(place, (store, entropy), newest, recovery.good);
     log.begin_segment(&fs)?;
     for number in emptied {
@@ -193,6 +198,9 @@ struct Recovery<'a, F, V> {
     held_back: Option<Seen>,
     /// Where the last good group is.
     last: Option<(u32, Range<u64>)>,
+    /// What is left of records in damaged bytes, and how many bytes that is.
+    remains: Vec<Remains>,
+    remains_bytes: usize,
 }
 
 impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
@@ -319,6 +327,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         };
         for range in &scanned.damaged {
             self.keep_damaged(header.number, range);
+            self.keep_remains(header, range);
         }
         Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(holds_void))
     }
@@ -369,6 +378,24 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             self.fs.rewrite(&path, range.start, bytes)
         });
         Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
+    }
+
+    /// What is left of the records in damaged bytes, as much as has a bound.
+    fn keep_remains(&mut self, header: &Header, range: &Range<u64>) {
+        let Ok(file) = self.fs.open(&layout::segment(header.number)) else {
+            return;
+        };
+        let (kept, bytes) = (&mut self.remains, &mut self.remains_bytes);
+        let each = |id: RecordId, record: &[u8]| {
+            if *bytes + record.len() <= REMAINS_MAX {
+                *bytes += record.len();
+                kept.push(Remains { id, bytes: Bytes::copy_from_slice(record) });
+            }
+        };
+        // What can't be read now was told of when the segment was.
+        let window = Window::new(self.fs, &file);
+        let scan = Scan { window, segment: header.number, salt: header.salt, end: None };
+        let _ = scan.remains(range, each);
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.

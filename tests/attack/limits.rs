@@ -118,6 +118,16 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
+    ("SHORT_BATCH", &["whoever_has_news_is_asked_for_everything_once_in_bounded_batches"]),
+    (
+        "VAIN_MAX",
+        &[
+            "what_is_remembered_has_a_bound_and_that_there_was_more_is_known",
+            "who_asked_for_more_than_is_remembered_learns_that_something_has_come",
+        ],
+    ),
+    ("TOMBSTONES_MAX", &["a_name_with_very_many_heads_is_deleted_though_it_is_not_cleared"]),
+    ("REMAINS_MAX", &["what_is_left_of_very_many_damaged_records_has_a_bound"]),
     ("SUSPECTS_MAX", &["a_flood_of_suspicions_is_looked_at_a_few_at_a_time"]),
     ("LEAVES_A_SECOND_MIN", &["too_little_in_a_period_is_slow"]),
     ("HELD_QUESTIONS_MAX", &["a_node_that_takes_no_answers_keeps_its_connection"]),

@@ -188,3 +188,37 @@ fn what_is_odd_in_a_data_folder_is_left_and_told_of() {
     }
     network.put(0, "more", b"more");
 }
+
+/// One node, whose log loses a bit of the newest version while it is down.
+#[test]
+fn a_version_that_rotted_while_the_node_was_down_is_damaged_and_not_the_one_before() {
+    let mut network = Network::alone();
+    let log = |network: &Network| {
+        let mut segments = files_below(&network.nodes[0].data.join("log"));
+        segments.sort();
+        segments.pop().expect("there is a log")
+    };
+    network.put(0, "changed", b"one");
+    network.put(0, "deleted", b"there");
+    network.put(0, "changed", b"two");
+    let first = used(&log(&network));
+    assert_eq!(network.dfs(0, &["rm", "deleted"]).code, 0);
+    let second = used(&log(&network));
+    network.put(0, "other", b"other");
+    let path = log(&network);
+    network.nodes[0].kill();
+    // In the signatures, which end their groups but for the mark of four bytes.
+    flip(&path, first - 30);
+    flip(&path, second - 30);
+    network.nodes[0].restart();
+    for _ in 0..2 {
+        for name in ["changed", "deleted"] {
+            let got = network.dfs(0, &["cat", name]);
+            assert_eq!((got.code, got.stdout.as_slice()), (6, &b""[..]), "{name}: {}", got.stderr);
+        }
+        network.dfs(0, &["ls"]).fails_with(6);
+        assert_eq!(network.cat(0, "other"), b"other");
+    }
+    network.put(0, "changed", b"three");
+    assert_eq!(network.cat(0, "changed"), b"three");
+}

@@ -120,10 +120,32 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection"),
     ),
     (
-        Bug::ForgetRetry,
+        Bug::LeaveHeads,
+        Finder::Test("sim::client::heads::a_deleted_name_ends_with_one_head_however_many_it_had"),
+    ),
+    (
+        Bug::DropInSilence,
+        Finder::Test("sim::comparison::what_was_dropped_for_want_of_room_comes_soon"),
+    ),
+    (
+        Bug::JudgeBeforehand,
         Finder::Test(
-            "sim::promises::a_file_whose_block_nobody_had_is_complete_when_somebody_has_it",
+            "sim::short::a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads",
         ),
+    ),
+    (
+        Bug::ForgetRemains,
+        Finder::Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
+    ),
+    (Bug::RetryAll, Finder::Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
+    (Bug::KeepArrivals, Finder::Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
+    (
+        Bug::SuspectRecords,
+        Finder::Test("sim::short::a_damaged_page_costs_the_same_however_many_files_have_pages"),
+    ),
+    (
+        Bug::ForgetRetry,
+        Finder::Test("sim::short::the_holder_that_comes_back_is_asked_for_everything"),
     ),
     (
         Bug::UnboundedWants,

@@ -312,3 +312,21 @@ fn what_a_newer_program_states_reaches_every_node() {
         assert_eq!(status.names, 0, "they are no files");
     }
 }
+
+/// More than the queue for a peer holds is stored while that does not read.
+#[test]
+fn what_was_dropped_for_want_of_room_comes_soon() {
+    let mut world = two_nodes(38);
+    let mut client = RawClient::connect(&mut world, 0);
+    world.freeze(1);
+    for number in 0..750 {
+        let records = (0..8).map(|one| numbered(&world, number * 8 + one)).collect();
+        let (conditions, blocks) = (Vec::new(), Vec::new());
+        client.send(&Message::Put { request: 7, conditions, records, blocks });
+        assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
+    }
+    world.thaw(1);
+    let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
+    assert!(world.run(Duration::from_secs(15), agree));
+    assert!(world.node(1).unwrap().standing().peers == 1, "on the connection that was there");
+}

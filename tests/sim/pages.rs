@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(super) struct Paged {
     pub(super) blocks: Vec<Vec<u8>>,
     /// The root is the last.
-    pages: Vec<Bytes>,
+    pub(super) pages: Vec<Bytes>,
     record: Bytes,
 }
 
@@ -30,19 +30,25 @@ fn encoded(entries: Entries) -> Bytes {
     bytes.into()
 }
 
-fn address(page: &Bytes) -> Address {
+pub(super) fn address(page: &Bytes) -> Address {
     Address(tree::tree(page).0)
 }
 
 pub(super) fn paged(world: &World) -> Paged {
-    let blocks: Vec<Vec<u8>> = (0..6).map(|seed| block_of(seed, 70_000)).collect();
+    paged_of(world, 70_000)
+}
+
+/// The same of blocks of this length.
+pub(super) fn paged_of(world: &World, length: usize) -> Paged {
+    let blocks: Vec<Vec<u8>> = (0..6).map(|seed| block_of(seed, length)).collect();
+    let bytes = length as u64;
     let references: Vec<BlockRef> = blocks.iter().map(|block| reference(block)).collect();
     let halves = references.chunks(3).map(|blocks| Entries::Blocks(blocks.to_vec()));
     let mut pages: Vec<Bytes> = halves.map(encoded).collect();
-    let below = |page: &Bytes| PageRef { address: address(page), blocks: 3, bytes: 3 * 70_000 };
+    let below = |page: &Bytes| PageRef { address: address(page), blocks: 3, bytes: 3 * bytes };
     pages.push(encoded(Entries::Pages { depth: 2, pages: pages.iter().map(below).collect() }));
     let root = address(&pages[2]);
-    let list = BlockList::Pages { root, depth: 2, blocks: 6, bytes: 6 * 70_000 };
+    let list = BlockList::Pages { root, depth: 2, blocks: 6, bytes: 6 * bytes };
     let record = signed(world, |record| record.blocks = list);
     Paged { blocks, pages, record }
 }

@@ -2,14 +2,16 @@
 //!
 //! Invariant: no test here has a peer with more than the network key.
 
+use super::comparison::two_nodes;
 use super::raw::RawClient;
 use super::replication::{block_of, network, put, status};
 use super::world::World;
 use dfsd::conn::Event;
 use dfsd::crypto::keys::{NodeKey, record_id};
-use dfsd::keyring::presence::presence;
+use dfsd::ids::RecordId;
+use dfsd::keyring::presence::{presence, subject};
 use dfsd::limits::{CANDIDATE_BURST, CANDIDATE_PERIOD, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX};
-use dfsd::wire::message::{Member, Message, Role};
+use dfsd::wire::message::{Member, Message, RangeSummary, Role};
 use dfsd::wire::presence::Presence;
 use std::time::Duration;
 
@@ -158,5 +160,31 @@ fn nodes_of_one_ticket_find_each_other_at_once_and_again_elsewhere() {
         let member = members.iter().find(|member| member.peer.node == moved).unwrap();
         assert!(member.connected);
         assert_eq!(member.peer.address, "elsewhere:7400", "node {node}");
+    }
+}
+
+/// Whoever had no room for it when it was told learns it some time.
+#[test]
+fn whom_a_node_knows_is_told_again_with_a_comparison() {
+    let mut world = two_nodes(93);
+    let known = world.node_id(1);
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let is_told = |world: &mut World, peer: &mut RawClient| {
+        peer.pump(world);
+        std::iter::from_fn(|| peer.poll(world)).any(|event| match event {
+            Event::Message(Message::Peers { peers }) => {
+                peers.iter().any(|presence| subject(presence) == known)
+            }
+            _ => false,
+        })
+    };
+    assert!(is_told(&mut world, &mut peer), "when it comes");
+    while peer.poll(&mut world).is_some() {}
+    for _ in 0..3 {
+        let (first, last) = (RecordId([0; 32]), RecordId([u8::MAX; 32]));
+        let range = RangeSummary { first, last, count: 0, fingerprint: Default::default() };
+        peer.send(&Message::Compare { range, told: false });
+        assert!(is_told(&mut world, &mut peer));
+        while peer.poll(&mut world).is_some() {}
     }
 }

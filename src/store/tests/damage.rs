@@ -1,6 +1,7 @@
 //! Rot: what is damaged is noticed, put aside and told of; everything else stays.
 
 use super::*;
+use crate::limits::{RECORD_MAX, REMAINS_MAX};
 use crate::store::fs::SimFs;
 use crate::store::layout;
 
@@ -246,4 +247,43 @@ fn what_a_newer_program_wrote_is_refused() {
     let error = start(fs, 2).err();
     let (segment, version) = (1, 9);
     assert_eq!(error, Some(OpenError::Newer { segment, version }));
+}
+
+#[test]
+fn what_is_left_of_damaged_records_is_told_of() {
+    // In the record, in the head of its group and in its own check sum.
+    for at in [200, -70, -2] {
+        let (fs, writer, places) = closed(3);
+        let offset = i64::from(places[1].offset) + at;
+        assert!(fs.flip("log/00000001.seg", usize::try_from(offset).unwrap()));
+        let opened = start(fs, 2).unwrap();
+        let remains = opened.recovered.remains;
+        let promised = &writer.promised[1];
+        assert_eq!(remains.len(), 1, "{at}");
+        assert_eq!(&Thing::Record(remains[0].id), promised);
+        assert_eq!(remains[0].bytes.len(), 300);
+    }
+}
+
+#[test]
+fn what_is_left_of_very_many_damaged_records_has_a_bound() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let mut places = Vec::new();
+    for index in 0..6 {
+        let record = |number: u64| {
+            let record = content(&mut Dice(index * 1000 + number), RECORD_MAX);
+            (RecordId([number as u8; 32]), record)
+        };
+        let group = Group { records: (0..1000).map(record).collect(), ..Group::default() };
+        places.push(commit(&opened.disk, &group).unwrap().records[0]);
+    }
+    drop(opened);
+    let fs = fs.restart();
+    for place in &places[..5] {
+        assert!(fs.flip("log/00000001.seg", place.offset as usize));
+    }
+    let opened = start(fs, 2).unwrap();
+    let bytes: usize = opened.recovered.remains.iter().map(|one| one.bytes.len()).sum();
+    assert!(bytes <= REMAINS_MAX && bytes > REMAINS_MAX - RECORD_MAX, "{bytes}");
 }

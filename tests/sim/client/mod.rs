@@ -4,5 +4,6 @@ mod deadlines;
 mod elsewhere;
 mod files;
 mod forger;
+mod heads;
 mod hostile;
 pub(in crate::sim) mod program;

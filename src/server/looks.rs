@@ -1,8 +1,8 @@
-//! Looks: how many entries a question about a name has cost, for tests that count steps.
+//! Looks: how many things an event has had to look at, for tests that count steps.
 //!
-//! Knows no entry. Invariant: outside of tests it takes no room and does nothing.
+//! Knows none of these things. Invariant: outside of tests it takes no room and does nothing.
 
-/// Counts, in tests, the entries looked at on the way through the versions of names.
+/// Counts, in tests, what was looked at.
 #[derive(Debug, Default)]
 pub(super) struct Looks(#[cfg(test)] pub(super) std::cell::Cell<u64>);
 

@@ -1,0 +1,160 @@
+//! Pages that a walk lacks: asked of one peer after the other, and told of when they are durable.
+//!
+//! Knows nothing of blocks. Invariant: a page that came reaches the lane only if it is what its address says.
+
+use super::FileServer;
+use super::Timer;
+use super::output::Link;
+use super::peers::Ask;
+use super::round::Short;
+use super::walk::{Purpose, Walk};
+use super::work::{Check, Checked};
+use crate::ids::{Address, RecordId};
+use crate::limits::PEER_SILENCE;
+use crate::time::Now;
+use crate::wire::message::Message;
+use crate::wire::page::Page;
+use bytes::Bytes;
+
+impl FileServer {
+    /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
+    pub(super) fn fetch_page(
+        &mut self,
+        now: Now,
+        address: Address,
+        purpose: Purpose,
+        hint: Option<Link>,
+    ) {
+        let is_mended = matches!(purpose, Purpose::Mend { .. });
+        let id = self.begin_walk(RecordId::default(), purpose, hint);
+        if is_mended {
+            self.try_again(id, Short::Page(address));
+        }
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.pages.push(address);
+        }
+        self.step_walk(now, id);
+    }
+
+    pub(super) fn ask_for_page(&mut self, now: Now, id: u64) {
+        let Some(walk) = self.walks.by_id.get(&id) else {
+            return;
+        };
+        let Some(address) = walk.asked else { return };
+        let untried = |link: &Link| !walk.tried.contains(link);
+        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
+        let again = self.walk_is_again(id);
+        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
+        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
+        let link = hint.or_else(|| {
+            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
+        });
+        let news = self.stuck.news();
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(link) = link else {
+            walk.fail(address, news);
+            return self.end_walk(now, id, false);
+        };
+        walk.tried.push(link);
+        walk.attempt += 1;
+        let attempt = walk.attempt;
+        let request = self.ask(link, Ask::Page(id));
+        self.send(link, Message::GetPage { request, address });
+        self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
+    }
+
+    pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
+        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            return;
+        };
+        if walk.asked.is_some() && walk.attempt == attempt {
+            walk.unsure = true;
+            if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
+                peer.silent = true;
+            }
+            self.ask_for_page(now, id);
+        }
+    }
+
+    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
+        let asked = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
+        let walks = self.walks.by_id.iter().filter(|(_, walk)| asked(walk));
+        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.ask_for_page(now, id);
+        }
+    }
+
+    /// A peer answers for a page.
+    pub(super) fn page_answered(&mut self, now: Now, id: u64, page: Option<Bytes>) {
+        match page {
+            Some(page) => {
+                let checks = vec![Check::Tree(page.clone())];
+                let reason = super::exchange::CheckFor::WalkPage { walk: id, page };
+                self.check(reason, checks);
+            }
+            None => self.ask_for_page(now, id),
+        }
+    }
+
+    /// A peer would not answer now.
+    pub(super) fn page_refused(&mut self, now: Now, id: u64) {
+        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+            walk.unsure = true;
+        }
+        self.ask_for_page(now, id);
+    }
+
+    pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
+        let Some(walk) = self.walks.by_id.get(&id) else {
+            return;
+        };
+        let Some(address) = walk.asked else { return };
+        if found == [Checked::Address(address)] && Page::decode(&page).is_ok() {
+            self.lane.add_page(address, page);
+            self.lane.set_urgent();
+        } else {
+            self.page_refused(now, id);
+        }
+    }
+
+    /// Pages are durable, or their group has failed: walks that waited for them go on, or end.
+    pub(super) fn pages_landed(&mut self, now: Now, addresses: &[Address], durable: bool) {
+        if addresses.is_empty() {
+            return;
+        }
+        if durable {
+            self.arrived_for_stuck(addresses);
+            self.tell_who_asked(now, addresses);
+        }
+        let mut walks = Vec::new();
+        for address in addresses {
+            if durable {
+                self.walks.lost.remove(address);
+            }
+            let waiting = self.walks.awaited.range((*address, 0)..=(*address, u64::MAX));
+            walks.extend(waiting.copied());
+        }
+        for (address, id) in walks {
+            self.walks.awaited.remove(&(address, id));
+            if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                walk.pages.extend(walk.asked.take());
+                walk.steps -= 1;
+                walk.failed |= !durable;
+                walk.unsure |= !durable;
+            }
+            self.step_walk(now, id);
+        }
+    }
+
+    /// A page is damaged, and no longer held. False if it was not.
+    pub(super) fn forget_page(&mut self, address: Address) -> bool {
+        let held = self.holdings.remove(&address);
+        if held {
+            self.lane.add_lost(address);
+            self.walks.lost.insert(address);
+        }
+        held
+    }
+}
