@@ -50,8 +50,8 @@ pub const PEERS_MAX: usize = 1024;
 pub const CANDIDATES_MAX: usize = 256;
 /// Of these, of whom one node speaks.
 pub const CANDIDATES_PER_SOURCE_MAX: usize = 64;
-/// How often all addresses of a candidate are tried before it is dropped.
-pub const CANDIDATE_ATTEMPTS_MAX: u32 = 2;
+/// A candidate all of whose addresses were tried so often in vain gives way to a new one.
+pub const CANDIDATE_ATTEMPTS: u32 = 2;
 /// Dials of candidates at once; those that are answered do not count.
 pub const CANDIDATE_BURST: u32 = 32;
 /// When these are used up there is one more each such period.
@@ -59,7 +59,7 @@ pub const CANDIDATE_PERIOD: Duration = Duration::from_secs(2);
 /// For how long an address of a candidate is left alone after a first failure; four times as long after each further one.
 pub const CANDIDATE_FIRST: Duration = Duration::from_secs(60);
 /// See `CANDIDATE_FIRST`.
-pub const CANDIDATE_LAST: Duration = Duration::from_hours(4);
+pub const CANDIDATE_LAST: Duration = Duration::from_hours(1);
 /// Presences in one message: of about 2 KiB each at most.
 pub const MESSAGE_PRESENCES_MAX: usize = 24;
 /// Peers, members or holders in one message.

@@ -1,13 +1,14 @@
 //! Candidates: addresses at which nodes are said to be and have not answered yet.
 //!
 //! Knows no connection, and passes nothing on: what answers leaves this table for the roster. Invariant: they are few, in
-//! all and of one source; dials are few in a time, one at a time to an address, and end after a few failures; an address
-//! that does not answer is left alone for ever longer, whoever names it.
+//! all and of one source; dials are few in a time, one at a time to an address, and ever rarer after failures: who has
+//! failed a few times gives way to who is new. An address that does not answer is left alone for ever longer, whoever
+//! names it.
 
 use crate::ids::NodeId;
 use crate::limits::{
-    CANDIDATE_ATTEMPTS_MAX, CANDIDATE_BURST, CANDIDATE_FIRST, CANDIDATE_LAST, CANDIDATE_PERIOD,
-    CANDIDATES_MAX, CANDIDATES_PER_SOURCE_MAX, NODE_ADDRESSES_MAX,
+    CANDIDATE_ATTEMPTS, CANDIDATE_BURST, CANDIDATE_FIRST, CANDIDATE_LAST, CANDIDATE_PERIOD,
+    CANDIDATES_MAX, CANDIDATES_PER_SOURCE_MAX, FORGET_AFTER, NODE_ADDRESSES_MAX,
 };
 use crate::planted::{self, Bug};
 use crate::time::Instant;
@@ -25,6 +26,7 @@ struct Claim {
     left: usize,
     rounds: u32,
     at: Instant,
+    since: Instant,
     /// The counter of the presence that says so; none if a guess does.
     counter: u64,
 }
@@ -59,8 +61,8 @@ impl Candidates {
             None => {
                 let own = self.count_of(source);
                 let fullest = || self.fullest().map_or(0, |(_, count)| count);
-                own < CANDIDATES_PER_SOURCE_MAX
-                    && (self.claims.len() < CANDIDATES_MAX || own + 1 < fullest())
+                let has_place = || self.claims.len() < CANDIDATES_MAX || self.hopeless().is_some();
+                own < CANDIDATES_PER_SOURCE_MAX && (has_place() || own + 1 < fullest())
             }
         }
     }
@@ -81,7 +83,8 @@ impl Candidates {
         }
         let addresses: VecDeque<_> = addresses.iter().take(NODE_ADDRESSES_MAX).cloned().collect();
         let left = addresses.len();
-        let claim = Claim { source, addresses, left, rounds: 0, at: now, counter };
+        let (rounds, at, since) = (0, now, now);
+        let claim = Claim { source, addresses, left, rounds, at, since, counter };
         self.claims.insert(node, claim);
     }
 
@@ -97,8 +100,18 @@ impl Candidates {
         counts.into_iter().max_by_key(|(_, count)| *count)
     }
 
-    /// Of the source with most of them one goes: the one that would be dialled last.
+    /// The claim that was tried in vain most often, and more than a few times.
+    fn hopeless(&self) -> Option<NodeId> {
+        let hopeless = self.claims.iter().filter(|(_, claim)| claim.rounds >= CANDIDATE_ATTEMPTS);
+        hopeless.max_by_key(|(_, claim)| (claim.rounds, claim.at)).map(|(node, _)| *node)
+    }
+
+    /// One goes: one that is hopeless, or of the source with most of them the one that would be dialled last.
     fn make_room(&mut self) {
+        if let Some(hopeless) = self.hopeless() {
+            self.claims.remove(&hopeless);
+            return;
+        }
         let Some((source, _)) = self.fullest() else {
             return;
         };
@@ -170,11 +183,11 @@ impl Candidates {
         }
         claim.at = now;
         if claim.left == 0 {
-            claim.rounds += 1;
             claim.left = claim.addresses.len();
-            claim.at = now + CANDIDATE_FIRST * 10_u32.pow(claim.rounds.min(3));
+            claim.at = now + (CANDIDATE_FIRST * 4_u32.pow(claim.rounds.min(8))).min(CANDIDATE_LAST);
+            claim.rounds += 1;
         }
-        if claim.rounds >= CANDIDATE_ATTEMPTS_MAX && !planted::is_on(Bug::DialUnbounded) {
+        if now.since(claim.since) >= FORGET_AFTER {
             self.claims.remove(node);
         }
     }
@@ -255,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_are_dialled_slowly_and_given_up_in_the_end() {
+    fn who_does_not_answer_is_tried_ever_more_rarely_and_forgotten_in_the_end() {
         let mut candidates = Candidates::new(START);
         for node in 0..CANDIDATES_PER_SOURCE_MAX {
             claim(&mut candidates, 1, node, &format!("victim:{node}"));
@@ -273,8 +286,30 @@ mod tests {
                 candidates.failed(&peer.node, &peer.address, now);
             }
         }
-        let most = CANDIDATES_PER_SOURCE_MAX * CANDIDATE_ATTEMPTS_MAX as usize;
-        assert_eq!(dials as usize, most, "each so often, and no more");
+        assert!(now > START + FORGET_AFTER, "who was cut off for a day is found again");
+        let hours = FORGET_AFTER.as_secs() / CANDIDATE_LAST.as_secs();
+        let most = CANDIDATES_PER_SOURCE_MAX as u64 * (hours + 4);
+        assert!(u64::from(dials) <= most, "{dials} dials");
+    }
+
+    #[test]
+    fn who_has_failed_gives_way_to_who_is_new() {
+        let mut candidates = Candidates::new(START);
+        for node in 0..CANDIDATES_MAX {
+            claim(&mut candidates, 1000 + node, 10_000 + node, &format!("victim:{node}"));
+        }
+        claim(&mut candidates, 1, 1, "new:1");
+        assert!(!candidates.claims.contains_key(&id(1)), "none has failed yet");
+        let mut now = START;
+        while candidates.hopeless().is_none() {
+            now = candidates.next_due(now).unwrap().max(now);
+            while let Some(peer) = candidates.next(now, |_, _| true) {
+                candidates.failed(&peer.node, &peer.address, now);
+            }
+        }
+        claim(&mut candidates, 1, 1, "new:1");
+        assert!(candidates.claims.contains_key(&id(1)));
+        assert_eq!(candidates.len(), CANDIDATES_MAX);
     }
 
     #[test]

@@ -34,8 +34,11 @@ const TABLE: &[(&str, &[&str])] = &[
         "CANDIDATES_PER_SOURCE_MAX",
         &["one_source_claims_little_and_crowds_out_nobody_who_claims_less"],
     ),
-    ("CANDIDATE_ATTEMPTS_MAX", &["many_addresses_are_dialled_slowly_and_given_up_in_the_end"]),
-    ("CANDIDATE_BURST", &["many_addresses_are_dialled_slowly_and_given_up_in_the_end"]),
+    ("CANDIDATE_ATTEMPTS", &["who_has_failed_gives_way_to_who_is_new"]),
+    (
+        "CANDIDATE_BURST",
+        &["who_does_not_answer_is_tried_ever_more_rarely_and_forgotten_in_the_end"],
+    ),
     ("CANDIDATE_PERIOD", &["who_lies_about_a_thousand_nodes_is_believed_by_nobody"]),
     ("CANDIDATE_FIRST", &["an_address_that_does_not_answer_is_left_alone_whoever_names_it"]),
     ("CANDIDATE_LAST", &["an_address_that_does_not_answer_is_left_alone_whoever_names_it"]),

@@ -188,3 +188,18 @@ fn whom_a_node_knows_is_told_again_with_a_comparison() {
         while peer.poll(&mut world).is_some() {}
     }
 }
+
+#[test]
+fn two_that_could_not_reach_each_other_when_they_were_introduced_meet_soon_after_they_can() {
+    let mut world = World::new(94, network());
+    let first = world.add(&[]);
+    let second = world.add(&[first]);
+    let third = world.add(&[first]);
+    world.part(second, third);
+    world.run(Duration::from_secs(90), |_| false);
+    let peers = |world: &World, machine| world.node(machine).unwrap().standing().peers;
+    assert_eq!([first, second, third].map(|machine| peers(&world, machine)), [2, 1, 1]);
+    world.heal(second, third);
+    let meet = |world: &mut World| peers(world, second) == 2 && peers(world, third) == 2;
+    assert!(world.run(Duration::from_secs(300), meet));
+}
