@@ -281,7 +281,7 @@ fn what_is_left_of_very_many_damaged_records_has_a_bound() {
     drop(opened);
     let fs = fs.restart();
     for place in &places[..5] {
-        assert!(fs.flip("log/00000001.seg", place.offset as usize));
+        assert!(fs.flip(&layout::segment(place.segment), place.offset as usize));
     }
     let opened = start(fs, 2).unwrap();
     let bytes: usize = opened.recovered.remains.iter().map(|one| one.bytes.len()).sum();
