@@ -135,6 +135,8 @@ impl Push {
                 let next = range.first;
                 let except = std::mem::take(&mut range.except);
                 self.later.ranges.push_back(PushRange { except, next, ..*range });
+            } else if whole {
+                self.except -= range.except.len();
             }
             whole
         });
@@ -143,6 +145,8 @@ impl Push {
             self.except -= if whole { range.except.len() } else { 0 };
             whole
         });
+        // What stays counted would in the end leave no room for any range.
+        debug_assert!(self.ranges() > 0 || self.except == 0, "{} are counted", self.except);
         reading
     }
 }

@@ -126,6 +126,12 @@ fn of_thousands_of_records_only_those_are_sent_that_differ() {
     few_of_many(5_000, 60);
 }
 
+/// More is left out of what is sent, in all, than may be at a time.
+#[test]
+fn where_many_of_many_records_differ_all_are_sent_on_one_connection() {
+    few_of_many(5_000, 600);
+}
+
 /// Neither has anything that the other has, as after a long part.
 #[test]
 fn thousands_of_records_on_each_side_come_together_on_one_connection() {
