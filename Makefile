@@ -37,7 +37,7 @@ TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 
 deny:             ## what may be linked: licences, sources and packages that were refused (builds cargo-deny once)
 	@test -x "$(TOOLS)/bin/cargo-deny" || \
-	  $(CARGO) install --quiet --locked --debug --no-default-features --root "$(TOOLS)" cargo-deny@0.20.2
+	  CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install --quiet --locked --debug --no-default-features --root "$(TOOLS)" cargo-deny@0.20.2
 	@"$(TOOLS)/bin/cargo-deny" --locked --config .deny.toml check bans licenses sources
 
 check: lint test  ## what must be clean before a merge
