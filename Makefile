@@ -25,7 +25,7 @@ demo: programs    ## the same without waiting: exits 0 only if all bytes came ba
 	@tests/local-network.sh demo
 
 test:             ## everything that tests can show
-	$(CARGO) test $(TESTED) --all-targets
+	$(CARGO) test $(TESTED) --tests
 	$(CARGO) test $(TESTED) --doc
 
 lint:             ## format, lints and documentation
@@ -77,7 +77,7 @@ budget: programs  ## the size of the daemon and the number of its crates stay bo
 	@tests/budget.sh
 
 planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
-	$(CARGO) test $(TESTED) --test integration planted:: -- --nocapture
+	DFSD_ALONE=1 $(CARGO) test $(TESTED) --test integration planted:: -- --nocapture
 
 coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
 	@tests/coverage.sh
