@@ -212,10 +212,14 @@ impl Comparison {
             first <= from && from <= to && to <= last && (first, last) != (from, to)
         };
         for part in parts.iter().rev() {
-            if within(&part) && self.stack.len() < COMPARE_STACK_MAX {
+            if !within(&part) {
+                self.set_lacking();
+            } else if self.stack.len() < COMPARE_STACK_MAX {
                 self.stack.push(*part);
             } else {
+                // Neither side learns in this round what the other lacks there.
                 self.set_lacking();
+                self.leave_out();
             }
         }
     }
@@ -320,6 +324,11 @@ mod tests {
             comparison.ask(&range);
         }
         assert_eq!(comparison.asked.len(), COMPARE_QUESTIONS_MAX);
+        comparison.stack.clear();
+        comparison.asked.clear();
+        assert!(comparison.end_round().is_some());
+        assert!(!comparison.is_informed(), "what found no room is not known");
+        assert!(!comparison.begin(&range(0, 255), false), "nor has the other side been told of it");
     }
 
     #[test]
