@@ -155,6 +155,8 @@ pub const RUN_PATIENCE: Duration = Duration::from_secs(3);
 pub const SLOW_FORGIVEN: Duration = Duration::from_secs(60);
 /// How long a silent peer is waited for before the next is asked.
 pub const PEER_SILENCE: Duration = Duration::from_secs(2);
+/// How long it is waited for if there is no next: the line to it may be slow. Shorter than whoever asked waits for the answer.
+pub const LAST_SOURCE_SILENCE: Duration = Duration::from_secs(8);
 /// An operation without progress ends after this long.
 pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
 /// Tombstones that clear a deleted name of heads that one can't name; what is left then is hidden all the same.
@@ -290,3 +292,5 @@ const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
 const _: () = assert!(HELD_QUESTIONS_MAX < REQUESTS_MAX);
 const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
 const _: () = assert!(PACE_PERIOD.as_secs() + RUN_PATIENCE.as_secs() < OPERATION_SILENCE.as_secs());
+const _: () = assert!(PEER_SILENCE.as_secs() < LAST_SOURCE_SILENCE.as_secs());
+const _: () = assert!(LAST_SOURCE_SILENCE.as_secs() < OPERATION_SILENCE.as_secs());

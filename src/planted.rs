@@ -284,6 +284,8 @@ bugs! {
     PushWithoutPace,
     /// What a silent node was asked for counts as never asked when it comes (G9).
     ForgetAbandoned,
+    /// A node is given up for silence though nobody else can be asked (G9).
+    GiveUpTheLast,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -11,7 +11,7 @@ use super::output::Link;
 use super::peers::Run;
 use super::{FileServer, Timer};
 use crate::ids::Address;
-use crate::limits::{LEAF, OPERATION_SILENCE, PEER_SILENCE};
+use crate::limits::{LAST_SOURCE_SILENCE, LEAF, OPERATION_SILENCE, PEER_SILENCE};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message};
@@ -152,8 +152,9 @@ impl FileServer {
     }
 
     /// A connection of which leaves were wanted may have said nothing for long. If memory is short, what is reserved for
-    /// it is given back, though it is still waited for; a node is not waited for either, since others can be asked. While
-    /// this process slept or was busy elsewhere nobody could be heard: so much as the look comes late is no silence.
+    /// it is given back, though it is still waited for; a node is not waited for either where another can be asked, and
+    /// longer where none can: the line to it may be slow. While this process slept or was busy elsewhere nobody could be
+    /// heard: so much as the look comes late is no silence.
     pub(super) fn check_silence(&mut self, now: Now, link: Link, late: Duration) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
@@ -166,19 +167,46 @@ impl FileServer {
             peer.credit.heard = (peer.credit.heard + late).min(now.instant);
         }
         let silence = now.instant.since(peer.credit.heard);
-        let patience = if peer.is_node() { PEER_SILENCE } else { OPERATION_SILENCE };
+        let is_node = peer.is_node();
+        let patience = match is_node {
+            true if planted::is_on(Bug::GiveUpTheLast) => PEER_SILENCE,
+            true => LAST_SOURCE_SILENCE,
+            false => OPERATION_SILENCE,
+        };
         if silence >= patience {
             peer.silent = true;
             log::debug!("connection {link} is silent; others are asked instead");
             self.abandon_runs(now, link);
         } else if silence >= PEER_SILENCE {
+            peer.silent |= is_node;
             peer.credit.proven = false;
             peer.credit.run = 1;
             if self.is_short() {
                 self.give_back(link);
             }
+            if is_node {
+                self.leave_silent(now, link);
+            }
         }
         self.watch_silence(now, link);
+    }
+
+    /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
+    fn leave_silent(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let asked = peer.credit.runs.iter().chain(&peer.credit.current);
+        let asked = asked.filter(|run| run.live).map(|run| run.address);
+        let owed: BTreeSet<Address> = asked.chain(peer.credit.queue.iter().copied()).collect();
+        for address in owed {
+            let fetch = self.fetches.by_address.get(&address);
+            let fetch = fetch.filter(|fetch| fetch.source == Some(link));
+            if fetch.is_some_and(|fetch| self.choose_source(now, fetch, None).is_some()) {
+                self.give_up_runs(link, |run| run.address == address);
+                self.source_failed(now, address, link);
+            }
+        }
     }
 
     /// Somebody waits for memory, or nobody who is not known yet would get any.

@@ -30,7 +30,7 @@ pub(super) enum CheckFor {
     Records { link: Link, items: Vec<NewRecord> },
     Offer(Offered),
     PutPage { link: Link, request: Request, page: Bytes },
-    WalkPage { walk: u64, page: Bytes },
+    WalkPage { asked: (u64, u32), page: Bytes },
 }
 
 /// A put between its arrival and the lane.
@@ -155,7 +155,9 @@ impl FileServer {
             CheckFor::PutPage { link, request, page } => {
                 self.page_checked((link, request), page, found);
             }
-            CheckFor::WalkPage { walk, page } => self.walk_page_checked(now, walk, page, found),
+            CheckFor::WalkPage { asked, page } => {
+                self.walk_page_checked(now, asked, page, found);
+            }
         }
     }
 

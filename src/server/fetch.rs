@@ -224,9 +224,17 @@ impl FileServer {
     }
 
     /// The connection hinted at, then clients that offered it, then the peer with the shortest queue; slow and silent ones
-    /// last.
-    fn choose_source(&self, now: Now, fetch: &Fetch, hint: Option<Link>) -> Option<Link> {
-        let untried = |link: &Link| !fetch.tried.contains(link) && self.peers.contains_key(link);
+    /// last, and the present source not again.
+    pub(super) fn choose_source(
+        &self,
+        now: Now,
+        fetch: &Fetch,
+        hint: Option<Link>,
+    ) -> Option<Link> {
+        let untried = |link: &Link| {
+            let was_asked = fetch.source == Some(*link) || fetch.tried.contains(link);
+            !was_asked && self.peers.contains_key(link)
+        };
         let is_fast =
             |link: &Link| self.peers.get(link).is_some_and(|peer| !self.is_slow(peer, now));
         let offered = fetch.interests.iter().filter_map(|interest| match interest {

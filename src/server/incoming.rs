@@ -168,6 +168,8 @@ impl FileServer {
         fetch.writing = false;
         match result {
             Ok(()) => {
+                // Who was given up was late, then, and not without it: at most once for each leaf.
+                fetch.tried.retain(|tried| *tried != link);
                 fetch.written |= mask;
                 if fetch.written == fetch.all() && fetch.stage == Stage::Asking {
                     fetch.stage = Stage::Finishing;

@@ -10,7 +10,7 @@ use super::round::Short;
 use super::walk::{Purpose, Walk};
 use super::work::{Check, Checked};
 use crate::ids::{Address, RecordId};
-use crate::limits::PEER_SILENCE;
+use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
 use crate::time::Now;
 use crate::wire::message::Message;
 use crate::wire::page::Page;
@@ -41,14 +41,7 @@ impl FileServer {
             return;
         };
         let Some(address) = walk.asked else { return };
-        let untried = |link: &Link| !walk.tried.contains(link);
-        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
-        let again = self.walk_is_again(id);
-        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
-        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
-        let link = hint.or_else(|| {
-            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
-        });
+        let link = self.page_source(id, walk);
         let news = self.stuck.news();
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
@@ -60,20 +53,45 @@ impl FileServer {
         walk.tried.push(link);
         walk.attempt += 1;
         let attempt = walk.attempt;
-        let request = self.ask(link, Ask::Page(id));
+        walk.patient = false;
+        let request = self.ask(link, Ask::Page(id, attempt));
         self.send(link, Message::GetPage { request, address });
         self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
     }
 
+    /// Who is asked next: whoever told of the record, then the one that has been asked the least.
+    fn page_source(&self, id: u64, walk: &Walk) -> Option<Link> {
+        let untried = |link: &Link| !walk.tried.contains(link);
+        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
+        let again = self.walk_is_again(id);
+        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
+        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
+        hint.or_else(|| {
+            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
+        })
+    }
+
+    /// A peer has not answered: the next is asked. Without a next it is waited for some more.
     pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
+        let Some(walk) = self.walks.by_id.get(&id) else {
+            return;
+        };
+        if walk.asked.is_none() || walk.attempt != attempt {
+            return;
+        }
+        let waits_on = !walk.patient && self.page_source(id, walk).is_none();
         let Some(walk) = self.walks.by_id.get_mut(&id) else {
             return;
         };
-        if walk.asked.is_some() && walk.attempt == attempt {
-            walk.unsure = true;
-            if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
-                peer.silent = true;
-            }
+        walk.unsure = true;
+        walk.patient = waits_on;
+        if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
+            peer.silent = true;
+        }
+        if waits_on {
+            let rest = LAST_SOURCE_SILENCE.saturating_sub(PEER_SILENCE);
+            self.after(now, rest, Timer::PageAsked(id, attempt));
+        } else {
             self.ask_for_page(now, id);
         }
     }
@@ -86,27 +104,40 @@ impl FileServer {
         }
     }
 
-    /// A peer answers for a page.
-    pub(super) fn page_answered(&mut self, now: Now, id: u64, page: Option<Bytes>) {
+    /// A peer answers for a page: what comes late may still be the page that is waited for.
+    pub(super) fn page_answered(&mut self, now: Now, asked: (u64, u32), page: Option<Bytes>) {
         match page {
             Some(page) => {
                 let checks = vec![Check::Tree(page.clone())];
-                let reason = super::exchange::CheckFor::WalkPage { walk: id, page };
+                let reason = super::exchange::CheckFor::WalkPage { asked, page };
                 self.check(reason, checks);
             }
-            None => self.ask_for_page(now, id),
+            None => self.ask_the_next(now, asked),
         }
     }
 
     /// A peer would not answer now.
-    pub(super) fn page_refused(&mut self, now: Now, id: u64) {
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+    pub(super) fn page_refused(&mut self, now: Now, asked: (u64, u32)) {
+        if let Some(walk) = self.walks.by_id.get_mut(&asked.0) {
             walk.unsure = true;
         }
-        self.ask_for_page(now, id);
+        self.ask_the_next(now, asked);
     }
 
-    pub(super) fn walk_page_checked(&mut self, now: Now, id: u64, page: Bytes, found: &[Checked]) {
+    /// Who was asked does not have the page. If that was said late, the next has been asked already.
+    fn ask_the_next(&mut self, now: Now, (id, attempt): (u64, u32)) {
+        if self.walks.by_id.get(&id).is_some_and(|walk| walk.attempt == attempt) {
+            self.ask_for_page(now, id);
+        }
+    }
+
+    pub(super) fn walk_page_checked(
+        &mut self,
+        now: Now,
+        (id, attempt): (u64, u32),
+        page: Bytes,
+        found: &[Checked],
+    ) {
         let Some(walk) = self.walks.by_id.get(&id) else {
             return;
         };
@@ -115,7 +146,7 @@ impl FileServer {
             self.lane.add_page(address, page);
             self.lane.set_urgent();
         } else {
-            self.page_refused(now, id);
+            self.page_refused(now, (id, attempt));
         }
     }
 

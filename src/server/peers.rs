@@ -100,8 +100,8 @@ impl Credit {
 pub(super) enum Ask {
     /// For a gathering.
     Gather(u64),
-    /// For a walk, which lacks a page.
-    Page(u64),
+    /// For a walk, which lacks a page: at its so many-th attempt to have one.
+    Page(u64, u32),
     /// To know whether it is still there.
     Instance,
 }

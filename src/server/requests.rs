@@ -143,15 +143,15 @@ impl FileServer {
                 }
             }
             Message::Page { request, page } => {
-                if let Some(Ask::Page(walk)) = self.answered(now, link, request) {
-                    self.page_answered(now, walk, page);
+                if let Some(Ask::Page(walk, attempt)) = self.answered(now, link, request) {
+                    self.page_answered(now, (walk, attempt), page);
                 }
             }
             Message::Refused { request, reason, detail } => {
                 log::debug!("a peer refused a request: {reason:?}, {detail}");
                 match self.answered(now, link, request) {
                     Some(Ask::Gather(gather)) => self.heads_answered(now, link, gather, None),
-                    Some(Ask::Page(walk)) => self.page_refused(now, walk),
+                    Some(Ask::Page(walk, attempt)) => self.page_refused(now, (walk, attempt)),
                     Some(Ask::Instance) => self.instance_answered(link),
                     None => {}
                 }

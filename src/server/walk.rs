@@ -75,6 +75,8 @@ pub(super) struct Walk {
     /// Peers that do not have it.
     pub(super) tried: Vec<Link>,
     pub(super) attempt: u32,
+    /// The present one is waited for some more, since there is no next.
+    pub(super) patient: bool,
     /// Blocks that are being fetched.
     blocks: usize,
     pub(super) failed: bool,
@@ -172,6 +174,7 @@ impl FileServer {
             asked: None,
             tried: Vec::new(),
             attempt: 0,
+            patient: false,
             blocks: 0,
             failed: false,
             steps: 0,

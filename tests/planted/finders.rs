@@ -412,6 +412,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::GiveUpTheLast,
+        Finder::Test("sim::dripping::who_is_late_is_waited_for_if_nobody_else_can_be_asked"),
+    ),
+    (
         Bug::ReadInTurn,
         Finder::Test("sim::dripping::what_is_read_is_asked_for_before_what_nobody_waits_for"),
     ),

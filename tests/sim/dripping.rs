@@ -229,6 +229,48 @@ fn who_is_slow_is_waited_for_if_nobody_is_faster() {
     assert!(took.is_some(), "all that was slow to come has come");
 }
 
+const LATE: Duration = Duration::from_secs(3);
+
+#[test]
+fn who_is_late_is_waited_for_if_nobody_else_can_be_asked() {
+    let mut world = World::new(96, network());
+    let node = world.add(&[]);
+    world.run(Duration::from_secs(1), |_| false);
+    let blocks = [block_of(1, 4 * LEAF)];
+    let mut dripper = Dripper::connect(&mut world, node, &blocks, LATE);
+    let record = record(&world, 1, 5, vec![reference(&blocks[0])]);
+    dripper.tell(&mut world, record);
+    wait(&mut world, std::slice::from_mut(&mut dripper), Duration::from_secs(16));
+    assert_eq!((status(&mut world, node).incomplete, dripper.sent), (0, 4), "none was sent twice");
+}
+
+#[test]
+fn of_two_that_are_late_the_one_that_has_it_is_asked_again() {
+    let mut world = World::new(97, network());
+    let node = world.add(&[]);
+    world.run(Duration::from_secs(1), |_| false);
+    let blocks = [block_of(1, 32 * LEAF)];
+    let mut without = RawClient::connect_as(&mut world, node, Role::Node);
+    let mut dripper = Dripper::connect(&mut world, node, &blocks, Duration::from_millis(2500));
+    let record = record(&world, 1, 5, vec![reference(&blocks[0])]);
+    dripper.tell(&mut world, record);
+    let mut wants = Vec::new();
+    for _ in 0..40 {
+        wait(&mut world, std::slice::from_mut(&mut dripper), LATE);
+        for block in wants.drain(..) {
+            without.send(&Message::Absent { address: block });
+        }
+        while let Some(event) = without.poll(&mut world) {
+            if let Event::Message(Message::Want { block, .. }) = event {
+                wants.push(block.address);
+            }
+        }
+        without.pump(&mut world);
+    }
+    assert_eq!(status(&mut world, node).incomplete, 0);
+    assert!(dripper.sent <= 32 + 8, "{} leaves were sent: one run twice at most", dripper.sent);
+}
+
 #[test]
 fn what_comes_late_of_who_is_slow_is_taken_if_nobody_else_has_it() {
     let mut world = World::new(94, network());

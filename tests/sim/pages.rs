@@ -10,9 +10,11 @@ use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX, RECONCILE_PERIOD};
+use dfsd::time::Instant;
 use dfsd::wire::message::{BlockRef, Message, PushedRecord, Reason, Role};
 use dfsd::wire::page::{Entries, Page, PageRef};
 use dfsd::wire::record::BlockList;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A file whose list of blocks is two pages deep.
@@ -257,6 +259,54 @@ fn whatever_a_peer_answers_the_pages_come_from_the_next() {
         assert!(asked > 0, "answer {number}");
         assert!(is_whole(&mut world, 0), "answer {number}");
     }
+}
+
+/// A node that has all of a file, at the end of a line that takes 3 s there and back.
+fn answer_late(world: &mut World, far: &mut RawClient, file: &Paged, until: Duration) -> usize {
+    let mut late = VecDeque::new();
+    let mut asked = 0;
+    let end = world.time().instant + until;
+    while world.time().instant < end {
+        while let Some(event) = far.poll(world) {
+            if let Event::Message(message) = event {
+                asked += usize::from(matches!(message, Message::GetPage { .. }));
+                late.push_back((world.time().instant + Duration::from_secs(3), message));
+            }
+        }
+        let is_due = |late: &VecDeque<(Instant, Message)>, world: &World| {
+            late.front().is_some_and(|(at, _)| *at <= world.time().instant)
+        };
+        while is_due(&late, world) && !far.is_streaming() {
+            match late.pop_front().map(|(_, message)| message) {
+                Some(Message::GetPage { request, address: page }) => {
+                    let page = file.pages.iter().find(|own| address(own) == page).cloned();
+                    far.send(&Message::Page { request, page });
+                }
+                Some(Message::Want { block, first, count }) => {
+                    let own = file.blocks.iter().find(|own| reference(own) == block);
+                    far.stream(own.expect("one of the file's"), first, count);
+                }
+                _ => {}
+            }
+            far.pump(world);
+        }
+        world.run(Duration::from_millis(20), |_| false);
+    }
+    asked
+}
+
+#[test]
+fn where_only_one_can_be_asked_its_pages_are_waited_for() {
+    let mut world = World::new(50, network());
+    world.add(&[]);
+    world.run(Duration::from_secs(1), |_| false);
+    let file = paged(&world);
+    let mut far = RawClient::connect_as(&mut world, 0, Role::Node);
+    let item = PushedRecord { record: file.record.clone(), block: Bytes::new() };
+    far.send(&Message::Records { items: vec![item] });
+    let asked = answer_late(&mut world, &mut far, &file, Duration::from_secs(30));
+    assert!(is_whole(&mut world, 0));
+    assert_eq!(asked, 3, "each page is asked for once");
 }
 
 #[test]
