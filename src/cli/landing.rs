@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::cli::failure::{Exit, Failure};
@@ -21,15 +21,30 @@ use crate::cli::failure::{Exit, Failure};
 pub(crate) struct OpenFolder {
     pub(crate) fd: OwnedFd,
     path: PathBuf,
+    /// It is open for its names alone: who may write into a folder need not be allowed to list it.
+    unlisted: bool,
 }
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
 impl OpenFolder {
     /// The folder at a path that a person named.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let fd = rustix::fs::open(path, FOLDER, Mode::empty())?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self::open_at(CWD, path.as_os_str(), OFlags::empty(), path.to_owned())?)
+    }
+
+    fn open_at(
+        at: BorrowedFd<'_>,
+        name: &OsStr,
+        flags: OFlags,
+        path: PathBuf,
+    ) -> Result<Self, Errno> {
+        let open = |mode| rustix::fs::openat(at, name, FOLDER | flags | mode, Mode::empty());
+        match open(OFlags::RDONLY) {
+            Ok(fd) => Ok(Self { fd, path, unlisted: false }),
+            Err(Errno::ACCESS) => Ok(Self { fd: open(OFlags::PATH)?, path, unlisted: true }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The path by which it was opened.
@@ -53,8 +68,8 @@ impl OpenFolder {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(cannot_make(&path, &error.into())),
         }
-        match rustix::fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd, path }),
+        match Self::open_at(self.fd.as_fd(), name, OFlags::NOFOLLOW, path.clone()) {
+            Ok(folder) => Ok(folder),
             Err(error) => Err(match self.type_of(name) {
                 Ok(Some(FileType::Symlink)) => link_in_the_way(&path),
                 _ => cannot_make(&path, &error.into()),
@@ -64,6 +79,11 @@ impl OpenFolder {
 
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        if self.unlisted {
+            // Such a folder can't be flushed by itself.
+            rustix::fs::sync();
+            return Ok(());
+        }
         File::from(self.fd.try_clone()?).sync_all()
     }
 }
@@ -164,5 +184,18 @@ mod tests {
         landing.prepare(Path::new("a/y")).unwrap();
         landing.prepare(Path::new("z")).unwrap();
         landing.sync().unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_listed_takes_files_all_the_same() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("d");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, PermissionsExt::from_mode(0o311)).unwrap();
+        let mut landing = Landing::new(&root).unwrap();
+        landing.prepare(Path::new("a/x")).unwrap();
+        landing.sync().unwrap();
+        fs::set_permissions(&root, PermissionsExt::from_mode(0o700)).unwrap();
     }
 }
