@@ -140,6 +140,12 @@ bugs! {
     JudgeBeforehand,
     /// A start forgets what is left of a record in damaged bytes, and shows the version before (G3).
     ForgetRemains,
+    /// What nobody can decode of the log is not told of (G3).
+    HideLogDamage,
+    /// A node that was filled from here makes good what is lost here (G3).
+    NewcomerMakesGood,
+    /// Once damage of the log was made good, none is told of any more (G3).
+    MadeGoodForEver,
     /// All that is short is tried at once, again and again (G12).
     RetryAll,
     /// Whoever asked for a block in vain is not told when it has come (G7).

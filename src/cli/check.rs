@@ -41,8 +41,18 @@ const INTEGRITY: u8 = 6;
 
 const KEYS: [&str; 5] = ["network.key", "data.key", "write.key", "root.key", "node.key"];
 /// What else a data folder has.
-const OTHERS: [&str; 9] =
-    ["blocks", "cache", "quarantine", "tmp", "log", "lock", "peers", "address", "role"];
+const OTHERS: [&str; 10] = [
+    "blocks",
+    "cache",
+    "quarantine",
+    "tmp",
+    "log",
+    "lock",
+    "peers",
+    "address",
+    "role",
+    "made-good",
+];
 
 /// Checks the folder, mends it if asked, and gives the exit status.
 #[must_use]

@@ -87,7 +87,10 @@ fn existing(get: &args::Get) -> Existing {
 
 fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(), Failure> {
     let mut client = door::open(place)?;
-    let found = entries_under(&mut client, &get.name)?;
+    let (found, left_out) = entries_under(&mut client, &get.name)?;
+    if let (true, Some(failure)) = (found.is_empty(), &left_out) {
+        return Err(failure.clone());
+    }
     if found.is_empty() {
         let sentence = format!("nothing is stored under {}/", text::shown(&get.name));
         return Err(Failure::new(Exit::NotFound, sentence));
@@ -133,11 +136,20 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
         let count = tally.done_count();
         text::tell(format_args!("fetched {count} files into {}", folder.display()));
     }
-    tally.outcome("files")
+    match (tally.outcome("files"), left_out) {
+        (Ok(()), Some(failure)) => Err(failure),
+        (outcome, left_out) => {
+            left_out.inspect(|failure| text::tell(format_args!("dfs: {failure}")));
+            outcome
+        }
+    }
 }
 
-/// What is stored under a prefix, in the order of names.
-fn entries_under(client: &mut Client, prefix: &str) -> Result<Vec<Entry>, Failure> {
+/// What is stored under a prefix, in the order of names, and why that is not all.
+fn entries_under(
+    client: &mut Client,
+    prefix: &str,
+) -> Result<(Vec<Entry>, Option<Failure>), Failure> {
     let mut found = Vec::new();
     let listed = client.list(|entry| {
         if names::under(&entry.name, prefix).is_some() {
@@ -145,10 +157,17 @@ fn entries_under(client: &mut Client, prefix: &str) -> Result<Vec<Entry>, Failur
         }
         ControlFlow::Continue(())
     });
-    let synced = listed.map_err(|error| door::failure(&error))?;
-    sync::warn(synced, "files may be missing, or out of date");
+    let left_out = match listed {
+        Ok(synced) => {
+            sync::warn(synced, "files may be missing, or out of date");
+            None
+        }
+        // The others can be had.
+        Err(error @ ClientError::Damaged(_)) => Some(door::failure(&error)),
+        Err(error) => return Err(door::failure(&error)),
+    };
     found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    Ok(found)
+    Ok((found, left_out))
 }
 
 /// Where an entry's file is to be, and the folders for it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::json::Object;
 use crate::cli::sync;
 use crate::cli::text::{human_size, human_time, shown, table};
+use crate::client::log_damage;
 use crate::ids::NodeId;
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
@@ -26,6 +27,8 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("records", status.records)
         .text("sync", sync::word(status.sync))
         .number("records_known", records_known)
+        .number("log_damage", status.log_damage.places.into())
+        .number("log_damage_bytes", status.log_damage.bytes)
         .number("blocks", status.blocks)
         .number("block_bytes", status.block_bytes)
         .number("incomplete", status.incomplete)
@@ -66,6 +69,10 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     if status.unnamed > 0 {
         let bytes = human_size(status.unnamed_bytes);
         rows.push(("unnamed", format!("{} blocks of unfinished puts ({bytes})", status.unnamed)));
+    }
+    if status.log_damage.is_any() {
+        let what = log_damage(&status.log_damage);
+        rows.push(("warning", format!("names may be missing or out of date here: {what}")));
     }
     let twins = status.twins.iter().map(|node| ("warning", twin(*node)));
     rows.into_iter().chain(twins).map(|(what, value)| format!("{what:<8} {value}")).collect()
@@ -121,6 +128,7 @@ fn last_seen(member: &Member, now_ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::ids::NodeId;
+    use crate::wire::log_damage::LogDamage;
     use crate::wire::message::PeerAddress;
 
     fn member(connected: bool, last_seen_ms: u64) -> Member {
@@ -162,6 +170,15 @@ mod tests {
         assert!(text.contains("sync     synchronising: 3 of 50 records"), "{text}");
         let json = status_json(&NodeStatus { sync: syncing, ..status.clone() });
         assert!(json.contains(r#""sync":"synchronising","records_known":50,"#), "{json}");
+        let log_damage = LogDamage { places: 2, bytes: 430 };
+        let damaged = NodeStatus { log_damage, ..status.clone() };
+        let text = status_lines(&damaged).join("\n");
+        assert!(
+            text.contains("warning  names may be missing or out of date here: 2 places"),
+            "{text}"
+        );
+        let json = status_json(&damaged);
+        assert!(json.contains(r#""log_damage":2,"log_damage_bytes":430,"#), "{json}");
         let status = NodeStatus { twins: vec![NodeId([7; 32])], ..status };
         let text = status_lines(&status).join("\n");
         assert!(text.contains("warning  two nodes run with the key of node 0707"), "{text}");

@@ -21,6 +21,7 @@ pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Fai
     let holders = client.holders(&entry).map_err(|error| door::failure(&error).about(name))?;
     let status = client.status().map_err(|error| door::failure(&error))?;
     sync::warn(status.sync, "there may be a newer version");
+    sync::warn_of_damage(&status, "there may be a newer version");
     let mut output = Output::new();
     if json {
         output.line(&stat_json(&entry, &holders))?;

@@ -4,7 +4,8 @@
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::text;
-use crate::client::Client;
+use crate::client::{Client, log_damage};
+use crate::wire::message::NodeStatus;
 use crate::wire::sync_state::SyncState;
 
 /// The state in a few words, for a row of `dfs status`.
@@ -48,11 +49,19 @@ pub(crate) fn warn(sync: SyncState, so: &str) {
     }
 }
 
-/// Warns if a name was not found on a node that may not know it yet.
+/// Warns on stderr if a node has lost what nobody can say.
+pub(crate) fn warn_of_damage(status: &NodeStatus, so: &str) {
+    if status.log_damage.is_any() {
+        text::tell(format_args!("dfs: {so}: {}", log_damage(&status.log_damage)));
+    }
+}
+
+/// Warns if a name was not found on a node that may not know it, or not any more.
 pub(crate) fn warn_if_absent(client: &mut Client, failure: &Failure) {
     if failure.exit() == Some(Exit::NotFound)
         && let Ok(status) = client.status()
     {
         warn(status.sync, "it may not know of the name yet");
+        warn_of_damage(&status, "the name may have been there");
     }
 }

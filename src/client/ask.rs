@@ -171,9 +171,11 @@ impl Session {
                 self.deleted(op, (what.source, more), Answer::Renamed { version, deleted });
             }
             (Ask::Cleared(clearing), Message::PutDone { .. }) => self.cleared(op, clearing),
-            (Ask::List(listing), Message::Listed { records, next, damaged, sync, .. }) => {
-                let mut listing = listing;
-                listing.told(damaged, sync);
+            (
+                Ask::List(mut listing),
+                Message::Listed { records, next, damaged, sync, log_damage, .. },
+            ) => {
+                listing.told(damaged, sync, log_damage);
                 self.listed(op, listing, (&records, next))?;
             }
             (Ask::Holders, Message::HoldersAre { count, holders, .. }) => {

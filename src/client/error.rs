@@ -1,5 +1,6 @@
 //! Why an operation did not succeed, named by whose fault it is.
 
+use crate::wire::log_damage::LogDamage;
 use crate::wire::message::Reason;
 use std::fmt;
 use std::io;
@@ -112,6 +113,15 @@ impl ClientError {
             | Reason::Unavailable => Self::Refused(reason, detail),
         }
     }
+}
+
+/// What damage of a node's log means for whoever asks it, and what can be done.
+#[must_use]
+pub fn log_damage(damage: &LogDamage) -> String {
+    format!(
+        "{damage}, and no node that may have what was there has compared with it since: connect one, or give up what is \
+         lost with `dfsd check --rebuild`"
+    )
 }
 
 /// The greatest version of a name is damaged where it was asked for, and no peer that could be asked has it.

@@ -4,10 +4,11 @@
 //! other that bring none there are few; so a list ends after as many answers as there are records that somebody may have
 //! signed, and memory grows with nothing else.
 
-use super::error::ClientError;
+use super::error::{ClientError, log_damage};
 use crate::ids::{NameId, RecordId};
 use crate::limits::LIST_BARREN_MAX;
 use crate::planted::{self, Bug};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::sync_state::SyncState;
 use std::collections::HashSet;
 
@@ -25,13 +26,16 @@ pub(super) struct Listing {
     /// Where the last answer ended.
     reached: Option<NameId>,
     sync: SyncState,
+    log_damage: LogDamage,
 }
 
 impl Listing {
     /// What an answer says beside its records.
-    pub(super) fn told(&mut self, left_out: u32, sync: SyncState) {
+    pub(super) fn told(&mut self, left_out: u32, sync: SyncState, log_damage: LogDamage) {
         self.leave_out(left_out);
         self.sync = self.sync.and(sync);
+        // Made good meanwhile: what was listed before may still be out of date.
+        self.log_damage = self.log_damage.max(log_damage);
     }
 
     /// Names of which no record came, or none that could be opened.
@@ -64,13 +68,19 @@ impl Listing {
 
     /// The last answer has been read.
     pub(super) fn end(&self) -> Result<SyncState, ClientError> {
-        if self.left_out == 0 {
+        let left_out = (self.left_out > 0).then(|| {
+            format!(
+                "{} names are left out: their records are damaged, dated in the future, or sealed with another data key",
+                self.left_out
+            )
+        });
+        let log_damage = self.log_damage.is_any().then(|| {
+            format!("names may be missing or out of date: {}", log_damage(&self.log_damage))
+        });
+        let what: Vec<String> = left_out.into_iter().chain(log_damage).collect();
+        if what.is_empty() {
             return Ok(self.sync);
         }
-        let what = format!(
-            "{} names are left out: their records are damaged, dated in the future, or sealed with another data key",
-            self.left_out
-        );
-        Err(ClientError::Damaged(what))
+        Err(ClientError::Damaged(what.join("; ")))
     }
 }

@@ -36,7 +36,7 @@ mod verify;
 
 pub use answer::{Answer, Event, Holders, Op, Operation};
 pub use calls::{GetJob, PutJob, Stored};
-pub use error::{CallError, ClientError};
+pub use error::{CallError, ClientError, log_damage};
 pub use link::{BATCH, Link};
 pub use resume::Sink;
 pub use seal::{Entry, Meta};

@@ -4,6 +4,7 @@
 //! the log at every start. Invariant: each entry is found by its id and among the versions of its name; no question about
 //! a name costs a look at versions that are superseded.
 
+use self::damaged::Guesses;
 use super::entry::{Entry, Flag, Kind, heads_key, version_key};
 use super::looks::Looks;
 use super::order::{Keys, Order, Side, Spot, mix};
@@ -17,7 +18,7 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Every record known.
 #[derive(Debug)]
@@ -40,8 +41,7 @@ pub(super) struct Catalog {
     fingerprint: Hash,
     /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
-    /// Of these, what a start has guessed from what was left of the bytes.
-    guesses: BTreeMap<(Alias, VersionId), RecordId>,
+    guesses: Guesses,
     looks: Looks,
 }
 
@@ -88,7 +88,7 @@ impl Catalog {
             incomplete: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
-            guesses: BTreeMap::new(),
+            guesses: Guesses::default(),
             looks: Looks::default(),
         }
     }
@@ -136,6 +136,7 @@ impl Catalog {
         let name = self.entries[slot].name();
         let before = self.shows(name);
         for parent in parents {
+            self.guesses.confirm(&(name, *parent));
             if !self.supersede(&name, parent) {
                 // Whenever this version comes, another has superseded it before.
                 self.early.insert((name, *parent));

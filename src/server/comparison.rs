@@ -35,6 +35,8 @@ pub(super) struct Comparison {
     informed: bool,
     /// How many records the other side has, as it last said.
     theirs: u64,
+    /// When the two first compared the other side had more than half as many records as this one.
+    had_much: Option<bool>,
     /// Something was dropped since the round began.
     dropped: bool,
 }
@@ -89,9 +91,15 @@ impl Comparison {
         self.theirs
     }
 
-    /// It has said how many.
-    pub(super) fn set_theirs(&mut self, count: u64) {
-        self.theirs = count;
+    /// It has said how many; so many are here.
+    pub(super) fn set_theirs(&mut self, ours: u64, theirs: u64) {
+        self.theirs = theirs;
+        self.had_much.get_or_insert(theirs > ours / 2);
+    }
+
+    /// Whether it came with many of the records that were here, or with as many others. Not known before it has said.
+    pub(super) fn had_much(&self) -> Option<bool> {
+        self.had_much
     }
 
     /// All that the other side had has been sent, and these are still on their way into the catalog.
@@ -166,6 +174,7 @@ impl Comparison {
         if round.theirs.is_none() {
             round.theirs = Some(theirs);
             self.theirs = theirs.0;
+            self.had_much.get_or_insert(theirs.0 > round.ours.0 / 2);
             // Neither side has changed since the last round. What was refused then is refused again, and to go through
             // all that differs costs as much as there is.
             let sums = (round.ours, theirs);

@@ -25,6 +25,7 @@ mod introduce;
 mod known_list;
 mod lane;
 mod loading;
+mod log_damage;
 mod looks;
 mod memory;
 mod order;
@@ -121,6 +122,7 @@ enum Pending {
     Verify(verify::VerifyFor),
     Space,
     PeersFile,
+    MadeGood,
 }
 
 /// What a timer is for. Timers are never cancelled: one that is out of date finds nothing to do.
@@ -185,6 +187,7 @@ pub struct FileServer {
     nodes: BTreeSet<Link>,
     /// Some node has been compared with since the start.
     has_compared: bool,
+    undecoded: log_damage::Undecoded,
     roster: Roster,
     twins: twins::Twins,
     lane: Lane,
@@ -213,7 +216,12 @@ impl FileServer {
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
         let mut stuck = Stuck::default();
-        recovered.remains.iter().for_each(|remains| loading.catalog.insert_remains(remains));
+        let mut undecoded = log_damage::Undecoded::new(recovered);
+        for remains in &recovered.remains {
+            if !loading.catalog.insert_remains(remains) {
+                undecoded.add(remains.bytes.len());
+            }
+        }
         loading.take_waiting().for_each(|(record, lack)| stuck.insert(record, &lack, 0));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
@@ -232,6 +240,7 @@ impl FileServer {
             peers: BTreeMap::new(),
             nodes: BTreeSet::new(),
             has_compared: false,
+            undecoded,
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
             lane: Lane::default(),
@@ -366,6 +375,9 @@ impl FileServer {
             (job::Done::PeersWritten { result: Err(error), .. }, Some(Pending::PeersFile)) => {
                 log::warn!("the file of known peers was not written: {error:?}");
             }
+            (job::Done::MadeGood { result: Err(error), .. }, Some(Pending::MadeGood)) => {
+                log::warn!("it was not written down that damage was made good: {error:?}");
+            }
             (_, _) => {}
         }
     }
@@ -374,6 +386,7 @@ impl FileServer {
     pub fn end_turn(&mut self, now: Now) {
         let now = self.calendar.correct(now);
         self.judge_future(now);
+        self.judge_log_damage();
         self.pump_short(now);
         self.write_pending();
         self.commit_if_due(now);
@@ -483,6 +496,7 @@ fn ticket_of(done: &job::Done) -> job::Ticket {
         | job::Done::Committed { ticket, .. }
         | job::Done::Verified { ticket, .. }
         | job::Done::PeersWritten { ticket, .. }
+        | job::Done::MadeGood { ticket, .. }
         | job::Done::Space { ticket, .. } => *ticket,
     }
 }

@@ -131,7 +131,9 @@ impl FileServer {
                     }
                 }
                 let sync = self.sync_state();
-                self.reply(link, Message::Listed { request, records, next, damaged, sync });
+                let log_damage = self.log_damage();
+                let listed = Message::Listed { request, records, next, damaged, sync, log_damage };
+                self.reply(link, listed);
             }
             ReadFor::Page { link, request, address } => match first() {
                 Ok(page) => self.reply(link, Message::Page { request, page: Some(page) }),

@@ -94,9 +94,6 @@ impl FileServer {
         else {
             return;
         };
-        if self.peers.get(&link).is_some_and(|peer| peer.comparison.is_informed()) {
-            self.catalog.forget_guesses();
-        }
         if planted::is_on(Bug::CompareOnce) {
             return;
         }
@@ -142,7 +139,7 @@ impl FileServer {
         let whole = self.catalog.whole();
         if let Some(peer) = self.peers.get_mut(&link) {
             if (range.first, range.last) == (whole.first, whole.last) {
-                peer.comparison.set_theirs(range.count);
+                peer.comparison.set_theirs(whole.count, range.count);
             }
             if told && !peer.comparison.is_informed() {
                 // What it has sent may not have been checked, or is not durable, yet.

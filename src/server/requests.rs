@@ -265,6 +265,7 @@ impl FileServer {
             peers_known: self.roster.count(),
             group: self.group,
             sync: self.sync_state(),
+            log_damage: self.log_damage(),
             twins: self.twins.told(),
         });
         self.reply(link, Message::StatusIs { request, status });

@@ -21,6 +21,7 @@ use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::open_files::OpenFiles;
 use crate::store::records;
+use crate::store::undecoded;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io;
@@ -105,6 +106,9 @@ impl<F: FileSystem> Disk<F> {
             Job::WritePeers { ticket, text } => {
                 Done::PeersWritten { ticket, result: self.write_peers(&text) }
             }
+            Job::MadeGood { ticket, damage } => {
+                Done::MadeGood { ticket, result: self.made_good(&damage) }
+            }
             Job::Space { ticket } => Done::Space { ticket, result: self.space() },
         }
     }
@@ -129,6 +133,7 @@ impl<F: FileSystem> Disk<F> {
             | Job::Commit { .. }
             | Job::Verify { .. }
             | Job::WritePeers { .. }
+            | Job::MadeGood { .. }
             | Job::Space { .. } => None,
         }
     }
@@ -323,16 +328,25 @@ impl<F: FileSystem> Disk<F> {
             return Ok(());
         }
         let _one_at_a_time = hold(&self.peers);
-        self.replace_peers(text).map_err(|error| failed("writing", layout::PEERS, &error))
+        self.replace((layout::PEERS_DRAFT, layout::PEERS), text)
     }
 
-    fn replace_peers(&self, text: &str) -> io::Result<()> {
-        let _ = self.fs.remove(layout::PEERS_DRAFT);
-        let file = self.fs.create(layout::PEERS_DRAFT)?;
-        self.fs.write_at(&file, 0, text.as_bytes())?;
-        self.fs.sync_file(&file)?;
-        self.fs.rename(layout::PEERS_DRAFT, layout::PEERS)?;
-        self.fs.sync_folder("")
+    fn made_good(&self, damage: &Hash) -> DiskResult<()> {
+        let _one_at_a_time = hold(&self.peers);
+        self.replace((layout::MADE_GOOD_DRAFT, layout::MADE_GOOD), &undecoded::made_good(damage))
+    }
+
+    /// Writes a small file anew, by way of a draft.
+    fn replace(&self, (draft, path): (&str, &str), text: &str) -> DiskResult<()> {
+        let replace = || {
+            let _ = self.fs.remove(draft);
+            let file = self.fs.create(draft)?;
+            self.fs.write_at(&file, 0, text.as_bytes())?;
+            self.fs.sync_file(&file)?;
+            self.fs.rename(draft, path)?;
+            self.fs.sync_folder("")
+        };
+        replace().map_err(|error| failed("writing", path, &error))
     }
 
     fn space(&self) -> DiskResult<Space> {

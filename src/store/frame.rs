@@ -11,6 +11,7 @@
 //! the order above: what a group loses goes before what it brings.
 
 use crate::ids::{Address, RecordId};
+use crate::limits::LOG_BLOCK_MAX;
 use crate::planted::{self, Bug};
 use crate::store::job::{BlockPlace, Committed, Found, Group, LogPlace};
 use bytes::Bytes;
@@ -278,12 +279,38 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
     Some(found)
 }
 
-/// The head of an item, whatever its bytes are: the length of these, and the id if they are to be a record.
-pub(super) fn item_head(head: &[u8]) -> Option<(Option<RecordId>, usize)> {
-    let kind = Kind::parse(*head.first()?)?;
-    let id: [u8; 32] = head.get(1..33)?.try_into().ok()?;
+/// Whether a frame ends with these bytes.
+pub(super) fn is_end(bytes: &[u8]) -> bool {
+    bytes == END
+}
+
+/// Whether these bytes may be an item, by its first one.
+pub(super) fn has_kind(item: &[u8]) -> bool {
+    item.first().is_some_and(|kind| Kind::parse(*kind).is_some())
+}
+
+/// The length of an item's own bytes, by its head alone; `None` if it is no head.
+pub(super) fn item_length(head: &[u8]) -> Option<usize> {
     let length = usize::try_from(u32_at(head, 33)?).ok()?;
-    Some((matches!(kind, Kind::Record).then_some(RecordId(id)), length))
+    (length <= LOG_BLOCK_MAX).then_some(length)
+}
+
+/// A record, in bytes that are damaged somewhere.
+pub(super) struct Left<'a> {
+    pub(super) id: RecordId,
+    pub(super) bytes: &'a [u8],
+    /// The damage is elsewhere: all of this is as it was written.
+    pub(super) is_sound: bool,
+}
+
+/// The record that this item is, if it is one. An item whose kind alone is damaged is still known for a record.
+pub(super) fn record_left(item: &[u8]) -> Option<Left<'_>> {
+    let (head, bytes) = item.split_at_checked(ITEM_HEAD)?;
+    let record = Kind::Record as u8;
+    let check = crc32c::crc32c_append(crc32c::crc32c(&[record]), &head[1..ITEM_HEAD - 4]);
+    let is_sound = u32_at(head, ITEM_HEAD - 4)? == crc32c::crc32c_append(check, bytes);
+    let id = RecordId(head[1..33].try_into().ok()?);
+    (is_sound || head[0] == record).then_some(Left { id, bytes, is_sound })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 )]
 
 use crate::ids::{Address, Hash, RecordId};
+use crate::wire::log_damage::LogDamage;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -105,6 +106,8 @@ pub enum Job {
     Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)>, background: Option<Background> },
     /// Write the file `peers` anew, durably.
     WritePeers { ticket: Ticket, text: String },
+    /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it.
+    MadeGood { ticket: Ticket, damage: Hash },
     /// How many bytes has the disk left?
     Space { ticket: Ticket },
 }
@@ -128,6 +131,8 @@ pub enum Done {
     Verified { ticket: Ticket, bytes: u64, bad: Vec<Address>, unread: Vec<Address> },
     /// `peers` is written.
     PeersWritten { ticket: Ticket, result: Result<(), DiskError> },
+    /// It is written down.
+    MadeGood { ticket: Ticket, result: Result<(), DiskError> },
     /// Bytes free for puts, the reserve already taken off; and bytes free in all.
     Space { ticket: Ticket, result: Result<Space, DiskError> },
 }
@@ -194,16 +199,21 @@ pub struct Recovered {
     pub notes: Vec<String>,
     /// What is left of records in damaged bytes of the log, whether or not they are elsewhere in it.
     pub remains: Vec<Remains>,
+    /// Damage of the log in which nobody can say what was, and which was not made good before.
+    pub log_damage: LogDamage,
+    /// The id of all such damage.
+    pub damage: Hash,
 }
 
-/// What is left of a record in damaged bytes: the id under which it was written, and its bytes, of either of which some
-/// may be wrong.
+/// What is left of a record in damaged bytes: the id under which it was written, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
     /// The id.
     pub id: RecordId,
     /// The bytes.
     pub bytes: Bytes,
+    /// Both are as they were written. If not, any of either may be wrong.
+    pub is_sound: bool,
 }
 
 /// One thing that a start found in a good group of the log. The order is the log's.

@@ -21,6 +21,10 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const PEERS: &str = "peers";
 /// The same, half written.
 pub(super) const PEERS_DRAFT: &str = "tmp/peers";
+/// By which a start knows that damage of the log was made good.
+pub(super) const MADE_GOOD: &str = "made-good";
+/// The same, half written.
+pub(super) const MADE_GOOD_DRAFT: &str = "tmp/made-good";
 
 /// Where a block is being written.
 pub(super) fn draft(draft: Draft) -> String {

@@ -3,7 +3,7 @@
 //! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
 //! `segment` (formats), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks), `drafts`
 //! (blocks half written), `disk` (jobs),
-//! `commit` (the order of a commit), `recover` (the start) and `check` (of a folder
+//! `commit` (the order of a commit), `recover` (the start), `undecoded` (what it could not read) and `check` (of a folder
 //! that nobody has open). Knows keys, names and peers as bytes only. Invariant:
 //! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
 
@@ -28,6 +28,7 @@ mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod undecoded;
 
 pub use disk::{Config, Disk};
 pub use recover::{OpenError, open};

@@ -5,12 +5,13 @@
 //! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was
 //! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
 
-use crate::ids::{Address, RecordId, StoreId};
-use crate::limits::REMAINS_MAX;
+use crate::ids::{Address, StoreId};
+use crate::limits::{RECORD_MAX, REMAINS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
+use crate::store::frame::Left;
 use crate::store::fs::{FileSystem, Kind};
 use crate::store::job::{BlockPlace, DiskError, Found, Recovered, Remains};
 use crate::store::layout;
@@ -18,6 +19,7 @@ use crate::store::log::Log;
 use crate::store::place::Place;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use crate::store::undecoded::Undecoded;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -83,7 +85,10 @@ pub fn open<F: FileSystem>(
         last: None,
         remains: Vec::new(),
         remains_bytes: 0,
+        undecoded: Undecoded::default(),
     };
+    let gone = recovery.undecoded.find_gone(&fs);
+    gone.map_err(|error| failed("listing", layout::QUARANTINE, &error))?;
     let (segments, newest) = recovery.headers()?;
     let emptied = recovery.read_all(&segments)?;
     recovery.rewrite_last()?;
@@ -91,8 +96,15 @@ pub fn open<F: FileSystem>(
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let (notes, remains) = (recovery.notes, recovery.remains);
-    let recovered = Recovered { store, group: recovery.good.last.number, notes, remains };
+    let (notes, mut remains) = (recovery.notes, recovery.remains);
+    let (damage, left) = recovery.undecoded.finish(&fs);
+    if left.is_none() {
+        // What was only guessed has been made good too.
+        remains.retain(|one| one.is_sound);
+    }
+    let log_damage = left.unwrap_or_default();
+    let group = recovery.good.last.number;
+    let recovered = Recovered { store, group, notes, remains, log_damage, damage };
     let mut log = Log::new(place, (store, entropy), newest, recovery.good);
     log.begin_segment(&fs)?;
     for number in emptied {
@@ -201,6 +213,7 @@ struct Recovery<'a, F, V> {
     /// What is left of records in damaged bytes, and how many bytes that is.
     remains: Vec<Remains>,
     remains_bytes: usize,
+    undecoded: Undecoded,
 }
 
 impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
@@ -240,6 +253,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.has_new_damage = true;
+                self.undecoded.add_segment(number, 0);
                 self.notes.push(format!(
                     "{path} may not be read ({error}): left alone, what it holds is to come from peers"
                 ));
@@ -259,6 +273,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             self.fs.remove(&path)
         } else {
             self.has_new_damage = true;
+            self.undecoded.add_segment(number, length);
             self.notes.push(format!(
                 "{path} has no readable header: moved to quarantine, what it held is to come from peers"
             ));
@@ -282,6 +297,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         let mut emptied = Vec::new();
         for (index, header) in headers.iter().enumerate() {
             let next = headers.get(index + 1).map(|next| next.before);
+            self.undecoded.found_again(header.number);
             self.note_gap(index, headers);
             let end = match next {
                 Some(before) if before.segment == header.number => Some(before.end),
@@ -307,6 +323,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             return;
         }
         self.has_new_damage = true;
+        self.undecoded.add_segment(before, 0);
         let _ = self.fs.create(&marker);
         let path = layout::segment(before);
         self.notes.push(format!("{path} is missing: what it held is to come from peers"));
@@ -380,22 +397,27 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
     }
 
-    /// What is left of the records in damaged bytes, as much as has a bound.
+    /// What is left of the records in damaged bytes, as much as has a bound; the rest counts as lost.
     fn keep_remains(&mut self, header: &Header, range: &Range<u64>) {
-        let Ok(file) = self.fs.open(&layout::segment(header.number)) else {
-            return;
-        };
         let (kept, bytes) = (&mut self.remains, &mut self.remains_bytes);
-        let each = |id: RecordId, record: &[u8]| {
-            if *bytes + record.len() <= REMAINS_MAX {
-                *bytes += record.len();
-                kept.push(Remains { id, bytes: Bytes::copy_from_slice(record) });
+        let (mut dropped, mut unsound) = (0, 0);
+        let each = |Left { id, bytes: record, is_sound }: Left<'_>| {
+            if record.len() > RECORD_MAX || *bytes + record.len() > REMAINS_MAX {
+                dropped += record.len() as u64;
+                return;
             }
+            unsound += u64::from(!is_sound);
+            *bytes += record.len();
+            kept.push(Remains { id, bytes: Bytes::copy_from_slice(record), is_sound });
         };
+        let scanned = self.fs.open(&layout::segment(header.number)).and_then(|file| {
+            let window = Window::new(self.fs, &file);
+            Scan { window, segment: header.number, salt: header.salt, end: None }
+                .remains(range, each)
+        });
         // What can't be read now was told of when the segment was.
-        let window = Window::new(self.fs, &file);
-        let scan = Scan { window, segment: header.number, salt: header.salt, end: None };
-        let _ = scan.remains(range, each);
+        let lost = scanned.map_or(range.end - range.start, |lost| lost + dropped);
+        self.undecoded.add_range(header.number, range, lost, unsound);
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.

@@ -3,10 +3,8 @@
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
 //! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
 
-use crate::ids::RecordId;
-use crate::limits::RECORD_MAX;
 use crate::planted::{self, Bug};
-use crate::store::frame::{self, Head, ITEM_HEAD, MAGIC, Position, Salt};
+use crate::store::frame::{self, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::job::Found;
 use crate::store::segment::FRAMES;
@@ -177,45 +175,55 @@ impl<F: FileSystem> Scan<'_, F> {
     }
 
     /// Hands on what is left of the records in a damaged range: items that follow each other, be the head of their frame
-    /// sound or not.
+    /// sound or not. Gives how many bytes are no items, so that anything may have been there.
     pub(super) fn remains(
         mut self,
         range: &Range<u64>,
-        mut each: impl FnMut(RecordId, &[u8]),
-    ) -> io::Result<()> {
+        mut each: impl FnMut(Left<'_>),
+    ) -> io::Result<u64> {
+        let mut lost = 0;
         let mut offset = range.start;
         while offset < range.end {
             let head = Head::parse(self.window.read(offset, frame::HEAD)?, &self.salt, offset);
-            let body_at = offset + frame::HEAD as u64;
-            let end = head.map(|head| body_at + head.length as u64);
-            let passed = self.items(body_at, end.unwrap_or(range.end).min(range.end), &mut each)?;
-            offset = match end {
-                Some(end) => end + frame::TAIL as u64,
+            let body_at = (offset + frame::HEAD as u64).min(range.end);
+            let end = head.map_or(range.end, |head| range.end.min(body_at + head.length as u64));
+            let passed = self.items(body_at, end, &mut each)?;
+            let is_whole = match head {
+                Some(_) => passed == end,
+                None => frame::is_end(self.window.read(passed, frame::TAIL)?),
+            };
+            if is_whole {
+                offset = passed + frame::TAIL as u64;
+                continue;
+            }
+            let next = match head {
+                Some(_) => end + frame::TAIL as u64,
                 None => self.next_magic(passed, range.end)?,
             };
+            let from = if passed == body_at { offset } else { passed };
+            lost += next.min(range.end) - from;
+            offset = next;
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// Hands on records until an item does not follow; where that is.
-    fn items(
-        &mut self,
-        mut at: u64,
-        end: u64,
-        each: &mut impl FnMut(RecordId, &[u8]),
-    ) -> io::Result<u64> {
-        while at + (ITEM_HEAD as u64) < end {
-            let Some((record, length)) = frame::item_head(self.window.read(at, ITEM_HEAD)?) else {
+    fn items(&mut self, mut at: u64, end: u64, each: &mut impl FnMut(Left<'_>)) -> io::Result<u64> {
+        while at + ITEM_HEAD as u64 <= end {
+            let Some(length) = frame::item_length(self.window.read(at, ITEM_HEAD)?) else {
                 break;
             };
-            let bytes_at = at + ITEM_HEAD as u64;
-            if bytes_at + length as u64 > end {
+            let length = ITEM_HEAD + length;
+            if at + length as u64 > end {
                 break;
             }
-            if let Some(record) = record.filter(|_| length <= RECORD_MAX) {
-                each(record, self.window.read(bytes_at, length)?);
+            let item = self.window.read(at, length)?;
+            match frame::record_left(item) {
+                Some(left) => each(left),
+                None if frame::has_kind(item) => {}
+                None => break,
             }
-            at = bytes_at + length as u64;
+            at += length as u64;
         }
         Ok(at)
     }

@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod findings;
 mod sectors;
+mod undecoded;
 
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};

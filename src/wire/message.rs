@@ -12,6 +12,7 @@ mod codec;
 
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
@@ -137,6 +138,8 @@ pub struct NodeStatus {
     pub group: u64,
     /// Whether it has heard from the others what they know.
     pub sync: SyncState,
+    /// What its log has lost without a trace, and no other node has made good.
+    pub log_damage: LogDamage,
     /// Other nodes' keys, and its own, with which more than one node runs just now.
     pub twins: Vec<NodeId>,
 }
@@ -256,13 +259,14 @@ pub enum Message {
     /// Some records, in an order of the node's own, and whether they were the last. `next` is what to ask for next, on this
     /// connection: it means nothing to anybody else.
     /// `damaged`: so many names of this part were left out, since their records are damaged or dated in the future.
-    /// `sync`: whether others may know of more names, or of deletions.
+    /// `sync`: whether others may know of more names, or of deletions. `log_damage`: the same of what this node has lost.
     Listed {
         request: Request,
         records: Vec<Bytes>,
         next: Option<NameId>,
         damaged: u32,
         sync: SyncState,
+        log_damage: LogDamage,
     },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },

@@ -96,6 +96,7 @@ pub mod condition;
 pub(crate) mod cursor;
 pub mod discards;
 pub mod frame;
+pub mod log_damage;
 pub mod message;
 pub mod page;
 pub mod permit;

@@ -84,6 +84,7 @@ fn lists_of_messages_have_an_end() {
         next: None,
         damaged: 0,
         sync: Default::default(),
+        log_damage: Default::default(),
     });
     check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
     check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
@@ -158,6 +159,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
                 next: None,
                 damaged: u32::MAX,
                 sync: Default::default(),
+                log_damage: Default::default(),
             },
             Message::Parts { first, last, ranges: vec![range; count] },
             Message::Heads {

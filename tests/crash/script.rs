@@ -275,6 +275,7 @@ fn copy(job: &Job) -> Option<Job> {
         Job::Discard { ticket, draft } => Job::Discard { ticket: *ticket, draft: *draft },
         Job::Commit { ticket, group } => Job::Commit { ticket: *ticket, group: group.clone() },
         Job::WritePeers { ticket, text } => Job::WritePeers { ticket: *ticket, text: text.clone() },
+        Job::MadeGood { ticket, damage } => Job::MadeGood { ticket: *ticket, damage: *damage },
         Job::ReadLeaves { .. } | Job::ReadLog { .. } | Job::Verify { .. } | Job::Space { .. } => {
             return None;
         }

@@ -11,7 +11,56 @@ use crate::planted::{self, Bug};
 use crate::server::entry::{Flag, Kind};
 use crate::server::order::mix;
 use crate::store::job::{LogPlace, Remains};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::record::Record;
+use std::collections::BTreeMap;
+
+/// Versions of which a start has guessed from what was left of their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Guesses {
+    all: BTreeMap<(Alias, VersionId), Guess>,
+    /// Those that no sound record names.
+    unconfirmed: LogDamage,
+}
+
+#[derive(Debug)]
+struct Guess {
+    id: RecordId,
+    length: u64,
+    confirmed: bool,
+}
+
+impl Guesses {
+    fn get(&self, of: &(Alias, VersionId)) -> Option<RecordId> {
+        self.all.get(of).map(|guess| guess.id)
+    }
+
+    fn first(&self) -> Option<(Alias, VersionId)> {
+        self.all.first_key_value().map(|(of, _)| *of)
+    }
+
+    fn insert(&mut self, of: (Alias, VersionId), id: RecordId, length: usize) {
+        self.remove(&of);
+        let length = length as u64;
+        self.all.insert(of, Guess { id, length, confirmed: false });
+        self.unconfirmed.add(length);
+    }
+
+    fn remove(&mut self, of: &(Alias, VersionId)) -> Option<RecordId> {
+        self.confirm(of);
+        self.all.remove(of).map(|guess| guess.id)
+    }
+
+    /// Somebody supersedes it: there is such a name, and there was such a version of it.
+    pub(super) fn confirm(&mut self, of: &(Alias, VersionId)) {
+        if let Some(guess) = self.all.get_mut(of)
+            && !std::mem::replace(&mut guess.confirmed, true)
+        {
+            self.unconfirmed.places -= 1;
+            self.unconfirmed.bytes -= guess.length;
+        }
+    }
+}
 
 impl Catalog {
     /// The bytes of a record are damaged on the disk: it is no longer had, so that peers give it again. That there is
@@ -54,28 +103,37 @@ impl Catalog {
         slots.into_iter().find(|slot| self.entries[*slot].id() == *id)
     }
 
-    /// A start has found what is left of a record in damaged bytes of the log, and nothing better.
-    pub(in crate::server) fn insert_remains(&mut self, remains: &Remains) {
+    /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not
+    /// say which version of which name it was.
+    pub(in crate::server) fn insert_remains(&mut self, remains: &Remains) -> bool {
+        let is_exact = remains.is_sound || record_id(&remains.bytes) == remains.id;
         let Ok(mut record) = Record::decode(&remains.bytes) else {
-            return;
+            return self.contains(&remains.id);
         };
         let (id, version) = (remains.id, record.version);
         let is_version = Kind::of(record.kind).is_version();
         let is_here = self.contains(&id) || self.version(&record.name, &version).is_some();
-        if is_here || self.lost.contains(&id) || !is_version || planted::is_on(Bug::ForgetRemains) {
-            return;
+        if is_here || self.lost.contains(&id) || planted::is_on(Bug::ForgetRemains) {
+            return true;
         }
-        let is_exact = record_id(&remains.bytes) == id;
+        if !is_version {
+            return is_exact;
+        }
         let of = (self.aliases.of(&record.name), version);
         if !is_exact {
             record.parents.clear();
             record.extensions.clear();
         }
         self.insert(id, &record, LogPlace { segment: 0, offset: 0, length: 0 }, true);
+        let is_superseded = self.get(&id).is_some_and(|entry| entry.is_superseded());
         self.damage(&id);
         if !is_exact {
-            self.guesses.insert(of, id);
+            self.guesses.insert(of, id, remains.bytes.len());
+            if is_superseded {
+                self.guesses.confirm(&of);
+            }
         }
+        true
     }
 
     /// What was guessed of this version is not believed any more, since a record of it comes.
@@ -83,16 +141,21 @@ impl Catalog {
         let of = (*name, *version);
         match self.guesses.get(&of) {
             // It is the one, and its entry becomes sound.
-            Some(guess) if guess == id => drop(self.guesses.remove(&of)),
+            Some(guess) if guess == *id => drop(self.guesses.remove(&of)),
             Some(_) => self.forget_guess(&of),
             None => {}
         }
     }
 
+    /// Places of which a name is only guessed, so that it may have been another.
+    pub(in crate::server) fn guessed(&self) -> LogDamage {
+        self.guesses.unconfirmed
+    }
+
     /// A peer has told all that it knows: what was only guessed is left to that.
     pub(in crate::server) fn forget_guesses(&mut self) {
-        while let Some((of, _)) = self.guesses.first_key_value() {
-            self.forget_guess(&of.clone());
+        while let Some(of) = self.guesses.first() {
+            self.forget_guess(&of);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ids::Address;
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
-use crate::store::job::{BlockPlace, Done, Found, Group, Job};
+use crate::store::job::{BlockPlace, Done, Found, Group, Job, Recovered};
 use crate::store::layout;
 use crate::store::recover::{OpenError, open};
 use std::collections::BTreeSet;
@@ -32,6 +32,7 @@ pub fn rebuild<F: FileSystem>(
     let mut inventory = Inventory::default();
     let (disk, recovered) = open(fs, config, entropy, |found| inventory.take(&found))?;
     let mut mended = Tally { report, count: 0 };
+    give_up(&disk, &recovered, &mut mended)?;
     for note in recovered.notes {
         mended.tell(format!("{}/", layout::LOG), note, "start dfsd");
     }
@@ -44,6 +45,29 @@ pub fn rebuild<F: FileSystem>(
     summary.mended = count;
     summary.log_has_gaps |= found.log_has_gaps || lost > 0;
     Ok(summary)
+}
+
+/// What nobody can decode is taken for gone: whoever asks for this knows of it, and peers give it back all the same.
+fn give_up<F: FileSystem>(
+    disk: &Disk<F>,
+    recovered: &Recovered,
+    mended: &mut Tally<'_>,
+) -> Result<(), OpenError> {
+    let damage = recovered.log_damage;
+    if !damage.is_any() && recovered.remains.iter().all(|remains| remains.is_sound) {
+        return Ok(());
+    }
+    let done = disk.run(Job::MadeGood { ticket: 0, damage: recovered.damage });
+    if let Done::MadeGood { result: Err(error), .. } = done {
+        return Err(error.into());
+    }
+    let what = "what can't be decoded is given up: it counts as lost from now on".to_owned();
+    mended.tell(
+        format!("{}/", layout::LOG),
+        what,
+        "start dfsd: what peers have of it comes from them",
+    );
+    Ok(())
 }
 
 struct Tally<'a> {

@@ -6,7 +6,7 @@ use crate::store::fs::SimFs;
 use crate::store::layout;
 
 /// A store with some groups in its first segment, closed in order, and the places of their records.
-fn closed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {
+pub(super) fn closed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {
     let fs = SimFs::new();
     let mut writer = Writer::default();
     let opened = start(fs.clone(), 1).unwrap();

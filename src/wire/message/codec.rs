@@ -101,7 +101,7 @@ messages! {
     35 Room { free };
 
     40 List { request, space, after, future };
-    41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync }
+    41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync, log_damage }
         if all_within(&records, RECORD_MAX);
     42 Holders { request, record };
     43 HoldersAre { request, count, holders[MESSAGE_PEERS_MAX] } if holders.len() as u64 <= u64::from(count);
@@ -169,7 +169,7 @@ parts! {
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, unnamed,
         unnamed_bytes, free_bytes, memory_used, memory_max, peers_connected, peers_known, group,
-        sync, twins[TWINS_TOLD_MAX]
+        sync, log_damage, twins[TWINS_TOLD_MAX]
     } if is_network_address(address);
 }
 

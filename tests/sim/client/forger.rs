@@ -170,6 +170,7 @@ fn listed_from(place: fn(u8) -> u8, records: Vec<Bytes>, most: u32) -> ClientErr
             next,
             damaged: 0,
             sync: Default::default(),
+            log_damage: Default::default(),
         });
         true
     });

@@ -150,6 +150,7 @@ impl Pair {
                 next: None,
                 damaged: 0,
                 sync: Default::default(),
+                log_damage: Default::default(),
             },
             Message::Offer { blocks, .. } => {
                 let block = blocks[0];

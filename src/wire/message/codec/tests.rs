@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
 use crate::wire::condition::{Condition, HeadsSummary};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
@@ -53,6 +54,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         peers_known: 11,
         group: 12,
         sync: SyncState::Syncing { records: 15, of: 16 },
+        log_damage: LogDamage { places: 17, bytes: 18 },
         twins: vec![peer.node],
     };
     let presence = Presence {
@@ -114,6 +116,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             next: None,
             damaged: 1,
             sync: SyncState::Unreached,
+            log_damage: LogDamage { places: 2, bytes: 3 },
         },
         Message::Holders { request, record: id },
         Message::HoldersAre { request, count: 2, holders: vec![peer] },
@@ -186,7 +189,11 @@ fn messages_keep_the_rules() {
         next: None,
         damaged: 0,
         sync: SyncState::Complete,
+        log_damage: LogDamage::default(),
     });
+    let log_damage = LogDamage { places: 0, bytes: 1 };
+    let status = Box::new(NodeStatus { log_damage, ..NodeStatus::default() });
+    refused(Message::StatusIs { request: 1, status });
     let holders = vec![PeerAddress { node: NodeId([0; 32]), address: "a b:1".to_owned() }];
     refused(Message::HoldersAre { request: 1, count: 1, holders });
     refused(Message::HoldersAre {

@@ -1,0 +1,86 @@
+//! Damage of the log that a start could not decode: nobody can say which names it was about, so that what is here may be
+//! the past.
+//!
+//! Knows no record. Invariant: it is told with lists and the status until a node that may have what was lost has told all
+//! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
+
+use super::peers::Peer;
+use super::work::Job;
+use super::{FileServer, Pending};
+use crate::ids::{Hash, NodeId};
+use crate::limits::PEERS_MAX;
+use crate::planted::{self, Bug};
+use crate::store::job::{self, Recovered};
+use crate::wire::log_damage::LogDamage;
+use std::collections::BTreeSet;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Undecoded {
+    left: LogDamage,
+    /// The id of all that the start has found.
+    damage: Hash,
+    /// Nodes that had little when they first compared with this one.
+    newcomers: BTreeSet<NodeId>,
+}
+
+impl Undecoded {
+    pub(super) fn new(recovered: &Recovered) -> Self {
+        let (left, damage) = (recovered.log_damage, recovered.damage);
+        Self { left, damage, newcomers: BTreeSet::new() }
+    }
+
+    /// What is left of a record says nothing of it.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.left.add(bytes as u64);
+    }
+
+    /// A node has compared with this one, and had more than a few records when it came, or not. Gives whether it may have
+    /// what was lost.
+    fn met(&mut self, node: NodeId, had_much: bool) -> bool {
+        if !had_much && self.newcomers.len() < PEERS_MAX {
+            self.newcomers.insert(node);
+        }
+        let is_known = had_much && self.newcomers.len() < PEERS_MAX;
+        (is_known && !self.newcomers.contains(&node)) || planted::is_on(Bug::NewcomerMakesGood)
+    }
+}
+
+impl FileServer {
+    /// What is to be told of.
+    pub(super) fn log_damage(&self) -> LogDamage {
+        if planted::is_on(Bug::HideLogDamage) {
+            return LogDamage::default();
+        }
+        self.undecoded.left.and(self.catalog.guessed())
+    }
+
+    /// Looks whether a node has told by now all that was lost.
+    pub(super) fn judge_log_damage(&mut self) {
+        if !self.undecoded.left.is_any() && !self.catalog.guessed().is_any() {
+            return;
+        }
+        let met = |peer: &Peer| Some((peer.node()?, peer.comparison.had_much()?));
+        let links = self.nodes.iter().filter_map(|link| self.peers.get(link));
+        let met: Vec<_> =
+            links.filter_map(|peer| Some((met(peer)?, peer.comparison.is_informed()))).collect();
+        let mut is_told = false;
+        for ((node, had_much), informed) in met {
+            is_told |= self.undecoded.met(node, had_much) && informed;
+        }
+        if is_told {
+            self.made_good();
+        }
+    }
+
+    fn made_good(&mut self) {
+        log::info!(
+            "what the damage of the log may have cost was compared with another node and is here"
+        );
+        self.catalog.forget_guesses();
+        self.undecoded.left = LogDamage::default();
+        let damage = self.undecoded.damage;
+        let ticket = self.ticket(Pending::MadeGood);
+        self.job(Job::Disk(job::Job::MadeGood { ticket, damage }));
+    }
+}
