@@ -4,6 +4,7 @@
 //! Knows no record. Invariant: it is told with lists and the status until a node that may have what was lost has told all
 //! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
 
+use super::catalog::Catalog;
 use super::peers::Peer;
 use super::work::Job;
 use super::{FileServer, Pending};
@@ -25,14 +26,15 @@ pub(super) struct Undecoded {
 }
 
 impl Undecoded {
-    pub(super) fn new(recovered: &Recovered) -> Self {
-        let (left, damage) = (recovered.log_damage, recovered.damage);
+    /// What a start has found, of which the catalog takes what is known.
+    pub(super) fn new(recovered: &Recovered, catalog: &mut Catalog) -> Self {
+        let (mut left, damage) = (recovered.log_damage, recovered.damage);
+        for remains in &recovered.remains {
+            if !catalog.insert_remains(remains) {
+                left.add(remains.bytes.len() as u64);
+            }
+        }
         Self { left, damage, newcomers: BTreeSet::new() }
-    }
-
-    /// What is left of a record says nothing of it.
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.left.add(bytes as u64);
     }
 
     /// A node has compared with this one, and had more than a few records when it came, or not. Gives whether it may have

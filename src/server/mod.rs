@@ -216,12 +216,7 @@ impl FileServer {
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
         let mut stuck = Stuck::default();
-        let mut undecoded = log_damage::Undecoded::new(recovered);
-        for remains in &recovered.remains {
-            if !loading.catalog.insert_remains(remains) {
-                undecoded.add(remains.bytes.len());
-            }
-        }
+        let undecoded = log_damage::Undecoded::new(recovered, &mut loading.catalog);
         loading.take_waiting().for_each(|(record, lack)| stuck.insert(record, &lack, 0));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);

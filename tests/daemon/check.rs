@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: usize = 1024 * 1024;
 
-fn check(data: &Path, options: &[&str]) -> Ended {
+pub(super) fn check(data: &Path, options: &[&str]) -> Ended {
     let data = text(data);
     run_dfsd(&[&["check", "--data", &data], options].concat())
 }

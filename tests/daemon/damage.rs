@@ -3,7 +3,7 @@
 //! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
 
 use super::process::wait_for_end;
-use super::{Network, PATIENCE, files_below, noise, text};
+use super::{Duration, Instant, Network, PATIENCE, files_below, noise, text};
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -221,4 +221,86 @@ fn a_version_that_rotted_while_the_node_was_down_is_damaged_and_not_the_one_befo
     }
     network.put(0, "changed", b"three");
     assert_eq!(network.cat(0, "changed"), b"three");
+}
+
+/// The log of the only node of a network: its newest segment.
+fn newest_segment(network: &Network) -> PathBuf {
+    let mut segments = files_below(&network.nodes[0].data.join("log"));
+    segments.sort();
+    segments.pop().expect("there is a log")
+}
+
+/// A bit of the head of a record in the log, so that nobody can say what was there.
+#[test]
+fn what_nobody_can_decode_of_the_log_is_told_until_it_is_given_up() {
+    let mut network = Network::alone();
+    network.put(0, "in/changed", b"one");
+    let before = used(&newest_segment(&network));
+    network.put(0, "in/changed", b"two");
+    let after = used(&newest_segment(&network));
+    network.put(0, "in/other", b"other");
+    let path = newest_segment(&network);
+    network.nodes[0].kill();
+    let log = fs::read(&path).unwrap();
+    // A record begins with its format, its kind and the default space, and before it is the length.
+    let group = usize::try_from(before).unwrap()..usize::try_from(after).unwrap();
+    let begin = [&[1, 1][..], &[0; 16]].concat();
+    let at = log[group.clone()].windows(begin.len()).rposition(|bytes| bytes == begin).unwrap();
+    flip(&path, u64::try_from(group.start + at - 8).unwrap());
+    for _ in 0..2 {
+        network.nodes[0].restart();
+        let listed = network.dfs(0, &["ls", "--sort"]);
+        assert_eq!(listed.code, 6, "{}", listed.stderr);
+        assert!(listed.stderr.contains("1 place of the node's log"), "{}", listed.stderr);
+        assert_eq!(listed.stdout, b"in/changed\nin/other\n", "what is known is listed");
+        let status = network.dfs(0, &["status"]);
+        let said = String::from_utf8(status.stdout).unwrap();
+        assert!(said.contains("warning  names may be missing or out of date here"), "{said}");
+        let status = network.dfs(0, &["status", "--json"]);
+        assert!(String::from_utf8(status.stdout).unwrap().contains("\"log_damage\":1,"));
+        for command in [&["cat", "none"][..], &["stat", "none"], &["rm", "none"]] {
+            let absent = network.dfs(0, command);
+            assert_eq!(absent.code, 4, "{}", absent.stderr);
+            assert!(absent.stderr.contains("the name may have been there"), "{}", absent.stderr);
+        }
+        let out = network.path("out");
+        let got = network.dfs(0, &["get", "-r", "in", &text(&out)]);
+        assert_eq!(got.code, 6, "{}", got.stderr);
+        assert_eq!(fs::read(out.join("other")).unwrap(), b"other", "the others can be had");
+        fs::remove_dir_all(&out).unwrap();
+        network.nodes[0].kill();
+    }
+    super::check::check(&network.nodes[0].data, &["--rebuild"]);
+    network.nodes[0].restart();
+    network.dfs(0, &["ls"]).ok();
+    assert!(!network.dfs(0, &["cat", "none"]).stderr.contains("may have been there"));
+}
+
+#[test]
+fn what_nobody_can_decode_of_the_log_comes_from_a_node_that_has_it() {
+    let mut network = Network::start(2);
+    network.put(0, "changed", b"one");
+    network.put(0, "changed", b"two");
+    network.put(0, "other", b"other");
+    network.wait_for_copies(0, "other", 2);
+    network.wait_for_copies(0, "changed", 2);
+    for node in [0, 1] {
+        assert_eq!(network.nodes[node].stop(Signal::TERM), Some(0));
+    }
+    let mut segments = files_below(&network.nodes[0].data.join("log"));
+    segments.sort();
+    let path = segments.iter().max_by_key(|path| used(path)).expect("there is a log");
+    // Both copies of its header: the whole segment can't be read.
+    flip(path, 20);
+    flip(path, 4096 + 20);
+    network.nodes[0].restart();
+    network.dfs(0, &["ls"]).fails_with(6);
+    network.nodes[1].restart();
+    network.wait_connected();
+    let begun = Instant::now();
+    while network.dfs(0, &["ls"]).code != 0 {
+        assert!(begun.elapsed() < PATIENCE, "{}", network.dfs(0, &["status"]).stderr);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(network.cat(0, "changed"), b"two");
 }

@@ -137,6 +137,18 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::ForgetRemains,
         Finder::Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
     ),
+    (
+        Bug::HideLogDamage,
+        Finder::Test("sim::remains::what_nobody_can_decode_is_told_at_every_start"),
+    ),
+    (
+        Bug::NewcomerMakesGood,
+        Finder::Test("sim::remains::what_nobody_can_decode_is_told_at_every_start"),
+    ),
+    (
+        Bug::MadeGoodForEver,
+        Finder::Test("sim::remains::what_nobody_could_decode_is_made_good_by_a_node_that_has_it"),
+    ),
     (Bug::RetryAll, Finder::Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
     (Bug::KeepArrivals, Finder::Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
     (

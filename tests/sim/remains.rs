@@ -2,12 +2,17 @@
 
 use super::comparison::{signed, spoil, summary, tell, two_nodes, verify};
 use super::raw::RawClient;
-use super::replication::network;
+use super::replication::{network, status};
 use super::world::World;
 use bytes::Bytes;
+use dfsd::crypto::keys::record_id;
 use dfsd::ids::{NameId, VersionId};
+use dfsd::limits::RECONCILE_PERIOD;
+use dfsd::wire::log_damage::LogDamage;
 use dfsd::wire::message::{Message, Role};
 use dfsd::wire::record::{Record, RecordKind};
+use dfsd::wire::sync_state::SyncState;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A record of this name; its second version deletes it.
@@ -98,4 +103,108 @@ fn a_record_that_rotted_before_a_start_comes_back_and_is_damaged_no_more() {
         world.start(1, vec![world.peer(0)]);
         world.run(Duration::from_secs(5), |_| false);
     }
+}
+
+/// What a node says with its status that nobody can decode of its log; with its lists it says the same.
+fn told(world: &mut World, machine: usize) -> LogDamage {
+    let mut client = RawClient::connect(world, machine);
+    client.send(&Message::List {
+        request: 1,
+        space: Default::default(),
+        after: None,
+        future: true,
+    });
+    let Some(Message::Listed { log_damage, .. }) = client.message(world) else {
+        panic!("a list was expected");
+    };
+    client.hang_up(world);
+    assert_eq!(status(world, machine).log_damage, log_damage);
+    log_damage
+}
+
+/// Turns a bit over in the length of a record that stands in the log, so that nobody can say what was there.
+fn lose(world: &World, machine: usize, record: &Bytes) -> bool {
+    let length = u32::try_from(record.len()).unwrap().to_be_bytes();
+    spoil(world, machine, &[&record_id(record).0[28..], &length].concat())
+}
+
+#[test]
+fn what_nobody_can_decode_is_told_at_every_start() {
+    let mut world = World::new(92, network());
+    world.add(&[]);
+    let all = stored(&mut world, 3);
+    assert!(!told(&mut world, 0).is_any());
+    world.kill(0);
+    assert!(lose(&world, 0, &all[1][1]));
+    for _ in 0..3 {
+        world.start(0, Vec::new());
+        let damage = told(&mut world, 0);
+        assert!(damage.places == 1 && damage.bytes > 100, "{damage:?}");
+        world.kill(0);
+    }
+    // Whoever has it all from here gives nothing back.
+    world.start(0, Vec::new());
+    let new = world.add(&[0]);
+    assert!(world.run(Duration::from_secs(60), |world| summary(world, 0) == summary(world, 1)));
+    world.run(RECONCILE_PERIOD * 2, |_| false);
+    assert_eq!(status(&mut world, 0).sync, SyncState::Complete);
+    assert_eq!(told(&mut world, 0).places, 1);
+    assert!(!told(&mut world, new).is_any(), "its own log is whole");
+}
+
+#[test]
+fn what_nobody_could_decode_is_made_good_by_a_node_that_has_it() {
+    let mut lesser = BTreeSet::new();
+    for seed in 93..99 {
+        let mut world = two_nodes(seed);
+        lesser.insert(world.node_id(0) < world.node_id(1));
+        let all = stored(&mut world, 3);
+        let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
+        assert!(world.run(Duration::from_secs(120), agree));
+        let before = summary(&world, 0);
+        world.kill(0);
+        assert!(lose(&world, 0, &all[1][1]));
+        world.start(0, vec![world.peer(1)]);
+        assert_eq!(told(&mut world, 0).places, 1, "not before they have compared");
+        assert!(world.run(Duration::from_secs(120), |world| summary(world, 0) == before));
+        world.run(Duration::from_secs(5), |_| false);
+        assert!(is_deleted(&said(&mut world, 0, 1)));
+        assert!(!told(&mut world, 0).is_any(), "seed {seed}");
+        // It knows of that when it is alone, too; but not of what is lost then.
+        world.kill(1);
+        for _ in 0..2 {
+            world.kill(0);
+            world.start(0, Vec::new());
+            assert!(!told(&mut world, 0).is_any() && is_deleted(&said(&mut world, 0, 1)));
+        }
+        world.kill(0);
+        assert!(lose(&world, 0, &all[0][0]));
+        world.start(0, Vec::new());
+        assert!(told(&mut world, 0).is_any());
+    }
+    assert_eq!(lesser.len(), 2, "either of the two may be the one that asks");
+}
+
+/// Which bytes are wrong nobody knows, and the name may be among them.
+#[test]
+fn a_guess_is_told_as_damage_until_somebody_writes_to_that_name() {
+    let mut world = World::new(99, network());
+    world.add(&[]);
+    let all = stored(&mut world, 2);
+    world.kill(0);
+    let record = &all[1][1];
+    assert!(spoil(&world, 0, &record[record.len() - 64..]));
+    for _ in 0..2 {
+        world.start(0, Vec::new());
+        assert_eq!(told(&mut world, 0).places, 1);
+        assert_eq!(said(&mut world, 0, 1), Err(()));
+        world.kill(0);
+    }
+    world.start(0, Vec::new());
+    let newer = version(&world, 1, 7);
+    tell(&mut world, 0, &[newer]);
+    assert!(!told(&mut world, 0).is_any());
+    world.kill(0);
+    world.start(0, Vec::new());
+    assert!(!told(&mut world, 0).is_any());
 }
