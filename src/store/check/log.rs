@@ -133,7 +133,7 @@ impl<F: FileSystem> Check<'_, F> {
                 path,
                 format!("{what}; an earlier start has said so"),
                 "what it held was asked for again",
-                "nothing: `dfs verify` tells whether anything is still missing",
+                "`dfs status` tells whether names may still be missing, `dfs verify` whether blocks are",
             );
         } else {
             self.damage(
