@@ -225,6 +225,9 @@ pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
 /// What is left of records in damaged bytes of the log is looked at by a start, as far as this.
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;
+/// A start keeps so many addresses of what the pages that it finds name and it has not found. Of files with pages beyond
+/// that the pages are read once more.
+pub const START_MISSING_MAX: usize = 1024 * 1024;
 /// Segments of the log that are kept open for reading.
 pub const SEGMENTS_OPEN_MAX: usize = 128;
 /// Blocks that are being written whose files are kept open.
@@ -278,6 +281,7 @@ const _: () = assert!(
     MESSAGE_PRESENCES_MAX * (138 + NODE_ADDRESSES_MAX * (2 + NETWORK_ADDRESS_MAX)) + 3
         <= FRAME_BODY_MAX
 );
+const _: () = assert!(START_MISSING_MAX >= 512 * PAGE_ENTRIES_MAX);
 const _: () = assert!(CANDIDATES_PER_SOURCE_MAX * 4 <= CANDIDATES_MAX);
 const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
 const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);

@@ -138,6 +138,10 @@ bugs! {
     DropInSilence,
     /// A start looks through every record whose block came after it (G12).
     JudgeBeforehand,
+    /// A start looks through the pages of every file that has some (G12).
+    WalkPagesAtStart,
+    /// A start takes a page that is here for complete, whatever it names (G7).
+    BelieveHeldPages,
     /// A start forgets what is left of a record in damaged bytes, and shows the version before (G3).
     ForgetRemains,
     /// What nobody can decode of the log is not told of (G3).

@@ -24,6 +24,14 @@ use std::time::Duration;
 
 const NAMES: u64 = 2_000;
 
+/// A start over what a disk has, until nothing is left to be done.
+pub(super) fn start(fs: SimFs) -> Node {
+    let now = Now { instant: Instant(1), wall_ms: 1_795_305_600_000 };
+    let mut machine = Machine::over(fs, (&NodeKey::generate(&[5; 32]), Vec::new()), now, &[]);
+    machine.act(now);
+    machine.node
+}
+
 fn access() -> Access {
     let root = RootKey::generate(&[1; 32]);
     let network = NetworkKey::generate(&[2; 32], &root);
@@ -45,10 +53,19 @@ pub(super) struct Machine {
 impl Machine {
     /// One that has stored this before.
     fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now, groups: &[Group]) -> Self {
+        Self::over(SimFs::new(), (key, peers), now, groups)
+    }
+
+    /// The same over what a disk has already.
+    fn over(
+        fs: SimFs,
+        (key, peers): (&NodeKey, Vec<PeerAddress>),
+        now: Now,
+        groups: &[Group],
+    ) -> Self {
         let access = access();
         let mut loading = Loading::new(access.network.root, [6; 16]);
         let config = store::Config::default();
-        let fs = SimFs::new();
         let opened = store::open(fs.clone(), config, [6; 16], |found| loading.found(found));
         let (disk, recovered) = opened.expect("the disk opens");
         groups.iter().for_each(|group| store_group(&disk, &mut loading, group.clone()));
@@ -237,8 +254,8 @@ fn store_group(disk: &Disk<SimFs>, loading: &mut Loading, group: Group) {
     for ((address, _), place) in group.small.into_iter().zip(committed.small) {
         loading.found(Found::Block(address, BlockPlace::Log(place)));
     }
-    for ((address, _), place) in group.pages.into_iter().zip(committed.pages) {
-        loading.found(Found::Page(address, place));
+    for ((address, bytes), place) in group.pages.into_iter().zip(committed.pages) {
+        loading.found(Found::Page(address, place, bytes));
     }
     for ((id, bytes), place) in group.records.into_iter().zip(committed.records) {
         loading.found(Found::Record(id, place, bytes));

@@ -1,17 +1,17 @@
 //! Loading: what a start tells of the log, before there is a server.
 //!
-//! Reaches no disk. Invariant: a record is complete if all its blocks were found before it or
-//! after it, whatever was lost since; one with pages is looked through later, by whoever can read them.
+//! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it, whatever was
+//! lost since.
 
 use super::catalog::Catalog;
+use super::completion::Completion;
 use super::grants::Grants;
 use super::holdings::{Holdings, length};
 use crate::crypto::alias::Aliases;
 use crate::ids::{Address, RecordId};
-use crate::planted::{self, Bug};
 use crate::store::job::Found;
-use crate::wire::record::{BlockList, Record};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::wire::record::Record;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A `FileServer` while a start tells it what the log holds.
 #[derive(Debug)]
@@ -23,15 +23,7 @@ pub struct Loading {
     pub(super) repairs: BTreeMap<Address, u32>,
     pub(super) lost: BTreeSet<Address>,
     pub(super) newest: u64,
-    /// Records of which blocks have not been found, each by the one that it waits for.
-    waiting: HashMap<Address, Vec<Waiting>>,
-}
-
-/// A record, and those of its blocks that were not there when it was found.
-#[derive(Debug)]
-struct Waiting {
-    record: RecordId,
-    missing: Vec<Address>,
+    completion: Completion,
 }
 
 impl Loading {
@@ -45,7 +37,7 @@ impl Loading {
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
             newest: 0,
-            waiting: HashMap::new(),
+            completion: Completion::default(),
         }
     }
 
@@ -58,27 +50,23 @@ impl Loading {
                 };
                 self.grants.learn(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
-                let complete = super::holds_inline(&self.holdings, &record);
-                let is_new = self.catalog.insert(id, &record, place, complete);
-                if let BlockList::Inline(blocks) = &record.blocks
-                    && is_new
-                    && !complete
-                {
-                    let missing = blocks.iter().map(|block| block.address).collect();
-                    self.wait(Waiting { record: id, missing });
+                if !self.catalog.contains(&id) {
+                    let complete = self.completion.record(id, &record, &self.holdings);
+                    self.catalog.insert(id, &record, place, complete);
                 }
             }
-            Found::Page(address, place) => {
+            Found::Page(address, place, bytes) => {
                 self.lost.remove(&address);
                 self.holdings.insert_page(address, place);
+                let complete = self.completion.page(address, &bytes, &self.holdings);
+                self.complete(&complete);
             }
             Found::Block(address, place) => {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
                 self.holdings.insert(address, place);
-                for waiting in self.waiting.remove(&address).unwrap_or_default() {
-                    self.wait(waiting);
-                }
+                let complete = self.completion.found(address, &self.holdings);
+                self.complete(&complete);
             }
             Found::Lost(address) => {
                 if let Some(place) = self.holdings.block(&address) {
@@ -91,25 +79,14 @@ impl Loading {
         }
     }
 
-    /// A record is complete, or waits for the next block.
-    fn wait(&mut self, mut waiting: Waiting) {
-        if planted::is_on(Bug::JudgeBeforehand) {
-            return;
+    fn complete(&mut self, records: &[RecordId]) {
+        for record in records {
+            self.catalog.set_complete(record, true);
         }
-        while let Some(address) = waiting.missing.last() {
-            if self.holdings.block(address).is_none() {
-                return self.waiting.entry(*address).or_default().push(waiting);
-            }
-            waiting.missing.pop();
-        }
-        self.catalog.set_complete(&waiting.record, true);
     }
 
-    /// The records that wait, each with a block that it lacks.
-    pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = (RecordId, Address)> + use<> {
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        waiting.flat_map(|(address, records)| {
-            records.into_iter().map(move |waiting| (waiting.record, address))
-        })
+    /// The records that wait, each with something that it lacks.
+    pub(super) fn take_waiting(&mut self) -> Vec<(RecordId, Address)> {
+        std::mem::take(&mut self.completion).lacks().collect()
     }
 }

@@ -12,6 +12,7 @@ mod candidates;
 mod catalog;
 mod closing;
 mod comparison;
+mod completion;
 mod conditions;
 mod credit;
 mod entry;
@@ -217,7 +218,8 @@ impl FileServer {
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
         let mut stuck = Stuck::default();
         let undecoded = log_damage::Undecoded::new(recovered, &mut loading.catalog);
-        loading.take_waiting().for_each(|(record, lack)| stuck.insert(record, &lack, 0));
+        let waiting = loading.take_waiting();
+        waiting.iter().for_each(|(record, lack)| stuck.insert(*record, lack, 0));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {

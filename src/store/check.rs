@@ -162,7 +162,7 @@ impl Inventory {
             Found::Record(id, place, _) => {
                 self.records.entry(*id).or_insert(*place);
             }
-            Found::Page(address, place) => {
+            Found::Page(address, place, _) => {
                 self.lost.remove(address);
                 self.pages.insert(*address, *place);
             }

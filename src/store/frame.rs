@@ -252,7 +252,7 @@ impl<'a> Item<'a> {
                 Found::Block(address, BlockPlace::Tree { length })
             }
             Kind::Small => Found::Block(address, BlockPlace::Log(place)),
-            Kind::Page => Found::Page(address, place),
+            Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(self.bytes)),
             Kind::Record => {
                 let bytes = Bytes::copy_from_slice(self.bytes);
                 Found::Record(RecordId(self.id), place, bytes)
@@ -350,7 +350,11 @@ mod tests {
                 Found::Lost(Address([5; 32])),
                 Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }),
                 Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0])),
-                Found::Page(Address([3; 32]), encoded.committed.pages[0]),
+                Found::Page(
+                    Address([3; 32]),
+                    encoded.committed.pages[0],
+                    Bytes::from_static(b"page")
+                ),
                 Found::Record(RecordId([4; 32]), record, Bytes::from_static(b"record")),
             ])
         );

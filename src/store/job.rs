@@ -221,8 +221,8 @@ pub struct Remains {
 pub enum Found {
     /// An encoded record.
     Record(RecordId, LogPlace, Bytes),
-    /// A page.
-    Page(Address, LogPlace),
+    /// An encoded page.
+    Page(Address, LogPlace, Bytes),
     /// A block.
     Block(Address, BlockPlace),
     /// A block or page found before is not held any more.

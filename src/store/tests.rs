@@ -34,7 +34,7 @@ enum Thing {
 fn thing(found: &Found) -> Thing {
     match found {
         Found::Record(id, ..) => Thing::Record(*id),
-        Found::Page(address, _) => Thing::Page(*address),
+        Found::Page(address, ..) => Thing::Page(*address),
         Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
         Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),
@@ -244,7 +244,7 @@ impl Writer {
                     assert_eq!(read_log(&opened.disk, *place).as_ref(), Ok(bytes));
                     assert_eq!(self.contents.get(&id.0), Some(bytes));
                 }
-                Found::Page(address, place) => {
+                Found::Page(address, place, _) => {
                     let page = read_log(&opened.disk, *place);
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }

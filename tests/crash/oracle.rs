@@ -103,7 +103,7 @@ fn contents(opened: &Opened) -> Result<(), String> {
                     return Err(format!("record {id:?} reads as {:?}", items[0]));
                 }
             }
-            Found::Page(address, place) => drop(held.insert(*address, BlockPlace::Log(*place))),
+            Found::Page(address, place, _) => drop(held.insert(*address, BlockPlace::Log(*place))),
             Found::Block(address, place) => drop(held.insert(*address, *place)),
             Found::Lost(address) => drop(held.remove(address)),
         }

@@ -49,7 +49,7 @@ pub(super) enum Thing {
 pub(super) fn thing(found: &Found) -> Thing {
     match found {
         Found::Record(id, ..) => Thing::Record(*id),
-        Found::Page(address, _) => Thing::Page(*address),
+        Found::Page(address, ..) => Thing::Page(*address),
         Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
         Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),

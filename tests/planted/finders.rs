@@ -128,6 +128,14 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::comparison::what_was_dropped_for_want_of_room_comes_soon"),
     ),
     (
+        Bug::WalkPagesAtStart,
+        Finder::Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
+    ),
+    (
+        Bug::BelieveHeldPages,
+        Finder::Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
+    ),
+    (
         Bug::JudgeBeforehand,
         Finder::Test(
             "sim::short::a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads",

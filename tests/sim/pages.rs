@@ -22,7 +22,7 @@ pub(super) struct Paged {
     pub(super) blocks: Vec<Vec<u8>>,
     /// The root is the last.
     pub(super) pages: Vec<Bytes>,
-    record: Bytes,
+    pub(super) record: Bytes,
 }
 
 fn encoded(entries: Entries) -> Bytes {
@@ -74,7 +74,7 @@ fn long(world: &World, pages: usize) -> Paged {
 }
 
 /// Puts all of it but the record.
-fn prepare(world: &mut World, machine: usize, file: &Paged) {
+pub(super) fn prepare(world: &mut World, machine: usize, file: &Paged) {
     let mut client = RawClient::connect(world, machine);
     bring(world, &mut client, &file.blocks);
     for page in &file.pages {

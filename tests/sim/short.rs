@@ -1,7 +1,7 @@
 //! What is short: asked for when there is news of it, and otherwise left alone, however much it is.
 
 use super::comparison::{spoil, tell, two_nodes};
-use super::pages::{address, paged_of, put_all};
+use super::pages::{address, paged_of, prepare, put_all};
 use super::raw::RawClient;
 use super::replication::{block_of, bring, network, put, record, reference, status};
 use super::world::World;
@@ -200,6 +200,41 @@ fn a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads() {
         assert_eq!(incomplete(&world, 1), nowhere.len() as u64);
         world.run(Duration::from_secs(10), |_| false);
         world.toil.jobs - before.jobs
+    });
+    assert_eq!(jobs[0], jobs[1]);
+}
+
+/// Files with pages, of which one half is whole and the other lacks a block.
+#[test]
+fn a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks() {
+    let jobs = [2, 12].map(|files| {
+        let mut world = two_nodes(88);
+        let mut lacked = Vec::new();
+        for number in 0..files {
+            let whole = paged_of(&world, 70_000 + number);
+            put_all(&mut world, 0, &whole);
+            let mut short = paged_of(&world, 80_000 + number);
+            lacked.extend(short.blocks.pop());
+            prepare(&mut world, 1, &short);
+            tell(&mut world, 0, std::slice::from_ref(&short.record));
+        }
+        world.run(Duration::from_secs(120), |_| false);
+        for machine in 0..2 {
+            assert_eq!(incomplete(&world, machine), files as u64);
+            world.power_cut(machine);
+        }
+        let before = world.toil;
+        world.start(1, Vec::new());
+        assert_eq!(incomplete(&world, 1), files as u64, "it is known at once");
+        world.run(Duration::from_secs(10), |_| false);
+        let jobs = world.toil.jobs - before.jobs;
+        let mut client = RawClient::connect(&mut world, 1);
+        bring_all(&mut world, &mut client, &lacked);
+        assert!(world.run(Duration::from_secs(60), |world| incomplete(world, 1) == 0));
+        let peers = vec![world.peer(1)];
+        world.start(0, peers);
+        assert!(world.run(Duration::from_secs(60), |world| incomplete(world, 0) == 0));
+        jobs
     });
     assert_eq!(jobs[0], jobs[1]);
 }

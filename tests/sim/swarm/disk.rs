@@ -82,7 +82,7 @@ impl Holding {
                     self.records.insert(stated.id, stated);
                 }
             }
-            Found::Page(address, _) => {
+            Found::Page(address, ..) => {
                 self.pages.insert(address);
             }
             Found::Block(address, _) => {
