@@ -414,11 +414,6 @@ impl Catalog {
         &self.lost
     }
 
-    /// Every record of one kind.
-    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.kind() == kind)
-    }
-
     /// The ids of all records, in order.
     pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
         self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)

@@ -3,6 +3,8 @@
 //! Knows nothing of where they are kept. Invariant: a key is allowed if it is the root's, or a record that the root
 //! signed names it; that record is here whole, so that a client can be given it before it is told of anything else.
 
+use crate::crypto::keys::record_id;
+use crate::ids::RecordId;
 use crate::keyring::grant::granted_key;
 use crate::limits::GRANTS_MAX;
 use crate::wire::message::PushedRecord;
@@ -48,6 +50,11 @@ impl Grants {
             Some(_) => Learnt::Known,
             None => Learnt::New,
         }
+    }
+
+    /// Those records, one for each key.
+    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+        self.by_key.values().map(|bytes| record_id(bytes))
     }
 
     /// What a client is given, so that it can judge records: no more than it keeps, nor than an outbox bears.

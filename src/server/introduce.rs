@@ -207,3 +207,54 @@ impl FileServer {
         self.job(Job::Disk(job::Job::WritePeers { ticket, text }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keys::NodeKey;
+    use crate::keyring::presence::presence;
+    use crate::server::roster::Roster;
+    use std::collections::BTreeSet;
+
+    /// Of so many nodes, each of which has answered where it says that it is.
+    fn roster(count: u64) -> Roster {
+        let now = Now { instant: Instant(0), wall_ms: 1 };
+        let mut roster = Roster::new(NodeId::default(), &[], &[], now.instant);
+        for number in 0..count {
+            let mut seed = [7; 32];
+            seed[..8].copy_from_slice(&number.to_be_bytes());
+            let address = format!("node{number}:7400");
+            let presence = presence(&NodeKey::generate(&seed), std::slice::from_ref(&address), 1);
+            let node = subject(&presence);
+            roster.remember(&PeerAddress { node, address: address.clone() }, 1, now.instant);
+            roster.connected(node, usize::try_from(number).unwrap(), &[address], now);
+            roster.introduces_itself(node, presence);
+        }
+        roster
+    }
+
+    #[test]
+    fn who_comes_is_told_of_each_of_hundreds_once_and_then_of_one_at_a_time_in_turn() {
+        for count in [1_u64, 24, 25, 700] {
+            let roster = roster(count);
+            let mut introduction = Introduction { told: None, under_way: true };
+            let (mut told, mut messages) = (Vec::new(), 0);
+            while introduction.under_way {
+                let next = roster.passed_on_after(introduction.told, MESSAGE_PRESENCES_MAX);
+                introduction.go_on(&next, MESSAGE_PRESENCES_MAX);
+                told.extend(next.into_iter().map(|(node, _)| node));
+                messages += 1;
+            }
+            let all: BTreeSet<_> = told.iter().copied().collect();
+            assert_eq!((told.len() as u64, all.len() as u64), (count, count), "each once");
+            assert_eq!(messages, told.len() / MESSAGE_PRESENCES_MAX + 1);
+            let mut again = BTreeSet::new();
+            for _ in 0..2 * count {
+                let next = roster.passed_on_after(introduction.told, 1);
+                introduction.go_on(&next, 1);
+                again.extend(next.into_iter().map(|(node, _)| node));
+            }
+            assert_eq!(again, all);
+        }
+    }
+}

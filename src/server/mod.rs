@@ -7,6 +7,7 @@
 //! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod answers;
+mod ask;
 mod calendar;
 mod candidates;
 mod catalog;
@@ -19,6 +20,7 @@ mod entry;
 mod exchange;
 mod fetch;
 mod gather;
+mod gathers;
 mod grants;
 mod holdings;
 mod incoming;
@@ -56,6 +58,7 @@ mod under_way;
 mod vain;
 mod verify;
 mod walk;
+mod walks;
 mod want;
 pub mod work;
 
@@ -76,7 +79,7 @@ use answers::Answers;
 use calendar::Calendar;
 use catalog::Catalog;
 use fetch::Fetches;
-use gather::Gathers;
+use gathers::Gathers;
 use grants::Grants;
 use holdings::Holdings;
 use lane::Lane;
@@ -90,7 +93,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use stuck::Stuck;
 use sweeps::Sweeps;
-use walk::Walks;
+use walks::Walks;
 use work::{Done, Job};
 
 /// Why an answer from a worker is waited for.

@@ -4,15 +4,15 @@
 
 use super::FileServer;
 use super::Timer;
+use super::ask::Ask;
 use super::output::Link;
-use super::peers::Ask;
 use super::round::Short;
 use super::walk::{Purpose, Walk};
 use super::work::{Check, Checked};
 use crate::ids::{Address, RecordId};
 use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
 use crate::time::Now;
-use crate::wire::message::Message;
+use crate::wire::message::{Message, Request};
 use crate::wire::page::Page;
 use bytes::Bytes;
 
@@ -30,20 +30,20 @@ impl FileServer {
         if is_mended {
             self.try_again(id, Short::Page(address));
         }
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+        if let Some(walk) = self.walks.get_mut(id) {
             walk.pages.push(address);
         }
         self.step_walk(now, id);
     }
 
     pub(super) fn ask_for_page(&mut self, now: Now, id: u64) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
+        let Some(walk) = self.walks.get(id) else {
             return;
         };
         let Some(address) = walk.asked else { return };
         let link = self.page_source(id, walk);
         let news = self.stuck.news();
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         let Some(link) = link else {
@@ -55,6 +55,9 @@ impl FileServer {
         let attempt = walk.attempt;
         walk.patient = false;
         let request = self.ask(link, Ask::Page(id, attempt));
+        if let Some(walk) = self.walks.get_mut(id) {
+            walk.asks.push((link, request));
+        }
         self.send(link, Message::GetPage { request, address });
         self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
     }
@@ -73,14 +76,14 @@ impl FileServer {
 
     /// A peer has not answered: the next is asked. Without a next it is waited for some more.
     pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
+        let Some(walk) = self.walks.get(id) else {
             return;
         };
         if walk.asked.is_none() || walk.attempt != attempt {
             return;
         }
         let waits_on = !walk.patient && self.page_source(id, walk).is_none();
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         walk.unsure = true;
@@ -96,11 +99,28 @@ impl FileServer {
         }
     }
 
+    /// What was asked for a page that is here now, or is not waited for any more: who never answers must not be
+    /// remembered for it.
+    pub(super) fn forget_page_asks(&mut self, asks: Vec<(Link, Request)>) {
+        for (link, request) in asks {
+            self.answered_late(link, request);
+        }
+    }
+
+    /// The connection is gone; what it was asked for is asked of others.
     pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
-        let asked = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
-        let walks = self.walks.by_id.iter().filter(|(_, walk)| asked(walk));
-        for id in walks.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.ask_for_page(now, id);
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let mut walks: Vec<u64> = peer.asks.values().filter_map(Ask::page).collect();
+        // One may have been asked for several pages of one walk.
+        walks.sort_unstable();
+        walks.dedup();
+        for id in walks {
+            let waits = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
+            if self.walks.get(id).is_some_and(waits) {
+                self.ask_for_page(now, id);
+            }
         }
     }
 
@@ -118,7 +138,7 @@ impl FileServer {
 
     /// A peer would not answer now.
     pub(super) fn page_refused(&mut self, now: Now, asked: (u64, u32)) {
-        if let Some(walk) = self.walks.by_id.get_mut(&asked.0) {
+        if let Some(walk) = self.walks.get_mut(asked.0) {
             walk.unsure = true;
         }
         self.ask_the_next(now, asked);
@@ -126,7 +146,7 @@ impl FileServer {
 
     /// Who was asked does not have the page. If that was said late, the next has been asked already.
     fn ask_the_next(&mut self, now: Now, (id, attempt): (u64, u32)) {
-        if self.walks.by_id.get(&id).is_some_and(|walk| walk.attempt == attempt) {
+        if self.walks.get(id).is_some_and(|walk| walk.attempt == attempt) {
             self.ask_for_page(now, id);
         }
     }
@@ -138,7 +158,7 @@ impl FileServer {
         page: Bytes,
         found: &[Checked],
     ) {
-        let Some(walk) = self.walks.by_id.get(&id) else {
+        let Some(walk) = self.walks.get(id) else {
             return;
         };
         let Some(address) = walk.asked else { return };
@@ -164,12 +184,10 @@ impl FileServer {
             if durable {
                 self.walks.lost.remove(address);
             }
-            let waiting = self.walks.awaited.range((*address, 0)..=(*address, u64::MAX));
-            walks.extend(waiting.copied());
+            walks.extend(self.walks.take_waiting(*address));
         }
-        for (address, id) in walks {
-            self.walks.awaited.remove(&(address, id));
-            if let Some(walk) = self.walks.by_id.get_mut(&id) {
+        for id in walks {
+            if let Some(walk) = self.walks.get_mut(id) {
                 walk.pages.extend(walk.asked.take());
                 walk.steps -= 1;
                 walk.failed |= !durable;

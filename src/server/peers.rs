@@ -3,6 +3,7 @@
 //! Invariant: everything kept for one connection has a bound.
 
 use super::FileServer;
+use super::ask::Ask;
 use super::closing::Closing;
 use super::comparison::Comparison;
 use super::introduce::Introduction;
@@ -93,17 +94,6 @@ impl Credit {
             self.run = 1;
         }
     }
-}
-
-/// Why this node asked a peer something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
-    /// For a gathering.
-    Gather(u64),
-    /// For a walk, which lacks a page: at its so many-th attempt to have one.
-    Page(u64, u32),
-    /// To know whether it is still there.
-    Instance,
 }
 
 /// One connection's other side.
@@ -299,7 +289,7 @@ impl FileServer {
         let is_probe = dialled.is_some() && self.dial_answered(now, node);
         // A node that was started anew has lost the connection that this side still has.
         let same = |peer: &Peer| peer.node() == Some(node) && peer.boot == hello.boot;
-        let is_here = self.peers.values().any(same);
+        let is_here = self.node_peers().any(|(_, peer)| same(peer));
         if (is_probe && is_here) || !self.replaces_others(now, link, node) {
             return self.close(now, link, Closing::Duplicate);
         }
@@ -482,7 +472,7 @@ impl FileServer {
         peer.asks.remove(&request)
     }
 
-    /// Whether the time for an answer is over: whatever comes now is none.
+    /// Whether an answer has not come in its time: whatever comes now is none.
     pub(super) fn answered_late(&mut self, link: Link, request: u32) -> bool {
         let peer = self.peers.get_mut(&link);
         peer.is_some_and(|peer| peer.asks.remove(&request).is_some())

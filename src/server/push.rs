@@ -4,7 +4,7 @@
 //! for its outbox and no more. What is shown, and what is deleted, goes before what was once.
 
 use super::catalog::Catalog;
-use super::entry::{Entry, Kind};
+use super::entry::Entry;
 use super::exchange::only_deletes;
 use super::lane::NewRecord;
 use super::output::Link;
@@ -269,7 +269,7 @@ impl FileServer {
 
     /// A new peer must know the grants before it can judge any other record.
     pub(super) fn push_grants(&mut self, now: Now, link: Link) {
-        let grants: Vec<_> = self.catalog.of_kind(Kind::Grant).map(|entry| entry.id()).collect();
+        let grants: Vec<_> = self.grants.ids().collect();
         self.push_ids(now, link, grants);
     }
 

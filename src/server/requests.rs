@@ -1,11 +1,12 @@
 //! The dispatcher: what each message makes this node do; and the questions that are answered from memory.
 
 use super::FileServer;
+use super::ask::Ask;
 use super::catalog::Listed;
 use super::closing::Closing;
 use super::entry::Flag;
 use super::output::Link;
-use super::peers::{Ask, Who};
+use super::peers::Who;
 use super::reads::{Asked, ReadFor};
 use super::walk::Purpose;
 use super::want::Want;

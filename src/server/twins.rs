@@ -6,9 +6,9 @@
 //! push each other out, and what either has comes to everybody. Invariant: a twin is warned of once, and told of in the
 //! status as long as both are there; of one key no more than `INSTANCES_MAX` are connected.
 
+use super::ask::Ask;
 use super::closing::Closing;
 use super::output::Link;
-use super::peers::Ask;
 use super::{FileServer, Timer};
 use crate::ids::NodeId;
 use crate::limits::{INSTANCE_ANSWER, INSTANCES_MAX, PEERS_MAX, TWINS_TOLD_MAX};

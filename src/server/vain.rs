@@ -36,6 +36,11 @@ impl Vain {
         }
     }
 
+    /// The peer lacks nothing that it has asked for.
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.more
+    }
+
     /// Something has come. Whether the peer asked for it, as far as that is remembered.
     fn came(&mut self, address: &Address) -> bool {
         self.keys.remove(&key(address))
@@ -70,7 +75,8 @@ impl FileServer {
             return;
         }
         for link in self.node_links() {
-            let Some(peer) = self.peers.get_mut(&link) else {
+            let peer = self.peers.get_mut(&link).filter(|peer| !peer.vain.is_empty());
+            let Some(peer) = peer else {
                 continue;
             };
             let came = addresses.iter().filter(|address| peer.vain.came(address));

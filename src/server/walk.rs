@@ -9,7 +9,6 @@ use super::entry::{Entry, Flag};
 use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::{Asked, ReadFor};
-use super::replication::Replications;
 use super::round::Short;
 use super::stuck::Outcome;
 use super::want::Interest;
@@ -22,7 +21,6 @@ use crate::wire::message::{BlockRef, Message, Request};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a walk is made.
 #[derive(Debug)]
@@ -74,6 +72,8 @@ pub(super) struct Walk {
     pub(super) asked: Option<Address>,
     /// Peers that do not have it.
     pub(super) tried: Vec<Link>,
+    /// What they were asked, whether or not they have answered.
+    pub(super) asks: Vec<(Link, Request)>,
     pub(super) attempt: u32,
     /// The present one is waited for some more, since there is no next.
     pub(super) patient: bool,
@@ -93,6 +93,32 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    pub(super) fn new(record: RecordId, purpose: Purpose, hint: Option<Link>) -> Self {
+        Self {
+            record,
+            purpose,
+            pages: Vec::new(),
+            pages_read: 0,
+            asked: None,
+            tried: Vec::new(),
+            asks: Vec::new(),
+            attempt: 0,
+            patient: false,
+            blocks: 0,
+            failed: false,
+            steps: 0,
+            again: None,
+            lack: None,
+            unsure: false,
+            hint,
+        }
+    }
+
+    /// Somebody only wants to know.
+    pub(super) fn is_question(&self) -> bool {
+        self.purpose.is_question()
+    }
+
     /// Something can't be had.
     pub(super) fn fail(&mut self, address: Address, news: u64) {
         self.failed = true;
@@ -109,33 +135,14 @@ impl Walk {
     }
 }
 
-/// All of them.
-#[derive(Debug, Default)]
-pub(super) struct Walks {
-    pub(super) by_id: BTreeMap<u64, Walk>,
-    pub(super) replications: Replications,
-    /// The missing pages that are asked of peers, each with the walk that asks.
-    pub(super) awaited: BTreeSet<(Address, u64)>,
-    /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
-    /// log, if what is there now does not even say what it was.
-    pub(super) lost: BTreeSet<Address>,
-}
-
-impl Walks {
-    /// None yet, but for what an earlier run found damaged.
-    pub(super) fn with_lost(lost: BTreeSet<Address>) -> Self {
-        Self { lost, ..Self::default() }
-    }
-}
-
 impl FileServer {
     /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
         let place = self.catalog.get(&record).map(Entry::place);
-        let questions = self.walks.by_id.values().filter(|walk| walk.purpose.is_question()).count();
         let walk = self.begin_walk(record, purpose, None);
         match place {
-            Some(_) if questions >= QUESTIONS_MAX => {
+            // This one is counted.
+            Some(_) if self.walks.questions() > QUESTIONS_MAX => {
                 self.end_walk(now, walk, self.is_known_complete(&record));
             }
             Some(place) => self.read_log(vec![place], ReadFor::WalkRecord { walk }),
@@ -166,37 +173,20 @@ impl FileServer {
         hint: Option<Link>,
     ) -> u64 {
         let id = self.serial();
-        let walk = Walk {
-            record,
-            purpose,
-            pages: Vec::new(),
-            pages_read: 0,
-            asked: None,
-            tried: Vec::new(),
-            attempt: 0,
-            patient: false,
-            blocks: 0,
-            failed: false,
-            steps: 0,
-            again: None,
-            lack: None,
-            unsure: false,
-            hint,
-        };
-        self.walks.by_id.insert(id, walk);
+        self.walks.begin(id, Walk::new(record, purpose, hint));
         id
     }
 
     /// What is tried again is asked of those that have news.
     pub(super) fn try_again(&mut self, id: u64, short: Short) {
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+        if let Some(walk) = self.walks.get_mut(id) {
             walk.again = self.stuck.again(&short);
         }
     }
 
     /// Whether what a walk lacks now was asked before of all that had no news since.
     pub(super) fn walk_is_again(&self, id: u64) -> bool {
-        let walk = self.walks.by_id.get(&id);
+        let walk = self.walks.get(id);
         walk.is_some_and(|walk| walk.again.is_some_and(|steps| walk.steps <= steps))
     }
 
@@ -211,7 +201,7 @@ impl FileServer {
                 self.step_walk(now, id);
             }
             Err(()) => {
-                if let Some(walk) = self.walks.by_id.get(&id) {
+                if let Some(walk) = self.walks.get(id) {
                     let record = walk.record;
                     self.record_damaged(now, record);
                 }
@@ -224,7 +214,7 @@ impl FileServer {
         match &record.blocks {
             BlockList::Inline(blocks) => self.walk_blocks(now, id, blocks),
             BlockList::Pages { root, .. } => {
-                if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                if let Some(walk) = self.walks.get_mut(id) {
                     walk.pages.push(*root);
                 }
             }
@@ -233,7 +223,7 @@ impl FileServer {
 
     /// Goes down to the next page, when nothing is waited for.
     pub(super) fn step_walk(&mut self, now: Now, id: u64) {
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         let looks_only = walk.purpose.looks_only();
@@ -247,7 +237,7 @@ impl FileServer {
             return self.end_walk(now, id, true);
         };
         // A question is no reason to read as many pages as a file may have.
-        if walk.purpose.is_question()
+        if walk.is_question()
             && walk.pages_read >= QUESTION_PAGES_MAX
             && !planted::is_on(Bug::WalkForQuestions)
         {
@@ -261,7 +251,7 @@ impl FileServer {
             Some(place) => {
                 match walk.purpose {
                     Purpose::Page { link, request } => {
-                        self.walks.by_id.remove(&id);
+                        self.drop_walk(id);
                         return self.asked(now, (link, request), Asked::Page(address));
                     }
                     Purpose::Mend { .. } => return self.end_walk(now, id, true),
@@ -274,9 +264,10 @@ impl FileServer {
             }
             None if looks_only => self.end_walk(now, id, false),
             None => {
-                walk.asked = Some(address);
                 walk.tried.clear();
-                self.walks.awaited.insert((address, id));
+                let asks = std::mem::take(&mut walk.asks);
+                self.forget_page_asks(asks);
+                self.walks.wait(id, address);
                 self.ask_for_page(now, id);
             }
         }
@@ -297,13 +288,13 @@ impl FileServer {
         let Ok(page) = page else {
             return self.walked_page_damaged(now, id, address);
         };
-        if let Some(walk) = self.walks.by_id.get_mut(&id) {
+        if let Some(walk) = self.walks.get_mut(id) {
             walk.steps += 1;
         }
         match page.entries {
             Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
             Entries::Pages { pages, .. } => {
-                if let Some(walk) = self.walks.by_id.get_mut(&id) {
+                if let Some(walk) = self.walks.get_mut(id) {
                     walk.pages.extend(pages.iter().rev().map(|page| page.address));
                 }
             }
@@ -313,7 +304,7 @@ impl FileServer {
 
     /// Asked of the peers: by this walk when it comes here again, or if it only looks, by the records that need the page.
     fn walked_page_damaged(&mut self, now: Now, id: u64, address: Address) {
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         walk.pages.push(address);
@@ -333,7 +324,7 @@ impl FileServer {
             if self.holdings.block(&block.address).is_some() {
                 continue;
             }
-            let Some(walk) = self.walks.by_id.get_mut(&id) else {
+            let Some(walk) = self.walks.get_mut(id) else {
                 return;
             };
             match &walk.purpose {
@@ -366,7 +357,7 @@ impl FileServer {
         outcome: Outcome,
     ) {
         let news = self.stuck.news();
-        let Some(walk) = self.walks.by_id.get_mut(&id) else {
+        let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         walk.blocks -= 1;
@@ -398,13 +389,16 @@ impl FileServer {
         self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
     }
 
+    fn drop_walk(&mut self, id: u64) -> Option<Walk> {
+        let mut walk = self.walks.end(id)?;
+        self.forget_page_asks(std::mem::take(&mut walk.asks));
+        Some(walk)
+    }
+
     pub(super) fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
-        let Some(walk) = self.walks.by_id.remove(&id) else {
+        let Some(walk) = self.drop_walk(id) else {
             return;
         };
-        if let Some(asked) = walk.asked {
-            self.walks.awaited.remove(&(asked, id));
-        }
         if let Purpose::Put(put) = &walk.purpose {
             self.checking_bytes -= put.bytes();
         }

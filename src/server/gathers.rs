@@ -1,0 +1,211 @@
+//! Gatherings under way: found by their number, by who asked, and by the record that they wait for.
+//!
+//! Knows no peer and no catalog. Invariant: whatever may end a gathering finds it without a look at any other.
+
+use super::looks::Looks;
+use super::output::Link;
+use crate::ids::{NameId, RecordId};
+use crate::wire::message::{PeerAddress, Request};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Which versions has this name?
+    Head { name: NameId },
+    /// Who holds this record and all that it names? Said by so many, of whom as many are named as an answer holds.
+    Holders { count: u32, holders: Vec<PeerAddress> },
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Gather {
+    pub(super) link: Link,
+    pub(super) request: Request,
+    pub(super) question: Question,
+    /// Peers that have not answered, and what they were asked.
+    waiting: BTreeMap<Link, Request>,
+    /// Records that came with answers and are on their way into the catalog.
+    arriving: BTreeSet<RecordId>,
+    /// This node looks through its own.
+    looks: bool,
+}
+
+impl Gather {
+    /// Who has not answered.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Link> {
+        self.waiting.keys().copied()
+    }
+
+    /// Whether anything but answers is waited for.
+    pub(super) fn is_settled(&self) -> bool {
+        self.arriving.is_empty() && !self.looks
+    }
+
+    /// What was asked; and who has not answered, with what he was asked.
+    pub(super) fn into_parts(self) -> (Question, BTreeMap<Link, Request>) {
+        (self.question, self.waiting)
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Gathers {
+    by_id: BTreeMap<u64, Gather>,
+    by_asker: BTreeSet<(Link, u64)>,
+    by_record: BTreeSet<(RecordId, u64)>,
+    /// Gatherings that were looked at.
+    looks: Looks,
+}
+
+impl Gathers {
+    /// One begins; nobody has been asked yet.
+    pub(super) fn begin(&mut self, id: u64, (link, request): (Link, Request), question: Question) {
+        let looks = matches!(question, Question::Holders { .. });
+        let (waiting, arriving) = (BTreeMap::new(), BTreeSet::new());
+        self.by_id.insert(id, Gather { link, request, question, waiting, arriving, looks });
+        self.by_asker.insert((link, id));
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Gather> {
+        self.looks.note();
+        self.by_id.get(&id)
+    }
+
+    /// A peer is asked.
+    pub(super) fn wait(&mut self, id: u64, peer: Link, request: Request) {
+        if let Some(gather) = self.by_id.get_mut(&id) {
+            gather.waiting.insert(peer, request);
+        }
+    }
+
+    /// A peer has answered, or is gone.
+    pub(super) fn answered(&mut self, id: u64, peer: Link) -> Option<&mut Question> {
+        self.looks.note();
+        let gather = self.by_id.get_mut(&id)?;
+        gather.waiting.remove(&peer);
+        Some(&mut gather.question)
+    }
+
+    /// This node has looked through its own.
+    pub(super) fn looked(&mut self, id: u64) -> Option<&mut Question> {
+        self.looks.note();
+        let gather = self.by_id.get_mut(&id)?;
+        gather.looks = false;
+        Some(&mut gather.question)
+    }
+
+    /// A record came with an answer, and is waited for.
+    pub(super) fn await_record(&mut self, id: u64, record: RecordId) {
+        if let Some(gather) = self.by_id.get_mut(&id) {
+            gather.arriving.insert(record);
+            self.by_record.insert((record, id));
+        }
+    }
+
+    /// A record is in the catalog: those that waited for it.
+    pub(super) fn came(&mut self, record: &RecordId) -> Vec<u64> {
+        let waiting = self.by_record.range((*record, 0)..=(*record, u64::MAX));
+        let waiting: Vec<_> = waiting.map(|(_, id)| *id).collect();
+        for id in &waiting {
+            self.looks.note();
+            self.by_record.remove(&(*record, *id));
+            if let Some(gather) = self.by_id.get_mut(id) {
+                gather.arriving.remove(record);
+            }
+        }
+        waiting
+    }
+
+    /// Nothing is waited for any more. Those who have not answered, and what they were asked.
+    pub(super) fn give_up(&mut self, id: u64) -> BTreeMap<Link, Request> {
+        self.looks.note();
+        let Some(gather) = self.by_id.get_mut(&id) else {
+            return BTreeMap::new();
+        };
+        gather.looks = false;
+        for record in std::mem::take(&mut gather.arriving) {
+            self.by_record.remove(&(record, id));
+        }
+        std::mem::take(&mut gather.waiting)
+    }
+
+    /// What a connection has asked.
+    pub(super) fn of_asker(&self, link: Link) -> Vec<u64> {
+        let own = self.by_asker.range((link, 0)..=(link, u64::MAX));
+        own.map(|(_, id)| *id).collect()
+    }
+
+    pub(super) fn end(&mut self, id: u64) -> Option<Gather> {
+        self.looks.note();
+        let gather = self.by_id.remove(&id)?;
+        self.by_asker.remove(&(gather.link, id));
+        for record in &gather.arriving {
+            self.by_record.remove(&(*record, id));
+        }
+        Some(gather)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(number: u64) -> RecordId {
+        let mut id = RecordId::default();
+        id.0[..8].copy_from_slice(&number.to_be_bytes());
+        id
+    }
+
+    fn head() -> Question {
+        Question::Head { name: NameId::default() }
+    }
+
+    /// Of so many gatherings, each of another connection, and for another record of one peer.
+    fn gathers(count: u64) -> Gathers {
+        let mut gathers = Gathers::default();
+        for id in 0..count {
+            gathers.begin(id, (100 + usize::try_from(id).unwrap(), 7), head());
+            gathers.wait(id, 1, 8);
+            gathers.wait(id, 2, 9);
+            gathers.await_record(id, record(id));
+        }
+        gathers
+    }
+
+    #[test]
+    fn what_comes_or_goes_costs_the_same_however_many_gatherings_there_are() {
+        let looks = [10, 10_000].map(|count| {
+            let mut gathers = gathers(count);
+            // As many records as a group holds, and one of them is waited for.
+            for number in 0..1024 {
+                let waited = gathers.came(&record(count - 1 + number));
+                assert_eq!(waited.len(), usize::from(number == 0));
+            }
+            assert_eq!(gathers.of_asker(103), [3]);
+            assert!(gathers.end(3).is_some() && gathers.get(3).is_none());
+            assert!(gathers.of_asker(103).is_empty());
+            gathers.looks.0.get()
+        });
+        assert_eq!(looks, [3, 3]);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_forgotten_with_the_gathering() {
+        let mut gathers = gathers(3);
+        assert!(!gathers.get(0).unwrap().is_settled());
+        assert_eq!(gathers.came(&record(0)), [0]);
+        assert!(gathers.get(0).unwrap().is_settled());
+        assert!(gathers.answered(0, 1).is_some());
+        assert_eq!(gathers.end(0).unwrap().into_parts().1, BTreeMap::from([(2, 9)]));
+        assert_eq!(gathers.give_up(1), BTreeMap::from([(1, 8), (2, 9)]));
+        assert!(
+            gathers.get(1).is_some_and(Gather::is_settled) && gathers.came(&record(1)).is_empty()
+        );
+        gathers.begin(4, (100, 7), Question::Holders { count: 0, holders: Vec::new() });
+        assert!(!gathers.get(4).unwrap().is_settled(), "this node looks for itself");
+        assert!(gathers.looked(4).is_some() && gathers.get(4).unwrap().is_settled());
+        [1, 2, 4].into_iter().for_each(|id| drop(gathers.end(id)));
+        assert!(gathers.by_asker.is_empty() && gathers.by_record.is_empty());
+    }
+}
