@@ -177,7 +177,7 @@ fn judge(world: &mut World, stock: &Stock) -> Result<(), String> {
     for machine in [FIRST, LATE] {
         world.power_cut(machine);
         world.start(machine, Vec::new());
-        if !is_whole(&world, machine) {
+        if !is_whole(world, machine) {
             let told = world.node(machine).map(Node::standing);
             return Err(format!("node {machine} has less after a power cut: {told:?}"));
         }
