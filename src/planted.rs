@@ -294,6 +294,8 @@ bugs! {
     PushWithoutPace,
     /// What a silent node was asked for counts as never asked when it comes (G9).
     ForgetAbandoned,
+    /// Damaged groups at the end of the log are taken for one that was never flushed (G1).
+    TornFromTheFirst,
     /// A node is given up for silence though nobody else can be asked (G9).
     GiveUpTheLast,
 }

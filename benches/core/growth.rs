@@ -134,6 +134,7 @@ fn with_pages(criterion: &mut Criterion) {
 }
 
 /// How long it takes until a page that was damaged is given, and here again; not how long it takes to damage it.
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn mend(pair: &mut Pair, disk: &SimFs, page: &[u8]) -> Duration {
     spoil(disk, page);
     let began = Instant::now();

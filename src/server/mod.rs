@@ -219,10 +219,8 @@ impl FileServer {
     /// A server over what a start has found.
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
-        let mut stuck = Stuck::default();
         let undecoded = log_damage::Undecoded::new(recovered, &mut loading.catalog);
-        let waiting = loading.take_waiting();
-        waiting.iter().for_each(|(record, lack)| stuck.insert(*record, lack, 0));
+        let stuck = Stuck::with_records(&loading.take_waiting());
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {

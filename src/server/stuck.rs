@@ -65,6 +65,13 @@ pub(super) struct Stuck {
 }
 
 impl Stuck {
+    /// With the records that a start has found, and what each of them lacks.
+    pub(super) fn with_records(lacks: &[(RecordId, Address)]) -> Self {
+        let mut stuck = Self::default();
+        lacks.iter().for_each(|(record, lack)| stuck.insert(*record, lack, 0));
+        stuck
+    }
+
     /// One more record, which lacks this, so many steps down its pages.
     pub(super) fn insert(&mut self, record: RecordId, lack: &Address, steps: u32) {
         self.remove(&record);

@@ -48,7 +48,7 @@ impl<F: FileSystem> Disk<F> {
         }
         log.flush(&self.fs)?;
         let length = encoded.bytes.len();
-        log.flushed(length, encoded.position, !group.blocks.is_empty());
+        log.flushed(length, encoded.position, true);
         self.remove_lost(group);
         Ok(encoded.committed)
     }
@@ -181,7 +181,7 @@ impl<F: FileSystem> Disk<F> {
         let encoded = frame::encode(group, &spot);
         log.append(&self.fs, &encoded.bytes)?;
         log.flush(&self.fs)?;
-        log.flushed(encoded.bytes.len(), encoded.position, !group.blocks.is_empty());
+        log.flushed(encoded.bytes.len(), encoded.position, !is_empty(group));
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Log<F: FileSystem> {
     good: Verdict,
     /// A name has changed that no successful `sync_all` covers yet.
     names_changed: bool,
-    /// Nothing after the last group proves yet that its block files were flushed with it.
+    /// Nothing after the last group proves yet that it was flushed, with its block files.
     doubted: bool,
     place: Place,
 }
@@ -155,11 +155,11 @@ impl<F: FileSystem> Log<F> {
     }
 
     /// The frame of this length is durable, and with it the log stands at `position`.
-    pub(super) fn flushed(&mut self, length: usize, position: Position, names_blocks: bool) {
+    pub(super) fn flushed(&mut self, length: usize, position: Position, doubted: bool) {
         let segment = self.segment.as_mut().expect("append has written to it");
         segment.end += length as u64;
         self.good = Verdict { segment: segment.number, end: segment.end, last: position };
-        self.doubted = names_blocks;
+        self.doubted = doubted;
     }
 }
 

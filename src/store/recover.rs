@@ -335,13 +335,20 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         let scanned = self.scan(header, end).map_err(|error| failed("reading", &path, &error))?;
         let held_back = self.held_back.take();
         let holds_void = match held_back {
-            Some(last) if end.is_none() => !self.judge(header.number, last)?,
+            Some(last) if end.is_none() && scanned.until == last.end => {
+                !self.judge(header.number, last)?
+            }
             Some(last) => {
                 self.accept(header.number, last);
                 false
             }
             None => false,
         };
+        if !scanned.damaged.is_empty() {
+            // What was durable and is damaged at the end stays within the verdict, or the next start would not see it.
+            let last = self.good.last;
+            self.good = Verdict { segment: header.number, end: scanned.until, last };
+        }
         for range in &scanned.damaged {
             self.keep_damaged(header.number, range);
             self.keep_remains(header, range);

@@ -1,7 +1,8 @@
 //! Reading a segment from end to end: its good groups, its damaged ranges, and where it stops.
 //!
 //! Holds one frame in memory, never the log. Knows nothing of verdicts. Invariant: bytes within a frame whose head is
-//! sound are never searched for frames; a frame after a damaged range proves that the range was once good.
+//! sound are never searched for frames; a sound head after a damaged range proves that the range was once good, since a
+//! frame is written only after the flush of the one before.
 
 use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
@@ -105,6 +106,22 @@ pub(super) struct Scanned {
     pub(super) damaged: Vec<Range<u64>>,
     /// Good groups.
     pub(super) groups: u64,
+    /// What is before was durable, good or damaged.
+    pub(super) until: u64,
+}
+
+impl Scanned {
+    /// What is before this offset was durable, and what of it was not seen to be good is damaged.
+    fn prove(&mut self, offset: u64) {
+        if offset <= self.until {
+            return;
+        }
+        match self.damaged.last_mut() {
+            Some(last) if last.end == self.until => last.end = offset,
+            Some(_) | None => self.damaged.push(self.until..offset),
+        }
+        self.until = offset;
+    }
 }
 
 /// A segment to be scanned.
@@ -118,6 +135,8 @@ pub(super) struct Scan<'a, F: FileSystem> {
 
 enum Step {
     Good(Seen),
+    /// The head of one, and not its body; the next may begin there.
+    Head(u64),
     /// No group here; the next may begin there.
     None(u64),
 }
@@ -129,26 +148,29 @@ impl<F: FileSystem> Scan<'_, F> {
             Some(end) => end,
             None => self.window.fs.length(self.window.file)?,
         };
-        let mut scanned = Scanned::default();
+        let mut scanned = Scanned { until: FRAMES, ..Scanned::default() };
         let mut offset = FRAMES;
-        let mut good_until = FRAMES;
         while offset < limit {
             match self.step(offset, limit)? {
                 Step::Good(seen) => {
-                    if seen.start > good_until {
-                        scanned.damaged.push(good_until..seen.start);
-                    }
+                    scanned.prove(seen.start);
+                    scanned.until = seen.end;
                     scanned.groups += 1;
                     offset = seen.end;
-                    good_until = seen.end;
                     each(seen);
                 }
-                Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
+                Step::Head(_) | Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
+                Step::Head(next) => {
+                    if !planted::is_on(Bug::TornFromTheFirst) {
+                        scanned.prove(offset);
+                    }
+                    offset = self.next_magic(next, limit)?;
+                }
                 Step::None(next) => offset = self.next_magic(next, limit)?,
             }
         }
-        if self.end.is_some() && good_until < limit {
-            scanned.damaged.push(good_until..limit);
+        if self.end.is_some() {
+            scanned.prove(limit);
         }
         Ok(scanned)
     }
@@ -161,7 +183,7 @@ impl<F: FileSystem> Scan<'_, F> {
         let body_at = offset + frame::HEAD as u64;
         let end = body_at + (head.length + frame::TAIL) as u64;
         if end > limit {
-            return Ok(Step::None(limit));
+            return Ok(Step::Head(limit));
         }
         let segment = self.segment;
         let rest = self.window.read(body_at, head.length + frame::TAIL)?;
@@ -170,7 +192,7 @@ impl<F: FileSystem> Scan<'_, F> {
             Some(found) => {
                 Step::Good(Seen { found, start: offset, end, position: head.position() })
             }
-            None => Step::None(end),
+            None => Step::Head(end),
         })
     }
 

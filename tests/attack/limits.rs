@@ -121,6 +121,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
+    ("LAST_SOURCE_SILENCE", &["who_is_late_is_waited_for_if_nobody_else_can_be_asked"]),
     ("SHORT_BATCH", &["whoever_has_news_is_asked_for_everything_once_in_bounded_batches"]),
     (
         "VAIN_MAX",
@@ -131,6 +132,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("TOMBSTONES_MAX", &["a_name_with_very_many_heads_is_deleted_though_it_is_not_cleared"]),
     ("REMAINS_MAX", &["what_is_left_of_very_many_damaged_records_has_a_bound"]),
+    ("START_MISSING_MAX", &["what_is_beyond_the_bound_is_left_to_a_walk"]),
     ("SUSPECTS_MAX", &["a_flood_of_suspicions_is_looked_at_a_few_at_a_time"]),
     ("LEAVES_A_SECOND_MIN", &["too_little_in_a_period_is_slow"]),
     ("HELD_QUESTIONS_MAX", &["a_node_that_takes_no_answers_keeps_its_connection"]),

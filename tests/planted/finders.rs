@@ -432,6 +432,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::TornFromTheFirst,
+        Finder::Test("sim::remains::rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group"),
+    ),
+    (
         Bug::GiveUpTheLast,
         Finder::Test("sim::dripping::who_is_late_is_waited_for_if_nobody_else_can_be_asked"),
     ),

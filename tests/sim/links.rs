@@ -6,7 +6,7 @@ use super::raw::RawClient;
 use super::replication::{block_of, put};
 use super::world::{LinkEnd, World};
 use dfsd::ids::NameId;
-use dfsd::limits::{BLOCK, OUTBOX_HARD_MAX, PEER_SILENCE, PUT_RECORDS_MAX, RECORD_MAX};
+use dfsd::limits::{BLOCK, LAST_SOURCE_SILENCE, OUTBOX_HARD_MAX, PUT_RECORDS_MAX, RECORD_MAX};
 use dfsd::node::{Closing, Ending};
 use dfsd::wire::message::Message;
 use std::time::Duration;
@@ -51,10 +51,10 @@ fn who_takes_nothing_for_a_while_is_sent_no_more_than_may_wait_and_gets_all_in_t
 fn what_a_silent_node_brings_late_is_taken_for_what_it_is() {
     let mut world = two_nodes(92);
     // What is asked for comes after more than the silence that is waited for; what is asked for then, at once.
-    world.slow(0, 1, PEER_SILENCE * 3 / 4);
+    world.slow(0, 1, LAST_SOURCE_SILENCE * 5 / 8);
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 1, &[block_of(1, BLOCK)]);
-    world.run(PEER_SILENCE * 2, |_| false);
+    world.run(LAST_SOURCE_SILENCE * 2, |_| false);
     world.slow(0, 1, Duration::ZERO);
     let whole = |world: &mut World| {
         summary(world, 0) == summary(world, 1)

@@ -77,6 +77,32 @@ fn a_damaged_record_hides_what_was_before_it_after_a_start_too() {
 }
 
 #[test]
+fn rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group() {
+    for is_stopped in [true, false] {
+        let mut world = World::new(95, network());
+        world.add(&[]);
+        let records = [(1, 5), (1, 6), (2, 5)].map(|(name, at)| version(&world, name, at));
+        // After a stop in order that is so of the last group too.
+        let told = if is_stopped { &records[..2] } else { &records[..] };
+        for record in told {
+            tell(&mut world, 0, std::slice::from_ref(record));
+        }
+        if is_stopped {
+            world.stop(0);
+            world.run(Duration::from_secs(10), |world| !world.is_running(0));
+        } else {
+            world.kill(0);
+        }
+        told[1..].iter().for_each(|record| assert!(spoil(&world, 0, record)));
+        for _ in 0..2 {
+            world.start(0, Vec::new());
+            assert_eq!(said(&mut world, 0, 1), Err(()), "not that it is there");
+            world.kill(0);
+        }
+    }
+}
+
+#[test]
 fn a_record_that_rotted_before_a_start_comes_back_and_is_damaged_no_more() {
     let mut world = two_nodes(91);
     let all = stored(&mut world, 3);

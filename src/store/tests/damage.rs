@@ -7,6 +7,19 @@ use crate::store::layout;
 
 /// A store with some groups in its first segment, closed in order, and the places of their records.
 pub(super) fn closed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {
+    let (opened, fs, writer, places) = written(groups);
+    drop(opened);
+    (fs.restart(), writer, places)
+}
+
+/// The same of one whose process was killed: nothing was written after the last group.
+pub(super) fn killed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {
+    let (_opened, fs, writer, places) = written(groups);
+    (fs.restart(), writer, places)
+}
+
+/// A store that is open.
+fn written(groups: usize) -> (Opened<SimFs>, SimFs, Writer, Vec<LogPlace>) {
     let fs = SimFs::new();
     let mut writer = Writer::default();
     let opened = start(fs.clone(), 1).unwrap();
@@ -18,8 +31,7 @@ pub(super) fn closed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {
         places.extend(commit(&opened.disk, &group).unwrap().records);
         writer.promised(&group);
     }
-    drop(opened);
-    (fs.restart(), writer, places)
+    (opened, fs, writer, places)
 }
 
 #[test]
@@ -43,7 +55,7 @@ fn a_flipped_byte_anywhere_in_an_old_segment_costs_one_group() {
         let mut left = writer.promised.clone();
         left.remove(hit.count());
         assert_eq!(found, left, "byte {at}");
-        assert_eq!(opened.recovered.group, 3);
+        assert_eq!(opened.recovered.group, 4, "the last says that it was closed in order");
         assert_ne!(opened.recovered.store, store, "peers must doubt what we hold");
         assert_eq!(opened.recovered.notes.len(), 1);
         assert_eq!(fs.paths("quarantine/").len(), 1);
@@ -63,12 +75,12 @@ fn rot_before_good_groups_of_the_newest_segment_is_no_torn_tail() {
     let opened = start(fs, 2).unwrap();
     let found: Vec<_> = opened.found.iter().map(thing).collect();
     assert_eq!(found, [&writer.promised[..1], &writer.promised[2..]].concat());
-    assert_eq!(opened.recovered.group, 4);
+    assert_eq!(opened.recovered.group, 5);
 }
 
 #[test]
 fn a_torn_tail_is_void_for_ever() {
-    let (fs, mut writer, places) = closed(4);
+    let (fs, mut writer, places) = killed(4);
     fs.flip("log/00000001.seg", places[3].offset as usize);
     let opened = start(fs.clone(), 2).unwrap();
     assert_eq!((opened.recovered.group, opened.found.len()), (3, 3));
@@ -80,6 +92,49 @@ fn a_torn_tail_is_void_for_ever() {
     let fs = fs.restart();
     fs.flip("log/00000001.seg", places[3].offset as usize);
     writer.check(&start(fs, 3).unwrap());
+}
+
+#[test]
+fn rot_of_the_last_group_is_no_torn_tail_once_the_store_was_closed() {
+    let (fs, writer, places) = closed(3);
+    let last = places[2].offset as usize;
+    for at in last - 73..last + 304 {
+        let fs = fs.restart();
+        assert!(fs.flip("log/00000001.seg", at));
+        let opened = start(fs.clone(), 2).unwrap();
+        let found: Vec<_> = opened.found.iter().map(thing).collect();
+        assert_eq!(found, writer.promised[..2], "byte {at}");
+        assert_eq!(opened.recovered.notes.len(), 1, "byte {at}");
+        drop(opened);
+        let again = start(fs.restart(), 3).unwrap().recovered;
+        assert_eq!(again.notes, [""; 0], "byte {at}");
+        assert!(again.remains.len() == 1 || again.log_damage.is_any(), "byte {at}");
+    }
+}
+
+#[test]
+fn of_damaged_groups_at_the_end_only_the_last_may_be_torn() {
+    for groups in 2..5 {
+        for damaged in 2..=groups {
+            let (fs, writer, places) = killed(groups);
+            for place in &places[groups - damaged..] {
+                assert!(fs.flip("log/00000001.seg", place.offset as usize + 100));
+            }
+            let opened = start(fs.clone(), 2).unwrap();
+            let found: Vec<_> = opened.found.iter().map(thing).collect();
+            assert_eq!(found, writer.promised[..groups - damaged]);
+            assert_eq!(opened.recovered.notes.len(), 1);
+            assert_eq!(opened.recovered.remains.len(), damaged - 1);
+            let life = opened.recovered.store;
+            drop(opened);
+            // Nor is the segment taken for an empty one later.
+            for entropy in 3..5 {
+                let again = start(fs.restart(), entropy).unwrap().recovered;
+                assert_eq!((again.notes.len(), again.remains.len()), (0, damaged - 1));
+                assert_eq!(again.store, life);
+            }
+        }
+    }
 }
 
 #[test]

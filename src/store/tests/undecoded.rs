@@ -1,7 +1,7 @@
 //! What nobody can decode of the log is told at every start, until it was made good; what was never acknowledged is not.
 
 use super::check::rebuilt;
-use super::damage::closed;
+use super::damage::{closed, killed};
 use super::*;
 use crate::ids::Hash;
 use crate::store::fs::SimFs;
@@ -171,7 +171,7 @@ fn segments_that_are_gone_are_told_at_every_start() {
 fn what_was_never_acknowledged_is_no_damage() {
     for groups in 1..4 {
         for cut in 0..40 {
-            let (fs, _, places) = closed(groups);
+            let (fs, _, places) = killed(groups);
             let last = places[groups - 1].offset as usize;
             assert!(fs.flip(FIRST, last - 60 + cut * 8));
             let mut fs = fs.power_cut(cut as u64);
