@@ -89,7 +89,9 @@ fn rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group() {
         }
         if is_stopped {
             world.stop(0);
-            world.run(Duration::from_secs(10), |world| !world.is_running(0));
+            let stopped = |world: &mut World| world.machines[0].outcome.is_some();
+            assert!(world.run(Duration::from_secs(10), stopped));
+            world.leave(0);
         } else {
             world.kill(0);
         }

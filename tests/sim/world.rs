@@ -396,6 +396,12 @@ impl World {
         self.settle(index);
     }
 
+    /// The process ends after it has stopped, and closes its store in order.
+    pub(super) fn leave(&mut self, index: usize) {
+        self.machines[index].life = None;
+        self.kill(index);
+    }
+
     /// The machine has lost its power, and nobody is left to tell the others: their connections to it stay open.
     pub(super) fn power_cut_silently(&mut self, index: usize) {
         let others: Vec<_> = (0..self.machines.len()).filter(|other| *other != index).collect();

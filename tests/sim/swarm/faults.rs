@@ -84,7 +84,7 @@ impl Trouble {
     fn bury(&mut self, world: &mut World) {
         for machine in 0..world.machines.len() {
             if world.is_running(machine) && world.machines[machine].outcome.is_some() {
-                world.kill(machine);
+                world.leave(machine);
                 self.restart_later(world, machine);
             }
         }
