@@ -159,6 +159,10 @@ pub const PEER_SILENCE: Duration = Duration::from_secs(2);
 pub const LAST_SOURCE_SILENCE: Duration = Duration::from_secs(8);
 /// An operation without progress ends after this long.
 pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
+/// A node says so often that a block that it fetches for a client is coming.
+pub const COMING_PERIOD: Duration = Duration::from_secs(1);
+/// So often in a row that is believed without a leaf: of a block, and of what may have been asked for before it.
+pub const COMING_MAX: u32 = 2 * LEAVES as u32;
 /// Tombstones that clear a deleted name of heads that one can't name; what is left then is hidden all the same.
 pub const TOMBSTONES_MAX: u32 = 64;
 /// How often an operation is tried again within that time when its name was changed meanwhile.
@@ -298,3 +302,4 @@ const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
 const _: () = assert!(PACE_PERIOD.as_secs() + RUN_PATIENCE.as_secs() < OPERATION_SILENCE.as_secs());
 const _: () = assert!(PEER_SILENCE.as_secs() < LAST_SOURCE_SILENCE.as_secs());
 const _: () = assert!(LAST_SOURCE_SILENCE.as_secs() < OPERATION_SILENCE.as_secs());
+const _: () = assert!(COMING_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);

@@ -294,6 +294,10 @@ bugs! {
     PushWithoutPace,
     /// What a silent node was asked for counts as never asked when it comes (G9).
     ForgetAbandoned,
+    /// A client waits for as long as a node says that a block is coming (G9).
+    BelieveComing,
+    /// Nobody who reads a block hears that it is on its way over a slow line (G9).
+    WaitWithoutAWord,
     /// Damaged groups at the end of the log are taken for one that was never flushed (G1).
     TornFromTheFirst,
     /// A node is given up for silence though nobody else can be asked (G9).

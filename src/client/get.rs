@@ -9,7 +9,7 @@ use super::session::{Kind, Session, unexpected};
 use crate::crypto::block::keystream;
 use crate::crypto::tree::{RootBuilder, leaf_hash};
 use crate::ids::{Address, Hash, NameId};
-use crate::limits::{LEAF, WANTS_MAX};
+use crate::limits::{COMING_MAX, LEAF, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::frame::{Open, leaves_of};
 use crate::wire::message::{BlockRef, Message};
@@ -61,6 +61,8 @@ pub(super) struct Get {
     size: u64,
     /// The first byte that is wanted.
     from: u64,
+    /// How often the node has said that the next block is coming since a leaf last came.
+    coming: u32,
 }
 
 impl fmt::Debug for Get {
@@ -267,6 +269,7 @@ impl Session {
         let mut plain = Vec::from(data);
         keystream(&slot.secret.key, &mut plain, (index * LEAF) as u64);
         slot.leaves[index] = Some(Bytes::from(plain));
+        get.coming = 0;
         self.came_on(op);
         self.hand_out(op);
     }
@@ -319,6 +322,20 @@ impl Session {
         }
     }
 
+    /// The node does not have a block yet, and waits for it itself: whoever wants it next waits on, but not for ever.
+    pub(super) fn coming(&mut self, address: &Address) {
+        let Some(waiting) = self.downloads.wanted.get(address) else { return };
+        for (op, serial) in waiting.clone() {
+            let Some(get) = self.get_of(op) else { continue };
+            let is_next = get.window.front().is_some_and(|slot| slot.serial == serial);
+            let is_believed = get.coming < COMING_MAX || planted::is_on(Bug::BelieveComing);
+            if is_next && is_believed {
+                get.coming += 1;
+                self.came_on(op);
+            }
+        }
+    }
+
     /// The node can't give, or could not take, a block.
     pub(super) fn absent(&mut self, address: Address) {
         if let Some((op, serial)) = self.downloads.next_for(&address) {
@@ -353,6 +370,7 @@ impl Get {
             tree: RootBuilder::default(),
             size: 0,
             from: 0,
+            coming: 0,
         }
     }
 

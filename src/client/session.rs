@@ -403,6 +403,7 @@ impl Session {
             }
             Message::Have { addresses } => self.have(&addresses),
             Message::Absent { address } => self.absent(address),
+            Message::Coming { address } => self.coming(&address),
             Message::Refused { request, reason, detail } => {
                 if let Some(address) = self.offered_by(request) {
                     self.not_taken(&address, &ClientError::refused(reason, detail));

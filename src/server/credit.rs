@@ -5,13 +5,13 @@
 //! and others need it. Knows nothing of who waits for a block. Invariant: a run stays with its connection until it has
 //! come, also when it is not waited for any more.
 
-use super::fetch::mask;
+use super::fetch::{Fetch, mask};
 use super::memory::{Memory, Share};
 use super::output::Link;
 use super::peers::Run;
 use super::{FileServer, Timer};
 use crate::ids::Address;
-use crate::limits::{LAST_SOURCE_SILENCE, LEAF, OPERATION_SILENCE, PEER_SILENCE};
+use crate::limits::{COMING_PERIOD, LAST_SOURCE_SILENCE, LEAF, OPERATION_SILENCE, PEER_SILENCE};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message};
@@ -196,16 +196,38 @@ impl FileServer {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
-        let asked = peer.credit.runs.iter().chain(&peer.credit.current);
-        let asked = asked.filter(|run| run.live).map(|run| run.address);
-        let owed: BTreeSet<Address> = asked.chain(peer.credit.queue.iter().copied()).collect();
-        for address in owed {
+        for address in peer.credit.owed() {
             let fetch = self.fetches.by_address.get(&address);
             let fetch = fetch.filter(|fetch| fetch.source == Some(link));
             if fetch.is_some_and(|fetch| self.choose_source(now, fetch, None).is_some()) {
                 self.give_up_runs(link, |run| run.address == address);
                 self.source_failed(now, address, link);
             }
+        }
+    }
+
+    /// A leaf has come: those who read what is still to come from there are told that it does. Whoever is being sent
+    /// something has not taken what was said before, or sees that much.
+    pub(super) fn tell_who_reads(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if now.instant.since(peer.credit.told) < COMING_PERIOD
+            || planted::is_on(Bug::WaitWithoutAWord)
+        {
+            return;
+        }
+        peer.credit.told = now.instant;
+        let mut readers = BTreeSet::new();
+        for address in peer.credit.owed() {
+            let fetch = self.fetches.by_address.get(&address);
+            let fetch = fetch.filter(|fetch| fetch.source == Some(link));
+            let links = fetch.into_iter().flat_map(Fetch::readers);
+            let hears = |reader: &Link| self.peers.get(reader).is_some_and(|it| it.outbox == 0);
+            readers.extend(links.filter(hears).map(|reader| (reader, address)));
+        }
+        for (reader, address) in readers {
+            self.send(reader, Message::Coming { address });
         }
     }
 

@@ -72,6 +72,14 @@ impl Fetch {
         self.interests.iter().any(|interest| matches!(interest, Interest::Read(_)))
     }
 
+    /// Those who read it.
+    pub(super) fn readers(&self) -> impl Iterator<Item = Link> {
+        self.interests.iter().filter_map(|interest| match interest {
+            Interest::Read(parked) => Some(parked.link),
+            Interest::Offer(_) | Interest::Walk(_) | Interest::Repair => None,
+        })
+    }
+
     /// Somebody waits for what this source is to bring, other than the source itself.
     pub(super) fn others_wait(&self, source: Link) -> bool {
         self.interests.iter().any(|interest| match interest {

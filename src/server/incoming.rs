@@ -61,6 +61,10 @@ impl FileServer {
         };
         peer.hear(now.instant);
         peer.pace.bring(1);
+        self.tell_who_reads(now, link);
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
         let Some(run) = peer.credit.current.as_mut() else {
             return;
         };

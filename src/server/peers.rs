@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::{Hello, Message, Request, Role};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -83,9 +83,17 @@ pub(super) struct Credit {
     pub(super) watched: bool,
     /// When a leaf last came.
     pub(super) heard: Instant,
+    /// When those who read what it brings were last told that it comes.
+    pub(super) told: Instant,
 }
 
 impl Credit {
+    /// Blocks of which something is still to come.
+    pub(super) fn owed(&self) -> BTreeSet<Address> {
+        let asked = self.runs.iter().chain(&self.current).filter(|run| run.live);
+        asked.map(|run| run.address).chain(self.queue.iter().copied()).collect()
+    }
+
     /// Longer runs of who is fast, single leaves of who is slow.
     pub(super) fn adapt(&mut self, taken: Duration, aim: Duration) {
         if taken < aim {
@@ -174,6 +182,7 @@ impl Peer {
                 starved: [false; 3],
                 watched: false,
                 heard: now,
+                told: now,
             },
             serving: Serving::default(),
             push: Push::default(),

@@ -106,6 +106,7 @@ impl FileServer {
             | Message::HoldsIs { .. }
             | Message::StatusIs { .. }
             | Message::MembersAre { .. }
+            | Message::Coming { .. }
             | Message::Verified { .. }
             | Message::Refused { .. } => self.close(now, link, Closing::NotForClients),
         }

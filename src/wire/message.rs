@@ -235,6 +235,8 @@ pub enum Message {
     /// I can't give you this block. Said once for each `Want` of it; or to who offered it: it did
     /// not come whole.
     Absent { address: Address },
+    /// This block, which you want, is on its way here: said now and then while what is before it or of it comes.
+    Coming { address: Address },
     /// What you sent of this block is not what its address says.
     Suspect { address: Address },
 

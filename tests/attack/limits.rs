@@ -121,6 +121,8 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("PEER_SILENCE", &["offers_behind_which_is_nothing", "a_frozen_peer_delays_nobody"]),
+    ("COMING_MAX", &["a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever"]),
+    ("COMING_PERIOD", &["who_reads_over_a_slow_line_is_told_that_it_comes"]),
     ("LAST_SOURCE_SILENCE", &["who_is_late_is_waited_for_if_nobody_else_can_be_asked"]),
     ("SHORT_BATCH", &["whoever_has_news_is_asked_for_everything_once_in_bounded_batches"]),
     (

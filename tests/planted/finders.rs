@@ -436,6 +436,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::remains::rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group"),
     ),
     (
+        Bug::BelieveComing,
+        Finder::Test(
+            "sim::client::deadlines::a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever",
+        ),
+    ),
+    (
+        Bug::WaitWithoutAWord,
+        Finder::Test("sim::dripping::who_reads_over_a_slow_line_is_told_that_it_comes"),
+    ),
+    (
         Bug::GiveUpTheLast,
         Finder::Test("sim::dripping::who_is_late_is_waited_for_if_nobody_else_can_be_asked"),
     ),

@@ -6,7 +6,7 @@ use super::replication::{block_of, bring, network, put, record, reference, statu
 use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
-use dfsd::limits::LEAF;
+use dfsd::limits::{COMING_PERIOD, LEAF, OPERATION_SILENCE};
 use dfsd::time::Instant;
 use dfsd::wire::message::{BlockRef, Message, PushedRecord, Role};
 use std::collections::VecDeque;
@@ -227,6 +227,39 @@ fn who_is_slow_is_waited_for_if_nobody_is_faster() {
     let references = [reference(&blocks[0])];
     let took = read(&mut world, (node, &mut drippers), &references, Duration::from_secs(30));
     assert!(took.is_some(), "all that was slow to come has come");
+}
+
+#[test]
+fn who_reads_over_a_slow_line_is_told_that_it_comes() {
+    let mut world = World::new(98, network());
+    let node = world.add(&[]);
+    world.run(Duration::from_secs(1), |_| false);
+    let blocks = [block_of(1, 16 * LEAF), block_of(2, 2 * LEAF)];
+    let mut dripper =
+        Dripper::connect(&mut world, node, &blocks, COMING_PERIOD + Duration::from_millis(100));
+    let references: Vec<_> = blocks.iter().map(|block| reference(block)).collect();
+    let record = record(&world, 1, 5, references.clone());
+    dripper.tell(&mut world, record);
+    wait(&mut world, std::slice::from_mut(&mut dripper), Duration::from_secs(2));
+    let mut reader = RawClient::connect(&mut world, node);
+    reader.send(&Message::Want { block: references[1], first: 0, count: 2 });
+    let (mut heard, mut said) = (world.time().instant, 0);
+    for _ in 0..60 * 20 {
+        wait(&mut world, std::slice::from_mut(&mut dripper), STEP);
+        while let Some(event) = reader.poll(&mut world) {
+            match event {
+                Event::Message(Message::Coming { address }) => {
+                    assert_eq!(address, references[1].address);
+                    said += 1;
+                }
+                Event::Ended => return assert!(said > 1, "it was on its way for long: {said}"),
+                _ => {}
+            }
+            heard = world.time().instant;
+        }
+        assert!(world.time().instant.since(heard) < OPERATION_SILENCE / 2, "without a word");
+    }
+    panic!("it has not come");
 }
 
 const LATE: Duration = Duration::from_secs(3);

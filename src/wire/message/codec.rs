@@ -92,6 +92,7 @@ messages! {
     20 Have { addresses[MESSAGE_IDS_MAX] };
     21 Absent { address };
     22 Suspect { address };
+    23 Coming { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
     31 Compare { range, told };

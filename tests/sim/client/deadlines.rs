@@ -4,7 +4,9 @@ use super::hostile::Pair;
 use super::program::{content, meta};
 use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::ids::Address;
-use dfsd::limits::{BLOCK, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX};
+use dfsd::limits::{
+    BLOCK, COMING_MAX, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX,
+};
 use dfsd::wire::message::Message;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -112,6 +114,34 @@ fn a_node_that_wants_the_same_again_and_again_is_silent() {
         }
     }
     panic!("the put goes on and on");
+}
+
+/// It says that a block is coming, and no leaf of it comes.
+#[test]
+fn a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever() {
+    let wanted = Rc::new(Cell::new(None));
+    let seen = wanted.clone();
+    let mut pair = Pair::new(move |_, message| match message {
+        Message::Want { block, .. } => {
+            seen.set(Some(block.address));
+            true
+        }
+        _ => false,
+    });
+    pair.put("a", &content(1, 2 * LEAF));
+    let get = pair.start(Operation::Get { name: b"a".into() });
+    pair.pump();
+    let address = wanted.get().expect("a block is wanted");
+    for said in 1..=COMING_MAX + 2 {
+        pair.conn.send(&Message::Coming { address });
+        pair.pump();
+        pair.later(OPERATION_SILENCE - Duration::from_secs(1));
+        if let Some(result) = pair.result(get) {
+            assert_eq!(result.err(), Some(ClientError::Silent));
+            return assert!(said > COMING_MAX, "{said}");
+        }
+    }
+    panic!("what never comes is waited for");
 }
 
 /// A pager that shows one screen for a minute.

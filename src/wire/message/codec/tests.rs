@@ -103,6 +103,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Have { addresses: vec![address] },
         Message::Absent { address },
         Message::Suspect { address },
+        Message::Coming { address },
         Message::Records { items: vec![item] },
         Message::Compare { range, told: true },
         Message::Parts { first: range.first, last: id, ranges: vec![range] },
