@@ -73,6 +73,7 @@ impl FileServer {
             peer.credit.runs.push_back(run);
             if idle {
                 peer.credit.heard = now.instant;
+                peer.credit.told = now.instant;
                 self.watch_silence(now, link);
                 self.watch_pace(now, link);
             }

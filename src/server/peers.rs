@@ -83,7 +83,7 @@ pub(super) struct Credit {
     pub(super) watched: bool,
     /// When a leaf last came.
     pub(super) heard: Instant,
-    /// When those who read what it brings were last told that it comes.
+    /// When those who read what it brings were last told that it comes, or it was asked after it owed nothing.
     pub(super) told: Instant,
 }
 

@@ -119,7 +119,7 @@ pub(super) fn fetch_by(
     let mut bytes = Vec::new();
     loop {
         match client.event(world)? {
-            Event::Opened(_) => {}
+            Event::Opened(_) | Event::Message(Message::Coming { .. }) => {}
             Event::Chunk { data, .. } => bytes.extend_from_slice(&data),
             Event::Ended => return Some(bytes),
             Event::Message(Message::Absent { .. }) | Event::Aborted => return None,
