@@ -294,6 +294,8 @@ bugs! {
     PushWithoutPace,
     /// What a silent node was asked for counts as never asked when it comes (G9).
     ForgetAbandoned,
+    /// Of a damaged record that cannot be read as a whole it is not known which name it was about (G1).
+    GuessFromTheWhole,
     /// A client waits for as long as a node says that a block is coming (G9).
     BelieveComing,
     /// Nobody who reads a block hears that it is on its way over a slow line (G9).

@@ -135,6 +135,30 @@ impl Record {
         Ok(record)
     }
 
+    /// Which version of which name a record is that can't be read as a whole, from what is in front: its kind, name and
+    /// version. All else is left empty. Nothing that it says may be relied on.
+    pub fn decode_front(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut from = Reader::new(bytes);
+        let _: u8 = Field::take(&mut from)?;
+        let record = Self {
+            format: FORMAT,
+            kind: Field::take(&mut from)?,
+            space: Field::take(&mut from)?,
+            name: Field::take(&mut from)?,
+            version: Field::take(&mut from)?,
+            parents: Vec::new(),
+            epoch: 0,
+            signer: [0; 32],
+            blocks: BlockList::Inline(Vec::new()),
+            extensions: Vec::new(),
+            sealed_tag: [0; 32],
+            sealed: Vec::new(),
+            signature: [0; 64],
+        };
+        require(record.version.stamp <= STAMP_MAX, "a stamp with its top bit set")?;
+        Ok(record)
+    }
+
     fn put_signed(&self, out: &mut Vec<u8>) {
         self.put_public(out);
         self.sealed_tag.put(out);

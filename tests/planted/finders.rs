@@ -436,6 +436,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Finder::Test("sim::remains::rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group"),
     ),
     (
+        Bug::GuessFromTheWhole,
+        Finder::Test(
+            "sim::remains::a_damaged_record_that_cannot_be_read_as_a_whole_hides_what_was_before_it",
+        ),
+    ),
+    (
         Bug::BelieveComing,
         Finder::Test(
             "sim::client::deadlines::a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever",

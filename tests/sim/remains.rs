@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dfsd::crypto::keys::record_id;
 use dfsd::ids::{NameId, VersionId};
 use dfsd::limits::RECONCILE_PERIOD;
+use dfsd::store::fs::FileSystem;
 use dfsd::wire::log_damage::LogDamage;
 use dfsd::wire::message::{Message, Role};
 use dfsd::wire::record::{Record, RecordKind};
@@ -148,6 +149,48 @@ fn told(world: &mut World, machine: usize) -> LogDamage {
     client.hang_up(world);
     assert_eq!(status(world, machine).log_damage, log_damage);
     log_damage
+}
+
+/// Wherever what follows a record's version has rotted, be it a length.
+#[test]
+fn a_damaged_record_that_cannot_be_read_as_a_whole_hides_what_was_before_it() {
+    let mut world = World::new(96, network());
+    world.add(&[]);
+    let [before, record, other] =
+        [(1, 5), (1, 6), (2, 5)].map(|(name, at)| version(&world, name, at));
+    for record in [&before, &record, &other] {
+        tell(&mut world, 0, std::slice::from_ref(record));
+    }
+    world.kill(0);
+    let version_at = record.windows(32).position(|bytes| bytes == [1; 32]).unwrap() + 32;
+    let unreadable = (version_at + 40..record.len()).step_by(4).filter(|at| {
+        let mut bytes = record.to_vec();
+        bytes[*at] ^= 0xff;
+        Record::decode(&bytes).is_err()
+    });
+    let unreadable: Vec<_> = unreadable.collect();
+    assert!(!unreadable.is_empty());
+    let whole = world.machines[0].fs.restart();
+    for at in unreadable {
+        world.machines[0].fs = whole.restart();
+        assert!(overwrite(&world, &record, at));
+        world.start(0, Vec::new());
+        assert_eq!(said(&mut world, 0, 1), Err(()), "byte {at}");
+        world.kill(0);
+    }
+}
+
+/// Turns all bits of one byte of a record over.
+fn overwrite(world: &World, record: &Bytes, at: usize) -> bool {
+    let fs = &world.machines[0].fs;
+    fs.paths("log/").into_iter().any(|path| {
+        let file = fs.open(&path).unwrap();
+        let mut log = vec![0; usize::try_from(fs.length(&file).unwrap()).unwrap()];
+        fs.read_at(&file, 0, &mut log).unwrap();
+        let found = log.windows(record.len()).position(|window| window == record);
+        let place = found.map(|found| found + at);
+        place.is_some_and(|place| fs.write_at(&file, place as u64, &[log[place] ^ 0xff]).is_ok())
+    })
 }
 
 /// Turns a bit over in the length of a record that stands in the log, so that nobody can say what was there.
