@@ -6,7 +6,6 @@
     reason = "the shell: files, the clock, entropy"
 )]
 
-use clap::Parser;
 use dfsd::cli::{self, check};
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
@@ -44,7 +43,10 @@ type Failure = (u8, String);
 
 fn main() -> ExitCode {
     keyring::no_core_dumps();
-    let options = DaemonOptions::parse();
+    let options: DaemonOptions = match cli::arguments() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
     let command = options.command.clone();
     let config = match load(options) {
         Ok(config) => config,
@@ -270,7 +272,7 @@ fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> 
     let line =
         format!("dfsd: node {} listens on {address}, data in {}", node.short(), data.display());
     // Nobody need read it.
-    Journal::start(std::io::stdout()).map_err(error)?.tell(&line);
+    Journal::start(std::io::stdout()).map_err(error)?.tell(&cli::shown(&line));
     Ok(())
 }
 

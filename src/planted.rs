@@ -304,6 +304,8 @@ bugs! {
     TornFromTheFirst,
     /// A node is given up for silence though nobody else can be asked (G9).
     GiveUpTheLast,
+    /// A usage error repeats what was typed as it is (G9).
+    BelieveArguments,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -1,7 +1,9 @@
 //! JSON, as much of it as is printed: one flat object a line.
 //!
-//! Knows no command. Invariant: what is written is one valid object without a line break.
+//! Knows no command. Invariant: what is written is one valid object without a line break, and does nothing to the
+//! terminal.
 
+use crate::cli::text::is_hidden;
 use std::fmt::Write;
 
 /// One object under construction.
@@ -75,9 +77,11 @@ fn write_text(out: &mut String, value: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            // Also those that some readers take for the end of a line.
-            other if other.is_control() || matches!(other, '\u{2028}' | '\u{2029}') => {
-                write!(out, "\\u{:04x}", u32::from(other)).expect("a String takes everything");
+            // Also those that some readers take for the end of a line, and those that forge what a person sees.
+            other if is_hidden(other) => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").expect("a String takes everything");
+                }
             }
             other => out.push(other),
         }
@@ -93,13 +97,16 @@ mod tests {
     fn an_object_is_one_line() {
         let line = Object::new()
             .text("name", "a\"b\\c\nd\u{1}\u{2028}ä")
+            .text("hidden", "gpj.\u{202e}exe\u{200b}\u{7f}\u{9b}\u{e0041}")
             .number("size", u64::MAX)
             .flag("up", true)
             .texts("nodes", ["x", "y"].into_iter())
             .texts("none", [].into_iter())
             .finish();
-        let expected = r#"{"name":"a\"b\\c\nd\u0001\u2028ä","size":18446744073709551615,"up":true,"nodes":["x","y"],"none":[]}"#;
+        let expected = r#"{"name":"a\"b\\c\nd\u0001\u2028ä","hidden":"gpj.\u202eexe\u200b\u007f\u009b\udb40\udc41","size":18446744073709551615,"up":true,"nodes":["x","y"],"none":[]}"#;
         assert_eq!(line, expected);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["hidden"], "gpj.\u{202e}exe\u{200b}\u{7f}\u{9b}\u{e0041}");
         assert_eq!(Object::new().finish(), "{}");
     }
 }

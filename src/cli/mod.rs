@@ -27,23 +27,23 @@ mod stdin;
 mod sync;
 pub(crate) mod text;
 mod ticket;
+mod usage;
 mod verify;
 
 pub use text::{shown, tell};
+pub use usage::arguments;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Command};
-use failure::{Exit, Failure};
+use failure::Failure;
 
 /// Runs the program `dfs`: the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match arguments() {
         Ok(arguments) => arguments,
-        Err(error) => return told_by_clap(&error),
+        Err(code) => return code,
     };
     match carry_out(&arguments) {
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
@@ -70,11 +70,4 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Hash { file } => hash::run(file, place.quiet),
         Command::Verify(verify) => verify::run(place, verify),
     }
-}
-
-/// Help and version are answers on stdout; everything else is a usage error.
-fn told_by_clap(error: &clap::Error) -> ExitCode {
-    // Where even that cannot be written there is nobody to tell.
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
 }

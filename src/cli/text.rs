@@ -16,13 +16,18 @@ pub fn tell(sentence: impl fmt::Display) {
 pub fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() || is_format(character) {
+        if is_hidden(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Whether a character does something where it is shown, instead of being seen.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control() || is_format(character)
 }
 
 /// Whether a character has no look of its own and changes that of others: the general categories Cf, Zl and Zp of

@@ -7,9 +7,8 @@ use super::local::Scratch;
 use super::run::perform;
 use super::stop::Stop;
 use super::{page, parts, suite, table, yardstick};
-use crate::cli::args::Place;
+use crate::cli::{self, args::Place};
 use crate::cli::text;
-use clap::Parser;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +16,10 @@ use std::process::ExitCode;
 /// Does what the command line says.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match cli::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     match obey(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

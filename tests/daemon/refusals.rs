@@ -46,6 +46,30 @@ fn wrong_usage_is_said_so() {
 }
 
 #[test]
+fn what_was_typed_does_nothing_to_the_terminal() {
+    let evil = "x\u{1b}[2J\r\u{9b}1m\u{202e}\nerror: y";
+    let option = format!("--{evil}");
+    let load = |arguments: &[&str]| run_program("dfs-load", arguments);
+    let told = [
+        run_dfs(&[evil], b""),
+        run_dfs(&[&option], b""),
+        run_dfs(&["hash", &option], b""),
+        run_dfsd(&[&option]),
+        run_dfsd(&["--memory", evil]),
+        load(&[evil]),
+        load(&[&option]),
+    ];
+    for ended in told {
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stderr.contains("x\\u{1b}[2J\\r\\u{9b}1m\\u{202e}\\nerror: y"), "{ended:?}");
+        let raw = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!ended.stderr.contains(raw), "{ended:?}");
+        let errors = ended.stderr.lines().filter(|line| line.starts_with("error:")).count();
+        assert!(errors <= 1, "{ended:?}");
+    }
+}
+
+#[test]
 fn a_missing_file_leaves_nothing() {
     let network = Network::start(2);
     let out = network.path("out");

@@ -475,4 +475,8 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (Bug::PastFirst, Finder::Test("sim::sync::what_stands_is_sent_before_what_was_once")),
     (Bug::FetchPastFirst, Finder::Test("sim::sync::blocks_of_what_was_once_are_fetched_last")),
+    (
+        Bug::BelieveArguments,
+        Finder::Test("daemon::refusals::what_was_typed_does_nothing_to_the_terminal"),
+    ),
 ];
