@@ -43,6 +43,7 @@ type Failure = (u8, String);
 
 fn main() -> ExitCode {
     keyring::no_core_dumps();
+    cli::survive_file_limits();
     let options: DaemonOptions = match cli::arguments() {
         Ok(options) => options,
         Err(code) => return code,

@@ -306,6 +306,8 @@ bugs! {
     GiveUpTheLast,
     /// A usage error repeats what was typed as it is (G9).
     BelieveArguments,
+    /// A file that may not grow ends the node (G9).
+    DieOfFileLimit,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

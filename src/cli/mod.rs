@@ -22,6 +22,7 @@ mod output;
 pub(crate) mod place;
 mod progress;
 mod put;
+mod signals;
 mod stat;
 mod stdin;
 mod sync;
@@ -30,6 +31,7 @@ mod ticket;
 mod usage;
 mod verify;
 
+pub use signals::survive_file_limits;
 pub use text::{shown, tell};
 pub use usage::arguments;
 
@@ -41,6 +43,7 @@ use failure::Failure;
 /// Runs the program `dfs`: the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
+    survive_file_limits();
     let arguments: Arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(code) => return code,

@@ -7,8 +7,8 @@ use super::local::Scratch;
 use super::run::perform;
 use super::stop::Stop;
 use super::{page, parts, suite, table, yardstick};
-use crate::cli::{self, args::Place};
 use crate::cli::text;
+use crate::cli::{self, args::Place};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 /// Does what the command line says.
 #[must_use]
 pub fn run() -> ExitCode {
+    cli::survive_file_limits();
     let arguments: Arguments = match cli::arguments() {
         Ok(arguments) => arguments,
         Err(code) => return code,

@@ -23,9 +23,10 @@ pub(super) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
     }
 }
 
-/// No room, or none for this user.
+/// No room, or none for this user, or none in a file that would be longer than this process may have.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Something that others will give back: descriptors of this process or of the system, or memory.
@@ -41,5 +42,20 @@ impl DiskError {
             Self::Full => Self::Failed("a flush found the disk full".to_owned()),
             Self::Scarce(why) | Self::Failed(why) => Self::Failed(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_has_three_names() {
+        for code in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            let error = io::Error::from(code);
+            assert_eq!(failed("writing", "log", &error), DiskError::Full, "{error}");
+        }
+        assert!(matches!(failed("writing", "log", &Errno::IO.into()), DiskError::Failed(_)));
+        assert!(matches!(failed("opening", "log", &Errno::MFILE.into()), DiskError::Scarce(_)));
     }
 }

@@ -15,6 +15,7 @@ mod future;
 mod health;
 mod journal;
 mod large;
+mod limits;
 mod load;
 mod process;
 mod proxy;

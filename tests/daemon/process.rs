@@ -310,7 +310,13 @@ pub(super) fn run_dfs(arguments: &[&str], input: &[u8]) -> Ended {
 /// Runs a `dfsd` that is to end by itself.
 #[track_caller]
 pub(super) fn run_dfsd(arguments: &[&str]) -> Ended {
-    run(spawn("dfsd", arguments), b"")
+    run_program("dfsd", arguments)
+}
+
+/// Runs any of our programs that is to end by itself.
+#[track_caller]
+pub(super) fn run_program(name: &str, arguments: &[&str]) -> Ended {
+    run(spawn(name, arguments), b"")
 }
 
 #[track_caller]

@@ -2,7 +2,7 @@
 //!
 //! Knows the exit codes of section 9 of the design. Invariant: after a refusal the network works.
 
-use super::process::{Daemon, refused_daemon, run_dfs, run_dfsd};
+use super::process::{Daemon, refused_daemon, run_dfs, run_dfsd, run_program};
 use super::{Network, noise, text, wait_for, write_private};
 use rustix::process::Signal;
 use std::fs;
@@ -49,15 +49,14 @@ fn wrong_usage_is_said_so() {
 fn what_was_typed_does_nothing_to_the_terminal() {
     let evil = "x\u{1b}[2J\r\u{9b}1m\u{202e}\nerror: y";
     let option = format!("--{evil}");
-    let load = |arguments: &[&str]| run_program("dfs-load", arguments);
     let told = [
         run_dfs(&[evil], b""),
         run_dfs(&[&option], b""),
         run_dfs(&["hash", &option], b""),
         run_dfsd(&[&option]),
         run_dfsd(&["--memory", evil]),
-        load(&[evil]),
-        load(&[&option]),
+        run_program("dfs-load", &[evil]),
+        run_program("dfs-load", &[&option]),
     ];
     for ended in told {
         assert_eq!(ended.code, 2, "{ended:?}");

@@ -479,4 +479,8 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::BelieveArguments,
         Finder::Test("daemon::refusals::what_was_typed_does_nothing_to_the_terminal"),
     ),
+    (
+        Bug::DieOfFileLimit,
+        Finder::Test("daemon::limits::a_file_that_may_not_grow_is_no_room_and_no_end"),
+    ),
 ];
