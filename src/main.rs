@@ -11,7 +11,7 @@ use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
 use dfsd::ids::NodeId;
 use dfsd::keyring::presence::presence;
-use dfsd::keyring::{self, Keyring, KeyringError, Ticket};
+use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
 use dfsd::limits::JOURNAL_PATIENCE;
 use dfsd::net::{self, EventLoop, descriptors};
 use dfsd::node::{Node, Outcome};
@@ -198,7 +198,7 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
         }
         Some(path) => {
             let keyring::TicketText { text, warning } =
-                keyring::read_ticket(path).map_err(error)?;
+                keyring::read_ticket(path).map_err(|why| refused_file(&why))?;
             if let Some(warning) = warning {
                 log::warn!("{warning}");
             }
@@ -208,6 +208,15 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
             Ok((keyring, ticket.peers))
         }
     }
+}
+
+/// A ticket's file is judged as a key's is.
+fn refused_file(why: &TicketFileError) -> Failure {
+    let status = match why {
+        TicketFileError::Io(..) => ERROR,
+        TicketFileError::Writable(..) | TicketFileError::Foreign(..) => WRONG_KEY,
+    };
+    (status, why.to_string())
 }
 
 /// The same keys with another node's. The folder is locked: no daemon runs with the old one.

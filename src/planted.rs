@@ -308,6 +308,8 @@ bugs! {
     BelieveArguments,
     /// A file that may not grow ends the node (G9).
     DieOfFileLimit,
+    /// A folder that has lost its network's key joins any network (G10).
+    ForgetNetwork,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

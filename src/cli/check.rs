@@ -214,7 +214,9 @@ fn look_at_keys(data: &Path, mend: bool, teller: &mut Teller) -> io::Result<Opti
     for file in KEYS {
         let path = data.join(file);
         let mode = match fs::metadata(&path) {
-            Ok(found) => found.permissions().mode() & 0o7777,
+            Ok(found) if found.is_file() => found.permissions().mode() & 0o7777,
+            // What has a key's name and is none is told of below.
+            Ok(_) => continue,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -236,10 +238,7 @@ fn look_at_keys(data: &Path, mend: bool, teller: &mut Teller) -> io::Result<Opti
         Ok(keyring) => Ok(Some(keyring.access)),
         Err(KeyringError::File(KeyFileError::Exposed { .. })) => Ok(None),
         Err(error) => {
-            let after = (
-                "dfsd does not start without its keys; they are nowhere else",
-                "restore the key files from a copy, or join again with a ticket into a new folder",
-            );
+            let after = ("dfsd does not start like this", "mend it as said, and check again");
             teller.beside(Grade::Damage, "*.key", error.to_string(), after);
             Ok(None)
         }

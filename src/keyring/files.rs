@@ -5,10 +5,11 @@
 
 use crate::keyring::text::{BadKeyFile, KeyText, parse, print};
 use crate::limits::SMALL_FILE_MAX;
+use rustix::fs::OFlags;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -35,6 +36,13 @@ pub enum KeyFileError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// It is no file.
+    Kind {
+        /// What has the file's name.
+        path: PathBuf,
+        /// What that is.
+        kind: &'static str,
     },
     /// Another user than the one who uses it owns it.
     Foreign {
@@ -70,6 +78,11 @@ impl fmt::Display for KeyFileError {
                 "{path} can be read by others (mode {mode:04o}): it is a secret; run: chmod 600 {path}",
                 path = path.display(),
             ),
+            Self::Kind { path, kind } => write!(
+                f,
+                "{} is {kind}, and should be a file: move it away and restore the file from a copy",
+                path.display(),
+            ),
             Self::Foreign { path, owner } => write!(
                 f,
                 "{path} belongs to another user (id {owner}), who could change it; run as that user, or: \
@@ -95,15 +108,32 @@ impl fmt::Display for KeyFileError {
 
 impl std::error::Error for KeyFileError {}
 
+/// Opens a file, and nothing else that may have its name; `None` if nothing has.
+fn open(path: &Path) -> Result<Option<(File, Metadata)>, KeyFileError> {
+    // A pipe would let us wait for somebody who writes to it.
+    let wait_for_nobody = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(wait_for_nobody).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, "open")(error)),
+    };
+    let found = file.metadata().map_err(failed(path, "read"))?;
+    let kind = found.file_type();
+    let other = match () {
+        () if kind.is_file() => return Ok(Some((file, found))),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () => "a device",
+    };
+    Err(KeyFileError::Kind { path: path.to_owned(), kind: other })
+}
+
 /// Reads a key; `None` if it has no file.
 pub(super) fn read<K: KeyText>(folder: &Path) -> Result<Option<K>, KeyFileError> {
     let path = folder.join(K::FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(&path, "open")(error)),
+    let Some((file, found)) = open(&path)? else {
+        return Ok(None);
     };
-    let found = file.metadata().map_err(failed(&path, "read"))?;
     if !is_owned(&found) {
         return Err(KeyFileError::Foreign { path, owner: found.uid() });
     }
@@ -130,10 +160,8 @@ pub(super) fn create<K: KeyText>(folder: &Path, key: &K) -> Result<(), KeyFileEr
 /// Reads a short text that is no secret; `None` if it has no file.
 pub(super) fn read_note(folder: &Path, name: &str) -> Result<Option<String>, KeyFileError> {
     let path = folder.join(name);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(&path, "open")(error)),
+    let Some((file, _)) = open(&path)? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(SMALL_FILE_MAX).read_to_end(&mut bytes).map_err(failed(&path, "read"))?;

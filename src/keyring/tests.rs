@@ -145,7 +145,7 @@ fn who_joins_gets_what_the_ticket_has_and_later_more() {
     let blind = join(&keyring.access.blind()).unwrap();
     assert!(blind.access.is_blind() && blind.root.is_none());
     assert_ne!(blind.node.node_id(), keyring.node.node_id());
-    assert_eq!(names(folder.path()), ["network.key", "node.key"]);
+    assert_eq!(names(folder.path()), ["network.key", "node.key", "role"]);
 
     let reader = join(&keyring.access.read_only()).unwrap();
     assert!(!reader.access.is_blind() && reader.access.write.is_none());
@@ -177,4 +177,40 @@ fn an_ungranted_write_key_is_refused() {
     Keyring::open_or_create(two.path(), 1, entropy).unwrap();
     fs::copy(one.path().join("write.key"), two.path().join("write.key")).unwrap();
     expect_error(Keyring::open(two.path()), "do not belong together");
+}
+
+#[test]
+fn a_lost_network_key_comes_back_with_a_ticket_of_its_network() {
+    let other = tempdir().unwrap();
+    let other =
+        Keyring::open_or_create(other.path(), 1, || Zeroizing::new([77; 32])).unwrap().access;
+    let first = tempdir().unwrap();
+    let keyring = create(&first).unwrap();
+    let mine = &keyring.access;
+    let joined = |access: &Access| {
+        let folder = tempdir().unwrap();
+        Keyring::join(folder.path(), access, entropy()).unwrap();
+        folder
+    };
+    let folders = [first, joined(mine), joined(&mine.read_only()), joined(&mine.blind())];
+    for folder in folders {
+        let path = folder.path().join("network.key");
+        fs::create_dir_all(folder.path().join("log")).unwrap();
+        let key = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        expect_error(create(&folder), "network.key is missing");
+        for ticket in [other.blind(), other.read_only(), other.clone()] {
+            expect_error(Keyring::join(folder.path(), &ticket, entropy()), "another network");
+            assert!(!path.exists());
+        }
+        for ticket in [mine.blind(), mine.clone()] {
+            Keyring::join(folder.path(), &ticket, entropy()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), key);
+            fs::remove_file(&path).unwrap();
+        }
+        // The keys tell of the network too, where an older role file does not.
+        fs::remove_file(folder.path().join("role")).unwrap();
+        expect_error(Keyring::join(folder.path(), &other.blind(), entropy()), "another network");
+        Keyring::join(folder.path(), &mine.blind(), entropy()).unwrap();
+    }
 }

@@ -14,6 +14,7 @@ mod files;
 mod future;
 mod health;
 mod journal;
+mod keys;
 mod large;
 mod limits;
 mod load;

@@ -483,4 +483,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::DieOfFileLimit,
         Finder::Test("daemon::limits::a_file_that_may_not_grow_is_no_room_and_no_end"),
     ),
+    (
+        Bug::ForgetNetwork,
+        Finder::Test(
+            "daemon::keys::a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone",
+        ),
+    ),
 ];
