@@ -227,6 +227,8 @@ pub const AT_ONCE_ITEMS_MAX: usize = 16;
 pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// A log segment is full when it has grown past this.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
+/// A file with a segment's name and without a good header counts as one if its number is this near to the one before.
+pub const SEGMENT_GAP_MAX: u32 = 64 * 1024;
 /// What is left of records in damaged bytes of the log is looked at by a start, as far as this.
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;
 /// A start keeps so many addresses of what the pages that it finds name and it has not found. Of files with pages beyond

@@ -310,6 +310,8 @@ bugs! {
     DieOfFileLimit,
     /// A folder that has lost its network's key joins any network (G10).
     ForgetNetwork,
+    /// Whatever has a segment's name counts as the newest one (G7).
+    BelieveNames,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

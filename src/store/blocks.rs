@@ -32,6 +32,8 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Gone,
+            // Something else has the file's name.
+            io::ErrorKind::IsADirectory | io::ErrorKind::NotSeekable => Self::Damaged,
             _ if is_medium(&error) => Self::Damaged,
             _ => Self::Io(error),
         }

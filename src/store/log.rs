@@ -74,13 +74,11 @@ impl<F: FileSystem> Log<F> {
     /// Begins a new segment, whose header is the verdict on all before it, and makes it durable.
     pub(super) fn begin_segment(&mut self, fs: &F) -> DiskResult<()> {
         self.segment = None;
-        let number = self.newest.checked_add(1).ok_or_else(|| {
-            DiskError::Failed("the log has used up all segment numbers".to_owned())
-        })?;
+        let (number, file) = self.create_next(fs)?;
         let salt = self.salt(number);
         let header = Header { number, store: self.store, salt, before: self.good };
         let path = layout::segment(number);
-        let file = write_header(fs, &path, &header).map_err(|error| {
+        write_header(fs, &file, &header).map_err(|error| {
             let _ = fs.remove(&path);
             failed("beginning", &path, &error)
         })?;
@@ -92,6 +90,22 @@ impl<F: FileSystem> Log<F> {
         self.doubted = false;
         self.segment = Some(Segment { file, number, salt, end: FRAMES, room: FRAMES });
         Ok(())
+    }
+
+    /// The file of the next number whose name is free: nothing else that has such a name is touched.
+    fn create_next(&self, fs: &F) -> DiskResult<(u32, F::File)> {
+        let mut number = self.newest;
+        loop {
+            number = number.checked_add(1).ok_or_else(|| {
+                DiskError::Failed("the log has used up all segment numbers".to_owned())
+            })?;
+            let path = layout::segment(number);
+            match fs.create(&path) {
+                Ok(file) => return Ok((number, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("beginning", &path, &error)),
+            }
+        }
     }
 
     /// Differs from segment to segment, and nobody outside can know it.
@@ -189,11 +203,7 @@ fn flush_all<F: FileSystem>(fs: &F, log: &F::File) -> io::Result<()> {
     if planted::is_on(Bug::SkipLogFlushAfterSync) { Ok(()) } else { fs.sync_file(log) }
 }
 
-fn write_header<F: FileSystem>(fs: &F, path: &str, header: &Header) -> io::Result<F::File> {
-    let file = fs.create(path)?;
+fn write_header<F: FileSystem>(fs: &F, file: &F::File, header: &Header) -> io::Result<()> {
     let bytes = header.encode();
-    for at in COPIES {
-        fs.write_at(&file, at, &bytes)?;
-    }
-    Ok(file)
+    COPIES.into_iter().try_for_each(|at| fs.write_at(file, at, &bytes))
 }

@@ -1,7 +1,7 @@
 //! The store: what is on disk, and the order of steps that makes it durable.
 //!
 //! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
-//! `segment` (formats), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks), `drafts`
+//! `segment` (formats), `named` (what stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks), `drafts`
 //! (blocks half written), `disk` (jobs),
 //! `commit` (the order of a commit), `recover` (the start), `undecoded` (what it could not read) and `check` (of a folder
 //! that nobody has open). Knows keys, names and peers as bytes only. Invariant:
@@ -20,6 +20,7 @@ pub mod fs;
 pub mod job;
 mod layout;
 mod log;
+mod named;
 mod open_files;
 mod place;
 mod records;

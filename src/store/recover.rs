@@ -12,10 +12,11 @@ use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::frame::Left;
-use crate::store::fs::{FileSystem, Kind};
+use crate::store::fs::FileSystem;
 use crate::store::job::{BlockPlace, DiskError, Found, Recovered, Remains};
 use crate::store::layout;
 use crate::store::log::Log;
+use crate::store::named::{self, Named};
 use crate::store::place::Place;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
@@ -230,28 +231,27 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
                 }
             }
         }
-        numbers.sort_unstable();
-        let newest = numbers.last().copied().unwrap_or(0);
+        let (all, newest) = named::look_at_all(self.fs, numbers)?;
         let mut headers = Vec::new();
-        for number in numbers {
-            headers.extend(self.header(number)?);
+        for (number, named) in all {
+            headers.extend(self.header(number, named)?);
         }
         Ok((headers, newest))
     }
 
-    fn header(&mut self, number: u32) -> Result<Option<Header>, OpenError> {
+    fn header(&mut self, number: u32, named: Named) -> Result<Option<Header>, OpenError> {
         let path = layout::segment(number);
-        let found = self.fs.identify(&path).and_then(|found| match found.kind {
-            Kind::File => self.read_header(number, &path).map(Some),
-            Kind::Folder | Kind::Other => Ok(None),
-        });
-        let (parsed, length) = match found {
-            Ok(Some(found)) => found,
-            Ok(None) => {
+        let (copies, length) = match named {
+            Named::File(copies, length) => (copies, length),
+            Named::Other => {
                 self.notes.push(format!("{path} is no file: left alone"));
                 return Ok(None);
             }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Named::Foreign => {
+                self.notes.push(format!("{path} is no segment of this log: left alone"));
+                return Ok(None);
+            }
+            Named::Closed(error) => {
                 self.has_new_damage = true;
                 self.undecoded.add_segment(number, 0);
                 self.notes.push(format!(
@@ -259,9 +259,8 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
                 ));
                 return Ok(None);
             }
-            Err(error) => return Err(failed("reading", &path, &error).into()),
         };
-        match parsed {
+        match Parsed::first(copies) {
             Parsed::Header(header) => return Ok(Some(header)),
             Parsed::Newer(version) => {
                 return Err(OpenError::Newer { segment: number, version });
@@ -281,15 +280,6 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         };
         put_away.map_err(|error| failed("putting away", &path, &error))?;
         Ok(None)
-    }
-
-    fn read_header(&self, number: u32, path: &str) -> io::Result<(Parsed, u64)> {
-        let file = self.fs.open(path)?;
-        let length = self.fs.length(&file)?;
-        let mut window = Window::new(self.fs, &file);
-        let frames = usize::try_from(FRAMES).expect("it is small");
-        let bytes = window.read(0, frames)?;
-        Ok((Header::parse(bytes, number), length))
     }
 
     /// Reads all segments; the answer is those that hold nothing.

@@ -50,6 +50,13 @@ pub(super) enum Parsed {
     Bad,
 }
 
+impl Parsed {
+    /// The first of both copies that is sound.
+    pub(super) fn first(copies: [Self; 2]) -> Self {
+        copies.into_iter().find(|copy| *copy != Self::Bad).unwrap_or(Self::Bad)
+    }
+}
+
 impl Header {
     /// The bytes of one copy.
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -72,14 +79,7 @@ impl Header {
 
     /// The first sound copy among the two in the first bytes of segment `number`.
     pub(super) fn parse(bytes: &[u8], number: u32) -> Parsed {
-        let copies = COPIES.into_iter().filter_map(|at| {
-            let at = usize::try_from(at).ok()?;
-            bytes.get(at..at + HEADER)
-        });
-        copies
-            .map(|copy| Self::parse_copy(copy, number))
-            .find(|parsed| *parsed != Parsed::Bad)
-            .unwrap_or(Parsed::Bad)
+        Parsed::first(Self::parse_both(bytes, number))
     }
 
     /// What stands in either place of a copy.

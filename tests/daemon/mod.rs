@@ -18,6 +18,7 @@ mod keys;
 mod large;
 mod limits;
 mod load;
+mod oddities;
 mod process;
 mod proxy;
 mod refusals;

@@ -489,4 +489,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
             "daemon::keys::a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone",
         ),
     ),
+    (
+        Bug::BelieveNames,
+        Finder::Test(
+            "daemon::oddities::what_only_has_a_segments_name_keeps_no_daemon_from_starting",
+        ),
+    ),
 ];

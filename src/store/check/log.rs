@@ -6,6 +6,7 @@ use super::Check;
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
+use crate::store::named::{self, Named};
 use crate::store::recover::{OpenError, is_zero_from, unsound_block};
 use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
@@ -43,14 +44,18 @@ impl<F: FileSystem> Check<'_, F> {
     }
 
     fn headers(&mut self) -> Result<Vec<Header>, OpenError> {
-        let mut headers = Vec::new();
+        let mut numbers = Vec::new();
         for name in self.names(layout::LOG)? {
             match layout::segment_number(&name) {
-                Some(number) => headers.extend(self.header(number)?),
+                Some(number) => numbers.push(number),
                 None => self.foreign(format!("{}/{name}", layout::LOG)),
             }
         }
-        headers.sort_unstable_by_key(|header| header.number);
+        let (all, _) = named::look_at_all(self.fs, numbers)?;
+        let mut headers = Vec::new();
+        for (number, named) in all {
+            headers.extend(self.header(number, named)?);
+        }
         Ok(headers)
     }
 
@@ -63,12 +68,33 @@ impl<F: FileSystem> Check<'_, F> {
         );
     }
 
-    fn header(&mut self, number: u32) -> Result<Option<Header>, OpenError> {
+    fn header(&mut self, number: u32, named: Named) -> Result<Option<Header>, OpenError> {
         let path = layout::segment(number);
-        let read = self.read_header(number, &path);
-        let ([first, second], length) = match read {
-            Ok(read) => read,
-            Err(error) => return Err(failed("reading", &path, &error).into()),
+        let ([first, second], length) = match named {
+            Named::File(copies, length) => (copies, length),
+            Named::Other => {
+                self.note(
+                    path,
+                    "it has a segment's name and is no file".to_owned(),
+                    "nothing: it is never read",
+                    "remove it if it is not wanted",
+                );
+                return Ok(None);
+            }
+            Named::Foreign => {
+                self.foreign(path);
+                return Ok(None);
+            }
+            Named::Closed(error) => {
+                self.summary.log_has_gaps = true;
+                self.damage(
+                    path,
+                    format!("it may not be read ({error})"),
+                    "what it holds is not known here: a start asks peers for it",
+                    "give it to the user that dfsd runs as",
+                );
+                return Ok(None);
+            }
         };
         match (first, second) {
             (Parsed::Newer(version), _) | (Parsed::Bad, Parsed::Newer(version)) => {
@@ -104,14 +130,6 @@ impl<F: FileSystem> Check<'_, F> {
             );
         }
         Ok(None)
-    }
-
-    fn read_header(&self, number: u32, path: &str) -> io::Result<([Parsed; 2], u64)> {
-        let file = self.fs.open(path)?;
-        let length = self.fs.length(&file)?;
-        let mut window = Window::new(self.fs, &file);
-        let frames = usize::try_from(FRAMES).expect("it is small");
-        Ok((Header::parse_both(window.read(0, frames)?, number), length))
     }
 
     /// The segment before, of which a header tells, is not here.

@@ -1,0 +1,110 @@
+//! What stands at the names of segments: one judgement for a start and for a check.
+//!
+//! Anybody may have put anything there. Invariant: only a file is opened, and nothing that is there keeps a store from
+//! being opened, but the segment of a newer program and a disk that fails.
+
+use crate::limits::SEGMENT_GAP_MAX;
+use crate::planted::{self, Bug};
+use crate::store::error::failed;
+use crate::store::fs::{FileSystem, Kind};
+use crate::store::job::DiskError;
+use crate::store::layout;
+use crate::store::scan::Window;
+use crate::store::segment::{FRAMES, Header, Parsed};
+use std::io;
+
+/// What has a segment's name.
+pub(super) enum Named {
+    /// A file: both copies of its header, and its length.
+    File([Parsed; 2], u64),
+    /// A file that may not be read.
+    Closed(io::Error),
+    /// Something else, or a link that leads nowhere.
+    Other,
+    /// A file of somebody else's.
+    Foreign,
+}
+
+/// Looks at what has the name of segment `number`.
+fn look_at<F: FileSystem>(fs: &F, number: u32) -> io::Result<Named> {
+    let path = layout::segment(number);
+    let found = fs.identify(&path).and_then(|found| match found.kind {
+        Kind::File => read_header(fs, number, &path),
+        Kind::Folder | Kind::Other => Ok(Named::Other),
+    });
+    found.or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Ok(Named::Closed(error)),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Named::Other),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Ok(Named::Other)
+        }
+        _ => Err(error),
+    })
+}
+
+fn read_header<F: FileSystem>(fs: &F, number: u32, path: &str) -> io::Result<Named> {
+    let file = fs.open(path)?;
+    let length = fs.length(&file)?;
+    let mut window = Window::new(fs, &file);
+    let frames = usize::try_from(FRAMES).expect("it is small");
+    Ok(Named::File(Header::parse_both(window.read(0, frames)?, number), length))
+}
+
+/// What stands at each of these names, in the order of their numbers; and the greatest number that can be one of ours.
+/// Numbers are given one after the other, so what is far beyond all others and has no good header was named by somebody
+/// else.
+pub(super) fn look_at_all<F: FileSystem>(
+    fs: &F,
+    mut numbers: Vec<u32>,
+) -> Result<(Vec<(u32, Named)>, u32), DiskError> {
+    numbers.sort_unstable();
+    let mut all = Vec::with_capacity(numbers.len());
+    let mut newest = 0;
+    for number in numbers {
+        let named = look_at(fs, number)
+            .map_err(|error| failed("reading", &layout::segment(number), &error))?;
+        if can_be_ours(newest, number, &named) {
+            newest = number;
+        }
+        all.push((number, named));
+    }
+    for (_, named) in all.iter_mut().filter(|(number, _)| *number > newest) {
+        if !matches!(named, Named::Other) {
+            *named = Named::Foreign;
+        }
+    }
+    Ok((all, newest))
+}
+
+fn can_be_ours(newest: u32, number: u32, named: &Named) -> bool {
+    if planted::is_on(Bug::BelieveNames) {
+        return true;
+    }
+    let is_near = number - newest <= SEGMENT_GAP_MAX;
+    match named {
+        Named::File(copies, _) => is_near || copies.iter().any(|copy| *copy != Parsed::Bad),
+        Named::Closed(_) => is_near,
+        Named::Other | Named::Foreign => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_far_beyond_the_others_is_none_of_ours() {
+        let bad = Named::File([Parsed::Bad; 2], 10_000);
+        let good = Named::File([Parsed::Bad, Parsed::Newer(9)], 10_000);
+        for (newest, number, named, expected) in [
+            (0, 1, &bad, true),
+            (7, SEGMENT_GAP_MAX + 7, &bad, true),
+            (7, SEGMENT_GAP_MAX + 8, &bad, false),
+            (0, u32::MAX, &Named::Other, false),
+            (5, 7, &Named::Other, false),
+            (0, u32::MAX, &good, true),
+        ] {
+            assert_eq!(can_be_ours(newest, number, named), expected, "{newest} {number}");
+        }
+    }
+}
