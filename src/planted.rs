@@ -312,6 +312,8 @@ bugs! {
     ForgetNetwork,
     /// Whatever has a segment's name counts as the newest one (G7).
     BelieveNames,
+    /// A start on a full disk keeps what the log had set aside, and ends (G7).
+    KeepRoom,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

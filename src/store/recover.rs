@@ -61,7 +61,9 @@ impl std::error::Error for OpenError {}
 impl From<DiskError> for OpenError {
     fn from(error: DiskError) -> Self {
         match error {
-            DiskError::Full => Self::Disk("there is no room on the disk to start".to_owned()),
+            DiskError::Full => Self::Disk(
+                "there is no room on the disk to start: nothing is lost; free some MiB and start again".to_owned(),
+            ),
             DiskError::Scarce(why) | DiskError::Failed(why) => Self::Disk(why),
         }
     }
@@ -107,7 +109,7 @@ pub fn open<F: FileSystem>(
     let group = recovery.good.last.number;
     let recovered = Recovered { store, group, notes, remains, log_damage, damage };
     let mut log = Log::new(place, (store, entropy), newest, recovery.good);
-    log.begin_segment(&fs)?;
+    begin_first(&fs, &mut log, recovery.good)?;
     for number in emptied {
         let _ = fs.remove(&layout::segment(number));
     }
@@ -149,25 +151,36 @@ fn prepare<F: FileSystem>(fs: &F) -> Result<(Place, Vec<String>), OpenError> {
     Ok((place, notes))
 }
 
-/// Cuts off the space set aside behind the last good group, if nothing but zeros is there.
-fn release_room<F: FileSystem>(fs: &F, good: Verdict) {
-    let path = layout::segment(good.segment);
-    if good.segment != 0 && is_zero_from(fs, &path, good.end).unwrap_or(false) {
-        let _ = fs.truncate(&path, good.end);
+/// Makes the verdict durable. A disk that has no room for it gets back first what was set aside behind the last good group:
+/// only zeros are there, so whenever the power goes the next start reads the same groups as this one.
+fn begin_first<F: FileSystem>(fs: &F, log: &mut Log<F>, good: Verdict) -> Result<(), OpenError> {
+    match log.begin_segment(fs) {
+        Err(DiskError::Full) if !planted::is_on(Bug::KeepRoom) && release_room(fs, good) => {
+            Ok(log.begin_segment(fs)?)
+        }
+        result => Ok(result?),
     }
 }
 
-/// Whether nothing but zeros is in a file from `offset` on.
+/// Cuts off the space set aside behind the last good group, if nothing but zeros is there; whether it did.
+fn release_room<F: FileSystem>(fs: &F, good: Verdict) -> bool {
+    let path = layout::segment(good.segment);
+    good.segment != 0
+        && is_zero_from(fs, &path, good.end).unwrap_or(false)
+        && fs.truncate(&path, good.end).is_ok()
+}
+
+/// Whether nothing but zeros is in a file from `offset` on. What can't be read is not taken for zeros.
 pub(super) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
     let file = fs.open(path)?;
-    let mut window = Window::new(fs, &file);
+    let mut bytes = vec![0; PIECE];
     loop {
-        let bytes = window.read(offset, PIECE)?;
+        let count = fs.read_at(&file, offset, &mut bytes)?;
         // Slices are compared many bytes at a time.
-        if bytes != &ZEROS[..bytes.len()] {
+        if bytes[..count] != ZEROS[..count] {
             return Ok(false);
         }
-        if bytes.len() < PIECE {
+        if count < PIECE {
             return Ok(true);
         }
         offset += PIECE as u64;

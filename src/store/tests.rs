@@ -8,6 +8,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod findings;
+mod full;
 mod sectors;
 mod undecoded;
 

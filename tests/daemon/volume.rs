@@ -6,6 +6,7 @@
 use super::process::{Daemon, wait_for_end};
 use super::{Network, PATIENCE, noise, wait_for};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -56,6 +57,14 @@ impl Volume {
 
     fn path(&self) -> PathBuf {
         self.base.path().join("data")
+    }
+
+    /// Takes all the room there is.
+    fn fill_up(&self) -> Ballast {
+        let path = self.path().join("ballast");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        Ballast(path)
     }
 
     /// Takes room from everybody else.
@@ -141,6 +150,27 @@ fn a_disk_filled_to_the_last_byte_loses_nothing() {
     ballast.remove();
     wait_for_room(&network, "later");
     assert_eq!(network.dfs(0, &["verify"]).code, 0);
+}
+
+#[test]
+fn a_node_starts_without_a_byte_of_room() {
+    let Some(volume) = Volume::in_memory(16 * MIB) else { return };
+    let options = ["--reserve", "0"];
+    let mut network = Network::in_folder(&volume.path(), &options);
+    network.put(0, "file", b"small");
+    let ballast = volume.fill_up();
+    network.nodes[0].kill();
+    network.nodes[0].restart_with(&options);
+    assert_eq!(network.cat(0, "file"), b"small");
+    network.dfs(0, &["rm", "file"]).ok();
+    // What the start has got back is taken again.
+    ballast.remove();
+    let ballast = volume.fill_up();
+    network.nodes[0].kill();
+    network.nodes[0].restart_with(&options);
+    network.dfs(0, &["stat", "file"]).fails_with(4);
+    ballast.remove();
+    wait_for_room(&network, "later");
 }
 
 #[test]

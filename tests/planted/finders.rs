@@ -495,4 +495,5 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
             "daemon::oddities::what_only_has_a_segments_name_keeps_no_daemon_from_starting",
         ),
     ),
+    (Bug::KeepRoom, Finder::Test("sim::disk::a_full_disk_is_started_from")),
 ];

@@ -199,6 +199,24 @@ fn any_number_of_blocks_may_be_half_written() {
 
 /// As before Linux 5.8, which does not tell of all that `syncfs` has failed to write.
 #[test]
+fn a_full_disk_is_started_from() {
+    let fs = SimFs::new();
+    let (disk, _) = start(&fs);
+    let (first, second) = (record(1), record(2));
+    assert!(commit(&disk, Group { records: vec![first.clone()], ..Group::default() }));
+    // Killed.
+    std::mem::forget(disk);
+    let fs = fs.restart();
+    fs.fill();
+    let (disk, found) = start(&fs);
+    assert!(has_record(&found, &first));
+    assert!(commit(&disk, Group { records: vec![second.clone()], ..Group::default() }));
+    std::mem::forget(disk);
+    let (_, found) = start(&fs.power_cut(1));
+    assert!(has_record(&found, &first) && has_record(&found, &second));
+}
+
+#[test]
 fn a_flush_of_everything_that_fails_in_silence_is_noticed() {
     for seed in 0..60 {
         let fs = SimFs::new();

@@ -8,6 +8,7 @@ mod content;
 mod faults;
 mod place;
 mod power;
+mod room;
 mod unsynced;
 
 pub use faults::Lie;
@@ -56,6 +57,8 @@ struct State {
     bad: Vec<(usize, Range<usize>)>,
     /// Tells the order of effects.
     serial: u64,
+    /// Bytes that it can hold, if that is bounded.
+    capacity: Option<usize>,
     free: u64,
     free_files: u64,
     /// Folders that are file systems of their own.
@@ -337,7 +340,10 @@ impl State {
             return Ok(());
         }
         let end = offset + bytes.len();
-        if end > inode.seen.length {
+        let more = end.saturating_sub(inode.seen.length);
+        self.has_room(more)?;
+        let inode = self.inode(file)?;
+        if more > 0 {
             inode.change(serial, Change::Grow(end));
         }
         inode.change(serial, Change::Write(offset, Bytes::copy_from_slice(bytes)));

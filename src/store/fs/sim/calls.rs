@@ -84,9 +84,10 @@ impl FileSystem for SimFs {
     fn preallocate(&self, file: &SimFile, length: u64) -> io::Result<()> {
         self.change_whole(|state| {
             let serial = state.next_serial();
-            let inode = state.inode(file)?;
-            if position(length) > inode.seen.length {
-                inode.change(serial, Change::Grow(position(length)));
+            let more = position(length).saturating_sub(state.inode(file)?.seen.length);
+            state.has_room(more)?;
+            if more > 0 {
+                state.inode(file)?.change(serial, Change::Grow(position(length)));
             }
             Ok(())
         })
