@@ -107,7 +107,7 @@ fn start_log(level: log::LevelFilter) -> Result<Journal, Failure> {
     let mut config = simplelog::ConfigBuilder::new();
     config.set_time_level(log::LevelFilter::Error).set_time_format_rfc3339();
     let config = config.build();
-    let _ = simplelog::WriteLogger::init(level, config, journal.lines());
+    let _ = simplelog::WriteLogger::init(level, config, journal.lines(cli::shown));
     Ok(journal)
 }
 
@@ -132,7 +132,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let named = |why| error(format!("the data folder {} can't be used: {why}", data.display()));
     let (disk, recovered) = opened.map_err(named)?;
     for note in &recovered.notes {
-        log::warn!("{note}");
+        log::warn!("{}", cli::shown(note));
     }
     let keyring = if config.new_node_key { renewed(keyring, data)? } else { keyring };
     let address = resolve(&config.listen)?;
@@ -200,7 +200,7 @@ fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failu
             let keyring::TicketText { text, warning } =
                 keyring::read_ticket(path).map_err(|why| refused_file(&why))?;
             if let Some(warning) = warning {
-                log::warn!("{warning}");
+                log::warn!("{}", cli::shown(&warning));
             }
             let refused_ticket = |why| (WRONG_KEY, format!("{}: {why}", path.display()));
             let ticket = Ticket::parse(&text).map_err(refused_ticket)?;

@@ -161,7 +161,7 @@ impl Teller {
             let object = object.text("what", what).text("means", means).text("advice", advice);
             self.print(&object.finish());
         } else {
-            self.print(&format!("{}: {path}: {what}; {means}; {advice}", grade.word()));
+            self.print(&shown(&format!("{}: {path}: {what}; {means}; {advice}", grade.word())));
         }
     }
 

@@ -119,13 +119,15 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>, KeyFileError> {
     };
     let found = file.metadata().map_err(failed(path, "read"))?;
     let kind = found.file_type();
-    let other = match () {
-        () if kind.is_file() => return Ok(Some((file, found))),
-        () if kind.is_dir() => "a folder",
-        () if kind.is_fifo() => "a pipe",
-        () => "a device",
+    if kind.is_file() {
+        return Ok(Some((file, found)));
+    }
+    let kind = match (kind.is_dir(), kind.is_fifo()) {
+        (true, _) => "a folder",
+        (_, true) => "a pipe",
+        _ => "a device",
     };
-    Err(KeyFileError::Kind { path: path.to_owned(), kind: other })
+    Err(KeyFileError::Kind { path: path.to_owned(), kind })
 }
 
 /// Reads a key; `None` if it has no file.

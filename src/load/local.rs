@@ -5,6 +5,7 @@
 
 use super::driver::Target;
 use super::stop::Stop;
+use crate::cli::text::tell;
 use crate::client::Client;
 use crate::config;
 use crate::ids::NodeId;
@@ -48,7 +49,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("dfs-load: {} is left behind: {error}", self.0.display());
+            tell(format_args!("dfs-load: {} is left behind: {error}", self.0.display()));
         }
     }
 }

@@ -100,10 +100,10 @@ impl Journal {
         true
     }
 
-    /// Takes text and makes lines of it.
+    /// Takes text and makes lines of it, each as `show` gives it.
     #[must_use]
-    pub fn lines(&self) -> Lines {
-        Lines { journal: self.clone(), begun: String::new() }
+    pub fn lines(&self, show: fn(&str) -> String) -> Lines {
+        Lines { journal: self.clone(), begun: String::new(), show }
     }
 }
 
@@ -150,6 +150,7 @@ fn write_all(sink: &mut impl Write, mut bytes: &[u8]) {
 pub struct Lines {
     journal: Journal,
     begun: String,
+    show: fn(&str) -> String,
 }
 
 impl Write for Lines {
@@ -159,7 +160,7 @@ impl Write for Lines {
                 self.begun.push_str(piece);
             }
             if piece.ends_with('\n') {
-                self.journal.tell(&self.begun);
+                self.journal.tell(&(self.show)(self.begun.trim_end_matches('\n')));
                 self.begun.clear();
             }
         }
@@ -195,15 +196,15 @@ mod tests {
     fn text_becomes_lines_none_of_them_without_an_end() {
         let (read, was_read) = channel();
         let journal = Journal::start(Reader(read)).unwrap();
-        let mut lines = journal.lines();
+        let mut lines = journal.lines(|line| line.replace('\u{1b}', "ESC"));
         write!(lines, "one and").unwrap();
         writeln!(lines, " the same\ntwo").unwrap();
         writeln!(lines, "{}", "x".repeat(10 * JOURNAL_LINE_MAX)).unwrap();
-        writeln!(lines, "three").unwrap();
+        writeln!(lines, "three\u{1b}").unwrap();
         assert!(journal.finish(PATIENCE));
         let text = String::from_utf8(was_read.try_iter().flatten().collect()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines[0], lines[1], lines[3]), ("one and the same", "two", "three"));
+        assert_eq!((lines[0], lines[1], lines[3]), ("one and the same", "two", "threeESC"));
         assert_eq!(lines[2].len(), JOURNAL_LINE_MAX);
     }
 }

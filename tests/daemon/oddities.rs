@@ -77,6 +77,24 @@ fn what_only_has_a_segments_name_keeps_no_daemon_from_starting() {
 }
 
 #[test]
+fn odd_names_do_nothing_to_a_terminal_or_a_log() {
+    let mut network = Network::alone();
+    let data = network.nodes[0].data.clone();
+    network.nodes[0].kill();
+    fs::write(data.join("log").join("x\u{1b}[2J\u{202e}\nfalse"), b"x").unwrap();
+    let shown = "log/x\\u{1b}[2J\\u{202e}\\nfalse";
+    let said = looked(&data);
+    assert!(said.contains(shown), "{said}");
+    network.nodes[0].restart();
+    let told = network.nodes[0].log();
+    assert!(told.contains(shown), "{told}");
+    let json = run_dfsd(&["check", "--json", "--data", &text(&data)]).text();
+    for text in [said, told, json] {
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    }
+}
+
+#[test]
 fn what_only_has_a_blocks_name_is_told_of_by_a_check() {
     let mut network = Network::alone();
     network.put(0, "file", &noise(300_000, 5));
