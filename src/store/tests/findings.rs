@@ -278,9 +278,18 @@ fn a_check_of_what_a_newer_program_wrote_names_the_segment() {
 }
 
 #[test]
-fn the_last_number_that_a_segment_can_have_ends_the_log_with_a_sentence() {
+fn the_last_number_that_a_segment_can_have_ends_the_log_if_it_is_one() {
     let shelf = shelf();
-    shelf.fs.create(&layout::segment(u32::MAX)).unwrap();
+    let last = shelf.fs.create(&layout::segment(u32::MAX)).unwrap();
+    // The name alone is somebody else's.
+    start(shelf.fs.restart(), 3).unwrap();
+    let first = shelf.fs.open("log/00000001.seg").unwrap();
+    let mut header = vec![0; 80];
+    shelf.fs.read_at(&first, 0, &mut header).unwrap();
+    header[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
+    let sum = crc32c::crc32c(&header[..76]);
+    header[76..].copy_from_slice(&sum.to_be_bytes());
+    shelf.fs.write_at(&last, 0, &header).unwrap();
     match start(shelf.fs.restart(), 3) {
         Err(error) => assert!(error.to_string().contains("used up"), "{error}"),
         Ok(_) => panic!("there is no further number"),
