@@ -18,6 +18,8 @@ use std::io;
 
 /// Space is set aside in steps of this, which makes the flush of an append cheap.
 const PREALLOCATED: u64 = 4 * 1024 * 1024;
+/// On a disk that has not that much this is set aside: a later start takes it back for its new segment.
+const SPARE: u64 = 128 * 1024;
 
 /// The segment that is appended to.
 struct Segment<File> {
@@ -178,9 +180,10 @@ impl<F: FileSystem> Log<F> {
 }
 
 impl<File> Segment<File> {
-    /// Sets space aside: ample, or on a disk that is nearly full just enough, so that the last of it serves deletions.
+    /// Sets space aside: ample, or on a disk that is nearly full some, or just enough, so that the last of it serves
+    /// deletions.
     fn grow<F: FileSystem<File = File>>(&mut self, fs: &F, end: u64, ample: u64) -> io::Result<()> {
-        for room in [ample, end] {
+        for room in [ample, ample.min(end + SPARE), end] {
             match fs.preallocate(&self.file, room) {
                 Ok(()) => {
                     self.room = room;

@@ -3,7 +3,7 @@
 //! Knows no inside of the programs. Invariant: after a refusal the daemon serves what it has.
 
 use super::process::Daemon;
-use super::{Network, noise};
+use super::{Network, noise, wait_for};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
 
@@ -23,7 +23,8 @@ fn a_file_that_may_not_grow_is_no_room_and_no_end() {
     assert_eq!(network.names(0), ["before"]);
     assert_eq!(network.cat(0, "before"), b"small");
     limit_files(&network.nodes[0], None);
-    network.dfs(0, &["put", &large]).ok();
+    // The free space is asked for again after a refusal.
+    wait_for("there is room again", || network.dfs(0, &["put", &large]).code == 0);
     assert_eq!(network.cat(0, "large"), fs::read(&large).unwrap());
     network.nodes[0].kill();
     network.nodes[0].restart();

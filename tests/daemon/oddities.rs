@@ -48,11 +48,11 @@ fn what_only_has_a_segments_name_keeps_no_daemon_from_starting() {
     litter(&log);
     for round in 0..4 {
         let said = looked(&data);
-        for number in [70, 71, 72, 73, 74, 3, 5, 6, 8, 9] {
+        for number in [70, 71, 72, 73, 74, 3, 5, 6, 8, 9, 3_999_999_999_u32] {
             let name = format!("note: log/{number:08}.seg: it has a segment's name and is no file");
             assert!(said.contains(&name), "{name}: {said}");
         }
-        for name in ["4294967295", "4294967294", "4000000000", "3999999999"] {
+        for name in ["4294967295", "4294967294", "4000000000"] {
             let name = format!("note: log/{name}.seg: a file that is not dfsd's");
             assert!(said.contains(&name), "{name}: {said}");
         }
