@@ -337,26 +337,27 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         let path = layout::segment(header.number);
         let scanned = self.scan(header, end).map_err(|error| failed("reading", &path, &error))?;
         let held_back = self.held_back.take();
-        let holds_void = match held_back {
+        let mut void = None;
+        match held_back {
             Some(last) if end.is_none() && scanned.until == last.end => {
-                !self.judge(header.number, last)?
+                let start = last.start;
+                void = (!self.judge(header.number, last)?).then_some(start);
             }
-            Some(last) => {
-                self.accept(header.number, last);
-                false
-            }
-            None => false,
-        };
+            Some(last) => self.accept(header.number, last),
+            None => {}
+        }
         if !scanned.damaged.is_empty() {
-            // What was durable and is damaged at the end stays within the verdict, or the next start would not see it.
+            // What was durable and is damaged at the end stays within the verdict, or the next start would not see it; a
+            // void group stays outside, or the next start would believe it.
             let last = self.good.last;
-            self.good = Verdict { segment: header.number, end: scanned.until, last };
+            let end = void.unwrap_or(scanned.until);
+            self.good = Verdict { segment: header.number, end, last };
         }
         for range in &scanned.damaged {
             self.keep_damaged(header.number, range);
             self.keep_remains(header, range);
         }
-        Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(holds_void))
+        Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(void.is_some()))
     }
 
     fn scan(&mut self, header: &Header, end: Option<u64>) -> io::Result<Scanned> {

@@ -139,6 +139,7 @@ impl Record {
     /// version. All else is left empty. Nothing that it says may be relied on.
     pub fn decode_front(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
+        // The format may have rotted too, and what is in front is the same in all of them.
         let _: u8 = Field::take(&mut from)?;
         let record = Self {
             format: FORMAT,

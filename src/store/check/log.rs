@@ -182,16 +182,19 @@ impl<F: FileSystem> Check<'_, F> {
             }
         });
         let scanned = scanned.map_err(|error| unread(&error))?;
-        if let Some(last) = run.held_back.take()
-            && (end.is_some() || scanned.until > last.end || self.is_whole(&path, &last)?)
-        {
-            let position = last.position;
-            run.verdict = Verdict { segment: header.number, end: last.end, last: position };
-            self.accept(&last);
+        let mut until = scanned.until;
+        if let Some(last) = run.held_back.take() {
+            if end.is_some() || scanned.until > last.end || self.is_whole(&path, &last)? {
+                let position = last.position;
+                run.verdict = Verdict { segment: header.number, end: last.end, last: position };
+                self.accept(&last);
+            } else {
+                until = last.start;
+            }
         }
         if !scanned.damaged.is_empty() {
             let last = run.verdict.last;
-            run.verdict = Verdict { segment: header.number, end: scanned.until, last };
+            run.verdict = Verdict { segment: header.number, end: until, last };
         }
         for range in &scanned.damaged {
             self.tell_of_damage(header.number, range, &run.spans);

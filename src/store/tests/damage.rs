@@ -138,6 +138,40 @@ fn of_damaged_groups_at_the_end_only_the_last_may_be_torn() {
 }
 
 #[test]
+fn a_group_that_is_void_stays_so_beside_damage_before_it() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let records = (1..4).map(|number| (RecordId([number; 32]), content(&mut Dice(3), 300)));
+    let places: Vec<_> = records
+        .map(|record| Group { records: vec![record], ..Group::default() })
+        .map(|group| commit(&opened.disk, &group).unwrap().records[0])
+        .collect();
+    let bytes = content(&mut Dice(4), 100_000);
+    let address = address_of(&bytes);
+    assert!(draft(&opened.disk, 1, &bytes));
+    let blocks = vec![(1, address, 100_000)];
+    let last = (RecordId([9; 32]), content(&mut Dice(5), 300));
+    commit(&opened.disk, &Group { blocks, records: vec![last], ..Group::default() }).unwrap();
+    let fs = fs.restart();
+    fs.remove(&layout::block(&address)).unwrap();
+    assert!(fs.flip("log/00000001.seg", places[1].offset as usize + 100));
+    let expected = [1, 3].map(|number| Thing::Record(RecordId([number; 32])));
+    for entropy in 2..5 {
+        let opened = start(fs.restart(), entropy).unwrap();
+        let found: Vec<_> = opened.found.iter().map(thing).collect();
+        assert_eq!(found, expected, "start {entropy}");
+    }
+    let mut fs = fs.restart();
+    for entropy in 2..5 {
+        let opened = start(fs.clone(), entropy).unwrap();
+        let found: Vec<_> = opened.found.iter().map(thing).collect();
+        assert_eq!(found, expected, "start {entropy}");
+        drop(opened);
+        fs = fs.restart();
+    }
+}
+
+#[test]
 fn a_segment_without_a_readable_header_is_put_aside_whole() {
     let (fs, _, _) = closed(2);
     drop(start(fs.clone(), 2).unwrap());
