@@ -52,12 +52,13 @@ pub(crate) fn cat(place: &args::Place, name: &str) -> Result<(), Failure> {
     }
     // What came before an error is true, and goes out too.
     let flushed = sink.output.flush();
-    result.map_err(|error| {
+    let entry = result.map_err(|error| {
         let failure = door::call_failure(&error);
         sync::warn_if_absent(&mut client, &failure);
         failure.about(name)
     })?;
-    flushed
+    flushed?;
+    sync::judge_newest(&entry).map_err(|failure| failure.about(name))
 }
 
 fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), Failure> {
@@ -78,7 +79,7 @@ fn fetch_file(place: &args::Place, get: &args::Get, file: &Path) -> Result<(), F
     if !place.quiet {
         text::tell(format_args!("fetched {}: {}", get.name, human_size(entry.size)));
     }
-    Ok(())
+    sync::judge_newest(&entry).map_err(|failure| failure.about(&get.name))
 }
 
 fn existing(get: &args::Get) -> Existing {

@@ -32,6 +32,7 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("blocks", status.blocks)
         .number("block_bytes", status.block_bytes)
         .number("incomplete", status.incomplete)
+        .number("damaged", status.damaged)
         .number("unnamed", status.unnamed)
         .number("unnamed_bytes", status.unnamed_bytes)
         .number("free_bytes", status.free_bytes)
@@ -47,6 +48,9 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
 /// The node's state for a person.
 pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     let health = match status.incomplete {
+        0 if status.damaged > 0 || status.log_damage.is_any() => {
+            "damaged: see the warnings below".to_owned()
+        }
         0 if status.peers_connected == 0 && status.peers_known > 0 => {
             "everything that is known is here, and no other node is connected".to_owned()
         }
@@ -73,6 +77,11 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     if status.log_damage.is_any() {
         let what = log_damage(&status.log_damage);
         rows.push(("warning", format!("names may be missing or out of date here: {what}")));
+    }
+    if status.damaged > 0 {
+        let versions = if status.damaged == 1 { "version is" } else { "versions are" };
+        let what = "damaged here, and no other node has given what was there";
+        rows.push(("warning", format!("{} {versions} {what}", status.damaged)));
     }
     let twins = status.twins.iter().map(|node| ("warning", twin(*node)));
     rows.into_iter().chain(twins).map(|(what, value)| format!("{what:<8} {value}")).collect()
@@ -177,8 +186,13 @@ mod tests {
             text.contains("warning  names may be missing or out of date here: 2 places"),
             "{text}"
         );
+        let damaged = NodeStatus { damaged: 2, incomplete: 0, ..damaged };
+        let text = status_lines(&damaged).join("\n");
+        assert!(text.contains("warning  2 versions are damaged here"), "{text}");
+        assert!(text.contains("health   damaged: see"), "{text}");
         let json = status_json(&damaged);
         assert!(json.contains(r#""log_damage":2,"log_damage_bytes":430,"#), "{json}");
+        assert!(json.contains(r#""damaged":2,"#), "{json}");
         let status = NodeStatus { twins: vec![NodeId([7; 32])], ..status };
         let text = status_lines(&status).join("\n");
         assert!(text.contains("warning  two nodes run with the key of node 0707"), "{text}");

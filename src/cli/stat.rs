@@ -21,14 +21,14 @@ pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Fai
     let holders = client.holders(&entry).map_err(|error| door::failure(&error).about(name))?;
     let status = client.status().map_err(|error| door::failure(&error))?;
     sync::warn(status.sync, "there may be a newer version");
-    sync::warn_of_damage(&status, "there may be a newer version");
     let mut output = Output::new();
     if json {
         output.line(&stat_json(&entry, &holders))?;
     } else {
         lines(&entry, &holders).iter().try_for_each(|line| output.line(line))?;
     }
-    output.flush()
+    output.flush()?;
+    sync::judge_newest(&entry).map_err(|failure| failure.about(name))
 }
 
 fn stat_json(entry: &Entry, holders: &Holders) -> String {

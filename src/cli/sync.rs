@@ -4,8 +4,7 @@
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::text;
-use crate::client::{Client, log_damage};
-use crate::wire::message::NodeStatus;
+use crate::client::{Client, Entry, log_damage};
 use crate::wire::sync_state::SyncState;
 
 /// The state in a few words, for a row of `dfs status`.
@@ -49,19 +48,21 @@ pub(crate) fn warn(sync: SyncState, so: &str) {
     }
 }
 
-/// Warns on stderr if a node has lost what nobody can say.
-pub(crate) fn warn_of_damage(status: &NodeStatus, so: &str) {
-    if status.log_damage.is_any() {
-        text::tell(format_args!("dfs: {so}: {}", log_damage(&status.log_damage)));
+/// What was delivered is what was stored, but not for certain the newest version: a failure, for scripts.
+pub(crate) fn judge_newest(entry: &Entry) -> Result<(), Failure> {
+    if entry.log_damage.is_any() {
+        let what = log_damage(&entry.log_damage);
+        let sentence = format!("this may not be the newest version of it: {what}");
+        return Err(Failure::new(Exit::Integrity, sentence));
     }
+    Ok(())
 }
 
-/// Warns if a name was not found on a node that may not know it, or not any more.
+/// Warns if a name was not found on a node that may not know it yet.
 pub(crate) fn warn_if_absent(client: &mut Client, failure: &Failure) {
     if failure.exit() == Some(Exit::NotFound)
         && let Ok(status) = client.status()
     {
         warn(status.sync, "it may not know of the name yet");
-        warn_of_damage(&status, "the name may have been there");
     }
 }

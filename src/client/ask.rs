@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Event, Holders, Op, Operation};
 use super::clear::{Clearing, leaves_heads};
-use super::error::{ClientError, damaged_heads};
+use super::error::{ClientError, damaged_heads, may_be_older};
 use super::listing::Listing;
 use super::seal::{Entry, Heads};
 use super::session::{Kind, Session, unexpected};
@@ -150,18 +150,20 @@ impl Session {
         let Some(ask) = self.ask_of(op) else { return Ok(()) };
         let ask = std::mem::replace(ask, Ask::Status);
         match (ask, message) {
-            (ask, Message::Heads { clock, versions, all, future, shown, .. }) => {
-                let heads = Heads { clock, versions, all, future };
+            (ask, Message::Heads { clock, versions, all, future, log_damage, shown, .. }) => {
+                let heads = Heads { clock, versions, all, future, log_damage };
                 self.heads_told(op, ask, heads, shown.as_deref())?;
             }
             (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, future, .. }) => {
-                self.delete(op, name, &Heads { clock, versions, all, future })?;
+                let heads = Heads { clock, versions, all, future, ..Heads::default() };
+                self.delete(op, name, &heads)?;
             }
             (
                 Ask::Clearing(clearing),
                 Message::DamagedHeads { clock, versions, all, future, .. },
             ) => {
-                self.clear(op, clearing, &Heads { clock, versions, all, future }, None);
+                let heads = Heads { clock, versions, all, future, ..Heads::default() };
+                self.clear(op, clearing, &heads, None);
             }
             (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
             (Ask::Deleting { name, version, more }, Message::PutDone { .. }) => {
@@ -224,17 +226,21 @@ impl Session {
     ) -> Result<(), ClientError> {
         match ask {
             Ask::Stat { name } => {
-                let entry = self.entry_of(shown, &name)?;
+                let entry = self.entry_of(shown, &name, &heads)?;
                 self.finish(op, Ok(Answer::Stat(Box::new(entry))));
             }
             Ask::Delete { name } => {
                 let id = self.seals.name_id(&name)?;
-                self.entry_of(shown, &id)?;
+                self.entry_of(shown, &id, &heads)?;
                 self.delete(op, name, &heads)?;
             }
             Ask::RenameSource { what } => {
                 let id = self.seals.name_id(&what.source)?;
-                let entry = self.entry_of(shown, &id)?;
+                let entry = self.entry_of(shown, &id, &heads)?;
+                if heads.log_damage.is_any() {
+                    // The old version would become the newest, under another name.
+                    return Err(may_be_older(&heads.log_damage));
+                }
                 self.ask_head(op, &what.target)?;
                 let source = Box::new((entry, heads));
                 self.become_ask(op, Ask::RenameTarget { what, source });
@@ -266,8 +272,14 @@ impl Session {
     }
 
     /// The version that is shown, opened.
-    fn entry_of(&self, shown: Option<&[u8]>, name: &NameId) -> Result<Entry, ClientError> {
-        self.seals.open_shown(shown, name)?.ok_or(ClientError::NotFound)
+    fn entry_of(
+        &self,
+        shown: Option<&[u8]>,
+        name: &NameId,
+        heads: &Heads,
+    ) -> Result<Entry, ClientError> {
+        let entry = self.seals.open_told(shown, name, heads.log_damage)?;
+        entry.ok_or(ClientError::NotFound)
     }
 
     pub(super) fn put_records(

@@ -131,6 +131,19 @@ pub(super) fn damaged_heads() -> ClientError {
     ClientError::Damaged(what.to_owned())
 }
 
+/// A name is not known to a node that has lost nobody knows what.
+pub(super) fn may_have_been(damage: &LogDamage) -> ClientError {
+    ClientError::Damaged(format!("the name is not here, and may have been: {}", log_damage(damage)))
+}
+
+/// The version that a node shows would be moved, and it has lost nobody knows what.
+pub(super) fn may_be_older(damage: &LogDamage) -> ClientError {
+    ClientError::Damaged(format!(
+        "this may not be the name's newest version, and nothing was moved: {}",
+        log_damage(damage)
+    ))
+}
+
 fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::NotAllowed => "not allowed",

@@ -204,11 +204,12 @@ impl Session {
         let Some(put) = self.put_of(op) else { return Ok(()) };
         match message {
             Message::PageDone { .. } => put.pages -= 1,
-            Message::Heads { clock, versions, all, future, shown, .. } => {
-                put.heads = Some(Heads { clock, versions, all, future });
+            Message::Heads { clock, versions, all, future, log_damage, shown, .. } => {
+                put.heads = Some(Heads { clock, versions, all, future, log_damage });
                 if put.only_if_absent {
                     let name = put.name;
-                    if self.seals.open_shown(shown.as_deref(), &name)?.is_some() {
+                    let entry = self.seals.open_told(shown.as_deref(), &name, log_damage)?;
+                    if entry.is_some() {
                         return Err(ClientError::Exists);
                     }
                 }
@@ -216,7 +217,7 @@ impl Session {
             Message::DamagedHeads { .. } if put.only_if_absent => return Err(damaged_heads()),
             // What comes now supersedes what is damaged: to write it anew is how it is mended.
             Message::DamagedHeads { clock, versions, all, future, .. } => {
-                put.heads = Some(Heads { clock, versions, all, future });
+                put.heads = Some(Heads { clock, versions, all, future, ..Heads::default() });
             }
             Message::PutDone { copies, .. } => {
                 let Stage::Committing(version) = put.stage else {

@@ -3,7 +3,7 @@
 //! Pure. Invariant: what is opened here was signed by somebody who may write and sealed by a holder of the data key, and
 //! is about the name that was asked for.
 
-use super::error::ClientError;
+use super::error::{ClientError, may_have_been};
 use super::signers::Signers;
 use crate::crypto::block::{BlockSecret, keystream, page_secret};
 use crate::crypto::data::SpaceKeys;
@@ -17,6 +17,7 @@ use crate::planted::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discarding;
+use crate::wire::log_damage::LogDamage;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page, PageRef};
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed, Secret};
@@ -43,6 +44,9 @@ pub struct Entry {
     pub version: VersionId,
     /// The record that says all this.
     pub record: RecordId,
+    /// What the node that was asked for the name has lost of its log without a trace: if there is any, a newer version may
+    /// have been among it. None where the version comes from a list, which tells this of all.
+    pub log_damage: LogDamage,
     pub(super) list: BlockList,
     pub(super) secrets: Vec<Secret>,
 }
@@ -67,6 +71,8 @@ pub(super) struct Heads {
     pub(super) all: HeadsSummary,
     /// Versions that are dated in the future, and are to be discarded.
     pub(super) future: Vec<VersionId>,
+    /// What the node has lost without a trace: there may have been others.
+    pub(super) log_damage: LogDamage,
 }
 
 impl Heads {
@@ -218,6 +224,20 @@ impl Seals {
         self.open(bytes)
     }
 
+    /// The version that a node shows of a name. `None` if the name is not there, and was not as far as anybody knows.
+    pub(super) fn open_told(
+        &self,
+        shown: Option<&[u8]>,
+        name: &NameId,
+        log_damage: LogDamage,
+    ) -> Result<Option<Entry>, ClientError> {
+        match self.open_shown(shown, name)? {
+            Some(entry) => Ok(Some(Entry { log_damage, ..entry })),
+            None if log_damage.is_any() => Err(may_have_been(&log_damage)),
+            None => Ok(None),
+        }
+    }
+
     /// Opens a record, once it is known who signed it. `None` for a tombstone.
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Option<Entry>, ClientError> {
         let record = decode(bytes)?;
@@ -262,6 +282,7 @@ impl Seals {
             return Err(damaged("a record's two halves do not belong together"));
         }
         Ok(Some(Entry {
+            log_damage: LogDamage::default(),
             size: sealed.size,
             mtime_ms: sealed.mtime_ms,
             mode: sealed.mode,

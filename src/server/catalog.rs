@@ -37,6 +37,8 @@ pub(super) struct Catalog {
     records: u64,
     shown: u64,
     incomplete: u64,
+    /// Damaged heads.
+    damaged: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
     /// Their bytes were damaged, and have not been had again.
@@ -86,6 +88,7 @@ impl Catalog {
             records: 0,
             shown: 0,
             incomplete: 0,
+            damaged: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
             guesses: Guesses::default(),
@@ -116,6 +119,7 @@ impl Catalog {
             Some(slot) => slot,
             None => self.entries.push(Entry::new(id, &name, record, place)),
         };
+        self.damaged -= u64::from(self.is_damaged_head(slot));
         let entry = &mut self.entries[slot];
         entry.become_sound(place);
         entry.set(Flag::Complete, complete);
@@ -176,6 +180,7 @@ impl Catalog {
     fn supersede(&mut self, name: &Alias, version: &VersionId) -> bool {
         let heads = self.version_slots(name, version, true);
         for slot in &heads {
+            self.damaged -= u64::from(self.is_damaged_head(*slot));
             self.by_name.remove(*slot, &Names(&self.entries));
             self.entries[*slot].become_superseded();
             self.insert_by_name(*slot);
@@ -187,6 +192,7 @@ impl Catalog {
     fn discard(&mut self, name: &Alias, version: &VersionId) {
         let slots = [true, false].map(|head| self.version_slots(name, version, head));
         for slot in slots.into_iter().flatten() {
+            self.damaged -= u64::from(self.is_damaged_head(slot));
             self.by_name.remove(slot, &Names(&self.entries));
             self.entries[slot].set(Flag::Discarded, true);
         }

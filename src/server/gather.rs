@@ -60,10 +60,8 @@ impl FileServer {
                 self.read_answer(link, vec![place], reason);
             }
             None => {
-                let clock = self.clock.read(now.wall_ms);
-                let shown = None;
-                let heads = Message::Heads { request, clock, versions, all, future, shown };
-                self.reply(link, heads);
+                let heads = Heads { versions, all, future };
+                self.reply_heads(now, (link, request), heads, None);
             }
         }
     }

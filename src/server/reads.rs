@@ -104,11 +104,7 @@ impl FileServer {
         match reason {
             ReadFor::Head { asker: (link, request), name, record, heads } => match first() {
                 Ok(bytes) => {
-                    let clock = self.clock.read(now.wall_ms);
-                    let shown = Some(bytes);
-                    let Heads { versions, all, future } = heads;
-                    let heads = Message::Heads { request, clock, versions, all, future, shown };
-                    self.reply(link, heads);
+                    self.reply_heads(now, (link, request), heads, Some(bytes));
                 }
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
@@ -155,6 +151,20 @@ impl FileServer {
             ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
             ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
         }
+    }
+
+    /// Tells a name's versions, and shows the greatest if there is any.
+    pub(super) fn reply_heads(
+        &mut self,
+        now: Now,
+        (link, request): (Link, Request),
+        Heads { versions, all, future }: Heads,
+        shown: Option<Bytes>,
+    ) {
+        let clock = self.clock.read(now.wall_ms);
+        let log_damage = self.log_damage();
+        let heads = Message::Heads { request, clock, versions, all, future, log_damage, shown };
+        self.reply(link, heads);
     }
 
     /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.

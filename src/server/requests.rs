@@ -258,6 +258,7 @@ impl FileServer {
             blocks: self.holdings.count(),
             block_bytes: self.holdings.bytes(),
             incomplete: self.incomplete(),
+            damaged: self.catalog.damaged(),
             unnamed: self.holdings.unnamed().0,
             unnamed_bytes: self.holdings.unnamed().1,
             free_bytes: self.space.free(),

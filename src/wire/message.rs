@@ -120,6 +120,8 @@ pub struct NodeStatus {
     pub block_bytes: u64,
     /// Records whose blocks are not all here yet.
     pub incomplete: u64,
+    /// Versions that no other supersedes, and of which the record is damaged here and was had from no peer.
+    pub damaged: u64,
     /// Blocks and pages that a writer brought since the node started, and no record names yet.
     pub unnamed: u64,
     /// Their bytes.
@@ -194,13 +196,15 @@ pub enum Message {
     Head { request: Request, space: Space, name: NameId, relay: bool },
     /// The clock, the versions that no other supersedes, greatest first, a summary of all of these,
     /// and the encoded record of the greatest. `future`: versions that no other discards, and that
-    /// are dated so far in the future that they count as none of these.
+    /// are dated so far in the future that they count as none of these. `log_damage`: what the sender has lost without a
+    /// trace, so that there may have been a greater version.
     Heads {
         request: Request,
         clock: u64,
         versions: Vec<VersionId>,
         all: HeadsSummary,
         future: Vec<VersionId>,
+        log_damage: LogDamage,
         shown: Option<Bytes>,
     },
     /// The same of a name whose greatest version is damaged, and could not be had from a peer: what it says is not known,

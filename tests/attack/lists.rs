@@ -106,6 +106,7 @@ fn lists_of_messages_have_an_end() {
         versions: vec![version; count],
         all: Default::default(),
         future: Vec::new(),
+        log_damage: Default::default(),
         shown: None,
     });
     check(PUT_RECORDS_MAX, |count| Message::Put {
@@ -168,6 +169,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
                 versions: vec![version; count],
                 all: Default::default(),
                 future: vec![version; count],
+                log_damage: Default::default(),
                 shown: None,
             },
             Message::Put { request, conditions: vec![], records: records(), blocks: records() },

@@ -76,6 +76,7 @@ impl Catalog {
         self.set_slot_complete(slot, true);
         if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
             self.entries[slot].set(Flag::Damaged, true);
+            self.damaged += u64::from(self.is_damaged_head(slot));
             if planted::is_on(Bug::ForgetDamaged) {
                 let name = self.entries[slot].name();
                 let before = self.shows(name);
@@ -86,6 +87,17 @@ impl Catalog {
         } else {
             self.entries[slot].forget();
         }
+    }
+
+    /// Whether it is damaged and no other version supersedes it: whoever asks for the name may be told so.
+    pub(super) fn is_damaged_head(&self, slot: u32) -> bool {
+        let entry = &self.entries[slot];
+        entry.is(Flag::Damaged) && entry.is_head() && !entry.is(Flag::Discarded)
+    }
+
+    /// How many there are of these.
+    pub(in crate::server) fn damaged(&self) -> u64 {
+        self.damaged
     }
 
     /// The entry of a version whose bytes were damaged.
@@ -175,6 +187,7 @@ impl Catalog {
             self.by_name.remove(slot, &Names(&self.entries));
             let after = self.shows(name);
             self.shown = self.shown + u64::from(after) - u64::from(before);
+            self.damaged -= u64::from(self.is_damaged_head(slot));
             self.entries[slot].forget();
         }
         self.lost.remove(&guess);

@@ -141,8 +141,9 @@ impl Pair {
         let answer = match message {
             Message::Head { request, .. } => {
                 let shown = self.held.records.last().cloned();
-                let (versions, all, future) = Default::default();
-                Message::Heads { request, clock: 1 << 20, versions, all, future, shown }
+                let (versions, all, future, log_damage) = Default::default();
+                let clock = 1 << 20;
+                Message::Heads { request, clock, versions, all, future, log_damage, shown }
             }
             Message::List { request, .. } => Message::Listed {
                 request,

@@ -45,6 +45,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         blocks: 4,
         block_bytes: 5,
         incomplete: 6,
+        damaged: 19,
         unnamed: 13,
         unnamed_bytes: 14,
         free_bytes: 7,
@@ -78,6 +79,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             versions: vec![version],
             all: heads,
             future: vec![version],
+            log_damage: LogDamage { places: 20, bytes: 21 },
             shown: Some(bytes.clone()),
         },
         Message::DamagedHeads {

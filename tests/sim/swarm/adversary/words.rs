@@ -173,13 +173,14 @@ impl Words {
             Message::Head { request, .. } if lies => {
                 let versions = vec![version(rng)];
                 let shown = self.records.front().cloned().filter(|_| rng.random());
-                let (all, future) = Default::default();
+                let (all, future, log_damage) = Default::default();
                 line.send(&Message::Heads {
                     request: *request,
                     clock: clock(rng),
                     versions,
                     all,
                     future,
+                    log_damage,
                     shown,
                 });
             }
