@@ -141,6 +141,8 @@ pub const QUESTIONS_MAX: usize = 64;
 pub const SHORT_BATCH: usize = 64;
 /// Blocks and pages that a node was told are not here, as far as that is remembered to tell it when they come.
 pub const VAIN_MAX: usize = 1024;
+/// Names of which a node without room remembers that it has shown a version which it does not keep.
+pub const SHOWN_MAX: usize = 4096;
 /// Blocks that one connection suspects and that wait to be looked at.
 pub const SUSPECTS_MAX: usize = 16;
 /// A node that brings fewer leaves a second is slow, if another can be asked.

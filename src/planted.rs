@@ -314,6 +314,14 @@ bugs! {
     BelieveNames,
     /// A start on a full disk keeps what the log had set aside, and ends (G7).
     KeepRoom,
+    /// A version that was shown and is not kept counts as never shown (G3).
+    TakeBackShown,
+    /// A node without room gives readers nothing that only others have (G6).
+    ServeOwnOnly,
+    /// What comes late for a reader goes to it beside what another was asked for (G2).
+    PassWhatIsLate,
+    /// Room for blocks is not looked for when there was none (G5).
+    ForgetBlockRefusal,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

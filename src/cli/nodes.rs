@@ -36,6 +36,7 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         .number("unnamed", status.unnamed)
         .number("unnamed_bytes", status.unnamed_bytes)
         .number("free_bytes", status.free_bytes)
+        .flag("full", status.full)
         .number("memory_used", status.memory_used)
         .number("memory_max", status.memory_max)
         .number("peers_connected", status.peers_connected.into())
@@ -51,6 +52,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         0 if status.damaged > 0 || status.log_damage.is_any() => {
             "damaged: see the warnings below".to_owned()
         }
+        0 if status.full => "no room: see the warning below".to_owned(),
         0 if status.peers_connected == 0 && status.peers_known > 0 => {
             "everything that is known is here, and no other node is connected".to_owned()
         }
@@ -77,6 +79,10 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     if status.log_damage.is_any() {
         let what = log_damage(&status.log_damage);
         rows.push(("warning", format!("names may be missing or out of date here: {what}")));
+    }
+    if status.full {
+        let what = "what other nodes have does not come here, and is read from them";
+        rows.push(("warning", format!("the disk has no room beyond its reserve: {what}")));
     }
     if status.damaged > 0 {
         let versions = if status.damaged == 1 { "version is" } else { "versions are" };
@@ -186,6 +192,8 @@ mod tests {
             text.contains("warning  names may be missing or out of date here: 2 places"),
             "{text}"
         );
+        let text = status_lines(&NodeStatus { full: true, ..status.clone() }).join("\n");
+        assert!(text.contains("warning  the disk has no room"), "{text}");
         let damaged = NodeStatus { damaged: 2, incomplete: 0, ..damaged };
         let text = status_lines(&damaged).join("\n");
         assert!(text.contains("warning  2 versions are damaged here"), "{text}");

@@ -150,8 +150,8 @@ impl Session {
         let Some(ask) = self.ask_of(op) else { return Ok(()) };
         let ask = std::mem::replace(ask, Ask::Status);
         match (ask, message) {
-            (ask, Message::Heads { clock, versions, all, future, log_damage, shown, .. }) => {
-                let heads = Heads { clock, versions, all, future, log_damage };
+            (ask, Message::Heads { clock, versions, all, future, log_damage, kept, shown, .. }) => {
+                let heads = Heads { clock, versions, all, future, log_damage, kept };
                 self.heads_told(op, ask, heads, shown.as_deref())?;
             }
             (Ask::Delete { name }, Message::DamagedHeads { clock, versions, all, future, .. }) => {
@@ -278,7 +278,7 @@ impl Session {
         name: &NameId,
         heads: &Heads,
     ) -> Result<Entry, ClientError> {
-        let entry = self.seals.open_told(shown, name, heads.log_damage)?;
+        let entry = self.seals.open_told(shown, name, (heads.log_damage, heads.kept))?;
         entry.ok_or(ClientError::NotFound)
     }
 

@@ -146,9 +146,9 @@ impl Session {
 
     pub(super) fn get_answered(&mut self, op: Op, message: Message) -> Result<(), ClientError> {
         match message {
-            Message::Heads { shown, log_damage, .. } => {
+            Message::Heads { shown, log_damage, kept, .. } => {
                 let Some(name) = self.get_of(op).map(|get| get.name) else { return Ok(()) };
-                let entry = self.seals.open_told(shown.as_deref(), &name, log_damage)?;
+                let entry = self.seals.open_told(shown.as_deref(), &name, (log_damage, kept))?;
                 let entry = entry.ok_or(ClientError::NotFound)?;
                 self.events.push_back(Event::Found { op, entry: Box::new(entry.clone()) });
                 if let Some(get) = self.get_of(op) {

@@ -204,11 +204,12 @@ impl Session {
         let Some(put) = self.put_of(op) else { return Ok(()) };
         match message {
             Message::PageDone { .. } => put.pages -= 1,
-            Message::Heads { clock, versions, all, future, log_damage, shown, .. } => {
-                put.heads = Some(Heads { clock, versions, all, future, log_damage });
+            Message::Heads { clock, versions, all, future, log_damage, kept, shown, .. } => {
+                put.heads = Some(Heads { clock, versions, all, future, log_damage, kept });
                 if put.only_if_absent {
                     let name = put.name;
-                    let entry = self.seals.open_told(shown.as_deref(), &name, log_damage)?;
+                    let told = (log_damage, kept);
+                    let entry = self.seals.open_told(shown.as_deref(), &name, told)?;
                     if entry.is_some() {
                         return Err(ClientError::Exists);
                     }

@@ -47,6 +47,8 @@ pub struct Entry {
     /// What the node that was asked for the name has lost of its log without a trace: if there is any, a newer version may
     /// have been among it. None where the version comes from a list, which tells this of all.
     pub log_damage: LogDamage,
+    /// Whether that node keeps it. One without room shows what another has, as long as that can be reached.
+    pub is_kept: bool,
     pub(super) list: BlockList,
     pub(super) secrets: Vec<Secret>,
 }
@@ -73,6 +75,8 @@ pub(super) struct Heads {
     pub(super) future: Vec<VersionId>,
     /// What the node has lost without a trace: there may have been others.
     pub(super) log_damage: LogDamage,
+    /// What is shown of them is kept by the node that tells of it.
+    pub(super) kept: bool,
 }
 
 impl Heads {
@@ -229,10 +233,10 @@ impl Seals {
         &self,
         shown: Option<&[u8]>,
         name: &NameId,
-        log_damage: LogDamage,
+        (log_damage, is_kept): (LogDamage, bool),
     ) -> Result<Option<Entry>, ClientError> {
         match self.open_shown(shown, name)? {
-            Some(entry) => Ok(Some(Entry { log_damage, ..entry })),
+            Some(entry) => Ok(Some(Entry { log_damage, is_kept, ..entry })),
             None if log_damage.is_any() => Err(may_have_been(&log_damage)),
             None => Ok(None),
         }
@@ -283,6 +287,7 @@ impl Seals {
         }
         Ok(Some(Entry {
             log_damage: LogDamage::default(),
+            is_kept: true,
             size: sealed.size,
             mtime_ms: sealed.mtime_ms,
             mode: sealed.mode,

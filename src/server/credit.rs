@@ -8,7 +8,7 @@
 use super::fetch::{Fetch, mask};
 use super::memory::{Memory, Share};
 use super::output::Link;
-use super::peers::Run;
+use super::peers::{Credit, Run};
 use super::{FileServer, Timer};
 use crate::ids::Address;
 use crate::limits::{COMING_PERIOD, LAST_SOURCE_SILENCE, LEAF, OPERATION_SILENCE, PEER_SILENCE};
@@ -67,13 +67,9 @@ impl FileServer {
                 live: true,
                 reserved: reserved.is_some(),
                 asked: now.instant,
+                pass: None,
             };
-            let idle = peer.credit.outstanding == 0;
-            peer.credit.outstanding += usize::from(count);
-            peer.credit.runs.push_back(run);
-            if idle {
-                peer.credit.heard = now.instant;
-                peer.credit.told = now.instant;
+            if queue_run(&mut peer.credit, run) {
                 self.watch_silence(now, link);
                 self.watch_pace(now, link);
             }
@@ -133,6 +129,9 @@ impl FileServer {
             return;
         }
         release_rest(&mut self.memory, run);
+        if let Some(pass) = run.pass {
+            return self.fetches.passes_lost.push(pass);
+        }
         if let Some(fetch) = self.fetches.by_address.get_mut(&run.address) {
             fetch.asked &= !mask(u32::from(run.first), u32::from(run.count));
             // What it has brought waits for nothing more.
@@ -144,7 +143,7 @@ impl FileServer {
 
     /// Sets the timer that looks after a connection's silence. There is one at a time, however often the connection has
     /// nothing to bring for a moment.
-    fn watch_silence(&mut self, now: Now, link: Link) {
+    pub(super) fn watch_silence(&mut self, now: Now, link: Link) {
         if let Some(peer) = self.peers.get_mut(&link)
             && !std::mem::replace(&mut peer.credit.watched, true)
         {
@@ -194,6 +193,10 @@ impl FileServer {
 
     /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
     fn leave_silent(&mut self, now: Now, link: Link) {
+        if self.nodes.len() > 1 {
+            self.give_up_runs(link, |run| run.pass.is_some());
+            self.pass_from_others(now);
+        }
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
@@ -313,6 +316,18 @@ impl FileServer {
         }
         self.peers.get(&link).is_none_or(|peer| !peer.credit.starved[share as usize])
     }
+}
+
+/// A run has been asked for. True if its connection owed nothing before.
+pub(super) fn queue_run(credit: &mut Credit, run: Run) -> bool {
+    let idle = credit.outstanding == 0;
+    credit.outstanding += usize::from(run.count);
+    credit.runs.push_back(run);
+    if idle {
+        credit.heard = run.asked;
+        credit.told = run.asked;
+    }
+    idle
 }
 
 /// Reserves `count` leaves, or at least one.

@@ -4,6 +4,7 @@
 //! put reaches it only when all that it names is held or comes with it.
 
 use super::closing::Closing;
+use super::gathers::Passed;
 use super::grants::Learnt;
 use super::lane::{NewRecord, Waiter};
 use super::output::Link;
@@ -27,10 +28,26 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(super) enum CheckFor {
     Put(Box<ReadyPut>),
-    Records { link: Link, items: Vec<NewRecord> },
+    Records {
+        link: Link,
+        items: Vec<NewRecord>,
+    },
     Offer(Offered),
-    PutPage { link: Link, request: Request, page: Bytes },
-    WalkPage { asked: (u64, u32), page: Bytes },
+    PutPage {
+        link: Link,
+        request: Request,
+        page: Bytes,
+    },
+    WalkPage {
+        asked: (u64, u32),
+        page: Bytes,
+    },
+    /// What a peer shows of a name, for a client that asked.
+    Passed {
+        link: Link,
+        gather: u64,
+        passed: Passed,
+    },
 }
 
 /// A put between its arrival and the lane.
@@ -157,6 +174,9 @@ impl FileServer {
             }
             CheckFor::WalkPage { asked, page } => {
                 self.walk_page_checked(now, asked, page, found);
+            }
+            CheckFor::Passed { link, gather, passed } => {
+                self.passed_checked(now, (link, gather), passed, found);
             }
         }
     }

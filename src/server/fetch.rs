@@ -9,6 +9,7 @@ use super::memory::Share;
 use super::output::Link;
 use super::peers::Peer;
 use super::round::Short;
+use super::serve::Pass;
 use super::stuck::Outcome;
 use super::want::Interest;
 use super::{FileServer, Output};
@@ -102,6 +103,8 @@ pub(super) struct Fetches {
     pub(super) repairs: BTreeMap<Address, u32>,
     /// Drafts that were given up while a job still wrote into them.
     pub(super) orphans: HashSet<Draft>,
+    /// Given up by those who were to bring it for a reader.
+    pub(super) passes_lost: Vec<Pass>,
 }
 
 impl Fetches {
@@ -160,6 +163,7 @@ impl FileServer {
         if self.has_room(now, u64::from(block.length)) {
             self.assign(now, block.address, hint);
         } else {
+            self.lack_room_for_block(now, u64::from(block.length));
             self.fetch_failed(now, block.address);
         }
     }
@@ -273,6 +277,7 @@ impl FileServer {
 
     /// Others are asked instead.
     pub(super) fn leave_source(&mut self, now: Now, address: Address, link: Link) {
+        self.pass_from_others(now);
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
@@ -344,6 +349,26 @@ impl FileServer {
             }
             self.send_all(link, Message::have(&addresses));
         }
+    }
+
+    /// The disk has refused a block for want of room. Those who read it have it passed on to them.
+    pub(super) fn fetch_has_no_room(&mut self, now: Now, address: Address) {
+        self.space.ran_out();
+        let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
+            return;
+        };
+        let length = fetch.length;
+        let mut readers = Vec::new();
+        fetch.interests.retain(|interest| match interest {
+            Interest::Read(parked) => {
+                readers.push(*parked);
+                false
+            }
+            Interest::Offer(_) | Interest::Walk(_) | Interest::Repair => true,
+        });
+        self.lack_room_for_block(now, u64::from(length));
+        self.fetch_failed(now, address);
+        readers.into_iter().for_each(|parked| self.unpark(now, parked));
     }
 
     /// A block can't be had now, whoever has it: whoever waited is told.

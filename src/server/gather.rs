@@ -3,22 +3,30 @@
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
 use super::ask::Ask;
-use super::entry::Flag;
-use super::gathers::Question;
+use super::closing::Closing;
+use super::entry::{Entry, Flag};
+use super::exchange::CheckFor;
+use super::gathers::{Passed, Question};
 use super::lane::NewRecord;
 use super::output::Link;
+use super::peers::Peer;
 use super::reads::{Asked, Heads, ReadFor};
 use super::walk::Purpose;
+use super::work::{Check, Checked};
 use super::{FileServer, Timer};
 use crate::crypto::keys::record_id;
 use crate::ids::{NameId, RecordId, Space};
 use crate::limits::{MESSAGE_PEERS_MAX, PARENTS_MAX, PEER_SILENCE};
 use crate::planted::{self, Bug};
-use crate::time::Now;
-use crate::wire::message::{Message, PeerAddress, PushedRecord, Request};
-use crate::wire::record::Record;
+use crate::time::{Now, latest_credible};
+use crate::wire::message::{Message, PeerAddress, PushedRecord, Reason, Request};
+use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+
+/// What is said of a name of which a version was shown that no node in reach has any more.
+const NOT_KEPT: &str = "a newer version was read through this node, which had no room to keep it, and no node that has it can \
+                        be reached; try again when more nodes are up";
 
 impl FileServer {
     /// A client, or a peer on behalf of one, asks for a name's versions.
@@ -31,12 +39,12 @@ impl FileServer {
     ) {
         let known = self.is_had(&name);
         let peers = self.node_peers().filter(|(_, peer)| !peer.silent);
-        let may_know_more = peers.filter(|(_, peer)| !known || !peer.comparison.is_informed());
+        let may_know_more = peers.filter(|(_, peer)| !known || !self.is_informed_by(peer));
         let waiting: Vec<Link> = may_know_more.map(|(link, _)| *link).collect();
         if !relay || waiting.is_empty() {
             return self.asked(now, (link, request), Asked::Head(name));
         }
-        let id = self.begin_gather(now, (link, request), Question::Head { name });
+        let id = self.begin_gather(now, (link, request), Question::Head { name, passed: None });
         for peer in waiting {
             let request = self.ask_for_gather(id, peer);
             self.send(peer, Message::Head { request, space, name, relay: false });
@@ -44,6 +52,10 @@ impl FileServer {
     }
 
     pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
+        let kept = self.catalog.greatest(&name).map(Entry::version);
+        if self.gathers.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
+            return self.refuse(link, request, Reason::Unavailable, NOT_KEPT);
+        }
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         let all = self.catalog.heads_summary(&name);
         let future = self.catalog.future(&name, PARENTS_MAX);
@@ -54,13 +66,13 @@ impl FileServer {
             }
             Some(entry) => {
                 let (place, record) = (entry.place(), entry.id());
-                let heads = Heads { versions, all, future };
+                let heads = Heads { versions, all, future, kept: true };
                 let asker = (link, request);
                 let reason = ReadFor::Head { asker, name, record, heads };
                 self.read_answer(link, vec![place], reason);
             }
             None => {
-                let heads = Heads { versions, all, future };
+                let heads = Heads { versions, all, future, kept: true };
                 self.reply_heads(now, (link, request), heads, None);
             }
         }
@@ -90,17 +102,28 @@ impl FileServer {
         request
     }
 
-    /// A peer says which versions it knows.
-    pub(super) fn heads_answered(&mut self, now: Now, link: Link, id: u64, shown: Option<Bytes>) {
+    /// A peer says which versions it knows, and shows the greatest if it has any.
+    pub(super) fn heads_answered(
+        &mut self,
+        now: Now,
+        link: Link,
+        id: u64,
+        told: Option<(Heads, Bytes)>,
+    ) {
         let Some(question) = self.gathers.answered(id, link) else {
             return;
         };
-        if let (Some(bytes), Question::Head { name }) = (shown, question)
-            && Record::decode(&bytes).is_ok_and(|record| record.name == *name)
+        if let (Some((heads, bytes)), Question::Head { name, .. }) = (told, question)
+            && let Ok(record) = Record::decode(&bytes)
+            && record.name == *name
+            && !self.catalog.contains(&record_id(&bytes))
         {
-            let record = record_id(&bytes);
-            if !self.catalog.contains(&record) {
-                self.gathers.await_record(id, record);
+            self.gathers.await_record(id, record_id(&bytes));
+            if self.is_shown_only(now, &record, &bytes) {
+                let passed = Passed { version: record.version, heads, shown: bytes.clone() };
+                let reason = CheckFor::Passed { link, gather: id, passed };
+                self.check(reason, vec![Check::Signature(bytes)]);
+            } else {
                 let item = PushedRecord { record: bytes, block: Bytes::new() };
                 self.records(now, link, vec![item]);
             }
@@ -108,9 +131,42 @@ impl FileServer {
         self.finish_gather(now, id);
     }
 
+    /// Whether a record that a peer shows is not to be kept, for want of room, and may be shown to who asks here.
+    fn is_shown_only(&mut self, now: Now, record: &Record, bytes: &Bytes) -> bool {
+        let is_credible =
+            latest_credible(now.wall_ms).is_none_or(|latest| record.version.stamp <= latest);
+        record.kind == RecordKind::File
+            && is_credible
+            && self.grants.allow(&record.signer)
+            && !self.is_known(&record_id(bytes))
+            && !self.has_room_for_records(now, bytes.len() as u64)
+            && !planted::is_on(Bug::ServeOwnOnly)
+    }
+
+    /// A worker has looked who signed what a peer shows.
+    pub(super) fn passed_checked(
+        &mut self,
+        now: Now,
+        (link, id): (Link, u64),
+        passed: Passed,
+        found: &[Checked],
+    ) {
+        let is_signed = found == [Checked::Signed];
+        let question = self.gathers.looked_at(id, &record_id(&passed.shown));
+        if let (Some(Question::Head { passed: best, .. }), true) = (question, is_signed)
+            && best.as_ref().is_none_or(|best| best.version < passed.version)
+        {
+            *best = Some(passed);
+        }
+        if !is_signed {
+            self.close(now, link, Closing::WrongSignature);
+        }
+        self.finish_gather(now, id);
+    }
+
     /// A peer says whether it holds a record whole.
     pub(super) fn holds_answered(&mut self, now: Now, link: Link, id: u64, holds: bool) {
-        let node = self.peers.get(&link).and_then(super::peers::Peer::node);
+        let node = self.peers.get(&link).and_then(Peer::node);
         let Some(question) = self.gathers.answered(id, link) else {
             return;
         };
@@ -186,7 +242,7 @@ impl FileServer {
             return;
         };
         let found = match &gather.question {
-            Question::Head { name } => !self.may_be_older(name, gather.waiting()),
+            Question::Head { name, .. } => !self.may_be_older(name, gather.waiting()),
             Question::Holders { .. } => false,
         };
         if !gather.is_settled() || !(gather.waiting().next().is_none() || found) {
@@ -199,7 +255,11 @@ impl FileServer {
         let (question, asks) = gather.into_parts();
         self.forget_asks(asks);
         match question {
-            Question::Head { name } => self.asked(now, asker, Asked::Head(name)),
+            Question::Head { name, passed: Some(passed) } if self.is_older(&name, &passed) => {
+                self.gathers.shown.note(name, passed.version);
+                self.reply_heads(now, asker, passed.heads, Some(passed.shown));
+            }
+            Question::Head { name, .. } => self.asked(now, asker, Asked::Head(name)),
             Question::Holders { count, holders } => {
                 let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
                 let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
@@ -211,7 +271,18 @@ impl FileServer {
     /// Whether more answers could still tell of a greater version.
     fn may_be_older(&self, name: &NameId, waiting: impl Iterator<Item = Link>) -> bool {
         let mut peers = waiting.filter_map(|link| self.peers.get(&link));
-        !self.is_had(name) || peers.any(|peer| !peer.comparison.is_informed())
+        !self.is_had(name) || peers.any(|peer| !self.is_informed_by(peer))
+    }
+
+    /// Whether a peer has told all that it knows. Without room for it that is not kept.
+    fn is_informed_by(&self, peer: &Peer) -> bool {
+        peer.comparison.is_informed() && self.room.is_there()
+    }
+
+    /// Whether what is known here of a name is older than what a peer has shown.
+    fn is_older(&self, name: &NameId, passed: &Passed) -> bool {
+        let greatest = self.catalog.greatest(name);
+        greatest.is_none_or(|entry| entry.version() < passed.version)
     }
 
     /// Whether the greatest version of a name that is known here can be read.

@@ -2,19 +2,33 @@
 //!
 //! Knows no peer and no catalog. Invariant: whatever may end a gathering finds it without a look at any other.
 
+mod shown;
+
 use super::looks::Looks;
 use super::output::Link;
-use crate::ids::{NameId, RecordId};
+use super::reads::Heads;
+use crate::ids::{NameId, RecordId, VersionId};
 use crate::wire::message::{PeerAddress, Request};
+use bytes::Bytes;
+use shown::Shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// Which versions has this name?
-    Head { name: NameId },
+    /// Which versions has this name? There may be no room for the greatest that was told of.
+    Head { name: NameId, passed: Option<Passed> },
     /// Who holds this record and all that it names? Said by so many, of whom as many are named as an answer holds.
     Holders { count: u32, holders: Vec<PeerAddress> },
+}
+
+/// What a peer says of a name, checked, which there is no room to keep.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) version: VersionId,
+    pub(super) heads: Heads,
+    /// The record of this version.
+    pub(super) shown: Bytes,
 }
 
 /// One of them.
@@ -54,6 +68,8 @@ pub(super) struct Gathers {
     by_id: BTreeMap<u64, Gather>,
     by_asker: BTreeSet<(Link, u64)>,
     by_record: BTreeSet<(RecordId, u64)>,
+    /// What some were answered with.
+    pub(super) shown: Shown,
     /// Gatherings that were looked at.
     looks: Looks,
 }
@@ -117,6 +133,15 @@ impl Gathers {
         waiting
     }
 
+    /// A record that a gathering waited for has been looked at, and does not come into the catalog for it.
+    pub(super) fn looked_at(&mut self, id: u64, record: &RecordId) -> Option<&mut Question> {
+        self.looks.note();
+        self.by_record.remove(&(*record, id));
+        let gather = self.by_id.get_mut(&id)?;
+        gather.arriving.remove(record);
+        Some(&mut gather.question)
+    }
+
     /// Nothing is waited for any more. Those who have not answered, and what they were asked.
     pub(super) fn give_up(&mut self, id: u64) -> BTreeMap<Link, Request> {
         self.looks.note();
@@ -158,7 +183,7 @@ mod tests {
     }
 
     fn head() -> Question {
-        Question::Head { name: NameId::default() }
+        Question::Head { name: NameId::default(), passed: None }
     }
 
     /// Of so many gatherings, each of another connection, and for another record of one peer.

@@ -41,6 +41,12 @@ impl FileServer {
         let run = peer.credit.runs.remove(at).expect("the position is of this queue");
         peer.hear(now.instant);
         peer.credit.current = Some(run);
+        if let Some(pass) = run.pass {
+            if !self.pass_opened(pass, open) {
+                self.close(now, link, Closing::WrongLength);
+            }
+            return;
+        }
         let Some(fetch) = self.fetches.by_address.get_mut(&open.address) else {
             return;
         };
@@ -69,6 +75,10 @@ impl FileServer {
             return;
         };
         run.come += 1;
+        if let Some(pass) = run.pass {
+            let is_last = run.come >= run.count;
+            return self.pass_leaf(pass, data, is_last);
+        }
         // Of one that was given up it may still be what is waited for, should the next not have it.
         if !run.live && planted::is_on(Bug::DropLateLeaves) {
             return;
@@ -190,10 +200,7 @@ impl FileServer {
                 self.send(link, Message::Suspect { address });
                 self.source_failed(now, address, link);
             }
-            Err(WriteError::Disk(DiskError::Full)) => {
-                self.space.ran_out();
-                self.fetch_failed(now, address);
-            }
+            Err(WriteError::Disk(DiskError::Full)) => self.fetch_has_no_room(now, address),
             Err(WriteError::Disk(DiskError::Scarce(why))) => self.draft_failed(now, address, &why),
             Err(WriteError::Disk(DiskError::Failed(why))) => self.fail(why),
         }
@@ -207,10 +214,7 @@ impl FileServer {
                     self.lane.add_block(fetch.draft, address, fetch.length);
                 }
             }
-            Err(DiskError::Full) => {
-                self.space.ran_out();
-                self.fetch_failed(now, address);
-            }
+            Err(DiskError::Full) => self.fetch_has_no_room(now, address),
             Err(DiskError::Scarce(why)) => self.draft_failed(now, address, &why),
             Err(DiskError::Failed(why)) => self.fail(why),
         }

@@ -89,7 +89,7 @@ impl FileServer {
     pub(super) fn dial_answered(&mut self, now: Now, node: NodeId) -> bool {
         let is_probe = self.roster.answered(node, now);
         self.after(now, WRITE_AFTER, Timer::PeersFile);
-        self.pass_on(node);
+        self.pass_presence_on(node);
         is_probe
     }
 
@@ -141,7 +141,7 @@ impl FileServer {
     }
 
     /// Tells everybody of a node, once it has answered where it says that it is.
-    fn pass_on(&mut self, node: NodeId) {
+    fn pass_presence_on(&mut self, node: NodeId) {
         if planted::is_on(Bug::IntroduceNobody) {
             return;
         }
@@ -179,7 +179,7 @@ impl FileServer {
             }
             if node == source {
                 self.roster.introduces_itself(node, presence);
-                self.pass_on(node);
+                self.pass_presence_on(node);
             } else {
                 self.learn(now, source, node, &presence);
             }

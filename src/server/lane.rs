@@ -353,7 +353,10 @@ impl FileServer {
         }
         let blocks = flight.blocks.iter().map(|(address, _)| *address);
         for address in blocks.chain(flight.small) {
-            self.fetch_failed(now, address);
+            match reason {
+                Reason::NoSpace => self.fetch_has_no_room(now, address),
+                _ => self.fetch_failed(now, address),
+            }
         }
         self.pages_landed(now, &flight.pages, false);
         let sources: BTreeSet<Link> = flight.records.iter().filter_map(|new| new.source).collect();

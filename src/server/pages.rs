@@ -11,6 +11,7 @@ use super::walk::{Purpose, Walk};
 use super::work::{Check, Checked};
 use crate::ids::{Address, RecordId};
 use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, Request};
 use crate::wire::page::Page;
@@ -162,11 +163,22 @@ impl FileServer {
             return;
         };
         let Some(address) = walk.asked else { return };
-        if found == [Checked::Address(address)] && Page::decode(&page).is_ok() {
-            self.lane.add_page(address, page);
-            self.lane.set_urgent();
-        } else {
-            self.page_refused(now, (id, attempt));
+        let asker = walk.asker();
+        if found != [Checked::Address(address)] || Page::decode(&page).is_err() {
+            return self.page_refused(now, (id, attempt));
+        }
+        match asker {
+            // It goes to who asked, and is not kept.
+            Some((link, request))
+                if !self.has_room(now, page.len() as u64) && !planted::is_on(Bug::ServeOwnOnly) =>
+            {
+                self.drop_walk(id);
+                self.reply(link, Message::Page { request, page: Some(page) });
+            }
+            Some(_) | None => {
+                self.lane.add_page(address, page);
+                self.lane.set_urgent();
+            }
         }
     }
 

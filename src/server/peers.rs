@@ -12,7 +12,7 @@ use super::output::Link;
 use super::pace::Pace;
 use super::push::Push;
 use super::reads::Asked;
-use super::serve::Serving;
+use super::serve::{Pass, Serving};
 use super::vain::Vain;
 use super::want::OFFERED_BYTES;
 use crate::crypto::keys;
@@ -60,6 +60,8 @@ pub(super) struct Run {
     /// Memory is reserved for what has not come. If not, it is claimed as it comes.
     pub(super) reserved: bool,
     pub(super) asked: Instant,
+    /// It is not for this node's disk: for whom it is.
+    pub(super) pass: Option<Pass>,
 }
 
 /// What is wanted of one connection.
@@ -360,6 +362,8 @@ impl FileServer {
             return;
         };
         let (who, peer_informed) = (peer.who, peer.comparison.is_informed());
+        // From here on nothing is asked of it.
+        self.nodes.remove(&link);
         self.fetch_link_closed(now, link);
         self.serving_link_closed(link);
         self.sweeps.link_closed(link);
@@ -367,7 +371,6 @@ impl FileServer {
         self.pages_link_closed(now, link);
         self.has_compared |= peer_informed;
         self.peers.remove(&link);
-        self.nodes.remove(&link);
         self.calendar.link_closed(link, now.instant);
         self.stuck.link_closed(link);
         if let Who::Node(node) = who

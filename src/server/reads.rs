@@ -34,6 +34,8 @@ pub(super) struct Heads {
     pub(super) versions: Vec<VersionId>,
     pub(super) all: HeadsSummary,
     pub(super) future: Vec<VersionId>,
+    /// They are those of this node's own catalog.
+    pub(super) kept: bool,
 }
 
 /// Records that were read to be pushed, and the small blocks to go with some of them.
@@ -158,13 +160,15 @@ impl FileServer {
         &mut self,
         now: Now,
         (link, request): (Link, Request),
-        Heads { versions, all, future }: Heads,
+        Heads { versions, all, future, kept }: Heads,
         shown: Option<Bytes>,
     ) {
         let clock = self.clock.read(now.wall_ms);
         let log_damage = self.log_damage();
-        let heads = Message::Heads { request, clock, versions, all, future, log_damage, shown };
-        self.reply(link, heads);
+        self.reply(
+            link,
+            Message::Heads { request, clock, versions, all, future, log_damage, kept, shown },
+        );
     }
 
     /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.

@@ -7,7 +7,7 @@ use super::closing::Closing;
 use super::entry::Flag;
 use super::output::Link;
 use super::peers::Who;
-use super::reads::{Asked, ReadFor};
+use super::reads::{Asked, Heads, ReadFor};
 use super::walk::Purpose;
 use super::want::Want;
 use crate::crypto::alias::Alias;
@@ -129,9 +129,10 @@ impl FileServer {
                 }
                 self.look(now, record, Purpose::Holds { link, request });
             }
-            Message::Heads { request, shown, .. } => {
+            Message::Heads { request, versions, all, future, shown, .. } => {
                 if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
-                    self.heads_answered(now, link, gather, shown);
+                    let heads = Heads { versions, all, future, kept: false };
+                    self.heads_answered(now, link, gather, shown.map(|shown| (heads, shown)));
                 }
             }
             Message::DamagedHeads { request, .. } => {
@@ -262,6 +263,7 @@ impl FileServer {
             unnamed: self.holdings.unnamed().0,
             unnamed_bytes: self.holdings.unnamed().1,
             free_bytes: self.space.free(),
+            full: self.room.is_lacking(),
             memory_used: self.memory.used() as u64,
             memory_max: self.memory.max() as u64,
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),

@@ -1,4 +1,4 @@
-//! Room for the records of peers: they are told once when there is no more of it, and once when there is again.
+//! Room for what peers have: of records, they are told once when there is no more of it, and once when there is again.
 //!
 //! A refusal that nobody remembers is repeated for ever: so whoever has no room says so, nobody sends it files' records
 //! until it says otherwise, and it looks by itself whether there is room again. Deletions and grants come in any case, or
@@ -25,6 +25,10 @@ const LASTS: Duration = Duration::from_secs(1200);
 pub(super) struct Room {
     /// There was none for so many bytes of records, and the peers know.
     lacking: Option<u64>,
+    /// The smallest of the blocks for which there was none.
+    blocks: Option<u64>,
+    /// A timer is set to look.
+    watched: bool,
     /// It is time to see whether there is room; before, an answer of the disk changes nothing.
     looking: bool,
     /// When there was room again, and how often that was not for long. A quota lets a disk tell of room and refuse it.
@@ -38,14 +42,34 @@ impl Room {
         self.lacking.is_none()
     }
 
-    /// So many bytes are refused. True if there was room before.
+    /// Something has been refused, and there is no room for it yet.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.lacking.is_some() || self.blocks.is_some()
+    }
+
+    /// Records of so many bytes are refused. True if there was room for such before.
     fn refuse(&mut self, now: Instant, bytes: u64) -> bool {
-        if self.lacking.replace(bytes).is_some() {
-            return false;
+        let is_new = self.lacking.replace(bytes).is_none();
+        if is_new && self.blocks.is_none() {
+            self.doubt(now);
         }
+        is_new
+    }
+
+    /// The same of a block.
+    fn refuse_block(&mut self, now: Instant, bytes: u64) -> bool {
+        let least = self.blocks.map_or(bytes, |least| least.min(bytes));
+        let is_new = self.blocks.replace(least).is_none();
+        if is_new && self.lacking.is_none() {
+            self.doubt(now);
+        }
+        is_new
+    }
+
+    /// There is less room than was believed.
+    fn doubt(&mut self, now: Instant) {
         let lasted = self.found.is_none_or(|found| now.since(found) >= LASTS);
         self.in_vain = if lasted { 0 } else { self.in_vain + 1 };
-        true
     }
 
     /// When to look again.
@@ -53,17 +77,24 @@ impl Room {
         LOOK_AGAIN * 2_u32.pow(self.in_vain.min(DOUBLINGS))
     }
 
+    /// A timer is to be set, if none is.
+    fn watch(&mut self) -> bool {
+        self.is_lacking() && !std::mem::replace(&mut self.watched, true)
+    }
+
     /// It is time to look. False if nothing is lacking.
     fn look(&mut self) -> bool {
-        self.looking = self.lacking.is_some();
+        self.watched = false;
+        self.looking = self.is_lacking();
         self.looking
     }
 
-    /// The disk has told what it has left. True if there is room from now on.
-    fn answered(&mut self, now: Instant, fits: impl FnOnce(u64) -> bool) -> bool {
-        let found = std::mem::take(&mut self.looking) && self.lacking.is_some_and(fits);
-        if found {
-            self.lacking = None;
+    /// The disk has told what it has left. Whether there is room from now on for records, and for blocks.
+    fn answered(&mut self, now: Instant, fits: impl Fn(u64) -> bool) -> (bool, bool) {
+        let looks = std::mem::take(&mut self.looking);
+        let found = |lacking: &mut Option<u64>| looks && lacking.take_if(|it| fits(*it)).is_some();
+        let found = (found(&mut self.lacking), found(&mut self.blocks));
+        if found.0 || found.1 {
             self.found = Some(now);
         }
         found
@@ -91,6 +122,26 @@ impl FileServer {
                  nodes does not come here until there is; deletions do"
             );
             self.tell_room_to_all();
+            self.watch_room(now);
+        }
+    }
+
+    /// A block of so many bytes had no room.
+    pub(super) fn lack_room_for_block(&mut self, now: Now, bytes: u64) {
+        if planted::is_on(Bug::ForgetBlockRefusal) {
+            return;
+        }
+        if self.room.refuse_block(now.instant, bytes) {
+            log::warn!(
+                "the disk has no room (or no more than the reserve) for a block of {bytes} bytes: what there is no room for \
+                 is read from other nodes, and comes here when there is"
+            );
+            self.watch_room(now);
+        }
+    }
+
+    fn watch_room(&mut self, now: Now) {
+        if self.room.watch() {
             self.after(now, self.room.pause(), Timer::Room);
         }
     }
@@ -99,21 +150,22 @@ impl FileServer {
     pub(super) fn look_for_room(&mut self, now: Now) {
         if self.room.look() {
             self.ask_space();
-            self.after(now, self.room.pause(), Timer::Room);
+            self.watch_room(now);
         }
     }
 
     /// The disk has answered how much it has left.
     pub(super) fn room_answered(&mut self, now: Now) {
-        if self.room.answered(now.instant, |bytes| self.space.fits(bytes)) {
-            self.find_room(now);
+        let (for_records, for_blocks) =
+            self.room.answered(now.instant, |bytes| self.space.fits(bytes));
+        if !for_records && !for_blocks {
+            return;
         }
-    }
-
-    fn find_room(&mut self, now: Now) {
-        log::info!("the disk has room again: what is new on other nodes is fetched");
-        self.tell_room_to_all();
-        self.reconcile_with_all(now);
+        log::info!("the disk has room again: what other nodes have and this one lacks is fetched");
+        if for_records {
+            self.tell_room_to_all();
+            self.reconcile_with_all(now);
+        }
         for link in self.node_links() {
             self.has_news(now, link);
         }
@@ -160,15 +212,29 @@ mod tests {
         while now < Instant(0) + Duration::from_secs(24 * 3600) {
             assert!(room.refuse(now, 500));
             assert!(!room.refuse(now, 600), "said once");
-            assert!(!room.answered(now, |_| true), "nobody has looked");
+            assert_eq!(room.answered(now, |_| true), (false, false), "nobody has looked");
             now = now + room.pause();
-            assert!(room.look() && !room.answered(now, |_| false));
-            assert!(room.look() && room.answered(now, |bytes| bytes == 600) && room.is_there());
+            assert!(room.look() && room.answered(now, |_| false) == (false, false));
+            assert!(room.look() && room.answered(now, |bytes| bytes == 600) == (true, false));
+            assert!(room.is_there());
             changes += 1;
         }
         assert!(changes < 24 * 6 + 10, "{changes} in a day");
         now = now + LASTS;
         assert!(room.refuse(now, 500));
         assert_eq!(room.pause(), LOOK_AGAIN);
+    }
+
+    #[test]
+    fn room_for_the_smallest_block_is_room_and_one_timer_looks_for_all() {
+        let mut room = Room::default();
+        let now = Instant(0);
+        assert!(!room.watch() && room.refuse_block(now, 700) && room.watch());
+        assert!(!room.refuse_block(now, 500) && !room.refuse_block(now, 900));
+        assert!(room.refuse(now, 50) && !room.watch(), "one timer");
+        assert!(room.look() && room.answered(now, |bytes| bytes <= 50) == (true, false));
+        assert!(room.watch() && room.look());
+        assert_eq!(room.answered(now, |bytes| bytes <= 500), (false, true));
+        assert!(!room.watch() && !room.look());
     }
 }

@@ -1,11 +1,13 @@
 //! Serving: leaves of held blocks on their way to whoever wants them, one stream at a time on each connection.
 //!
-//! Leaves go out as they are on the disk; the reader checks each, and says so if one is bad. Invariant: memory is
+//! Leaves go out as they are on the disk, or as a peer gives them where there is no room for them; the reader checks each,
+//! and says so if one is bad. Invariant: memory is
 //! reserved for leaves between the disk and the connection, a few at a time for who reads slowly.
 
 use super::closing::Closing;
 use super::memory::Share;
 use super::output::{Link, Output};
+use super::peers::Peer;
 use super::want::{Interest, OFFERED_BYTES, Parked, Want};
 use super::work::Job;
 use super::{FileServer, Pending, Timer};
@@ -25,10 +27,21 @@ const BATCH_TIME: Duration = Duration::from_millis(50);
 /// A batch is read by the loop itself if the system has it in memory: nobody else is served meanwhile.
 const BATCH_MAX: u8 = 8;
 
-#[derive(Debug, Clone, Copy)]
+mod passing;
+
+pub(super) use passing::Pass;
+
+/// Where the leaves of a stream come from.
+#[derive(Debug)]
+enum Source {
+    Disk(BlockPlace),
+    Peer(passing::From),
+}
+
+#[derive(Debug)]
 struct Stream {
     want: Want,
-    place: BlockPlace,
+    source: Source,
     /// Leaves of it that have been handed to the connection.
     handed: u8,
     opened: bool,
@@ -49,6 +62,7 @@ pub(super) struct Serving {
     parked: usize,
     /// Leaves of the next batch; none yet is zero.
     batch: u8,
+    passed: Option<passing::Passed>,
 }
 
 /// Who has not taken what was read for him for so long keeps none of it if others wait for memory.
@@ -119,10 +133,14 @@ impl FileServer {
             // is all there is to say.
             return self.send(link, Message::Absent { address: want.block.address });
         }
+        self.open_stream(now, link, want, Source::Disk(place));
+    }
+
+    fn open_stream(&mut self, now: Now, link: Link, want: Want, source: Source) {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.serving.stream = Some(Stream {
                 want,
-                place,
+                source,
                 handed: 0,
                 opened: false,
                 aborted: false,
@@ -133,13 +151,15 @@ impl FileServer {
         }
     }
 
-    /// A client's want makes this node fetch the block; a peer is told to look elsewhere.
+    /// A client's want makes this node fetch the block, or pass it on; a peer is told to look elsewhere.
     fn want_missing(&mut self, now: Now, link: Link, want: Want) {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        if peer.is_client() {
-            peer.serving.park();
+        if self.peers.get(&link).is_some_and(Peer::is_client) {
+            if self.is_passed_on(&want.block) {
+                return self.pass_on(now, link, want);
+            }
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.serving.park();
+            }
             self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
         } else {
             self.asked_in_vain(link, &want.block.address);
@@ -170,10 +190,14 @@ impl FileServer {
         stream.reserved = batch;
         stream.reading = true;
         stream.batch_began = now.instant;
-        let (address, place, first) =
-            (stream.want.block.address, stream.place, stream.want.first + stream.handed);
-        let ticket = self.ticket(Pending::Serve { link });
-        self.job(Job::Disk(job::Job::ReadLeaves { ticket, address, place, first, count: batch }));
+        let (block, first, count) = (stream.want.block, stream.want.first + stream.handed, batch);
+        match stream.source {
+            Source::Peer(_) => self.ask_to_pass(now, link, (block, first, count)),
+            Source::Disk(place) => {
+                let (address, ticket) = (block.address, self.ticket(Pending::Serve { link }));
+                self.job(Job::Disk(job::Job::ReadLeaves { ticket, address, place, first, count }));
+            }
+        }
     }
 
     pub(super) fn leaves_read(
@@ -219,7 +243,10 @@ impl FileServer {
             return;
         };
         let reserved = usize::from(std::mem::take(&mut stream.reserved));
-        let Stream { want, place, opened, .. } = *stream;
+        let Stream { want, opened, .. } = *stream;
+        let Source::Disk(place) = stream.source else {
+            return;
+        };
         if opened {
             // It may take long to leave: until `stream_sent` no other begins.
             stream.aborted = true;

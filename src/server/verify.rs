@@ -162,7 +162,7 @@ impl FileServer {
 
     /// A reader says that a block from here is not what its address says. This node looks for itself.
     pub(super) fn suspect(&mut self, link: Link, address: Address) {
-        if self.suspects.contains_key(&address) {
+        if self.suspects.contains_key(&address) || self.suspect_passed(link, address) {
             return;
         }
         let (Some(place), Some(peer)) = (self.holdings.block(&address), self.peers.get_mut(&link))

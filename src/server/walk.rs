@@ -119,6 +119,18 @@ impl Walk {
         self.purpose.is_question()
     }
 
+    /// The client for which it is made, if it only wants a page.
+    pub(super) fn asker(&self) -> Option<(Link, Request)> {
+        match self.purpose {
+            Purpose::Page { link, request } => Some((link, request)),
+            Purpose::Put(_)
+            | Purpose::Replicate { .. }
+            | Purpose::Holds { .. }
+            | Purpose::Gather(_)
+            | Purpose::Mend { .. } => None,
+        }
+    }
+
     /// Something can't be had.
     pub(super) fn fail(&mut self, address: Address, news: u64) {
         self.failed = true;
@@ -389,7 +401,7 @@ impl FileServer {
         self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
     }
 
-    fn drop_walk(&mut self, id: u64) -> Option<Walk> {
+    pub(super) fn drop_walk(&mut self, id: u64) -> Option<Walk> {
         let mut walk = self.walks.end(id)?;
         self.forget_page_asks(std::mem::take(&mut walk.asks));
         Some(walk)

@@ -128,6 +128,8 @@ pub struct NodeStatus {
     pub unnamed_bytes: u64,
     /// Bytes that the disk has left.
     pub free_bytes: u64,
+    /// Whether that is too little for something that other nodes have.
+    pub full: bool,
     /// Bulk memory in use.
     pub memory_used: u64,
     /// Bulk memory at most.
@@ -197,7 +199,8 @@ pub enum Message {
     /// The clock, the versions that no other supersedes, greatest first, a summary of all of these,
     /// and the encoded record of the greatest. `future`: versions that no other discards, and that
     /// are dated so far in the future that they count as none of these. `log_damage`: what the sender has lost without a
-    /// trace, so that there may have been a greater version.
+    /// trace, so that there may have been a greater version. `kept`: whether it has this record itself; if not, it has no
+    /// room for it, and shows what a peer has.
     Heads {
         request: Request,
         clock: u64,
@@ -205,6 +208,7 @@ pub enum Message {
         all: HeadsSummary,
         future: Vec<VersionId>,
         log_damage: LogDamage,
+        kept: bool,
         shown: Option<Bytes>,
     },
     /// The same of a name whose greatest version is damaged, and could not be had from a peer: what it says is not known,

@@ -107,6 +107,7 @@ fn lists_of_messages_have_an_end() {
         all: Default::default(),
         future: Vec::new(),
         log_damage: Default::default(),
+        kept: true,
         shown: None,
     });
     check(PUT_RECORDS_MAX, |count| Message::Put {
@@ -170,6 +171,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
                 all: Default::default(),
                 future: vec![version; count],
                 log_damage: Default::default(),
+                kept: true,
                 shown: None,
             },
             Message::Put { request, conditions: vec![], records: records(), blocks: records() },

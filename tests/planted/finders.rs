@@ -1,5 +1,6 @@
 //! Who finds which planted bug.
 
+use Finder::{Seeds, Test};
 use dfsd::planted::Bug;
 
 /// What must fail when the bug is on.
@@ -13,487 +14,360 @@ pub(super) enum Finder {
 
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
-    (Bug::SkipFlush, Finder::Seeds(10)),
-    (
-        Bug::FlushLogAlone,
-        Finder::Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole"),
-    ),
+    (Bug::SkipFlush, Seeds(10)),
+    (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),
     (
         Bug::IgnoreFlushError,
-        Finder::Test("sim::disk::what_a_failed_flush_has_not_flushed_is_not_acknowledged"),
+        Test("sim::disk::what_a_failed_flush_has_not_flushed_is_not_acknowledged"),
     ),
-    (Bug::SkipVerdict, Finder::Seeds(20)),
+    (Bug::SkipVerdict, Seeds(20)),
     (
         Bug::SkipWitness,
-        Finder::Test("sim::disk::rot_in_a_block_does_not_make_the_group_void_that_brought_it"),
+        Test("sim::disk::rot_in_a_block_does_not_make_the_group_void_that_brought_it"),
     ),
-    (
-        Bug::BelieveLastGroup,
-        Finder::Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole"),
-    ),
-    (Bug::BelieveTornFrame, Finder::Test("sim::disk::of_a_torn_group_nothing_is_believed")),
+    (Bug::BelieveLastGroup, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),
+    (Bug::BelieveTornFrame, Test("sim::disk::of_a_torn_group_nothing_is_believed")),
     (
         Bug::StopAtDamage,
-        Finder::Test("sim::promises::rot_in_one_place_of_the_log_costs_what_is_there_and_no_more"),
+        Test("sim::promises::rot_in_one_place_of_the_log_costs_what_is_there_and_no_more"),
     ),
-    (Bug::ForgetPeers, Finder::Test("sim::promises::nodes_that_all_start_anew_find_each_other")),
-    (Bug::AnswerBeforeCommit, Finder::Seeds(10)),
+    (Bug::ForgetPeers, Test("sim::promises::nodes_that_all_start_anew_find_each_other")),
+    (Bug::AnswerBeforeCommit, Seeds(10)),
     (
         Bug::AcceptWithoutBlocks,
-        Finder::Test("sim::hostile::records_that_may_not_be_are_refused_and_leave_nothing"),
+        Test("sim::hostile::records_that_may_not_be_are_refused_and_leave_nothing"),
     ),
-    (Bug::PushToFirst, Finder::Test("sim::promises::a_new_record_reaches_every_node_at_once")),
-    (
-        Bug::DropLastId,
-        Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
-    ),
-    (
-        Bug::CompareCounts,
-        Finder::Test("sim::promises::who_has_as_many_records_may_still_lack_some"),
-    ),
+    (Bug::PushToFirst, Test("sim::promises::a_new_record_reaches_every_node_at_once")),
+    (Bug::DropLastId, Test("sim::replication::a_late_node_and_a_wiped_node_get_everything")),
+    (Bug::CompareCounts, Test("sim::promises::who_has_as_many_records_may_still_lack_some")),
     (
         Bug::CompareOnce,
-        Finder::Test("sim::comparison::records_that_cannot_be_read_now_are_sent_when_they_can"),
+        Test("sim::comparison::records_that_cannot_be_read_now_are_sent_when_they_can"),
     ),
     (
         Bug::SkipLeafCheck,
-        Finder::Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
+        Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
     ),
     (
         Bug::SkipSmallCheck,
-        Finder::Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
+        Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
     ),
     (
         Bug::SkipReadCheck,
-        Finder::Test("sim::client::hostile::a_bad_leaf_is_asked_for_again_and_never_handed_out"),
+        Test("sim::client::hostile::a_bad_leaf_is_asked_for_again_and_never_handed_out"),
     ),
     (
         Bug::TrustHeldBlock,
-        Finder::Test(
-            "sim::promises::a_held_block_that_has_rotted_is_written_again_when_it_is_put_again",
-        ),
+        Test("sim::promises::a_held_block_that_has_rotted_is_written_again_when_it_is_put_again"),
     ),
-    (
-        Bug::ReadFromFirst,
-        Finder::Test("sim::promises::any_run_of_leaves_is_read_from_where_it_begins"),
-    ),
-    (Bug::PassPrefix, Finder::Test("sim::client::hostile::a_missing_block_is_temporary")),
-    (Bug::KeyFromContext, Finder::Seeds(10)),
-    (Bug::SealNothing, Finder::Seeds(10)),
+    (Bug::ReadFromFirst, Test("sim::promises::any_run_of_leaves_is_read_from_where_it_begins")),
+    (Bug::PassPrefix, Test("sim::client::hostile::a_missing_block_is_temporary")),
+    (Bug::KeyFromContext, Seeds(10)),
+    (Bug::SealNothing, Seeds(10)),
     (
         Bug::SkipSealCheck,
-        Finder::Test(
-            "sim::client::forger::what_is_signed_and_not_sealed_with_the_data_key_is_damaged",
-        ),
+        Test("sim::client::forger::what_is_signed_and_not_sealed_with_the_data_key_is_damaged"),
     ),
     (
         Bug::AcceptUnsignedGrant,
-        Finder::Test("sim::promises::a_grant_that_the_root_did_not_sign_grants_nothing"),
+        Test("sim::promises::a_grant_that_the_root_did_not_sign_grants_nothing"),
     ),
     (
         Bug::AcceptForgery,
-        Finder::Test("sim::hostile::records_that_may_not_be_are_refused_and_leave_nothing"),
+        Test("sim::hostile::records_that_may_not_be_are_refused_and_leave_nothing"),
     ),
     (
         Bug::KeepReservation,
-        Finder::Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
+        Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
     ),
-    (
-        Bug::KeepReaderMemory,
-        Finder::Test("sim::promises::a_reader_that_goes_away_leaves_no_memory_behind"),
-    ),
+    (Bug::KeepReaderMemory, Test("sim::promises::a_reader_that_goes_away_leaves_no_memory_behind")),
     (
         Bug::ForgetStarved,
-        Finder::Test("sim::promises::a_reader_that_found_no_memory_is_served_when_there_is_some"),
+        Test("sim::promises::a_reader_that_found_no_memory_is_served_when_there_is_some"),
     ),
-    (Bug::ForgetPaused, Finder::Test("sim::promises::who_was_not_read_from_is_told_when_he_is")),
+    (Bug::ForgetPaused, Test("sim::promises::who_was_not_read_from_is_told_when_he_is")),
     (
         Bug::LoseRedial,
-        Finder::Test("sim::promises::a_node_that_was_away_for_long_is_dialled_when_it_is_back"),
+        Test("sim::promises::a_node_that_was_away_for_long_is_dialled_when_it_is_back"),
     ),
     (
         Bug::WaitForever,
-        Finder::Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
+        Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
     ),
-    (
-        Bug::LoseFailedFetch,
-        Finder::Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection"),
-    ),
+    (Bug::LoseFailedFetch, Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection")),
     (
         Bug::LeaveHeads,
-        Finder::Test("sim::client::heads::a_deleted_name_ends_with_one_head_however_many_it_had"),
+        Test("sim::client::heads::a_deleted_name_ends_with_one_head_however_many_it_had"),
     ),
-    (
-        Bug::DropInSilence,
-        Finder::Test("sim::comparison::what_was_dropped_for_want_of_room_comes_soon"),
-    ),
+    (Bug::DropInSilence, Test("sim::comparison::what_was_dropped_for_want_of_room_comes_soon")),
     (
         Bug::WalkPagesAtStart,
-        Finder::Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
+        Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
     ),
     (
         Bug::BelieveHeldPages,
-        Finder::Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
+        Test("sim::short::a_start_walks_no_pages_and_knows_of_each_file_what_it_lacks"),
     ),
     (
         Bug::JudgeBeforehand,
-        Finder::Test(
-            "sim::short::a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads",
-        ),
+        Test("sim::short::a_start_looks_through_nothing_that_it_can_judge_by_what_it_reads"),
     ),
     (
         Bug::ForgetRemains,
-        Finder::Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
+        Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
     ),
-    (
-        Bug::HideLogDamage,
-        Finder::Test("sim::remains::what_nobody_can_decode_is_told_at_every_start"),
-    ),
-    (
-        Bug::NewcomerMakesGood,
-        Finder::Test("sim::remains::what_nobody_can_decode_is_told_at_every_start"),
-    ),
+    (Bug::HideLogDamage, Test("sim::remains::what_nobody_can_decode_is_told_at_every_start")),
+    (Bug::NewcomerMakesGood, Test("sim::remains::what_nobody_can_decode_is_told_at_every_start")),
     (
         Bug::MadeGoodForEver,
-        Finder::Test("sim::remains::what_nobody_could_decode_is_made_good_by_a_node_that_has_it"),
+        Test("sim::remains::what_nobody_could_decode_is_made_good_by_a_node_that_has_it"),
     ),
-    (Bug::RetryAll, Finder::Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
-    (Bug::KeepArrivals, Finder::Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
+    (Bug::RetryAll, Test("sim::short::what_nobody_has_is_left_alone_however_much_it_is")),
+    (Bug::KeepArrivals, Test("sim::short::who_asked_in_vain_is_told_when_it_comes")),
     (
         Bug::SuspectRecords,
-        Finder::Test("sim::short::a_damaged_page_costs_the_same_however_many_files_have_pages"),
+        Test("sim::short::a_damaged_page_costs_the_same_however_many_files_have_pages"),
     ),
-    (
-        Bug::ForgetRetry,
-        Finder::Test("sim::short::the_holder_that_comes_back_is_asked_for_everything"),
-    ),
+    (Bug::ForgetRetry, Test("sim::short::the_holder_that_comes_back_is_asked_for_everything")),
     (
         Bug::UnboundedWants,
-        Finder::Test("sim::promises::who_wants_without_end_and_reads_nothing_is_cut_off"),
+        Test("sim::promises::who_wants_without_end_and_reads_nothing_is_cut_off"),
     ),
-    (Bug::ReviveDeleted, Finder::Seeds(20)),
-    (Bug::ShowLastCome, Finder::Seeds(20)),
-    (Bug::DropLesserVersion, Finder::Seeds(20)),
-    (Bug::TellOneHead, Finder::Test("sim::promises::of_two_versions_at_once_both_are_told")),
+    (Bug::ReviveDeleted, Seeds(20)),
+    (Bug::ShowLastCome, Seeds(20)),
+    (Bug::DropLesserVersion, Seeds(20)),
+    (Bug::TellOneHead, Test("sim::promises::of_two_versions_at_once_both_are_told")),
     (
         Bug::TellGreatestHeads,
-        Finder::Test("sim::promises::of_many_versions_at_once_the_greatest_and_the_least_are_told"),
+        Test("sim::promises::of_many_versions_at_once_the_greatest_and_the_least_are_told"),
     ),
-    (
-        Bug::ForgetDamaged,
-        Finder::Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before"),
-    ),
-    (
-        Bug::HideDamaged,
-        Finder::Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before"),
-    ),
-    (
-        Bug::StampBelowParents,
-        Finder::Test("sim::promises::a_new_version_follows_one_from_the_future"),
-    ),
-    (Bug::FollowAnyClock, Finder::Test("sim::promises::a_clock_far_ahead_is_not_followed")),
+    (Bug::ForgetDamaged, Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before")),
+    (Bug::HideDamaged, Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before")),
+    (Bug::StampBelowParents, Test("sim::promises::a_new_version_follows_one_from_the_future")),
+    (Bug::FollowAnyClock, Test("sim::promises::a_clock_far_ahead_is_not_followed")),
     (
         Bug::BelieveAnySigner,
-        Finder::Test("sim::client::forger::what_a_key_without_a_grant_has_signed_is_refused"),
+        Test("sim::client::forger::what_a_key_without_a_grant_has_signed_is_refused"),
     ),
-    (Bug::SkipSignature, Finder::Test("sim::client::forger::what_nobody_has_signed_is_refused")),
-    (Bug::TrustBatch, Finder::Test("sim::client::forger::what_nobody_has_signed_is_refused")),
-    (
-        Bug::EqualFactors,
-        Finder::Test("sim::client::forger::errors_of_two_signatures_do_not_cancel_out"),
-    ),
+    (Bug::SkipSignature, Test("sim::client::forger::what_nobody_has_signed_is_refused")),
+    (Bug::TrustBatch, Test("sim::client::forger::what_nobody_has_signed_is_refused")),
+    (Bug::EqualFactors, Test("sim::client::forger::errors_of_two_signatures_do_not_cancel_out")),
     (
         Bug::BelieveAnyGrant,
-        Finder::Test("sim::client::forger::a_grant_that_the_root_has_not_signed_is_none"),
+        Test("sim::client::forger::a_grant_that_the_root_has_not_signed_is_none"),
     ),
-    (Bug::RepeatList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
-    (Bug::TurnBackList, Finder::Test("sim::client::forger::a_list_that_turns_back_ends")),
-    (Bug::BarrenList, Finder::Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
+    (Bug::RepeatList, Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
+    (Bug::TurnBackList, Test("sim::client::forger::a_list_that_turns_back_ends")),
+    (Bug::BarrenList, Test("sim::client::forger::a_list_that_tells_the_same_twice_ends")),
     (
         Bug::EndlessSweep,
-        Finder::Test("sim::client::hostile::a_verification_that_turns_back_or_tells_nothing_ends"),
+        Test("sim::client::hostile::a_verification_that_turns_back_or_tells_nothing_ends"),
     ),
-    (
-        Bug::UnboundedNodeWants,
-        Finder::Test("sim::client::hostile::a_node_that_wants_without_end_is_left"),
-    ),
-    (
-        Bug::KeepGrants,
-        Finder::Test("sim::client::files::what_another_writer_puts_is_read_by_everybody"),
-    ),
+    (Bug::UnboundedNodeWants, Test("sim::client::hostile::a_node_that_wants_without_end_is_left")),
+    (Bug::KeepGrants, Test("sim::client::files::what_another_writer_puts_is_read_by_everybody")),
     (
         Bug::ExcuseBusy,
-        Finder::Test(
+        Test(
             "sim::client::deadlines::what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_them",
         ),
     ),
-    (
-        Bug::ExcuseTrickle,
-        Finder::Test("sim::client::deadlines::a_trickle_for_others_excuses_no_silence"),
-    ),
+    (Bug::ExcuseTrickle, Test("sim::client::deadlines::a_trickle_for_others_excuses_no_silence")),
     (
         Bug::CountSentAgain,
-        Finder::Test(
-            "sim::client::deadlines::a_node_that_wants_the_same_again_and_again_is_silent",
-        ),
+        Test("sim::client::deadlines::a_node_that_wants_the_same_again_and_again_is_silent"),
     ),
     (
         Bug::EndAtFirstFailure,
-        Finder::Test("sim::client::elsewhere::a_get_that_one_node_fails_goes_on_at_another"),
+        Test("sim::client::elsewhere::a_get_that_one_node_fails_goes_on_at_another"),
     ),
-    (
-        Bug::WalkForQuestions,
-        Finder::Test("sim::pages::a_question_about_a_long_file_reads_a_few_pages"),
-    ),
-    (
-        Bug::HurryPrograms,
-        Finder::Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing"),
-    ),
-    (
-        Bug::BlameNode,
-        Finder::Test("embed::a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault"),
-    ),
-    (
-        Bug::MissClosing,
-        Finder::Test("embed::when_the_node_closes_everything_ends_once_and_nothing_begins"),
-    ),
-    (Bug::KeepAbandoned, Finder::Test("embed::a_gateway_that_was_left_is_closed_in_the_end")),
-    (Bug::CountRecordOnly, Finder::Test("sim::promises::who_has_the_record_alone_is_no_holder")),
-    (
-        Bug::IgnoreExisting,
-        Finder::Test("sim::promises::a_put_that_must_be_new_is_refused_by_the_node_too"),
-    ),
+    (Bug::WalkForQuestions, Test("sim::pages::a_question_about_a_long_file_reads_a_few_pages")),
+    (Bug::HurryPrograms, Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing")),
+    (Bug::BlameNode, Test("embed::a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault")),
+    (Bug::MissClosing, Test("embed::when_the_node_closes_everything_ends_once_and_nothing_begins")),
+    (Bug::KeepAbandoned, Test("embed::a_gateway_that_was_left_is_closed_in_the_end")),
+    (Bug::CountRecordOnly, Test("sim::promises::who_has_the_record_alone_is_no_holder")),
+    (Bug::IgnoreExisting, Test("sim::promises::a_put_that_must_be_new_is_refused_by_the_node_too")),
     (
         Bug::IgnoreCondition,
-        Finder::Test("sim::conditions::a_condition_on_heads_that_have_changed_is_refused"),
+        Test("sim::conditions::a_condition_on_heads_that_have_changed_is_refused"),
     ),
     (
         Bug::CheckConditionAgainstCatalogAlone,
-        Finder::Test(
-            "sim::conditions::a_version_below_what_is_known_is_refused_if_it_is_to_be_the_newest",
-        ),
+        Test("sim::conditions::a_version_below_what_is_known_is_refused_if_it_is_to_be_the_newest"),
     ),
-    (
-        Bug::BlameSilence,
-        Finder::Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing"),
-    ),
-    (
-        Bug::ForgetRefusal,
-        Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
-    ),
-    (
-        Bug::CompareInVain,
-        Finder::Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some"),
-    ),
+    (Bug::BlameSilence, Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing")),
+    (Bug::ForgetRefusal, Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some")),
+    (Bug::CompareInVain, Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some")),
     (
         Bug::PushWithoutPace,
-        Finder::Test(
+        Test(
             "sim::links::who_takes_nothing_for_a_while_is_sent_no_more_than_may_wait_and_gets_all_in_the_end",
         ),
     ),
     (
         Bug::ForgetAbandoned,
-        Finder::Test("sim::links::what_a_silent_node_brings_late_is_taken_for_what_it_is"),
+        Test("sim::links::what_a_silent_node_brings_late_is_taken_for_what_it_is"),
     ),
-    (
-        Bug::EncodeAnyLength,
-        Finder::Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies"),
-    ),
+    (Bug::EncodeAnyLength, Test("attack::lists::whatever_is_too_long_is_cut_and_nobody_dies")),
     (
         Bug::BelieveRumours,
-        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+        Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
     ),
     (
         Bug::PassRumoursOn,
-        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+        Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
     ),
     (
         Bug::DialUnbounded,
-        Finder::Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
+        Test("sim::rumours::who_lies_about_a_thousand_nodes_is_believed_by_nobody"),
     ),
     (
         Bug::SkipPresenceCheck,
-        Finder::Test("sim::rumours::an_address_that_its_node_did_not_sign_ends_the_connection"),
+        Test("sim::rumours::an_address_that_its_node_did_not_sign_ends_the_connection"),
     ),
     (
         Bug::CountWhatFits,
-        Finder::Test(
-            "sim::rumours::two_hundred_peers_that_hold_a_file_are_counted_and_a_part_is_named",
-        ),
+        Test("sim::rumours::two_hundred_peers_that_hold_a_file_are_counted_and_a_part_is_named"),
     ),
-    (
-        Bug::FutureIsHead,
-        Finder::Test("sim::future::a_version_dated_in_the_future_takes_no_name_away"),
-    ),
-    (Bug::FollowClientClock, Finder::Test("sim::future::a_clients_clock_moves_nobodys")),
+    (Bug::FutureIsHead, Test("sim::future::a_version_dated_in_the_future_takes_no_name_away")),
+    (Bug::FollowClientClock, Test("sim::future::a_clients_clock_moves_nobodys")),
     (
         Bug::TakeFuture,
-        Finder::Test("sim::future::a_put_dated_over_a_day_ahead_is_refused_whatever_the_heads_say"),
+        Test("sim::future::a_put_dated_over_a_day_ahead_is_refused_whatever_the_heads_say"),
     ),
     (
         Bug::SignFuture,
-        Finder::Test("sim::future::a_client_signs_no_time_that_its_own_calendar_does_not_believe"),
+        Test("sim::future::a_client_signs_no_time_that_its_own_calendar_does_not_believe"),
     ),
-    (
-        Bug::IntroduceNobody,
-        Finder::Test("sim::replication::a_late_node_and_a_wiped_node_get_everything"),
-    ),
-    (
-        Bug::ReplayAccepted,
-        Finder::Test("attack::door::a_first_message_that_was_recorded_is_worth_nothing"),
-    ),
-    (
-        Bug::HandshakesUncounted,
-        Finder::Test("attack::door::handshakes_that_do_not_go_on_keep_nobody_out"),
-    ),
+    (Bug::IntroduceNobody, Test("sim::replication::a_late_node_and_a_wiped_node_get_everything")),
+    (Bug::ReplayAccepted, Test("attack::door::a_first_message_that_was_recorded_is_worth_nothing")),
+    (Bug::HandshakesUncounted, Test("attack::door::handshakes_that_do_not_go_on_keep_nobody_out")),
     (
         Bug::NewestStrangerRefused,
-        Finder::Test(
+        Test(
             "attack::door::of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
         ),
     ),
     (
         Bug::OldestStrangerGoes,
-        Finder::Test("attack::door::of_too_many_strangers_the_fullest_prefix_loses_one"),
+        Test("attack::door::of_too_many_strangers_the_fullest_prefix_loses_one"),
     ),
-    (Bug::TwinsFight, Finder::Test("sim::twins::two_nodes_with_one_key_both_stay_and_are_told_of")),
+    (Bug::TwinsFight, Test("sim::twins::two_nodes_with_one_key_both_stay_and_are_told_of")),
     (
         Bug::BusyIsWrongNetwork,
-        Finder::Test(
+        Test(
             "sim::client::hostile::only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again",
         ),
     ),
-    (Bug::IgnorePermit, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
-    (Bug::PermitForAnyAddress, Finder::Test("sim::permits::without_a_permit_nothing_is_taken_in")),
-    (Bug::AcceptOldPermit, Finder::Test("sim::permits::a_permit_is_good_for_an_hour")),
+    (Bug::IgnorePermit, Test("sim::permits::without_a_permit_nothing_is_taken_in")),
+    (Bug::PermitForAnyAddress, Test("sim::permits::without_a_permit_nothing_is_taken_in")),
+    (Bug::AcceptOldPermit, Test("sim::permits::a_permit_is_good_for_an_hour")),
     (
         Bug::WantEndsNode,
-        Finder::Test(
+        Test(
             "sim::strain::a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later",
         ),
     ),
     (
         Bug::UnopenedIsNew,
-        Finder::Test(
-            "sim::disk::a_block_that_is_put_again_survives_want_of_descriptors_and_of_room",
-        ),
+        Test("sim::disk::a_block_that_is_put_again_survives_want_of_descriptors_and_of_room"),
     ),
-    (
-        Bug::IgnoreOtherVolume,
-        Finder::Test("sim::disk::what_lies_on_two_file_systems_is_refused_by_name"),
-    ),
-    (
-        Bug::IgnoreLostFolder,
-        Finder::Test("sim::disk::once_a_folder_is_gone_nothing_is_acknowledged"),
-    ),
+    (Bug::IgnoreOtherVolume, Test("sim::disk::what_lies_on_two_file_systems_is_refused_by_name")),
+    (Bug::IgnoreLostFolder, Test("sim::disk::once_a_folder_is_gone_nothing_is_acknowledged")),
     (
         Bug::SkipLogFlushAfterSync,
-        Finder::Test("sim::disk::a_flush_of_everything_that_fails_in_silence_is_noticed"),
+        Test("sim::disk::a_flush_of_everything_that_fails_in_silence_is_noticed"),
     ),
-    (Bug::ForgetInodes, Finder::Test("sim::disk::files_are_set_aside_as_bytes_are")),
-    (Bug::ForgetRole, Finder::Test("daemon::refusals::a_key_that_is_lost_is_missed_by_its_name")),
+    (Bug::ForgetInodes, Test("sim::disk::files_are_set_aside_as_bytes_are")),
+    (Bug::ForgetRole, Test("daemon::refusals::a_key_that_is_lost_is_missed_by_its_name")),
     (
         Bug::WaitForLogReader,
-        Finder::Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
+        Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
     ),
     (
         Bug::DropLinesInSilence,
-        Finder::Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
+        Test("daemon::journal::nobody_waits_for_a_reader_and_what_is_dropped_is_told"),
     ),
-    (
-        Bug::VerifyWithoutBound,
-        Finder::Test("sim::floods::of_a_flood_of_verifying_one_part_is_under_way"),
-    ),
-    (
-        Bug::TrustSlowSource,
-        Finder::Test("sim::dripping::a_node_that_drips_is_left_for_one_that_does_not"),
-    ),
+    (Bug::VerifyWithoutBound, Test("sim::floods::of_a_flood_of_verifying_one_part_is_under_way")),
+    (Bug::TrustSlowSource, Test("sim::dripping::a_node_that_drips_is_left_for_one_that_does_not")),
     (
         Bug::VerifyInFront,
-        Finder::Test("sim::floods::a_flood_in_the_background_is_behind_what_somebody_waits_for"),
+        Test("sim::floods::a_flood_in_the_background_is_behind_what_somebody_waits_for"),
     ),
     (
         Bug::StarveBackground,
-        Finder::Test("sim::floods::a_flood_that_somebody_waits_for_does_not_stop_the_background"),
+        Test("sim::floods::a_flood_that_somebody_waits_for_does_not_stop_the_background"),
     ),
-    (
-        Bug::UncountedNodes,
-        Finder::Test("sim::floods::requests_of_nodes_are_counted_as_those_of_clients"),
-    ),
-    (Bug::TrustWithheld, Finder::Test("sim::dripping::what_is_withheld_is_asked_of_another")),
-    (
-        Bug::ForgetSlow,
-        Finder::Test("sim::dripping::who_was_slow_is_asked_last_also_when_it_connects_anew"),
-    ),
+    (Bug::UncountedNodes, Test("sim::floods::requests_of_nodes_are_counted_as_those_of_clients")),
+    (Bug::TrustWithheld, Test("sim::dripping::what_is_withheld_is_asked_of_another")),
+    (Bug::ForgetSlow, Test("sim::dripping::who_was_slow_is_asked_last_also_when_it_connects_anew")),
     (
         Bug::DropLateLeaves,
-        Finder::Test(
-            "sim::dripping::what_comes_late_of_who_is_slow_is_taken_if_nobody_else_has_it",
-        ),
+        Test("sim::dripping::what_comes_late_of_who_is_slow_is_taken_if_nobody_else_has_it"),
     ),
     (
         Bug::TornFromTheFirst,
-        Finder::Test("sim::remains::rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group"),
+        Test("sim::remains::rot_at_the_end_of_the_log_is_not_taken_for_a_torn_group"),
     ),
     (
         Bug::GuessFromTheWhole,
-        Finder::Test(
+        Test(
             "sim::remains::a_damaged_record_that_cannot_be_read_as_a_whole_hides_what_was_before_it",
         ),
     ),
     (
         Bug::BelieveComing,
-        Finder::Test(
+        Test(
             "sim::client::deadlines::a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever",
         ),
     ),
     (
         Bug::WaitWithoutAWord,
-        Finder::Test("sim::dripping::who_reads_over_a_slow_line_is_told_that_it_comes"),
+        Test("sim::dripping::who_reads_over_a_slow_line_is_told_that_it_comes"),
     ),
     (
         Bug::GiveUpTheLast,
-        Finder::Test("sim::dripping::who_is_late_is_waited_for_if_nobody_else_can_be_asked"),
+        Test("sim::dripping::who_is_late_is_waited_for_if_nobody_else_can_be_asked"),
     ),
     (
         Bug::ReadInTurn,
-        Finder::Test("sim::dripping::what_is_read_is_asked_for_before_what_nobody_waits_for"),
+        Test("sim::dripping::what_is_read_is_asked_for_before_what_nobody_waits_for"),
     ),
     (
         Bug::AnswerWithoutPace,
-        Finder::Test("sim::floods::a_node_that_takes_no_answers_keeps_its_connection"),
+        Test("sim::floods::a_node_that_takes_no_answers_keeps_its_connection"),
     ),
     (
         Bug::PastAsPresent,
-        Finder::Test(
+        Test(
             "sim::sync::who_joins_says_that_it_is_synchronising_until_it_lists_what_the_others_list",
         ),
     ),
-    (
-        Bug::ToldIsKnown,
-        Finder::Test("sim::sync::who_is_told_of_all_has_heard_of_it_when_it_is_durable"),
-    ),
-    (Bug::PastFirst, Finder::Test("sim::sync::what_stands_is_sent_before_what_was_once")),
-    (Bug::FetchPastFirst, Finder::Test("sim::sync::blocks_of_what_was_once_are_fetched_last")),
-    (
-        Bug::BelieveArguments,
-        Finder::Test("daemon::refusals::what_was_typed_does_nothing_to_the_terminal"),
-    ),
-    (
-        Bug::DieOfFileLimit,
-        Finder::Test("daemon::limits::a_file_that_may_not_grow_is_no_room_and_no_end"),
-    ),
+    (Bug::ToldIsKnown, Test("sim::sync::who_is_told_of_all_has_heard_of_it_when_it_is_durable")),
+    (Bug::PastFirst, Test("sim::sync::what_stands_is_sent_before_what_was_once")),
+    (Bug::FetchPastFirst, Test("sim::sync::blocks_of_what_was_once_are_fetched_last")),
+    (Bug::BelieveArguments, Test("daemon::refusals::what_was_typed_does_nothing_to_the_terminal")),
+    (Bug::DieOfFileLimit, Test("daemon::limits::a_file_that_may_not_grow_is_no_room_and_no_end")),
     (
         Bug::ForgetNetwork,
-        Finder::Test(
-            "daemon::keys::a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone",
-        ),
+        Test("daemon::keys::a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone"),
     ),
     (
         Bug::BelieveNames,
-        Finder::Test(
-            "daemon::oddities::what_only_has_a_segments_name_keeps_no_daemon_from_starting",
-        ),
+        Test("daemon::oddities::what_only_has_a_segments_name_keeps_no_daemon_from_starting"),
     ),
-    (Bug::KeepRoom, Finder::Test("sim::disk::a_full_disk_is_started_from")),
+    (Bug::KeepRoom, Test("sim::disk::a_full_disk_is_started_from")),
+    (
+        Bug::TakeBackShown,
+        Test("sim::room::what_was_shown_and_is_not_kept_does_not_give_way_to_what_was_before"),
+    ),
+    (
+        Bug::ServeOwnOnly,
+        Test("sim::room::what_there_is_no_room_for_is_read_through_the_node_and_not_kept"),
+    ),
+    (
+        Bug::ForgetBlockRefusal,
+        Test("sim::room::a_block_that_there_was_no_room_for_comes_when_there_is"),
+    ),
+    (Bug::PassWhatIsLate, Test("sim::room::what_comes_late_for_a_reader_goes_to_nobody")),
 ];

@@ -18,6 +18,7 @@ mod refusals;
 mod remains;
 mod replication;
 mod rest;
+mod room;
 mod rumours;
 mod short;
 mod stopping;

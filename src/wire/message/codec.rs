@@ -76,7 +76,7 @@ messages! {
     4 Peers { peers[MESSAGE_PRESENCES_MAX] };
 
     10 Head { request, space, name, relay };
-    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX], log_damage, shown };
+    11 Heads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX], log_damage, kept, shown };
     12 Put {
         request, conditions[PUT_RECORDS_MAX], records[PUT_RECORDS_MAX], blocks[PUT_RECORDS_MAX]
     } if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX)
@@ -169,8 +169,8 @@ parts! {
     Member { peer, connected, last_seen_ms };
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, damaged,
-        unnamed, unnamed_bytes, free_bytes, memory_used, memory_max, peers_connected, peers_known, group,
-        sync, log_damage, twins[TWINS_TOLD_MAX]
+        unnamed, unnamed_bytes, free_bytes, full, memory_used, memory_max, peers_connected, peers_known,
+        group, sync, log_damage, twins[TWINS_TOLD_MAX]
     } if is_network_address(address);
 }
 

@@ -91,8 +91,8 @@ fn knows_nothing(conn: &mut Conn, message: &Message) -> bool {
     let Message::Head { request, .. } = message else { return false };
     let (versions, all, shown) = (Vec::new(), Default::default(), None);
     let (request, clock, future) = (*request, 1 << 20, Vec::new());
-    let log_damage = Default::default();
-    conn.send(&Message::Heads { request, clock, versions, all, future, log_damage, shown });
+    let (log_damage, kept) = (Default::default(), true);
+    conn.send(&Message::Heads { request, clock, versions, all, future, log_damage, kept, shown });
     true
 }
 

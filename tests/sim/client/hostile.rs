@@ -142,8 +142,8 @@ impl Pair {
             Message::Head { request, .. } => {
                 let shown = self.held.records.last().cloned();
                 let (versions, all, future, log_damage) = Default::default();
-                let clock = 1 << 20;
-                Message::Heads { request, clock, versions, all, future, log_damage, shown }
+                let (clock, kept) = (1 << 20, true);
+                Message::Heads { request, clock, versions, all, future, log_damage, kept, shown }
             }
             Message::List { request, .. } => Message::Listed {
                 request,

@@ -326,7 +326,13 @@ impl Client {
         if let Doing::Get { name, seen: found, .. } = &mut task.doing {
             let (name, what) = (*name, seen(&entry));
             *found = Some(what);
-            self.shown(world, ledger, (name, asked.get(&name).copied()), begun, what);
+            self.shown(
+                world,
+                ledger,
+                (name, asked.get(&name).copied()),
+                begun,
+                (what, entry.is_kept),
+            );
             self.remember(name, entry);
         }
     }
@@ -353,17 +359,19 @@ impl Client {
         listed.insert(name, seen(entry));
     }
 
-    /// The version that a node shows.
+    /// The version that a node shows: it is held to it, if it keeps it.
     fn shown(
         &mut self,
         world: &World,
         ledger: &mut Ledger,
         (name, floor): (Name, Option<dfsd::ids::VersionId>),
         begun: Instant,
-        what: Seen,
+        (what, is_kept): (Seen, bool),
     ) {
         self.tell(world, (name, floor), begun, Told::Shown(what));
-        ledger.raise_floor((self.machine, begun), name, what.version);
+        if is_kept {
+            ledger.raise_floor((self.machine, begun), name, what.version);
+        }
     }
 
     fn tell(
@@ -436,7 +444,7 @@ impl Client {
                 self.tell(world, (name, None), begun, Told::Whole { of, came });
             }
             (Doing::Stat { name }, Ok(Answer::Stat(entry))) => {
-                self.shown(world, ledger, at(name), begun, seen(&entry));
+                self.shown(world, ledger, at(name), begun, (seen(&entry), entry.is_kept));
                 self.remember(name, *entry);
             }
             (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
@@ -449,7 +457,7 @@ impl Client {
                     }
                 }
                 for (name, what) in listed {
-                    self.shown(world, ledger, at(name), begun, what);
+                    self.shown(world, ledger, at(name), begun, (what, true));
                 }
             }
             (Doing::Holders { name, version }, Ok(Answer::Holders(holders))) => {

@@ -136,8 +136,8 @@ impl Prober {
         match (self.waiting.take(), event) {
             (
                 Some(Waiting::Heads { floor }),
-                Event::Message(Message::Heads { versions, shown, .. }),
-            ) => self.heads(world, ledger, floor, (versions, shown)),
+                Event::Message(Message::Heads { versions, kept, shown, .. }),
+            ) => self.heads(world, ledger, floor, (versions, kept, shown)),
             (Some(Waiting::Leaves { of, begins, secret, .. }), Event::Opened(open)) => {
                 let open = Some(open);
                 self.waiting = Some(Waiting::Leaves { of, begins, secret, open });
@@ -185,13 +185,15 @@ impl Prober {
         world: &mut World,
         ledger: &mut Ledger,
         floor: Option<VersionId>,
-        (heads, shown): (Vec<VersionId>, Option<Bytes>),
+        (heads, kept, shown): (Vec<VersionId>, bool, Option<Bytes>),
     ) {
         let stated = shown.and_then(|shown| Stated::of(&shown, &self.data));
         let greatest = stated.as_ref().map(|stated| stated.version);
         self.tell(world, floor, Told::Versions { heads, greatest });
         let Some(stated) = stated else { return };
-        ledger.raise_floor((self.machine, self.asked), self.name, stated.version);
+        if kept {
+            ledger.raise_floor((self.machine, self.asked), self.name, stated.version);
+        }
         let Some(sealed) = stated.sealed.filter(|_| stated.kind == RecordKind::File) else {
             return;
         };

@@ -49,6 +49,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         unnamed: 13,
         unnamed_bytes: 14,
         free_bytes: 7,
+        full: true,
         memory_used: 8,
         memory_max: 9,
         peers_connected: 10,
@@ -80,6 +81,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             all: heads,
             future: vec![version],
             log_damage: LogDamage { places: 20, bytes: 21 },
+            kept: true,
             shown: Some(bytes.clone()),
         },
         Message::DamagedHeads {

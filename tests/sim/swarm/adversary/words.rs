@@ -181,6 +181,7 @@ impl Words {
                     all,
                     future,
                     log_damage,
+                    kept: rng.random(),
                     shown,
                 });
             }

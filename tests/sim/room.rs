@@ -1,0 +1,287 @@
+//! A node without room: what others have is read through it and not kept, and comes when there is room.
+
+use super::comparison::{signed, two_nodes};
+use super::pages::{address, paged, put_all};
+use super::raw::RawClient;
+use super::replication::{block_of, fetch, network, put, record, reference, status};
+use super::world::World;
+use bytes::Bytes;
+use dfsd::conn::Event;
+use dfsd::ids::NameId;
+use dfsd::limits::{LEAF, PEER_SILENCE};
+use dfsd::wire::message::{Message, PushedRecord, Reason, Role};
+use dfsd::wire::record::{Record, RecordKind};
+use std::time::Duration;
+
+/// From now on a machine's disk has no room.
+fn fill(world: &mut World, machine: usize) {
+    world.machines[machine].fs.set_free(0);
+    status(world, machine);
+    world.run(Duration::from_secs(1), |_| false);
+}
+
+/// The record is there before the disk is full, and its block is not.
+#[test]
+fn a_block_that_there_was_no_room_for_comes_when_there_is() {
+    let mut world = two_nodes(505);
+    let block = block_of(1, 3 * LEAF);
+    let record = record(&world, 1, 5, vec![reference(&block)]);
+    let mut peer = RawClient::connect_as(&mut world, 1, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(10), |_| false);
+    peer.hang_up(&mut world);
+    fill(&mut world, 1);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    world.run(Duration::from_secs(300), |_| false);
+    let had = status(&mut world, 1);
+    assert_eq!((had.names, had.incomplete, had.full), (1, 1, true));
+    assert_eq!(fetch(&mut world, 1, reference(&block)), Some(block));
+    world.machines[1].fs.set_free(1 << 40);
+    let complete = |world: &mut World| world.node(1).unwrap().standing().incomplete == 0;
+    assert!(world.run(Duration::from_secs(12), complete), "not before it is tried again anyway");
+}
+
+/// What a node shows of a name, and how many versions it says there are.
+fn shown(world: &mut World, machine: usize, name: NameId) -> (Option<Bytes>, u64) {
+    let mut client = RawClient::connect(world, machine);
+    client.send(&Message::Head { request: 3, space: Default::default(), name, relay: true });
+    match client.message(world) {
+        Some(Message::Heads { shown, all, .. }) => (shown, all.count),
+        other => panic!("heads were expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn what_there_is_no_room_for_is_read_through_the_node_and_not_kept() {
+    let mut world = two_nodes(501);
+    fill(&mut world, 1);
+    let file = paged(&world);
+    put_all(&mut world, 0, &file);
+    world.run(Duration::from_secs(5), |_| false);
+    let name = Record::decode(&file.record).unwrap().name;
+    assert_eq!(shown(&mut world, 1, name), (Some(file.record.clone()), 1));
+    let mut client = RawClient::connect(&mut world, 1);
+    for page in &file.pages {
+        client.send(&Message::GetPage { request: 4, address: address(page) });
+        let answer = client.message(&mut world);
+        assert_eq!(answer, Some(Message::Page { request: 4, page: Some(page.clone()) }));
+    }
+    for block in &file.blocks {
+        assert_eq!(fetch(&mut world, 1, reference(block)).as_ref(), Some(block));
+    }
+    let had = status(&mut world, 1);
+    assert_eq!((had.names, had.blocks, had.memory_used, had.full), (0, 0, 0, true));
+    world.machines[1].fs.set_free(1 << 40);
+    let whole = |world: &mut World| {
+        let standing = world.node(1).unwrap().standing();
+        (standing.incomplete, standing.records.count) == (0, 2)
+    };
+    assert!(world.run(Duration::from_secs(15), whole), "what there is room for comes at once");
+    assert!(!status(&mut world, 1).full);
+}
+
+#[test]
+fn the_newer_version_is_shown_that_there_was_no_room_for() {
+    let mut world = two_nodes(502);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 7, &[]);
+    assert!(world.run(Duration::from_secs(5), |world| {
+        world.node(1).unwrap().standing().records.count == 2
+    }));
+    fill(&mut world, 1);
+    let newer = record(&world, 7, 6, Vec::new());
+    let records = vec![newer.clone()];
+    client.send(&Message::Put { request: 2, conditions: Vec::new(), records, blocks: Vec::new() });
+    assert!(matches!(client.message(&mut world), Some(Message::PutDone { .. })));
+    world.run(Duration::from_secs(5), |_| false);
+    assert_eq!(shown(&mut world, 1, NameId([7; 32])).0, Some(newer));
+    let tombstone = signed(&world, |record| {
+        record.kind = RecordKind::Tombstone;
+        record.name = NameId([7; 32]);
+        record.version.stamp = 9;
+    });
+    let records = vec![tombstone.clone()];
+    client.send(&Message::Put { request: 2, conditions: Vec::new(), records, blocks: Vec::new() });
+    assert!(matches!(client.message(&mut world), Some(Message::PutDone { .. })));
+    world.run(Duration::from_secs(5), |_| false);
+    assert_eq!(shown(&mut world, 1, NameId([7; 32])).0, Some(tombstone), "deletions come");
+}
+
+/// The other node is gone after the newer version was read through this one.
+#[test]
+fn what_was_shown_and_is_not_kept_does_not_give_way_to_what_was_before() {
+    let mut world = two_nodes(506);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 7, &[]);
+    world.run(Duration::from_secs(5), |_| false);
+    fill(&mut world, 1);
+    let newer = [(7, 6), (8, 5)].map(|(name, stamp)| record(&world, name, stamp, Vec::new()));
+    let (conditions, blocks) = (Vec::new(), Vec::new());
+    client.send(&Message::Put { request: 2, conditions, records: newer.to_vec(), blocks });
+    assert!(matches!(client.message(&mut world), Some(Message::PutDone { .. })));
+    world.run(Duration::from_secs(5), |_| false);
+    for (name, newer) in [7, 8].into_iter().zip(newer) {
+        assert_eq!(shown(&mut world, 1, NameId([name; 32])).0, Some(newer));
+    }
+    world.kill(0);
+    for name in [7, 8] {
+        let mut client = RawClient::connect(&mut world, 1);
+        let (space, name) = (Default::default(), NameId([name; 32]));
+        client.send(&Message::Head { request: 3, space, name, relay: true });
+        let answer = client.message(&mut world);
+        let is_refused =
+            matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. }));
+        assert!(is_refused, "{answer:?}");
+    }
+}
+
+/// The leaves that a node is asked for, if it is.
+fn asked(world: &mut World, peer: &mut RawClient) -> Option<(u8, u8)> {
+    while let Some(event) = peer.poll(world) {
+        if let Event::Message(Message::Want { first, count, .. }) = event {
+            return Some((first, count));
+        }
+    }
+    None
+}
+
+/// A client reads a block through a node without room, and two other nodes have it; the first that is asked does with the
+/// connection, the block and what is wanted of it what the test says. Gives how many leaves came that are none of it.
+fn read_though_one_fails(
+    misbehaves: impl FnOnce(&mut World, &mut RawClient, &[u8], (u8, u8)),
+) -> usize {
+    let mut world = World::new(503, network());
+    world.add(&[]);
+    fill(&mut world, 0);
+    let block = block_of(1, 7 * LEAF + 5);
+    let reference = reference(&block);
+    let address = reference.address;
+    let mut peers = [0, 1].map(|_| RawClient::connect_as(&mut world, 0, Role::Node));
+    let mut client = RawClient::connect(&mut world, 0);
+    let want = |first| Message::Want { block: reference, first, count: 8 - first };
+    client.send(&want(0));
+    client.pump(&mut world);
+    world.run(Duration::from_millis(500), |_| false);
+    let wanted: Vec<_> = peers.iter_mut().map(|peer| asked(&mut world, peer)).collect();
+    let bad = wanted.iter().position(Option::is_some).expect("somebody is asked");
+    misbehaves(&mut world, &mut peers[bad], &block, wanted[bad].unwrap());
+    let (mut bytes, mut spoilt) = (Vec::new(), 0);
+    for _ in 0..200 {
+        if let Some((first, count)) = asked(&mut world, &mut peers[1 - bad]) {
+            peers[1 - bad].stream(&block, first, count);
+            peers[1 - bad].pump(&mut world);
+        }
+        while let Some(event) = client.poll(&mut world) {
+            let next = bytes.len() / LEAF;
+            match event {
+                Event::Chunk { data, .. } if block[bytes.len()..].starts_with(&data) => {
+                    bytes.extend_from_slice(&data);
+                }
+                Event::Chunk { .. } => {
+                    spoilt += 1;
+                    client.send(&Message::Suspect { address });
+                }
+                Event::Aborted | Event::Ended if bytes != block => client.send(&want(next as u8)),
+                Event::Message(Message::Absent { .. }) => panic!("the other has it"),
+                _ => {}
+            }
+            client.pump(&mut world);
+        }
+        world.run(Duration::from_millis(100), |_| false);
+    }
+    assert!(bytes == block, "{} of {} bytes came", bytes.len(), block.len());
+    let had = status(&mut world, 0);
+    assert_eq!((had.blocks, had.memory_used), (0, 0));
+    spoilt
+}
+
+/// Sends leaves that are none of the block.
+fn spoil(world: &mut World, peer: &mut RawClient, block: &[u8], (first, count): (u8, u8)) {
+    peer.open(block, first, count);
+    for leaf in block.chunks(LEAF).skip(first.into()).take(count.into()) {
+        peer.push_chunk(&vec![1; leaf.len()]);
+    }
+    peer.pump(world);
+    world.run(Duration::from_millis(100), |_| false);
+    assert!(peer.is_alive(world));
+}
+
+#[test]
+fn a_read_through_the_node_goes_on_at_another_when_one_does_not_have_it() {
+    read_though_one_fails(|world, peer, block, _| {
+        peer.send(&Message::Absent { address: reference(block).address });
+        peer.pump(world);
+    });
+}
+
+#[test]
+fn a_read_through_the_node_goes_on_at_another_when_one_breaks_off_in_the_middle() {
+    read_though_one_fails(|world, peer, block, (first, count)| {
+        peer.open(block, first, count);
+        peer.push_chunk(&block[..LEAF]);
+        peer.pump(world);
+        world.run(Duration::from_millis(100), |_| false);
+        peer.abort();
+        peer.pump(world);
+    });
+}
+
+#[test]
+fn a_read_through_the_node_goes_on_at_another_when_one_is_silent() {
+    read_though_one_fails(|_, _, _, _| {});
+}
+
+#[test]
+fn a_read_through_the_node_goes_on_at_another_when_what_one_gives_is_bad() {
+    assert!(read_though_one_fails(spoil) > 0);
+}
+
+/// It was given up, and another asked.
+#[test]
+fn what_comes_late_for_a_reader_goes_to_nobody() {
+    let spoilt = read_though_one_fails(|world, peer, block, wanted| {
+        world.run(PEER_SILENCE + Duration::from_millis(100), |_| false);
+        spoil(world, peer, block, wanted);
+    });
+    assert_eq!(spoilt, 0);
+}
+
+/// Whoever reads is gone before what was asked for comes: it is taken, and goes to nobody.
+#[test]
+fn what_comes_for_a_reader_who_has_left_goes_to_nobody() {
+    let mut world = World::new(504, network());
+    world.add(&[]);
+    fill(&mut world, 0);
+    let block = block_of(1, 7 * LEAF);
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let mut client = RawClient::connect(&mut world, 0);
+    client.send(&Message::Want { block: reference(&block), first: 0, count: 7 });
+    client.pump(&mut world);
+    world.run(Duration::from_millis(500), |_| false);
+    let (first, count) = asked(&mut world, &mut peer).expect("it is asked");
+    client.hang_up(&mut world);
+    let mut other = RawClient::connect(&mut world, 0);
+    other.send(&Message::Want { block: reference(&block), first: 0, count: 7 });
+    other.pump(&mut world);
+    peer.stream(&block, first, count);
+    peer.pump(&mut world);
+    world.run(Duration::from_millis(500), |_| false);
+    while let Some(event) = other.poll(&mut world) {
+        assert!(!matches!(event, Event::Opened(_) | Event::Chunk { .. }), "{event:?}");
+    }
+    assert!(peer.is_alive(&world));
+    let mut leaves = 0;
+    for _ in 0..50 {
+        if let Some((first, count)) = asked(&mut world, &mut peer) {
+            peer.stream(&block, first, count);
+            peer.pump(&mut world);
+        }
+        while let Some(event) = other.poll(&mut world) {
+            leaves += usize::from(matches!(event, Event::Chunk { .. }));
+        }
+        world.run(Duration::from_millis(100), |_| false);
+    }
+    assert_eq!((leaves, status(&mut world, 0).memory_used), (7, 0));
+}
