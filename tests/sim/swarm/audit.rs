@@ -26,6 +26,8 @@ use std::time::Duration;
 /// The longest that nodes may take to agree: a dead connection is noticed after ninety seconds at most, its redial takes
 /// five, and nodes compare what they have once a minute.
 const SETTLED_WITHIN: Duration = Duration::from_secs(240);
+/// So long what was on its way when they agreed may take to come.
+const QUIET_WITHIN: Duration = Duration::from_secs(20);
 /// So long nothing happens afterwards: long enough for every timer of a node to come round.
 const CALM: Duration = Duration::from_secs(150);
 /// Between two looks.
@@ -143,6 +145,12 @@ impl Audit {
             let one = |machine| world.node(machine).map(Node::standing);
             (0..world.machines.len()).map(one).collect::<Vec<_>>()
         };
+        // What has been pushed to a node that has it from another meanwhile may still be on its way.
+        for _ in 0..QUIET_WITHIN.as_millis() / STEP.as_millis() {
+            if world.toil_of(STEP) == Toil::default() {
+                break;
+            }
+        }
         let before = standings(world);
         self.toil = world.toil_of(CALM);
         let after = standings(world);
