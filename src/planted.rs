@@ -314,6 +314,8 @@ bugs! {
     BelieveNames,
     /// A start on a full disk keeps what the log had set aside, and ends (G7).
     KeepRoom,
+    /// What was found damaged before is told as if nobody had it (G1).
+    DamagedIsAbsent,
     /// A version that was shown and is not kept counts as never shown (G3).
     TakeBackShown,
     /// A node without room gives readers nothing that only others have (G6).

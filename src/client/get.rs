@@ -336,14 +336,14 @@ impl Session {
         }
     }
 
-    /// The node can't give, or could not take, a block.
-    pub(super) fn absent(&mut self, address: Address) {
+    /// The node can't give, or could not take, a block; or what it has of it is damaged.
+    pub(super) fn absent(&mut self, address: Address, is_damaged: bool) {
         if let Some((op, serial)) = self.downloads.next_for(&address) {
             if let Some(get) = self.get_of(op) {
                 let entry = get.entry.take().filter(|_| planted::is_on(Bug::PassPrefix));
                 // Whoever had it says no more than that it is gone: what is wrong with it was seen before.
                 let mut slots = get.window.iter();
-                let error = if slots.any(|slot| slot.serial == serial && slot.bad) {
+                let error = if is_damaged || slots.any(|slot| slot.serial == serial && slot.bad) {
                     let what =
                         format!("block {address}, and no node that can be reached has it whole");
                     ClientError::Damaged(what)

@@ -402,7 +402,8 @@ impl Session {
                 items.iter().for_each(|item| self.seals.signers.learn(&item.record));
             }
             Message::Have { addresses } => self.have(&addresses),
-            Message::Absent { address } => self.absent(address),
+            Message::Absent { address } => self.absent(address, false),
+            Message::Damaged { address } => self.absent(address, true),
             Message::Coming { address } => self.coming(&address),
             Message::Refused { request, reason, detail } => {
                 if let Some(address) = self.offered_by(request) {

@@ -405,12 +405,20 @@ impl FileServer {
                 self.send(link, Message::Absent { address });
             }
             Interest::Read(parked) => {
-                self.send(parked.link, Message::Absent { address });
+                self.send_absent(parked.link, address);
                 self.want_answered(parked.link);
             }
             Interest::Walk(walk) => self.walk_block_done(now, walk, address, outcome),
             Interest::Repair => self.short_tried(now, Short::Block(address), outcome),
         }
+    }
+
+    /// Tells a client that what it wants to read can't be had, and whether that is for damage here.
+    pub(super) fn send_absent(&mut self, link: Link, address: Address) {
+        let is_damaged =
+            self.fetches.repairs.contains_key(&address) && !planted::is_on(Bug::DamagedIsAbsent);
+        let absent = Message::Absent { address };
+        self.send(link, if is_damaged { Message::Damaged { address } } else { absent });
     }
 
     fn drop_chunks(&mut self, chunks: BTreeMap<u8, (Bytes, Link, Share)>) {

@@ -107,6 +107,7 @@ impl FileServer {
             | Message::StatusIs { .. }
             | Message::MembersAre { .. }
             | Message::Coming { .. }
+            | Message::Damaged { .. }
             | Message::Verified { .. }
             | Message::Refused { .. } => self.close(now, link, Closing::NotForClients),
         }

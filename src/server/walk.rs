@@ -17,10 +17,14 @@ use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::job::ReadError;
 use crate::time::Now;
-use crate::wire::message::{BlockRef, Message, Request};
+use crate::wire::message::{BlockRef, Message, Reason, Request};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
+
+/// What is said of a page that was here.
+const PAGE_DAMAGED: &str =
+    "a page of the file's list of blocks, and no node that can be reached has it whole";
 
 /// Why a walk is made.
 #[derive(Debug)]
@@ -117,6 +121,11 @@ impl Walk {
     /// Somebody only wants to know.
     pub(super) fn is_question(&self) -> bool {
         self.purpose.is_question()
+    }
+
+    /// The page that it has not come past.
+    fn page(&self) -> Option<Address> {
+        self.asked.or_else(|| self.pages.last().copied())
     }
 
     /// The client for which it is made, if it only wants a page.
@@ -431,6 +440,10 @@ impl FileServer {
             }
             Purpose::Gather(gather) => self.gather_held_here(now, gather, complete),
             Purpose::Page { link, request } => {
+                let is_damaged = walk.page().is_some_and(|page| self.walks.lost.contains(&page));
+                if is_damaged && !planted::is_on(Bug::DamagedIsAbsent) {
+                    return self.refuse(link, request, Reason::Damaged, PAGE_DAMAGED);
+                }
                 self.reply(link, Message::Page { request, page: None });
             }
         }

@@ -245,6 +245,8 @@ pub enum Message {
     Absent { address: Address },
     /// This block, which you want, is on its way here: said now and then while what is before it or of it comes.
     Coming { address: Address },
+    /// The same to a client that wants to read it: what there was of it here is damaged, and no peer in reach has it.
+    Damaged { address: Address },
     /// What you sent of this block is not what its address says.
     Suspect { address: Address },
 

@@ -61,23 +61,49 @@ fn a_damaged_block_comes_from_a_peer() {
 #[test]
 fn a_damaged_block_is_never_good_data() {
     for (index, (what, harm)) in HARMS.into_iter().enumerate() {
-        let network = Network::alone();
+        let mut network = Network::alone();
         network.put(0, "file", &noise(SIZE, index as u64));
         assert_eq!(network.dfs(0, &["verify"]).code, 0, "{what}");
         harm(&block_files(&network.nodes[0].data)[1]);
         let out = network.path("out");
         fs::create_dir(&out).unwrap();
         let back = out.join("back");
-        let got = network.dfs(0, &["get", "file", &text(&back)]);
-        // Of what it was sent the client says what is wrong with it; of what it was not, that more nodes may have it.
-        let code = if what.starts_with("flipped") { 6 } else { 5 };
-        assert_eq!(got.code, code, "{what}: {}", got.stderr);
-        assert!(!got.stderr.trim().is_empty(), "{what}: without a word");
-        let left = fs::read_dir(&out).unwrap().count();
-        assert_eq!(left, 0, "{what}: something is left");
+        for time in 0..3 {
+            let got = network.dfs(0, &["get", "file", &text(&back)]);
+            assert_eq!(got.code, 6, "{what}, {time}: {}", got.stderr);
+            assert!(got.stderr.contains("what is stored is damaged: block"), "{}", got.stderr);
+            let left = fs::read_dir(&out).unwrap().count();
+            assert_eq!(left, 0, "{what}: something is left");
+            if time == 1 {
+                network.nodes[0].kill();
+                network.nodes[0].restart();
+            }
+        }
         // The rest of the node is well.
         network.put(0, "other", b"other");
         assert_eq!(network.cat(0, "other"), b"other");
+    }
+}
+
+/// Of what is in the log: a small block, and a page of the list of blocks of a file that has many.
+#[test]
+fn damage_in_the_log_is_told_as_damage_each_time() {
+    for (size, before_end) in [(20_000, 5_000), (20 << 20, 1_000)] {
+        let mut network = Network::alone();
+        network.put(0, "file", &noise(size, 9));
+        let path = newest_segment(&network);
+        flip(&path, used(&path) - before_end);
+        for time in 0..3 {
+            let got = network.dfs(0, &["cat", "file"]);
+            assert_eq!(got.code, 6, "{size}, {time}: {}", got.stderr);
+            assert!(got.stderr.contains("what is stored is damaged: "), "{}", got.stderr);
+            if time == 1 {
+                network.nodes[0].kill();
+                network.nodes[0].restart();
+            }
+        }
+        network.put(0, "file", &noise(size, 9));
+        assert!(network.cat(0, "file") == noise(size, 9), "it is mended by being stored again");
     }
 }
 

@@ -357,6 +357,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("daemon::oddities::what_only_has_a_segments_name_keeps_no_daemon_from_starting"),
     ),
     (Bug::KeepRoom, Test("sim::disk::a_full_disk_is_started_from")),
+    (Bug::DamagedIsAbsent, Test("daemon::damage::damage_in_the_log_is_told_as_damage_each_time")),
     (
         Bug::TakeBackShown,
         Test("sim::room::what_was_shown_and_is_not_kept_does_not_give_way_to_what_was_before"),

@@ -245,7 +245,7 @@ fn a_block_that_many_suspect_is_looked_at_once_while_its_readers_wait() {
         let answer = client.event(&mut world);
         match rotten {
             false => assert!(matches!(answer, Some(Event::Opened(_))), "{answer:?}"),
-            true => assert_eq!(answer, Some(Event::Message(Message::Absent { address }))),
+            true => assert_eq!(answer, Some(Event::Message(Message::Damaged { address }))),
         }
         assert_eq!(verify(&mut world, 0), usize::from(rotten));
     }

@@ -122,7 +122,9 @@ pub(super) fn fetch_by(
             Event::Opened(_) | Event::Message(Message::Coming { .. }) => {}
             Event::Chunk { data, .. } => bytes.extend_from_slice(&data),
             Event::Ended => return Some(bytes),
-            Event::Message(Message::Absent { .. }) | Event::Aborted => return None,
+            Event::Message(Message::Absent { .. } | Message::Damaged { .. }) | Event::Aborted => {
+                return None;
+            }
             other => panic!("a stream was expected, not {other:?}"),
         }
     }

@@ -54,7 +54,7 @@ impl FileServer {
         self.ask_space();
         let address = want.block.address;
         let Some(link) = self.passing_source(now, reader, address, &[]) else {
-            return self.send(reader, Message::Absent { address });
+            return self.send_absent(reader, address);
         };
         let from = From { link, pass: 0, tried: Vec::new() };
         self.open_stream(now, reader, want, Source::Peer(from));
@@ -193,7 +193,7 @@ impl FileServer {
             }
             _ => {
                 serving.stream = None;
-                self.send(reader, Message::Absent { address });
+                self.send_absent(reader, address);
             }
         }
         self.pump_serving(now, reader);

@@ -93,6 +93,7 @@ messages! {
     21 Absent { address };
     22 Suspect { address };
     23 Coming { address };
+    25 Damaged { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
     31 Compare { range, told };

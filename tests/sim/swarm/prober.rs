@@ -149,7 +149,10 @@ impl Prober {
                 self.waiting = Some(Waiting::Leaves { of, begins, secret, open });
             }
             (Some(Waiting::Leaves { .. }), Event::Ended | Event::Aborted) => {}
-            (Some(Waiting::Leaves { .. }), Event::Message(Message::Absent { .. })) => {
+            (
+                Some(Waiting::Leaves { .. }),
+                Event::Message(Message::Absent { .. } | Message::Damaged { .. }),
+            ) => {
                 self.tell(world, None, Told::Failed(ClientError::Unavailable));
             }
             (Some(Waiting::Heads { .. }), Event::Message(Message::DamagedHeads { .. })) => {

@@ -106,7 +106,10 @@ impl Reader {
                     plain.extend_from_slice(&leaf);
                 }
                 Some(Event::Ended) => return Ok(plain),
-                Some(Event::Message(Message::Absent { .. }) | Event::Aborted) => {
+                Some(
+                    Event::Message(Message::Absent { .. } | Message::Damaged { .. })
+                    | Event::Aborted,
+                ) => {
                     return Err(format!("block {} can't be had", block.address));
                 }
                 Some(other) => return Err(format!("an answer to another question, {other:?}")),

@@ -108,6 +108,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Absent { address },
         Message::Suspect { address },
         Message::Coming { address },
+        Message::Damaged { address },
         Message::Records { items: vec![item] },
         Message::Compare { range, told: true },
         Message::Parts { first: range.first, last: id, ranges: vec![range] },
