@@ -38,6 +38,9 @@ const USAGE: u8 = 2;
 const WRONG_KEY: u8 = 7;
 const DISK_FAILED: u8 = 9;
 
+/// Bytes that are read of the file of peers: more than all that are remembered take.
+const PEERS_FILE_MAX: u64 = 8 << 20;
+
 /// A sentence for the operator, and the exit status.
 type Failure = (u8, String);
 
@@ -111,6 +114,19 @@ fn start_log(level: log::LevelFilter) -> Result<Journal, Failure> {
     Ok(journal)
 }
 
+/// The peers that an earlier run wrote down. Without the file the nodes of a ticket tell of the others.
+fn read_peers_file(data: &Path) -> String {
+    let path = data.join("peers");
+    let mut text = String::new();
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
+        && let Ok(file) = fs::File::open(&path)
+        && file.take(PEERS_FILE_MAX).read_to_string(&mut text).is_err()
+    {
+        text.clear();
+    }
+    text
+}
+
 fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     net::one_arena();
     let data = config.data.as_path();
@@ -118,9 +134,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let filesystem = RealFs::new(data)
         .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
     let (keyring, peers) = open_keys(config)?;
-    // Without the file the nodes of a ticket tell of the others.
-    let remembered = fs::read_to_string(data.join("peers")).unwrap_or_default();
-    let remembered = server::read_peers(&remembered);
+    let remembered = server::read_peers(&read_peers_file(data));
     let root = keyring.access.network.root;
     let mut loading = Loading::new(root, random());
     let mut store_config = store::Config::default();

@@ -98,6 +98,7 @@ fn of_folder(data: PathBuf) -> Result<Place, Failure> {
         | KeyringError::Incomplete(_)
         | KeyringError::Lost(_)
         | KeyringError::NotGranted
+        | KeyringError::StrangeNetwork
         | KeyringError::AnotherNetwork
         | KeyringError::AnotherKey(_) => {
             Failure::new(Exit::Refused, format_args!("{}: {error}", data.display()))

@@ -64,6 +64,8 @@ pub enum KeyringError {
     Lost(&'static str),
     /// The write key is not granted by the root that the network key names.
     NotGranted,
+    /// The network key is not the one that the folder has had.
+    StrangeNetwork,
     /// The folder belongs to another network than the ticket.
     AnotherNetwork,
     /// This file is there with another key than the ticket's.
@@ -87,6 +89,10 @@ impl fmt::Display for KeyringError {
             Self::NotGranted => f.write_str(
                 "write.key and network.key do not belong together, the root has not granted it: restore both from one copy",
 
+            ),
+            Self::StrangeNetwork => f.write_str(
+                "network.key is of another network than the data folder: put back the one that it has had, or remove it and \
+                 join again with a ticket of that network (dfsd --join TICKET)",
             ),
             Self::AnotherNetwork => f.write_str(
                 "the data folder belongs to another network than the ticket: use another folder",
@@ -127,6 +133,9 @@ impl Keyring {
         let node = parts.node.ok_or(KeyringError::Incomplete("node.key"))?;
         let access = Access { network, data: parts.data, write: parts.write };
         role::check(folder, &access)?;
+        if !role::may_be_of(folder, &access.network)? && !planted::is_on(Bug::ForgetNetwork) {
+            return Err(KeyringError::StrangeNetwork);
+        }
         checked(Self { access, root: parts.root, node })
     }
 

@@ -7,6 +7,7 @@ use super::{Network, text, write_private};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 #[test]
 fn a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone() {
@@ -43,6 +44,36 @@ fn a_lost_network_key_comes_back_with_a_ticket_of_its_network_alone() {
         assert_eq!(network.cat(0, "file"), b"small");
         assert_eq!(fs::read(data.join("network.key")).unwrap(), key);
         assert_eq!(network.nodes[0].stop(Signal::TERM), Some(0));
+    }
+    // Another network's key in its place, where nothing else than the note tells the network.
+    fs::copy(other.nodes[0].data.join("network.key"), data.join("network.key")).unwrap();
+    let (code, said) = refused_daemon(&data, &[]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("network.key is of another network than the data folder"), "{said}");
+}
+
+/// What an earlier run wrote of the peers is of use, and no reason not to start.
+#[test]
+fn a_file_of_peers_that_is_odd_keeps_no_daemon_from_starting() {
+    let mut network = Network::alone();
+    network.put(0, "file", b"small");
+    let path = network.nodes[0].data.join("peers");
+    let odd: [fn(&Path); 4] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| {
+            let mode = rustix::fs::Mode::RUSR;
+            let kind = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+        },
+        |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap(),
+    ];
+    for make in odd {
+        assert_eq!(network.nodes[0].stop(Signal::TERM), Some(0));
+        let _ = fs::remove_dir(&path).or_else(|_| fs::remove_file(&path));
+        make(&path);
+        network.nodes[0].restart();
+        assert_eq!(network.cat(0, "file"), b"small");
     }
 }
 
