@@ -5,10 +5,11 @@
 
 use super::error::ClientError;
 use crate::crypto::batch::Batch;
+use crate::crypto::keys::WriteKey;
 use crate::crypto::sign::Verifier;
 use crate::crypto::tags;
 use crate::keyring::Access;
-use crate::keyring::grant::granted_key;
+use crate::keyring::grant::{granted_key, named_key};
 use crate::limits::GRANTS_MAX;
 use crate::planted::{self, Bug};
 use crate::wire::record::Record;
@@ -22,18 +23,20 @@ pub(super) struct Signers {
 }
 
 impl Signers {
-    /// At first only its own key, if it has one.
+    /// At first only its own key, if it has one: to that nobody need attest.
     pub(super) fn new(access: &Access) -> Self {
-        let mut signers = Self { root: access.network.root, granted: BTreeMap::new() };
-        if let Some(write) = &access.write {
-            signers.learn(&write.grant);
-        }
-        signers
+        let own = access.write.as_ref().map(WriteKey::public);
+        let own = own.and_then(|key| Some((key, Verifier::new(&key)?)));
+        Self { root: access.network.root, granted: own.into_iter().collect() }
     }
 
     /// Somebody shows a grant. What is none, or is one too many, changes nothing.
     pub(super) fn learn(&mut self, grant: &[u8]) {
         let Ok(record) = Record::decode(grant) else { return };
+        // Each connection shows the same ones, and to verify a signature takes as long as half a handshake.
+        if named_key(&record).is_some_and(|key| self.granted.contains_key(&key)) {
+            return;
+        }
         let key = if planted::is_on(Bug::BelieveAnyGrant) {
             granted_key(&record, &record.signer)
         } else {
@@ -77,7 +80,7 @@ impl Signers {
 mod tests {
     use super::*;
     use crate::crypto::data::DataKeys;
-    use crate::crypto::keys::{NetworkKey, RootKey, WriteKey};
+    use crate::crypto::keys::{NetworkKey, RootKey};
     use crate::crypto::sign;
     use crate::keyring::grant::grant;
 

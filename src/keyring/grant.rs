@@ -38,14 +38,19 @@ pub fn grant(root: &RootKey, granted: &[u8; 32], wall_ms: u64) -> Vec<u8> {
     record.to_bytes()
 }
 
+/// The key that this record is about, if it is a grant, whoever has signed it.
+#[must_use]
+pub fn named_key(record: &Record) -> Option<[u8; 32]> {
+    let is_grant = record.kind == RecordKind::Grant;
+    let mut extensions = record.extensions.iter().filter(|_| is_grant);
+    let extension = extensions.find(|extension| extension.tag == GRANTED_KEY)?;
+    extension.value.as_slice().try_into().ok()
+}
+
 /// The key that this record grants writing to, if it is a grant and `root` has signed it.
 #[must_use]
 pub fn granted_key(record: &Record, root: &[u8; 32]) -> Option<[u8; 32]> {
-    if record.kind != RecordKind::Grant || record.signer != *root {
-        return None;
-    }
-    let extension = record.extensions.iter().find(|extension| extension.tag == GRANTED_KEY)?;
-    let key = extension.value.as_slice().try_into().ok()?;
+    let key = named_key(record).filter(|_| record.signer == *root)?;
     let is_good = record.name == grant_name(&key)
         && (verify(root, tags::RECORD, &record.signed_bytes(), &record.signature)
             || planted::is_on(Bug::AcceptUnsignedGrant));
