@@ -66,6 +66,8 @@ pub const MESSAGE_PRESENCES_MAX: usize = 24;
 pub const MESSAGE_PEERS_MAX: usize = 128;
 /// Keys that may write, as far as a client is told and keeps them.
 pub const GRANTS_MAX: usize = 1024;
+/// Records of which a client's connection remembers that somebody who may write has signed them.
+pub const JUDGED_MAX: usize = 1024;
 /// Answers of a list, one after the other, that bring nothing new.
 pub const LIST_BARREN_MAX: u32 = 64;
 /// Damaged blocks that a client hears of before it ends a verification.

@@ -273,7 +273,7 @@ impl Session {
 
     /// The version that is shown, opened.
     fn entry_of(
-        &self,
+        &mut self,
         shown: Option<&[u8]>,
         name: &NameId,
         heads: &Heads,

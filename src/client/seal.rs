@@ -215,7 +215,7 @@ impl Seals {
 
     /// Opens the record that a node shows for a name. `None` for a tombstone, and if it shows none.
     pub(super) fn open_shown(
-        &self,
+        &mut self,
         shown: Option<&[u8]>,
         name: &NameId,
     ) -> Result<Option<Entry>, ClientError> {
@@ -230,7 +230,7 @@ impl Seals {
 
     /// The version that a node shows of a name. `None` if the name is not there, and was not as far as anybody knows.
     pub(super) fn open_told(
-        &self,
+        &mut self,
         shown: Option<&[u8]>,
         name: &NameId,
         (log_damage, is_kept): (LogDamage, bool),
@@ -243,9 +243,9 @@ impl Seals {
     }
 
     /// Opens a record, once it is known who signed it. `None` for a tombstone.
-    pub(super) fn open(&self, bytes: &[u8]) -> Result<Option<Entry>, ClientError> {
+    pub(super) fn open(&mut self, bytes: &[u8]) -> Result<Option<Entry>, ClientError> {
         let record = decode(bytes)?;
-        self.signers.judge(&record)?;
+        self.signers.judge_once(record_id(bytes), &record)?;
         self.open_judged(bytes, record)
     }
 

@@ -8,18 +8,21 @@ use crate::crypto::batch::Batch;
 use crate::crypto::keys::WriteKey;
 use crate::crypto::sign::Verifier;
 use crate::crypto::tags;
+use crate::ids::RecordId;
 use crate::keyring::Access;
 use crate::keyring::grant::{granted_key, named_key};
-use crate::limits::GRANTS_MAX;
+use crate::limits::{GRANTS_MAX, JUDGED_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::record::Record;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Signers {
     root: [u8; 32],
     granted: BTreeMap<[u8; 32], Verifier>,
+    /// Records that were found to be signed by one of them.
+    judged: HashSet<RecordId>,
 }
 
 impl Signers {
@@ -27,7 +30,8 @@ impl Signers {
     pub(super) fn new(access: &Access) -> Self {
         let own = access.write.as_ref().map(WriteKey::public);
         let own = own.and_then(|key| Some((key, Verifier::new(&key)?)));
-        Self { root: access.network.root, granted: own.into_iter().collect() }
+        let (root, granted) = (access.network.root, own.into_iter().collect());
+        Self { root, granted, judged: HashSet::new() }
     }
 
     /// Somebody shows a grant. What is none, or is one too many, changes nothing.
@@ -48,6 +52,20 @@ impl Signers {
         {
             self.granted.insert(key, verifier);
         }
+    }
+
+    /// The same, and not again for a record that was looked at before: whoever reads a file again and again, a part of it
+    /// each time perhaps, waits for no signature.
+    pub(super) fn judge_once(&mut self, id: RecordId, record: &Record) -> Result<(), ClientError> {
+        if self.judged.contains(&id) {
+            return Ok(());
+        }
+        self.judge(record)?;
+        if self.judged.len() >= JUDGED_MAX {
+            self.judged.clear();
+        }
+        self.judged.insert(id);
+        Ok(())
     }
 
     /// Whether somebody who may write has signed a record.
@@ -114,6 +132,31 @@ mod tests {
         assert_eq!(signers.judge(&record), Ok(()));
         let unsigned = Record { signature: [0; 64], ..record };
         assert_eq!(signers.judge(&unsigned), Err(ClientError::Forged));
+    }
+
+    #[test]
+    fn a_record_is_judged_once_and_no_more_are_remembered_than_the_bound() {
+        let root = RootKey::generate(&[1; 32]);
+        let sign = WriteKey::generate(&[3; 32]);
+        let write = WriteKey { grant: grant(&root, &sign.public(), 5), sign };
+        let mut signers = Signers::new(&Access { write: Some(write.clone()), ..access(&root) });
+        let good = signed_by(&write);
+        let bad = Record { signature: [0; 64], ..good.clone() };
+        let id = |number: usize| {
+            let mut id = RecordId::default();
+            id.0[..8].copy_from_slice(&number.to_be_bytes());
+            id
+        };
+        assert!(signers.judge_once(id(0), &bad).is_err());
+        assert!(signers.judge_once(id(0), &bad).is_err(), "what was found bad stays so");
+        assert!(signers.judge_once(id(1), &good).is_ok());
+        assert!(
+            signers.judge_once(id(1), &bad).is_ok(),
+            "an id has one record: it is not looked at"
+        );
+        (0..JUDGED_MAX + 3)
+            .for_each(|number| assert!(signers.judge_once(id(number), &good).is_ok()));
+        assert!(signers.judged.len() <= JUDGED_MAX);
     }
 
     #[test]

@@ -49,6 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("LOOKUP_WORKERS", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("LOOKUPS_MAX", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("MESSAGE_PEERS_MAX", &["lists_of_messages_have_an_end"]),
+    ("JUDGED_MAX", &["a_record_is_judged_once_and_no_more_are_remembered_than_the_bound"]),
     ("GRANTS_MAX", &["no_more_grants_are_kept_than_the_bound"]),
     (
         "LIST_BARREN_MAX",
