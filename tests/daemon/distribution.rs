@@ -39,6 +39,39 @@ fn a_node_gives_at_once_what_it_has_not_got() {
     assert!(network.cat(1, "fresh") == bytes);
 }
 
+/// A node whose disk is full to its reserve, and what it is for a reader all the same.
+#[test]
+fn a_node_without_room_is_read_through_and_has_everything_once_there_is_room() {
+    let mut network = Network::alone();
+    network.join_with(&["--reserve", "1000000GiB"]);
+    network.wait_connected();
+    let files = [("small", 5), ("blocks", 3_000_000), ("pages", 20 << 20)];
+    for (seed, (name, size)) in files.into_iter().enumerate() {
+        network.put(0, name, &noise(size, seed as u64));
+    }
+    network.put(0, "doomed", b"doomed");
+    for (seed, (name, size)) in files.into_iter().enumerate() {
+        assert!(network.cat(1, name) == noise(size, seed as u64), "{name}");
+    }
+    network.dfs(1, &["cat", "none"]).fails_with(4);
+    let refused = network.dfs_with(1, &["put", "-", "new"], b"new");
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    let status = network.dfs(1, &["status"]).text();
+    assert!(status.contains("blocks   0 (0 B)"), "nothing is kept: {status}");
+    assert!(status.contains("warning  the disk has no room beyond its reserve"), "{status}");
+    network.dfs(1, &["rm", "doomed"]).ok();
+    wait_for("it is deleted everywhere", || network.dfs(0, &["cat", "doomed"]).code == 4);
+    assert_eq!(network.nodes[1].stop(Signal::TERM), Some(0));
+    network.nodes[1].restart();
+    for (name, _) in files {
+        network.wait_for_copies(0, name, 2);
+    }
+    network.nodes[0].kill();
+    for (seed, (name, size)) in files.into_iter().enumerate() {
+        assert!(network.cat(1, name) == noise(size, seed as u64), "{name}");
+    }
+}
+
 #[test]
 fn copies_are_not_claimed_before_they_are_there() {
     let mut network = Network::start(2);

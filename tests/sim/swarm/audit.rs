@@ -145,13 +145,13 @@ impl Audit {
             let one = |machine| world.node(machine).map(Node::standing);
             (0..world.machines.len()).map(one).collect::<Vec<_>>()
         };
+        let before = standings(world);
         // What has been pushed to a node that has it from another meanwhile may still be on its way.
         for _ in 0..QUIET_WITHIN.as_millis() / STEP.as_millis() {
             if world.toil_of(STEP) == Toil::default() {
                 break;
             }
         }
-        let before = standings(world);
         self.toil = world.toil_of(CALM);
         let after = standings(world);
         if self.settled.is_some() && before != after {
