@@ -318,6 +318,10 @@ bugs! {
     DamagedIsAbsent,
     /// A version that was shown and is not kept counts as never shown (G3).
     TakeBackShown,
+    /// What could not be kept counts as what nobody has shown (G3).
+    ShowDespiteNewer,
+    /// A peer is asked for as much as readers want that it is to be asked for (G9).
+    PassWithoutBound,
     /// A node without room gives readers nothing that only others have (G6).
     ServeOwnOnly,
     /// What comes late for a reader goes to it beside what another was asked for (G2).

@@ -81,7 +81,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         rows.push(("warning", format!("names may be missing or out of date here: {what}")));
     }
     if status.full {
-        let what = "what other nodes have does not come here, and is read from them";
+        let what = "not all that other nodes have comes here, and the rest is read from them";
         rows.push(("warning", format!("the disk has no room beyond its reserve: {what}")));
     }
     if status.damaged > 0 {

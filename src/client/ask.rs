@@ -165,7 +165,7 @@ impl Session {
                 let heads = Heads { clock, versions, all, future, ..Heads::default() };
                 self.clear(op, clearing, &heads, None);
             }
-            (_, Message::DamagedHeads { .. }) => return Err(damaged_heads()),
+            (_, Message::DamagedHeads { kept, .. }) => return Err(damaged_heads(kept)),
             (Ask::Deleting { name, version, more }, Message::PutDone { .. }) => {
                 self.deleted(op, (name, more), Answer::Deleted { version });
             }
@@ -247,7 +247,11 @@ impl Session {
             }
             Ask::RenameTarget { what, source } => {
                 let id = self.seals.name_id(&what.target)?;
-                let exists = self.seals.open_shown(shown, &id)?;
+                let told = (heads.log_damage, heads.kept);
+                let exists = match what.replace {
+                    true => self.seals.open_shown(shown, &id)?,
+                    false => self.seals.open_told(shown, &id, told)?,
+                };
                 if exists.is_some() && !what.replace {
                     return Err(ClientError::Exists);
                 }

@@ -125,7 +125,11 @@ pub fn log_damage(damage: &LogDamage) -> String {
 }
 
 /// The greatest version of a name is damaged where it was asked for, and no peer that could be asked has it.
-pub(super) fn damaged_heads() -> ClientError {
+/// Or it was shown there and not kept.
+pub(super) fn damaged_heads(kept: bool) -> ClientError {
+    if !kept {
+        return ClientError::Unavailable;
+    }
     let what = "the name's newest version is damaged on the node's disk, and no other node that it reaches has it; \
                 an older version is not shown instead (put or rm supersedes it)";
     ClientError::Damaged(what.to_owned())

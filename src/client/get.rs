@@ -155,7 +155,7 @@ impl Session {
                     get.take_entry(entry);
                 }
             }
-            Message::DamagedHeads { .. } => return Err(damaged_heads()),
+            Message::DamagedHeads { kept, .. } => return Err(damaged_heads(kept)),
             Message::Page { page, .. } => {
                 let page = page.ok_or(ClientError::Unavailable)?;
                 if let Some(get) = self.get_of(op) {

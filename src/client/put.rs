@@ -215,7 +215,9 @@ impl Session {
                     }
                 }
             }
-            Message::DamagedHeads { .. } if put.only_if_absent => return Err(damaged_heads()),
+            Message::DamagedHeads { kept, .. } if put.only_if_absent => {
+                return Err(damaged_heads(kept));
+            }
             // What comes now supersedes what is damaged: to write it anew is how it is mended.
             Message::DamagedHeads { clock, versions, all, future, .. } => {
                 put.heads = Some(Heads { clock, versions, all, future, ..Heads::default() });

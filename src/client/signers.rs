@@ -1,7 +1,8 @@
 //! Signers: whose records a session believes, and whether a record is one of theirs.
 //!
 //! Knows no data key: what a record says is nobody's business before this. Invariant: a key is believed if the
-//! network's root has granted it writing, whoever has told of that; a record, if such a key has signed it.
+//! network's root has granted it writing, whoever has told of that, or if it is one's own; a record, if such a key has
+//! signed it.
 
 use super::error::ClientError;
 use crate::crypto::batch::Batch;

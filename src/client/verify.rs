@@ -94,9 +94,11 @@ impl Client {
         needed: &mut Vec<Address>,
     ) -> Result<(), ClientError> {
         add(needed, [address], bad);
-        let page = match self.ask(Operation::Page { address })? {
-            Answer::Page(page) => page,
-            other => return Err(other.misfit()),
+        let page = match self.ask(Operation::Page { address }) {
+            Ok(Answer::Page(page)) => page,
+            Err(ClientError::Damaged(_)) => None,
+            Ok(other) => return Err(other.misfit()),
+            Err(error) => return Err(error),
         };
         let page = page.and_then(|page| Page::decode(&page).ok());
         match page.map(|page| page.entries) {

@@ -246,7 +246,10 @@ impl Parts {
 
     fn agree_with(&self, folder: &Path, access: &Access) -> Result<(), KeyringError> {
         let is_same = match &self.network {
-            Some(network) => network.cluster == access.network.cluster,
+            Some(network) => {
+                network.cluster == access.network.cluster
+                    && role::may_be_of(folder, &access.network)?
+            }
             None => self.may_be_of(folder, &access.network)?,
         };
         if !is_same {

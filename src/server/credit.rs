@@ -56,10 +56,12 @@ impl FileServer {
                 None => return,
             };
             fetch.asked |= mask(first, count);
-            let block = BlockRef { address, length: fetch.length };
+            let length = fetch.length;
+            let block = BlockRef { address, length };
             let (first, count) = (byte(first), byte(count));
             let run = Run {
                 address,
+                length,
                 first,
                 count,
                 share,
@@ -92,7 +94,12 @@ impl FileServer {
         peer.pace.bring(run.count);
         let was_live = run.live;
         self.give_up(&mut run);
-        let others = self.give_up_runs(link, |run| run.address == address);
+        if run.pass.is_some() {
+            // What is wanted for others has its own answer.
+            self.fetches.passes_freed = true;
+            return self.pump_fetches(now, link);
+        }
+        let others = self.give_up_runs(link, |run| run.address == address && run.pass.is_none());
         // The run may be one that was given up before, and the connection asked once more since.
         if was_live || !others.is_empty() {
             self.leave_source(now, address, link);
@@ -193,10 +200,7 @@ impl FileServer {
 
     /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
     fn leave_silent(&mut self, now: Now, link: Link) {
-        if self.nodes.len() > 1 {
-            self.give_up_runs(link, |run| run.pass.is_some());
-            self.pass_from_others(now);
-        }
+        self.leave_passes(now, link);
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
@@ -223,12 +227,18 @@ impl FileServer {
         }
         peer.credit.told = now.instant;
         let mut readers = BTreeSet::new();
-        for address in peer.credit.owed() {
+        let hears = |reader: &Link| self.peers.get(reader).is_some_and(|it| it.outbox == 0);
+        let owed = self.peers.get(&link).map(|peer| peer.credit.owed()).unwrap_or_default();
+        for address in owed {
             let fetch = self.fetches.by_address.get(&address);
             let fetch = fetch.filter(|fetch| fetch.source == Some(link));
             let links = fetch.into_iter().flat_map(Fetch::readers);
-            let hears = |reader: &Link| self.peers.get(reader).is_some_and(|it| it.outbox == 0);
             readers.extend(links.filter(hears).map(|reader| (reader, address)));
+        }
+        if let Some(peer) = self.peers.get(&link) {
+            let runs = peer.credit.runs.iter().chain(&peer.credit.current).filter(|run| run.live);
+            let passed = runs.filter_map(|run| Some((run.pass?.0, run.address)));
+            readers.extend(passed.filter(|(reader, _)| hears(reader)));
         }
         for (reader, address) in readers {
             self.send(reader, Message::Coming { address });
@@ -289,6 +299,7 @@ impl FileServer {
     /// Memory may have come back: those that found none try again, the one that waited longest first. Each share has its
     /// own queue, so that nobody waits behind one whose share is used up for long.
     pub(super) fn pump_starved(&mut self, now: Now) {
+        self.pump_passes(now);
         if planted::is_on(Bug::ForgetStarved) {
             return;
         }

@@ -136,7 +136,8 @@ impl FileServer {
             return Err((Reason::NotAllowed, "no grant of this network names the write key"));
         }
         let heads = self.catalog.greatest(&record.name).map(|entry| entry.version().stamp);
-        let latest = self.clock.read(now.wall_ms).max(heads.unwrap_or(0));
+        let shown = self.gathers.shown.version(&record.name).map(|version| version.stamp);
+        let latest = self.clock.read(now.wall_ms).max(heads.max(shown).unwrap_or(0));
         if record.version.stamp > stamp_after(latest, STAMP_LEAD) {
             return Err((
                 Reason::Clock,

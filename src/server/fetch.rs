@@ -105,6 +105,10 @@ pub(super) struct Fetches {
     pub(super) orphans: HashSet<Draft>,
     /// Given up by those who were to bring it for a reader.
     pub(super) passes_lost: Vec<Pass>,
+    /// Readers whose source owes as much as it bears.
+    pub(super) passes_waiting: VecDeque<Link>,
+    /// Some source may owe less since they were last looked at.
+    pub(super) passes_freed: bool,
 }
 
 impl Fetches {
@@ -163,7 +167,9 @@ impl FileServer {
         if self.has_room(now, u64::from(block.length)) {
             self.assign(now, block.address, hint);
         } else {
-            self.lack_room_for_block(now, u64::from(block.length));
+            if !matches!(interest, Interest::Offer(_)) {
+                self.lack_room_for_block(now, u64::from(block.length));
+            }
             self.fetch_failed(now, block.address);
         }
     }
@@ -188,7 +194,7 @@ impl FileServer {
         {
             // The client has it at hand: a put does not wait for a peer, which may be slow.
             if let Some(node) = source {
-                self.give_up_runs(node, |run| run.address == block.address);
+                self.give_up_runs(node, |run| run.address == block.address && run.pass.is_none());
             }
             return self.assign(now, block.address, Some(client));
         }
@@ -277,7 +283,6 @@ impl FileServer {
 
     /// Others are asked instead.
     pub(super) fn leave_source(&mut self, now: Now, address: Address, link: Link) {
-        self.pass_from_others(now);
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
@@ -306,12 +311,14 @@ impl FileServer {
         }
     }
 
-    /// The connection is gone, and with it what it was asked for and what it waited for.
+    /// The connection is gone, and with it what it was asked for and what it waited for. It is none of the nodes' any more,
+    /// so that nothing else is asked of it.
     pub(super) fn fetch_link_closed(&mut self, now: Now, link: Link) {
         for address in self.fetches.forget_interests(link) {
             self.fetch_failed(now, address);
         }
         self.abandon_runs(now, link);
+        self.fetches.passes_freed = true;
     }
 
     /// Blocks are durable: whoever waited is told.
@@ -358,6 +365,8 @@ impl FileServer {
             return;
         };
         let length = fetch.length;
+        let is_offered = |interest: &Interest| matches!(interest, Interest::Offer(_));
+        let is_elsewhere = !fetch.interests.iter().all(is_offered);
         let mut readers = Vec::new();
         fetch.interests.retain(|interest| match interest {
             Interest::Read(parked) => {
@@ -366,7 +375,9 @@ impl FileServer {
             }
             Interest::Offer(_) | Interest::Walk(_) | Interest::Repair => true,
         });
-        self.lack_room_for_block(now, u64::from(length));
+        if is_elsewhere {
+            self.lack_room_for_block(now, u64::from(length));
+        }
         self.fetch_failed(now, address);
         readers.into_iter().for_each(|parked| self.unpark(now, parked));
     }

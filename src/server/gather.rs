@@ -19,14 +19,15 @@ use crate::ids::{NameId, RecordId, Space};
 use crate::limits::{MESSAGE_PEERS_MAX, PARENTS_MAX, PEER_SILENCE};
 use crate::planted::{self, Bug};
 use crate::time::{Now, latest_credible};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PeerAddress, PushedRecord, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// What is said of a name of which a version was shown that no node in reach has any more.
-const NOT_KEPT: &str = "a newer version was read through this node, which had no room to keep it, and no node that has it can \
-                        be reached; try again when more nodes are up";
+/// What is said of a name of which a peer has shown a version that could not be kept.
+const UNKEPT: &str =
+    "another node has a newer version, which could not be stored here now; try again";
 
 impl FileServer {
     /// A client, or a peer on behalf of one, asks for a name's versions.
@@ -54,7 +55,7 @@ impl FileServer {
     pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
         let kept = self.catalog.greatest(&name).map(Entry::version);
         if self.gathers.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
-            return self.refuse(link, request, Reason::Unavailable, NOT_KEPT);
+            return self.answer_unkept(now, (link, request), name);
         }
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         let all = self.catalog.heads_summary(&name);
@@ -62,20 +63,37 @@ impl FileServer {
         match self.catalog.greatest(&name) {
             Some(entry) if entry.is(Flag::Damaged) => {
                 let clock = self.clock.read(now.wall_ms);
-                self.reply(link, Message::DamagedHeads { request, clock, versions, all, future });
+                let kept = true;
+                let damaged = Message::DamagedHeads { request, clock, versions, all, future, kept };
+                self.reply(link, damaged);
             }
             Some(entry) => {
                 let (place, record) = (entry.place(), entry.id());
-                let heads = Heads { versions, all, future, kept: true };
+                let heads =
+                    Heads { versions, all, future, kept: true, log_damage: LogDamage::default() };
                 let asker = (link, request);
                 let reason = ReadFor::Head { asker, name, record, heads };
                 self.read_answer(link, vec![place], reason);
             }
             None => {
-                let heads = Heads { versions, all, future, kept: true };
+                let heads =
+                    Heads { versions, all, future, kept: true, log_damage: LogDamage::default() };
                 self.reply_heads(now, (link, request), heads, None);
             }
         }
+    }
+
+    /// A version was shown here that is not kept, and that no node in reach has any more. Whoever writes supersedes it.
+    fn answer_unkept(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
+        let mut versions = self.catalog.heads(&name, PARENTS_MAX - 1);
+        if let Some(shown) = self.gathers.shown.version(&name) {
+            versions.insert(0, shown);
+        }
+        let all = self.catalog.heads_summary(&name);
+        let future = self.catalog.future(&name, PARENTS_MAX);
+        let (clock, kept) = (self.clock.read(now.wall_ms), false);
+        let heads = Message::DamagedHeads { request, clock, versions, all, future, kept };
+        self.reply(link, heads);
     }
 
     /// Who holds a record whole? Asked of everybody, just now.
@@ -120,7 +138,11 @@ impl FileServer {
         {
             self.gathers.await_record(id, record_id(&bytes));
             if self.is_shown_only(now, &record, &bytes) {
-                let passed = Passed { version: record.version, heads, shown: bytes.clone() };
+                // The rest of what it says nobody has signed.
+                let version = record.version;
+                let mut heads = Heads { future: Vec::new(), ..heads };
+                heads.versions.retain(|head| *head <= version);
+                let passed = Passed { version, heads, shown: bytes.clone() };
                 let reason = CheckFor::Passed { link, gather: id, passed };
                 self.check(reason, vec![Check::Signature(bytes)]);
             } else {
@@ -139,7 +161,7 @@ impl FileServer {
             && is_credible
             && self.grants.allow(&record.signer)
             && !self.is_known(&record_id(bytes))
-            && !self.has_room_for_records(now, bytes.len() as u64)
+            && (!self.room.is_there() || !self.has_room_for_records(now, bytes.len() as u64))
             && !planted::is_on(Bug::ServeOwnOnly)
     }
 
@@ -201,6 +223,16 @@ impl FileServer {
         }
     }
 
+    /// Records could not be made durable: what is kept is older than they are.
+    pub(super) fn gathered_in_vain(&mut self, now: Now, records: &[NewRecord]) {
+        for new in records {
+            for id in self.gathers.came(&new.id) {
+                self.gathers.lose(id);
+                self.finish_gather(now, id);
+            }
+        }
+    }
+
     pub(super) fn gather_timeout(&mut self, now: Now, id: u64) {
         let asks = self.gathers.give_up(id);
         for link in asks.keys() {
@@ -252,12 +284,16 @@ impl FileServer {
             return;
         };
         let asker = (gather.link, gather.request);
+        let is_lost = gather.is_lost && !planted::is_on(Bug::ShowDespiteNewer);
         let (question, asks) = gather.into_parts();
         self.forget_asks(asks);
         match question {
             Question::Head { name, passed: Some(passed) } if self.is_older(&name, &passed) => {
                 self.gathers.shown.note(name, passed.version);
                 self.reply_heads(now, asker, passed.heads, Some(passed.shown));
+            }
+            Question::Head { .. } if is_lost => {
+                self.refuse(asker.0, asker.1, Reason::Unavailable, UNKEPT);
             }
             Question::Head { name, .. } => self.asked(now, asker, Asked::Head(name)),
             Question::Holders { count, holders } => {
@@ -279,10 +315,13 @@ impl FileServer {
         peer.comparison.is_informed() && self.room.is_there()
     }
 
-    /// Whether what is known here of a name is older than what a peer has shown.
+    /// Whether what is known here of a name is older than what a peer has shown, or damaged.
     fn is_older(&self, name: &NameId, passed: &Passed) -> bool {
         let greatest = self.catalog.greatest(name);
-        greatest.is_none_or(|entry| entry.version() < passed.version)
+        greatest.is_none_or(|entry| {
+            let is_lost = entry.version() == passed.version && entry.is(Flag::Damaged);
+            entry.version() < passed.version || is_lost
+        })
     }
 
     /// Whether the greatest version of a name that is known here can be read.

@@ -43,6 +43,8 @@ pub(super) struct Gather {
     arriving: BTreeSet<RecordId>,
     /// This node looks through its own.
     looks: bool,
+    /// A record that it waited for could not be kept.
+    pub(super) is_lost: bool,
 }
 
 impl Gather {
@@ -79,7 +81,9 @@ impl Gathers {
     pub(super) fn begin(&mut self, id: u64, (link, request): (Link, Request), question: Question) {
         let looks = matches!(question, Question::Holders { .. });
         let (waiting, arriving) = (BTreeMap::new(), BTreeSet::new());
-        self.by_id.insert(id, Gather { link, request, question, waiting, arriving, looks });
+        let is_lost = false;
+        let gather = Gather { link, request, question, waiting, arriving, looks, is_lost };
+        self.by_id.insert(id, gather);
         self.by_asker.insert((link, id));
     }
 
@@ -140,6 +144,13 @@ impl Gathers {
         let gather = self.by_id.get_mut(&id)?;
         gather.arriving.remove(record);
         Some(&mut gather.question)
+    }
+
+    /// A record that a gathering waited for could not be kept.
+    pub(super) fn lose(&mut self, id: u64) {
+        if let Some(gather) = self.by_id.get_mut(&id) {
+            gather.is_lost = true;
+        }
     }
 
     /// Nothing is waited for any more. Those who have not answered, and what they were asked.

@@ -32,8 +32,10 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
+        // Who wants what is passed on may lie about its length, and what was asked for him is not what comes.
         let wanted = |run: &Run| {
-            run.address == open.address && run.first == open.first && run.count == open.count
+            (run.address, run.first, run.count) == (open.address, open.first, open.count)
+                && (run.pass.is_none() || run.length == open.length)
         };
         let Some(at) = peer.credit.runs.iter().position(wanted) else {
             return self.close(now, link, Closing::UnwantedLeaves);
@@ -42,10 +44,7 @@ impl FileServer {
         peer.hear(now.instant);
         peer.credit.current = Some(run);
         if let Some(pass) = run.pass {
-            if !self.pass_opened(pass, open) {
-                self.close(now, link, Closing::WrongLength);
-            }
-            return;
+            return self.pass_opened(pass, open);
         }
         let Some(fetch) = self.fetches.by_address.get_mut(&open.address) else {
             return;
@@ -77,7 +76,7 @@ impl FileServer {
         run.come += 1;
         if let Some(pass) = run.pass {
             let is_last = run.come >= run.count;
-            return self.pass_leaf(pass, data, is_last);
+            return self.pass_leaf(now, pass, data, is_last);
         }
         // Of one that was given up it may still be what is waited for, should the next not have it.
         if !run.live && planted::is_on(Bug::DropLateLeaves) {
@@ -117,6 +116,7 @@ impl FileServer {
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
         peer.credit.adapt(now.instant.since(run.asked), RUN_TIME);
         peer.credit.proven |= run.live;
+        self.fetches.passes_freed |= run.pass.is_some();
         self.pump_fetches(now, link);
     }
 
@@ -130,6 +130,7 @@ impl FileServer {
         };
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
         self.give_up(&mut run);
+        self.fetches.passes_freed |= run.pass.is_some();
         self.source_failed(now, run.address, link);
         self.pump_fetches(now, link);
     }

@@ -363,6 +363,7 @@ impl FileServer {
         for link in sources {
             self.dropped(now, link, UNREAD_AGAIN);
         }
+        self.gathered_in_vain(now, &flight.records);
         let own = flight.records.iter().filter(|new| new.source.is_none());
         let grants = own.filter(|new| new.record.kind == RecordKind::Grant);
         self.setup.grants.extend(grants.map(|new| new.bytes.to_vec()));

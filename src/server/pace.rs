@@ -6,7 +6,7 @@
 
 use super::fetch::{Fetch, Stage};
 use super::output::Link;
-use super::peers::Peer;
+use super::peers::{Peer, Run};
 use super::{FileServer, Timer};
 use crate::ids::{Address, NodeId};
 use crate::limits::{
@@ -139,10 +139,12 @@ impl FileServer {
             return peer.pace.pause(now.instant);
         }
         let mut late = peer.credit.runs.iter().chain(&peer.credit.current);
-        let withholds = late.any(|run| {
-            run.live && waited.contains(&run.address) && peer.pace.is_late(now.instant, run.asked)
-        });
-        let period = if waited.is_empty() { PACE_PERIOD_ALONE } else { PACE_PERIOD };
+        let is_waited = |run: &Run| run.pass.is_some() || waited.contains(&run.address);
+        let withholds =
+            late.any(|run| run.live && is_waited(run) && peer.pace.is_late(now.instant, run.asked));
+        let mut runs = peer.credit.runs.iter().chain(&peer.credit.current);
+        let is_waited_for = !waited.is_empty() || runs.any(|run| run.live && run.pass.is_some());
+        let period = if is_waited_for { PACE_PERIOD } else { PACE_PERIOD_ALONE };
         let is_slow = peer.pace.judge(now.instant, period);
         let Some(node) = peer.node() else {
             if withholds || is_slow == Some(true) {
@@ -154,6 +156,7 @@ impl FileServer {
             log::debug!("connection {link} is slow; others are asked for what it has not brought");
             self.slow.insert(node, now.instant);
             self.leave_slow(now, link, owed);
+            self.leave_passes(now, link);
         } else if is_slow == Some(false) {
             self.slow.remove(&node);
         }
@@ -177,7 +180,7 @@ impl FileServer {
                 credit.map(|credit| (!credit.proven, credit.queue.len(), credit.outstanding))
             });
             if let Some(&next) = next {
-                self.give_up_runs(link, |run| run.address == address);
+                self.give_up_runs(link, |run| run.address == address && run.pass.is_none());
                 self.assign(now, address, Some(next));
             }
         }

@@ -170,7 +170,8 @@ impl FileServer {
         match asker {
             // It goes to who asked, and is not kept.
             Some((link, request))
-                if !self.has_room(now, page.len() as u64) && !planted::is_on(Bug::ServeOwnOnly) =>
+                if (self.room.is_lacking() || !self.has_room(now, page.len() as u64))
+                    && !planted::is_on(Bug::ServeOwnOnly) =>
             {
                 self.drop_walk(id);
                 self.reply(link, Message::Page { request, page: Some(page) });

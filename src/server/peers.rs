@@ -50,6 +50,7 @@ pub(super) enum Who {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     pub(super) address: Address,
+    pub(super) length: u32,
     pub(super) first: u8,
     pub(super) count: u8,
     pub(super) share: Share,
@@ -362,7 +363,6 @@ impl FileServer {
             return;
         };
         let (who, peer_informed) = (peer.who, peer.comparison.is_informed());
-        // From here on nothing is asked of it.
         self.nodes.remove(&link);
         self.fetch_link_closed(now, link);
         self.serving_link_closed(link);

@@ -11,6 +11,7 @@ use crate::ids::{Address, NameId, RecordId, Space, VersionId};
 use crate::store::job::{self, DiskError, LogPlace, ReadError};
 use crate::time::Now;
 use crate::wire::condition::HeadsSummary;
+use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use bytes::Bytes;
 
@@ -36,6 +37,8 @@ pub(super) struct Heads {
     pub(super) future: Vec<VersionId>,
     /// They are those of this node's own catalog.
     pub(super) kept: bool,
+    /// What the peer has lost that tells of them, if they are not.
+    pub(super) log_damage: LogDamage,
 }
 
 /// Records that were read to be pushed, and the small blocks to go with some of them.
@@ -160,11 +163,11 @@ impl FileServer {
         &mut self,
         now: Now,
         (link, request): (Link, Request),
-        Heads { versions, all, future, kept }: Heads,
+        Heads { versions, all, future, kept, log_damage }: Heads,
         shown: Option<Bytes>,
     ) {
         let clock = self.clock.read(now.wall_ms);
-        let log_damage = self.log_damage();
+        let log_damage = self.log_damage().and(log_damage);
         self.reply(
             link,
             Message::Heads { request, clock, versions, all, future, log_damage, kept, shown },

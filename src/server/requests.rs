@@ -130,9 +130,9 @@ impl FileServer {
                 }
                 self.look(now, record, Purpose::Holds { link, request });
             }
-            Message::Heads { request, versions, all, future, shown, .. } => {
+            Message::Heads { request, versions, all, future, log_damage, shown, .. } => {
                 if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
-                    let heads = Heads { versions, all, future, kept: false };
+                    let heads = Heads { versions, all, future, kept: false, log_damage };
                     self.heads_answered(now, link, gather, shown.map(|shown| (heads, shown)));
                 }
             }

@@ -180,12 +180,23 @@ impl FileServer {
         if stream.aborted || stream.reading || stream.reserved > 0 || rest == 0 {
             return;
         }
-        let batch = batch.min(rest);
+        let mut batch = batch.min(rest);
+        if let Source::Peer(from) = &stream.source {
+            let source = from.link;
+            match self.passing_batch(link, source) {
+                Some(most) => batch = batch.min(most.max(1)),
+                None => return,
+            }
+        }
         let batch = [batch, 1]
             .into_iter()
             .find(|batch| self.memory.reserve(Share::Serving, usize::from(*batch) * LEAF));
         let Some(batch) = batch else {
             return self.starve(now, link, Share::Serving);
+        };
+        let peer = self.peers.get_mut(&link);
+        let Some(stream) = peer.and_then(|peer| peer.serving.stream.as_mut()) else {
+            return;
         };
         stream.reserved = batch;
         stream.reading = true;

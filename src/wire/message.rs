@@ -128,7 +128,7 @@ pub struct NodeStatus {
     pub unnamed_bytes: u64,
     /// Bytes that the disk has left.
     pub free_bytes: u64,
-    /// Whether that is too little for something that other nodes have.
+    /// Whether that was too little for something that other nodes have, when there was last a look.
     pub full: bool,
     /// Bulk memory in use.
     pub memory_used: u64,
@@ -212,13 +212,15 @@ pub enum Message {
         shown: Option<Bytes>,
     },
     /// The same of a name whose greatest version is damaged, and could not be had from a peer: what it says is not known,
-    /// and no older one is shown. A writer may name it as a parent.
+    /// and no older one is shown. A writer may name it as a parent. `kept`: whether the sender had it; if not, it has shown
+    /// what a peer had, had no room for it, and reaches no peer that has it any more.
     DamagedHeads {
         request: Request,
         clock: u64,
         versions: Vec<VersionId>,
         all: HeadsSummary,
         future: Vec<VersionId>,
+        kept: bool,
     },
     /// Store these records, together or not at all, and with them these small blocks: if the
     /// condition of each record holds. Without any condition the list is empty.

@@ -99,6 +99,7 @@ fn lists_of_messages_have_an_end() {
         versions: vec![Default::default(); count],
         all: Default::default(),
         future: Vec::new(),
+        kept: true,
     });
     check(MESSAGE_VERSIONS_MAX, |count| Message::Heads {
         request: 0,

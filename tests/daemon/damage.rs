@@ -98,6 +98,9 @@ fn damage_in_the_log_is_told_as_damage_each_time() {
             assert_eq!(got.code, 6, "{size}, {time}: {}", got.stderr);
             assert!(got.stderr.contains("what is stored is damaged: "), "{}", got.stderr);
             if time == 1 {
+                let verified = network.dfs(0, &["verify"]);
+                assert_eq!(verified.code, 6, "{}", verified.stderr);
+                assert!(verified.text().contains("file"), "whose it is: {}", verified.text());
                 network.nodes[0].kill();
                 network.nodes[0].restart();
             }

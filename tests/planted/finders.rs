@@ -359,6 +359,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::KeepRoom, Test("sim::disk::a_full_disk_is_started_from")),
     (Bug::DamagedIsAbsent, Test("daemon::damage::damage_in_the_log_is_told_as_damage_each_time")),
     (
+        Bug::ShowDespiteNewer,
+        Test(
+            "sim::room::a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_one",
+        ),
+    ),
+    (
+        Bug::PassWithoutBound,
+        Test("sim::room::a_peer_is_asked_for_no_more_than_it_bears_however_many_read"),
+    ),
+    (
         Bug::TakeBackShown,
         Test("sim::room::what_was_shown_and_is_not_kept_does_not_give_way_to_what_was_before"),
     ),

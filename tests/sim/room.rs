@@ -1,6 +1,6 @@
 //! A node without room: what others have is read through it and not kept, and comes when there is room.
 
-use super::comparison::{signed, two_nodes};
+use super::comparison::{signed, spoil as spoil_record, two_nodes};
 use super::pages::{address, paged, put_all};
 use super::raw::RawClient;
 use super::replication::{block_of, fetch, network, put, record, reference, status};
@@ -8,7 +8,8 @@ use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::ids::NameId;
-use dfsd::limits::{LEAF, PEER_SILENCE};
+use dfsd::limits::{LEAF, PEER_SILENCE, WANTS_MAX};
+use dfsd::store::fs::SimError;
 use dfsd::wire::message::{Message, PushedRecord, Reason, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;
@@ -131,10 +132,103 @@ fn what_was_shown_and_is_not_kept_does_not_give_way_to_what_was_before() {
         let (space, name) = (Default::default(), NameId([name; 32]));
         client.send(&Message::Head { request: 3, space, name, relay: true });
         let answer = client.message(&mut world);
-        let is_refused =
-            matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. }));
+        let is_refused = matches!(answer, Some(Message::DamagedHeads { kept: false, .. }));
         assert!(is_refused, "{answer:?}");
     }
+}
+
+/// A name's record rots here, and another node has it: there is no room to have it again.
+#[test]
+fn what_is_damaged_here_and_has_no_room_is_read_from_another() {
+    let mut world = two_nodes(507);
+    let mut client = RawClient::connect(&mut world, 0);
+    let record = put(&mut world, &mut client, 7, &[]);
+    world.run(Duration::from_secs(5), |_| false);
+    fill(&mut world, 1);
+    assert!(spoil_record(&world, 1, &record));
+    for _ in 0..2 {
+        assert_eq!(shown(&mut world, 1, NameId([7; 32])).0, Some(record.clone()));
+    }
+}
+
+/// The disk says that it has room, and refuses to write.
+#[test]
+fn a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_one() {
+    let mut world = World::new(508, network());
+    world.add(&[]);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 7, &[]);
+    let newer = record(&world, 7, 6, Vec::new());
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    world.run(Duration::from_secs(5), |_| false);
+    for time in 0..2 {
+        let (space, name) = (Default::default(), NameId([7; 32]));
+        client.send(&Message::Head { request: 3, space, name, relay: true });
+        client.pump(&mut world);
+        world.run(Duration::from_millis(200), |_| false);
+        let request = loop {
+            match peer.poll(&mut world).expect("the peer is asked") {
+                Event::Message(Message::Head { request, .. }) => break request,
+                _ => {}
+            }
+        };
+        world.machines[0].fs.fail_nth(0, SimError::NoSpace);
+        let (all, log_damage, future) = Default::default();
+        let (clock, kept) = (5, true);
+        let (versions, shown) = (Vec::new(), Some(newer.clone()));
+        peer.send(&Message::Heads {
+            request,
+            clock,
+            versions,
+            all,
+            future,
+            log_damage,
+            kept,
+            shown,
+        });
+        peer.pump(&mut world);
+        let answer = client.message(&mut world);
+        let is_right = match (time, &answer) {
+            (0, Some(Message::Refused { reason, .. })) => *reason == Reason::Unavailable,
+            // Now it is known that what the disk says is not so, and nothing is written.
+            (_, Some(Message::Heads { kept: false, shown, .. })) => *shown == Some(newer.clone()),
+            _ => false,
+        };
+        assert!(is_right, "{answer:?}");
+    }
+}
+
+/// Readers who come and go, and a peer that gives them nothing.
+#[test]
+fn a_peer_is_asked_for_no_more_than_it_bears_however_many_read() {
+    let mut world = World::new(509, network());
+    world.add(&[]);
+    fill(&mut world, 0);
+    let block = block_of(1, 70_000);
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    for _ in 0..WANTS_MAX {
+        let mut client = RawClient::connect(&mut world, 0);
+        client.send(&Message::Want { block: reference(&block), first: 0, count: 3 });
+        client.pump(&mut world);
+        client.hang_up(&mut world);
+    }
+    world.run(Duration::from_secs(1), |_| false);
+    let mut wants = 0;
+    while asked(&mut world, &mut peer).is_some() {
+        wants += 1;
+    }
+    assert_eq!(wants, WANTS_MAX / 2);
+    // One who waits has his turn when something of that has been answered.
+    let mut client = RawClient::connect(&mut world, 0);
+    client.send(&Message::Want { block: reference(&block), first: 0, count: 3 });
+    client.pump(&mut world);
+    world.run(Duration::from_millis(100), |_| false);
+    assert_eq!(asked(&mut world, &mut peer), None);
+    peer.send(&Message::Absent { address: reference(&block).address });
+    peer.pump(&mut world);
+    world.run(Duration::from_millis(100), |_| false);
+    assert!(asked(&mut world, &mut peer).is_some());
+    assert!(peer.is_alive(&world));
 }
 
 /// The leaves that a node is asked for, if it is.

@@ -28,6 +28,11 @@ impl Shown {
         }
     }
 
+    /// The greatest version of a name that was shown.
+    pub(in crate::server) fn version(&self, name: &NameId) -> Option<VersionId> {
+        self.versions.get(name).copied()
+    }
+
     /// Whether a newer version was shown than the greatest that is kept.
     pub(in crate::server) fn is_newer(&self, name: &NameId, kept: Option<VersionId>) -> bool {
         self.versions.get(name).is_some_and(|version| kept < Some(*version))

@@ -1,22 +1,25 @@
 //! Passing on: what this node has no room for goes from a peer straight to the client that reads it.
 //!
 //! A stream that is passed on is like one from the disk, but for where its batches come from: each is asked of a peer when
-//! the one before has left. Nothing is kept, and the reader checks each leaf, as ever. Invariant: a batch has its memory
-//! before it is asked for; what comes of one that was given up goes to nobody.
+//! the one before has left, and handed on when it is there. Nothing is kept, and the reader checks each leaf, as ever.
+//! Invariant: a batch has its memory before it is asked for; what comes of one that was given up goes to nobody.
 
 use super::super::credit::queue_run;
 use super::super::output::{Link, Output};
-use super::super::peers::Run;
+use super::super::peers::{Peer, Run};
 use super::super::want::Want;
 use super::super::{FileServer, memory::Share};
 use super::{Source, Stream};
 use crate::ids::Address;
-use crate::limits::LEAF;
+use crate::limits::{LEAF, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
+
+/// Runs that one peer owes at a time, those that were given up too: it bears `WANTS_MAX`, and fetches need some.
+const RUNS_MAX: usize = WANTS_MAX / 2;
 
 /// A batch on its way: for whom, and a number that no other has.
 pub(in crate::server) type Pass = (Link, u64);
@@ -24,9 +27,12 @@ pub(in crate::server) type Pass = (Link, u64);
 /// Where a stream's leaves come from, if not from this disk.
 #[derive(Debug)]
 pub(super) struct From {
-    link: Link,
-    /// Its present batch.
+    pub(super) link: Link,
+    /// Its present batch; none is 0.
     pass: u64,
+    open: Option<Open>,
+    /// What has come of the batch.
+    leaves: Vec<Bytes>,
     /// Peers that could not give the block, or did not.
     tried: Vec<Link>,
 }
@@ -56,7 +62,8 @@ impl FileServer {
         let Some(link) = self.passing_source(now, reader, address, &[]) else {
             return self.send_absent(reader, address);
         };
-        let from = From { link, pass: 0, tried: Vec::new() };
+        let (open, leaves, tried) = (None, Vec::new(), Vec::new());
+        let from = From { link, pass: 0, open, leaves, tried };
         self.open_stream(now, reader, want, Source::Peer(from));
     }
 
@@ -74,10 +81,22 @@ impl FileServer {
         };
         let untried = self.node_peers().filter(|(link, _)| !tried.contains(link));
         let by_merit = untried.min_by_key(|(link, peer)| {
-            let waits = (peer.credit.queue.len(), peer.credit.outstanding);
+            let waits = (is_laden(peer), peer.credit.queue.len(), peer.credit.outstanding);
             (was_bad(**link), self.is_slow(peer, now), peer.silent, waits)
         });
         by_merit.map(|(link, _)| *link)
+    }
+
+    /// How many leaves may be asked of the source of a stream at a time; none if the reader has to wait until it owes less.
+    pub(super) fn passing_batch(&mut self, reader: Link, source: Link) -> Option<u8> {
+        match self.peers.get(&source) {
+            Some(peer) if is_laden(peer) && !planted::is_on(Bug::PassWithoutBound) => {
+                self.fetches.passes_waiting.push_back(reader);
+                None
+            }
+            Some(peer) => Some(u8::try_from(peer.credit.run).unwrap_or(u8::MAX)),
+            None => Some(1),
+        }
     }
 
     /// Asks for the next batch, for which there is memory.
@@ -88,18 +107,20 @@ impl FileServer {
         (block, first, count): (BlockRef, u8, u8),
     ) {
         let pass = self.serial();
-        let Some(peer) = self.peers.get_mut(&reader) else {
+        let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
             return;
         };
-        let Some(Source::Peer(from)) = peer.serving.stream.as_mut().map(|it| &mut it.source) else {
+        let Some(Stream { source: Source::Peer(from), .. }) = &mut serving.stream else {
             return;
         };
         from.pass = pass;
+        from.leaves.clear();
         let link = from.link;
         let (address, is_bad) = (block.address, false);
-        peer.serving.passed = Some(Passed { address, from: link, is_bad });
+        serving.passed = Some(Passed { address, from: link, is_bad });
         let run = Run {
             address,
+            length: block.length,
             first,
             count,
             share: Share::Serving,
@@ -128,36 +149,76 @@ impl FileServer {
         (is_it && !stream.aborted).then_some(stream)
     }
 
-    /// A batch begins to come. False if it is of another length than the block that is wanted.
-    pub(in crate::server) fn pass_opened(&mut self, pass: Pass, open: Open) -> bool {
-        let Some(stream) = self.passed_stream(pass) else {
-            return true;
-        };
-        let Want { block, first, count } = stream.want;
-        if open.length != block.length {
-            return false;
+    /// A batch begins to come.
+    pub(in crate::server) fn pass_opened(&mut self, pass: Pass, open: Open) {
+        if let Some(Stream { source: Source::Peer(from), .. }) = self.passed_stream(pass) {
+            from.open = Some(open);
         }
-        if !std::mem::replace(&mut stream.opened, true) {
-            let open = Open { first, count, ..open };
-            self.outputs.push_back(Output::OpenStream { link: pass.0, open });
-        }
-        true
     }
 
-    /// A leaf has come.
-    pub(in crate::server) fn pass_leaf(&mut self, pass: Pass, data: Bytes, is_last: bool) {
+    /// A leaf has come. With the last the batch is handed on: memory that is given back when a batch has left must not be
+    /// given back when a part of it has.
+    pub(in crate::server) fn pass_leaf(
+        &mut self,
+        now: Now,
+        pass: Pass,
+        data: Bytes,
+        is_last: bool,
+    ) {
         let Some(stream) = self.passed_stream(pass) else {
             return;
         };
-        stream.handed += 1;
-        stream.reading = !is_last;
-        self.outputs.push_back(Output::Chunk { link: pass.0, data });
+        let Source::Peer(from) = &mut stream.source else {
+            return;
+        };
+        from.leaves.push(data);
+        if !is_last {
+            return;
+        }
+        let leaves = std::mem::take(&mut from.leaves);
+        let Want { first, count, .. } = stream.want;
+        let open = from.open.take().filter(|_| !stream.opened);
+        stream.opened = true;
+        stream.reading = false;
+        stream.batch_began = now.instant;
+        stream.handed += u8::try_from(leaves.len()).unwrap_or(count);
+        let link = pass.0;
+        if let Some(open) = open {
+            let open = Open { first, count, ..open };
+            self.outputs.push_back(Output::OpenStream { link, open });
+        }
+        self.outputs.extend(leaves.into_iter().map(|data| Output::Chunk { link, data }));
     }
 
-    /// What was asked of peers for readers and given up since is asked of others.
-    pub(in crate::server) fn pass_from_others(&mut self, now: Now) {
+    /// A peer owes less than before, or is gone: what was given up is asked of others, and who waited asks.
+    pub(in crate::server) fn pump_passes(&mut self, now: Now) {
         while let Some(pass) = self.fetches.passes_lost.pop() {
             self.pass_failed(now, pass);
+        }
+        if std::mem::take(&mut self.fetches.passes_freed) {
+            for reader in std::mem::take(&mut self.fetches.passes_waiting) {
+                self.pump_serving(now, reader);
+            }
+        }
+    }
+
+    /// A node is silent or slow: what it was to bring for readers is asked of others, as far as there are any.
+    pub(in crate::server) fn leave_passes(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let runs = peer.credit.runs.iter().chain(&peer.credit.current);
+        let passes: Vec<_> = runs.filter(|run| run.live).filter_map(|run| run.pass).collect();
+        for pass in passes {
+            let Some(Stream { want, source: Source::Peer(from), .. }) = self.passed_stream(pass)
+            else {
+                continue;
+            };
+            let (address, mut tried) = (want.block.address, from.tried.clone());
+            tried.push(link);
+            if self.passing_source(now, pass.0, address, &tried).is_some() {
+                self.give_up_runs(link, |run| run.pass == Some(pass));
+            }
         }
     }
 
@@ -172,6 +233,8 @@ impl FileServer {
         let Source::Peer(from) = &mut stream.source else {
             return;
         };
+        from.pass = 0;
+        from.leaves.clear();
         from.tried.push(from.link);
         let tried = from.tried.clone();
         self.memory.release(Share::Serving, reserved * LEAF);
@@ -179,17 +242,16 @@ impl FileServer {
         let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
             return;
         };
-        match (opened, next, &mut serving.stream) {
-            (true, _, Some(stream)) => {
-                // The reader asks for the rest anew. Until `stream_sent` no other begins.
+        match (next, &mut serving.stream) {
+            // The next has the same block, or says that it has not: the stream goes on where it is.
+            (Some(next), Some(Stream { source: Source::Peer(from), .. })) => from.link = next,
+            (None, Some(stream)) if opened => {
+                // The reader may ask anew. Until `stream_sent` no other begins.
                 stream.aborted = true;
                 if let Some(passed) = &mut serving.passed {
                     passed.is_bad = true;
                 }
                 self.outputs.push_back(Output::AbortStream { link: reader });
-            }
-            (false, Some(next), Some(Stream { source: Source::Peer(from), .. })) => {
-                from.link = next;
             }
             _ => {
                 serving.stream = None;
@@ -201,6 +263,9 @@ impl FileServer {
 
     /// A reader found bad what was passed on to it. Whoever gave it looks for itself. False if it was not passed on.
     pub(in crate::server) fn suspect_passed(&mut self, reader: Link, address: Address) -> bool {
+        if self.holdings.block(&address).is_some() {
+            return false;
+        }
         let passed = self.peers.get_mut(&reader).and_then(|peer| peer.serving.passed.as_mut());
         let Some(passed) = passed.filter(|passed| passed.address == address && !passed.is_bad)
         else {
@@ -211,4 +276,9 @@ impl FileServer {
         self.send(from, Message::Suspect { address });
         true
     }
+}
+
+/// It owes as much as it is to be asked for at a time.
+fn is_laden(peer: &Peer) -> bool {
+    peer.credit.runs.len() >= RUNS_MAX
 }

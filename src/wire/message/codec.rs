@@ -82,7 +82,9 @@ messages! {
     } if all_within(&records, RECORD_MAX) && all_within(&blocks, INLINE_BLOCK_MAX)
         && condition::fit(&conditions, records.len());
     13 PutDone { request, copies };
-    24 DamagedHeads { request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX] };
+    24 DamagedHeads {
+        request, clock, versions[MESSAGE_VERSIONS_MAX], all, future[PARENTS_MAX], kept
+    };
     14 PutPage { request, page, permit };
     15 PageDone { request };
     16 GetPage { request, address };

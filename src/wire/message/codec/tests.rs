@@ -90,6 +90,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             versions: vec![version],
             all: heads,
             future: vec![version],
+            kept: true,
         },
         Message::Put {
             request,
