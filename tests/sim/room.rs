@@ -167,9 +167,9 @@ fn a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_
         client.pump(&mut world);
         world.run(Duration::from_millis(200), |_| false);
         let request = loop {
-            match peer.poll(&mut world).expect("the peer is asked") {
-                Event::Message(Message::Head { request, .. }) => break request,
-                _ => {}
+            let event = peer.poll(&mut world).expect("the peer is asked");
+            if let Event::Message(Message::Head { request, .. }) = event {
+                break request;
             }
         };
         world.machines[0].fs.fail_nth(0, SimError::NoSpace);

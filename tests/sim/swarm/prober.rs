@@ -155,8 +155,11 @@ impl Prober {
             ) => {
                 self.tell(world, None, Told::Failed(ClientError::Unavailable));
             }
-            (Some(Waiting::Heads { .. }), Event::Message(Message::DamagedHeads { .. })) => {
-                let error = ClientError::Damaged("the newest version is damaged".to_owned());
+            (Some(Waiting::Heads { .. }), Event::Message(Message::DamagedHeads { kept, .. })) => {
+                let error = match kept {
+                    true => ClientError::Damaged("the newest version is damaged".to_owned()),
+                    false => ClientError::Unavailable,
+                };
                 self.tell(world, None, Told::Failed(error));
             }
             (Some(_), Event::Message(Message::Refused { reason, detail, .. })) => {
