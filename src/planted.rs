@@ -318,6 +318,8 @@ bugs! {
     DamagedIsAbsent,
     /// A version that was shown and is not kept counts as never shown (G3).
     TakeBackShown,
+    /// A start writes its verdict before what it is about is durable (G7).
+    VerdictFirst,
     /// What could not be kept counts as what nobody has shown (G3).
     ShowDespiteNewer,
     /// A peer is asked for as much as readers want that it is to be asked for (G9).

@@ -393,7 +393,8 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
     }
 
     /// The flush of the last group may have failed in a process that then ended: the system takes such bytes for written,
-    /// shows them, and writes them only if they change. So they are written once more, before the verdict is flushed.
+    /// shows them, and writes them only if they change. So they are written and flushed once more before there is a verdict,
+    /// which might reach the disk before them and make damage of what was never durable.
     fn rewrite_last(&self) -> Result<(), OpenError> {
         let Some((segment, range)) = &self.last else {
             return Ok(());
@@ -403,7 +404,8 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             let mut window = Window::new(self.fs, &file);
             let bytes = window.read(range.start, length)?;
-            self.fs.rewrite(&path, range.start, bytes)
+            self.fs.rewrite(&path, range.start, bytes)?;
+            if planted::is_on(Bug::VerdictFirst) { Ok(()) } else { self.fs.sync_file(&file) }
         });
         Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
     }

@@ -70,6 +70,10 @@ pub(super) fn all() -> Vec<Script> {
             ],
         ),
         script(
+            "full at the flush, and killed",
+            vec![Step::Full(2), commit(&[], &[1]), restart(true), commit(&[], &[2])],
+        ),
+        script(
             "full at the rename",
             vec![
                 draft(1, 700),
