@@ -81,6 +81,11 @@ impl Comparison {
         self.informed
     }
 
+    /// What it has told since is not kept: it is to tell again.
+    pub(super) fn forget(&mut self) {
+        self.informed = false;
+    }
+
     /// The other side has said of itself that it has what we have.
     pub(super) fn inform(&mut self) {
         self.informed = true;

@@ -42,7 +42,7 @@ impl FileServer {
             let first = open.trailing_zeros();
             let gap = (open >> first).trailing_ones();
             let count = gap.min(peer.credit.run);
-            let outstanding = peer.credit.outstanding;
+            let outstanding = peer.credit.fetching();
             let credit = CREDIT_RUNS * peer.credit.run as usize;
             if outstanding > 0 && outstanding + count as usize > credit {
                 return;
@@ -167,6 +167,7 @@ impl FileServer {
             return;
         };
         peer.credit.watched = false;
+        self.fetches.passes_freed = true;
         if peer.credit.outstanding == 0 || planted::is_on(Bug::WaitForever) {
             return;
         }
@@ -208,7 +209,7 @@ impl FileServer {
             let fetch = self.fetches.by_address.get(&address);
             let fetch = fetch.filter(|fetch| fetch.source == Some(link));
             if fetch.is_some_and(|fetch| self.choose_source(now, fetch, None).is_some()) {
-                self.give_up_runs(link, |run| run.address == address);
+                self.give_up_runs(link, |run| run.address == address && run.pass.is_none());
                 self.source_failed(now, address, link);
             }
         }
@@ -326,6 +327,14 @@ impl FileServer {
             Share::Peers | Share::Clients => self.pump_fetches(now, link),
         }
         self.peers.get(&link).is_none_or(|peer| !peer.credit.starved[share as usize])
+    }
+}
+
+impl Credit {
+    /// Leaves of what is fetched: what is passed on has another bound, and must not keep fetches waiting.
+    fn fetching(&self) -> usize {
+        let runs = self.runs.iter().chain(&self.current).filter(|run| run.pass.is_some());
+        self.outstanding - runs.map(|run| usize::from(run.count)).sum::<usize>()
     }
 }
 

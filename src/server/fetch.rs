@@ -106,7 +106,7 @@ pub(super) struct Fetches {
     /// Given up by those who were to bring it for a reader.
     pub(super) passes_lost: Vec<Pass>,
     /// Readers whose source owes as much as it bears.
-    pub(super) passes_waiting: VecDeque<Link>,
+    pub(super) passes_waiting: BTreeSet<Link>,
     /// Some source may owe less since they were last looked at.
     pub(super) passes_freed: bool,
 }

@@ -146,8 +146,13 @@ impl FileServer {
                 let reason = CheckFor::Passed { link, gather: id, passed };
                 self.check(reason, vec![Check::Signature(bytes)]);
             } else {
+                let record = record_id(&bytes);
                 let item = PushedRecord { record: bytes, block: Bytes::new() };
                 self.records(now, link, vec![item]);
+                if !self.is_known(&record) {
+                    // It was left aside, and does not come.
+                    self.gathers.looked_at(id, &record);
+                }
             }
         }
         self.finish_gather(now, id);
@@ -324,8 +329,9 @@ impl FileServer {
         })
     }
 
-    /// Whether the greatest version of a name that is known here can be read.
+    /// Whether the greatest version of a name that is known here can be read, and is kept.
     fn is_had(&self, name: &NameId) -> bool {
-        self.catalog.greatest(name).is_some_and(|entry| !entry.is(Flag::Damaged))
+        let greatest = self.catalog.greatest(name).filter(|entry| !entry.is(Flag::Damaged));
+        greatest.is_some_and(|entry| !self.gathers.shown.is_newer(name, Some(entry.version())))
     }
 }

@@ -160,6 +160,7 @@ impl Gathers {
             return BTreeMap::new();
         };
         gather.looks = false;
+        gather.is_lost |= !gather.arriving.is_empty();
         for record in std::mem::take(&mut gather.arriving) {
             self.by_record.remove(&(record, id));
         }

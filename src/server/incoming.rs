@@ -130,8 +130,11 @@ impl FileServer {
         };
         peer.credit.outstanding = peer.credit.outstanding.saturating_sub(usize::from(run.count));
         self.give_up(&mut run);
-        self.fetches.passes_freed |= run.pass.is_some();
-        self.source_failed(now, run.address, link);
+        if run.pass.is_some() {
+            self.fetches.passes_freed = true;
+        } else {
+            self.source_failed(now, run.address, link);
+        }
         self.pump_fetches(now, link);
     }
 

@@ -145,7 +145,8 @@ impl FileServer {
         let mut runs = peer.credit.runs.iter().chain(&peer.credit.current);
         let is_waited_for = !waited.is_empty() || runs.any(|run| run.live && run.pass.is_some());
         let period = if is_waited_for { PACE_PERIOD } else { PACE_PERIOD_ALONE };
-        let is_slow = peer.pace.judge(now.instant, period);
+        // What is passed on comes as fast as its readers take it.
+        let is_slow = peer.pace.judge(now.instant, period).filter(|_| !owed.is_empty());
         let Some(node) = peer.node() else {
             if withholds || is_slow == Some(true) {
                 self.leave_slow(now, link, waited);

@@ -122,6 +122,8 @@ impl FileServer {
                  nodes does not come here until there is; deletions do"
             );
             self.tell_room_to_all();
+            // What they have told of may be forgotten from now on.
+            self.peers.values_mut().for_each(|peer| peer.comparison.forget());
             self.watch_room(now);
         }
     }

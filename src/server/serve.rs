@@ -169,28 +169,35 @@ impl FileServer {
 
     /// Reads the stream's next leaves, if the last ones have left and there is memory.
     fn read_on(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(serving) = self.peers.get(&link).map(|peer| &peer.serving) else {
             return;
         };
-        let batch = peer.serving.batch();
-        let Some(stream) = peer.serving.stream.as_mut() else {
+        let Some(stream) = &serving.stream else {
             return;
         };
         let rest = stream.want.count - stream.handed;
         if stream.aborted || stream.reading || stream.reserved > 0 || rest == 0 {
             return;
         }
-        let mut batch = batch.min(rest);
-        if let Source::Peer(from) = &stream.source {
-            let source = from.link;
-            match self.passing_batch(link, source) {
+        let mut batch = serving.batch().min(rest);
+        let passed_from = match &stream.source {
+            Source::Peer(from) => Some(from.link),
+            Source::Disk(_) => None,
+        };
+        if let Some(source) = passed_from {
+            match self.passing_batch(now, link, source) {
                 Some(most) => batch = batch.min(most.max(1)),
                 None => return,
             }
         }
-        let batch = [batch, 1]
-            .into_iter()
-            .find(|batch| self.memory.reserve(Share::Serving, usize::from(*batch) * LEAF));
+        // A peer may be silent with what is reserved for it: only while most is free it is more than a leaf.
+        let batch = [batch, 1].into_iter().find(|batch| {
+            let bytes = usize::from(*batch) * LEAF;
+            match passed_from.is_some() && *batch > 1 {
+                true => self.memory.reserve_for_stranger(Share::Serving, bytes),
+                false => self.memory.reserve(Share::Serving, bytes),
+            }
+        });
         let Some(batch) = batch else {
             return self.starve(now, link, Share::Serving);
         };

@@ -332,6 +332,42 @@ fn a_read_through_the_node_goes_on_at_another_when_what_one_gives_is_bad() {
     assert!(read_though_one_fails(spoil) > 0);
 }
 
+/// The one that has the block is late, and the other, which is asked instead, does not have it.
+#[test]
+fn a_read_through_the_node_comes_back_to_who_was_left_for_another_in_vain() {
+    let mut world = World::new(510, network());
+    world.add(&[]);
+    fill(&mut world, 0);
+    let block = block_of(1, 7 * LEAF + 5);
+    let mut peers = [0, 1].map(|_| RawClient::connect_as(&mut world, 0, Role::Node));
+    let mut client = RawClient::connect(&mut world, 0);
+    client.send(&Message::Want { block: reference(&block), first: 0, count: 8 });
+    client.pump(&mut world);
+    world.run(Duration::from_millis(500), |_| false);
+    let wanted: Vec<_> = peers.iter_mut().map(|peer| asked(&mut world, peer)).collect();
+    let late = wanted.iter().position(Option::is_some).expect("somebody is asked");
+    world.run(PEER_SILENCE, |_| false);
+    assert!(asked(&mut world, &mut peers[1 - late]).is_some(), "the other is asked instead");
+    peers[1 - late].send(&Message::Absent { address: reference(&block).address });
+    peers[1 - late].pump(&mut world);
+    let mut bytes = Vec::new();
+    for _ in 0..50 {
+        world.run(Duration::from_millis(100), |_| false);
+        if let Some((first, count)) = asked(&mut world, &mut peers[late]) {
+            peers[late].stream(&block, first, count);
+            peers[late].pump(&mut world);
+        }
+        while let Some(event) = client.poll(&mut world) {
+            match event {
+                Event::Chunk { data, .. } => bytes.extend_from_slice(&data),
+                Event::Message(Message::Absent { .. }) | Event::Aborted => panic!("{event:?}"),
+                _ => {}
+            }
+        }
+    }
+    assert!(bytes == block, "{} of {} bytes came", bytes.len(), block.len());
+}
+
 /// It was given up, and another asked.
 #[test]
 fn what_comes_late_for_a_reader_goes_to_nobody() {

@@ -11,7 +11,7 @@ use super::super::want::Want;
 use super::super::{FileServer, memory::Share};
 use super::{Source, Stream};
 use crate::ids::Address;
-use crate::limits::{LEAF, WANTS_MAX};
+use crate::limits::{LEAF, OPERATION_SILENCE, WANTS_MAX};
 use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::frame::Open;
@@ -81,22 +81,28 @@ impl FileServer {
         };
         let untried = self.node_peers().filter(|(link, _)| !tried.contains(link));
         let by_merit = untried.min_by_key(|(link, peer)| {
-            let waits = (is_laden(peer), peer.credit.queue.len(), peer.credit.outstanding);
-            (was_bad(**link), self.is_slow(peer, now), peer.silent, waits)
+            let waits = (peer.credit.queue.len(), peer.credit.outstanding);
+            (was_bad(**link), is_laden(peer), self.is_slow(peer, now), peer.silent, waits)
         });
         by_merit.map(|(link, _)| *link)
     }
 
     /// How many leaves may be asked of the source of a stream at a time; none if the reader has to wait until it owes less.
-    pub(super) fn passing_batch(&mut self, reader: Link, source: Link) -> Option<u8> {
-        match self.peers.get(&source) {
-            Some(peer) if is_laden(peer) && !planted::is_on(Bug::PassWithoutBound) => {
-                self.fetches.passes_waiting.push_back(reader);
-                None
-            }
-            Some(peer) => Some(u8::try_from(peer.credit.run).unwrap_or(u8::MAX)),
-            None => Some(1),
+    pub(super) fn passing_batch(&mut self, now: Now, reader: Link, source: Link) -> Option<u8> {
+        let Some(peer) = self.peers.get(&source) else {
+            return Some(1);
+        };
+        if !is_laden(peer) || planted::is_on(Bug::PassWithoutBound) {
+            return Some(u8::try_from(peer.credit.run).unwrap_or(u8::MAX));
         }
+        let oldest = peer.credit.runs.front().map_or(now.instant, |run| run.asked);
+        if now.instant.since(oldest) >= OPERATION_SILENCE {
+            // It answers nothing any more, and nobody waits so long.
+            self.pass_elsewhere(now, reader);
+        } else {
+            self.fetches.passes_waiting.insert(reader);
+        }
+        None
     }
 
     /// Asks for the next batch, for which there is memory.
@@ -178,6 +184,7 @@ impl FileServer {
         let leaves = std::mem::take(&mut from.leaves);
         let Want { first, count, .. } = stream.want;
         let open = from.open.take().filter(|_| !stream.opened);
+        from.pass = 0;
         stream.opened = true;
         stream.reading = false;
         stream.batch_began = now.instant;
@@ -202,7 +209,8 @@ impl FileServer {
         }
     }
 
-    /// A node is silent or slow: what it was to bring for readers is asked of others, as far as there are any.
+    /// A node is silent or slow: what it was to bring for readers is asked of better ones that have not been asked, as far as
+    /// there are any. It may be asked again if these do not have it.
     pub(in crate::server) fn leave_passes(&mut self, now: Now, link: Link) {
         let Some(peer) = self.peers.get(&link) else {
             return;
@@ -216,28 +224,61 @@ impl FileServer {
             };
             let (address, mut tried) = (want.block.address, from.tried.clone());
             tried.push(link);
-            if self.passing_source(now, pass.0, address, &tried).is_some() {
+            let next = self.passing_source(now, pass.0, address, &tried);
+            let is_better =
+                |peer: &Peer| !peer.silent && !is_laden(peer) && !self.is_slow(peer, now);
+            let next = next.filter(|next| self.peers.get(next).is_some_and(is_better));
+            if let Some(next) = next {
                 self.give_up_runs(link, |run| run.pass == Some(pass));
+                self.fetches.passes_lost.retain(|lost| *lost != pass);
+                self.pass_ended(pass);
+                if let Some(Source::Peer(from)) = self.source_of(pass.0) {
+                    from.link = next;
+                }
+                self.pump_serving(now, pass.0);
             }
         }
+        self.fetches.passes_freed = true;
     }
 
-    fn pass_failed(&mut self, now: Now, pass: Pass) {
-        let reader = pass.0;
+    fn source_of(&mut self, reader: Link) -> Option<&mut Source> {
+        let stream = self.peers.get_mut(&reader)?.serving.stream.as_mut()?;
+        Some(&mut stream.source)
+    }
+
+    /// Nothing more is waited for of a batch, and its memory is given back. False if it is nobody's present one.
+    fn pass_ended(&mut self, pass: Pass) -> bool {
         let Some(stream) = self.passed_stream(pass) else {
-            return;
+            return false;
         };
         stream.reading = false;
         let reserved = usize::from(std::mem::take(&mut stream.reserved));
-        let (address, opened) = (stream.want.block.address, stream.opened);
-        let Source::Peer(from) = &mut stream.source else {
+        if let Source::Peer(from) = &mut stream.source {
+            from.pass = 0;
+            from.leaves.clear();
+        }
+        self.memory.release(Share::Serving, reserved * LEAF);
+        true
+    }
+
+    fn pass_failed(&mut self, now: Now, pass: Pass) {
+        if self.pass_ended(pass) {
+            self.pass_elsewhere(now, pass.0);
+        }
+    }
+
+    /// The source of a stream can't give the block, or does not: another is asked, or the stream is over.
+    fn pass_elsewhere(&mut self, now: Now, reader: Link) {
+        let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
             return;
         };
-        from.pass = 0;
-        from.leaves.clear();
+        let Some(Stream { want, opened, source: Source::Peer(from), .. }) = &mut serving.stream
+        else {
+            return;
+        };
+        let (address, opened) = (want.block.address, *opened);
         from.tried.push(from.link);
         let tried = from.tried.clone();
-        self.memory.release(Share::Serving, reserved * LEAF);
         let next = self.passing_source(now, reader, address, &tried);
         let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
             return;
