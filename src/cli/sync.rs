@@ -17,7 +17,7 @@ pub(crate) fn row(sync: SyncState) -> String {
         SyncState::Syncing { records, .. } => {
             format!("synchronising: {records} records, comparing with the other nodes")
         }
-        SyncState::Unreached => "no other node reached since the start".to_owned(),
+        SyncState::Unreached => "compared with no other node since the start".to_owned(),
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn warning(sync: SyncState, so: &str) -> Option<String> {
         SyncState::Complete => None,
         SyncState::Syncing { .. } => Some(format!("this node is {}; {so}", row(sync))),
         SyncState::Unreached => {
-            Some(format!("this node has reached no other node since its start; {so}"))
+            Some(format!("this node has compared with no other since its start; {so}"))
         }
     }
 }
