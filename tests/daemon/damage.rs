@@ -3,7 +3,7 @@
 //! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
 
 use super::process::wait_for_end;
-use super::{Duration, Instant, Network, PATIENCE, files_below, noise, text};
+use super::{Duration, Instant, Network, PATIENCE, files_below, make_pipe, noise, text};
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -204,10 +204,8 @@ fn what_is_odd_in_a_data_folder_is_left_and_told_of() {
     for odd in ["tmp/odd", "log/odd", "log/00000900.seg", "blocks/odd"] {
         fs::create_dir(data.join(odd)).unwrap();
     }
-    let mode = rustix::fs::Mode::RUSR;
     for odd in ["log/00000901.seg", "tmp/pipe", "blocks/pipe"] {
-        rustix::fs::mknodat(rustix::fs::CWD, data.join(odd), rustix::fs::FileType::Fifo, mode, 0)
-            .unwrap();
+        make_pipe(&data.join(odd));
     }
     network.nodes[0].restart();
     assert_eq!(network.cat(0, "file"), b"file");

@@ -3,7 +3,7 @@
 //! Knows the names of key files. Invariant: what was stored is served again once the keys are back.
 
 use super::process::{refused_daemon, run_dfs, run_dfsd};
-use super::{Network, text, write_private};
+use super::{Network, make_pipe, text, write_private};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -60,11 +60,7 @@ fn a_file_of_peers_that_is_odd_keeps_no_daemon_from_starting() {
     let path = network.nodes[0].data.join("peers");
     let odd: [fn(&Path); 4] = [
         |path| fs::create_dir(path).unwrap(),
-        |path| {
-            let mode = rustix::fs::Mode::RUSR;
-            let kind = rustix::fs::FileType::Fifo;
-            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
-        },
+        make_pipe,
         |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
         |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap(),
     ];
@@ -85,13 +81,9 @@ fn what_has_a_keys_name_and_is_no_file_is_said_to_be_what_it_is() {
     let path = data.join("data.key");
     let aside = network.path("aside");
     fs::rename(&path, &aside).unwrap();
-    let pipe = || {
-        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status();
-        assert!(made.unwrap().success());
-    };
     let makers: [(&str, &dyn Fn()); 3] = [
         ("a folder", &|| fs::create_dir(&path).unwrap()),
-        ("a pipe", &pipe),
+        ("a pipe", &|| make_pipe(&path)),
         ("a device", &|| std::os::unix::fs::symlink("/dev/zero", &path).unwrap()),
     ];
     for (kind, make) in makers {

@@ -3,14 +3,10 @@
 //! Knows the names of files. Invariant: a check judges as a start does, and what is not the daemon's stays as it is.
 
 use super::process::run_dfsd;
-use super::{Network, noise, text};
+use super::{Network, make_pipe, noise, text};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-
-fn make_pipe(path: &Path) {
-    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
-}
 
 /// A check that finds nothing wrong.
 #[track_caller]

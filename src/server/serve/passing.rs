@@ -1,4 +1,5 @@
-//! Passing on: what this node has no room for goes from a peer straight to the client that reads it.
+//! Passing on, as a proxy without a cache does: what this node has no room for goes from a peer straight to the client that
+//! reads it.
 //!
 //! A stream that is passed on is like one from the disk, but for where its batches come from: each is asked of a peer when
 //! the one before has left, and handed on when it is there. Nothing is kept, and the reader checks each leaf, as ever.
