@@ -151,6 +151,32 @@ fn what_is_damaged_here_and_has_no_room_is_read_from_another() {
     }
 }
 
+/// A quota: the disk says that it has room, and refuses to write.
+#[test]
+fn what_a_quota_leaves_no_room_for_is_read_through_the_node_each_time() {
+    let mut world = two_nodes(513);
+    let blocks = [1, 2].map(|seed| block_of(seed, 3 * LEAF));
+    let record = record(&world, 1, 5, blocks.iter().map(|block| reference(block)).collect());
+    let mut peer = RawClient::connect_as(&mut world, 1, Role::Node);
+    peer.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
+    peer.pump(&mut world);
+    world.run(Duration::from_secs(10), |_| false);
+    peer.hang_up(&mut world);
+    world.machines[1].fs.fill();
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 1, &blocks);
+    for _ in 0..3 {
+        for block in &blocks {
+            assert_eq!(fetch(&mut world, 1, reference(block)).as_ref(), Some(block));
+        }
+    }
+    let had = status(&mut world, 1);
+    assert_eq!((had.incomplete, had.full), (1, true));
+    world.machines[1].fs.give_room();
+    let complete = |world: &mut World| world.node(1).unwrap().standing().incomplete == 0;
+    assert!(world.run(Duration::from_secs(1200), complete));
+}
+
 /// The disk says that it has room, and refuses to write.
 #[test]
 fn a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_one() {
