@@ -108,6 +108,8 @@ pub enum Answer {
     Deleted {
         /// The version that says so.
         version: VersionId,
+        /// The last one that may say so too: a name with many heads takes several.
+        last: VersionId,
     },
     /// The file has the new name.
     Renamed {
@@ -115,6 +117,8 @@ pub enum Answer {
         version: VersionId,
         /// The version that deletes the old name.
         deleted: VersionId,
+        /// The last one that may delete it too.
+        last: VersionId,
     },
     /// All names have been told, as far as the node knows.
     Listed {

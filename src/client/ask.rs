@@ -167,10 +167,11 @@ impl Session {
             }
             (_, Message::DamagedHeads { kept, .. }) => return Err(damaged_heads(kept)),
             (Ask::Deleting { name, version, more }, Message::PutDone { .. }) => {
-                self.deleted(op, (name, more), Answer::Deleted { version });
+                self.deleted(op, (name, more), Answer::Deleted { version, last: version });
             }
             (Ask::Renaming { what, version, deleted, more }, Message::PutDone { .. }) => {
-                self.deleted(op, (what.source, more), Answer::Renamed { version, deleted });
+                let answer = Answer::Renamed { version, deleted, last: deleted };
+                self.deleted(op, (what.source, more), answer);
             }
             (Ask::Cleared(clearing), Message::PutDone { .. }) => self.cleared(op, clearing),
             (
@@ -395,7 +396,7 @@ impl Session {
 }
 
 /// The version that a record made here states.
-fn version_of(record: &[u8]) -> VersionId {
+pub(super) fn version_of(record: &[u8]) -> VersionId {
     Record::decode(record).map(|record| record.version).unwrap_or_default()
 }
 

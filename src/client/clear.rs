@@ -5,10 +5,11 @@
 //! there is a bound to how many are written, and none is written over what came after the first.
 
 use super::answer::{Answer, Op};
-use super::ask::Ask;
+use super::ask::{Ask, version_of};
 use super::error::ClientError;
 use super::seal::Heads;
 use super::session::{Kind, Session};
+use crate::ids::VersionId;
 use crate::limits::{PARENTS_MAX, TOMBSTONES_MAX};
 use crate::planted::{self, Bug};
 use crate::wire::condition::Condition;
@@ -21,6 +22,15 @@ pub(super) struct Clearing {
     answer: Answer,
     /// Tombstones that may still be written.
     left: u32,
+}
+
+impl Clearing {
+    /// One tombstone more goes to the node: whatever it answers, it may be durable.
+    fn note(&mut self, version: VersionId) {
+        if let Answer::Deleted { last, .. } | Answer::Renamed { last, .. } = &mut self.answer {
+            *last = version;
+        }
+    }
 }
 
 /// Whether a tombstone that follows these leaves heads behind.
@@ -42,12 +52,13 @@ impl Session {
     pub(super) fn clear(
         &mut self,
         op: Op,
-        clearing: Box<Clearing>,
+        mut clearing: Box<Clearing>,
         heads: &Heads,
         shown: Option<&[u8]>,
     ) {
         match self.next_tombstone(&clearing, heads, shown) {
             Ok(Some(tombstone)) => {
+                clearing.note(version_of(&tombstone));
                 self.put_records(op, vec![tombstone], vec![Condition::Unchanged(heads.all)]);
                 self.become_ask(op, Ask::Cleared(clearing));
             }

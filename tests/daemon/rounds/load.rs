@@ -164,7 +164,7 @@ fn delete(scene: &Scene, (node, client): (usize, &mut Client), name: &str) -> bo
     let floor = scene.ledger().floor(name, node);
     let attempt = scene.ledger().begin(name, Wish::Delete);
     match ask_to_delete(client, name) {
-        Ok(Answer::Deleted { version }) => {
+        Ok(Answer::Deleted { version, .. }) => {
             let answer = scene.ledger().acknowledged(name, attempt, (node, version));
             scene.judge(answer);
             true

@@ -6,7 +6,7 @@ use crate::sim::raw::RawClient;
 use crate::sim::world::World;
 use bytes::Bytes;
 use dfsd::client::{Answer, ClientError, Operation};
-use dfsd::ids::NameId;
+use dfsd::ids::{NameId, VersionId};
 use dfsd::limits::{PARENTS_MAX, TOMBSTONES_MAX};
 use dfsd::wire::message::Message;
 use dfsd::wire::record::Record;
@@ -51,11 +51,16 @@ fn name_of(world: &mut World) -> NameId {
 }
 
 fn heads_of(world: &mut World, name: NameId) -> u64 {
+    versions_of(world, name).1
+}
+
+/// The first of the heads, and how many there are.
+fn versions_of(world: &mut World, name: NameId) -> (Vec<VersionId>, u64) {
     let mut client = RawClient::connect(world, 0);
     let space = Default::default();
     client.send(&Message::Head { request: 3, space, name, relay: false });
     match client.message(world) {
-        Some(Message::Heads { all, .. }) => all.count,
+        Some(Message::Heads { versions, all, .. }) => (versions, all.count),
         other => panic!("heads were expected, not {other:?}"),
     }
 }
@@ -65,8 +70,11 @@ fn a_deleted_name_ends_with_one_head_however_many_it_had() {
     assert!(HEADS > 4 * PARENTS_MAX as u64);
     let (mut world, mut program, name) = crowded(60, HEADS);
     let deleted = program.call(&mut world, Operation::Delete { name: "one".into() });
-    assert!(matches!(deleted.result, Ok(Answer::Deleted { .. })));
-    assert_eq!(heads_of(&mut world, name), 1);
+    let Ok(Answer::Deleted { version, last }) = deleted.result else {
+        panic!("another answer was expected than {:?}", deleted.result);
+    };
+    assert!(last > version);
+    assert_eq!(versions_of(&mut world, name), (vec![last], 1));
     assert!(matches!(program.get(&mut world, "one").result, Err(ClientError::NotFound)));
 }
 
@@ -75,8 +83,11 @@ fn a_name_that_is_moved_away_ends_with_one_head_and_the_file_is_elsewhere() {
     let (mut world, mut program, name) = crowded(61, HEADS);
     let (source, target) = (b"one".to_vec(), b"two".to_vec());
     let moved = program.call(&mut world, Operation::Rename { source, target, replace: false });
-    assert!(matches!(moved.result, Ok(Answer::Renamed { .. })));
-    assert_eq!(heads_of(&mut world, name), 1);
+    let Ok(Answer::Renamed { deleted, last, .. }) = moved.result else {
+        panic!("another answer was expected than {:?}", moved.result);
+    };
+    assert!(last > deleted);
+    assert_eq!(versions_of(&mut world, name), (vec![last], 1));
     assert!(matches!(program.get(&mut world, "one").result, Err(ClientError::NotFound)));
     assert_eq!(program.get(&mut world, "two").data, b"the greatest");
 }
@@ -115,7 +126,8 @@ fn what_is_stored_while_a_name_is_cleared_stays() {
         }
         let deleted = program.finish(&mut world, delete).result.unwrap();
         let put = writer.finish(&mut world, put.unwrap()).result.unwrap();
-        let (Answer::Deleted { version: gone }, Answer::Put { version: came, .. }) = (deleted, put)
+        let (Answer::Deleted { version: gone, .. }, Answer::Put { version: came, .. }) =
+            (deleted, put)
         else {
             panic!("other answers were expected");
         };

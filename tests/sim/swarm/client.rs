@@ -417,17 +417,19 @@ impl Client {
             (Doing::Put { write, only_if_absent, .. }, Ok(Answer::Put { version, .. })) => {
                 self.acknowledge(world, ledger, &at, (write, version, only_if_absent));
             }
-            (Doing::Delete { write }, Ok(Answer::Deleted { version })) => {
+            (Doing::Delete { write }, Ok(Answer::Deleted { version, last })) => {
                 self.acknowledge(world, ledger, &at, (write, version, false));
+                ledger.cleared(write, last);
             }
             (
                 Doing::Rename { moved, deleted, replace },
-                Ok(Answer::Renamed { version, deleted: old }),
+                Ok(Answer::Renamed { version, deleted: old, last }),
             ) => {
                 // One operation: both halves stand, and an oracle looks at them together.
                 self.acknowledge(world, ledger, &at, (moved, version, !replace));
                 self.acknowledge(world, ledger, &at, (deleted, old, false));
                 ledger.renamed(moved, deleted);
+                ledger.cleared(deleted, last);
             }
             (Doing::Put { write, .. } | Doing::Delete { write }, Err(error)) => {
                 ledger.end(write, now, fate_of(&error));

@@ -13,4 +13,5 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     (71_678, "a node that learned of its failed disk after the last fault was not started again"),
     (98_280, "a guessed address was told to others in place of the one that the node had said"),
     (165_133, "a peer asked twice for a block, and twice without it, was waited for for ever"),
+    (601_235, "the further tombstones of a deletion hid what its first would not, untold"),
 ];

@@ -65,6 +65,8 @@ pub(super) struct Ledger {
     writes: Vec<Write>,
     /// The two writes of each acknowledged rename: the new name's, and the old one's.
     renames: Vec<(WriteId, WriteId)>,
+    /// The last tombstone of each acknowledged deletion that took, or may have taken, more than one.
+    cleared: BTreeMap<WriteId, VersionId>,
     by_name: BTreeMap<Name, Vec<WriteId>>,
     /// The machines that are known to have had each acknowledged version durably, and whose disks are unharmed since.
     claims: BTreeMap<(Name, VersionId), BTreeSet<usize>>,
@@ -106,6 +108,11 @@ impl Ledger {
     /// Two writes that were acknowledged were one rename.
     pub(super) fn renamed(&mut self, moved: WriteId, deleted: WriteId) {
         self.renames.push((moved, deleted));
+    }
+
+    /// A deletion that was acknowledged may have written further tombstones, up to this one.
+    pub(super) fn cleared(&mut self, deletion: WriteId, last: VersionId) {
+        self.cleared.insert(deletion, last);
     }
 
     /// Every rename that was acknowledged.
@@ -226,9 +233,13 @@ impl Ledger {
 
     /// Whether a deletion of this name may be above a version.
     pub(super) fn may_be_deleted(&self, name: Name, above: VersionId) -> bool {
-        self.of(name).filter(|write| write.thing == Thing::Tombstone).any(|write| {
+        let all = self.by_name.get(&name).into_iter().flatten();
+        let all = all.map(|id| (id, &self.writes[*id]));
+        all.filter(|(_, write)| write.thing == Thing::Tombstone).any(|(id, write)| {
             match write.fate {
-                Fate::Acknowledged(version) => version >= above,
+                Fate::Acknowledged(version) => {
+                    self.cleared.get(id).map_or(version, |last| version.max(*last)) >= above
+                }
                 Fate::Running | Fate::Doubtful => true,
                 Fate::Void(_) => false,
             }
