@@ -1,7 +1,8 @@
 //! Many seeds on all cores, what they come to, and one line for each that fails.
 //!
 //! `DFSD_SEED` is the first, `DFSD_SEEDS` how many, `DFSD_SECONDS` how long each has load and faults, and with
-//! `DFSD_KEEP_GOING=1` a failure ends nothing. Invariant: a panic of what is tested is a failure of its seed.
+//! `DFSD_KEEP_GOING=1` a failure ends nothing. The same seeds come to the same `traces:` for as long as nothing that is
+//! tested behaves otherwise. Invariant: a panic of what is tested is a failure of its seed.
 
 use super::Violation;
 use super::found::FOUND;
@@ -65,6 +66,8 @@ struct Sum {
     virtual_time: Duration,
     acknowledged: u64,
     faults: BTreeMap<Kind, u64>,
+    /// Of all runs, in whatever order they ended.
+    traces: u64,
     failures: Vec<Failure>,
 }
 
@@ -76,6 +79,7 @@ impl Sum {
                 self.beyond += u64::from(report.plan.promise == Promise::Beyond);
                 self.virtual_time += report.virtual_time;
                 self.acknowledged += report.acknowledged;
+                self.traces = self.traces.wrapping_add(mixed(report.plan.seed, report.trace));
                 for (kind, count) in report.faults {
                     *self.faults.entry(kind).or_default() += count;
                 }
@@ -102,6 +106,14 @@ impl Sum {
             self.faults.iter().map(|(kind, count)| format!("{kind:?} {count}")).collect();
         told.join(", ")
     }
+}
+
+/// A sum of these tells from any other set of runs (splitmix64's mixer; Steele, Lea and Flood, 2014).
+fn mixed(seed: u64, trace: u64) -> u64 {
+    let mut mixed = trace ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// A walk over seeds by all cores.
@@ -188,6 +200,7 @@ fn seeds() {
     let sum = Runner::new(first.unwrap_or(0), count.unwrap_or(usual)).go();
     println!("{}", sum.line(begun.elapsed()));
     println!("faults: {}", sum.faults());
+    println!("traces: {:016x}", sum.traces);
     for failure in &sum.failures {
         let Violation { oracle, sentence } = &failure.violation;
         println!("failed: make sim SEED={} SEEDS=1   # {oracle}: {sentence}", failure.seed);
