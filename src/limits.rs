@@ -233,8 +233,11 @@ pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
 /// A file with a segment's name and without a good header counts as one if its number is this near to the one before.
 pub const SEGMENT_GAP_MAX: u32 = 64 * 1024;
-/// What is left of records in damaged bytes of the log is looked at by a start, as far as this.
+/// What is left of records in damaged bytes of the log is looked at by a start, as far as this; of blocks and pages there
+/// so much of what names them.
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;
+/// Of block files that damaged bytes of the log name so many bytes are hashed by a start; the others are not believed.
+pub const REMAINS_HASHED_MAX: u64 = 1024 * 1024 * 1024;
 /// A start keeps so many addresses of what the pages that it finds name and it has not found. Of files with pages beyond
 /// that the pages are read once more.
 pub const START_MISSING_MAX: usize = 1024 * 1024;

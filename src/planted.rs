@@ -144,6 +144,14 @@ bugs! {
     BelieveHeldPages,
     /// A start forgets what is left of a record in damaged bytes, and shows the version before (G3).
     ForgetRemains,
+    /// A start finds nothing in a damaged group, not even what is whole (G2).
+    LeaveRemains,
+    /// A start takes what stands in a damaged group for what its address says (G4).
+    BelieveRemains,
+    /// A start does not ask who signed a record that stands in a damaged group (G4).
+    BelieveUnsigned,
+    /// A start forgets that a small block was in damaged bytes, and calls it absent (G3).
+    ForgetRotten,
     /// What nobody can decode of the log is not told of (G3).
     HideLogDamage,
     /// A node that was filled from here makes good what is lost here (G3).

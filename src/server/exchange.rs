@@ -292,17 +292,22 @@ impl FileServer {
         self.catalog.contains(id) || self.lane.has_record(id) || self.checking.contains(id)
     }
 
-    /// The grants of this node's own write key are records like any other, known from the first start on.
-    pub(super) fn bring_grants(&mut self) {
-        for bytes in std::mem::take(&mut self.setup.grants) {
-            let (bytes, block) = (Bytes::from(bytes), Bytes::new());
-            let id = record_id(&bytes);
-            if let Ok(record) = Record::decode(&bytes)
-                && self.accept_grant(&record, &bytes) != Learnt::NoGrant
-                && !self.is_known(&id)
-            {
-                let new = NewRecord { id, record, bytes, block, source: None, complete: true };
-                self.lane.add_record(new);
+    /// The grants of this node's own write key are records like any other, known from the first start on; so is what a
+    /// start has found whole where it can't be read again.
+    pub(super) fn bring_records(&mut self, anew: Vec<Bytes>) {
+        let grants = std::mem::take(&mut self.setup.grants).into_iter().map(Bytes::from);
+        for bytes in grants.chain(anew) {
+            let (id, block) = (record_id(&bytes), Bytes::new());
+            let Ok(record) = Record::decode(&bytes) else {
+                continue;
+            };
+            let is_grant = record.kind == RecordKind::Grant;
+            if is_grant && self.accept_grant(&record, &bytes) == Learnt::NoGrant {
+                continue;
+            }
+            if !self.is_known(&id) {
+                let (source, complete) = (None, is_grant);
+                self.lane.add_record(NewRecord { id, record, bytes, block, source, complete });
             }
         }
     }

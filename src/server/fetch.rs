@@ -427,7 +427,8 @@ impl FileServer {
     /// Tells a client that what it wants to read can't be had, and whether that is for damage here.
     pub(super) fn send_absent(&mut self, link: Link, address: Address) {
         let is_damaged =
-            self.fetches.repairs.contains_key(&address) && !planted::is_on(Bug::DamagedIsAbsent);
+            self.fetches.repairs.contains_key(&address) || self.walks.is_damaged(&address);
+        let is_damaged = is_damaged && !planted::is_on(Bug::DamagedIsAbsent);
         let absent = Message::Absent { address };
         self.send(link, if is_damaged { Message::Damaged { address } } else { absent });
     }

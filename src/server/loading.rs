@@ -5,12 +5,16 @@
 
 use super::catalog::Catalog;
 use super::completion::Completion;
-use super::grants::Grants;
+use super::grants::{Grants, Learnt};
 use super::holdings::{Holdings, length};
+use super::work::signed;
 use crate::crypto::alias::Aliases;
+use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
-use crate::store::job::Found;
-use crate::wire::record::Record;
+use crate::planted::{self, Bug};
+use crate::store::job::{Found, Remains};
+use crate::wire::record::{Record, RecordKind};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A `FileServer` while a start tells it what the log holds.
@@ -23,6 +27,8 @@ pub struct Loading {
     pub(super) repairs: BTreeMap<Address, u32>,
     pub(super) lost: BTreeSet<Address>,
     pub(super) newest: u64,
+    /// Records that are whole where nobody can read them.
+    pub(super) anew: Vec<Bytes>,
     completion: Completion,
 }
 
@@ -37,6 +43,7 @@ impl Loading {
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
             newest: 0,
+            anew: Vec::new(),
             completion: Completion::default(),
         }
     }
@@ -85,8 +92,71 @@ impl Loading {
         }
     }
 
-    /// The records that wait, each with something that it lacks.
-    pub(super) fn take_waiting(&mut self) -> Vec<(RecordId, Address)> {
-        std::mem::take(&mut self.completion).lacks().collect()
+    /// The keys that this node brings itself may sign.
+    pub(super) fn allow(&mut self, grants: &[Vec<u8>]) {
+        for bytes in grants {
+            if let Ok(record) = Record::decode(bytes) {
+                self.grants.learn(&record, &Bytes::copy_from_slice(bytes));
+            }
+        }
+    }
+
+    /// Of what a start has found left of records in damaged bytes, those that somebody who may has signed are records like
+    /// any other. Those that nobody, or nobody of this network, has signed were never stored. What is not whole is left to
+    /// `guess`.
+    pub(super) fn believe(
+        &mut self,
+        remains: &[Remains],
+        mut guess: impl FnMut(&mut Catalog, &Remains),
+    ) {
+        let whole = |one: &&Remains| {
+            record_id(&one.bytes) == one.id || planted::is_on(Bug::BelieveUnsigned)
+        };
+        let decoded = |one: &Remains| Record::decode(&one.bytes);
+        for one in remains.iter().filter(whole) {
+            if let Ok(record) = decoded(one)
+                && record.kind == RecordKind::Grant
+                && self.grants.learn(&record, &one.bytes) != Learnt::NoGrant
+            {
+                self.found_left(one, &mut guess);
+            }
+        }
+        for one in remains {
+            if self.catalog.contains(&one.id) {
+                continue;
+            }
+            match decoded(one) {
+                Ok(record) if whole(&one) => {
+                    let is_signed = signed(&record) || planted::is_on(Bug::BelieveUnsigned);
+                    if self.grants.allow(&record.signer) && is_signed {
+                        self.found_left(one, &mut guess);
+                    }
+                }
+                Ok(_) | Err(_) if one.is_sound => {}
+                Ok(_) | Err(_) => guess(&mut self.catalog, one),
+            }
+        }
+    }
+
+    /// A record that is whole. If it can't be read where it is, it is known to be damaged until it is written anew.
+    fn found_left(&mut self, one: &Remains, guess: &mut impl FnMut(&mut Catalog, &Remains)) {
+        match one.place {
+            Some(place) => self.found(Found::Record(one.id, place, one.bytes.clone())),
+            None => {
+                guess(&mut self.catalog, one);
+                self.anew.push(one.bytes.clone());
+            }
+        }
+    }
+
+    /// The records that wait, each with something that it lacks. What of that is rotten is to be had again.
+    pub(super) fn take_waiting(&mut self, rotten: &[Address]) -> Vec<(RecordId, Address)> {
+        let waiting: Vec<_> = std::mem::take(&mut self.completion).lacks().collect();
+        let rotten: BTreeSet<_> = rotten.iter().collect();
+        let lacks = waiting.iter().map(|(_, lack)| *lack);
+        if !planted::is_on(Bug::ForgetRotten) {
+            self.lost.extend(lacks.filter(|lack| rotten.contains(lack)));
+        }
+        waiting
     }
 }

@@ -4,7 +4,7 @@
 //! Knows no record. Invariant: it is told with lists and the status until a node that may have what was lost has told all
 //! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
 
-use super::catalog::Catalog;
+use super::loading::Loading;
 use super::peers::Peer;
 use super::work::Job;
 use super::{FileServer, Pending};
@@ -26,14 +26,16 @@ pub(super) struct Undecoded {
 }
 
 impl Undecoded {
-    /// What a start has found, of which the catalog takes what is known.
-    pub(super) fn new(recovered: &Recovered, catalog: &mut Catalog) -> Self {
+    /// What a start has found. What is left of records and can't be believed goes to the catalog, as far as that says which
+    /// they were.
+    pub(super) fn new(recovered: &Recovered, grants: &[Vec<u8>], loading: &mut Loading) -> Self {
         let (mut left, damage) = (recovered.log_damage, recovered.damage);
-        for remains in &recovered.remains {
+        loading.allow(grants);
+        loading.believe(&recovered.remains, |catalog, remains| {
             if !catalog.insert_remains(remains) {
                 left.add(remains.bytes.len() as u64);
             }
-        }
+        });
         Self { left, damage, newcomers: BTreeSet::new() }
     }
 

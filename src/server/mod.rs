@@ -219,8 +219,8 @@ impl FileServer {
     /// A server over what a start has found.
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
-        let undecoded = log_damage::Undecoded::new(recovered, &mut loading.catalog);
-        let stuck = Stuck::with_records(&loading.take_waiting());
+        let undecoded = log_damage::Undecoded::new(recovered, &setup.grants, &mut loading);
+        let stuck = Stuck::with_records(&loading.take_waiting(&recovered.rotten));
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {
@@ -243,7 +243,7 @@ impl FileServer {
             twins: twins::Twins::default(),
             lane: Lane::default(),
             fetches: Fetches::with_repairs(loading.repairs),
-            walks: Walks::with_lost(loading.lost),
+            walks: Walks::with_lost(loading.lost, &recovered.rotten),
             gathers: Gathers::default(),
             answers: Answers::default(),
             stuck,
@@ -267,7 +267,7 @@ impl FileServer {
         let incomplete = server.catalog.all_incomplete();
         let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         server.replicate(incomplete.into_iter().map(|id| (id, None)));
-        server.bring_grants();
+        server.bring_records(loading.anew);
         server.set_redial(now);
         if !server.setup.peers.is_empty() {
             server.after(now, Duration::ZERO, Timer::PeersFile);

@@ -64,7 +64,7 @@ impl FileServer {
                 let usable = space.usable.saturating_sub(self.under_way());
                 self.space.left = job::Space { usable, ..space };
                 if space.usable > 0 {
-                    self.bring_grants();
+                    self.bring_records(Vec::new());
                 }
                 self.room_answered(now);
             }

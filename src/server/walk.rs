@@ -440,7 +440,7 @@ impl FileServer {
             }
             Purpose::Gather(gather) => self.gather_held_here(now, gather, complete),
             Purpose::Page { link, request } => {
-                let is_damaged = walk.page().is_some_and(|page| self.walks.lost.contains(&page));
+                let is_damaged = walk.page().is_some_and(|page| self.walks.is_damaged(&page));
                 if is_damaged && !planted::is_on(Bug::DamagedIsAbsent) {
                     return self.refuse(link, request, Reason::Damaged, PAGE_DAMAGED);
                 }

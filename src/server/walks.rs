@@ -7,6 +7,7 @@ use super::looks::Looks;
 use super::replication::Replications;
 use super::walk::Walk;
 use crate::ids::Address;
+use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All of them.
@@ -21,14 +22,22 @@ pub(super) struct Walks {
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
     /// log, if what is there now does not even say what it was.
     pub(super) lost: BTreeSet<Address>,
+    /// Blocks and pages that a start has found not whole in damaged bytes of the log, had since or not.
+    rotten: BTreeSet<Address>,
     /// Walks that were looked at.
     looks: Looks,
 }
 
 impl Walks {
     /// None yet, but for what an earlier run found damaged.
-    pub(super) fn with_lost(lost: BTreeSet<Address>) -> Self {
-        Self { lost, ..Self::default() }
+    pub(super) fn with_lost(lost: BTreeSet<Address>, rotten: &[Address]) -> Self {
+        Self { lost, rotten: rotten.iter().copied().collect(), ..Self::default() }
+    }
+
+    /// Whether what is not here was, and is damaged.
+    pub(super) fn is_damaged(&self, address: &Address) -> bool {
+        let is_rotten = self.rotten.contains(address) && !planted::is_on(Bug::ForgetRotten);
+        is_rotten || self.lost.contains(address)
     }
 
     pub(super) fn begin(&mut self, id: u64, walk: Walk) {

@@ -7,7 +7,7 @@ use crate::crypto::tree;
 use crate::ids::{Address, Hash};
 use crate::limits::LEAF;
 use crate::planted::{self, Bug};
-use crate::store::block_file::{foot_length, leaf_count, parse};
+use crate::store::block_file::{self, TRAILER, foot_length, leaf_count, parse};
 use crate::store::error::failed;
 use crate::store::frame::{ITEM_HEAD, Item};
 use crate::store::fs::{FileSystem, Reader};
@@ -78,6 +78,15 @@ fn open_block<F: FileSystem>(
     let foot = read(reader, &file, u64::from(length), foot_length)?;
     let leaves = parse(&foot, length, address).ok_or(Trouble::Damaged)?;
     Ok(Opened { file, leaves })
+}
+
+/// How long a block is by the end of its file; whether that is so, hashing it tells.
+pub(super) fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, Trouble> {
+    let file = Reader::patient(fs).open(&layout::block(address))?;
+    let at = fs.length(&file)?.checked_sub(TRAILER as u64).ok_or(Trouble::Damaged)?;
+    let trailer = fs.read(&file, at, TRAILER)?;
+    let trailer = trailer.as_slice().try_into().map_err(|_| Trouble::Damaged)?;
+    Ok(block_file::stated_length(trailer))
 }
 
 /// So many bytes, all of them.

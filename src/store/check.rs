@@ -2,7 +2,8 @@
 //!
 //! `log` reads the segments, `items` hashes blocks and pages and reads records, `tree` looks for files that the log
 //! does not name; `rebuild` mends. Knows no key: what a record's name is, and which keys may sign, it is told.
-//! Invariant: `check` changes no byte; what it keeps in memory are tables of ids, never contents.
+//! Invariant: `check` changes no byte; what it keeps in memory are tables of ids, and of contents only records that stand
+//! in damaged bytes, as far as `REMAINS_MAX`.
 
 mod items;
 mod log;
@@ -14,8 +15,9 @@ pub use rebuild::rebuild;
 use crate::ids::{Address, RecordId};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
-use crate::store::job::{BlockPlace, Found, LogPlace};
+use crate::store::job::{BlockPlace, Found, LogPlace, Remains};
 use crate::store::layout;
+use crate::store::records;
 use crate::store::recover::OpenError;
 use crate::wire::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +154,7 @@ struct Inventory {
     blocks: BTreeMap<Address, BlockPlace>,
     pages: BTreeMap<Address, LogPlace>,
     records: BTreeMap<RecordId, LogPlace>,
-    /// Held once, said to be lost since, and not had again.
+    /// Held once, said to be lost since or rotten, and not had again.
     lost: BTreeSet<Address>,
 }
 
@@ -178,6 +180,17 @@ impl Inventory {
                 }
             }
         }
+    }
+
+    /// What is left in damaged bytes, once all that is whole was taken.
+    fn take_remains(&mut self, remains: &[Remains], rotten: &[Address]) {
+        for Remains { id, bytes, place, .. } in remains {
+            if let (Some(place), Ok(_)) = (place, records::verify(id, bytes)) {
+                self.records.entry(*id).or_insert(*place);
+            }
+        }
+        let is_here = |at: &&Address| self.blocks.contains_key(at) || self.pages.contains_key(at);
+        self.lost.extend(rotten.iter().filter(|at| !is_here(at)));
     }
 
     fn has_block(&self, address: &Address) -> bool {

@@ -207,8 +207,9 @@ fn position_in_segment(offset: u64) -> usize {
     usize::try_from(offset).expect("a segment is shorter than 4 GiB")
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
+/// What an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
     Lost = 1,
     Block = 2,
     Small = 3,
@@ -217,10 +218,10 @@ enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 5] = [Self::Lost, Self::Block, Self::Small, Self::Page, Self::Record];
+
     fn parse(byte: u8) -> Option<Self> {
-        [Self::Lost, Self::Block, Self::Small, Self::Page, Self::Record]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -284,33 +285,47 @@ pub(super) fn is_end(bytes: &[u8]) -> bool {
     bytes == END
 }
 
-/// Whether these bytes may be an item, by its first one.
-pub(super) fn has_kind(item: &[u8]) -> bool {
-    item.first().is_some_and(|kind| Kind::parse(*kind).is_some())
-}
-
 /// The length of an item's own bytes, by its head alone; `None` if it is no head.
 pub(super) fn item_length(head: &[u8]) -> Option<usize> {
     let length = usize::try_from(u32_at(head, 33)?).ok()?;
     (length <= LOG_BLOCK_MAX).then_some(length)
 }
 
-/// A record, in bytes that are damaged somewhere.
+/// An item, in bytes that are damaged somewhere.
 pub(super) struct Left<'a> {
-    pub(super) id: RecordId,
+    pub(super) kind: Kind,
+    pub(super) id: [u8; 32],
     pub(super) bytes: &'a [u8],
-    /// The damage is elsewhere: all of this is as it was written.
-    pub(super) is_sound: bool,
+    pub(super) harm: Harm,
 }
 
-/// The record that this item is, if it is one. An item whose kind alone is damaged is still known for a record.
-pub(super) fn record_left(item: &[u8]) -> Option<Left<'_>> {
+/// What of an item is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// Nothing: it can be read where it is.
+    None,
+    /// Only its kind, which is known by the CRC if it is a record, or was made none at all.
+    Kind,
+    /// Anything.
+    Any,
+}
+
+/// The item that these bytes are, if they can be one.
+pub(super) fn left(item: &[u8]) -> Option<Left<'_>> {
     let (head, bytes) = item.split_at_checked(ITEM_HEAD)?;
-    let record = Kind::Record as u8;
-    let check = crc32c::crc32c_append(crc32c::crc32c(&[record]), &head[1..ITEM_HEAD - 4]);
-    let is_sound = u32_at(head, ITEM_HEAD - 4)? == crc32c::crc32c_append(check, bytes);
-    let id = RecordId(head[1..33].try_into().ok()?);
-    (is_sound || head[0] == record).then_some(Left { id, bytes, is_sound })
+    let stated = u32_at(head, ITEM_HEAD - 4)?;
+    let fits = |kind: &Kind| {
+        let check = crc32c::crc32c_append(crc32c::crc32c(&[*kind as u8]), &head[1..ITEM_HEAD - 4]);
+        stated == crc32c::crc32c_append(check, bytes)
+    };
+    let written = Kind::parse(head[0]);
+    let (kind, harm) = match written {
+        Some(kind) if fits(&kind) => (kind, Harm::None),
+        Some(_) if fits(&Kind::Record) => (Kind::Record, Harm::Kind),
+        Some(kind) => (kind, Harm::Any),
+        None => (Kind::ALL.into_iter().find(fits)?, Harm::Kind),
+    };
+    Some(Left { kind, id: head[1..33].try_into().ok()?, bytes, harm })
 }
 
 #[cfg(test)]

@@ -199,6 +199,8 @@ pub struct Recovered {
     pub notes: Vec<String>,
     /// What is left of records in damaged bytes of the log, whether or not they are elsewhere in it.
     pub remains: Vec<Remains>,
+    /// Addresses of blocks and pages that are not whole there, whether or not they are elsewhere.
+    pub rotten: Vec<Address>,
     /// Damage of the log in which nobody can say what was, and which was not made good before.
     pub log_damage: LogDamage,
     /// The id of all such damage.
@@ -214,9 +216,12 @@ pub struct Remains {
     pub bytes: Bytes,
     /// Both are as they were written. If not, any of either may be wrong.
     pub is_sound: bool,
+    /// Where it can be read, if it can.
+    pub place: Option<LogPlace>,
 }
 
-/// One thing that a start found in a good group of the log. The order is the log's.
+/// One thing that a start found in a good group of the log, or sound in a damaged one. The order is the log's, but for what
+/// is damaged, of which a segment is told last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// An encoded record.

@@ -25,6 +25,7 @@ mod open_files;
 mod place;
 mod records;
 mod recover;
+mod remains;
 mod scan;
 mod segment;
 #[cfg(test)]

@@ -2,26 +2,25 @@
 //!
 //! Streams the log, keeps no index. The steps: flush what a killed process left; read the segments, oldest first; hash
 //! the block files that the last group names; write that group once more; make a new segment's header durable, which
-//! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that is not whole, and what was
-//! found once is found after the next power cut; damage before good groups is copied to `quarantine/` and never cut off.
+//! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that was torn, and of one
+//! that was damaged since only what proves itself; what was found once is found after the next power cut; damage before
+//! good groups is copied to `quarantine/` and never cut off.
 
 use crate::ids::{Address, StoreId};
-use crate::limits::{RECORD_MAX, REMAINS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
-use crate::store::frame::Left;
 use crate::store::fs::FileSystem;
-use crate::store::job::{BlockPlace, DiskError, Found, Recovered, Remains};
+use crate::store::job::{BlockPlace, DiskError, Found, Recovered};
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::named::{self, Named};
 use crate::store::place::Place;
+use crate::store::remains::Kept;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::undecoded::Undecoded;
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -70,7 +69,8 @@ impl From<DiskError> for OpenError {
 }
 
 /// Opens the store below `fs`, made if there is none. `entropy` is fresh at every start. `visitor` gets what the good
-/// groups of the log hold, in the order in which it was written.
+/// groups of the log hold, in the order in which it was written, and after those of a segment what is whole in its
+/// damaged ones.
 pub fn open<F: FileSystem>(
     fs: F,
     config: Config,
@@ -86,8 +86,7 @@ pub fn open<F: FileSystem>(
         good: Verdict::default(),
         held_back: None,
         last: None,
-        remains: Vec::new(),
-        remains_bytes: 0,
+        kept: Kept::default(),
         undecoded: Undecoded::default(),
     };
     let gone = recovery.undecoded.find_gone(&fs);
@@ -99,7 +98,8 @@ pub fn open<F: FileSystem>(
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let (notes, mut remains) = (recovery.notes, recovery.remains);
+    let notes = recovery.notes;
+    let Kept { records: mut remains, rotten, .. } = recovery.kept;
     let (damage, left) = recovery.undecoded.finish(&fs);
     if left.is_none() {
         // What was only guessed has been made good too.
@@ -107,7 +107,7 @@ pub fn open<F: FileSystem>(
     }
     let log_damage = left.unwrap_or_default();
     let group = recovery.good.last.number;
-    let recovered = Recovered { store, group, notes, remains, log_damage, damage };
+    let recovered = Recovered { store, group, notes, remains, rotten, log_damage, damage };
     let mut log = Log::new(place, (store, entropy), newest, recovery.good);
     begin_first(&fs, &mut log, recovery.good)?;
     for number in emptied {
@@ -224,9 +224,8 @@ struct Recovery<'a, F, V> {
     held_back: Option<Seen>,
     /// Where the last good group is.
     last: Option<(u32, Range<u64>)>,
-    /// What is left of records in damaged bytes, and how many bytes that is.
-    remains: Vec<Remains>,
-    remains_bytes: usize,
+    /// What is left in damaged bytes.
+    kept: Kept,
     undecoded: Undecoded,
 }
 
@@ -355,7 +354,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         }
         for range in &scanned.damaged {
             self.keep_damaged(header.number, range);
-            self.keep_remains(header, range);
+            self.keep_remains(header, range)?;
         }
         Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(void.is_some()))
     }
@@ -410,27 +409,11 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
     }
 
-    /// What is left of the records in damaged bytes, as much as has a bound; the rest counts as lost.
-    fn keep_remains(&mut self, header: &Header, range: &Range<u64>) {
-        let (kept, bytes) = (&mut self.remains, &mut self.remains_bytes);
-        let (mut dropped, mut unsound) = (0, 0);
-        let each = |Left { id, bytes: record, is_sound }: Left<'_>| {
-            if record.len() > RECORD_MAX || *bytes + record.len() > REMAINS_MAX {
-                dropped += record.len() as u64;
-                return;
-            }
-            unsound += u64::from(!is_sound);
-            *bytes += record.len();
-            kept.push(Remains { id, bytes: Bytes::copy_from_slice(record), is_sound });
-        };
-        let scanned = self.fs.open(&layout::segment(header.number)).and_then(|file| {
-            let window = Window::new(self.fs, &file);
-            Scan { window, segment: header.number, salt: header.salt, end: None }
-                .remains(range, each)
-        });
-        // What can't be read now was told of when the segment was.
-        let lost = scanned.map_or(range.end - range.start, |lost| lost + dropped);
-        self.undecoded.add_range(header.number, range, lost, unsound);
+    /// What is left in damaged bytes: what is whole is found like any other.
+    fn keep_remains(&mut self, header: &Header, range: &Range<u64>) -> Result<(), OpenError> {
+        let gone = self.kept.read(self.fs, (header, range), &mut self.visitor)?;
+        self.undecoded.add_range(header.number, range, gone);
+        Ok(())
     }
 
     /// Damage stays where it is, and a copy is kept; once that is there the damage is not new.
@@ -446,7 +429,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
             Err(error) => format!("it could not be copied: {error}"),
         };
         self.notes.push(format!(
-            "{path} is damaged from {} to {}: {kept}; what it held is to come from peers",
+            "{path} is damaged from {} to {}: {kept}; what is not whole there is to come from peers",
             range.start, range.end
         ));
     }

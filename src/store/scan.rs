@@ -52,6 +52,19 @@ impl<'a, F: FileSystem> Window<'a, F> {
         Ok(&self.bytes[at..self.bytes.len().min(at + length)])
     }
 
+    /// The bytes from `offset` on, as far as they are here; if these are fewer than `least`, as many as are read at once.
+    fn ahead(&mut self, offset: u64, least: usize) -> io::Result<&[u8]> {
+        let held = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        let at = match held.filter(|at| at + least <= self.bytes.len()) {
+            Some(at) => at,
+            None => {
+                self.fill(offset, self.at_once)?;
+                0
+            }
+        };
+        Ok(&self.bytes[at..])
+    }
+
     fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
         self.start = offset;
         self.bytes.clear();
@@ -196,12 +209,12 @@ impl<F: FileSystem> Scan<'_, F> {
         })
     }
 
-    /// Hands on what is left of the records in a damaged range: items that follow each other, be the head of their frame
-    /// sound or not. Gives how many bytes are no items, so that anything may have been there.
+    /// Hands on what is left of a damaged range: items that follow each other, be the head of their frame sound or not, and
+    /// where the own bytes of each begin. Gives how many bytes are no items, so that anything may have been there.
     pub(super) fn remains(
         mut self,
         range: &Range<u64>,
-        mut each: impl FnMut(Left<'_>),
+        mut each: impl FnMut(Left<'_>, u64),
     ) -> io::Result<u64> {
         let mut lost = 0;
         let mut offset = range.start;
@@ -218,19 +231,24 @@ impl<F: FileSystem> Scan<'_, F> {
                 offset = passed + frame::TAIL as u64;
                 continue;
             }
+            let from = if passed == body_at { offset } else { passed };
             let next = match head {
                 Some(_) => end + frame::TAIL as u64,
-                None => self.next_magic(passed, range.end)?,
+                None => self.next_magic(from + 1, range.end)?,
             };
-            let from = if passed == body_at { offset } else { passed };
             lost += next.min(range.end) - from;
             offset = next;
         }
         Ok(lost)
     }
 
-    /// Hands on records until an item does not follow; where that is.
-    fn items(&mut self, mut at: u64, end: u64, each: &mut impl FnMut(Left<'_>)) -> io::Result<u64> {
+    /// Hands on items until none follows; where that is.
+    fn items(
+        &mut self,
+        mut at: u64,
+        end: u64,
+        each: &mut impl FnMut(Left<'_>, u64),
+    ) -> io::Result<u64> {
         while at + ITEM_HEAD as u64 <= end {
             let Some(length) = frame::item_length(self.window.read(at, ITEM_HEAD)?) else {
                 break;
@@ -239,10 +257,8 @@ impl<F: FileSystem> Scan<'_, F> {
             if at + length as u64 > end {
                 break;
             }
-            let item = self.window.read(at, length)?;
-            match frame::record_left(item) {
-                Some(left) => each(left),
-                None if frame::has_kind(item) => {}
+            match frame::left(self.window.read(at, length)?) {
+                Some(left) => each(left, at + ITEM_HEAD as u64),
                 None => break,
             }
             at += length as u64;
@@ -252,9 +268,8 @@ impl<F: FileSystem> Scan<'_, F> {
 
     /// Where the next frame may begin, at or after `from`; `limit` if nowhere.
     fn next_magic(&mut self, mut from: u64, limit: u64) -> io::Result<u64> {
-        let at_once = self.window.at_once;
         while from < limit {
-            let bytes = self.window.read(from, at_once)?;
+            let bytes = self.window.ahead(from, MAGIC.len())?;
             let zeros = leading_zeros(bytes);
             if zeros > 0 {
                 from += zeros as u64;
@@ -263,10 +278,10 @@ impl<F: FileSystem> Scan<'_, F> {
             if let Some(at) = bytes.windows(MAGIC.len()).position(|four| four == MAGIC) {
                 return Ok(from + at as u64);
             }
-            if bytes.len() < at_once {
+            if bytes.len() < MAGIC.len() {
                 break;
             }
-            from += (at_once - MAGIC.len() + 1) as u64;
+            from += (bytes.len() - MAGIC.len() + 1) as u64;
         }
         Ok(limit)
     }

@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod findings;
 mod full;
+mod remains;
 mod sectors;
 mod undecoded;
 

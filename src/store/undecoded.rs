@@ -5,6 +5,7 @@
 
 use super::fs::FileSystem;
 use super::layout;
+use super::remains::Gone;
 use crate::ids::Hash;
 use crate::planted::{self, Bug};
 use crate::wire::log_damage::LogDamage;
@@ -50,8 +51,9 @@ impl Undecoded {
         }
     }
 
-    /// So many bytes of a damaged range are no items, and so many of its records are not as they were written.
-    pub(super) fn add_range(&mut self, segment: u32, range: &Range<u64>, lost: u64, unsound: u64) {
+    /// Of a damaged range so much is gone.
+    pub(super) fn add_range(&mut self, segment: u32, range: &Range<u64>, gone: Gone) {
+        let Gone { bytes: lost, unsound } = gone;
         if lost > 0 {
             self.ranges.add(lost);
         }

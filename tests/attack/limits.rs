@@ -135,6 +135,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("TOMBSTONES_MAX", &["a_name_with_very_many_heads_is_deleted_though_it_is_not_cleared"]),
     ("REMAINS_MAX", &["what_is_left_of_very_many_damaged_records_has_a_bound"]),
+    ("REMAINS_HASHED_MAX", &["what_is_hashed_for_damage_has_a_bound"]),
     ("START_MISSING_MAX", &["what_is_beyond_the_bound_is_left_to_a_walk"]),
     ("SEGMENT_GAP_MAX", &["a_name_far_beyond_the_others_is_none_of_ours"]),
     ("SHOWN_MAX", &["the_greatest_version_of_a_name_is_remembered_and_of_names_the_last"]),

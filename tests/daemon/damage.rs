@@ -174,6 +174,44 @@ fn a_flipped_bit_in_the_log_costs_nothing_that_a_peer_has() {
     }
 }
 
+/// Files that came together share a group of the log, and not their fate.
+#[test]
+fn a_flipped_bit_in_the_log_of_a_lone_node_costs_one_file() {
+    let mut network = Network::alone();
+    let folder = network.folder.path().join("many");
+    fs::create_dir(&folder).unwrap();
+    let names: Vec<String> = (0..20).map(|index| format!("many/{index}")).collect();
+    for (index, name) in (0..).zip(&names) {
+        fs::write(network.folder.path().join(name), noise(1_000, index)).unwrap();
+    }
+    // More than half of the log.
+    fs::write(folder.join("large"), noise(60_000, 77)).unwrap();
+    network.dfs(0, &["put", "-r", &folder.display().to_string(), "many"]).ok();
+    let path = newest_segment(&network);
+    network.nodes[0].kill();
+    flip(&path, used(&path) / 2);
+    network.nodes[0].restart();
+    for time in 0..2 {
+        for (index, name) in (0..).zip(&names) {
+            assert!(network.cat(0, name) == noise(1_000, index), "{name}");
+        }
+        let got = network.dfs(0, &["cat", "many/large"]);
+        assert_eq!(got.code, 6, "{}", got.stderr);
+        assert!(got.stderr.contains("what is stored is damaged: "), "{}", got.stderr);
+        let listed = network.dfs(0, &["ls"]).ok();
+        assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 21);
+        let status = network.dfs(0, &["status", "--json"]);
+        assert!(String::from_utf8(status.stdout).unwrap().contains("\"incomplete\":2,"), "{time}");
+        network.nodes[0].kill();
+        network.nodes[0].restart();
+    }
+    network.put(0, "many/large", &noise(60_000, 77));
+    assert!(network.cat(0, "many/large") == noise(60_000, 77));
+    network.nodes[0].kill();
+    network.nodes[0].restart();
+    assert!(network.cat(0, "many/large") == noise(60_000, 77));
+}
+
 /// Where the zeros of a preallocated segment begin.
 fn used(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap();

@@ -116,6 +116,22 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::ForgetRemains,
         Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
     ),
+    (
+        Bug::LeaveRemains,
+        Test("sim::damaged_group::of_a_damaged_group_everything_else_is_read_after_a_start"),
+    ),
+    (
+        Bug::ForgetRotten,
+        Test("sim::damaged_group::of_a_damaged_group_everything_else_is_read_after_a_start"),
+    ),
+    (
+        Bug::BelieveRemains,
+        Test("sim::damaged_group::what_looks_like_items_in_a_block_is_not_believed"),
+    ),
+    (
+        Bug::BelieveUnsigned,
+        Test("sim::damaged_group::what_looks_like_items_in_a_block_is_not_believed"),
+    ),
     (Bug::HideLogDamage, Test("sim::remains::what_nobody_can_decode_is_told_at_every_start")),
     (Bug::NewcomerMakesGood, Test("sim::remains::what_nobody_can_decode_is_told_at_every_start")),
     (

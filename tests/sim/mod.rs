@@ -3,6 +3,7 @@
 mod client;
 mod comparison;
 mod conditions;
+mod damaged_group;
 mod disk;
 mod dripping;
 mod floods;

@@ -118,7 +118,7 @@ impl Catalog {
     /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not
     /// say which version of which name it was.
     pub(in crate::server) fn insert_remains(&mut self, remains: &Remains) -> bool {
-        let is_exact = remains.is_sound || record_id(&remains.bytes) == remains.id;
+        let is_exact = record_id(&remains.bytes) == remains.id;
         let front = || match is_exact || planted::is_on(Bug::GuessFromTheWhole) {
             true => None,
             false => Record::decode_front(&remains.bytes).ok(),

@@ -1,6 +1,7 @@
 //! The log, read as recovery reads it, but for changing anything: headers, the chain of groups, damage, the tail.
 //!
-//! Invariant: what goes into the inventory is what a start would find.
+//! Invariant: what goes into the inventory is what a start would find; in damaged bytes also records by a key whose grant
+//! is not here, of which is told.
 
 use super::Check;
 use crate::store::error::failed;
@@ -8,6 +9,7 @@ use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::named::{self, Named};
 use crate::store::recover::{OpenError, is_zero_from, unsound_block};
+use crate::store::remains::Kept;
 use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use std::io;
@@ -29,6 +31,7 @@ impl<F: FileSystem> Check<'_, F> {
             );
         }
         let mut last = Verdict::default();
+        let mut kept = Kept::default();
         for (index, header) in headers.iter().enumerate() {
             self.summary.segments += 1;
             let next = headers.get(index + 1).map(|next| next.before);
@@ -38,8 +41,9 @@ impl<F: FileSystem> Check<'_, F> {
                 Some(before) if before.segment < header.number => Some(FRAMES),
                 Some(_) | None => None,
             };
-            last = self.read_segment(header, end)?;
+            last = self.read_segment((header, end), &mut kept)?;
         }
+        self.inventory.take_remains(&kept.records, &kept.rotten);
         self.tell_of_tail(last)
     }
 
@@ -164,7 +168,11 @@ impl<F: FileSystem> Check<'_, F> {
     }
 
     /// Where the good groups end.
-    fn read_segment(&mut self, header: &Header, end: Option<u64>) -> Result<Verdict, OpenError> {
+    fn read_segment(
+        &mut self,
+        (header, end): (&Header, Option<u64>),
+        kept: &mut Kept,
+    ) -> Result<Verdict, OpenError> {
         let path = layout::segment(header.number);
         let fs = self.fs;
         let unread = |error: &io::Error| OpenError::from(failed("reading", &path, error));
@@ -198,6 +206,7 @@ impl<F: FileSystem> Check<'_, F> {
         }
         for range in &scanned.damaged {
             self.tell_of_damage(header.number, range, &run.spans);
+            kept.read(fs, (header, range), &mut |found| self.inventory.take(&found))?;
         }
         for number in &run.loose {
             let what = format!("group {number} does not follow the one before it");
@@ -253,14 +262,14 @@ impl<F: FileSystem> Check<'_, F> {
             self.note(
                 path,
                 format!("{what}; an earlier start has said so"),
-                "what they held was asked for again",
+                "what of it was not whole was asked for again",
                 "nothing: `dfs verify` tells whether anything is still missing",
             );
         } else {
             self.damage(
                 path,
                 what,
-                "names, pages and small blocks that only they held are gone here",
+                "names, pages and small blocks that only they held are gone here, but for those that are whole",
                 FROM_PEERS,
             );
         }

@@ -32,6 +32,7 @@ pub fn rebuild<F: FileSystem>(
     let mut inventory = Inventory::default();
     let (disk, recovered) = open(fs, config, entropy, |found| inventory.take(&found))?;
     let mut mended = Tally { report, count: 0 };
+    inventory.take_remains(&recovered.remains, &recovered.rotten);
     give_up(&disk, &recovered, &mut mended)?;
     for note in recovered.notes {
         mended.tell(format!("{}/", layout::LOG), note, "start dfsd");

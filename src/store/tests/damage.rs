@@ -211,7 +211,8 @@ fn bytes_that_look_like_a_frame_inside_a_damaged_one_are_not_read() {
     let mut frame = vec![0; 200];
     fs.read_at(&file, 8192, &mut frame).unwrap();
     let decoy = Bytes::from(frame.repeat(20));
-    let second = Group { small: vec![(address_of(&decoy), decoy)], ..Group::default() };
+    let address = address_of(&decoy);
+    let second = Group { small: vec![(address, decoy)], ..Group::default() };
     commit(&opened.disk, &second).unwrap();
     commit(
         &opened.disk,
@@ -225,7 +226,8 @@ fn bytes_that_look_like_a_frame_inside_a_damaged_one_are_not_read() {
     assert!(fs.flip("log/00000001.seg", head + 5));
     let opened = start(fs, 2).unwrap();
     let found: Vec<_> = opened.found.iter().map(thing).collect();
-    assert_eq!(found, [[1; 32], [2; 32]].map(|id| Thing::Record(RecordId(id))));
+    let [first, third] = [[1; 32], [2; 32]].map(|id| Thing::Record(RecordId(id)));
+    assert_eq!(found, [first, third, Thing::Small(address)], "what is damaged is told last");
 }
 
 /// A store whose last group names one block.

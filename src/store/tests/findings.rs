@@ -127,11 +127,18 @@ fn what_may_have_been_where_the_damage_is_is_not_called_normal() {
     let second = Group { records: vec![record(1, &[&small])], ..Group::default() };
     commit(&opened.disk, &second).unwrap();
     drop(opened);
-    let fs = fs.restart();
-    assert!(fs.flip("log/00000001.seg", 8192 + 20));
-    let (_, found) = checked(&fs);
+    // In the length of the block, so that nobody knows which it was.
+    let length = fs.restart();
+    assert!(length.flip("log/00000001.seg", 8192 + 32 + 33));
+    let (_, found) = checked(&length);
     let note = found.iter().find(|finding| finding.grade == Grade::Note);
     assert!(note.is_some_and(|note| note.means.contains("where the damage is")), "{found:?}");
+    // In its bytes.
+    let fs = fs.restart();
+    assert!(fs.flip("log/00000001.seg", 8192 + 300));
+    let (_, found) = checked(&fs);
+    let missing = found.iter().find(|finding| finding.grade == Grade::Missing);
+    assert!(missing.is_some_and(|missing| missing.what.contains("1 were lost")), "{found:?}");
 }
 
 #[test]
@@ -361,4 +368,30 @@ fn a_read_that_fails_once_condemns_no_block() {
         assert_eq!(verify(&opened.disk, vec![(address, place)]), [], "call {call}");
     }
     assert_eq!(fs.paths("quarantine/"), [""; 0]);
+}
+
+/// The address in the group's own list has rotted.
+#[test]
+fn a_block_file_that_a_record_in_damaged_bytes_needs_is_taken_in() {
+    let block = content(&mut Dice(9), 70_000);
+    let address = address_of(&block);
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    assert!(draft(&opened.disk, 9, &block));
+    let blocks = vec![(9, address, 70_000)];
+    let group = Group { blocks, records: vec![record(1, &[&block])], ..Group::default() };
+    commit(&opened.disk, &group).unwrap();
+    commit(&opened.disk, &Group { records: vec![record(2, &[])], ..Group::default() }).unwrap();
+    drop(opened);
+    let mut fs = fs.restart();
+    assert!(fs.flip("log/00000001.seg", 8192 + 32 + 9));
+    let (summary, found) = checked(&fs);
+    assert_eq!((summary.records, summary.blocks), (2, 0), "{found:?}");
+    let is_held = |fs: &mut SimFs| {
+        let (_, found) = started(fs, 4);
+        found.contains(&Found::Block(address, BlockPlace::Tree { length: 70_000 }))
+    };
+    assert!(!is_held(&mut fs));
+    rebuilt(&mut fs);
+    assert!(is_held(&mut fs));
 }

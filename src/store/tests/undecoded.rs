@@ -81,7 +81,7 @@ fn a_damaged_block_of_the_log_says_nothing_against_names() {
     assert!(fs.flip(FIRST, place.offset as usize + 2_000));
     let recovered = started(&mut fs, 2);
     assert_eq!(recovered.log_damage, NONE);
-    let Remains { id, bytes, is_sound } = recovered.remains[0].clone();
+    let Remains { id, bytes, is_sound, .. } = recovered.remains[0].clone();
     assert!(is_sound && (id, bytes) == record);
 }
 

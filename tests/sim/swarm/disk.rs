@@ -9,7 +9,7 @@ use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
 use dfsd::store::Config;
 use dfsd::store::fs::{FileSystem, SimFs};
-use dfsd::store::job::Found;
+use dfsd::store::job::{Found, Remains};
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,8 +70,13 @@ impl Holding {
     pub(super) fn of(fs: SimFs, keys: &DataKeys) -> Result<Self, String> {
         let mut holding = Self::default();
         let config = Config { segment: 256 * 1024, ..Config::default() };
-        dfsd::store::open(fs, config, [9; 16], |found| holding.found(found, keys))
-            .map_err(|error| error.to_string())?;
+        let opened = dfsd::store::open(fs, config, [9; 16], |found| holding.found(found, keys));
+        let (_, recovered) = opened.map_err(|error| error.to_string())?;
+        for Remains { id, bytes, place, .. } in recovered.remains {
+            if let Some(place) = place {
+                holding.found(Found::Record(id, place, bytes), keys);
+            }
+        }
         Ok(holding)
     }
 

@@ -1,0 +1,207 @@
+//! What is left of damaged ranges of the log: their items, each judged by itself.
+//!
+//! A block or page is as good there as elsewhere if it is what its address says; a record, if whoever knows keys finds that
+//! it was signed. Invariant: nothing is believed for its place in the log alone, since a block may hold bytes that look like
+//! items, composed by whoever sent it; and what that costs has a bound.
+
+use crate::crypto::tree;
+use crate::ids::{Address, RecordId};
+use crate::limits::{RECORD_MAX, REMAINS_HASHED_MAX, REMAINS_MAX};
+use crate::planted::{self, Bug};
+use crate::store::block_file;
+use crate::store::blocks::{self, Trouble, twice};
+use crate::store::error::failed;
+use crate::store::frame::{Harm, ITEM_HEAD, Kind, Left};
+use crate::store::fs::FileSystem;
+use crate::store::job::{BlockPlace, DiskError, Found, LogPlace, Remains};
+use crate::store::layout;
+use crate::store::scan::{Scan, Window};
+use crate::store::segment::Header;
+use crate::wire::page::Page;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Bytes of an item that names a block file.
+const LENGTH: usize = 4;
+
+/// What is kept of all damaged ranges.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) records: Vec<Remains>,
+    /// Of blocks and pages that are not what their addresses say, as far as these can be known.
+    pub(super) rotten: Vec<Address>,
+    /// Of the records.
+    bytes: usize,
+    /// Block files that were looked at, and how many of their bytes were hashed.
+    files: BTreeSet<Address>,
+    hashed: u64,
+}
+
+/// What is not kept of one range.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gone {
+    /// Bytes that are no items, so that anything may have been there, or of records for which there was no room.
+    pub(super) bytes: u64,
+    /// Records that are kept and are not as they were written.
+    pub(super) unsound: u64,
+}
+
+impl Kept {
+    /// Looks through a damaged range. What is whole goes to `found` in the order in which it was written; what a group loses
+    /// is left out, since the bytes themselves say what is here.
+    pub(super) fn read<F: FileSystem>(
+        &mut self,
+        fs: &F,
+        (header, range): (&Header, &Range<u64>),
+        found: &mut impl FnMut(Found),
+    ) -> Result<Gone, DiskError> {
+        let mut gone = Gone::default();
+        let mut failure = None;
+        let scanned = fs.open(&layout::segment(header.number)).and_then(|file| {
+            let window = Window::new(fs, &file);
+            let scan = Scan { window, segment: header.number, salt: header.salt, end: None };
+            scan.remains(range, |left, at| {
+                let place = place(header.number, at, left.bytes);
+                match (left.kind, place) {
+                    (Kind::Record, Some(place)) => self.record(&left, place, &mut gone),
+                    (Kind::Lost, _) if left.bytes.is_empty() => {}
+                    // It was something else.
+                    (Kind::Lost, _) | (_, None) => gone.bytes += left.bytes.len() as u64,
+                    (Kind::Block, _) if left.bytes.len() != LENGTH => {
+                        gone.bytes += left.bytes.len() as u64;
+                    }
+                    (Kind::Block, Some(_)) => match self.block_file(fs, &left) {
+                        Ok(Some(block)) => found(block),
+                        Ok(None) => self.rot(left.id),
+                        Err(error) => failure = Some(error),
+                    },
+                    (Kind::Small | Kind::Page, Some(place)) if is_whole(&left) => {
+                        found(thing(&left, place));
+                    }
+                    (Kind::Small | Kind::Page, Some(_)) => self.rot(left.id),
+                }
+            })
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        // What can't be read now was told of when the segment was.
+        gone.bytes += scanned.unwrap_or(range.end - range.start);
+        Ok(gone)
+    }
+
+    fn record(&mut self, left: &Left<'_>, place: LogPlace, gone: &mut Gone) {
+        let length = left.bytes.len();
+        if length > RECORD_MAX || self.bytes + length > REMAINS_MAX {
+            gone.bytes += length as u64;
+            return;
+        }
+        self.bytes += length;
+        let is_sound = left.harm != Harm::Any;
+        gone.unsound += u64::from(!is_sound);
+        self.records.push(Remains {
+            id: RecordId(left.id),
+            bytes: Bytes::copy_from_slice(left.bytes),
+            is_sound,
+            place: (left.harm == Harm::None).then_some(place),
+        });
+    }
+
+    fn rot(&mut self, id: [u8; 32]) {
+        if (self.rotten.len() + 1) * ITEM_HEAD <= REMAINS_MAX {
+            self.rotten.push(Address(id));
+        }
+    }
+
+    /// The block file that an item names, if it is whole. If the item is not, its file says how long it is. Only what may be
+    /// otherwise in a moment keeps a start from going on.
+    fn block_file<F: FileSystem>(
+        &mut self,
+        fs: &F,
+        left: &Left<'_>,
+    ) -> Result<Option<Found>, DiskError> {
+        let address = Address(left.id);
+        let has_room = (self.files.len() + 1) * ITEM_HEAD <= REMAINS_MAX;
+        if !has_room || !self.files.insert(address) {
+            return Ok(None);
+        }
+        let looked = match (left.harm, left.bytes.try_into()) {
+            (Harm::None | Harm::Kind, Ok(bytes)) => Ok(u32::from_be_bytes(bytes)),
+            (_, _) => blocks::stated_length(fs, &address),
+        };
+        let looked = looked.and_then(|length| {
+            let is_length = block_file::leaf_count(length).is_some();
+            if !is_length || self.hashed + u64::from(length) > REMAINS_HASHED_MAX {
+                return Err(Trouble::Damaged);
+            }
+            self.hashed += u64::from(length);
+            twice(|| blocks::verify(fs, (&address, length), &mut Vec::new())).map(|()| length)
+        });
+        match looked {
+            Ok(length) => Ok(Some(Found::Block(address, BlockPlace::Tree { length }))),
+            Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
+            Err(Trouble::Io(error)) => match failed("reading", &layout::block(&address), &error) {
+                DiskError::Scarce(why) => Err(DiskError::Scarce(why)),
+                DiskError::Full | DiskError::Failed(_) => Ok(None),
+            },
+        }
+    }
+}
+
+fn place(segment: u32, at: u64, bytes: &[u8]) -> Option<LogPlace> {
+    let (offset, length) = (u32::try_from(at).ok()?, u32::try_from(bytes.len()).ok()?);
+    Some(LogPlace { segment, offset, length })
+}
+
+/// Whether a small block or a page can be read where it is.
+fn is_whole(left: &Left<'_>) -> bool {
+    let is_it = || tree::tree(left.bytes).0 == left.id || planted::is_on(Bug::BelieveRemains);
+    let is_possible = || left.kind == Kind::Small || Page::decode(left.bytes).is_ok();
+    left.harm == Harm::None && !planted::is_on(Bug::LeaveRemains) && is_possible() && is_it()
+}
+
+fn thing(left: &Left<'_>, place: LogPlace) -> Found {
+    let address = Address(left.id);
+    match left.kind {
+        Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(left.bytes)),
+        _ => Found::Block(address, BlockPlace::Log(place)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fs::SimFs;
+
+    #[test]
+    fn what_is_hashed_for_damage_has_a_bound() {
+        let fs = SimFs::new();
+        for folder in layout::FOLDERS {
+            fs.make_folder(folder).unwrap();
+        }
+        let block = vec![7; 70_000];
+        let leaves = tree::leaf_hashes(&block);
+        let id = tree::root(&leaves).0;
+        let path = layout::block(&Address(id));
+        for (at, _) in path.match_indices('/') {
+            fs.make_folder(&path[..at]).unwrap();
+        }
+        let file = fs.create(&path).unwrap();
+        let foot = block_file::foot(70_000, &leaves);
+        fs.write_at(&file, 0, &[&block[..], &foot].concat()).unwrap();
+        let length = 70_000_u32.to_be_bytes();
+        for (harm, bytes) in [(Harm::None, &length[..]), (Harm::Any, &[1, 2, 3])] {
+            let left = Left { kind: Kind::Block, id, bytes, harm };
+            let mut kept = Kept { hashed: REMAINS_HASHED_MAX - 70_000, ..Kept::default() };
+            assert!(kept.block_file(&fs, &left).unwrap().is_some());
+            assert!(kept.block_file(&fs, &left).unwrap().is_none(), "once");
+            assert_eq!(kept.hashed, REMAINS_HASHED_MAX);
+            kept.files.clear();
+            assert!(kept.block_file(&fs, &left).unwrap().is_none(), "{harm:?}");
+        }
+        fs.write_at(&file, 9, &[8]).unwrap();
+        let left = Left { kind: Kind::Block, id, bytes: &length, harm: Harm::None };
+        assert!(Kept::default().block_file(&fs, &left).unwrap().is_none());
+    }
+}
