@@ -144,6 +144,8 @@ bugs! {
     BelieveHeldPages,
     /// A start forgets what is left of a record in damaged bytes, and shows the version before (G3).
     ForgetRemains,
+    /// What a peer claims of a name beside a record is passed on as it says it (G4).
+    PassClaims,
     /// A start finds nothing in a damaged group, not even what is whole (G2).
     LeaveRemains,
     /// A start takes what stands in a damaged group for what its address says (G4).

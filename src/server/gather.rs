@@ -138,11 +138,7 @@ impl FileServer {
         {
             self.gathers.await_record(id, record_id(&bytes));
             if self.is_shown_only(now, &record, &bytes) {
-                // The rest of what it says nobody has signed.
-                let version = record.version;
-                let mut heads = Heads { future: Vec::new(), ..heads };
-                heads.versions.retain(|head| *head <= version);
-                let passed = Passed { version, heads, shown: bytes.clone() };
+                let passed = Passed::new(record.version, heads, bytes.clone());
                 let reason = CheckFor::Passed { link, gather: id, passed };
                 self.check(reason, vec![Check::Signature(bytes)]);
             } else {

@@ -7,7 +7,11 @@ mod shown;
 use super::looks::Looks;
 use super::output::Link;
 use super::reads::Heads;
+use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
+use crate::limits::PARENTS_MAX;
+use crate::planted::{self, Bug};
+use crate::wire::condition::HeadsSummary;
 use crate::wire::message::{PeerAddress, Request};
 use bytes::Bytes;
 use shown::Shown;
@@ -29,6 +33,28 @@ pub(super) struct Passed {
     pub(super) heads: Heads,
     /// The record of this version.
     pub(super) shown: Bytes,
+}
+
+impl Passed {
+    /// The record of this version was shown, and with it these claims, which nobody has signed: of them only what can be so
+    /// is passed on.
+    pub(super) fn new(version: VersionId, claimed: Heads, shown: Bytes) -> Self {
+        let Heads { mut versions, mut all, log_damage, .. } = claimed;
+        if !planted::is_on(Bug::PassClaims) {
+            versions.retain(|head| *head < version);
+            versions.push(version);
+            versions.sort_unstable();
+            versions.dedup();
+            let told = HeadsSummary { count: versions.len() as u64, hash: heads_hash(&versions) };
+            if all.count <= told.count {
+                all = told;
+            }
+            versions.reverse();
+            versions.truncate(PARENTS_MAX);
+        }
+        let heads = Heads { versions, all, future: Vec::new(), kept: false, log_damage };
+        Self { version, heads, shown }
+    }
 }
 
 /// One of them.

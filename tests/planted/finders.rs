@@ -117,6 +117,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::remains::a_damaged_record_hides_what_was_before_it_after_a_start_too"),
     ),
     (
+        Bug::PassClaims,
+        Test("sim::room::what_a_peer_claims_beside_a_record_is_passed_on_as_far_as_it_can_be_so"),
+    ),
+    (
         Bug::LeaveRemains,
         Test("sim::damaged_group::of_a_damaged_group_everything_else_is_read_after_a_start"),
     ),

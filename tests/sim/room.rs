@@ -7,9 +7,11 @@ use super::replication::{block_of, fetch, network, put, record, reference, statu
 use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
-use dfsd::ids::NameId;
+use dfsd::crypto::keys::heads_hash;
+use dfsd::ids::{NameId, VersionId};
 use dfsd::limits::{LEAF, PEER_SILENCE, WANTS_MAX};
 use dfsd::store::fs::SimError;
+use dfsd::wire::condition::HeadsSummary;
 use dfsd::wire::message::{Message, PushedRecord, Reason, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;
@@ -148,6 +150,52 @@ fn what_is_damaged_here_and_has_no_room_is_read_from_another() {
     assert!(spoil_record(&world, 1, &record));
     for _ in 0..2 {
         assert_eq!(shown(&mut world, 1, NameId([7; 32])).0, Some(record.clone()));
+    }
+}
+
+/// Beside a record that is signed it says what nobody has: versions above it, twice, in no order, and too few of them.
+#[test]
+fn what_a_peer_claims_beside_a_record_is_passed_on_as_far_as_it_can_be_so() {
+    let mut world = World::new(514, network());
+    world.add(&[]);
+    fill(&mut world, 0);
+    let record = record(&world, 7, 6, Vec::new());
+    let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
+    let mut client = RawClient::connect(&mut world, 0);
+    world.run(Duration::from_secs(5), |_| false);
+    let version = |stamp| VersionId { stamp, writer: Default::default() };
+    for (claimed, told) in [
+        (vec![], vec![6]),
+        (vec![1], vec![6, 1]),
+        (vec![2, 9, 4, 4], vec![6, 4, 2]),
+        ((0..6).rev().chain([6, 7]).collect(), vec![6, 5, 4, 3, 2, 1, 0]),
+        ((0..6).chain(10..12).collect(), vec![6, 5, 4, 3, 2, 1, 0]),
+    ] {
+        let (space, name) = (Default::default(), NameId([7; 32]));
+        client.send(&Message::Head { request: 3, space, name, relay: true });
+        client.pump(&mut world);
+        world.run(Duration::from_millis(200), |_| false);
+        let request = loop {
+            let event = peer.poll(&mut world).expect("the peer is asked");
+            if let Event::Message(Message::Head { request, .. }) = event {
+                break request;
+            }
+        };
+        let (all, log_damage, future) = (HeadsSummary::default(), Default::default(), Vec::new());
+        let (clock, kept, shown) = (5, true, Some(record.clone()));
+        let versions = claimed.into_iter().map(version).collect();
+        let heads =
+            Message::Heads { request, clock, versions, all, future, log_damage, kept, shown };
+        peer.send(&heads);
+        peer.pump(&mut world);
+        let Some(Message::Heads { versions, all, shown, .. }) = client.message(&mut world) else {
+            panic!("heads are told");
+        };
+        let mut ascending: Vec<_> = told.into_iter().map(version).collect();
+        assert_eq!((&versions, shown.as_ref()), (&ascending, Some(&record)));
+        ascending.reverse();
+        let (count, hash) = (ascending.len() as u64, heads_hash(&ascending));
+        assert_eq!(all, HeadsSummary { count, hash });
     }
 }
 

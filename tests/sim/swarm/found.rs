@@ -14,4 +14,6 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     (98_280, "a guessed address was told to others in place of the one that the node had said"),
     (165_133, "a peer asked twice for a block, and twice without it, was waited for for ever"),
     (601_235, "the further tombstones of a deletion hid what its first would not, untold"),
+    (524_914, "a node without room told of versions as a blind peer had claimed them"),
+    (580_665, "the same"),
 ];
