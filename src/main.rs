@@ -188,7 +188,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
 struct OnDisk(Disk<RealFs>);
 
 impl Work<Job, Done> for OnDisk {
-    fn at_once(&self, job: &Job, has_time: bool) -> Option<Done> {
+    fn at_once(&self, job: Job, has_time: bool) -> Result<Done, Job> {
         work::execute_at_once(&self.0, job, has_time)
     }
 

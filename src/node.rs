@@ -9,7 +9,7 @@ use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
 use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
 use crate::server::{FileServer, Loading, Output, Setup, Standing};
-use crate::store::job::Recovered;
+use crate::store::values::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
 use bytes::Bytes;

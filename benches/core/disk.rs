@@ -6,7 +6,7 @@ use super::wire::record;
 use criterion::{BatchSize, Criterion, Throughput};
 use dfsd::crypto::keys::record_id;
 use dfsd::store::fs::{FileSystem, RealFs, SimFs};
-use dfsd::store::job::{Done, Group, Job};
+use dfsd::store::values::Group;
 use dfsd::store::{Config, Disk, open};
 
 const RECORDS: u64 = 10_000;
@@ -25,11 +25,8 @@ fn opened<F: FileSystem>(fs: F) -> Disk<F> {
     open(fs, Config::default(), [6; 16], drop).expect("the disk opens").0
 }
 
-fn append<F: FileSystem>(disk: &Disk<F>, group: Group) {
-    match disk.run(Job::Commit { ticket: 0, group }) {
-        Done::Committed { result: Ok(_), .. } => {}
-        other => panic!("a commit was expected, not {other:?}"),
-    }
+fn append<F: FileSystem>(disk: &Disk<F>, group: &Group) {
+    disk.commit(group).expect("the disk takes it");
 }
 
 pub(super) fn log(criterion: &mut Criterion) {
@@ -42,14 +39,14 @@ pub(super) fn log(criterion: &mut Criterion) {
         bench.bench_function(format!("append of {count}, in memory"), |bencher| {
             bencher.iter_batched(
                 || group(0, count),
-                |group| append(&memory, group),
+                |group| append(&memory, &group),
                 BatchSize::SmallInput,
             );
         });
         bench.bench_function(format!("append of {count}, flushed"), |bencher| {
             bencher.iter_batched(
                 || group(0, count),
-                |group| append(&real, group),
+                |group| append(&real, &group),
                 BatchSize::SmallInput,
             );
         });
@@ -61,7 +58,7 @@ pub(super) fn recovery(criterion: &mut Criterion) {
     let mut bench = criterion.benchmark_group("recovery");
     let fs = SimFs::new();
     let disk = opened(fs.clone());
-    (0..RECORDS / 50).for_each(|at| append(&disk, group(at * 50, 50)));
+    (0..RECORDS / 50).for_each(|at| append(&disk, &group(at * 50, 50)));
     drop(disk);
     bench.throughput(Throughput::Elements(RECORDS)).sample_size(10);
     bench.bench_function("of 10,000 records", |bencher| {

@@ -12,7 +12,7 @@ use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, NameId, VersionId};
 use dfsd::store::fs::{FileSystem, SimFs};
-use dfsd::store::job::Group;
+use dfsd::store::values::Group;
 use dfsd::wire::message::BlockRef;
 use dfsd::wire::page::{Entries, Page};
 use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};

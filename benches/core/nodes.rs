@@ -11,10 +11,10 @@ use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
-use dfsd::server::work::{Done, Job, execute};
+use dfsd::server::work::execute;
 use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::SimFs;
-use dfsd::store::job::{self, BlockPlace, Found, Group};
+use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{self, Disk};
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
@@ -245,12 +245,7 @@ impl Pair {
 
 /// As if an earlier run had stored this.
 fn store_group(disk: &Disk<SimFs>, loading: &mut Loading, group: Group) {
-    let commit = job::Job::Commit { ticket: 1, group: group.clone() };
-    let Done::Disk(job::Done::Committed { result: Ok(committed), .. }) =
-        execute(disk, Job::Disk(commit))
-    else {
-        panic!("the disk takes it");
-    };
+    let committed = disk.commit(&group).expect("the disk takes it");
     for ((address, _), place) in group.small.into_iter().zip(committed.small) {
         loading.found(Found::Block(address, BlockPlace::Log(place)));
     }

@@ -5,14 +5,14 @@
 //! longer, and nobody else does. To a node no more is said than its connection takes: a client is not read from while
 //! its outbox is full, but a node is, since two full ones must not wait for each other.
 
+use super::FileServer;
 use super::output::Link;
 use super::peers::Peer;
 use super::reads::{Asked, ReadFor};
-use super::work::Job;
-use super::{FileServer, Pending};
+use super::work::{self, Job};
 use crate::limits::{ANSWERS_UNDER_WAY, HELD_QUESTIONS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{self, LogPlace};
+use crate::store::values::LogPlace;
 use crate::time::Now;
 use crate::wire::message::{Reason, Request};
 use std::collections::VecDeque;
@@ -90,8 +90,9 @@ impl FileServer {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.answering += bytes;
         }
-        let ticket = self.ticket(Pending::Answer(reason, Reading { link, bytes }));
-        self.job(Job::Disk(job::Job::ReadLog { ticket, places }));
+        let answer = Some(Reading { link, bytes });
+        let purpose = Box::new(work::Reading { reason, answer });
+        self.job(Job::ReadLog { purpose, places });
     }
 
     /// An answer has come from the disk, and is the connection's now.

@@ -13,7 +13,7 @@ use crate::crypto::alias::{Alias, Aliases};
 use crate::crypto::keys::heads_hash;
 use crate::ids::{Hash, NameId, RecordId, VersionId, Writer};
 use crate::planted::{self, Bug};
-use crate::store::job::LogPlace;
+use crate::store::values::LogPlace;
 use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;

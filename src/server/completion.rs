@@ -205,7 +205,7 @@ fn last_that(
 mod tests {
     use super::*;
     use crate::limits::PAGE_ENTRIES_MAX;
-    use crate::store::job::{BlockPlace, LogPlace};
+    use crate::store::values::{BlockPlace, LogPlace};
     use crate::wire::page::PageRef;
     use crate::wire::record::{FORMAT, RecordKind};
 

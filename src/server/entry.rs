@@ -6,7 +6,7 @@
 use super::packed::Packed;
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
-use crate::store::job::LogPlace;
+use crate::store::values::LogPlace;
 use crate::time::STAMP_MAX;
 use crate::wire::record::{Record, RecordKind};
 

@@ -12,8 +12,8 @@ use super::permit::Offered;
 use super::push::is_inline;
 use super::reconcile::AGAIN;
 use super::space::FULL;
-use super::work::{Check, Checked, Job};
-use super::{FileServer, Pending, Phase};
+use super::work::{Check, Checked, Checking, Job};
+use super::{FileServer, Phase};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::limits::STAMP_LEAD;
@@ -160,8 +160,8 @@ impl FileServer {
     pub(super) fn check(&mut self, reason: CheckFor, checks: Vec<Check>) {
         let bytes = checks.iter().map(Check::len).sum();
         self.checking_bytes += bytes;
-        let ticket = self.ticket(Pending::Check(reason, bytes));
-        self.job(Job::Check { ticket, checks });
+        let purpose = Box::new(Checking { reason, bytes });
+        self.job(Job::Check { purpose, checks });
     }
 
     /// A worker has answered.

@@ -16,7 +16,7 @@ use super::{FileServer, Output};
 use crate::ids::{Address, Hash};
 use crate::limits::{LEAF, LEAVES, LOG_BLOCK_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::Draft;
+use crate::store::values::Draft;
 use crate::time::Now;
 use crate::wire::frame::leaves_of;
 use crate::wire::message::{BlockRef, Message};

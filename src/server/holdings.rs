@@ -7,7 +7,7 @@ use super::order::{Keys, Order, Side, Spot};
 use super::packed::Packed;
 use super::rows::Rows;
 use crate::ids::Address;
-use crate::store::job::{BlockPlace, LogPlace};
+use crate::store::values::{BlockPlace, LogPlace};
 
 /// What is held.
 #[derive(Debug, Default)]

@@ -3,17 +3,17 @@
 //! Invariant: a leaf is written only if it is what the block's address says; a block is whole, flushed and in the lane
 //! before anybody is told of it.
 
+use super::FileServer;
 use super::closing::Closing;
 use super::fetch::{Stage, mask};
 use super::memory::Share;
 use super::output::Link;
 use super::peers::Run;
-use super::work::{Check, Checked, Job};
-use super::{FileServer, Pending};
+use super::work::{Job, Writing};
 use crate::ids::Address;
 use crate::limits::LEAF;
 use crate::planted::{self, Bug};
-use crate::store::job::{self, DiskError, Draft, WriteError};
+use crate::store::values::{DiskError, Draft, WriteError};
 use crate::time::Now;
 use crate::wire::frame::Open;
 use crate::wire::message::Message;
@@ -167,18 +167,20 @@ impl FileServer {
             let count = u32::try_from(chunks.len()).expect("a block has 32 leaves");
             let mask = mask(u32::from(first), count);
             let bytes = chunks.len() * LEAF;
-            let ticket = self.ticket(Pending::Write { address, draft, link, mask, share, bytes });
-            self.job(Job::Disk(job::Job::Write { ticket, draft, first, chunks, leaves }));
+            let purpose = Writing { address, link, mask, share, bytes };
+            self.job(Job::Write { purpose, draft, first, chunks, leaves });
         }
     }
 
     pub(super) fn wrote(
         &mut self,
         now: Now,
-        (address, draft): (Address, Draft),
-        (link, mask): (Link, u32),
+        purpose: &Writing,
+        draft: Draft,
         result: Result<(), WriteError>,
     ) {
+        let Writing { address, link, mask, share, bytes } = *purpose;
+        self.memory.release(share, bytes);
         let fetch = self.fetches.by_address.get_mut(&address);
         let Some(fetch) = fetch.filter(|fetch| fetch.draft == draft) else {
             return self.orphan_wrote(draft);
@@ -194,8 +196,7 @@ impl FileServer {
                     let leaves =
                         fetch.leaves.clone().expect("leaves are written after their hashes came");
                     let (draft, length) = (fetch.draft, fetch.length);
-                    let ticket = self.ticket(Pending::Finish { address });
-                    self.job(Job::Disk(job::Job::Finish { ticket, draft, length, leaves }));
+                    self.job(Job::Finish { address, draft, length, leaves });
                 }
             }
             Err(WriteError::BadLeaf(leaf)) => {
@@ -240,21 +241,19 @@ impl FileServer {
             1 => fetch.chunks.values().next().map(|(data, ..)| data.clone()).unwrap_or_default(),
             _ => fetch.chunks.values().flat_map(|(data, ..)| data.iter().copied()).collect(),
         };
-        let ticket = self.ticket(Pending::SmallTree { address, block: block.clone() });
-        self.job(Job::Check { ticket, checks: vec![Check::Tree(block)] });
+        self.job(Job::HashSmall { address, block });
     }
 
-    pub(super) fn small_checked(
+    pub(super) fn small_hashed(
         &mut self,
         now: Now,
-        address: Address,
-        block: Bytes,
-        found: &[Checked],
+        (address, block): (Address, Bytes),
+        found: Address,
     ) {
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
-        if found == [Checked::Address(address)] || planted::is_on(Bug::SkipSmallCheck) {
+        if found == address || planted::is_on(Bug::SkipSmallCheck) {
             fetch.stage = Stage::Committing;
             // The bytes are the lane's now, which has a bound of its own.
             for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {
@@ -282,8 +281,7 @@ impl FileServer {
     }
 
     pub(super) fn discard(&mut self, draft: Draft) {
-        let ticket = self.ticket(Pending::Discard);
-        self.job(Job::Disk(job::Job::Discard { ticket, draft }));
+        self.job(Job::Discard { draft });
     }
 }
 

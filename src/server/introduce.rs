@@ -6,12 +6,11 @@
 use super::closing::Closing;
 use super::output::{Link, Output};
 use super::work::Job;
-use super::{FileServer, Pending, Timer};
+use super::{FileServer, Timer};
 use crate::ids::NodeId;
 use crate::keyring::presence::{holds, subject};
 use crate::limits::{MESSAGE_PRESENCES_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job;
 use crate::time::{Instant, Now};
 use crate::wire::message::{Message, PeerAddress};
 use crate::wire::presence::Presence;
@@ -203,8 +202,7 @@ impl FileServer {
 
     pub(super) fn write_peers(&mut self) {
         let text = self.roster.text();
-        let ticket = self.ticket(Pending::PeersFile);
-        self.job(Job::Disk(job::Job::WritePeers { ticket, text }));
+        self.job(Job::WritePeers { text });
     }
 }
 

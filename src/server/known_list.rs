@@ -8,7 +8,7 @@ use super::FileServer;
 use super::entry::Entry;
 use super::exchange::ReadyPut;
 use super::reads::ReadFor;
-use crate::store::job::ReadError;
+use crate::store::values::ReadError;
 use crate::time::Now;
 use crate::wire::message::Reason;
 use crate::wire::record::{BlockList, Record};

@@ -3,19 +3,19 @@
 //! Knows no disk. Invariant: a group leaves only after the one before has been answered, none is larger than the limits
 //! say, and whoever waits for a group is told after its flush and never before.
 
+use super::FileServer;
 use super::entry::Flag;
 use super::looks::Looks;
 use super::output::Link;
 use super::reconcile::UNREAD_AGAIN;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
-use super::{FileServer, Pending};
 use crate::ids::{Address, NameId, RecordId};
 use crate::limits::{
     FRAME_BODY_MAX, GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW,
     MESSAGE_RECORDS_MAX,
 };
-use crate::store::job::{self, BlockPlace, Committed, DiskError, Draft, Group};
+use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Group};
 use crate::time::Now;
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
@@ -273,8 +273,7 @@ impl FileServer {
     /// Sends the open group to the disk if it is time; else sees to it that its time comes.
     pub(super) fn commit_if_due(&mut self, now: Now) {
         if let Some(group) = self.lane.depart() {
-            let ticket = self.ticket(Pending::Commit);
-            self.job(Job::Disk(job::Job::Commit { ticket, group }));
+            self.job(Job::Commit { group });
         } else if !self.lane.open.is_empty() && !self.lane.window_set && !self.lane.window_over {
             self.lane.window_set = true;
             self.after(now, GROUP_WINDOW, super::Timer::Window);

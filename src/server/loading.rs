@@ -12,7 +12,7 @@ use crate::crypto::alias::Aliases;
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::planted::{self, Bug};
-use crate::store::job::{Found, Remains};
+use crate::store::values::{Found, Remains};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,14 +4,14 @@
 //! Knows no record. Invariant: it is told with lists and the status until a node that may have what was lost has told all
 //! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
 
+use super::FileServer;
 use super::loading::Loading;
 use super::peers::Peer;
 use super::work::Job;
-use super::{FileServer, Pending};
 use crate::ids::{Hash, NodeId};
 use crate::limits::PEERS_MAX;
 use crate::planted::{self, Bug};
-use crate::store::job::{self, Recovered};
+use crate::store::values::Recovered;
 use crate::wire::log_damage::LogDamage;
 use std::collections::BTreeSet;
 
@@ -84,7 +84,6 @@ impl FileServer {
         self.catalog.forget_guesses();
         self.undecoded.left = LogDamage::default();
         let damage = self.undecoded.damage;
-        let ticket = self.ticket(Pending::MadeGood);
-        self.job(Job::Disk(job::Job::MadeGood { ticket, damage }));
+        self.job(Job::MadeGood { damage });
     }
 }

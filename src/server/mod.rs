@@ -71,7 +71,7 @@ pub use setup::Setup;
 
 use crate::ids::{Address, RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
-use crate::store::job::{self, Recovered};
+use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::Record;
@@ -94,40 +94,7 @@ use std::time::Duration;
 use stuck::Stuck;
 use sweeps::Sweeps;
 use walks::Walks;
-use work::{Done, Job};
-
-/// Why an answer from a worker is waited for.
-#[derive(Debug)]
-enum Pending {
-    Commit,
-    Write {
-        address: Address,
-        draft: job::Draft,
-        link: Link,
-        mask: u32,
-        share: memory::Share,
-        bytes: usize,
-    },
-    Finish {
-        address: Address,
-    },
-    Discard,
-    SmallTree {
-        address: Address,
-        block: bytes::Bytes,
-    },
-    Serve {
-        link: Link,
-    },
-    Read(reads::ReadFor),
-    Answer(reads::ReadFor, answers::Reading),
-    /// And how many bytes are being checked.
-    Check(exchange::CheckFor, usize),
-    Verify(verify::VerifyFor),
-    Space,
-    PeersFile,
-    MadeGood,
-}
+use work::{Checking, Done, Job, Reading, Verifying};
 
 /// What a timer is for. Timers are never cancelled: one that is out of date finds nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,8 +175,6 @@ pub struct FileServer {
     deaf_watched: bool,
     space: space::Space,
     room: room::Room,
-    pending: HashMap<job::Ticket, Pending>,
-    next_ticket: job::Ticket,
     next_serial: u64,
     timers: BTreeMap<(Instant, u64), Timer>,
     outputs: VecDeque<Output>,
@@ -255,8 +220,6 @@ impl FileServer {
             deaf_watched: false,
             space: space::Space::new(now.instant),
             room: room::Room::default(),
-            pending: HashMap::new(),
-            next_ticket: 0,
             next_serial: 0,
             timers: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -324,59 +287,40 @@ impl FileServer {
     pub fn done(&mut self, now: Now, done: Done) {
         let now = self.calendar.correct(now);
         match done {
-            Done::Checked { ticket, found } => match self.pending.remove(&ticket) {
-                Some(Pending::SmallTree { address, block }) => {
-                    self.small_checked(now, address, block, &found);
-                }
-                Some(Pending::Check(reason, bytes)) => {
-                    self.checking_bytes -= bytes;
-                    self.checked(now, reason, &found);
-                }
-                other => debug_assert!(other.is_none(), "a check answered for {other:?}"),
-            },
-            Done::Disk(done) => self.disk_done(now, done),
-        }
-    }
-
-    fn disk_done(&mut self, now: Now, done: job::Done) {
-        let pending = self.pending.remove(&ticket_of(&done));
-        match (done, pending) {
-            (
-                job::Done::Wrote { result, .. },
-                Some(Pending::Write { address, draft, link, mask, share, bytes }),
-            ) => {
-                self.memory.release(share, bytes);
-                self.wrote(now, (address, draft), (link, mask), result);
-            }
-            (job::Done::Finished { result, .. }, Some(Pending::Finish { address })) => {
-                self.finished(now, address, result);
-            }
-            (job::Done::Leaves { result, .. }, Some(Pending::Serve { link })) => {
-                self.leaves_read(now, link, result);
-            }
-            (job::Done::Log { items, .. }, Some(Pending::Read(reason))) => {
+            Done::Wrote { purpose, draft, result } => self.wrote(now, &purpose, draft, result),
+            Done::Finished { address, result } => self.finished(now, address, result),
+            Done::Discarded => {}
+            Done::Leaves { reader, result } => self.leaves_read(now, reader, result),
+            Done::Log { purpose, items } => {
+                let Reading { reason, answer } = *purpose;
                 self.log_read(now, reason, items);
+                if let Some(answer) = answer {
+                    self.answer_read(now, answer);
+                }
             }
-            (job::Done::Log { items, .. }, Some(Pending::Answer(reason, reading))) => {
-                self.log_read(now, reason, items);
-                self.answer_read(now, reading);
+            Done::Committed { result } => self.committed(now, result),
+            Done::Verified { purpose: Verifying(reason), found } => {
+                self.verified(now, reason, found);
             }
-            (job::Done::Committed { result, .. }, Some(Pending::Commit)) => {
-                self.committed(now, result);
+            Done::Space { result } => self.space_answered(now, result),
+            Done::PeersWritten { result } => {
+                if let Err(error) = result {
+                    log::warn!("the file of known peers was not written: {error:?}");
+                }
             }
-            (job::Done::Verified { bytes, bad, unread, .. }, Some(Pending::Verify(reason))) => {
-                self.verified(now, reason, (bytes, bad), &unread);
+            Done::MadeGood { result } => {
+                if let Err(error) = result {
+                    log::warn!("it was not written down that damage was made good: {error:?}");
+                }
             }
-            (job::Done::Space { result, .. }, Some(Pending::Space)) => {
-                self.space_answered(now, result);
+            Done::Checked { purpose, found } => {
+                let Checking { reason, bytes } = *purpose;
+                self.checking_bytes -= bytes;
+                self.checked(now, reason, &found);
             }
-            (job::Done::PeersWritten { result: Err(error), .. }, Some(Pending::PeersFile)) => {
-                log::warn!("the file of known peers was not written: {error:?}");
+            Done::SmallHashed { address, block, found } => {
+                self.small_hashed(now, (address, block), found);
             }
-            (job::Done::MadeGood { result: Err(error), .. }, Some(Pending::MadeGood)) => {
-                log::warn!("it was not written down that damage was made good: {error:?}");
-            }
-            (_, _) => {}
         }
     }
 
@@ -424,12 +368,6 @@ impl FileServer {
             self.phase = Phase::Ended;
             self.outputs.push_back(Output::Failed(why));
         }
-    }
-
-    fn ticket(&mut self, pending: Pending) -> job::Ticket {
-        self.next_ticket += 1;
-        self.pending.insert(self.next_ticket, pending);
-        self.next_ticket
     }
 
     fn serial(&mut self) -> u64 {
@@ -481,20 +419,5 @@ fn holds_inline(holdings: &Holdings, record: &Record) -> bool {
             blocks.iter().all(|block| holdings.block(&block.address).is_some())
         }
         crate::wire::record::BlockList::Pages { .. } => false,
-    }
-}
-
-fn ticket_of(done: &job::Done) -> job::Ticket {
-    match done {
-        job::Done::Wrote { ticket, .. }
-        | job::Done::Finished { ticket, .. }
-        | job::Done::Discarded { ticket }
-        | job::Done::Leaves { ticket, .. }
-        | job::Done::Log { ticket, .. }
-        | job::Done::Committed { ticket, .. }
-        | job::Done::Verified { ticket, .. }
-        | job::Done::PeersWritten { ticket, .. }
-        | job::Done::MadeGood { ticket, .. }
-        | job::Done::Space { ticket, .. } => *ticket,
     }
 }

@@ -4,7 +4,7 @@
 //! comes out as another place, where a reader finds that something else stands.
 
 use crate::limits::{BLOCK, GROUP_BYTES_MAX, SEGMENT};
-use crate::store::job::{BlockPlace, LogPlace};
+use crate::store::values::{BlockPlace, LogPlace};
 
 /// A length has so many bits, an offset the rest of six bytes.
 const LENGTH_BITS: u32 = 21;

@@ -15,7 +15,7 @@ use super::{FileServer, Timer};
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{BlockPlace, LogPlace, ReadError};
+use crate::store::values::{BlockPlace, LogPlace, ReadError};
 use crate::time::Now;
 use crate::wire::message::{Message, PushedRecord};
 use crate::wire::record::{BlockList, Record};

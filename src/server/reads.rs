@@ -3,12 +3,12 @@
 //! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
 //! still held, and whoever asked is told to try again.
 
+use super::FileServer;
 use super::exchange::ReadyPut;
 use super::output::Link;
-use super::work::Job;
-use super::{FileServer, Pending};
+use super::work::{Job, Reading};
 use crate::ids::{Address, NameId, RecordId, Space, VersionId};
-use crate::store::job::{self, DiskError, LogPlace, ReadError};
+use crate::store::values::{DiskError, LogPlace, ReadError};
 use crate::time::Now;
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
@@ -93,8 +93,8 @@ pub(super) enum ReadFor {
 
 impl FileServer {
     pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
-        let ticket = self.ticket(Pending::Read(reason));
-        self.job(Job::Disk(job::Job::ReadLog { ticket, places }));
+        let purpose = Box::new(Reading { reason, answer: None });
+        self.job(Job::ReadLog { purpose, places });
     }
 
     pub(super) fn log_read(

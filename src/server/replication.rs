@@ -12,7 +12,7 @@ use super::round::Short;
 use super::walk::Purpose;
 use crate::ids::RecordId;
 use crate::planted::{self, Bug};
-use crate::store::job::LogPlace;
+use crate::store::values::LogPlace;
 use std::collections::{HashSet, VecDeque};
 
 /// Records that are completed at a time; each has at most one page of blocks on its way.

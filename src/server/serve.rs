@@ -10,11 +10,11 @@ use super::output::{Link, Output};
 use super::peers::Peer;
 use super::want::{Interest, OFFERED_BYTES, Parked, Want};
 use super::work::Job;
-use super::{FileServer, Pending, Timer};
+use super::{FileServer, Timer};
 use crate::ids::Address;
 use crate::limits::{LEAF, WANTS_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{self, BlockPlace, LeavesRead, ReadError};
+use crate::store::values::{BlockPlace, LeavesRead, ReadError};
 use crate::time::{Instant, Now};
 use crate::wire::frame::{Open, leaves_of};
 use crate::wire::message::{BlockRef, Message};
@@ -212,8 +212,8 @@ impl FileServer {
         match stream.source {
             Source::Peer(_) => self.ask_to_pass(now, link, (block, first, count)),
             Source::Disk(place) => {
-                let (address, ticket) = (block.address, self.ticket(Pending::Serve { link }));
-                self.job(Job::Disk(job::Job::ReadLeaves { ticket, address, place, first, count }));
+                let address = block.address;
+                self.job(Job::ReadLeaves { reader: link, address, place, first, count });
             }
         }
     }

@@ -3,10 +3,10 @@
 //! Knows no disk. Invariant: what was promised since the last answer is taken off, so that the disk is filled by nobody
 //! who was told that there is room.
 
+use super::FileServer;
 use super::work::Job;
-use super::{FileServer, Pending};
 use crate::limits::SEGMENT;
-use crate::store::job::{self, DiskError};
+use crate::store::values::{self, DiskError};
 use crate::time::{Instant, Now};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) const FULL: &str =
 /// What the disk has left.
 #[derive(Debug)]
 pub(super) struct Space {
-    left: job::Space,
+    left: values::Space,
     asked: bool,
     /// When it was answered.
     known: Instant,
@@ -29,7 +29,7 @@ pub(super) struct Space {
 impl Space {
     /// Nothing is known yet, and nobody is refused for that.
     pub(super) fn new(now: Instant) -> Self {
-        Self { left: job::Space { usable: u64::MAX, free: 0 }, asked: false, known: now }
+        Self { left: values::Space { usable: u64::MAX, free: 0 }, asked: false, known: now }
     }
 
     /// Whether so many bytes more fit in.
@@ -51,18 +51,17 @@ impl Space {
 impl FileServer {
     pub(super) fn ask_space(&mut self) {
         if !std::mem::replace(&mut self.space.asked, true) {
-            let ticket = self.ticket(Pending::Space);
-            self.job(Job::Disk(job::Job::Space { ticket }));
+            self.job(Job::Space);
         }
     }
 
-    pub(super) fn space_answered(&mut self, now: Now, result: Result<job::Space, DiskError>) {
+    pub(super) fn space_answered(&mut self, now: Now, result: Result<values::Space, DiskError>) {
         self.space.asked = false;
         self.space.known = now.instant;
         match result {
             Ok(space) => {
                 let usable = space.usable.saturating_sub(self.under_way());
-                self.space.left = job::Space { usable, ..space };
+                self.space.left = values::Space { usable, ..space };
                 if space.usable > 0 {
                     self.bring_records(Vec::new());
                 }

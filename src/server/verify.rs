@@ -3,17 +3,17 @@
 //! Invariant: a block that a client offers and that is here already is acknowledged only after its bytes were found
 //! good; what is found bad is no longer held, and fetched anew; what could not be read now is held, and not vouched for.
 
+use super::FileServer;
 use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::UNREAD;
 use super::sweeps::Wanted;
 use super::want::{Interest, Parked};
-use super::work::Job;
-use super::{FileServer, Pending};
+use super::work::{Background, BackgroundKind, Job, Verifying};
 use crate::ids::{Address, RecordId};
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::{self, Background, BackgroundKind, BlockPlace};
+use crate::store::values::{BlockPlace, Verified};
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -49,17 +49,22 @@ pub(super) struct Sweep {
     next: Option<Address>,
 }
 
+impl VerifyFor {
+    /// Which background work it is, if it gives way to others.
+    pub(super) fn background(&self) -> Option<Background> {
+        let (kind, owner) = match self {
+            Self::Request(Sweep { link, .. }) => (BackgroundKind::Sweep, *link),
+            Self::Suspect { link, .. } => (BackgroundKind::Suspect, *link),
+            Self::Offer { link, .. } => (BackgroundKind::Offered, *link),
+            Self::Put(_) => return None,
+        };
+        Some(Background { kind, owner })
+    }
+}
+
 impl FileServer {
     fn verify_blocks(&mut self, blocks: Vec<(Address, BlockPlace)>, reason: VerifyFor) {
-        let work = match &reason {
-            VerifyFor::Request(Sweep { link, .. }) => Some((BackgroundKind::Sweep, *link)),
-            VerifyFor::Suspect { link, .. } => Some((BackgroundKind::Suspect, *link)),
-            VerifyFor::Offer { link, .. } => Some((BackgroundKind::Offered, *link)),
-            VerifyFor::Put(_) => None,
-        };
-        let background = work.map(|(kind, owner)| Background { kind, owner });
-        let ticket = self.ticket(Pending::Verify(reason));
-        self.job(Job::Disk(job::Job::Verify { ticket, blocks, background }));
+        self.job(Job::Verify { purpose: Verifying(reason), blocks });
     }
 
     /// Somebody wants the next few blocks and pages after an address verified.
@@ -192,8 +197,7 @@ impl FileServer {
         &mut self,
         now: Now,
         reason: VerifyFor,
-        (bytes, bad): (u64, Vec<Address>),
-        unread: &[Address],
+        Verified { bytes, bad, unread }: Verified,
     ) {
         for address in &bad {
             match self.holdings.block(address) {
@@ -218,7 +222,7 @@ impl FileServer {
                     self.unpark(now, parked);
                 }
             }
-            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, unread),
+            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, &unread),
             VerifyFor::Put(put) if !unread.is_empty() => {
                 self.checking_bytes -= put.bytes();
                 self.refuse(put.link, put.request, Reason::Unavailable, UNREAD);

@@ -15,7 +15,7 @@ use super::want::Interest;
 use crate::ids::{Address, RecordId};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
-use crate::store::job::ReadError;
+use crate::store::values::ReadError;
 use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use crate::wire::page::{Entries, Page};

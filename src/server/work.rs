@@ -1,18 +1,35 @@
-//! Work: what the core asks of the workers beyond the disk, and the one function that does it.
+//! Work: what the core asks of the workers, and the one function that does it.
 //!
-//! Knows no thread. Invariant: every `Job` is answered by exactly one `Done` with its ticket.
+//! A job carries what it is for, and its answer brings that back: nobody keeps a table of what is under way. Knows no thread.
+//! Invariant: every `Job` is answered by exactly one `Done`.
+#![allow(
+    missing_docs,
+    reason = "the variants are documented, and their fields named for what they are"
+)]
+
+use super::answers;
+use super::exchange::CheckFor;
+use super::memory::Share;
+use super::output::Link;
+use super::reads::ReadFor;
+use super::verify::VerifyFor;
 
 use crate::crypto::{sign, tags, tree};
-use crate::ids::Address;
+use crate::ids::{Address, Hash};
 use crate::keyring::permit::permits;
 use crate::limits::AT_ONCE_BYTES_MAX;
 use crate::planted::{self, Bug};
+use crate::store::Disk;
 use crate::store::fs::FileSystem;
-use crate::store::{Disk, job};
+use crate::store::values::{
+    BlockPlace, Committed, DiskError, Draft, Group, LeavesRead, LogPlace, ReadError, Space,
+    Verified, WriteError,
+};
 use crate::wire::message::BlockRef;
 use crate::wire::permit::Permit;
 use crate::wire::record::Record;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One thing to check before it is believed.
 #[derive(Debug)]
@@ -49,27 +66,94 @@ pub enum Checked {
     Address(Address),
 }
 
-/// Work for a worker.
+/// Work for a worker, and what it is for, which the answer brings back.
 #[derive(Debug)]
 pub enum Job {
-    /// For the disk.
-    Disk(job::Job),
+    /// Leaves of a block, whole ones from leaf `first` on, are checked against the hashes of all its leaves and written to
+    /// its draft.
+    Write { purpose: Writing, draft: Draft, first: u8, chunks: Vec<Bytes>, leaves: Arc<[Hash]> },
+    /// All leaves of a draft are written.
+    Finish { address: Address, draft: Draft, length: u32, leaves: Arc<[Hash]> },
+    /// A draft is not wanted any more.
+    Discard { draft: Draft },
+    /// Leaves of a block that is held, for this reader.
+    ReadLeaves { reader: Link, address: Address, place: BlockPlace, first: u8, count: u8 },
+    /// Whole items of the log.
+    ReadLog { purpose: Box<Reading>, places: Vec<LogPlace> },
+    /// A group is made durable. At most one is under way.
+    Commit { group: Group },
+    /// Blocks, pages and records are looked at anew.
+    Verify { purpose: Verifying, blocks: Vec<(Address, BlockPlace)> },
+    /// The file of known peers.
+    WritePeers { text: String },
+    /// Of the damage that the last start found nothing is missing any more.
+    MadeGood { damage: Hash },
+    /// How many bytes has the disk left?
+    Space,
     /// Signatures and hashes.
-    Check {
-        /// Comes back with the answer.
-        ticket: job::Ticket,
-        /// What to check.
-        checks: Vec<Check>,
-    },
+    Check { purpose: Box<Checking>, checks: Vec<Check> },
+    /// Is a small block that has come what its address says?
+    HashSmall { address: Address, block: Bytes },
+}
+
+/// Where leaves come from that are written.
+#[derive(Debug)]
+pub struct Writing {
+    pub(super) address: Address,
+    pub(super) link: Link,
+    /// Which leaves they are.
+    pub(super) mask: u32,
+    pub(super) share: Share,
+    /// What was reserved for them.
+    pub(super) bytes: usize,
+}
+
+/// Why the log is read.
+#[derive(Debug)]
+pub struct Reading {
+    pub(super) reason: ReadFor,
+    /// Of an answer, how much it is.
+    pub(super) answer: Option<answers::Reading>,
+}
+
+/// Why something is looked at anew.
+#[derive(Debug)]
+pub struct Verifying(pub(super) VerifyFor);
+
+/// Why something is checked.
+#[derive(Debug)]
+pub struct Checking {
+    pub(super) reason: CheckFor,
+    pub(super) bytes: usize,
+}
+
+/// Work that gives way to whatever somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Background {
+    /// Of each kind one job runs at a time.
+    pub kind: BackgroundKind,
+    /// For whom it is done, by a number: they take turns.
+    pub owner: usize,
+}
+
+/// See `Background`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackgroundKind {
+    /// A part of the store is verified.
+    Sweep,
+    /// A reader found a block damaged.
+    Suspect,
+    /// Blocks that are offered are here already.
+    Offered,
 }
 
 impl Job {
     /// Which background work it is, if it gives way to others.
     #[must_use]
-    pub fn background(&self) -> Option<job::Background> {
+    pub fn background(&self) -> Option<Background> {
         match self {
-            Self::Disk(job::Job::Verify { background, .. }) => *background,
-            Self::Disk(_) | Self::Check { .. } => None,
+            Self::Verify { purpose: Verifying(reason), .. } => reason.background(),
+            _ => None,
         }
     }
 }
@@ -77,35 +161,89 @@ impl Job {
 /// What became of it.
 #[derive(Debug)]
 pub enum Done {
-    /// From the disk.
-    Disk(job::Done),
+    /// The leaves are written; or one is bad; or the disk failed.
+    Wrote { purpose: Writing, draft: Draft, result: Result<(), WriteError> },
+    /// The draft is whole and flushed.
+    Finished { address: Address, result: Result<(), DiskError> },
+    /// The draft is gone.
+    Discarded,
+    /// The leaves, not checked against the hashes that come with them.
+    Leaves { reader: Link, result: Result<LeavesRead, ReadError> },
+    /// The items, each checked against its CRC.
+    Log { purpose: Box<Reading>, items: Vec<Result<Bytes, ReadError>> },
+    /// Durable.
+    Committed { result: Result<Committed, DiskError> },
+    /// What is bad, and what could not be read.
+    Verified { purpose: Verifying, found: Verified },
+    /// The file is written.
+    PeersWritten { result: Result<(), DiskError> },
+    /// It is written down.
+    MadeGood { result: Result<(), DiskError> },
+    /// What the disk has left.
+    Space { result: Result<Space, DiskError> },
     /// One for each check, in order.
-    Checked {
-        /// From the job.
-        ticket: job::Ticket,
-        /// What was found.
-        found: Vec<Checked>,
-    },
+    Checked { purpose: Box<Checking>, found: Vec<Checked> },
+    /// The small block, and the address that it has.
+    SmallHashed { address: Address, block: Bytes, found: Address },
 }
 
 /// Does the work; may block.
 pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
     match job {
-        Job::Disk(job) => Done::Disk(disk.run(job)),
-        Job::Check { ticket, checks } => {
-            Done::Checked { ticket, found: checks.iter().map(check).collect() }
+        Job::Write { purpose, draft, first, chunks, leaves } => {
+            Done::Wrote { purpose, draft, result: disk.write(draft, first, &chunks, &leaves) }
+        }
+        Job::Finish { address, draft, length, leaves } => {
+            Done::Finished { address, result: disk.finish(draft, length, &leaves) }
+        }
+        Job::Discard { draft } => {
+            disk.discard(draft);
+            Done::Discarded
+        }
+        Job::ReadLeaves { reader, address, place, first, count } => {
+            Done::Leaves { reader, result: disk.read_leaves(&address, place, (first, count)) }
+        }
+        Job::ReadLog { purpose, places } => {
+            let items = places.into_iter().map(|place| disk.read_log(place)).collect();
+            Done::Log { purpose, items }
+        }
+        Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
+        Job::Verify { purpose, blocks } => Done::Verified { purpose, found: disk.verify(&blocks) },
+        Job::WritePeers { text } => Done::PeersWritten { result: disk.write_peers(&text) },
+        Job::MadeGood { damage } => Done::MadeGood { result: disk.made_good(&damage) },
+        Job::Space => Done::Space { result: disk.space() },
+        Job::Check { purpose, checks } => {
+            Done::Checked { purpose, found: checks.iter().map(check).collect() }
+        }
+        Job::HashSmall { address, block } => {
+            Done::SmallHashed { address, found: Address(tree::tree(&block).0), block }
         }
     }
 }
 
-/// Does the work if that takes no time to speak of and can't block; with time also a single put's checks.
-pub fn execute_at_once<F: FileSystem>(disk: &Disk<F>, job: &Job, has_time: bool) -> Option<Done> {
+/// Does the work if that takes no time to speak of and can't block; with time also a single put's checks. Any other job
+/// comes back.
+pub fn execute_at_once<F: FileSystem>(
+    disk: &Disk<F>,
+    job: Job,
+    has_time: bool,
+) -> Result<Done, Job> {
     match job {
-        Job::Disk(job) => disk.run_at_once(job).map(Done::Disk),
-        Job::Check { ticket, checks } if has_time && are_few(checks) => {
-            Some(Done::Checked { ticket: *ticket, found: checks.iter().map(check).collect() })
+        Job::ReadLeaves { reader, address, place, first, count } => {
+            match disk.leaves_at_once(&address, place, (first, count)) {
+                Some(read) => Ok(Done::Leaves { reader, result: Ok(read) }),
+                None => Err(Job::ReadLeaves { reader, address, place, first, count }),
+            }
         }
-        Job::Check { .. } => None,
+        Job::ReadLog { purpose, places } => match disk.items_at_once(&places) {
+            Some(items) => Ok(Done::Log { purpose, items: items.into_iter().map(Ok).collect() }),
+            None => Err(Job::ReadLog { purpose, places }),
+        },
+        Job::Check { ref checks, .. } if has_time && are_few(checks) => Ok(execute(disk, job)),
+        Job::HashSmall { ref block, .. } if has_time && block.len() <= AT_ONCE_BYTES_MAX => {
+            Ok(execute(disk, job))
+        }
+        other => Err(other),
     }
 }
 
@@ -153,10 +291,14 @@ mod tests {
     #[test]
     fn few_checks_are_done_at_once_if_there_is_time() {
         let (disk, _) = open(SimFs::new(), Config::default(), [1; 16], |_| {}).unwrap();
-        let job = |checks| Job::Check { ticket: 7, checks };
-        let is_done = |checks, has_time| {
-            let done = execute_at_once(&disk, &job(checks), has_time);
-            done.is_some_and(|done| matches!(done, Done::Checked { ticket: 7, .. }))
+        let job = |checks| {
+            let (asked, page) = ((3, 1), Bytes::new());
+            let purpose = Checking { reason: CheckFor::WalkPage { asked, page }, bytes: 7 };
+            Job::Check { purpose: Box::new(purpose), checks }
+        };
+        let is_done = |checks, has_time| match execute_at_once(&disk, job(checks), has_time) {
+            Ok(done) => matches!(done, Done::Checked { purpose, .. } if purpose.bytes == 7),
+            Err(job) => !matches!(job, Job::Check { purpose, .. } if purpose.bytes == 7),
         };
         let signature = || Check::Signature(Bytes::from_static(b"no record"));
         let block = |length| Check::Tree(Bytes::from(vec![1; length]));
@@ -169,5 +311,16 @@ mod tests {
             panic!("checks are answered with what was found");
         };
         assert_eq!(found, [Checked::Forged, Checked::Address(Address(tree::tree(&[1; 9]).0))]);
+        let small = |length| {
+            let (address, block) = (Address([9; 32]), Bytes::from(vec![1; length]));
+            Job::HashSmall { address, block }
+        };
+        let found = Address(tree::tree(&[1; 9]).0);
+        assert!(matches!(
+            execute_at_once(&disk, small(9), true),
+            Ok(Done::SmallHashed { found: at, .. }) if at == found
+        ));
+        assert!(execute_at_once(&disk, small(9), false).is_err());
+        assert!(execute_at_once(&disk, small(AT_ONCE_BYTES_MAX + 1), true).is_err());
     }
 }

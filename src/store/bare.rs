@@ -4,8 +4,8 @@
 
 use crate::ids::Address;
 use crate::store::fs::FileSystem;
-use crate::store::job::Found;
 use crate::store::scan::{Scan, Window};
+use crate::store::values::Found;
 use crate::store::{block_file, frame, segment};
 use std::io;
 

@@ -11,9 +11,9 @@ use crate::store::block_file::{self, TRAILER, foot_length, leaf_count, parse};
 use crate::store::error::failed;
 use crate::store::frame::{ITEM_HEAD, Item};
 use crate::store::fs::{FileSystem, Reader};
-use crate::store::job::{LeavesRead, LogPlace, ReadError};
 use crate::store::layout;
 use crate::store::scan::is_medium;
+use crate::store::values::{LeavesRead, LogPlace, ReadError};
 use bytes::Bytes;
 use std::io;
 

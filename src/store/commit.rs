@@ -12,13 +12,17 @@ use crate::store::disk::{Disk, hold};
 use crate::store::error::{DiskResult, failed};
 use crate::store::frame;
 use crate::store::fs::FileSystem;
-use crate::store::job::{Committed, DiskError, Draft, Group};
 use crate::store::layout;
 use crate::store::log::Log;
+use crate::store::values::{Committed, DiskError, Draft, Group};
 use std::io;
 
 impl<F: FileSystem> Disk<F> {
-    pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
+    /// Makes a group durable: renames finished drafts to their places in the tree, and writes everything else to the log.
+    ///
+    /// # Errors
+    /// The disk's. After `Full` and `Scarce` nothing of the group is kept; after `Failed` nothing is acknowledged any more.
+    pub fn commit(&self, group: &Group) -> DiskResult<Committed> {
         let mut log = hold(&self.log);
         self.still_sound()?;
         let result = self.commit_in(&mut log, group);

@@ -1,7 +1,7 @@
-//! The disk as the core sees it: jobs in, answers out, from any number of threads.
+//! The disk: what is asked of it is done before it returns, from any number of threads.
 //!
-//! Decides nothing about what is kept. Invariant: a job gets exactly one answer; commits, witnesses and quarantine
-//! happen one at a time, under the lock of the log.
+//! Decides nothing about what is kept. Invariant: commits, witnesses and quarantine happen one at a time, under the lock of
+//! the log.
 
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
@@ -14,14 +14,14 @@ use crate::store::blocks::{self, Trouble, twice};
 use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
-use crate::store::job::{
-    BlockPlace, DiskError, Done, Draft, Job, LeavesRead, LogPlace, ReadError, Space, WriteError,
-};
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::open_files::OpenFiles;
 use crate::store::records;
 use crate::store::undecoded;
+use crate::store::values::{
+    BlockPlace, DiskError, Draft, LeavesRead, LogPlace, ReadError, Space, Verified, WriteError,
+};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io;
@@ -44,7 +44,7 @@ impl Default for Config {
     }
 }
 
-/// The store's disk. See `Job` for what it does.
+/// The store's disk.
 pub struct Disk<F: FileSystem> {
     pub(super) fs: F,
     pub(super) config: Config,
@@ -76,69 +76,27 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    /// Does a job; may block.
-    pub fn run(&self, job: Job) -> Done {
-        match job {
-            Job::Write { ticket, draft, first, chunks, leaves } => {
-                Done::Wrote { ticket, result: self.write(draft, first, &chunks, &leaves) }
-            }
-            Job::Finish { ticket, draft, length, leaves } => {
-                Done::Finished { ticket, result: self.finish(draft, length, &leaves) }
-            }
-            Job::Discard { ticket, draft } => {
-                self.discard(draft);
-                Done::Discarded { ticket }
-            }
-            Job::ReadLeaves { ticket, address, place, first, count } => {
-                Done::Leaves { ticket, result: self.read_leaves(&address, place, (first, count)) }
-            }
-            Job::ReadLog { ticket, places } => Done::Log {
-                ticket,
-                items: places.into_iter().map(|place| self.read_log(place)).collect(),
-            },
-            Job::Commit { ticket, group } => {
-                Done::Committed { ticket, result: self.commit(&group) }
-            }
-            Job::Verify { ticket, blocks, .. } => {
-                let (bytes, bad, unread) = self.verify(&blocks);
-                Done::Verified { ticket, bytes, bad, unread }
-            }
-            Job::WritePeers { ticket, text } => {
-                Done::PeersWritten { ticket, result: self.write_peers(&text) }
-            }
-            Job::MadeGood { ticket, damage } => {
-                Done::MadeGood { ticket, result: self.made_good(&damage) }
-            }
-            Job::Space { ticket } => Done::Space { ticket, result: self.space() },
-        }
+    /// Leaves of a block, if nothing has to be waited for and all is good. Anything else is for `read_leaves`, which looks at
+    /// it for a second time, and acts on it.
+    pub fn leaves_at_once(
+        &self,
+        address: &Address,
+        place: BlockPlace,
+        run: (u8, u8),
+    ) -> Option<LeavesRead> {
+        self.try_leaves(address, place, run).ok()
     }
 
-    /// Does a job if nothing has to be waited for: reads what the system has in memory. Any other job is for `run`, also
-    /// one whose answer would not be good: that is looked at for a second time, and acted on.
-    pub fn run_at_once(&self, job: &Job) -> Option<Done> {
-        match job {
-            Job::ReadLeaves { ticket, address, place, first, count } => {
-                let read = self.leaves_at_once(address, *place, (*first, *count));
-                read.ok().map(|read| Done::Leaves { ticket: *ticket, result: Ok(read) })
-            }
-            Job::ReadLog { ticket, places } if places.len() <= AT_ONCE_ITEMS_MAX => {
-                let read = |place: &LogPlace| self.item_at_once(*place).map(|(_, item)| Ok(item));
-                let items: Result<Vec<_>, _> = places.iter().map(read).collect();
-                items.ok().map(|items| Done::Log { ticket: *ticket, items })
-            }
-            Job::ReadLog { .. }
-            | Job::Write { .. }
-            | Job::Finish { .. }
-            | Job::Discard { .. }
-            | Job::Commit { .. }
-            | Job::Verify { .. }
-            | Job::WritePeers { .. }
-            | Job::MadeGood { .. }
-            | Job::Space { .. } => None,
+    /// The same of a few items of the log; the others are for `read_log`.
+    pub fn items_at_once(&self, places: &[LogPlace]) -> Option<Vec<Bytes>> {
+        if places.len() > AT_ONCE_ITEMS_MAX {
+            return None;
         }
+        let read = |place: &LogPlace| self.item_at_once(*place).map(|(_, item)| item);
+        places.iter().map(read).collect::<Result<_, _>>().ok()
     }
 
-    fn leaves_at_once(
+    fn try_leaves(
         &self,
         address: &Address,
         place: BlockPlace,
@@ -186,7 +144,12 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    fn write(
+    /// Checks these leaves (whole ones, from leaf `first` on) against `leaves`, the hashes of all the block's leaves, and
+    /// writes them to the draft, which the first such call creates.
+    ///
+    /// # Errors
+    /// The first leaf that is not what its hash says, and then nothing is written; or the disk's.
+    pub fn write(
         &self,
         draft: Draft,
         first: u8,
@@ -209,7 +172,11 @@ impl<F: FileSystem> Disk<F> {
         self.fs.write_pieces_at(&file, u64::from(first) * LEAF as u64, chunks)
     }
 
-    fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
+    /// All leaves are written: appends the leaf hashes and the trailer, and flushes.
+    ///
+    /// # Errors
+    /// The disk's. After `Failed` nothing is acknowledged any more.
+    pub fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
         let path = layout::draft(draft);
         let file = hold(&self.drafts).end(&self.fs, draft);
         let file = file.map_err(|error| failed("opening", &path, &error))?;
@@ -232,12 +199,17 @@ impl<F: FileSystem> Disk<F> {
         })
     }
 
-    pub(super) fn discard(&self, draft: Draft) {
+    /// Forgets a draft, whether or not it exists.
+    pub fn discard(&self, draft: Draft) {
         hold(&self.drafts).forget(draft);
         let _ = self.fs.remove(&layout::draft(draft));
     }
 
-    fn read_leaves(
+    /// Leaves of a block that is held, and the hashes of all its leaves; these are not compared.
+    ///
+    /// # Errors
+    /// It is gone or damaged, and then a block file is in `quarantine/`; or the disk's.
+    pub fn read_leaves(
         &self,
         address: &Address,
         place: BlockPlace,
@@ -264,7 +236,11 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    fn read_log(&self, place: LogPlace) -> Result<Bytes, ReadError> {
+    /// An item of the log (a record, a page, a small block), checked against its CRC.
+    ///
+    /// # Errors
+    /// It is gone or damaged; or the disk's.
+    pub fn read_log(&self, place: LogPlace) -> Result<Bytes, ReadError> {
         match self.read_item(place) {
             Ok((_, bytes)) => Ok(bytes),
             Err(trouble) => Err(trouble.tell(&layout::segment(place.segment))),
@@ -283,20 +259,18 @@ impl<F: FileSystem> Disk<F> {
         hold(&self.segments).get_or_open(number, open)
     }
 
-    /// The bytes that were hashed, the blocks that are gone or bad, and those that can't be read for want of descriptors
-    /// or memory.
-    fn verify(&self, blocks: &[(Address, BlockPlace)]) -> (u64, Vec<Address>, Vec<Address>) {
+    /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too.
+    pub fn verify(&self, blocks: &[(Address, BlockPlace)]) -> Verified {
         let mut buffer = Vec::new();
-        let mut bytes = 0;
-        let (mut bad, mut unread) = (Vec::new(), Vec::new());
+        let mut found = Verified::default();
         for (address, place) in blocks {
             match self.verify_one(address, *place, &mut buffer) {
-                Ok(length) => bytes += u64::from(length),
-                Err(Trouble::Io(_)) => unread.push(*address),
-                Err(Trouble::Gone | Trouble::Damaged) => bad.push(*address),
+                Ok(length) => found.bytes += u64::from(length),
+                Err(Trouble::Io(_)) => found.unread.push(*address),
+                Err(Trouble::Gone | Trouble::Damaged) => found.bad.push(*address),
             }
         }
-        (bytes, bad, unread)
+        found
     }
 
     fn verify_one(
@@ -323,7 +297,11 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    fn write_peers(&self, text: &str) -> DiskResult<()> {
+    /// Writes the file `peers` anew, durably.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write_peers(&self, text: &str) -> DiskResult<()> {
         if planted::is_on(Bug::ForgetPeers) {
             return Ok(());
         }
@@ -331,7 +309,11 @@ impl<F: FileSystem> Disk<F> {
         self.replace((layout::PEERS_DRAFT, layout::PEERS), text)
     }
 
-    fn made_good(&self, damage: &Hash) -> DiskResult<()> {
+    /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn made_good(&self, damage: &Hash) -> DiskResult<()> {
         let _one_at_a_time = hold(&self.peers);
         self.replace((layout::MADE_GOOD_DRAFT, layout::MADE_GOOD), &undecoded::made_good(damage))
     }
@@ -349,7 +331,11 @@ impl<F: FileSystem> Disk<F> {
         replace().map_err(|error| failed("writing", path, &error))
     }
 
-    fn space(&self) -> DiskResult<Space> {
+    /// How many bytes the disk has left.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn space(&self) -> DiskResult<Space> {
         let found = self.fs.space();
         let found = found.map_err(|error| failed("asking for the space of", "the disk", &error))?;
         let percent = found.total / 100 * self.config.reserve_percent;

@@ -5,9 +5,9 @@
 
 use crate::limits::DRAFTS_OPEN_MAX;
 use crate::store::fs::FileSystem;
-use crate::store::job::Draft;
 use crate::store::layout;
 use crate::store::open_files::OpenFiles;
+use crate::store::values::Draft;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! either.
 
 use crate::planted::{self, Bug};
-use crate::store::job::DiskError;
+use crate::store::values::DiskError;
 use rustix::io::Errno;
 use std::io;
 

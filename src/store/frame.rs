@@ -13,7 +13,7 @@
 use crate::ids::{Address, RecordId};
 use crate::limits::LOG_BLOCK_MAX;
 use crate::planted::{self, Bug};
-use crate::store::job::{BlockPlace, Committed, Found, Group, LogPlace};
+use crate::store::values::{BlockPlace, Committed, Found, Group, LogPlace};
 use bytes::Bytes;
 
 /// Bytes before a frame's body.

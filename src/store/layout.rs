@@ -3,7 +3,7 @@
 //! Knows no file system. Invariant: a path comes from numbers and hex digits only, never from foreign text.
 
 use crate::ids::Address;
-use crate::store::job::Draft;
+use crate::store::values::Draft;
 
 /// Folders made at every start.
 pub(super) const FOLDERS: [&str; 5] = [BLOCKS, "cache", QUARANTINE, TMP, LOG];

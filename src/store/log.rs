@@ -8,11 +8,11 @@ use crate::planted::{self, Bug};
 use crate::store::error::{DiskResult, failed, is_full};
 use crate::store::frame::{Position, Salt, Spot};
 use crate::store::fs::FileSystem;
-use crate::store::job::DiskError;
 use crate::store::layout;
 use crate::store::place::Place;
 use crate::store::scan::is_medium;
 use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
+use crate::store::values::DiskError;
 use sha2::{Digest, Sha256};
 use std::io;
 

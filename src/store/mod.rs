@@ -1,11 +1,12 @@
 //! The store: what is on disk, and the order of steps that makes it durable.
 //!
-//! `job` is the seam to the core, `fs` the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and
-//! `segment` (formats), `named` (what stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks), `drafts`
-//! (blocks half written), `disk` (jobs),
-//! `commit` (the order of a commit), `recover` (the start), `undecoded` (what it could not read) and `check` (of a folder
-//! that nobody has open). Knows keys, names and peers as bytes only. Invariant:
-//! what was answered as committed survives any power cut, and nothing of what was not is ever half there.
+//! `disk` is the door: a plain library, each call of which blocks until it is done. `values` are told to it and by it, `fs`
+//! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
+//! stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks),
+//! `drafts` (blocks half written), `commit` (the order of a commit), `recover` (the start), `remains` (what it finds in
+//! damaged groups), `undecoded` (what it could not read) and `check` (of a folder that nobody has open). Knows keys, names
+//! and peers as bytes only. Invariant: what was answered as committed survives any power cut, and nothing of what was not
+//! is ever half there.
 
 pub mod bare;
 mod block_file;
@@ -17,7 +18,6 @@ mod drafts;
 mod error;
 mod frame;
 pub mod fs;
-pub mod job;
 mod layout;
 mod log;
 mod named;
@@ -31,6 +31,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod undecoded;
+pub mod values;
 
 pub use disk::{Config, Disk};
 pub use recover::{OpenError, open};

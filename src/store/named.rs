@@ -7,10 +7,10 @@ use crate::limits::SEGMENT_GAP_MAX;
 use crate::planted::{self, Bug};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
-use crate::store::job::DiskError;
 use crate::store::layout;
 use crate::store::scan::Window;
 use crate::store::segment::{FRAMES, Header, Parsed};
+use crate::store::values::DiskError;
 use std::io;
 
 /// What has a segment's name.

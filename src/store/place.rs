@@ -7,8 +7,8 @@
 use crate::planted::{self, Bug};
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSystem, Identity, Kind};
-use crate::store::job::DiskError;
 use crate::store::layout;
+use crate::store::values::DiskError;
 
 /// What must be on one file system, the data folder first.
 const FOLDERS: [&str; 5] = ["", layout::BLOCKS, layout::TMP, layout::LOG, layout::QUARANTINE];

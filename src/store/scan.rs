@@ -7,8 +7,8 @@
 use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
-use crate::store::job::Found;
 use crate::store::segment::FRAMES;
+use crate::store::values::Found;
 use std::io;
 use std::ops::Range;
 

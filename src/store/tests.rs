@@ -1,6 +1,6 @@
 //! The store's tests on both disks: what they have in common.
 //!
-//! A `Writer` drives a `Disk` by jobs as the core does, and keeps what it was promised.
+//! A `Writer` drives a `Disk` as the core does, and keeps what it was promised.
 
 mod at_once;
 mod check;
@@ -17,11 +17,10 @@ use crate::crypto::tree;
 use crate::ids::{Address, RecordId};
 use crate::limits::LEAF;
 use crate::store::fs::{Dice, FileSystem};
-use crate::store::job::*;
+use crate::store::values::*;
 use crate::store::{Config, Disk, OpenError, open};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What a group holds, without its places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,37 +85,22 @@ fn address_of(content: &[u8]) -> Address {
 
 /// Writes and flushes a draft, as the core does for a block that arrives; false if the disk has failed.
 fn draft<F: FileSystem>(disk: &Disk<F>, draft: Draft, block: &Bytes) -> bool {
-    let leaves: Arc<[_]> = tree::leaf_hashes(block).into();
+    let leaves = tree::leaf_hashes(block);
     for (first, chunk) in (0..).zip(block.chunks(LEAF)) {
-        let done = disk.run(Job::Write {
-            ticket: 1,
-            draft,
-            first,
-            chunks: vec![Bytes::copy_from_slice(chunk)],
-            leaves: Arc::clone(&leaves),
-        });
-        if !matches!(done, Done::Wrote { result: Ok(()), .. }) {
+        if disk.write(draft, first, &[Bytes::copy_from_slice(chunk)], &leaves).is_err() {
             return false;
         }
     }
     let length = u32::try_from(block.len()).unwrap();
-    let done = disk.run(Job::Finish { ticket: 2, draft, length, leaves });
-    matches!(done, Done::Finished { result: Ok(()), .. })
+    disk.finish(draft, length, &leaves).is_ok()
 }
 
 fn commit<F: FileSystem>(disk: &Disk<F>, group: &Group) -> Result<Committed, DiskError> {
-    let group = group.clone();
-    match disk.run(Job::Commit { ticket: 3, group }) {
-        Done::Committed { ticket: 3, result } => result,
-        other => panic!("{other:?}"),
-    }
+    disk.commit(group)
 }
 
-fn verify<F: FileSystem>(disk: &Disk<F>, blocks: Vec<(Address, BlockPlace)>) -> Vec<Address> {
-    match disk.run(Job::Verify { ticket: 4, blocks, background: None }) {
-        Done::Verified { ticket: 4, bad, .. } => bad,
-        other => panic!("{other:?}"),
-    }
+fn verify<F: FileSystem>(disk: &Disk<F>, blocks: &[(Address, BlockPlace)]) -> Vec<Address> {
+    disk.verify(blocks).bad
 }
 
 fn read_leaves<F: FileSystem>(
@@ -124,18 +108,11 @@ fn read_leaves<F: FileSystem>(
     (address, place): (Address, BlockPlace),
     (first, count): (u8, u8),
 ) -> Result<LeavesRead, ReadError> {
-    match disk.run(Job::ReadLeaves { ticket: 5, address, place, first, count }) {
-        Done::Leaves { ticket: 5, result } => result,
-        other => panic!("{other:?}"),
-    }
+    disk.read_leaves(&address, place, (first, count))
 }
 
 fn read_log<F: FileSystem>(disk: &Disk<F>, place: LogPlace) -> Result<Bytes, ReadError> {
-    let places = vec![place];
-    match disk.run(Job::ReadLog { ticket: 6, places }) {
-        Done::Log { ticket: 6, mut items } => items.remove(0),
-        other => panic!("{other:?}"),
-    }
+    disk.read_log(place)
 }
 
 /// A core that puts random groups and keeps what it was promised.
@@ -267,6 +244,6 @@ impl Writer {
             assert_eq!(read.chunks.concat(), whole.to_vec());
             assert_eq!(tree::root(&read.leaves).0, address.0);
         }
-        assert_eq!(verify(&opened.disk, blocks), []);
+        assert_eq!(verify(&opened.disk, &blocks), []);
     }
 }

@@ -19,7 +19,8 @@ use std::thread::JoinHandle;
 pub trait Work<J, D>: Send + Sync + 'static {
     /// Does what takes no time to speak of and can't block, in the caller's thread; if nothing else waits for the caller
     /// also what takes no longer than it would to wake another thread, and to be woken by it.
-    fn at_once(&self, job: &J, has_time: bool) -> Option<D>;
+    /// Any other job comes back.
+    fn at_once(&self, job: J, has_time: bool) -> Result<D, J>;
     /// Does anything; may block.
     fn execute(&self, job: J) -> D;
     /// Which background work a job is; none if somebody waits for it.
@@ -84,17 +85,18 @@ impl<J: Send + 'static, D: Send + 'static> Workers<J, D> {
     /// Does a job at once if that can be, and queues it if not. How many may wait is the core's to bound. `has_time` says
     /// that nothing else waits for the caller. True if it is done.
     pub fn submit(&self, job: J, has_time: bool) -> bool {
-        let done = self.shared.work.at_once(&job, has_time);
-        let is_done = done.is_some();
-        match done {
-            Some(done) => hold(&self.shared.done).push_back(done),
-            None => {
+        match self.shared.work.at_once(job, has_time) {
+            Ok(done) => {
+                hold(&self.shared.done).push_back(done);
+                true
+            }
+            Err(job) => {
                 let background = self.shared.work.background(&job);
                 hold(&self.shared.queue).push(job, background);
                 self.shared.queued.notify_one();
+                false
             }
         }
-        is_done
     }
 
     /// Whether `take_done` has an answer.
@@ -181,8 +183,8 @@ mod tests {
     struct Slowly<T>(T);
 
     impl<J, D, T: Fn(J) -> D + Send + Sync + 'static> Work<J, D> for Slowly<T> {
-        fn at_once(&self, _: &J, _: bool) -> Option<D> {
-            None
+        fn at_once(&self, job: J, _: bool) -> Result<D, J> {
+            Err(job)
         }
 
         fn execute(&self, job: J) -> D {
@@ -194,8 +196,9 @@ mod tests {
     struct Odd;
 
     impl Work<u32, u32> for Odd {
-        fn at_once(&self, job: &u32, has_time: bool) -> Option<u32> {
-            (!job.is_multiple_of(2) || has_time && job.is_multiple_of(4)).then_some(job * 2)
+        fn at_once(&self, job: u32, has_time: bool) -> Result<u32, u32> {
+            let is_quick = !job.is_multiple_of(2) || has_time && job.is_multiple_of(4);
+            if is_quick { Ok(job * 2) } else { Err(job) }
         }
 
         fn execute(&self, job: u32) -> u32 {
@@ -245,8 +248,8 @@ mod tests {
     struct Tens;
 
     impl Work<u32, u32> for Tens {
-        fn at_once(&self, _: &u32, _: bool) -> Option<u32> {
-            None
+        fn at_once(&self, job: u32, _: bool) -> Result<u32, u32> {
+            Err(job)
         }
 
         fn execute(&self, job: u32) -> u32 {

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
 use dfsd::store::fs::SimFs;
-use dfsd::store::job::{BlockPlace, Done, Found, Group, Job};
+use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{self, Disk};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// A store that has been opened.
 struct Opened {
@@ -95,12 +94,9 @@ fn contents(opened: &Opened) -> Result<(), String> {
     for found in &opened.found {
         match found {
             Found::Record(id, place, bytes) => {
-                let done = opened.disk.run(Job::ReadLog { ticket: 1, places: vec![*place] });
-                let Done::Log { items, .. } = done else {
-                    return Err(format!("{done:?}"));
-                };
-                if items[0].as_ref() != Ok(bytes) {
-                    return Err(format!("record {id:?} reads as {:?}", items[0]));
+                let read = opened.disk.read_log(*place);
+                if read.as_ref() != Ok(bytes) {
+                    return Err(format!("record {id:?} reads as {read:?}"));
                 }
             }
             Found::Page(address, place, _) => drop(held.insert(*address, BlockPlace::Log(*place))),
@@ -108,33 +104,24 @@ fn contents(opened: &Opened) -> Result<(), String> {
             Found::Lost(address) => drop(held.remove(address)),
         }
     }
-    let done = opened.disk.run(Job::Verify {
-        ticket: 2,
-        blocks: held.into_iter().collect(),
-        background: None,
-    });
-    match done {
-        Done::Verified { bad, .. } if bad.is_empty() => Ok(()),
-        other => Err(format!("not whole: {other:?}")),
-    }
+    let held: Vec<_> = held.into_iter().collect();
+    let found = opened.disk.verify(&held);
+    if found.bad.is_empty() { Ok(()) } else { Err(format!("not whole: {found:?}")) }
 }
 
 /// The store still takes a block and a record.
 fn put(disk: &Disk<SimFs>) -> Result<Vec<Thing>, String> {
     let block = Bytes::from_static(b"put after the power came back");
-    let leaves: Arc<[_]> = tree::leaf_hashes(&block).into();
+    let leaves = tree::leaf_hashes(&block);
     let address = Address(tree::root(&leaves).0);
     let length = block.len() as u32;
-    let (first, chunks) = (0, vec![block]);
-    disk.run(Job::Write { ticket: 1, draft: 900, first, chunks, leaves: Arc::clone(&leaves) });
-    disk.run(Job::Finish { ticket: 2, draft: 900, length, leaves });
+    let _ = disk.write(900, 0, &[block], &leaves);
+    let _ = disk.finish(900, length, &leaves);
     let records = vec![(RecordId([200; 32]), Bytes::from_static(b"a record"))];
     let group = Group { blocks: vec![(900, address, length)], records, ..Group::default() };
     let things = super::script::things(&group);
-    match disk.run(Job::Commit { ticket: 3, group }) {
-        Done::Committed { result: Ok(_), .. } => Ok(things),
-        other => Err(format!("nothing can be put any more: {other:?}")),
-    }
+    let committed = disk.commit(&group);
+    committed.map(|_| things).map_err(|why| format!("nothing can be put any more: {why:?}"))
 }
 
 /// A whole node on this disk shows the names that its groups tell of, with their bytes.

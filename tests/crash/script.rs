@@ -1,18 +1,34 @@
-//! A workload as the disk sees it: the jobs that a node gave it, to be done again up to any call, with the power cut
+//! A workload as the disk sees it: what a node asked of it, to be done again up to any call, with the power cut
 //! there; and what had been promised until then.
 //!
 //! Invariant: a script done again on an empty disk makes the same calls in the same order.
 
 use super::house::{CONFIG, Deed, Heard, House, Names, after};
-use dfsd::ids::{Address, RecordId, StoreId};
-use dfsd::server::work;
+use bytes::Bytes;
+use dfsd::ids::{Address, Hash, RecordId, StoreId};
+use dfsd::server::work::{Done, Job};
 use dfsd::store::fs::{SimError, SimFs};
-use dfsd::store::job::{BlockPlace, DiskError, Done, Found, Group, Job};
+use dfsd::store::values::{BlockPlace, DiskError, Draft, Found, Group};
 use dfsd::store::{self, Disk};
+use std::sync::Arc;
 
 /// One step of a script.
 pub(super) enum Step {
-    Job(Job),
+    Write {
+        draft: Draft,
+        first: u8,
+        chunks: Vec<Bytes>,
+        leaves: Arc<[Hash]>,
+    },
+    Finish {
+        draft: Draft,
+        length: u32,
+        leaves: Arc<[Hash]>,
+    },
+    Discard(Draft),
+    Commit(Group),
+    WritePeers(String),
+    MadeGood(Hash),
     /// The process ends, in order or killed, and the next one starts.
     Restart {
         killed: bool,
@@ -81,7 +97,7 @@ pub(super) struct Promises {
 }
 
 impl Script {
-    /// Lets a real node do these deeds, and writes down its jobs. `None` is a restart after a kill.
+    /// Lets a real node do these deeds, and writes down what it asks of its disk. `None` is a restart after a kill.
     pub(super) fn of_node(name: &'static str, deeds: &[Option<Deed>]) -> Self {
         let fs = SimFs::new();
         let mut recording = Recording::default();
@@ -123,12 +139,6 @@ impl Script {
                 break;
             };
             match step {
-                Step::Job(job) => {
-                    let job_again = copy(job).expect("only such jobs are written down");
-                    if !promises.note(open_disk.run(job_again), job) {
-                        break;
-                    }
-                }
                 Step::Full(calls) => fs.fail_nth(*calls, SimError::NoSpace),
                 Step::Restart { killed } => {
                     if *killed {
@@ -146,6 +156,8 @@ impl Script {
                     life += 1;
                     disk = open(&fs, life, &mut promises);
                 }
+                step if promises.step(open_disk, step) => {}
+                _ => break,
             }
             if fs.is_cut() {
                 break;
@@ -218,16 +230,17 @@ fn open(fs: &SimFs, life: u8, promises: &mut Promises) -> Option<Disk<SimFs>> {
 }
 
 impl Promises {
-    /// Notes what was promised. False if a node would not go on with what follows.
-    fn note(&mut self, done: Done, job: &Job) -> bool {
-        if matches!(
-            done,
-            Done::Wrote { result: Err(_), .. } | Done::Finished { result: Err(_), .. }
-        ) {
-            return false;
-        }
-        if let (Done::Committed { result, .. }, Job::Commit { group, .. }) = (done, job) {
-            match result {
+    /// Does a step on a disk that is open, and notes what is promised. False if a node would not go on with what follows.
+    fn step(&mut self, disk: &Disk<SimFs>, step: &Step) -> bool {
+        match step {
+            Step::Write { draft, first, chunks, leaves } => {
+                return disk.write(*draft, *first, chunks, leaves).is_ok();
+            }
+            Step::Finish { draft, length, leaves } => {
+                return disk.finish(*draft, *length, leaves).is_ok();
+            }
+            Step::Discard(draft) => disk.discard(*draft),
+            Step::Commit(group) => match disk.commit(group) {
                 Ok(_) => self.groups.push(things(group)),
                 Err(DiskError::Full | DiskError::Scarce(_)) => {}
                 // The first is the last that is tried.
@@ -235,7 +248,10 @@ impl Promises {
                     self.uncertain = things(group);
                 }
                 Err(DiskError::Failed(_)) => {}
-            }
+            },
+            Step::WritePeers(text) => drop(disk.write_peers(text)),
+            Step::MadeGood(damage) => drop(disk.made_good(damage)),
+            Step::Restart { .. } | Step::Full(_) => {}
         }
         true
     }
@@ -250,34 +266,34 @@ struct Recording {
 impl Recording {
     fn hear(&mut self, heard: Heard<'_>) {
         match heard {
-            Heard::Job(work::Job::Disk(job)) => self.steps.extend(copy(job).map(Step::Job)),
-            Heard::Done(work::Done::Disk(Done::Committed { result: Ok(_), .. })) => {
-                self.groups += 1;
-            }
-            Heard::Job(_) | Heard::Done(_) => {}
+            Heard::Job(job) => self.steps.extend(deed(job)),
+            Heard::Done(Done::Committed { result: Ok(_) }) => self.groups += 1,
+            Heard::Done(_) => {}
         }
     }
 }
 
-/// The same job, if it changes the disk.
-fn copy(job: &Job) -> Option<Job> {
+/// What the disk is asked to do, if that changes it.
+fn deed(job: &Job) -> Option<Step> {
     Some(match job {
-        Job::Write { ticket, draft, first, chunks, leaves } => Job::Write {
-            ticket: *ticket,
+        Job::Write { draft, first, chunks, leaves, .. } => Step::Write {
             draft: *draft,
             first: *first,
             chunks: chunks.clone(),
-            leaves: leaves.clone(),
+            leaves: Arc::clone(leaves),
         },
-        Job::Finish { ticket, draft, length, leaves } => {
-            Job::Finish { ticket: *ticket, draft: *draft, length: *length, leaves: leaves.clone() }
+        Job::Finish { draft, length, leaves, .. } => {
+            Step::Finish { draft: *draft, length: *length, leaves: Arc::clone(leaves) }
         }
-        Job::Discard { ticket, draft } => Job::Discard { ticket: *ticket, draft: *draft },
-        Job::Commit { ticket, group } => Job::Commit { ticket: *ticket, group: group.clone() },
-        Job::WritePeers { ticket, text } => Job::WritePeers { ticket: *ticket, text: text.clone() },
-        Job::MadeGood { ticket, damage } => Job::MadeGood { ticket: *ticket, damage: *damage },
-        Job::ReadLeaves { .. } | Job::ReadLog { .. } | Job::Verify { .. } | Job::Space { .. } => {
-            return None;
-        }
+        Job::Discard { draft } => Step::Discard(*draft),
+        Job::Commit { group } => Step::Commit(group.clone()),
+        Job::WritePeers { text } => Step::WritePeers(text.clone()),
+        Job::MadeGood { damage } => Step::MadeGood(*damage),
+        Job::ReadLeaves { .. }
+        | Job::ReadLog { .. }
+        | Job::Verify { .. }
+        | Job::Space
+        | Job::Check { .. }
+        | Job::HashSmall { .. } => return None,
     })
 }

@@ -8,7 +8,7 @@ use super::script::{Script, Step};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
-use dfsd::store::job::{Group, Job};
+use dfsd::store::values::Group;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -149,20 +149,20 @@ fn script(name: &str, steps: Vec<Step>) -> Script {
     }
 }
 
-/// A draft is written and finished by jobs of their own.
+/// A draft is written and finished one after the other.
 fn parts(step: Step) -> Vec<Step> {
-    let Step::Job(Job::Write { ticket, draft, chunks, leaves, .. }) = &step else {
+    let Step::Write { draft, chunks, leaves, .. } = &step else {
         return vec![step];
     };
     let length = chunks.iter().map(Bytes::len).sum::<usize>() as u32;
-    let finish = Job::Finish { ticket: *ticket, draft: *draft, length, leaves: Arc::clone(leaves) };
-    vec![step, Step::Job(finish)]
+    let finish = Step::Finish { draft: *draft, length, leaves: Arc::clone(leaves) };
+    vec![step, finish]
 }
 
 fn draft(draft: u64, length: usize) -> Step {
     let block = Bytes::from(content(length as u64, length));
     let leaves = tree::leaf_hashes(&block).into();
-    Step::Job(Job::Write { ticket: 1, draft, first: 0, chunks: vec![block], leaves })
+    Step::Write { draft, first: 0, chunks: vec![block], leaves }
 }
 
 fn address(length: usize) -> Address {
@@ -174,7 +174,7 @@ fn commit(drafts: &[(u64, usize)], records: &[u8]) -> Step {
     let blocks = drafts.iter().map(|(draft, length)| (*draft, address(*length), *length as u32));
     let records = records.iter().map(|id| (RecordId([*id; 32]), Bytes::from(vec![*id; 300])));
     let group = Group { blocks: blocks.collect(), records: records.collect(), ..Group::default() };
-    Step::Job(Job::Commit { ticket: 1, group })
+    Step::Commit(group)
 }
 
 /// Two blocks and the page that lists them; its record comes with the next group.
@@ -183,12 +183,12 @@ fn pages() -> Step {
     let blocks = vec![(1, address(40_000), 40_000), (2, address(800), 800)];
     let group =
         Group { blocks, pages: vec![(Address(tree::tree(&page).0), page)], ..Group::default() };
-    Step::Job(Job::Commit { ticket: 1, group })
+    Step::Commit(group)
 }
 
 fn lose(length: usize) -> Step {
     let group = Group { lost: vec![address(length)], ..Group::default() };
-    Step::Job(Job::Commit { ticket: 1, group })
+    Step::Commit(group)
 }
 
 fn restart(killed: bool) -> Step {
@@ -196,5 +196,5 @@ fn restart(killed: bool) -> Step {
 }
 
 fn peers(text: &str) -> Step {
-    Step::Job(Job::WritePeers { ticket: 1, text: text.to_owned() })
+    Step::WritePeers(text.to_owned())
 }

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use dfsd::crypto::tree;
-use dfsd::ids::{Address, Hash, RecordId};
+use dfsd::ids::{Address, RecordId};
 use dfsd::limits::{DRAFTS_OPEN_MAX, LEAF, LOG_BLOCK_MAX, RESERVE_FILES, RESERVE_PERCENT};
 use dfsd::store::fs::{FileSystem, SimError, SimFs};
-use dfsd::store::job::{BlockPlace, Done, Found, Group, Job};
+use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{Disk, open};
-use std::sync::Arc;
 
 const LARGE: usize = LOG_BLOCK_MAX + LEAF + 7;
 
@@ -29,23 +28,17 @@ fn record(seed: u8) -> (RecordId, Bytes) {
 
 /// Writes a block under `tmp/`, flushed, ready for a group. None if the disk fails.
 fn draft(disk: &Disk<SimFs>, draft: u64, block: &Bytes) -> Option<(u64, Address, u32)> {
-    let leaves: Arc<[Hash]> = tree::leaf_hashes(block).into();
+    let leaves = tree::leaf_hashes(block);
     let length = block.len() as u32;
-    let chunks = block.chunks(LEAF).map(Bytes::copy_from_slice).collect();
-    disk.run(Job::Write { ticket: 1, draft, first: 0, chunks, leaves: Arc::clone(&leaves) });
+    let chunks: Vec<_> = block.chunks(LEAF).map(Bytes::copy_from_slice).collect();
+    let _ = disk.write(draft, 0, &chunks, &leaves);
     let address = Address(tree::root(&leaves).0);
-    match disk.run(Job::Finish { ticket: 2, draft, length, leaves }) {
-        Done::Finished { result, .. } => result.ok().map(|()| (draft, address, length)),
-        other => panic!("it is finished, not {other:?}"),
-    }
+    disk.finish(draft, length, &leaves).ok().map(|()| (draft, address, length))
 }
 
 /// True if the group is said to be durable.
-fn commit(disk: &Disk<SimFs>, group: Group) -> bool {
-    match disk.run(Job::Commit { ticket: 3, group }) {
-        Done::Committed { result, .. } => result.is_ok(),
-        other => panic!("it is committed, not {other:?}"),
-    }
+fn commit(disk: &Disk<SimFs>, group: &Group) -> bool {
+    disk.commit(group).is_ok()
 }
 
 fn has_record(found: &[Found], (id, bytes): &(RecordId, Bytes)) -> bool {
@@ -60,11 +53,8 @@ fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
         Found::Block(address, place) => Some((*address, *place)),
         Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
     };
-    let blocks = found.iter().filter_map(block).collect();
-    match disk.run(Job::Verify { ticket: 4, blocks, background: None }) {
-        Done::Verified { bad, .. } => bad,
-        other => panic!("they are verified, not {other:?}"),
-    }
+    let blocks: Vec<_> = found.iter().filter_map(block).collect();
+    disk.verify(&blocks).bad
 }
 
 #[test]
@@ -72,13 +62,13 @@ fn whenever_the_power_goes_what_a_start_finds_is_whole() {
     for seed in 0..200 {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
-        assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+        assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
         fs.cut_after(seed % 20);
         let (large, small) = (content(2, LARGE), content(3, LOG_BLOCK_MAX));
         let records = vec![record(2)];
         let small = vec![(Address(tree::tree(&small).0), small)];
         let blocks: Vec<_> = draft(&disk, 1, &large).into_iter().collect();
-        let done = commit(&disk, Group { blocks, small, records, ..Group::default() });
+        let done = commit(&disk, &Group { blocks, small, records, ..Group::default() });
         drop(disk);
         let (disk, found) = start(&fs.power_cut(seed));
         assert!(has_record(&found, &record(1)), "seed {seed} lost what was flushed");
@@ -93,11 +83,11 @@ fn of_a_torn_group_nothing_is_believed() {
     for seed in 0..100 {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
-        assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+        assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
         fs.cut_after(1 + seed % 2);
         let small = content(3, LOG_BLOCK_MAX);
         let small = vec![(Address(tree::tree(&small).0), small)];
-        commit(&disk, Group { small, ..Group::default() });
+        commit(&disk, &Group { small, ..Group::default() });
         drop(disk);
         let (disk, found) = start(&fs.power_cut(seed));
         assert_eq!(bad(&disk, &found), [], "seed {seed}");
@@ -109,9 +99,9 @@ fn what_a_failed_flush_has_not_flushed_is_not_acknowledged() {
     for seed in 0..100 {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
-        assert!(commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+        assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
         fs.fail_nth(seed % 6, SimError::Io);
-        let done = commit(&disk, Group { records: vec![record(2)], ..Group::default() });
+        let done = commit(&disk, &Group { records: vec![record(2)], ..Group::default() });
         std::mem::forget(disk);
         let (_, found) = start(&fs.power_cut(seed));
         assert!(!done || has_record(&found, &record(2)), "seed {seed}");
@@ -125,15 +115,12 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     let (disk, _) = start(&fs);
     let block = content(2, LARGE);
     let (blocks, records) = (draft(&disk, 1, &block).into_iter().collect(), vec![record(1)]);
-    assert!(commit(&disk, Group { blocks, records, ..Group::default() }));
+    assert!(commit(&disk, &Group { blocks, records, ..Group::default() }));
     let address = Address(tree::tree(&block).0);
     let path = fs.paths("blocks").into_iter().find(|path| path.ends_with(&address.to_string()));
     assert!(fs.flip(&path.expect("the block has a file"), 1_000));
     let place = BlockPlace::Tree { length: LARGE as u32 };
-    match disk.run(Job::Verify { ticket: 5, blocks: vec![(address, place)], background: None }) {
-        Done::Verified { bad, .. } => assert_eq!(bad, [address]),
-        other => panic!("it is verified, not {other:?}"),
-    }
+    assert_eq!(disk.verify(&[(address, place)]).bad, [address]);
     let (_, found) = start(&fs.power_cut(1));
     assert!(has_record(&found, &record(1)), "what was acknowledged with the block is lost");
 }
@@ -151,11 +138,11 @@ fn a_block_that_is_put_again_survives_want_of_descriptors_and_of_room() {
             assert_eq!(blocks.len(), 1);
             Group { blocks, records: vec![record(2)], ..Group::default() }
         };
-        assert!(commit(&disk, put(1)));
+        assert!(commit(&disk, &put(1)));
         let again = put(2);
         fs.fail_call(want, SimError::NoDescriptor, false);
         fs.fail_nth(full, SimError::NoSpace);
-        outcomes[usize::from(commit(&disk, again))] += 1;
+        outcomes[usize::from(commit(&disk, &again))] += 1;
         let (disk, found) = start(&fs.restart());
         assert_eq!(bad(&disk, &found), [], "call {want} and changing call {full}");
         // A group whose block is missing counts as torn, and all that came with it is lost.
@@ -172,26 +159,21 @@ fn any_number_of_blocks_may_be_half_written() {
     let count = DRAFTS_OPEN_MAX as u64 + 10;
     let block =
         |number: u64| -> Bytes { [&number.to_be_bytes()[..], &content(1, LARGE)].concat().into() };
-    let leaves = |block: &Bytes| -> Arc<[Hash]> { tree::leaf_hashes(block).into() };
     for at in 0..LARGE.div_ceil(LEAF) {
         for draft in 0..count {
             let block = block(draft);
             let chunk = block.slice(at * LEAF..block.len().min((at + 1) * LEAF));
-            let (first, leaves) = (at as u8, leaves(&block));
-            let job = Job::Write { ticket: 1, draft, first, chunks: vec![chunk], leaves };
-            let done = disk.run(job);
-            assert!(matches!(done, Done::Wrote { result: Ok(()), .. }), "{done:?}");
+            disk.write(draft, at as u8, &[chunk], &tree::leaf_hashes(&block)).unwrap();
         }
     }
     let mut blocks = Vec::new();
     for draft in 0..count {
-        let leaves = leaves(&block(draft));
+        let leaves = tree::leaf_hashes(&block(draft));
         let (length, address) = (block(draft).len() as u32, Address(tree::root(&leaves).0));
-        let done = disk.run(Job::Finish { ticket: 2, draft, length, leaves });
-        assert!(matches!(done, Done::Finished { result: Ok(()), .. }), "{done:?}");
+        disk.finish(draft, length, &leaves).unwrap();
         blocks.push((draft, address, length));
     }
-    assert!(commit(&disk, Group { blocks, ..Group::default() }));
+    assert!(commit(&disk, &Group { blocks, ..Group::default() }));
     let (disk, found) = start(&fs.restart());
     assert_eq!(found.len() as u64, count);
     assert_eq!(bad(&disk, &found), []);
@@ -203,14 +185,14 @@ fn a_full_disk_is_started_from() {
     let fs = SimFs::new();
     let (disk, _) = start(&fs);
     let (first, second) = (record(1), record(2));
-    assert!(commit(&disk, Group { records: vec![first.clone()], ..Group::default() }));
+    assert!(commit(&disk, &Group { records: vec![first.clone()], ..Group::default() }));
     // Killed.
     std::mem::forget(disk);
     let fs = fs.restart();
     fs.fill();
     let (disk, found) = start(&fs);
     assert!(has_record(&found, &first));
-    assert!(commit(&disk, Group { records: vec![second.clone()], ..Group::default() }));
+    assert!(commit(&disk, &Group { records: vec![second.clone()], ..Group::default() }));
     std::mem::forget(disk);
     let (_, found) = start(&fs.power_cut(1));
     assert!(has_record(&found, &first) && has_record(&found, &second));
@@ -224,7 +206,7 @@ fn a_flush_of_everything_that_fails_in_silence_is_noticed() {
         fs.set_quiet();
         let blocks = draft(&disk, 1, &content(2, LARGE)).into_iter().collect();
         fs.fail_nth(seed % 10, SimError::Io);
-        let done = commit(&disk, Group { blocks, records: vec![record(2)], ..Group::default() });
+        let done = commit(&disk, &Group { blocks, records: vec![record(2)], ..Group::default() });
         std::mem::forget(disk);
         let (_, found) = start(&fs.power_cut(seed));
         assert!(!done || has_record(&found, &record(2)), "seed {seed}");
@@ -253,29 +235,26 @@ fn once_a_folder_is_gone_nothing_is_acknowledged() {
             let fs = SimFs::new();
             let (disk, _) = start(&fs);
             let group = |seed| Group { records: vec![record(seed)], ..Group::default() };
-            assert!(commit(&disk, group(1)));
+            assert!(commit(&disk, &group(1)));
             fs.remove_folder(folder);
             if comes_back {
                 fs.make_folder(folder).unwrap();
             }
-            assert!(!commit(&disk, group(2)), "{folder} is gone");
-            assert!(!commit(&disk, group(3)), "and stays so");
+            assert!(!commit(&disk, &group(2)), "{folder} is gone");
+            assert!(!commit(&disk, &group(3)), "and stays so");
         }
     }
     let fs = SimFs::new();
     let (disk, _) = start(&fs);
     fs.remove(&fs.paths("log/")[0]).unwrap();
-    assert!(!commit(&disk, Group { records: vec![record(1)], ..Group::default() }));
+    assert!(!commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
 }
 
 #[test]
 fn files_are_set_aside_as_bytes_are() {
     let fs = SimFs::new();
     let (disk, _) = start(&fs);
-    let usable = || match disk.run(Job::Space { ticket: 5 }) {
-        Done::Space { result, .. } => result.unwrap().usable,
-        other => panic!("it is asked for space, not {other:?}"),
-    };
+    let usable = || disk.space().unwrap().usable;
     assert!(usable() > 0);
     let reserve = RESERVE_FILES.max((1 << 30) / 100 * RESERVE_PERCENT);
     fs.set_free_files(reserve);

@@ -131,8 +131,8 @@ fn a_node_that_takes_no_answers_keeps_its_connection() {
 struct Numbers;
 
 impl Work<usize, usize> for Numbers {
-    fn at_once(&self, _: &usize, _: bool) -> Option<usize> {
-        None
+    fn at_once(&self, job: usize, _: bool) -> Result<usize, usize> {
+        Err(job)
     }
 
     fn execute(&self, job: usize) -> usize {

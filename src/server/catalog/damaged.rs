@@ -10,7 +10,7 @@ use crate::ids::{RecordId, VersionId};
 use crate::planted::{self, Bug};
 use crate::server::entry::{Flag, Kind};
 use crate::server::order::mix;
-use crate::store::job::{LogPlace, Remains};
+use crate::store::values::{LogPlace, Remains};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::record::Record;
 use std::collections::BTreeMap;

@@ -10,9 +10,9 @@ use crate::ids::Address;
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
-use crate::store::job::{BlockPlace, Done, Found, Group, Job, Recovered};
 use crate::store::layout;
 use crate::store::recover::{OpenError, open};
+use crate::store::values::{BlockPlace, Found, Group, Recovered, Verified};
 use std::collections::BTreeSet;
 
 /// Blocks and pages that are hashed, noted as lost or taken in at once.
@@ -58,10 +58,7 @@ fn give_up<F: FileSystem>(
     if !damage.is_any() && recovered.remains.iter().all(|remains| remains.is_sound) {
         return Ok(());
     }
-    let done = disk.run(Job::MadeGood { ticket: 0, damage: recovered.damage });
-    if let Done::MadeGood { result: Err(error), .. } = done {
-        return Err(error.into());
-    }
+    disk.made_good(&recovered.damage)?;
     let what = "what can't be decoded is given up: it counts as lost from now on".to_owned();
     mended.tell(
         format!("{}/", layout::LOG),
@@ -97,11 +94,7 @@ fn drop_bad<F: FileSystem>(
     let held: Vec<_> = blocks.chain(pages).collect();
     let mut lost = 0;
     for batch in held.chunks(BATCH) {
-        let Done::Verified { bad, bytes, .. } =
-            disk.run(Job::Verify { ticket: 0, blocks: batch.to_vec(), background: None })
-        else {
-            continue;
-        };
+        let Verified { bad, bytes, .. } = disk.verify(batch);
         (mended.report)(Event::Bytes(bytes));
         if bad.is_empty() {
             continue;

@@ -1,4 +1,4 @@
-//! What is answered at once is what would have been answered, and whatever is not simply good is left to `run`.
+//! What is answered at once is what would have been answered, and whatever is not simply good is left to who may wait.
 
 use super::*;
 use crate::limits::AT_ONCE_ITEMS_MAX;
@@ -35,12 +35,44 @@ fn stored<F: FileSystem>(fs: F) -> Stored<F> {
     }
 }
 
-fn leaves((address, place): (Address, BlockPlace), (first, count): (u8, u8)) -> Job {
-    Job::ReadLeaves { ticket: 5, address, place, first, count }
+/// Something to be read, at once or not; what came, as text.
+#[derive(Clone, Copy)]
+enum Read {
+    Leaves((Address, BlockPlace), (u8, u8)),
+    Items(LogPlace, usize),
 }
 
-fn items(place: LogPlace, count: usize) -> Job {
-    Job::ReadLog { ticket: 6, places: vec![place; count] }
+fn leaves(block: (Address, BlockPlace), run: (u8, u8)) -> Read {
+    Read::Leaves(block, run)
+}
+
+fn items(place: LogPlace, count: usize) -> Read {
+    Read::Items(place, count)
+}
+
+impl<F: FileSystem> Stored<F> {
+    fn at_once(&self, read: Read) -> Option<String> {
+        match read {
+            Read::Leaves((address, place), run) => {
+                self.disk.leaves_at_once(&address, place, run).map(|read| format!("{read:?}"))
+            }
+            Read::Items(place, count) => {
+                self.disk.items_at_once(&vec![place; count]).map(|items| format!("{items:?}"))
+            }
+        }
+    }
+
+    fn read(&self, read: Read) -> String {
+        match read {
+            Read::Leaves((address, place), run) => {
+                format!("{:?}", self.disk.read_leaves(&address, place, run).unwrap())
+            }
+            Read::Items(place, count) => {
+                let item = self.disk.read_log(place).unwrap();
+                format!("{:?}", vec![item; count])
+            }
+        }
+    }
 }
 
 /// Whether this system can tell at all what it has in memory.
@@ -55,20 +87,20 @@ fn what_is_in_memory_is_answered_at_once_and_alike() {
     let stored = stored(fs());
     let told = can_tell(&fs(), &layout::block(&stored.block.0));
     // The first read of a segment opens it, and may have to wait for that.
-    assert!(stored.disk.run_at_once(&items(stored.record, 1)).is_none());
-    stored.disk.run(items(stored.record, 1));
-    let jobs: [fn(&Stored<RealFs>) -> Job; 5] = [
+    assert!(stored.at_once(items(stored.record, 1)).is_none());
+    stored.read(items(stored.record, 1));
+    let reads: [fn(&Stored<RealFs>) -> Read; 5] = [
         |stored| leaves(stored.block, (0, 4)),
         |stored| leaves(stored.block, (2, 1)),
         |stored| leaves(stored.small, (0, 1)),
         |stored| items(stored.record, 1),
         |stored| items(stored.record, AT_ONCE_ITEMS_MAX),
     ];
-    for job in jobs {
-        let now = stored.disk.run_at_once(&job(&stored));
+    for read in reads {
+        let now = stored.at_once(read(&stored));
         assert_eq!(now.is_some(), told, "{now:?}");
         if let Some(now) = now {
-            assert_eq!(format!("{now:?}"), format!("{:?}", stored.disk.run(job(&stored))));
+            assert_eq!(now, stored.read(read(&stored)));
         }
     }
 }
@@ -77,8 +109,8 @@ fn what_is_in_memory_is_answered_at_once_and_alike() {
 fn whatever_is_not_good_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let stored = stored(RealFs::new(folder.path()).unwrap());
-    let comes_back = |job| stored.disk.run_at_once(&job).is_none();
-    stored.disk.run(items(stored.record, 1));
+    let comes_back = |read| stored.at_once(read).is_none();
+    stored.read(items(stored.record, 1));
     let BlockPlace::Log(place) = stored.small.1 else { panic!("a small block is in the log") };
     let nowhere = LogPlace { segment: 99, ..place };
     let shifted = LogPlace { offset: place.offset + 1, ..place };
@@ -88,19 +120,18 @@ fn whatever_is_not_good_comes_back() {
     assert!(comes_back(leaves(other, (0, 1))));
     assert!(comes_back(leaves(stored.block, (3, 2))), "it does not have so many leaves");
     assert!(comes_back(leaves((Address([9; 32]), stored.block.1), (0, 1))), "not held");
-    assert!(comes_back(Job::Space { ticket: 1 }));
     let path = folder.path().join(layout::block(&stored.block.0));
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     assert!(comes_back(leaves(stored.block, (0, 1))));
-    assert!(path.exists(), "putting it aside is for `run`");
+    assert!(path.exists(), "putting it aside is for `read_leaves`");
 }
 
 #[test]
 fn a_disk_that_can_not_tell_answers_nothing_at_once() {
     let stored = stored(SimFs::new());
-    stored.disk.run(items(stored.record, 1));
-    assert!(stored.disk.run_at_once(&items(stored.record, 1)).is_none());
-    assert!(stored.disk.run_at_once(&leaves(stored.block, (0, 1))).is_none());
+    stored.read(items(stored.record, 1));
+    assert!(stored.at_once(items(stored.record, 1)).is_none());
+    assert!(stored.at_once(leaves(stored.block, (0, 1))).is_none());
 }

@@ -152,17 +152,15 @@ fn jobs<F: FileSystem>(fs: F) {
     let nowhere = LogPlace { segment: 99, offset: 9000, length: 1 };
     assert_eq!(read_log(disk, nowhere), Err(ReadError::Gone));
     let absent = (Address([9; 32]), BlockPlace::Tree { length: 5 });
-    assert_eq!(verify(disk, vec![(address, place), in_log, absent]), [absent.0]);
+    assert_eq!(verify(disk, &[(address, place), in_log, absent]), [absent.0]);
     assert_eq!(commit(disk, &Group::default()).map(|done| done.number), Ok(1));
     lost_blocks_go(disk, (address, place));
     let text = "node 127.0.0.1:7400\n".to_owned();
     for _ in 0..2 {
-        let text = text.clone();
-        let done = disk.run(Job::WritePeers { ticket: 8, text });
-        assert!(matches!(done, Done::PeersWritten { result: Ok(()), .. }));
+        disk.write_peers(&text).unwrap();
     }
-    let done = disk.run(Job::Space { ticket: 9 });
-    assert!(matches!(done, Done::Space { result: Ok(space), .. } if space.usable < space.free));
+    let space = disk.space().unwrap();
+    assert!(space.usable < space.free);
 }
 
 fn lost_blocks_go<F: FileSystem>(disk: &Disk<F>, (address, place): (Address, BlockPlace)) {
@@ -176,7 +174,7 @@ fn lost_blocks_go<F: FileSystem>(disk: &Disk<F>, (address, place): (Address, Blo
 fn a_lie_is_named_and_not_written() {
     let opened = start(SimFs::new(), 1).unwrap();
     let block = content(&mut Dice(1), LEAF + 100);
-    let leaves: Arc<[_]> = tree::leaf_hashes(&block).into();
+    let leaves = tree::leaf_hashes(&block);
     let good = block.slice(..LEAF);
     let short = block.slice(..100);
     for (chunks, first, bad) in [
@@ -186,14 +184,10 @@ fn a_lie_is_named_and_not_written() {
         (vec![good], 200, 200),
         (vec![Bytes::new()], 1, 1),
     ] {
-        let leaves = Arc::clone(&leaves);
-        let done = opened.disk.run(Job::Write { ticket: 1, draft: 1, first, chunks, leaves });
-        let Done::Wrote { result, .. } = done else {
-            panic!("{done:?}");
-        };
+        let result = opened.disk.write(1, first, &chunks, &leaves);
         assert_eq!(result, Err(WriteError::BadLeaf(bad)));
     }
-    opened.disk.run(Job::Discard { ticket: 2, draft: 1 });
+    opened.disk.discard(1);
 }
 
 #[test]

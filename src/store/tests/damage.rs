@@ -257,7 +257,7 @@ fn a_bad_block_is_put_aside_and_its_group_stays_good() {
     assert!(fs.flip(&path, LEAF + 3));
     let served = read_leaves(&opened.disk, (address, place), (1, 1));
     assert!(served.is_ok(), "leaves are checked by whoever receives them");
-    assert_eq!(verify(&opened.disk, vec![(address, place)]), [address]);
+    assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
     assert_eq!(fs.paths("blocks/"), [""; 0]);
     assert_eq!(fs.paths("quarantine/"), [layout::bad_block(&address)]);
     // The power goes before the core has noted the loss: the group is not taken for a torn one.

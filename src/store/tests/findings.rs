@@ -343,14 +343,12 @@ fn an_item_that_is_not_where_or_what_it_should_be_is_damaged() {
 fn a_draft_that_is_not_as_long_as_its_block_is_not_finished() {
     let opened = start(SimFs::new(), 1).unwrap();
     let block = content(&mut Dice(1), LEAF * 3);
-    let leaves: Arc<[_]> = tree::leaf_hashes(&block).into();
-    let chunks = vec![Bytes::copy_from_slice(&block[..LEAF])];
-    let write = Job::Write { ticket: 1, draft: 1, first: 0, chunks, leaves: Arc::clone(&leaves) };
-    assert!(matches!(opened.disk.run(write), Done::Wrote { result: Ok(()), .. }));
+    let leaves = tree::leaf_hashes(&block);
+    let chunks = [Bytes::copy_from_slice(&block[..LEAF])];
+    opened.disk.write(1, 0, &chunks, &leaves).unwrap();
     let length = u32::try_from(block.len()).unwrap();
-    let finish = Job::Finish { ticket: 2, draft: 1, length, leaves };
-    let done = opened.disk.run(finish);
-    assert!(matches!(done, Done::Finished { result: Err(DiskError::Failed(_)), .. }), "{done:?}");
+    let done = opened.disk.finish(1, length, &leaves);
+    assert!(matches!(done, Err(DiskError::Failed(_))), "{done:?}");
 }
 
 /// The disk failed once, and then gave the bytes: a block is not put aside for that.
@@ -363,9 +361,9 @@ fn a_read_that_fails_once_condemns_no_block() {
     let opened = start(fs.clone(), 2).unwrap();
     for call in 0..20 {
         fs.fail_call(call, SimError::Io, false);
-        verify(&opened.disk, vec![(address, place)]);
+        verify(&opened.disk, &[(address, place)]);
         fs.fail_call(1 << 40, SimError::Io, false);
-        assert_eq!(verify(&opened.disk, vec![(address, place)]), [], "call {call}");
+        assert_eq!(verify(&opened.disk, &[(address, place)]), [], "call {call}");
     }
     assert_eq!(fs.paths("quarantine/"), [""; 0]);
 }

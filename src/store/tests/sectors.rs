@@ -66,7 +66,7 @@ fn a_bad_sector_of_a_block_costs_the_block_and_is_told_of() {
     let opened = start(fs.restart(), 2).unwrap();
     assert!(read_leaves(&opened.disk, (address, place), (0, 1)).is_ok(), "the others are served");
     assert_eq!(read_leaves(&opened.disk, (address, place), (1, 1)).err(), Some(ReadError::Damaged));
-    assert_eq!(verify(&opened.disk, vec![(address, place)]), [address]);
+    assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn without_the_end_of_a_block_nothing_of_it_is_served() {
     let foot = length as usize;
     assert!(fs.go_bad(&layout::block(&address), foot..foot + 1));
     assert_eq!(read_leaves(&opened.disk, (address, place), (0, 1)).err(), Some(ReadError::Damaged));
-    assert_eq!(verify(&opened.disk, vec![(address, place)]), [address]);
+    assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
 }

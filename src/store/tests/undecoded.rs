@@ -25,8 +25,7 @@ fn started(fs: &mut SimFs, entropy: u8) -> Recovered {
 fn make_good(fs: &mut SimFs, damage: Hash) {
     *fs = fs.restart();
     let opened = start(fs.clone(), 77).unwrap();
-    let done = opened.disk.run(Job::MadeGood { ticket: 9, damage });
-    assert!(matches!(done, Done::MadeGood { ticket: 9, result: Ok(()) }));
+    opened.disk.made_good(&damage).unwrap();
     drop(opened);
     *fs = fs.restart();
 }

@@ -9,7 +9,7 @@ use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
 use dfsd::store::Config;
 use dfsd::store::fs::{FileSystem, SimFs};
-use dfsd::store::job::{Found, Remains};
+use dfsd::store::values::{Found, Remains};
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,4 @@
-//! Jobs for the disk and what became of them: the seam between the core, which decides, and the disk, which does.
-//!
-//! Knows no thread and no file. Invariant: every `Job` is answered by exactly one `Done` with its `ticket`.
+//! What the core and the disk tell each other: what is to be kept, where it is, and what went wrong.
 #![allow(
     missing_docs,
     reason = "the variants are documented, and their fields named for what they are"
@@ -9,10 +7,6 @@
 use crate::ids::{Address, Hash, RecordId};
 use crate::wire::log_damage::LogDamage;
 use bytes::Bytes;
-use std::sync::Arc;
-
-/// Tells the answers to jobs apart; chosen by the core.
-pub type Ticket = u64;
 
 /// Names a block that is being written, before it has a place in the tree.
 pub type Draft = u64;
@@ -65,76 +59,15 @@ pub struct Committed {
     pub records: Vec<LogPlace>,
 }
 
-/// Work that gives way to whatever somebody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Background {
-    /// Of each kind one job runs at a time.
-    pub kind: BackgroundKind,
-    /// For whom it is done, by a number: they take turns.
-    pub owner: usize,
-}
-
-/// See `Background`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackgroundKind {
-    /// A part of the store is verified.
-    Sweep,
-    /// A reader found a block damaged.
-    Suspect,
-    /// Blocks that are offered are here already.
-    Offered,
-}
-
-/// Work for the disk.
-#[derive(Debug)]
-pub enum Job {
-    /// Check these leaves (whole ones, from leaf `first` on) against `leaves`, the hashes of all the block's leaves, and
-    /// write the good ones to the draft, which the first such job creates.
-    Write { ticket: Ticket, draft: Draft, first: u8, chunks: Vec<Bytes>, leaves: Arc<[Hash]> },
-    /// All leaves are written: append the leaf hashes and the trailer, and flush.
-    Finish { ticket: Ticket, draft: Draft, length: u32, leaves: Arc<[Hash]> },
-    /// Forget a draft, whether or not it exists.
-    Discard { ticket: Ticket, draft: Draft },
-    /// Read leaves of a block that is held.
-    ReadLeaves { ticket: Ticket, address: Address, place: BlockPlace, first: u8, count: u8 },
-    /// Read whole items of the log (records, pages, small blocks).
-    ReadLog { ticket: Ticket, places: Vec<LogPlace> },
-    /// Make a group durable. The core has at most one under way.
-    Commit { ticket: Ticket, group: Group },
-    /// Hash these blocks and pages (`BlockPlace::Log`) and compare; records, by their ids, must be well signed too. A bad
-    /// file is moved to `quarantine/`.
-    Verify { ticket: Ticket, blocks: Vec<(Address, BlockPlace)>, background: Option<Background> },
-    /// Write the file `peers` anew, durably.
-    WritePeers { ticket: Ticket, text: String },
-    /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it.
-    MadeGood { ticket: Ticket, damage: Hash },
-    /// How many bytes has the disk left?
-    Space { ticket: Ticket },
-}
-
-/// What became of a `Job`.
-#[derive(Debug)]
-pub enum Done {
-    /// The leaves are good and written; or the first bad leaf's index; or the disk failed.
-    Wrote { ticket: Ticket, result: Result<(), WriteError> },
-    /// The draft is whole and flushed.
-    Finished { ticket: Ticket, result: Result<(), DiskError> },
-    /// The draft is gone.
-    Discarded { ticket: Ticket },
-    /// The hashes of all the block's leaves, the block's length, and the leaves asked for, not checked against the hashes.
-    Leaves { ticket: Ticket, result: Result<LeavesRead, ReadError> },
-    /// The items, each checked against its CRC.
-    Log { ticket: Ticket, items: Vec<Result<Bytes, ReadError>> },
-    /// Durable.
-    Committed { ticket: Ticket, result: Result<Committed, DiskError> },
-    /// The blocks that are bad; and those that could not be read now, for want of descriptors say, and may be good.
-    Verified { ticket: Ticket, bytes: u64, bad: Vec<Address>, unread: Vec<Address> },
-    /// `peers` is written.
-    PeersWritten { ticket: Ticket, result: Result<(), DiskError> },
-    /// It is written down.
-    MadeGood { ticket: Ticket, result: Result<(), DiskError> },
-    /// Bytes free for puts, the reserve already taken off; and bytes free in all.
-    Space { ticket: Ticket, result: Result<Space, DiskError> },
+/// What hashing blocks, pages and records has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Bytes that were hashed and are good.
+    pub bytes: u64,
+    /// Damaged or gone. A bad file is in `quarantine/`.
+    pub bad: Vec<Address>,
+    /// They could not be read now, for want of descriptors say, and may be good.
+    pub unread: Vec<Address>,
 }
 
 /// What the disk has left, in bytes.
@@ -146,7 +79,7 @@ pub struct Space {
     pub free: u64,
 }
 
-/// The answer to `ReadLeaves`.
+/// Leaves of a block, read.
 #[derive(Debug)]
 pub struct LeavesRead {
     /// The block's length.
