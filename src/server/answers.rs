@@ -6,6 +6,7 @@
 //! its outbox is full, but a node is, since two full ones must not wait for each other.
 
 use super::FileServer;
+use super::asker::Asker;
 use super::output::Link;
 use super::peers::Peer;
 use super::reads::{Asked, ReadFor};
@@ -14,7 +15,7 @@ use crate::limits::{ANSWERS_UNDER_WAY, HELD_QUESTIONS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::LogPlace;
 use crate::time::Now;
-use crate::wire::message::{Reason, Request};
+use crate::wire::message::Reason;
 use std::collections::VecDeque;
 
 /// What waits and what is under way, of all connections.
@@ -40,7 +41,7 @@ fn takes_answers(peer: &Peer) -> bool {
 
 impl FileServer {
     /// A question is answered when there is room.
-    pub(super) fn asked(&mut self, now: Now, (link, request): (Link, Request), asked: Asked) {
+    pub(super) fn asked(&mut self, now: Now, Asker { link, request }: Asker, asked: Asked) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
@@ -76,9 +77,11 @@ impl FileServer {
                 self.answers.turns.push_back(link);
             }
             match asked {
-                Asked::Head(name) => self.answer_head(now, (link, request), name),
-                Asked::List { after, future } => self.answer_list((link, request), after, future),
-                Asked::Page(address) => self.answer_page(now, (link, request), address),
+                Asked::Head(name) => self.answer_head(now, Asker { link, request }, name),
+                Asked::List { after, future } => {
+                    self.answer_list(Asker { link, request }, after, future);
+                }
+                Asked::Page(address) => self.answer_page(now, Asker { link, request }, address),
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: nothing reaches the lane before its signature and its hashes are checked and its signer is granted, and a
 //! put reaches it only when all that it names is held or comes with it.
 
+use super::asker::Asker;
 use super::closing::Closing;
 use super::gathers::Passed;
 use super::grants::Learnt;
@@ -88,7 +89,7 @@ impl FileServer {
     pub(super) fn put(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         conditions: Vec<Condition>,
         (records, blocks): (Vec<Bytes>, Vec<Bytes>),
     ) {
@@ -171,7 +172,7 @@ impl FileServer {
             CheckFor::Records { link, items } => self.records_checked(now, link, items, found),
             CheckFor::Offer(offer) => self.offer_checked(now, offer, found),
             CheckFor::PutPage { link, request, page } => {
-                self.page_checked((link, request), page, found);
+                self.page_checked(Asker { link, request }, page, found);
             }
             CheckFor::WalkPage { asked, page } => {
                 self.walk_page_checked(now, asked, page, found);

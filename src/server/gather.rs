@@ -3,6 +3,7 @@
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
 use super::ask::Ask;
+use super::asker::Asker;
 use super::closing::Closing;
 use super::entry::{Entry, Flag};
 use super::exchange::CheckFor;
@@ -34,7 +35,7 @@ impl FileServer {
     pub(super) fn head(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         (space, name): (Space, NameId),
         relay: bool,
     ) {
@@ -43,19 +44,20 @@ impl FileServer {
         let may_know_more = peers.filter(|(_, peer)| !known || !self.is_informed_by(peer));
         let waiting: Vec<Link> = may_know_more.map(|(link, _)| *link).collect();
         if !relay || waiting.is_empty() {
-            return self.asked(now, (link, request), Asked::Head(name));
+            return self.asked(now, Asker { link, request }, Asked::Head(name));
         }
-        let id = self.begin_gather(now, (link, request), Question::Head { name, passed: None });
+        let id =
+            self.begin_gather(now, Asker { link, request }, Question::Head { name, passed: None });
         for peer in waiting {
             let request = self.ask_for_gather(id, peer);
             self.send(peer, Message::Head { request, space, name, relay: false });
         }
     }
 
-    pub(super) fn answer_head(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
+    pub(super) fn answer_head(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
         let kept = self.catalog.greatest(&name).map(Entry::version);
         if self.gathers.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
-            return self.answer_unkept(now, (link, request), name);
+            return self.answer_unkept(now, Asker { link, request }, name);
         }
         let versions = self.catalog.heads(&name, PARENTS_MAX);
         let all = self.catalog.heads_summary(&name);
@@ -71,20 +73,20 @@ impl FileServer {
                 let (place, record) = (entry.place(), entry.id());
                 let heads =
                     Heads { versions, all, future, kept: true, log_damage: LogDamage::default() };
-                let asker = (link, request);
+                let asker = Asker { link, request };
                 let reason = ReadFor::Head { asker, name, record, heads };
                 self.read_answer(link, vec![place], reason);
             }
             None => {
                 let heads =
                     Heads { versions, all, future, kept: true, log_damage: LogDamage::default() };
-                self.reply_heads(now, (link, request), heads, None);
+                self.reply_heads(now, Asker { link, request }, heads, None);
             }
         }
     }
 
     /// A version was shown here that is not kept, and that no node in reach has any more. Whoever writes supersedes it.
-    fn answer_unkept(&mut self, now: Now, (link, request): (Link, Request), name: NameId) {
+    fn answer_unkept(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
         let mut versions = self.catalog.heads(&name, PARENTS_MAX - 1);
         if let Some(shown) = self.gathers.shown.version(&name) {
             versions.insert(0, shown);
@@ -97,9 +99,9 @@ impl FileServer {
     }
 
     /// Who holds a record whole? Asked of everybody, just now.
-    pub(super) fn holders(&mut self, now: Now, (link, request): (Link, Request), record: RecordId) {
+    pub(super) fn holders(&mut self, now: Now, Asker { link, request }: Asker, record: RecordId) {
         let question = Question::Holders { count: 0, holders: Vec::new() };
-        let id = self.begin_gather(now, (link, request), question);
+        let id = self.begin_gather(now, Asker { link, request }, question);
         for peer in self.node_links() {
             let request = self.ask_for_gather(id, peer);
             self.send(peer, Message::Holds { request, record });
@@ -107,7 +109,7 @@ impl FileServer {
         self.look(now, record, Purpose::Gather(id));
     }
 
-    fn begin_gather(&mut self, now: Now, asker: (Link, Request), question: Question) -> u64 {
+    fn begin_gather(&mut self, now: Now, asker: Asker, question: Question) -> u64 {
         let id = self.serial();
         self.gathers.begin(id, asker, question);
         self.after(now, PEER_SILENCE, Timer::Gather(id));
@@ -284,7 +286,7 @@ impl FileServer {
         let Some(gather) = self.gathers.end(id) else {
             return;
         };
-        let asker = (gather.link, gather.request);
+        let asker = Asker { link: gather.link, request: gather.request };
         let is_lost = gather.is_lost && !planted::is_on(Bug::ShowDespiteNewer);
         let (question, asks) = gather.into_parts();
         self.forget_asks(asks);
@@ -294,13 +296,13 @@ impl FileServer {
                 self.reply_heads(now, asker, passed.heads, Some(passed.shown));
             }
             Question::Head { .. } if is_lost => {
-                self.refuse(asker.0, asker.1, Reason::Unavailable, UNKEPT);
+                self.refuse(asker.link, asker.request, Reason::Unavailable, UNKEPT);
             }
             Question::Head { name, .. } => self.asked(now, asker, Asked::Head(name)),
             Question::Holders { count, holders } => {
                 let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
                 let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
-                self.reply(asker.0, Message::holders_are(asker.1, count, holders));
+                self.reply(asker.link, Message::holders_are(asker.request, count, holders));
             }
         }
     }

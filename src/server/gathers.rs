@@ -4,6 +4,7 @@
 
 mod shown;
 
+use super::asker::Asker;
 use super::looks::Looks;
 use super::output::Link;
 use super::reads::Heads;
@@ -104,7 +105,7 @@ pub(super) struct Gathers {
 
 impl Gathers {
     /// One begins; nobody has been asked yet.
-    pub(super) fn begin(&mut self, id: u64, (link, request): (Link, Request), question: Question) {
+    pub(super) fn begin(&mut self, id: u64, Asker { link, request }: Asker, question: Question) {
         let looks = matches!(question, Question::Holders { .. });
         let (waiting, arriving) = (BTreeMap::new(), BTreeSet::new());
         let is_lost = false;
@@ -228,7 +229,8 @@ mod tests {
     fn gathers(count: u64) -> Gathers {
         let mut gathers = Gathers::default();
         for id in 0..count {
-            gathers.begin(id, (100 + usize::try_from(id).unwrap(), 7), head());
+            let asker = Asker { link: 100 + usize::try_from(id).unwrap(), request: 7 };
+            gathers.begin(id, asker, head());
             gathers.wait(id, 1, 8);
             gathers.wait(id, 2, 9);
             gathers.await_record(id, record(id));
@@ -265,7 +267,8 @@ mod tests {
         assert!(
             gathers.get(1).is_some_and(Gather::is_settled) && gathers.came(&record(1)).is_empty()
         );
-        gathers.begin(4, (100, 7), Question::Holders { count: 0, holders: Vec::new() });
+        let asker = Asker { link: 100, request: 7 };
+        gathers.begin(4, asker, Question::Holders { count: 0, holders: Vec::new() });
         assert!(!gathers.get(4).unwrap().is_settled(), "this node looks for itself");
         assert!(gathers.looked(4).is_some() && gathers.get(4).unwrap().is_settled());
         [1, 2, 4].into_iter().for_each(|id| drop(gathers.end(id)));

@@ -8,6 +8,7 @@
 
 mod answers;
 mod ask;
+mod asker;
 mod calendar;
 mod candidates;
 mod catalog;

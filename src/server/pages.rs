@@ -5,6 +5,7 @@
 use super::FileServer;
 use super::Timer;
 use super::ask::Ask;
+use super::asker::Asker;
 use super::output::Link;
 use super::round::Short;
 use super::walk::{Purpose, Walk};
@@ -169,7 +170,7 @@ impl FileServer {
         }
         match asker {
             // It goes to who asked, and is not kept.
-            Some((link, request))
+            Some(Asker { link, request })
                 if (self.room.is_lacking() || !self.has_room(now, page.len() as u64))
                     && !planted::is_on(Bug::ServeOwnOnly) =>
             {

@@ -3,6 +3,7 @@
 //! What a known record names needs none: this node asks its peers for it. Invariant: nothing that was offered is asked
 //! for, and no page that was put reaches the lane, before the permit's signature was verified.
 
+use super::asker::Asker;
 use super::closing::Closing;
 use super::exchange::CheckFor;
 use super::lane::Waiter;
@@ -52,7 +53,7 @@ impl FileServer {
     fn take_permit(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         permit: Option<Permit>,
     ) -> Option<Permit> {
         let refusal = match &permit {
@@ -70,7 +71,7 @@ impl FileServer {
     pub(super) fn offer(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         blocks: Vec<BlockRef>,
         permit: Option<Permit>,
     ) {
@@ -85,7 +86,7 @@ impl FileServer {
         if planted::is_on(Bug::IgnorePermit) {
             return self.take_offer(now, offer);
         }
-        let Some(permit) = self.take_permit(now, (link, request), permit) else {
+        let Some(permit) = self.take_permit(now, Asker { link, request }, permit) else {
             return;
         };
         if let Some(peer) = self.peers.get_mut(&link) {
@@ -129,7 +130,7 @@ impl FileServer {
     pub(super) fn put_page(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         page: Bytes,
         permit: Option<Permit>,
     ) {
@@ -140,7 +141,7 @@ impl FileServer {
             let detail = "a page that breaks the format's rules";
             return self.refuse(link, request, Reason::Malformed, detail);
         }
-        let Some(permit) = self.take_permit(now, (link, request), permit) else {
+        let Some(permit) = self.take_permit(now, Asker { link, request }, permit) else {
             return;
         };
         if !self.has_room(now, page.len() as u64) {
@@ -152,7 +153,7 @@ impl FileServer {
 
     pub(super) fn page_checked(
         &mut self,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         page: Bytes,
         found: &[Checked],
     ) {

@@ -4,6 +4,7 @@
 //! still held, and whoever asked is told to try again.
 
 use super::FileServer;
+use super::asker::Asker;
 use super::exchange::ReadyPut;
 use super::output::Link;
 use super::work::{Job, Reading};
@@ -53,7 +54,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) enum ReadFor {
     Head {
-        asker: (Link, Request),
+        asker: Asker,
         name: NameId,
         record: RecordId,
         heads: Heads,
@@ -107,18 +108,21 @@ impl FileServer {
             if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
         };
         match reason {
-            ReadFor::Head { asker: (link, request), name, record, heads } => match first() {
-                Ok(bytes) => {
-                    self.reply_heads(now, (link, request), heads, Some(bytes));
+            ReadFor::Head { asker: Asker { link, request }, name, record, heads } => {
+                match first() {
+                    Ok(bytes) => {
+                        self.reply_heads(now, Asker { link, request }, heads, Some(bytes));
+                    }
+                    Err(ReadError::Disk(why)) => self.unread(link, request, &why),
+                    Err(ReadError::Gone | ReadError::Damaged) => {
+                        self.record_damaged(now, record);
+                        // What a client asked is asked of the peers too, now that it is known to be damaged here.
+                        let relay =
+                            self.peers.get(&link).is_some_and(super::peers::Peer::is_client);
+                        self.head(now, Asker { link, request }, (Space::default(), name), relay);
+                    }
                 }
-                Err(ReadError::Disk(why)) => self.unread(link, request, &why),
-                Err(ReadError::Gone | ReadError::Damaged) => {
-                    self.record_damaged(now, record);
-                    // What a client asked is asked of the peers too, now that it is known to be damaged here.
-                    let relay = self.peers.get(&link).is_some_and(super::peers::Peer::is_client);
-                    self.head(now, (link, request), (Space::default(), name), relay);
-                }
-            },
+            }
             ReadFor::List { link, request, ids, next, mut damaged } => {
                 let mut records = Vec::new();
                 for (id, item) in ids.into_iter().zip(items) {
@@ -141,7 +145,7 @@ impl FileServer {
                 Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     self.lost_page(now, address);
-                    self.asked(now, (link, request), Asked::Page(address));
+                    self.asked(now, Asker { link, request }, Asked::Page(address));
                 }
             },
             ReadFor::WalkRecord { walk } => {
@@ -162,7 +166,7 @@ impl FileServer {
     pub(super) fn reply_heads(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         Heads { versions, all, future, kept, log_damage }: Heads,
         shown: Option<Bytes>,
     ) {

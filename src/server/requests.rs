@@ -2,6 +2,7 @@
 
 use super::FileServer;
 use super::ask::Ask;
+use super::asker::Asker;
 use super::catalog::Listed;
 use super::closing::Closing;
 use super::entry::Flag;
@@ -59,19 +60,19 @@ impl FileServer {
         }
         match message {
             Message::Head { request, space, name, relay } => {
-                self.head(now, (link, request), (space, name), relay);
+                self.head(now, Asker { link, request }, (space, name), relay);
             }
             Message::Put { request, conditions, records, blocks } => {
-                self.put(now, (link, request), conditions, (records, blocks));
+                self.put(now, Asker { link, request }, conditions, (records, blocks));
             }
             Message::PutPage { request, page, permit } => {
-                self.put_page(now, (link, request), page, permit);
+                self.put_page(now, Asker { link, request }, page, permit);
             }
             Message::GetPage { request, address } => {
-                self.asked(now, (link, request), Asked::Page(address));
+                self.asked(now, Asker { link, request }, Asked::Page(address));
             }
             Message::Offer { request, blocks, permit } => {
-                self.offer(now, (link, request), blocks, permit);
+                self.offer(now, Asker { link, request }, blocks, permit);
             }
             Message::Want { block, first, count } => {
                 self.want(now, link, Want { block, first, count });
@@ -80,9 +81,11 @@ impl FileServer {
             Message::Suspect { address } => self.suspect(link, address),
             Message::Records { items } => self.records(now, link, items),
             Message::List { request, space: _, after, future } => {
-                self.asked(now, (link, request), Asked::List { after, future });
+                self.asked(now, Asker { link, request }, Asked::List { after, future });
             }
-            Message::Holders { request, record } => self.holders(now, (link, request), record),
+            Message::Holders { request, record } => {
+                self.holders(now, Asker { link, request }, record);
+            }
             Message::Status { request } => self.status(now, link, request),
             Message::Members { request } => self.members(link, request),
             Message::Verify { request, after } => self.verify(link, request, after),
@@ -173,7 +176,7 @@ impl FileServer {
     pub(super) fn answer_page(
         &mut self,
         now: Now,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         address: Address,
     ) {
         let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
@@ -193,7 +196,7 @@ impl FileServer {
     /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
     pub(super) fn answer_list(
         &mut self,
-        (link, request): (Link, Request),
+        Asker { link, request }: Asker,
         after: Option<NameId>,
         future: bool,
     ) {

@@ -5,6 +5,7 @@
 //! question it may have been an earlier walk, since a question costs no more than a few pages.
 
 use super::FileServer;
+use super::asker::Asker;
 use super::entry::{Entry, Flag};
 use super::exchange::ReadyPut;
 use super::output::Link;
@@ -129,9 +130,9 @@ impl Walk {
     }
 
     /// The client for which it is made, if it only wants a page.
-    pub(super) fn asker(&self) -> Option<(Link, Request)> {
+    pub(super) fn asker(&self) -> Option<Asker> {
         match self.purpose {
-            Purpose::Page { link, request } => Some((link, request)),
+            Purpose::Page { link, request } => Some(Asker { link, request }),
             Purpose::Put(_)
             | Purpose::Replicate { .. }
             | Purpose::Holds { .. }
@@ -273,7 +274,7 @@ impl FileServer {
                 match walk.purpose {
                     Purpose::Page { link, request } => {
                         self.drop_walk(id);
-                        return self.asked(now, (link, request), Asked::Page(address));
+                        return self.asked(now, Asker { link, request }, Asked::Page(address));
                     }
                     Purpose::Mend { .. } => return self.end_walk(now, id, true),
                     Purpose::Put(_)

@@ -285,7 +285,8 @@ pub fn signed(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::SimFs;
+    use crate::ids::RecordId;
+    use crate::store::fs::{RealFs, SimFs};
     use crate::store::{Config, open};
 
     #[test]
@@ -321,6 +322,48 @@ mod tests {
             Ok(Done::SmallHashed { found: at, .. }) if at == found
         ));
         assert!(execute_at_once(&disk, small(9), false).is_err());
+        assert!(execute_at_once(&disk, small(AT_ONCE_BYTES_MAX), true).is_ok());
         assert!(execute_at_once(&disk, small(AT_ONCE_BYTES_MAX + 1), true).is_err());
+    }
+
+    /// Of each job what comes of it at once, and what it is or what comes of it else.
+    fn at_once<F: FileSystem>(fs: F) -> Vec<(bool, String, String)> {
+        let (disk, _) = open(fs, Config::default(), [1; 16], |_| {}).unwrap();
+        let block = Bytes::from(vec![7; 40_000]);
+        let address = Address(tree::tree(&block).0);
+        let small = vec![(address, block)];
+        let records = vec![(RecordId([1; 32]), Bytes::from_static(b"a record"))];
+        let group = Group { small, records, ..Group::default() };
+        let committed = disk.commit(&group).unwrap();
+        let (small, record) = (committed.small[0], committed.records[0]);
+        let leaves = || {
+            let place = BlockPlace::Log(small);
+            Job::ReadLeaves { reader: 9, address, place, first: 0, count: 2 }
+        };
+        let items = || {
+            let purpose = Reading { reason: ReadFor::WalkRecord { walk: 4 }, answer: None };
+            Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
+        };
+        let others = || Job::Commit { group: Group::default() };
+        // The first read of a segment opens it.
+        execute(&disk, items());
+        let jobs: [&dyn Fn() -> Job; 4] = [&leaves, &items, &others, &|| Job::Space];
+        let each = jobs.into_iter().map(|job| match execute_at_once(&disk, job(), true) {
+            Ok(done) => (true, format!("{done:?}"), format!("{:?}", execute(&disk, job()))),
+            Err(back) => (false, format!("{back:?}"), format!("{:?}", job())),
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn what_is_not_done_at_once_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = at_once(RealFs::new(folder.path()).unwrap());
+        let simulated = at_once(SimFs::new());
+        for (_, one, other) in real.iter().chain(&simulated) {
+            assert_eq!(one, other);
+        }
+        assert!(simulated.iter().all(|(is_done, ..)| !is_done), "it can't tell");
+        assert!(real[2..].iter().all(|(is_done, ..)| !is_done), "they may block");
     }
 }

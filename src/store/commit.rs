@@ -1,6 +1,6 @@
 //! Commits: the one order of steps after which a group is durable, or was never there.
 //!
-//! Blocks were flushed by `Finish`. A commit renames them into the tree, appends the group's frame, flushes once, and
+//! Blocks were flushed by `finish`. A commit renames them into the tree, appends the group's frame, flushes once, and
 //! only then answers. The order and what it survives are in the design, section 4. Invariant: an answer `Ok` is caused
 //! by a flush that began after the last write and rename of the group; after a failure that is neither `Full` nor `Scarce` no
 //! commit succeeds again; these two leave nothing of the group but names of the store's own folders, its drafts included.

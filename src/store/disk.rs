@@ -1,4 +1,5 @@
-//! The disk: what is asked of it is done before it returns, from any number of threads.
+//! The disk: what is asked of it, from any number of threads, is done before it returns; but for the two `_at_once`, which
+//! never wait and may decline.
 //!
 //! Decides nothing about what is kept. Invariant: commits, witnesses and quarantine happen one at a time, under the lock of
 //! the log.
@@ -57,7 +58,7 @@ pub struct Disk<F: FileSystem> {
     failure: Mutex<Option<String>>,
 }
 
-/// A job that panics ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
+/// Whoever panics in here ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
 pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -148,7 +149,7 @@ impl<F: FileSystem> Disk<F> {
     /// writes them to the draft, which the first such call creates.
     ///
     /// # Errors
-    /// The first leaf that is not what its hash says, and then nothing is written; or the disk's.
+    /// The first leaf that is not what its hash says, or not as long as it must be, and then nothing is written; or the disk's.
     pub fn write(
         &self,
         draft: Draft,
@@ -175,7 +176,7 @@ impl<F: FileSystem> Disk<F> {
     /// All leaves are written: appends the leaf hashes and the trailer, and flushes.
     ///
     /// # Errors
-    /// The disk's. After `Failed` nothing is acknowledged any more.
+    /// The disk's. After a flush that failed no commit succeeds any more; after any `Failed` the caller acknowledges nothing.
     pub fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
         let path = layout::draft(draft);
         let file = hold(&self.drafts).end(&self.fs, draft);
@@ -208,7 +209,7 @@ impl<F: FileSystem> Disk<F> {
     /// Leaves of a block that is held, and the hashes of all its leaves; these are not compared.
     ///
     /// # Errors
-    /// It is gone or damaged, and then a block file is in `quarantine/`; or the disk's.
+    /// It is gone; or damaged, and then a block file is moved to `quarantine/`, if that can be; or the disk's.
     pub fn read_leaves(
         &self,
         address: &Address,
@@ -259,7 +260,8 @@ impl<F: FileSystem> Disk<F> {
         hold(&self.segments).get_or_open(number, open)
     }
 
-    /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too.
+    /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too. A bad
+    /// file is moved to `quarantine/`, if that can be.
     pub fn verify(&self, blocks: &[(Address, BlockPlace)]) -> Verified {
         let mut buffer = Vec::new();
         let mut found = Verified::default();

@@ -1,6 +1,6 @@
 //! The store: what is on disk, and the order of steps that makes it durable.
 //!
-//! `disk` is the door: a plain library, each call of which blocks until it is done. `values` are told to it and by it, `fs`
+//! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
 //! stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks),
 //! `drafts` (blocks half written), `commit` (the order of a commit), `recover` (the start), `remains` (what it finds in

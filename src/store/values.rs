@@ -64,7 +64,7 @@ pub struct Committed {
 pub struct Verified {
     /// Bytes that were hashed and are good.
     pub bytes: u64,
-    /// Damaged or gone. A bad file is in `quarantine/`.
+    /// Damaged or gone.
     pub bad: Vec<Address>,
     /// They could not be read now, for want of descriptors say, and may be good.
     pub unread: Vec<Address>,
@@ -93,7 +93,7 @@ pub struct LeavesRead {
 /// Why leaves were not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// This leaf is not what its hash says; whoever sent it lied. Nothing of this job was written.
+    /// This leaf is not what its hash says; whoever sent it lied. Nothing was written.
     BadLeaf(u8),
     /// The disk failed.
     Disk(DiskError),

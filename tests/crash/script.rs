@@ -266,7 +266,7 @@ struct Recording {
 impl Recording {
     fn hear(&mut self, heard: Heard<'_>) {
         match heard {
-            Heard::Job(job) => self.steps.extend(deed(job)),
+            Heard::Job(job) => self.steps.extend(step_of(job)),
             Heard::Done(Done::Committed { result: Ok(_) }) => self.groups += 1,
             Heard::Done(_) => {}
         }
@@ -274,7 +274,7 @@ impl Recording {
 }
 
 /// What the disk is asked to do, if that changes it.
-fn deed(job: &Job) -> Option<Step> {
+fn step_of(job: &Job) -> Option<Step> {
     Some(match job {
         Job::Write { draft, first, chunks, leaves, .. } => Step::Write {
             draft: *draft,

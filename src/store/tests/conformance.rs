@@ -114,13 +114,13 @@ fn reopening<F: FileSystem>(mut next: impl FnMut() -> F) {
 }
 
 #[test]
-fn jobs_are_answered_alike() {
+fn both_disks_answer_alike() {
     let folder = tempfile::tempdir().unwrap();
-    jobs(RealFs::new(folder.path()).unwrap());
-    jobs(SimFs::new());
+    asked(RealFs::new(folder.path()).unwrap());
+    asked(SimFs::new());
 }
 
-fn jobs<F: FileSystem>(fs: F) {
+fn asked<F: FileSystem>(fs: F) {
     let opened = start(fs, 1).unwrap();
     let disk = &opened.disk;
     let mut dice = Dice(1);
