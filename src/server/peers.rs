@@ -3,6 +3,7 @@
 //! Invariant: everything kept for one connection has a bound.
 
 use super::FileServer;
+use super::answers::Line;
 use super::ask::Ask;
 use super::closing::Closing;
 use super::comparison::Comparison;
@@ -11,7 +12,6 @@ use super::memory::Share;
 use super::output::Link;
 use super::pace::Pace;
 use super::push::Push;
-use super::reads::Asked;
 use super::serve::{Pass, Serving};
 use super::vain::Vain;
 use super::want::OFFERED_BYTES;
@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
-use crate::wire::message::{Hello, Message, Request, Role};
+use crate::wire::message::{Hello, Message, Role};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -124,12 +124,6 @@ pub(super) struct Peer {
     pub(super) outbox: usize,
     /// It takes records of files: false from when it says that its disk is full.
     pub(super) has_room: bool,
-    /// What it has asked and whose turn has not come.
-    pub(super) questions: VecDeque<(Request, Asked)>,
-    /// These wait until it has taken more of what was said to it.
-    pub(super) holds_answers: bool,
-    /// Bytes of answers that are read for it.
-    pub(super) answering: usize,
     /// Requests of the other side that have not been answered.
     pub(super) requests: usize,
     /// One of these may have a long answer.
@@ -167,9 +161,6 @@ impl Peer {
             silent: false,
             outbox: 0,
             has_room: true,
-            questions: VecDeque::new(),
-            holds_answers: false,
-            answering: 0,
             requests: 0,
             awaits_long: false,
             offered: 0,
@@ -211,6 +202,10 @@ impl Peer {
             Who::Node(node) => Some(node),
             Who::Unknown | Who::Client => None,
         }
+    }
+
+    pub(super) fn line(&self) -> Line {
+        Line { is_node: self.is_node(), outbox: self.outbox }
     }
 
     /// Whether a comparison may say more now.
@@ -373,6 +368,7 @@ impl FileServer {
         self.peers.remove(&link);
         self.calendar.link_closed(link, now.instant);
         self.stuck.link_closed(link);
+        self.answers.link_closed(link);
         if let Who::Node(node) = who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)

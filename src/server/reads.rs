@@ -4,9 +4,11 @@
 //! still held, and whoever asked is told to try again.
 
 use super::FileServer;
+use super::answers;
 use super::asker::Asker;
 use super::exchange::ReadyPut;
 use super::output::Link;
+use super::peers::Peer;
 use super::work::{Job, Reading};
 use crate::ids::{Address, NameId, RecordId, Space, VersionId};
 use crate::store::values::{DiskError, LogPlace, ReadError};
@@ -15,6 +17,7 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// What is said when the disk would not be read.
 pub(super) const UNREAD: &str = "the node's disk could not be read now; try again";
@@ -93,6 +96,52 @@ pub(super) enum ReadFor {
 }
 
 impl FileServer {
+    /// A question is answered when there is room.
+    pub(super) fn asked(&mut self, now: Now, asker: Asker, asked: Asked) {
+        let Some(line) = self.peers.get(&asker.link).map(Peer::line) else {
+            return;
+        };
+        if self.answers.ask(asker, asked, line).is_err() {
+            let detail = "answers to earlier questions have not been taken yet";
+            return self.refuse(asker.link, asker.request, Reason::Unavailable, detail);
+        }
+        self.pump_answers(now);
+    }
+
+    /// One answer for each connection in turn, as long as there is room.
+    pub(super) fn pump_answers(&mut self, now: Now) {
+        let line_of = |peers: &BTreeMap<Link, Peer>, link| peers.get(&link).map(Peer::line);
+        while let Some((asker, asked)) = self.answers.next(|link| line_of(&self.peers, link)) {
+            match asked {
+                Asked::Head(name) => self.answer_head(now, asker, name),
+                Asked::List { after, future } => self.answer_list(asker, after, future),
+                Asked::Page(address) => self.answer_page(now, asker, address),
+            }
+        }
+    }
+
+    /// Reads what an answer needs.
+    pub(super) fn read_answer(&mut self, link: Link, places: Vec<LogPlace>, reason: ReadFor) {
+        let bytes = places.iter().map(|place| place.length as usize).sum();
+        let answer = Some(self.answers.begin(link, bytes));
+        let purpose = Box::new(Reading { reason, answer });
+        self.job(Job::ReadLog { purpose, places });
+    }
+
+    /// An answer has come from the disk, and is the connection's now.
+    pub(super) fn answer_read(&mut self, now: Now, answer: answers::Reading) {
+        let link = self.answers.end(answer);
+        self.resume_answers(link);
+        self.pump_answers(now);
+    }
+
+    /// A connection may take more answers than before.
+    pub(super) fn resume_answers(&mut self, link: Link) {
+        if let Some(line) = self.peers.get(&link).map(Peer::line) {
+            self.answers.resume(link, line);
+        }
+    }
+
     pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
         let purpose = Box::new(Reading { reason, answer: None });
         self.job(Job::ReadLog { purpose, places });
@@ -117,8 +166,7 @@ impl FileServer {
                     Err(ReadError::Gone | ReadError::Damaged) => {
                         self.record_damaged(now, record);
                         // What a client asked is asked of the peers too, now that it is known to be damaged here.
-                        let relay =
-                            self.peers.get(&link).is_some_and(super::peers::Peer::is_client);
+                        let relay = self.peers.get(&link).is_some_and(Peer::is_client);
                         self.head(now, Asker { link, request }, (Space::default(), name), relay);
                     }
                 }
