@@ -20,7 +20,7 @@ pub(super) struct Walks {
     awaited: BTreeSet<(Address, u64)>,
     pub(super) replications: Replications,
     /// Pages that were found damaged here and have not come again; and whatever else an earlier run found damaged in the
-    /// log, if what is there now does not even say what it was.
+    /// log, if what is there now does not even say what it was, or a start has found rotten and a record lacks.
     pub(super) lost: BTreeSet<Address>,
     /// Blocks and pages that a start has found not whole in damaged bytes of the log, had since or not.
     rotten: BTreeSet<Address>,

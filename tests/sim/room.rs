@@ -12,7 +12,7 @@ use dfsd::ids::{NameId, VersionId};
 use dfsd::limits::{LEAF, PEER_SILENCE, WANTS_MAX};
 use dfsd::store::fs::SimError;
 use dfsd::wire::condition::HeadsSummary;
-use dfsd::wire::message::{Message, PushedRecord, Reason, Role};
+use dfsd::wire::message::{Message, PushedRecord, Reason, Request, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;
 
@@ -153,6 +153,20 @@ fn what_is_damaged_here_and_has_no_room_is_read_from_another() {
     }
 }
 
+/// A client asks for the versions of the name 7, and the node asks a peer: the number of that request.
+fn asked_for_heads(world: &mut World, client: &mut RawClient, peer: &mut RawClient) -> Request {
+    let (space, name) = (Default::default(), NameId([7; 32]));
+    client.send(&Message::Head { request: 3, space, name, relay: true });
+    client.pump(world);
+    world.run(Duration::from_millis(200), |_| false);
+    loop {
+        let event = peer.poll(world).expect("the peer is asked");
+        if let Event::Message(Message::Head { request, .. }) = event {
+            return request;
+        }
+    }
+}
+
 /// Beside a record that is signed it says what nobody has: versions above it, twice, in no order, and too few of them.
 #[test]
 fn what_a_peer_claims_beside_a_record_is_passed_on_as_far_as_it_can_be_so() {
@@ -171,16 +185,7 @@ fn what_a_peer_claims_beside_a_record_is_passed_on_as_far_as_it_can_be_so() {
         ((0..6).rev().chain([6, 7]).collect(), vec![6, 5, 4, 3, 2, 1, 0]),
         ((0..6).chain(10..12).collect(), vec![6, 5, 4, 3, 2, 1, 0]),
     ] {
-        let (space, name) = (Default::default(), NameId([7; 32]));
-        client.send(&Message::Head { request: 3, space, name, relay: true });
-        client.pump(&mut world);
-        world.run(Duration::from_millis(200), |_| false);
-        let request = loop {
-            let event = peer.poll(&mut world).expect("the peer is asked");
-            if let Event::Message(Message::Head { request, .. }) = event {
-                break request;
-            }
-        };
+        let request = asked_for_heads(&mut world, &mut client, &mut peer);
         let (all, log_damage, future) = (HeadsSummary::default(), Default::default(), Vec::new());
         let (clock, kept, shown) = (5, true, Some(record.clone()));
         let versions = claimed.into_iter().map(version).collect();
@@ -236,16 +241,7 @@ fn a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_
     let mut peer = RawClient::connect_as(&mut world, 0, Role::Node);
     world.run(Duration::from_secs(5), |_| false);
     for time in 0..2 {
-        let (space, name) = (Default::default(), NameId([7; 32]));
-        client.send(&Message::Head { request: 3, space, name, relay: true });
-        client.pump(&mut world);
-        world.run(Duration::from_millis(200), |_| false);
-        let request = loop {
-            let event = peer.poll(&mut world).expect("the peer is asked");
-            if let Event::Message(Message::Head { request, .. }) = event {
-                break request;
-            }
-        };
+        let request = asked_for_heads(&mut world, &mut client, &mut peer);
         world.machines[0].fs.fail_nth(0, SimError::NoSpace);
         let (all, log_damage, future) = Default::default();
         let (clock, kept) = (5, true);
