@@ -31,16 +31,17 @@ impl FileServer {
             Condition::Any => return None,
             Condition::Newest => None,
             Condition::Absent => {
-                let exists = self.catalog.shown(name).is_some()
+                let exists = self.cx.index.catalog.shown(name).is_some()
                     || under_way.is_some_and(|versions| versions.has_file());
                 (exists && !planted::is_on(Bug::IgnoreExisting)).then_some(EXISTS)
             }
             Condition::Unchanged(heads) => {
-                let changed = under_way.is_some() || self.catalog.heads_summary(name) != heads;
+                let changed =
+                    under_way.is_some() || self.cx.index.catalog.heads_summary(name) != heads;
                 (changed && !planted::is_on(Bug::IgnoreCondition)).then_some(CHANGED)
             }
         };
-        let known = self.catalog.greatest(name).map(|entry| entry.version());
+        let known = self.cx.index.catalog.greatest(name).map(|entry| entry.version());
         let greatest = known.max(under_way.map(|versions| versions.greatest()));
         let below = greatest > Some(new.record.version) && !planted::is_on(Bug::IgnoreCondition);
         broken.or_else(|| below.then_some(CHANGED))

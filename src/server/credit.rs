@@ -5,11 +5,12 @@
 //! and others need it. Knows nothing of who waits for a block. Invariant: a run stays with its connection until it has
 //! come, also when it is not waited for any more.
 
+use super::FileServer;
 use super::fetch::{Fetch, mask};
 use super::memory::{Memory, Share};
 use super::output::Link;
 use super::peers::{Credit, Run};
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::Address;
 use crate::limits::{COMING_PERIOD, LAST_SOURCE_SILENCE, LEAF, OPERATION_SILENCE, PEER_SILENCE};
 use crate::planted::{self, Bug};
@@ -25,7 +26,7 @@ const CREDIT_RUNS: usize = 3;
 impl FileServer {
     /// Asks a connection for as many leaves as its credit and the memory allow.
     pub(super) fn pump_fetches(&mut self, now: Now, link: Link) {
-        while let Some(peer) = self.peers.get_mut(&link) {
+        while let Some(peer) = self.cx.links.get_mut(link) {
             let Some(&address) = peer.credit.queue.front() else {
                 return;
             };
@@ -48,7 +49,7 @@ impl FileServer {
                 return;
             }
             let share = if peer.is_node() { Share::Peers } else { Share::Clients };
-            let reserved = reserve(&mut self.memory, (share, peer.credit.proven), count);
+            let reserved = reserve(&mut self.cx.memory, (share, peer.credit.proven), count);
             let count = match reserved {
                 Some(count) => count,
                 None if outstanding == 0 => 1,
@@ -82,7 +83,7 @@ impl FileServer {
     /// The peer does not have the block. It answers so once for each run; what else was asked of the same block is not
     /// waited for any more, though it may still come, should the block have come there in between.
     pub(super) fn absent(&mut self, now: Now, link: Link, address: Address) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(at) = peer.credit.runs.iter().position(|run| run.address == address) else {
@@ -114,7 +115,7 @@ impl FileServer {
         which: impl Fn(&Run) -> bool,
     ) -> BTreeSet<Address> {
         let mut given_up = BTreeSet::new();
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return given_up;
         };
         let mut runs = std::mem::take(&mut peer.credit.runs);
@@ -123,7 +124,7 @@ impl FileServer {
             given_up.insert(run.address);
             self.give_up(run);
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.credit.runs = runs;
             peer.credit.current = current;
         }
@@ -135,7 +136,7 @@ impl FileServer {
         if !run.live {
             return;
         }
-        release_rest(&mut self.memory, run);
+        release_rest(&mut self.cx.memory, run);
         if let Some(pass) = run.pass {
             return self.fetches.passes_lost.push(pass);
         }
@@ -151,7 +152,7 @@ impl FileServer {
     /// Sets the timer that looks after a connection's silence. There is one at a time, however often the connection has
     /// nothing to bring for a moment.
     pub(super) fn watch_silence(&mut self, now: Now, link: Link) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && !std::mem::replace(&mut peer.credit.watched, true)
         {
             self.after(now, PEER_SILENCE, Timer::Silence(link));
@@ -163,7 +164,7 @@ impl FileServer {
     /// longer where none can: the line to it may be slow. While this process slept or was busy elsewhere nobody could be
     /// heard: so much as the look comes late is no silence.
     pub(super) fn check_silence(&mut self, now: Now, link: Link, late: Duration) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.credit.watched = false;
@@ -202,7 +203,7 @@ impl FileServer {
     /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
     fn leave_silent(&mut self, now: Now, link: Link) {
         self.leave_passes(now, link);
-        let Some(peer) = self.peers.get(&link) else {
+        let Some(peer) = self.cx.links.get(link) else {
             return;
         };
         for address in peer.credit.owed() {
@@ -218,7 +219,7 @@ impl FileServer {
     /// A leaf has come: those who read what is still to come from there are told that it does. Whoever is being sent
     /// something has not taken what was said before, or sees that much.
     pub(super) fn tell_who_reads(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if now.instant.since(peer.credit.told) < COMING_PERIOD
@@ -228,15 +229,15 @@ impl FileServer {
         }
         peer.credit.told = now.instant;
         let mut readers = BTreeSet::new();
-        let hears = |reader: &Link| self.peers.get(reader).is_some_and(|it| it.outbox == 0);
-        let owed = self.peers.get(&link).map(|peer| peer.credit.owed()).unwrap_or_default();
+        let hears = |reader: &Link| self.cx.links.get(*reader).is_some_and(|it| it.outbox == 0);
+        let owed = self.cx.links.get(link).map(|peer| peer.credit.owed()).unwrap_or_default();
         for address in owed {
             let fetch = self.fetches.by_address.get(&address);
             let fetch = fetch.filter(|fetch| fetch.source == Some(link));
             let links = fetch.into_iter().flat_map(Fetch::readers);
             readers.extend(links.filter(hears).map(|reader| (reader, address)));
         }
-        if let Some(peer) = self.peers.get(&link) {
+        if let Some(peer) = self.cx.links.get(link) {
             let runs = peer.credit.runs.iter().chain(&peer.credit.current).filter(|run| run.live);
             let passed = runs.filter_map(|run| Some((run.pass?.0, run.address)));
             readers.extend(passed.filter(|(reader, _)| hears(reader)));
@@ -249,30 +250,30 @@ impl FileServer {
     /// Somebody waits for memory, or nobody who is not known yet would get any.
     fn is_short(&self) -> bool {
         let waits = self.fetches.starved.iter().any(|waiting| !waiting.is_empty());
-        waits || self.memory.used() > self.memory.max() / 8
+        waits || self.cx.memory.used() > self.cx.memory.max() / 8
     }
 
     /// What a connection was to bring is counted when it is here.
     fn give_back(&mut self, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         for run in peer.credit.runs.iter_mut().chain(&mut peer.credit.current) {
             if std::mem::take(&mut run.reserved) {
-                self.memory.release(run.share, usize::from(run.count - run.come) * LEAF);
+                self.cx.memory.release(run.share, usize::from(run.count - run.come) * LEAF);
             }
         }
     }
 
     /// Nothing that was asked of a connection is waited for any more, though it may still come.
     pub(super) fn abandon_runs(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let mut failed: BTreeSet<Address> = peer.credit.queue.drain(..).collect();
         failed.extend(self.give_up_runs(link, |_| true));
         if planted::is_on(Bug::ForgetAbandoned)
-            && let Some(peer) = self.peers.get_mut(&link)
+            && let Some(peer) = self.cx.links.get_mut(link)
         {
             peer.credit.runs.clear();
         }
@@ -286,7 +287,7 @@ impl FileServer {
         if share == Share::Serving {
             self.watch_deaf(now);
         }
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && !std::mem::replace(&mut peer.credit.starved[share as usize], true)
         {
             // Once somebody waits, nothing more is gathered.
@@ -318,7 +319,7 @@ impl FileServer {
         let Some(link) = self.fetches.starved[share as usize].pop_front() else {
             return false;
         };
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return true;
         };
         peer.credit.starved[share as usize] = false;
@@ -326,7 +327,7 @@ impl FileServer {
             Share::Serving => self.pump_serving(now, link),
             Share::Peers | Share::Clients => self.pump_fetches(now, link),
         }
-        self.peers.get(&link).is_none_or(|peer| !peer.credit.starved[share as usize])
+        self.cx.links.get(link).is_none_or(|peer| !peer.credit.starved[share as usize])
     }
 }
 

@@ -95,7 +95,7 @@ impl FileServer {
     ) {
         let bytes = records.iter().chain(&blocks).map(Bytes::len).sum::<usize>();
         let taken = self.take_put_records(now, &records).and_then(|records| {
-            let room = only_deletes(&records) || self.has_room(now, bytes as u64);
+            let room = only_deletes(&records) || self.cx.has_room(bytes as u64);
             if room { Ok(records) } else { Err((Reason::NoSpace, FULL)) }
         });
         let records = match taken {
@@ -136,7 +136,7 @@ impl FileServer {
         if !self.grants.allow(&record.signer) {
             return Err((Reason::NotAllowed, "no grant of this network names the write key"));
         }
-        let heads = self.catalog.greatest(&record.name).map(|entry| entry.version().stamp);
+        let heads = self.cx.index.catalog.greatest(&record.name).map(|entry| entry.version().stamp);
         let shown = self.gathers.shown.version(&record.name).map(|version| version.stamp);
         let latest = self.clock.read(now.wall_ms).max(heads.max(shown).unwrap_or(0));
         if record.version.stamp > stamp_after(latest, STAMP_LEAD) {
@@ -219,12 +219,12 @@ impl FileServer {
             if let Some((_, block)) = brought {
                 new.block = block.clone();
             }
-            if !self.catalog.contains(&new.id) {
+            if !self.cx.index.catalog.contains(&new.id) {
                 self.lane.add_record(new);
             }
         }
         for (address, block) in put.blocks {
-            if self.holdings.block(&address).is_none() {
+            if self.cx.index.holdings.block(&address).is_none() {
                 self.lane.add_small(address, block);
             }
         }
@@ -236,7 +236,7 @@ impl FileServer {
 
     /// Records come from a peer; or grants, and only grants, from a client.
     pub(super) fn records(&mut self, now: Now, link: Link, items: Vec<PushedRecord>) {
-        let from_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
+        let from_node = self.cx.links.get(link).is_some_and(super::peers::Peer::is_node);
         let mut new = Vec::new();
         for item in items {
             let Ok(record) = Record::decode(&item.record) else {
@@ -290,7 +290,7 @@ impl FileServer {
 
     /// Whether a record is held, in the lane or being checked.
     pub(super) fn is_known(&self, id: &RecordId) -> bool {
-        self.catalog.contains(id) || self.lane.has_record(id) || self.checking.contains(id)
+        self.cx.index.catalog.contains(id) || self.lane.has_record(id) || self.checking.contains(id)
     }
 
     /// The grants of this node's own write key are records like any other, known from the first start on; so is what a
@@ -318,7 +318,7 @@ impl FileServer {
         let learnt = self.grants.learn(record, bytes);
         if learnt == Learnt::New {
             // Before they are shown anything that the key has signed.
-            for link in self.client_links() {
+            for link in self.cx.links.clients() {
                 let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
                 self.send_records(link, vec![item]);
             }
@@ -332,7 +332,7 @@ impl FileServer {
         }
         if found.contains(&Checked::Forged) {
             // Others may have sent the same records, which were left aside for these.
-            for other in self.node_links() {
+            for other in self.cx.links.nodes() {
                 self.dropped(now, other, AGAIN);
             }
             return self.close(now, link, Closing::WrongSignature);
@@ -346,7 +346,7 @@ impl FileServer {
             if !new.block.is_empty()
                 && let Some(address) = addresses.next()
                 && names(&new.record, &address, new.block.len())
-                && self.holdings.block(&address).is_none()
+                && self.cx.index.holdings.block(&address).is_none()
             {
                 self.lane.add_small(address, new.block.clone());
             }

@@ -164,7 +164,7 @@ impl FileServer {
             unsure: false,
         };
         self.fetches.by_address.insert(block.address, fetch);
-        if self.has_room(now, u64::from(block.length)) {
+        if self.cx.has_room(u64::from(block.length)) {
             self.assign(now, block.address, hint);
         } else {
             if !matches!(interest, Interest::Offer(_)) {
@@ -187,7 +187,7 @@ impl FileServer {
         fetch.again &= again;
         fetch.interests.push(interest);
         let (stage, source) = (fetch.stage, fetch.source);
-        let from_node = source.and_then(|link| self.peers.get(&link)).is_some_and(Peer::is_node);
+        let from_node = source.and_then(|link| self.cx.links.get(link)).is_some_and(Peer::is_node);
         if let Interest::Offer(client) = interest
             && stage == Stage::Asking
             && (from_node || source.is_none())
@@ -204,14 +204,14 @@ impl FileServer {
         if matches!(interest, Interest::Read(_)) {
             self.queue_fetch(link, block.address);
         }
-        if self.peers.get(&link).is_some_and(|peer| self.is_slow(peer, now)) {
+        if self.cx.links.get(link).is_some_and(|peer| self.is_slow(peer, now)) {
             self.leave_slow(now, link, BTreeSet::from([block.address]));
         }
     }
 
     /// A connection is to be asked for a block: for what is read before all else, in the order in which it is wanted.
     fn queue_fetch(&mut self, link: Link, address: Address) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let fetches = &self.fetches.by_address;
@@ -251,10 +251,10 @@ impl FileServer {
     ) -> Option<Link> {
         let untried = |link: &Link| {
             let was_asked = fetch.source == Some(*link) || fetch.tried.contains(link);
-            !was_asked && self.peers.contains_key(link)
+            !was_asked && self.cx.links.contains(*link)
         };
         let is_fast =
-            |link: &Link| self.peers.get(link).is_some_and(|peer| !self.is_slow(peer, now));
+            |link: &Link| self.cx.links.get(*link).is_some_and(|peer| !self.is_slow(peer, now));
         let offered = fetch.interests.iter().filter_map(|interest| match interest {
             Interest::Offer(link) => Some(*link),
             Interest::Read(_) | Interest::Walk(_) | Interest::Repair => None,
@@ -264,13 +264,13 @@ impl FileServer {
             return Some(link);
         }
         let is_asked = |link: &Link| !fetch.again || hint == Some(*link) || self.stuck.asks(*link);
-        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
+        let nodes = self.cx.links.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         nodes
             .min_by_key(|(_, peer)| {
                 let credit = &peer.credit;
                 (self.is_slow(peer, now), peer.silent, credit.queue.len(), credit.outstanding)
             })
-            .map(|(link, _)| *link)
+            .map(|(link, _)| link)
     }
 
     /// A source has not brought what it was asked for, and has not said either that it does not have it.
@@ -295,7 +295,7 @@ impl FileServer {
         match fetch.source {
             Some(other) if other != link => {
                 // What this source owed is now the present one's to bring.
-                if let Some(peer) = self.peers.get_mut(&other)
+                if let Some(peer) = self.cx.links.get_mut(other)
                     && !peer.credit.queue.contains(&address)
                 {
                     peer.credit.queue.push_back(address);
@@ -333,7 +333,7 @@ impl FileServer {
             self.drop_chunks(fetch.chunks);
             let is_offered = |interest: &Interest| matches!(interest, Interest::Offer(_));
             if !fetch.interests.is_empty() && fetch.interests.iter().all(is_offered) {
-                self.holdings.await_name(address);
+                self.cx.index.holdings.await_name(address);
             }
             for interest in fetch.interests {
                 match interest {
@@ -351,7 +351,7 @@ impl FileServer {
         self.arrived_for_stuck(addresses);
         self.tell_who_asked(now, addresses);
         for (link, addresses) in have {
-            if let Some(peer) = self.peers.get_mut(&link) {
+            if let Some(peer) = self.cx.links.get_mut(link) {
                 peer.offered = peer.offered.saturating_sub(addresses.len());
             }
             self.send_all(link, Message::have(&addresses));
@@ -360,7 +360,7 @@ impl FileServer {
 
     /// The disk has refused a block for want of room. Those who read it have it passed on to them.
     pub(super) fn fetch_has_no_room(&mut self, now: Now, address: Address) {
-        self.space.ran_out();
+        self.cx.space.ran_out();
         let Some(fetch) = self.fetches.by_address.get_mut(&address) else {
             return;
         };
@@ -410,7 +410,7 @@ impl FileServer {
     fn tell_failed(&mut self, now: Now, address: Address, interest: Interest, outcome: Outcome) {
         match interest {
             Interest::Offer(link) => {
-                if let Some(peer) = self.peers.get_mut(&link) {
+                if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.offered = peer.offered.saturating_sub(1);
                 }
                 self.send(link, Message::Absent { address });
@@ -435,13 +435,13 @@ impl FileServer {
 
     fn drop_chunks(&mut self, chunks: BTreeMap<u8, (Bytes, Link, Share)>) {
         for (_, _, share) in chunks.into_values() {
-            self.memory.release(share, LEAF);
+            self.cx.memory.release(share, LEAF);
         }
     }
 
     /// Ends a connection whose other side broke the rules.
     pub(super) fn close(&mut self, now: Now, link: Link, why: Closing) {
-        self.outputs.push_back(Output::Close { link, why });
+        self.cx.output(Output::Close { link, why });
         self.link_closed(now, link);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a gathering ends when all have answered, or `PEER_SILENCE` after it began.
 
+use super::FileServer;
 use super::ask::Ask;
 use super::asker::Asker;
 use super::closing::Closing;
@@ -12,9 +13,9 @@ use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Peer;
 use super::reads::{Asked, Heads, ReadFor};
+use super::timers::Timer;
 use super::walk::Purpose;
 use super::work::{Check, Checked};
-use super::{FileServer, Timer};
 use crate::crypto::keys::record_id;
 use crate::ids::{NameId, RecordId, Space};
 use crate::limits::{MESSAGE_PEERS_MAX, PARENTS_MAX, PEER_SILENCE};
@@ -40,9 +41,9 @@ impl FileServer {
         relay: bool,
     ) {
         let known = self.is_had(&name);
-        let peers = self.node_peers().filter(|(_, peer)| !peer.silent);
+        let peers = self.cx.links.node_peers().filter(|(_, peer)| !peer.silent);
         let may_know_more = peers.filter(|(_, peer)| !known || !self.is_informed_by(peer));
-        let waiting: Vec<Link> = may_know_more.map(|(link, _)| *link).collect();
+        let waiting: Vec<Link> = may_know_more.map(|(link, _)| link).collect();
         if !relay || waiting.is_empty() {
             return self.asked(now, Asker { link, request }, Asked::Head(name));
         }
@@ -55,14 +56,14 @@ impl FileServer {
     }
 
     pub(super) fn answer_head(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
-        let kept = self.catalog.greatest(&name).map(Entry::version);
+        let kept = self.cx.index.catalog.greatest(&name).map(Entry::version);
         if self.gathers.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
             return self.answer_unkept(now, Asker { link, request }, name);
         }
-        let versions = self.catalog.heads(&name, PARENTS_MAX);
-        let all = self.catalog.heads_summary(&name);
-        let future = self.catalog.future(&name, PARENTS_MAX);
-        match self.catalog.greatest(&name) {
+        let versions = self.cx.index.catalog.heads(&name, PARENTS_MAX);
+        let all = self.cx.index.catalog.heads_summary(&name);
+        let future = self.cx.index.catalog.future(&name, PARENTS_MAX);
+        match self.cx.index.catalog.greatest(&name) {
             Some(entry) if entry.is(Flag::Damaged) => {
                 let clock = self.clock.read(now.wall_ms);
                 let kept = true;
@@ -87,12 +88,12 @@ impl FileServer {
 
     /// A version was shown here that is not kept, and that no node in reach has any more. Whoever writes supersedes it.
     fn answer_unkept(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
-        let mut versions = self.catalog.heads(&name, PARENTS_MAX - 1);
+        let mut versions = self.cx.index.catalog.heads(&name, PARENTS_MAX - 1);
         if let Some(shown) = self.gathers.shown.version(&name) {
             versions.insert(0, shown);
         }
-        let all = self.catalog.heads_summary(&name);
-        let future = self.catalog.future(&name, PARENTS_MAX);
+        let all = self.cx.index.catalog.heads_summary(&name);
+        let future = self.cx.index.catalog.future(&name, PARENTS_MAX);
         let (clock, kept) = (self.clock.read(now.wall_ms), false);
         let heads = Message::DamagedHeads { request, clock, versions, all, future, kept };
         self.reply(link, heads);
@@ -102,7 +103,7 @@ impl FileServer {
     pub(super) fn holders(&mut self, now: Now, Asker { link, request }: Asker, record: RecordId) {
         let question = Question::Holders { count: 0, holders: Vec::new() };
         let id = self.begin_gather(now, Asker { link, request }, question);
-        for peer in self.node_links() {
+        for peer in self.cx.links.nodes() {
             let request = self.ask_for_gather(id, peer);
             self.send(peer, Message::Holds { request, record });
         }
@@ -136,7 +137,7 @@ impl FileServer {
         if let (Some((heads, bytes)), Question::Head { name, .. }) = (told, question)
             && let Ok(record) = Record::decode(&bytes)
             && record.name == *name
-            && !self.catalog.contains(&record_id(&bytes))
+            && !self.cx.index.catalog.contains(&record_id(&bytes))
         {
             self.gathers.await_record(id, record_id(&bytes));
             if self.is_shown_only(now, &record, &bytes) {
@@ -191,7 +192,7 @@ impl FileServer {
 
     /// A peer says whether it holds a record whole.
     pub(super) fn holds_answered(&mut self, now: Now, link: Link, id: u64, holds: bool) {
-        let node = self.peers.get(&link).and_then(Peer::node);
+        let node = self.cx.links.get(link).and_then(Peer::node);
         let Some(question) = self.gathers.answered(id, link) else {
             return;
         };
@@ -239,7 +240,7 @@ impl FileServer {
     pub(super) fn gather_timeout(&mut self, now: Now, id: u64) {
         let asks = self.gathers.give_up(id);
         for link in asks.keys() {
-            if let Some(peer) = self.peers.get_mut(link) {
+            if let Some(peer) = self.cx.links.get_mut(*link) {
                 peer.silent = true;
             }
         }
@@ -261,7 +262,7 @@ impl FileServer {
                 self.forget_asks(gather.into_parts().1);
             }
         }
-        let asks = self.peers.get(&link).into_iter().flat_map(|peer| peer.asks.values());
+        let asks = self.cx.links.get(link).into_iter().flat_map(|peer| peer.asks.values());
         let mut asked: Vec<u64> = asks.filter_map(Ask::gather).collect();
         asked.sort_unstable();
         for id in asked {
@@ -309,7 +310,7 @@ impl FileServer {
 
     /// Whether more answers could still tell of a greater version.
     fn may_be_older(&self, name: &NameId, waiting: impl Iterator<Item = Link>) -> bool {
-        let mut peers = waiting.filter_map(|link| self.peers.get(&link));
+        let mut peers = waiting.filter_map(|link| self.cx.links.get(link));
         !self.is_had(name) || peers.any(|peer| !self.is_informed_by(peer))
     }
 
@@ -320,7 +321,7 @@ impl FileServer {
 
     /// Whether what is known here of a name is older than what a peer has shown, or damaged.
     fn is_older(&self, name: &NameId, passed: &Passed) -> bool {
-        let greatest = self.catalog.greatest(name);
+        let greatest = self.cx.index.catalog.greatest(name);
         greatest.is_none_or(|entry| {
             let is_lost = entry.version() == passed.version && entry.is(Flag::Damaged);
             entry.version() < passed.version || is_lost
@@ -329,7 +330,8 @@ impl FileServer {
 
     /// Whether the greatest version of a name that is known here can be read, and is kept.
     fn is_had(&self, name: &NameId) -> bool {
-        let greatest = self.catalog.greatest(name).filter(|entry| !entry.is(Flag::Damaged));
+        let greatest =
+            self.cx.index.catalog.greatest(name).filter(|entry| !entry.is(Flag::Damaged));
         greatest.is_some_and(|entry| !self.gathers.shown.is_newer(name, Some(entry.version())))
     }
 }

@@ -29,7 +29,8 @@ const WRITE_LEAVES: usize = 16;
 impl FileServer {
     /// A stream begins.
     pub fn opened(&mut self, now: Now, link: Link, open: Open) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         // Who wants what is passed on may lie about its length, and what was asked for him is not what comes.
@@ -61,13 +62,14 @@ impl FileServer {
 
     /// A leaf has come; not yet checked.
     pub fn chunk(&mut self, now: Now, link: Link, index: u8, data: Bytes) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.hear(now.instant);
         peer.pace.bring(1);
         self.tell_who_reads(now, link);
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(run) = peer.credit.current.as_mut() else {
@@ -84,13 +86,13 @@ impl FileServer {
         }
         let (address, share, is_last) = (run.address, run.share, run.come >= run.count);
         if !run.reserved {
-            self.memory.claim(share, LEAF);
+            self.cx.memory.claim(share, LEAF);
         }
         let bit = mask(u32::from(index), 1);
         let fetch = self.fetches.by_address.get_mut(&address);
         let fetch = fetch.filter(|fetch| fetch.stage == Stage::Asking && fetch.come & bit == 0);
         let Some(fetch) = fetch else {
-            return self.memory.release(share, LEAF);
+            return self.cx.memory.release(share, LEAF);
         };
         fetch.come |= bit;
         fetch.asked &= !bit;
@@ -107,7 +109,8 @@ impl FileServer {
 
     /// The stream was complete.
     pub fn stream_ended(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(run) = peer.credit.current.take() else {
@@ -122,7 +125,8 @@ impl FileServer {
 
     /// The sender stopped in the middle.
     pub fn stream_aborted(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(mut run) = peer.credit.current.take() else {
@@ -180,7 +184,7 @@ impl FileServer {
         result: Result<(), WriteError>,
     ) {
         let Writing { address, link, mask, share, bytes } = *purpose;
-        self.memory.release(share, bytes);
+        self.cx.memory.release(share, bytes);
         let fetch = self.fetches.by_address.get_mut(&address);
         let Some(fetch) = fetch.filter(|fetch| fetch.draft == draft) else {
             return self.orphan_wrote(draft);
@@ -257,13 +261,13 @@ impl FileServer {
             fetch.stage = Stage::Committing;
             // The bytes are the lane's now, which has a bound of its own.
             for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {
-                self.memory.release(share, LEAF);
+                self.cx.memory.release(share, LEAF);
             }
             return self.lane.add_small(address, block);
         }
         let sources: BTreeSet<Link> = fetch.chunks.values().map(|(_, link, _)| *link).collect();
         for (_, _, share) in std::mem::take(&mut fetch.chunks).into_values() {
-            self.memory.release(share, LEAF);
+            self.cx.memory.release(share, LEAF);
         }
         fetch.stage = Stage::Asking;
         fetch.come = 0;

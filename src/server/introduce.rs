@@ -3,10 +3,11 @@
 //! Invariant: what another says of a node is a candidate at most, and what is passed on is a node's own signed words, after
 //! it has answered there.
 
+use super::FileServer;
 use super::closing::Closing;
 use super::output::{Link, Output};
+use super::timers::Timer;
 use super::work::Job;
-use super::{FileServer, Timer};
 use crate::ids::NodeId;
 use crate::keyring::presence::{holds, subject};
 use crate::limits::{MESSAGE_PRESENCES_MAX, OUTBOX_MAX};
@@ -49,7 +50,7 @@ impl FileServer {
     /// Dials whoever is due, and sets the time of the next.
     pub(super) fn redial(&mut self, now: Now) {
         let due = self.roster.due(now.instant);
-        self.outputs.extend(due.into_iter().map(Output::Dial));
+        self.cx.outputs.extend(due.into_iter().map(Output::Dial));
         self.set_redial(now);
     }
 
@@ -71,7 +72,8 @@ impl FileServer {
 
     /// An attempt to reach a node has ended without a connection.
     pub fn dial_failed(&mut self, now: Now, node: NodeId) {
-        let jitter = self.rng.random_range(0.5..1.0);
+        self.cx.now = now;
+        let jitter = self.cx.rng.random_range(0.5..1.0);
         if let Some(addresses) = self.roster.failed(node, jitter, now.instant) {
             let node = node.short();
             log::warn!(
@@ -101,7 +103,7 @@ impl FileServer {
         }
         let own = self.setup.presence.clone();
         self.send_all(link, Message::peers(std::slice::from_ref(&own)));
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.introduction = Introduction { told: None, under_way: true };
         }
         self.pump_introduction(link);
@@ -109,7 +111,7 @@ impl FileServer {
 
     /// Tells a peer of the next whom this node knows, while its outbox has room.
     pub(super) fn pump_introduction(&mut self, link: Link) {
-        while let Some(peer) = self.peers.get_mut(&link)
+        while let Some(peer) = self.cx.links.get_mut(link)
             && peer.introduction.under_way
             && peer.outbox <= OUTBOX_MAX / 2
         {
@@ -124,7 +126,7 @@ impl FileServer {
 
     /// Tells a peer again of one whom this node knows, each in turn: there may have been no room for it there.
     pub(super) fn tell_one_more(&mut self, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.introduction.under_way)
+        let Some(peer) = self.cx.links.get_mut(link).filter(|peer| !peer.introduction.under_way)
         else {
             return;
         };
@@ -150,8 +152,9 @@ impl FileServer {
     }
 
     fn tell_others(&mut self, node: NodeId, presence: &Presence) {
-        for link in self.node_links() {
-            let is_subject = self.peers.get(&link).and_then(super::peers::Peer::node) == Some(node);
+        for link in self.cx.links.nodes() {
+            let is_subject =
+                self.cx.links.get(link).and_then(super::peers::Peer::node) == Some(node);
             if !is_subject {
                 self.send_all(link, Message::peers(std::slice::from_ref(presence)));
             }
@@ -160,7 +163,7 @@ impl FileServer {
 
     /// A peer tells who it is, and whom it knows.
     pub(super) fn learn_peers(&mut self, now: Now, link: Link, peers: Vec<Presence>) {
-        let Some(source) = self.peers.get(&link).and_then(super::peers::Peer::node) else {
+        let Some(source) = self.cx.links.get(link).and_then(super::peers::Peer::node) else {
             return;
         };
         for presence in peers {

@@ -21,7 +21,8 @@ impl FileServer {
             .records
             .iter()
             .flat_map(|new| new.record.parents.iter().map(|version| (&new.record.name, version)));
-        let entries = named.filter_map(|(name, version)| self.catalog.version(name, version));
+        let entries =
+            named.filter_map(|(name, version)| self.cx.index.catalog.version(name, version));
         let places: Vec<_> = entries.map(Entry::place).collect();
         if places.is_empty() {
             return self.known_lists_read(now, *put, &[]);

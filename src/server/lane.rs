@@ -8,6 +8,7 @@ use super::entry::Flag;
 use super::looks::Looks;
 use super::output::Link;
 use super::reconcile::UNREAD_AGAIN;
+use super::timers::Timer;
 use super::under_way::{NamesUnderWay, UnderWay};
 use super::work::Job;
 use crate::ids::{Address, NameId, RecordId};
@@ -276,7 +277,7 @@ impl FileServer {
             self.job(Job::Commit { group });
         } else if !self.lane.open.is_empty() && !self.lane.window_set && !self.lane.window_over {
             self.lane.window_set = true;
-            self.after(now, GROUP_WINDOW, super::Timer::Window);
+            self.after(now, GROUP_WINDOW, Timer::Window);
         }
     }
 
@@ -288,7 +289,7 @@ impl FileServer {
         match result {
             Ok(committed) => self.landed(now, flight, &committed),
             Err(DiskError::Full) => {
-                self.space.ran_out();
+                self.cx.space.ran_out();
                 self.lack_room(now, FRAME_BODY_MAX as u64);
                 self.grounded(now, flight, (Reason::NoSpace, FULL));
             }
@@ -303,22 +304,22 @@ impl FileServer {
     fn landed(&mut self, now: Now, flight: Flight, committed: &Committed) {
         self.group = committed.number;
         for (address, length) in &flight.blocks {
-            self.holdings.insert(*address, BlockPlace::Tree { length: *length });
+            self.cx.index.holdings.insert(*address, BlockPlace::Tree { length: *length });
         }
         for (address, place) in flight.small.iter().zip(&committed.small) {
-            self.holdings.insert(*address, BlockPlace::Log(*place));
+            self.cx.index.holdings.insert(*address, BlockPlace::Log(*place));
         }
         for (address, place) in flight.pages.iter().zip(&committed.pages) {
-            self.holdings.insert_page(*address, *place);
+            self.cx.index.holdings.insert_page(*address, *place);
         }
         for (new, place) in flight.records.iter().zip(&committed.records) {
             let complete = new.complete || self.holds_all_inline(&new.record);
-            self.catalog.insert(new.id, &new.record, *place, complete);
+            self.cx.index.catalog.insert(new.id, &new.record, *place, complete);
             self.clock.observe(new.record.version.stamp, now.wall_ms, crate::limits::STAMP_LEAD);
         }
         // Once all are known, since one may supersede another.
         let lacks = |new: &&NewRecord| {
-            self.catalog.get(&new.id).is_some_and(|entry| !entry.is(Flag::Complete))
+            self.cx.index.catalog.get(&new.id).is_some_and(|entry| !entry.is(Flag::Complete))
         };
         let lacking = flight.records.iter().filter(lacks).map(|new| (new.id, new.source));
         self.replicate(lacking.collect::<Vec<_>>());
@@ -329,7 +330,7 @@ impl FileServer {
                 }
                 Waiter::Page { link, request, new } => {
                     if let Some(address) = new {
-                        self.holdings.await_name(&address);
+                        self.cx.index.holdings.await_name(&address);
                     }
                     self.reply(link, Message::PageDone { request });
                 }

@@ -56,16 +56,16 @@ impl FileServer {
         if planted::is_on(Bug::HideLogDamage) {
             return LogDamage::default();
         }
-        self.undecoded.left.and(self.catalog.guessed())
+        self.undecoded.left.and(self.cx.index.catalog.guessed())
     }
 
     /// Looks whether a node has told by now all that was lost.
     pub(super) fn judge_log_damage(&mut self) {
-        if !self.undecoded.left.is_any() && !self.catalog.guessed().is_any() {
+        if !self.undecoded.left.is_any() && !self.cx.index.catalog.guessed().is_any() {
             return;
         }
         let met = |peer: &Peer| Some((peer.node()?, peer.comparison.had_much()?));
-        let links = self.nodes.iter().filter_map(|link| self.peers.get(link));
+        let links = self.cx.links.node_peers().map(|(_, peer)| peer);
         let met: Vec<_> =
             links.filter_map(|peer| Some((met(peer)?, peer.comparison.is_informed()))).collect();
         let mut is_told = false;
@@ -81,7 +81,7 @@ impl FileServer {
         log::info!(
             "what the damage of the log may have cost was compared with another node and is here"
         );
-        self.catalog.forget_guesses();
+        self.cx.index.catalog.forget_guesses();
         self.undecoded.left = LogDamage::default();
         let damage = self.undecoded.damage;
         self.job(Job::MadeGood { damage });

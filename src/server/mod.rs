@@ -16,6 +16,7 @@ mod closing;
 mod comparison;
 mod completion;
 mod conditions;
+mod context;
 mod credit;
 mod entry;
 mod exchange;
@@ -28,6 +29,7 @@ mod incoming;
 mod introduce;
 mod known_list;
 mod lane;
+mod links;
 mod loading;
 mod log_damage;
 mod looks;
@@ -54,6 +56,7 @@ mod space;
 mod stuck;
 mod sweeps;
 mod sync;
+mod timers;
 mod twins;
 mod under_way;
 mod vain;
@@ -77,60 +80,28 @@ use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use crate::wire::record::Record;
 use answers::Answers;
+use asker::Asker;
 use calendar::Calendar;
-use catalog::Catalog;
+use context::{Context, Index};
 use fetch::Fetches;
 use gathers::Gathers;
 use grants::Grants;
 use holdings::Holdings;
 use lane::Lane;
+use links::Links;
 use memory::Memory;
 use pace::SlowNodes;
-use peers::Peer;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use roster::Roster;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use space::Space;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use stuck::Stuck;
 use sweeps::Sweeps;
+use timers::{Timer, Timers};
 use walks::Walks;
 use work::{Checking, Done, Job, Reading, Verifying};
-
-/// What a timer is for. Timers are never cancelled: one that is out of date finds nothing to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// The open group has waited long enough.
-    Window,
-    /// Has this connection, of which leaves were wanted, been silent?
-    Silence(Link),
-    /// Does this node bring what is wanted of it fast enough?
-    Pace(Link),
-    /// Whoever has not answered this gathering will not be waited for.
-    Gather(u64),
-    /// A peer was asked for a page by this walk.
-    PageAsked(u64, u32),
-    /// Try again what could not be fetched.
-    Retry,
-    /// Tell this peer that something has come which it may have asked for.
-    News(Link),
-    /// Some peer is due to be dialled.
-    Redial,
-    /// Go on with what this peer is to be sent.
-    Push(Link),
-    /// Compare with this peer.
-    Reconcile(Link),
-    /// Is this connection still there, whose node has another one? It was asked by this.
-    Instance(Link, u32),
-    /// Write the peers down.
-    PeersFile,
-    /// Does anybody not take what was read for him?
-    Deaf,
-    /// The disk had no room: has it now?
-    Room,
-    /// Stop waiting for work to finish.
-    Drain,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -146,17 +117,11 @@ pub struct FileServer {
     store: StoreId,
     group: u64,
     started: Instant,
-    rng: ChaCha8Rng,
+    cx: Context,
     clock: Clock,
     calendar: Calendar,
     phase: Phase,
-    catalog: Catalog,
-    holdings: Holdings,
-    memory: Memory,
     grants: Grants,
-    peers: BTreeMap<Link, Peer>,
-    /// Those of them that lead to nodes: what concerns nodes alone must not cost a walk over all clients.
-    nodes: BTreeSet<Link>,
     /// Some node has been compared with since the start.
     has_compared: bool,
     undecoded: log_damage::Undecoded,
@@ -174,11 +139,8 @@ pub struct FileServer {
     checking_bytes: usize,
     suspects: HashMap<Address, Vec<want::Parked>>,
     deaf_watched: bool,
-    space: space::Space,
     room: room::Room,
     next_serial: u64,
-    timers: BTreeMap<(Instant, u64), Timer>,
-    outputs: VecDeque<Output>,
 }
 
 impl FileServer {
@@ -193,16 +155,20 @@ impl FileServer {
             store: recovered.store,
             group: recovered.group,
             started: now.instant,
-            rng: ChaCha8Rng::seed_from_u64(setup.seed),
+            cx: Context {
+                now,
+                index: Index { catalog: loading.catalog, holdings: loading.holdings },
+                memory: Memory::new(setup.memory),
+                space: Space::new(now.instant),
+                links: Links::default(),
+                timers: Timers::default(),
+                rng: ChaCha8Rng::seed_from_u64(setup.seed),
+                outputs: VecDeque::new(),
+            },
             clock,
             calendar: Calendar::default(),
             phase: Phase::Running,
-            catalog: loading.catalog,
-            holdings: loading.holdings,
-            memory: Memory::new(setup.memory),
             grants: loading.grants,
-            peers: BTreeMap::new(),
-            nodes: BTreeSet::new(),
             has_compared: false,
             undecoded,
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
@@ -219,16 +185,13 @@ impl FileServer {
             checking_bytes: 0,
             suspects: HashMap::new(),
             deaf_watched: false,
-            space: space::Space::new(now.instant),
             room: room::Room::default(),
             next_serial: 0,
-            timers: BTreeMap::new(),
-            outputs: VecDeque::new(),
             setup,
         };
         server.judge_future(now);
-        server.ask_space();
-        let incomplete = server.catalog.all_incomplete();
+        server.cx.ask_space();
+        let incomplete = server.cx.index.catalog.all_incomplete();
         let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         server.replicate(incomplete.into_iter().map(|id| (id, None)));
         server.bring_records(loading.anew);
@@ -242,25 +205,20 @@ impl FileServer {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.cx.outputs.pop_front()
     }
 
     /// When `handle_timeout` wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.keys().next().map(|(instant, _)| *instant)
+        self.cx.timers.first()
     }
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now) {
-        let now = self.calendar.correct(now);
-        while let Some(entry) = self.timers.first_entry() {
-            if entry.key().0 > now.instant {
-                break;
-            }
-            let late = now.instant.since(entry.key().0);
-            let timer = entry.remove();
-            self.timer(now, timer, late);
+        let now = self.begin(now);
+        while let Some((due, timer)) = self.cx.timers.take_due(now.instant) {
+            self.timer(now, timer, now.instant.since(due));
         }
     }
 
@@ -286,7 +244,7 @@ impl FileServer {
 
     /// A worker has answered.
     pub fn done(&mut self, now: Now, done: Done) {
-        let now = self.calendar.correct(now);
+        let now = self.begin(now);
         match done {
             Done::Wrote { purpose, draft, result } => self.wrote(now, &purpose, draft, result),
             Done::Finished { address, result } => self.finished(now, address, result),
@@ -327,7 +285,7 @@ impl FileServer {
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
-        let now = self.calendar.correct(now);
+        let now = self.begin(now);
         self.judge_future(now);
         self.judge_log_damage();
         self.pump_short(now);
@@ -341,11 +299,12 @@ impl FileServer {
 
     /// A calendar that is plainly wrong judges nothing.
     fn judge_future(&mut self, now: Now) {
-        self.catalog.set_latest(latest_credible(now.wall_ms).unwrap_or(u64::MAX));
+        self.cx.index.catalog.set_latest(latest_credible(now.wall_ms).unwrap_or(u64::MAX));
     }
 
     /// Accepts no more puts, finishes those accepted, and then says `Drained`.
     pub fn drain(&mut self, now: Now) {
+        self.cx.now = now;
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
             self.after(now, DRAIN_TIMEOUT, Timer::Drain);
@@ -354,20 +313,20 @@ impl FileServer {
     }
 
     fn is_idle(&self) -> bool {
-        self.lane.idle() && self.peers.values().all(|peer| !peer.is_busy())
+        self.lane.idle() && self.cx.links.peers().all(|peer| !peer.is_busy())
     }
 
     fn end(&mut self) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
-            self.outputs.push_back(Output::Drained);
+            self.cx.output(Output::Drained);
         }
     }
 
     fn fail(&mut self, why: String) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
-            self.outputs.push_back(Output::Failed(why));
+            self.cx.output(Output::Failed(why));
         }
     }
 
@@ -376,40 +335,38 @@ impl FileServer {
         self.next_serial
     }
 
-    fn job(&mut self, job: Job) {
-        self.outputs.push_back(Output::Job(job));
+    /// Something happens now; by a calendar that is plainly wrong at the time that the others say.
+    fn begin(&mut self, now: Now) -> Now {
+        self.cx.now = self.calendar.correct(now);
+        self.cx.now
     }
 
-    fn after(&mut self, now: Now, delay: Duration, timer: Timer) {
-        let serial = self.serial();
-        self.timers.insert((now.instant + delay, serial), timer);
+    fn job(&mut self, job: Job) {
+        self.cx.job(job);
+    }
+
+    fn after(&mut self, _now: Now, delay: Duration, timer: Timer) {
+        self.cx.after(delay, timer);
     }
 
     fn send(&mut self, link: Link, message: Message) {
-        if self.peers.contains_key(&link) {
-            self.outputs.push_back(Output::Send { link, message });
-        }
+        self.cx.send(link, message);
     }
 
     fn send_all(&mut self, link: Link, messages: impl Iterator<Item = Message>) {
-        messages.for_each(|message| self.send(link, message));
+        self.cx.send_all(link, messages);
     }
 
-    /// Answers a request, which is then no longer under way.
     fn reply(&mut self, link: Link, message: Message) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.requests = peer.requests.saturating_sub(1);
-            peer.awaits_long &= peer.requests > 0;
-        }
-        self.send(link, message);
+        self.cx.reply(link, message);
     }
 
     fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
-        self.reply(link, Message::refused(request, reason, detail));
+        self.cx.refuse(Asker { link, request }, reason, detail);
     }
 
     fn holds_all_inline(&self, record: &Record) -> bool {
-        holds_inline(&self.holdings, record)
+        holds_inline(&self.cx.index.holdings, record)
     }
 }
 

@@ -4,10 +4,11 @@
 //! come: leaves are independent. Of a node that is remembered for a while, by who it is, and it is asked last. Invariant:
 //! nobody is left, however slow, for want of another.
 
+use super::FileServer;
 use super::fetch::{Fetch, Stage};
 use super::output::Link;
 use super::peers::{Peer, Run};
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::{Address, NodeId};
 use crate::limits::{
     LEAVES_A_SECOND_MIN, PACE_PERIOD, PACE_PERIOD_ALONE, PEERS_MAX, RUN_PATIENCE, SLOW_FORGIVEN,
@@ -105,7 +106,7 @@ impl FileServer {
 
     /// Something is asked of a connection that owed nothing.
     pub(super) fn watch_pace(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.pace.begin(now.instant);
@@ -124,7 +125,7 @@ impl FileServer {
         let waited = owed.iter().filter(|(_, fetch)| fetch.others_wait(link));
         let waited: BTreeSet<Address> = waited.map(|(address, _)| **address).collect();
         let owed: BTreeSet<Address> = owed.into_iter().map(|(address, _)| *address).collect();
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.pace.watched = peer.credit.outstanding > 0 && !planted::is_on(Bug::TrustSlowSource);
@@ -132,7 +133,7 @@ impl FileServer {
             return;
         }
         self.after(now, PACE_PERIOD, Timer::Pace(link));
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if !takes {
@@ -166,18 +167,18 @@ impl FileServer {
     /// Gives fetches of one that is slow to others, as far as there are any that may have the block; to those first that
     /// have shown that they bring what is asked of them.
     pub(super) fn leave_slow(&mut self, now: Now, link: Link, owed: BTreeSet<Address>) {
-        let is_better = |(other, peer): &(&Link, &Peer)| {
-            **other != link && !peer.silent && !self.is_slow(peer, now)
+        let is_better = |(other, peer): &(Link, &Peer)| {
+            *other != link && !peer.silent && !self.is_slow(peer, now)
         };
         let better: Vec<Link> =
-            self.node_peers().filter(is_better).map(|(link, _)| *link).collect();
+            self.cx.links.node_peers().filter(is_better).map(|(link, _)| link).collect();
         for address in owed {
             let Some(fetch) = self.fetches.by_address.get(&address) else {
                 continue;
             };
             let untried = better.iter().filter(|other| !fetch.tried.contains(other));
             let next = untried.min_by_key(|other| {
-                let credit = self.peers.get(other).map(|peer| &peer.credit);
+                let credit = self.cx.links.get(**other).map(|peer| &peer.credit);
                 credit.map(|credit| (!credit.proven, credit.queue.len(), credit.outstanding))
             });
             if let Some(&next) = next {

@@ -3,11 +3,11 @@
 //! Knows nothing of blocks. Invariant: a page that came reaches the lane only if it is what its address says.
 
 use super::FileServer;
-use super::Timer;
 use super::ask::Ask;
 use super::asker::Asker;
 use super::output::Link;
 use super::round::Short;
+use super::timers::Timer;
 use super::walk::{Purpose, Walk};
 use super::work::{Check, Checked};
 use crate::ids::{Address, RecordId};
@@ -67,12 +67,12 @@ impl FileServer {
     /// Who is asked next: whoever told of the record, then the one that has been asked the least.
     fn page_source(&self, id: u64, walk: &Walk) -> Option<Link> {
         let untried = |link: &Link| !walk.tried.contains(link);
-        let hint = walk.hint.filter(|link| self.peers.contains_key(link) && untried(link));
+        let hint = walk.hint.filter(|link| self.cx.links.contains(*link) && untried(link));
         let again = self.walk_is_again(id);
         let is_asked = |link: &Link| !again || self.stuck.asks(*link);
-        let nodes = self.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
+        let nodes = self.cx.links.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         hint.or_else(|| {
-            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| *link)
+            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| link)
         })
     }
 
@@ -90,7 +90,7 @@ impl FileServer {
         };
         walk.unsure = true;
         walk.patient = waits_on;
-        if let Some(peer) = walk.tried.last().and_then(|link| self.peers.get_mut(link)) {
+        if let Some(peer) = walk.tried.last().and_then(|link| self.cx.links.get_mut(*link)) {
             peer.silent = true;
         }
         if waits_on {
@@ -111,7 +111,7 @@ impl FileServer {
 
     /// The connection is gone; what it was asked for is asked of others.
     pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get(&link) else {
+        let Some(peer) = self.cx.links.get(link) else {
             return;
         };
         let mut walks: Vec<u64> = peer.asks.values().filter_map(Ask::page).collect();
@@ -171,7 +171,7 @@ impl FileServer {
         match asker {
             // It goes to who asked, and is not kept.
             Some(Asker { link, request })
-                if (self.room.is_lacking() || !self.has_room(now, page.len() as u64))
+                if (self.room.is_lacking() || !self.cx.has_room(page.len() as u64))
                     && !planted::is_on(Bug::ServeOwnOnly) =>
             {
                 self.drop_walk(id);
@@ -213,7 +213,7 @@ impl FileServer {
 
     /// A page is damaged, and no longer held. False if it was not.
     pub(super) fn forget_page(&mut self, address: Address) -> bool {
-        let held = self.holdings.remove(&address);
+        let held = self.cx.index.holdings.remove(&address);
         if held {
             self.lane.add_lost(address);
             self.walks.lost.insert(address);

@@ -233,7 +233,8 @@ impl FileServer {
         static_key: [u8; 32],
         reached: (Option<NodeId>, Option<IpAddr>),
     ) {
-        self.peers.insert(link, Peer::new(static_key, reached, now.instant));
+        self.cx.now = now;
+        self.cx.links.insert(link, Peer::new(static_key, reached, now.instant));
         // Who was dialled speaks first: a node that is not the one that was meant, or to which there is a connection, must
         // not give up a good one for this one.
         if reached.0.is_none() {
@@ -256,7 +257,7 @@ impl FileServer {
 
     /// The other side says what it is.
     pub(super) fn hello(&mut self, now: Now, link: Link, hello: Hello) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if peer.who != Who::Unknown {
@@ -276,7 +277,7 @@ impl FileServer {
     }
 
     fn hello_node(&mut self, now: Now, link: Link, hello: Hello) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let node = keys::node_id(&hello.verify_key, &peer.static_key);
@@ -296,7 +297,7 @@ impl FileServer {
         let is_probe = dialled.is_some() && self.dial_answered(now, node);
         // A node that was started anew has lost the connection that this side still has.
         let same = |peer: &Peer| peer.node() == Some(node) && peer.boot == hello.boot;
-        let is_here = self.node_peers().any(|(_, peer)| same(peer));
+        let is_here = self.cx.links.node_peers().any(|(_, peer)| same(peer));
         if (is_probe && is_here) || !self.replaces_others(now, link, node) {
             return self.close(now, link, Closing::Duplicate);
         }
@@ -306,9 +307,9 @@ impl FileServer {
         if dialled.is_some() {
             self.say_hello(now, link);
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.who = Who::Node(node);
-            self.nodes.insert(link);
+            self.cx.links.insert_node(link);
             self.calendar.told(link, hello.clock, now.instant);
         }
         log::info!("connected to node {} at {}", node.short(), hello.addresses.join(", "));
@@ -329,15 +330,15 @@ impl FileServer {
     /// Two connections to one start of a node: both sides keep the same one. A node that dials anew has lost the old one,
     /// unless both dialled at once; then the one stays that the lesser id dialled.
     fn replaces_others(&mut self, now: Now, link: Link, node: NodeId) -> bool {
-        let boot = self.peers.get(&link).map(|peer| peer.boot);
-        let same = |(other, peer): (&Link, &Peer)| {
+        let boot = self.cx.links.get(link).map(|peer| peer.boot);
+        let same = |(other, peer): (Link, &Peer)| {
             let is_same = peer.node() == Some(node) && Some(peer.boot) == boot;
-            (*other != link && is_same).then_some(*other)
+            (other != link && is_same).then_some(other)
         };
-        let Some(other) = self.node_peers().find_map(same) else {
+        let Some(other) = self.cx.links.node_peers().find_map(same) else {
             return true;
         };
-        let (Some(old), Some(new)) = (self.peers.get(&other), self.peers.get(&link)) else {
+        let (Some(old), Some(new)) = (self.cx.links.get(other), self.cx.links.get(link)) else {
             return true;
         };
         let at_once = now.instant.since(old.since) < HANDSHAKE_TIMEOUT;
@@ -354,18 +355,19 @@ impl FileServer {
 
     /// A connection is gone.
     pub fn link_closed(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get(link) else {
             return;
         };
         let (who, peer_informed) = (peer.who, peer.comparison.is_informed());
-        self.nodes.remove(&link);
+        self.cx.links.remove_node(link);
         self.fetch_link_closed(now, link);
         self.serving_link_closed(link);
         self.sweeps.link_closed(link);
         self.gather_link_closed(now, link);
         self.pages_link_closed(now, link);
         self.has_compared |= peer_informed;
-        self.peers.remove(&link);
+        self.cx.links.remove(link);
         self.calendar.link_closed(link, now.instant);
         self.stuck.link_closed(link);
         self.answers.link_closed(link);
@@ -381,14 +383,15 @@ impl FileServer {
     /// A message was queued: so many bytes wait on the connection now. Known at once, not when the socket next takes
     /// some, since a client that asks and does not read must be stopped by what waits for it.
     pub fn outbox_grown(&mut self, link: Link, bytes: usize) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.outbox = bytes;
         }
     }
 
     /// How many bytes of messages wait on a connection, of which some have been sent.
     pub fn outbox_level(&mut self, now: Now, link: Link, bytes: usize) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        self.cx.now = now;
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.outbox = bytes;
@@ -405,7 +408,7 @@ impl FileServer {
     /// two full ones can't wait for each other; its requests do, which are answered without a question to anybody.
     #[must_use]
     pub fn wants_read(&self, link: Link) -> bool {
-        let Some(peer) = self.peers.get(&link) else {
+        let Some(peer) = self.cx.links.get(link) else {
             return true;
         };
         let is_long = peer.awaits_long && !peer.is_node();
@@ -424,13 +427,13 @@ impl FileServer {
     #[must_use]
     pub fn is_tight(&self) -> [bool; 2] {
         let congested = self.lane.congested() || self.checking_bytes > CHECKS_BYTES_MAX;
-        [congested, self.memory.is_full()]
+        [congested, self.cx.memory.is_full()]
     }
 
     /// See `Node::read_max`.
     #[must_use]
     pub fn read_max(&self, link: Link) -> usize {
-        let peer = self.peers.get(&link);
+        let peer = self.cx.links.get(link);
         let large = peer.is_some_and(|peer| peer.is_node() || peer.credit.outstanding > 0);
         if large { READ_MAX } else { READ_MAX / 8 }
     }
@@ -438,7 +441,7 @@ impl FileServer {
     /// About what is kept in memory on behalf of a connection, leaves apart, which have a budget of their own.
     #[must_use]
     pub fn held_bytes(&self, link: Link) -> usize {
-        self.peers.get(&link).map_or(0, |peer| {
+        self.cx.links.get(link).map_or(0, |peer| {
             peer.offered * OFFERED_BYTES
                 + peer.serving.held_bytes()
                 + peer.requests * REQUEST_BYTES
@@ -448,24 +451,9 @@ impl FileServer {
         })
     }
 
-    /// The connections to nodes.
-    pub(super) fn node_links(&self) -> Vec<Link> {
-        self.nodes.iter().copied().collect()
-    }
-
-    /// The same, and what is kept of them: a walk over these alone, however many clients there are.
-    pub(super) fn node_peers(&self) -> impl Iterator<Item = (&Link, &Peer)> {
-        self.nodes.iter().filter_map(|link| Some((link, self.peers.get(link)?)))
-    }
-
-    /// The connections to clients.
-    pub(super) fn client_links(&self) -> Vec<Link> {
-        self.peers.iter().filter(|(_, peer)| peer.is_client()).map(|(link, _)| *link).collect()
-    }
-
     /// Asks a peer something; the answer comes back with the number.
     pub(super) fn ask(&mut self, link: Link, ask: Ask) -> u32 {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return 0;
         };
         peer.next_ask = peer.next_ask.wrapping_add(1);
@@ -475,14 +463,14 @@ impl FileServer {
 
     /// What a peer's answer belongs to.
     pub(super) fn answered(&mut self, now: Now, link: Link, request: u32) -> Option<Ask> {
-        let peer = self.peers.get_mut(&link)?;
+        let peer = self.cx.links.get_mut(link)?;
         peer.hear(now.instant);
         peer.asks.remove(&request)
     }
 
     /// Whether an answer has not come in its time: whatever comes now is none.
     pub(super) fn answered_late(&mut self, link: Link, request: u32) -> bool {
-        let peer = self.peers.get_mut(&link);
+        let peer = self.cx.links.get_mut(link);
         peer.is_some_and(|peer| peer.asks.remove(&request).is_some())
     }
 }

@@ -75,7 +75,7 @@ impl FileServer {
         blocks: Vec<BlockRef>,
         permit: Option<Permit>,
     ) {
-        let offered = self.peers.get(&link).map_or(0, |peer| peer.offered);
+        let offered = self.cx.links.get(link).map_or(0, |peer| peer.offered);
         if offered + blocks.len() > WANTS_MAX {
             return self.close(now, link, Closing::TooManyOffers);
         }
@@ -89,7 +89,7 @@ impl FileServer {
         let Some(permit) = self.take_permit(now, Asker { link, request }, permit) else {
             return;
         };
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.offered += offer.blocks.len();
         }
         let checks = vec![Check::Offer(permit, offer.blocks.clone())];
@@ -97,7 +97,7 @@ impl FileServer {
     }
 
     pub(super) fn offer_checked(&mut self, now: Now, offer: Offered, found: &[Checked]) {
-        let Some(peer) = self.peers.get_mut(&offer.link) else {
+        let Some(peer) = self.cx.links.get_mut(offer.link) else {
             return;
         };
         peer.offered = peer.offered.saturating_sub(offer.blocks.len());
@@ -109,13 +109,13 @@ impl FileServer {
 
     fn take_offer(&mut self, now: Now, Offered { link, request, blocks }: Offered) {
         let (held, new): (Vec<BlockRef>, Vec<BlockRef>) =
-            blocks.iter().partition(|block| self.holdings.block(&block.address).is_some());
+            blocks.iter().partition(|block| self.cx.index.holdings.block(&block.address).is_some());
         let bytes = new.iter().map(|block| u64::from(block.length)).sum();
-        if !self.space.fits(bytes) {
-            self.ask_space();
+        if !self.cx.space.fits(bytes) {
+            self.cx.ask_space();
             return self.refuse(link, request, Reason::NoSpace, FULL);
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             // From here on it is answered block by block.
             peer.requests = peer.requests.saturating_sub(1);
             peer.offered += blocks.len();
@@ -144,7 +144,7 @@ impl FileServer {
         let Some(permit) = self.take_permit(now, Asker { link, request }, permit) else {
             return;
         };
-        if !self.has_room(now, page.len() as u64) {
+        if !self.cx.has_room(page.len() as u64) {
             return self.refuse(link, request, Reason::NoSpace, FULL);
         }
         let checks = vec![Check::Page(permit, page.clone())];
@@ -163,7 +163,7 @@ impl FileServer {
         // Written again even if it is held: what is acknowledged must not rest on bytes that nobody has looked at since.
         self.lane.begin();
         self.lane.add_page(*address, page);
-        let new = self.holdings.page(address).is_none().then_some(*address);
+        let new = self.cx.index.holdings.page(address).is_none().then_some(*address);
         self.lane.wait(Waiter::Page { link, request, new });
     }
 }

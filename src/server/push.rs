@@ -3,6 +3,7 @@
 //! Invariant: one batch at a time is read for a peer, and none while its outbox is half full: a slow peer costs memory
 //! for its outbox and no more. What is shown, and what is deleted, goes before what was once.
 
+use super::FileServer;
 use super::catalog::Catalog;
 use super::entry::Entry;
 use super::exchange::only_deletes;
@@ -11,7 +12,7 @@ use super::output::Link;
 use super::reads::{Batch, ReadFor};
 use super::reconcile::{AGAIN, UNREAD_AGAIN};
 use super::room::adds_nothing;
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
@@ -253,8 +254,8 @@ impl FileServer {
         }
         let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
         let count = if planted::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
-        for link in self.node_links().into_iter().take(count) {
-            let Some(peer) = self.peers.get(&link) else { continue };
+        for link in self.cx.links.nodes().into_iter().take(count) {
+            let Some(peer) = self.cx.links.get(link) else { continue };
             let outbox = peer.outbox;
             let takes_all = peer.has_room || only_deletes(records);
             let has_space = outbox + bytes < OUTBOX_MAX / 2;
@@ -287,11 +288,11 @@ impl FileServer {
         link: Link,
         ids: impl IntoIterator<Item = RecordId>,
     ) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         for id in ids {
-            if !peer.push.add(id, &self.catalog) {
+            if !peer.push.add(id, &self.cx.index.catalog) {
                 self.dropped(now, link, AGAIN);
                 break;
             }
@@ -301,7 +302,7 @@ impl FileServer {
 
     /// Queues a range of records for a peer. False if it finds no room there.
     pub(super) fn push_range(&mut self, now: Now, link: Link, range: PushRange) -> bool {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return false;
         };
         let added = peer.push.add_range(range);
@@ -314,14 +315,15 @@ impl FileServer {
 
     /// Reads the next batch for a peer, if it keeps up.
     pub(super) fn pump_push(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let is_tight = peer.outbox > OUTBOX_MAX / 2 && !planted::is_on(Bug::PushWithoutPace);
         if peer.push.reading || is_tight {
             return;
         }
-        let Reading { places, ids, left_out, .. } = peer.push.next(&self.catalog, peer.has_room);
+        let Reading { places, ids, left_out, .. } =
+            peer.push.next(&self.cx.index.catalog, peer.has_room);
         if left_out {
             peer.comparison.leave_out();
         }
@@ -386,7 +388,7 @@ impl FileServer {
         let [block] = blocks.as_slice() else {
             return None;
         };
-        match self.holdings.block(&block.address)? {
+        match self.cx.index.holdings.block(&block.address)? {
             BlockPlace::Log(place) if place.length as usize <= INLINE_BLOCK_MAX => Some(place),
             BlockPlace::Log(_) | BlockPlace::Tree { .. } => None,
         }
@@ -406,7 +408,7 @@ impl FileServer {
             }
         }
         self.send_records(link, batch.items);
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.push.reading = false;
         }
         self.pump_push(now, link);
@@ -427,7 +429,7 @@ impl FileServer {
             }
             bytes += length;
             message.push(item);
-            if let Some(peer) = self.peers.get_mut(&link) {
+            if let Some(peer) = self.cx.links.get_mut(link) {
                 peer.outbox += length;
             }
         }

@@ -7,6 +7,7 @@ use super::FileServer;
 use super::answers;
 use super::asker::Asker;
 use super::exchange::ReadyPut;
+use super::links::Links;
 use super::output::Link;
 use super::peers::Peer;
 use super::work::{Job, Reading};
@@ -17,7 +18,6 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PushedRecord, Reason, Request};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// What is said when the disk would not be read.
 pub(super) const UNREAD: &str = "the node's disk could not be read now; try again";
@@ -98,7 +98,7 @@ pub(super) enum ReadFor {
 impl FileServer {
     /// A question is answered when there is room.
     pub(super) fn asked(&mut self, now: Now, asker: Asker, asked: Asked) {
-        let Some(line) = self.peers.get(&asker.link).map(Peer::line) else {
+        let Some(line) = self.cx.links.get(asker.link).map(Peer::line) else {
             return;
         };
         if self.answers.ask(asker, asked, line).is_err() {
@@ -110,8 +110,8 @@ impl FileServer {
 
     /// One answer for each connection in turn, as long as there is room.
     pub(super) fn pump_answers(&mut self, now: Now) {
-        let line_of = |peers: &BTreeMap<Link, Peer>, link| peers.get(&link).map(Peer::line);
-        while let Some((asker, asked)) = self.answers.next(|link| line_of(&self.peers, link)) {
+        let line_of = |links: &Links, link| links.get(link).map(Peer::line);
+        while let Some((asker, asked)) = self.answers.next(|link| line_of(&self.cx.links, link)) {
             match asked {
                 Asked::Head(name) => self.answer_head(now, asker, name),
                 Asked::List { after, future } => self.answer_list(asker, after, future),
@@ -137,7 +137,7 @@ impl FileServer {
 
     /// A connection may take more answers than before.
     pub(super) fn resume_answers(&mut self, link: Link) {
-        if let Some(line) = self.peers.get(&link).map(Peer::line) {
+        if let Some(line) = self.cx.links.get(link).map(Peer::line) {
             self.answers.resume(link, line);
         }
     }
@@ -166,7 +166,7 @@ impl FileServer {
                     Err(ReadError::Gone | ReadError::Damaged) => {
                         self.record_damaged(now, record);
                         // What a client asked is asked of the peers too, now that it is known to be damaged here.
-                        let relay = self.peers.get(&link).is_some_and(Peer::is_client);
+                        let relay = self.cx.links.get(link).is_some_and(Peer::is_client);
                         self.head(now, Asker { link, request }, (Space::default(), name), relay);
                     }
                 }
@@ -235,7 +235,7 @@ impl FileServer {
     /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
     pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
         log::warn!("record {id} is damaged on this disk; it is asked of the peers");
-        self.catalog.damage(&id);
+        self.cx.index.catalog.damage(&id);
         self.reconcile_with_all(now);
     }
 }

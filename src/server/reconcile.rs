@@ -6,12 +6,13 @@
 //! one with the lesser id asks; who lost something asks too. Invariant: only the answer to its own question makes a node
 //! believe that it knows what a peer has.
 
+use super::FileServer;
 use super::comparison::Ended;
 use super::order::mix;
 use super::output::Link;
 use super::peers::Peer;
 use super::push::PushRange;
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::{Hash, RecordId};
 use crate::limits::{COMPARE_IDS, COMPARE_PARTS, MESSAGE_IDS_MAX, OUTBOX_MAX, RECONCILE_PERIOD};
 use crate::planted::{self, Bug};
@@ -29,7 +30,7 @@ const PARTS: u128 = COMPARE_PARTS as u128;
 impl FileServer {
     /// Sets the time of the next comparison that this side begins.
     pub(super) fn set_reconcile(&mut self, now: Now, link: Link, delay: Duration) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && !(planted::is_on(Bug::CompareOnce) && peer.reconcile_at.is_some())
         {
             peer.reconcile_at = Some(now.instant + delay);
@@ -39,8 +40,8 @@ impl FileServer {
 
     /// Begins a comparison, if it is time for it and nothing of the last one is under way.
     pub(super) fn reconcile(&mut self, now: Now, link: Link) {
-        let whole = self.catalog.whole();
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let whole = self.cx.index.catalog.whole();
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if peer.reconcile_at.is_none_or(|at| at > now.instant) || peer.comparison.is_under_way() {
@@ -57,13 +58,13 @@ impl FileServer {
 
     /// Goes on with what the two sides have to say to each other, while the outbox has room.
     pub(super) fn pump_comparison(&mut self, now: Now, link: Link) {
-        while let Some(peer) = self.peers.get_mut(&link)
+        while let Some(peer) = self.cx.links.get_mut(link)
             && peer.may_compare()
             && let Some(theirs) = peer.comparison.next_answer()
         {
             self.answer_range(now, link, &theirs);
         }
-        while let Some(peer) = self.peers.get_mut(&link)
+        while let Some(peer) = self.cx.links.get_mut(link)
             && peer.may_compare()
             && let Some(theirs) = peer.comparison.next()
         {
@@ -74,7 +75,7 @@ impl FileServer {
 
     /// A peer has said what it has in a range that was part of an unequal one.
     fn compare_part(&mut self, now: Now, link: Link, theirs: &RangeSummary) {
-        let ours = self.catalog.summary(theirs.first, theirs.last);
+        let ours = self.cx.index.catalog.summary(theirs.first, theirs.last);
         if is_equal(&ours, theirs) {
             return;
         }
@@ -83,21 +84,21 @@ impl FileServer {
             self.push_range(now, link, PushRange::all(first, last));
             return;
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.comparison.ask(&ours);
         }
         self.send(link, Message::Compare { range: ours, told: false });
     }
 
     fn end_round(&mut self, now: Now, link: Link) {
-        let Some(ended) = self.peers.get_mut(&link).and_then(|peer| peer.comparison.end_round())
+        let Some(ended) = self.cx.links.get_mut(link).and_then(|peer| peer.comparison.end_round())
         else {
             return;
         };
         if planted::is_on(Bug::CompareOnce) {
             return;
         }
-        let node = self.peers.get(&link).and_then(Peer::node);
+        let node = self.cx.links.get(link).and_then(Peer::node);
         let delay = match ended {
             // Who began only since something was lost leaves it to the other from now on.
             Ended::Equal if Some(self.setup.node) > node => return,
@@ -110,7 +111,7 @@ impl FileServer {
     /// Something that a peer lacks, or that was of it, has been dropped for want of room: another comparison finds it, soon
     /// and whatever has changed meanwhile.
     pub(super) fn dropped(&mut self, now: Now, link: Link, delay: Duration) {
-        let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.is_node()) else {
+        let Some(peer) = self.cx.links.get_mut(link).filter(|peer| peer.is_node()) else {
             return;
         };
         if planted::is_on(Bug::DropInSilence) {
@@ -126,8 +127,8 @@ impl FileServer {
 
     /// Compares with everybody soon, since something of what was here is not.
     pub(super) fn reconcile_with_all(&mut self, now: Now) {
-        for link in self.node_links() {
-            if let Some(peer) = self.peers.get_mut(&link) {
+        for link in self.cx.links.nodes() {
+            if let Some(peer) = self.cx.links.get_mut(link) {
                 peer.comparison.forget_before();
             }
             self.set_reconcile(now, link, Duration::ZERO);
@@ -136,8 +137,8 @@ impl FileServer {
 
     /// A peer asks what is here of a range, and says what it has itself.
     pub(super) fn compare(&mut self, now: Now, link: Link, range: RangeSummary, told: bool) {
-        let whole = self.catalog.whole();
-        if let Some(peer) = self.peers.get_mut(&link) {
+        let whole = self.cx.index.catalog.whole();
+        if let Some(peer) = self.cx.links.get_mut(link) {
             if (range.first, range.last) == (whole.first, whole.last) {
                 peer.comparison.set_theirs(whole.count, range.count);
             }
@@ -155,10 +156,10 @@ impl FileServer {
         if is_whole(first, last) {
             self.tell_one_more(link);
         }
-        let ours = self.catalog.summary(first, last);
+        let ours = self.cx.index.catalog.summary(first, last);
         let parts = if is_equal(&ours, theirs) {
             if is_whole(first, last)
-                && let Some(peer) = self.peers.get_mut(&link)
+                && let Some(peer) = self.cx.links.get_mut(link)
             {
                 peer.comparison.inform();
             }
@@ -185,7 +186,7 @@ impl FileServer {
         (first, last): (RecordId, RecordId),
         ranges: &[RangeSummary],
     ) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if ranges.is_empty() {
@@ -204,7 +205,7 @@ impl FileServer {
     }
 
     fn send_ids(&mut self, link: Link, first: RecordId, last: RecordId) {
-        let entries = self.catalog.range(first, last).take(MESSAGE_IDS_MAX);
+        let entries = self.cx.index.catalog.range(first, last).take(MESSAGE_IDS_MAX);
         let mut ids: Vec<_> = entries.map(|entry| entry.id()).collect();
         if planted::is_on(Bug::DropLastId) {
             ids.pop();
@@ -217,13 +218,13 @@ impl FileServer {
         let (low, high) = (head(&first), head(&last));
         let step = (high - low) / PARTS;
         if step == 0 {
-            return vec![self.catalog.summary(first, last)];
+            return vec![self.cx.index.catalog.summary(first, last)];
         }
         let part = |index: u128| {
             let from = if index == 0 { first } else { edge(low + step * index, 0) };
             let to =
                 if index == PARTS - 1 { last } else { edge(low + step * (index + 1) - 1, u8::MAX) };
-            self.catalog.summary(from, to)
+            self.cx.index.catalog.summary(from, to)
         };
         (0..PARTS).map(part).collect()
     }
@@ -241,7 +242,7 @@ impl FileServer {
             mix(&mut fingerprint, &id.0);
         }
         let lacking: Vec<_> = theirs.iter().filter(|id| !self.is_known(id)).copied().collect();
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if !peer.comparison.answered(first, last, (theirs.len() as u64, fingerprint)) {
@@ -254,7 +255,7 @@ impl FileServer {
         let mut except = theirs;
         except.sort_unstable();
         let lacks = |id: &RecordId| except.binary_search(id).is_err();
-        if self.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
+        if self.cx.index.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
             self.push_range(now, link, PushRange::all_but(except, first, last));
         }
         self.pump_comparison(now, link);

@@ -106,7 +106,7 @@ impl FileServer {
     }
 
     pub(super) fn next_replication(&mut self) {
-        while let Some(due) = self.walks.replications.next(&self.catalog) {
+        while let Some(due) = self.walks.replications.next(&self.cx.index.catalog) {
             let Due { record, place, source, is_late } = due;
             let short = Short::Record(record);
             let Some(place) = place else {

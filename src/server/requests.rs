@@ -35,8 +35,8 @@ pub struct Standing {
 impl FileServer {
     /// A message has come.
     pub fn message(&mut self, now: Now, link: Link, message: Message) {
-        let now = self.calendar.correct(now);
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let now = self.begin(now);
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.silent = false;
@@ -52,7 +52,7 @@ impl FileServer {
 
     /// What clients may say; peers may too.
     fn client_message(&mut self, now: Now, link: Link, message: Message) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && is_request(&message)
         {
             peer.requests += 1;
@@ -128,7 +128,7 @@ impl FileServer {
             Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
             Message::Fetch { ids } => self.push_ids(now, link, ids),
             Message::Holds { request, record } => {
-                if let Some(peer) = self.peers.get_mut(&link) {
+                if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.requests += 1;
                 }
                 self.look(now, record, Purpose::Holds { link, request });
@@ -179,8 +179,8 @@ impl FileServer {
         Asker { link, request }: Asker,
         address: Address,
     ) {
-        let is_node = self.peers.get(&link).is_some_and(super::peers::Peer::is_node);
-        match self.holdings.page(&address) {
+        let is_node = self.cx.links.get(link).is_some_and(super::peers::Peer::is_node);
+        match self.cx.index.holdings.page(&address) {
             Some(place) => {
                 let reason = ReadFor::Page { link, request, address };
                 self.read_answer(link, vec![place], reason);
@@ -206,7 +206,7 @@ impl FileServer {
         let (mut bytes, mut seen) = (0, 0);
         let mut next = None;
         let mut last = None;
-        for listed in self.catalog.names_after(after) {
+        for listed in self.cx.index.catalog.names_after(after) {
             let (name, entry, left_out) = match listed {
                 Listed::Shown(entry) => (entry.name(), Some(entry), false),
                 Listed::Future(name, entry) if future => (name, entry, false),
@@ -239,37 +239,37 @@ impl FileServer {
     /// Records that name something which is not here, and what was found damaged and has not come again.
     fn incomplete(&self) -> u64 {
         let damaged = self.fetches.repairs.len() + self.walks.lost.len();
-        self.catalog.incomplete() + damaged as u64
+        self.cx.index.catalog.incomplete() + damaged as u64
     }
 
     /// What it has, to compare nodes.
     #[must_use]
     pub fn standing(&self) -> Standing {
         Standing {
-            records: self.catalog.whole(),
+            records: self.cx.index.catalog.whole(),
             incomplete: self.incomplete(),
             peers: self.nodes_connected(),
         }
     }
 
     fn status(&mut self, now: Now, link: Link, request: Request) {
-        self.ask_space();
+        self.cx.ask_space();
         let status = Box::new(NodeStatus {
             node: self.setup.node,
             address: self.setup.addresses.first().cloned().unwrap_or_default(),
             uptime_s: now.instant.since(self.started).as_secs(),
-            names: self.catalog.names(),
-            records: self.catalog.records(),
-            blocks: self.holdings.count(),
-            block_bytes: self.holdings.bytes(),
+            names: self.cx.index.catalog.names(),
+            records: self.cx.index.catalog.records(),
+            blocks: self.cx.index.holdings.count(),
+            block_bytes: self.cx.index.holdings.bytes(),
             incomplete: self.incomplete(),
-            damaged: self.catalog.damaged(),
-            unnamed: self.holdings.unnamed().0,
-            unnamed_bytes: self.holdings.unnamed().1,
-            free_bytes: self.space.free(),
+            damaged: self.cx.index.catalog.damaged(),
+            unnamed: self.cx.index.holdings.unnamed().0,
+            unnamed_bytes: self.cx.index.holdings.unnamed().1,
+            free_bytes: self.cx.space.free(),
             full: self.room.is_lacking(),
-            memory_used: self.memory.used() as u64,
-            memory_max: self.memory.max() as u64,
+            memory_used: self.cx.memory.used() as u64,
+            memory_max: self.cx.memory.max() as u64,
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
             peers_known: self.roster.count(),
             group: self.group,
@@ -283,7 +283,7 @@ impl FileServer {
     /// Bulk memory reserved, and at most.
     #[must_use]
     pub fn memory_use(&self) -> (usize, usize) {
-        (self.memory.used(), self.memory.max())
+        (self.cx.memory.used(), self.cx.memory.max())
     }
 
     fn members(&mut self, link: Link, request: Request) {

@@ -5,9 +5,9 @@
 //! nothing could ever be deleted. Invariant: what is said and logged follows changes, not attempts.
 
 use super::FileServer;
-use super::Timer;
 use super::entry::Kind;
 use super::output::Link;
+use super::timers::Timer;
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::Message;
@@ -104,7 +104,7 @@ impl Room {
 impl FileServer {
     /// Whether there is room for records of peers; without it they are told, once.
     pub(super) fn has_room_for_records(&mut self, now: Now, bytes: u64) -> bool {
-        let room = self.has_room(now, bytes);
+        let room = self.cx.has_room(bytes);
         if !room {
             self.lack_room(now, bytes);
         }
@@ -123,7 +123,7 @@ impl FileServer {
             );
             self.tell_room_to_all();
             // What they have told of may be forgotten from now on.
-            self.peers.values_mut().for_each(|peer| peer.comparison.forget());
+            self.cx.links.peers_mut().for_each(|peer| peer.comparison.forget());
             self.watch_room(now);
         }
     }
@@ -151,7 +151,7 @@ impl FileServer {
     /// It is time to see whether there is room again.
     pub(super) fn look_for_room(&mut self, now: Now) {
         if self.room.look() {
-            self.ask_space();
+            self.cx.ask_space();
             self.watch_room(now);
         }
     }
@@ -159,7 +159,7 @@ impl FileServer {
     /// The disk has answered how much it has left.
     pub(super) fn room_answered(&mut self, now: Now) {
         let (for_records, for_blocks) =
-            self.room.answered(now.instant, |bytes| self.space.fits(bytes));
+            self.room.answered(now.instant, |bytes| self.cx.space.fits(bytes));
         if !for_records && !for_blocks {
             return;
         }
@@ -168,13 +168,13 @@ impl FileServer {
             self.tell_room_to_all();
             self.reconcile_with_all(now);
         }
-        for link in self.node_links() {
+        for link in self.cx.links.nodes() {
             self.has_news(now, link);
         }
     }
 
     fn tell_room_to_all(&mut self) {
-        for link in self.node_links() {
+        for link in self.cx.links.nodes() {
             self.send(link, Message::Room { free: self.room.is_there() });
         }
     }
@@ -188,7 +188,7 @@ impl FileServer {
 
     /// A peer says whether it has room. It asks by itself for what it lacks, when it has.
     pub(super) fn room_told(&mut self, link: Link, free: bool) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.has_room = free;
         }
     }

@@ -4,13 +4,14 @@
 //! and says so if one is bad. Invariant: memory is
 //! reserved for leaves between the disk and the connection, a few at a time for who reads slowly.
 
+use super::FileServer;
 use super::closing::Closing;
 use super::memory::Share;
 use super::output::{Link, Output};
 use super::peers::Peer;
+use super::timers::Timer;
 use super::want::{Interest, OFFERED_BYTES, Parked, Want};
 use super::work::Job;
-use super::{FileServer, Timer};
 use crate::ids::Address;
 use crate::limits::{LEAF, WANTS_MAX};
 use crate::planted::{self, Bug};
@@ -94,7 +95,7 @@ impl Serving {
 impl FileServer {
     /// Somebody wants leaves.
     pub(super) fn want(&mut self, now: Now, link: Link, want: Want) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let waiting = peer.serving.wants.len() + peer.serving.parked;
@@ -107,7 +108,7 @@ impl FileServer {
 
     /// Begins the connection's next stream, or reads on for the one that is open.
     pub(super) fn pump_serving(&mut self, now: Now, link: Link) {
-        while let Some(peer) = self.peers.get_mut(&link) {
+        while let Some(peer) = self.cx.links.get_mut(link) {
             if peer.serving.stream.is_some() {
                 return self.read_on(now, link);
             }
@@ -118,7 +119,7 @@ impl FileServer {
                 self.park_for_suspect(Parked { link, want });
                 continue;
             }
-            match self.holdings.block(&want.block.address) {
+            match self.cx.index.holdings.block(&want.block.address) {
                 Some(place) => self.begin_stream(now, link, want, place),
                 None => self.want_missing(now, link, want),
             }
@@ -137,7 +138,7 @@ impl FileServer {
     }
 
     fn open_stream(&mut self, now: Now, link: Link, want: Want, source: Source) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.serving.stream = Some(Stream {
                 want,
                 source,
@@ -153,11 +154,11 @@ impl FileServer {
 
     /// A client's want makes this node fetch the block, or pass it on; a peer is told to look elsewhere.
     fn want_missing(&mut self, now: Now, link: Link, want: Want) {
-        if self.peers.get(&link).is_some_and(Peer::is_client) {
+        if self.cx.links.get(link).is_some_and(Peer::is_client) {
             if self.is_passed_on(&want.block) {
                 return self.pass_on(now, link, want);
             }
-            if let Some(peer) = self.peers.get_mut(&link) {
+            if let Some(peer) = self.cx.links.get_mut(link) {
                 peer.serving.park();
             }
             self.fetch(now, want.block, Interest::Read(Parked { link, want }), None);
@@ -169,7 +170,7 @@ impl FileServer {
 
     /// Reads the stream's next leaves, if the last ones have left and there is memory.
     fn read_on(&mut self, now: Now, link: Link) {
-        let Some(serving) = self.peers.get(&link).map(|peer| &peer.serving) else {
+        let Some(serving) = self.cx.links.get(link).map(|peer| &peer.serving) else {
             return;
         };
         let Some(stream) = &serving.stream else {
@@ -194,14 +195,14 @@ impl FileServer {
         let batch = [batch, 1].into_iter().find(|batch| {
             let bytes = usize::from(*batch) * LEAF;
             match passed_from.is_some() && *batch > 1 {
-                true => self.memory.reserve_for_stranger(Share::Serving, bytes),
-                false => self.memory.reserve(Share::Serving, bytes),
+                true => self.cx.memory.reserve_for_stranger(Share::Serving, bytes),
+                false => self.cx.memory.reserve(Share::Serving, bytes),
             }
         });
         let Some(batch) = batch else {
             return self.starve(now, link, Share::Serving);
         };
-        let peer = self.peers.get_mut(&link);
+        let peer = self.cx.links.get_mut(link);
         let Some(stream) = peer.and_then(|peer| peer.serving.stream.as_mut()) else {
             return;
         };
@@ -224,7 +225,7 @@ impl FileServer {
         link: Link,
         result: Result<LeavesRead, ReadError>,
     ) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(stream) = peer.serving.stream.as_mut() else {
@@ -241,10 +242,10 @@ impl FileServer {
                     let address = block.address;
                     let open =
                         Open { address, length: read.length, first, count, leaves: read.leaves };
-                    self.outputs.push_back(Output::OpenStream { link, open });
+                    self.cx.output(Output::OpenStream { link, open });
                 }
                 for data in read.chunks {
-                    self.outputs.push_back(Output::Chunk { link, data });
+                    self.cx.output(Output::Chunk { link, data });
                 }
             }
             Err(error) => self.unreadable(now, link, &error),
@@ -254,7 +255,7 @@ impl FileServer {
     /// A block that the log promises can't be read. If it is damaged or gone it is no longer held, and fetched anew; if
     /// the disk would not say, for want of descriptors for instance, it stays.
     fn unreadable(&mut self, now: Now, link: Link, error: &ReadError) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(stream) = peer.serving.stream.as_mut() else {
@@ -268,16 +269,16 @@ impl FileServer {
         if opened {
             // It may take long to leave: until `stream_sent` no other begins.
             stream.aborted = true;
-            self.outputs.push_back(Output::AbortStream { link });
+            self.cx.output(Output::AbortStream { link });
         } else {
             peer.serving.stream = None;
         }
-        self.memory.release(Share::Serving, reserved * LEAF);
+        self.cx.memory.release(Share::Serving, reserved * LEAF);
         let address = want.block.address;
         match error {
             ReadError::Gone | ReadError::Damaged => {
                 self.lost(now, address, super::holdings::length(place));
-                if !opened && let Some(peer) = self.peers.get_mut(&link) {
+                if !opened && let Some(peer) = self.cx.links.get_mut(link) {
                     peer.serving.wants.push_front(want);
                 }
             }
@@ -294,7 +295,7 @@ impl FileServer {
 
     /// A block is damaged or gone: says so in the log, and sees to it that it comes again.
     pub(super) fn lost(&mut self, now: Now, address: Address, length: u32) {
-        if self.holdings.remove(&address) {
+        if self.cx.index.holdings.remove(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.lane.add_lost(address);
             self.fetches.repairs.insert(address, length);
@@ -304,14 +305,16 @@ impl FileServer {
 
     /// All leaves that were handed over have left.
     pub fn stream_low(&mut self, now: Now, link: Link) {
+        self.cx.now = now;
         self.batch_left(now, link);
         self.pump_serving(now, link);
     }
 
     /// The stream was sent whole.
     pub fn stream_sent(&mut self, now: Now, link: Link) {
+        self.cx.now = now;
         self.batch_left(now, link);
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.serving.stream = None;
         }
         self.pump_serving(now, link);
@@ -330,14 +333,14 @@ impl FileServer {
         if self.fetches.starved[Share::Serving as usize].is_empty() {
             return;
         }
-        for (link, peer) in &self.peers {
+        for (link, peer) in self.cx.links.iter() {
             if let Some(stream) = &peer.serving.stream
                 && stream.reserved > 0
                 && !stream.reading
                 && !stream.aborted
                 && now.instant.since(stream.batch_began) >= DEAF_AFTER
             {
-                self.outputs.push_back(Output::TakeBack { link: *link });
+                self.cx.outputs.push_back(Output::TakeBack { link });
             }
         }
         self.watch_deaf(now);
@@ -345,17 +348,17 @@ impl FileServer {
 
     /// So many leaves did not go out and are not kept; what is on its way is not counted here any more.
     pub fn taken_back(&mut self, link: Link, count: u8) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && let Some(stream) = peer.serving.stream.as_mut()
         {
             stream.handed -= count;
             let reserved = std::mem::take(&mut stream.reserved);
-            self.memory.release(Share::Serving, usize::from(reserved) * LEAF);
+            self.cx.memory.release(Share::Serving, usize::from(reserved) * LEAF);
         }
     }
 
     fn batch_left(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         let Some(stream) = peer.serving.stream.as_mut() else {
@@ -365,7 +368,7 @@ impl FileServer {
             return;
         }
         let reserved = std::mem::take(&mut stream.reserved);
-        self.memory.release(Share::Serving, usize::from(reserved) * LEAF);
+        self.cx.memory.release(Share::Serving, usize::from(reserved) * LEAF);
         let taken = now.instant.since(stream.batch_began);
         if taken < BATCH_TIME {
             peer.serving.batch = (peer.serving.batch() * 2).min(BATCH_MAX);
@@ -376,7 +379,7 @@ impl FileServer {
 
     /// The block that a want waited for is here.
     pub(super) fn unpark(&mut self, now: Now, parked: Parked) {
-        if let Some(peer) = self.peers.get_mut(&parked.link) {
+        if let Some(peer) = self.cx.links.get_mut(parked.link) {
             peer.serving.parked = peer.serving.parked.saturating_sub(1);
             peer.serving.wants.push_front(parked.want);
         }
@@ -385,19 +388,19 @@ impl FileServer {
 
     /// A parked want was answered otherwise. Others did not wait for it.
     pub(super) fn want_answered(&mut self, link: Link) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.serving.parked = peer.serving.parked.saturating_sub(1);
         }
     }
 
     pub(super) fn serving_link_closed(&mut self, link: Link) {
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         if let Some(stream) = peer.serving.stream.take()
             && !planted::is_on(Bug::KeepReaderMemory)
         {
-            self.memory.release(Share::Serving, usize::from(stream.reserved) * LEAF);
+            self.cx.memory.release(Share::Serving, usize::from(stream.reserved) * LEAF);
         }
     }
 }

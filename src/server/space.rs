@@ -4,6 +4,7 @@
 //! who was told that there is room.
 
 use super::FileServer;
+use super::context::Context;
 use super::work::Job;
 use crate::limits::SEGMENT;
 use crate::store::values::{self, DiskError};
@@ -42,27 +43,52 @@ impl Space {
         self.left.free
     }
 
+    /// The disk has told what it has left, of which so many bytes are promised already. What is usable.
+    fn answered(
+        &mut self,
+        now: Instant,
+        promised: u64,
+        result: Result<values::Space, DiskError>,
+    ) -> Result<u64, DiskError> {
+        self.asked = false;
+        self.known = now;
+        let space = result?;
+        self.left = values::Space { usable: space.usable.saturating_sub(promised), ..space };
+        Ok(space.usable)
+    }
+
     /// The disk has refused something for want of room.
     pub(super) fn ran_out(&mut self) {
         self.left.usable = 0;
     }
 }
 
-impl FileServer {
+impl Context {
     pub(super) fn ask_space(&mut self) {
         if !std::mem::replace(&mut self.space.asked, true) {
             self.job(Job::Space);
         }
     }
 
+    /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
+    /// when it is nearly full: the log sets aside more than it was given.
+    pub(super) fn has_room(&mut self, bytes: u64) -> bool {
+        let room = self.space.fits(bytes);
+        let is_near = self.space.left.usable < 2 * SEGMENT;
+        if !room || is_near || self.now.instant.since(self.space.known) >= SPACE_AGE {
+            self.ask_space();
+        }
+        self.space.left.usable = self.space.left.usable.saturating_sub(bytes);
+        room
+    }
+}
+
+impl FileServer {
     pub(super) fn space_answered(&mut self, now: Now, result: Result<values::Space, DiskError>) {
-        self.space.asked = false;
-        self.space.known = now.instant;
-        match result {
-            Ok(space) => {
-                let usable = space.usable.saturating_sub(self.under_way());
-                self.space.left = values::Space { usable, ..space };
-                if space.usable > 0 {
+        let under_way = self.bytes_under_way();
+        match self.cx.space.answered(now.instant, under_way, result) {
+            Ok(usable) => {
+                if usable > 0 {
                     self.bring_records(Vec::new());
                 }
                 self.room_answered(now);
@@ -73,20 +99,8 @@ impl FileServer {
 
     /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
     /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
-    fn under_way(&self) -> u64 {
+    fn bytes_under_way(&self) -> u64 {
         let fetches = self.fetches.by_address.values();
         fetches.map(|fetch| u64::from(fetch.length)).sum::<u64>() + self.lane.bytes() as u64
-    }
-
-    /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
-    /// when it is nearly full: the log sets aside more than it was given.
-    pub(super) fn has_room(&mut self, now: Now, bytes: u64) -> bool {
-        let room = self.space.fits(bytes);
-        let is_near = self.space.left.usable < 2 * SEGMENT;
-        if !room || is_near || now.instant.since(self.space.known) >= SPACE_AGE {
-            self.ask_space();
-        }
-        self.space.left.usable = self.space.left.usable.saturating_sub(bytes);
-        room
     }
 }

@@ -5,13 +5,14 @@
 //! asked of somebody who did not answer is due: it is tried again after a while, ever more rarely while nothing comes of
 //! it. Invariant: without news, arrivals and broken answers nothing is done, however much is short.
 
+use super::FileServer;
 use super::output::Link;
 use super::peers::Peer;
 use super::round::{Round, Short};
+use super::timers::Timer;
 use super::vain::key;
 use super::walk::Purpose;
 use super::want::Interest;
-use super::{FileServer, Timer};
 use crate::ids::{Address, RecordId};
 use crate::limits::SHORT_BATCH;
 use crate::planted::{self, Bug};
@@ -164,7 +165,8 @@ impl Stuck {
 impl FileServer {
     /// Sees to it that what is due is tried again, if there is somebody to ask.
     fn set_retry(&mut self, now: Now) {
-        if !self.stuck.has_nothing_to_try() && !self.nodes.is_empty() && !self.stuck.retry_set {
+        if !self.stuck.has_nothing_to_try() && !self.cx.links.has_no_node() && !self.stuck.retry_set
+        {
             self.stuck.retry_set = true;
             let doublings = self.stuck.retries.min(RETRY_DOUBLINGS);
             self.after(now, RETRY * (1 << doublings), Timer::Retry);
@@ -174,7 +176,7 @@ impl FileServer {
     /// It is time to try the next of what is due.
     pub(super) fn retry(&mut self, now: Now) {
         self.stuck.retry_set = false;
-        if !self.nodes.is_empty() {
+        if !self.cx.links.has_no_node() {
             self.stuck.retries += 1;
             if self.stuck.trying.is_empty() {
                 self.try_batch(now);
@@ -286,7 +288,7 @@ impl FileServer {
 
     /// A peer has got what it was asked for in vain; or something of it, if it does not say what.
     pub(super) fn told_of(&mut self, now: Now, link: Link, addresses: &[Address]) {
-        if !self.peers.get(&link).is_some_and(Peer::is_node) || !self.is_short_of_something() {
+        if !self.cx.links.get(link).is_some_and(Peer::is_node) || !self.is_short_of_something() {
             return;
         }
         let mut has_more = addresses.is_empty();
@@ -301,7 +303,9 @@ impl FileServer {
 
     /// False if it is not known what needs this.
     fn told_of_one(&mut self, now: Now, link: Link, address: Address) -> bool {
-        if self.holdings.block(&address).is_some() || self.holdings.page(&address).is_some() {
+        if self.cx.index.holdings.block(&address).is_some()
+            || self.cx.index.holdings.page(&address).is_some()
+        {
             return true;
         }
         let damaged = [Short::Block(address), Short::Page(address)].into_iter().find(|short| {

@@ -15,11 +15,14 @@ impl FileServer {
         if planted::is_on(Bug::PastAsPresent) {
             return SyncState::Complete;
         }
-        let records = self.catalog.records();
-        let behind = self.node_peers().filter(|(_, peer)| !peer.comparison.is_informed());
+        let records = self.cx.index.catalog.records();
+        let behind = self.cx.links.node_peers().filter(|(_, peer)| !peer.comparison.is_informed());
         match behind.map(|(_, peer)| peer.comparison.theirs()).max() {
             Some(of) => SyncState::Syncing { records, of: of.max(records) },
-            None if self.nodes.is_empty() && !self.has_compared && self.roster.count() > 0 => {
+            None if self.cx.links.has_no_node()
+                && !self.has_compared
+                && self.roster.count() > 0 =>
+            {
                 SyncState::Unreached
             }
             None => SyncState::Complete,
@@ -28,8 +31,8 @@ impl FileServer {
 
     /// Records are in the catalog for which a comparison may wait.
     pub(super) fn records_came(&mut self, records: &[NewRecord]) {
-        for link in &self.nodes {
-            if let Some(peer) = self.peers.get_mut(link) {
+        for link in self.cx.links.nodes() {
+            if let Some(peer) = self.cx.links.get_mut(link) {
                 peer.comparison.came(records.iter().map(|new| &new.id));
             }
         }

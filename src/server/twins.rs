@@ -6,10 +6,11 @@
 //! push each other out, and what either has comes to everybody. Invariant: a twin is warned of once, and told of in the
 //! status as long as both are there; of one key no more than `INSTANCES_MAX` are connected.
 
+use super::FileServer;
 use super::ask::Ask;
 use super::closing::Closing;
 use super::output::Link;
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::NodeId;
 use crate::limits::{INSTANCE_ANSWER, INSTANCES_MAX, PEERS_MAX, TWINS_TOLD_MAX};
 use crate::planted::{self, Bug};
@@ -59,7 +60,7 @@ impl FileServer {
             |peer: &super::peers::Peer| peer.asks.values().any(|ask| *ask == Ask::Instance);
         for other in others {
             // One question at a time: whoever connects again and again makes nobody say more than that.
-            if self.peers.get(&other).is_some_and(is_asked) {
+            if self.cx.links.get(other).is_some_and(is_asked) {
                 continue;
             }
             let request = self.ask(other, Ask::Instance);
@@ -71,7 +72,7 @@ impl FileServer {
 
     /// A connection whose node has another one since has answered.
     pub(super) fn instance_answered(&mut self, link: Link) {
-        let Some(node) = self.peers.get(&link).and_then(super::peers::Peer::node) else {
+        let Some(node) = self.cx.links.get(link).and_then(super::peers::Peer::node) else {
             return;
         };
         if !self.links_of(node, link).is_empty() && self.twins.found(node) {
@@ -119,12 +120,17 @@ impl FileServer {
 
     /// The connections to a node, but for this one.
     fn links_of(&self, node: NodeId, but: Link) -> Vec<Link> {
-        let same = self.node_peers().filter(|(_, peer)| peer.node() == Some(node));
-        same.map(|(link, _)| *link).filter(|link| *link != but).collect()
+        let same = self.cx.links.node_peers().filter(|(_, peer)| peer.node() == Some(node));
+        same.map(|(link, _)| link).filter(|link| *link != but).collect()
     }
 
     /// How many nodes are connected; twins count once.
     pub(super) fn nodes_connected(&self) -> usize {
-        self.node_peers().filter_map(|(_, peer)| peer.node()).collect::<BTreeSet<_>>().len()
+        self.cx
+            .links
+            .node_peers()
+            .filter_map(|(_, peer)| peer.node())
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 }

@@ -3,8 +3,9 @@
 //! So nobody has to ask twice for what is not there. Only so much is remembered of each peer; beyond that it is told now
 //! and then that something has come. Invariant: whoever was told that something is not here is told when it is.
 
+use super::FileServer;
 use super::output::Link;
-use super::{FileServer, Timer};
+use super::timers::Timer;
 use crate::ids::Address;
 use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD, VAIN_MAX};
 use crate::planted::{self, Bug};
@@ -57,7 +58,7 @@ pub(super) fn key(address: &Address) -> u64 {
 impl FileServer {
     /// A peer is told that a block or page is not here.
     pub(super) fn asked_in_vain(&mut self, link: Link, address: &Address) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && peer.is_node()
         {
             peer.vain.note(address);
@@ -74,8 +75,8 @@ impl FileServer {
         if addresses.is_empty() || planted::is_on(Bug::KeepArrivals) {
             return;
         }
-        for link in self.node_links() {
-            let peer = self.peers.get_mut(&link).filter(|peer| !peer.vain.is_empty());
+        for link in self.cx.links.nodes() {
+            let peer = self.cx.links.get_mut(link).filter(|peer| !peer.vain.is_empty());
             let Some(peer) = peer else {
                 continue;
             };
@@ -90,7 +91,7 @@ impl FileServer {
     }
 
     fn owe_news(&mut self, now: Now, link: Link) {
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(peer) = self.cx.links.get_mut(link)
             && peer.is_node()
             && !std::mem::replace(&mut peer.vain.owed, true)
         {
@@ -100,7 +101,7 @@ impl FileServer {
 
     /// It is time to tell a peer that something has come: it asks for all that it lacks.
     pub(super) fn tell_news(&mut self, link: Link) {
-        if let Some(peer) = self.peers.get_mut(&link) {
+        if let Some(peer) = self.cx.links.get_mut(link) {
             peer.vain = Vain::default();
             self.send(link, Message::Have { addresses: Vec::new() });
         }

@@ -101,9 +101,9 @@ impl FileServer {
 
     /// The next few blocks, pages and records, in the order of their ids.
     fn kept_after(&self, after: Option<Address>) -> Vec<(Address, BlockPlace)> {
-        let mut kept = self.holdings.after(after, VERIFY_BATCH);
+        let mut kept = self.cx.index.holdings.after(after, VERIFY_BATCH);
         let first = RecordId(after.unwrap_or_default().0);
-        let records = self.catalog.range(first, RecordId([u8::MAX; 32]));
+        let records = self.cx.index.catalog.range(first, RecordId([u8::MAX; 32]));
         let records = records.map(|entry| (Address(entry.id().0), BlockPlace::Log(entry.place())));
         let records = records.filter(|(id, _)| after.is_none_or(|after| *id > after));
         kept.extend(records.take(VERIFY_BATCH));
@@ -118,8 +118,12 @@ impl FileServer {
         let blocks = self.fetches.repairs.range(range).map(|(address, _)| *address);
         let pages = self.walks.lost.range(range).copied();
         let record = |address: &Address| RecordId(address.0);
-        let records =
-            self.catalog.lost().range((range.0.as_ref().map(record), range.1.as_ref().map(record)));
+        let records = self
+            .cx
+            .index
+            .catalog
+            .lost()
+            .range((range.0.as_ref().map(record), range.1.as_ref().map(record)));
         let records = records.map(|id| Address(id.0));
         let things = blocks.take(MISSING_MAX).chain(pages.take(MISSING_MAX));
         let mut missing: Vec<_> = things.chain(records.take(MISSING_MAX)).collect();
@@ -141,7 +145,7 @@ impl FileServer {
     pub(super) fn verify_offered(&mut self, link: Link, offered: &[BlockRef]) {
         for offered in offered.chunks(VERIFY_BATCH) {
             let place = |block: &BlockRef| {
-                self.holdings.block(&block.address).map(|place| (block.address, place))
+                self.cx.index.holdings.block(&block.address).map(|place| (block.address, place))
             };
             let blocks: Vec<_> = offered.iter().filter_map(place).collect();
             if planted::is_on(Bug::TrustHeldBlock) {
@@ -155,7 +159,9 @@ impl FileServer {
 
     /// Small blocks that a put brings are here: if they are good, they need not be written again.
     pub(super) fn verify_brought(&mut self, now: Now, put: Box<ReadyPut>) {
-        let place = |address: &Address| self.holdings.block(address).map(|place| (*address, place));
+        let place = |address: &Address| {
+            self.cx.index.holdings.block(address).map(|place| (*address, place))
+        };
         let blocks: Vec<_> = put.brought().filter_map(place).collect();
         self.checking_bytes += put.bytes();
         if blocks.is_empty() {
@@ -170,7 +176,8 @@ impl FileServer {
         if self.suspects.contains_key(&address) || self.suspect_passed(link, address) {
             return;
         }
-        let (Some(place), Some(peer)) = (self.holdings.block(&address), self.peers.get_mut(&link))
+        let (Some(place), Some(peer)) =
+            (self.cx.index.holdings.block(&address), self.cx.links.get_mut(link))
         else {
             return;
         };
@@ -186,7 +193,7 @@ impl FileServer {
 
     /// A want waits until a suspected block has been looked at.
     pub(super) fn park_for_suspect(&mut self, parked: Parked) {
-        if let Some(peer) = self.peers.get_mut(&parked.link) {
+        if let Some(peer) = self.cx.links.get_mut(parked.link) {
             peer.serving.park();
         }
         self.suspects.entry(parked.want.block.address).or_default().push(parked);
@@ -200,9 +207,9 @@ impl FileServer {
         Verified { bytes, bad, unread }: Verified,
     ) {
         for address in &bad {
-            match self.holdings.block(address) {
+            match self.cx.index.holdings.block(address) {
                 Some(place) => self.lost(now, *address, super::holdings::length(place)),
-                None if self.catalog.contains(&RecordId(address.0)) => {
+                None if self.cx.index.catalog.contains(&RecordId(address.0)) => {
                     self.record_damaged(now, RecordId(address.0));
                 }
                 None => self.lost_page(now, *address),
@@ -215,7 +222,7 @@ impl FileServer {
             }
             VerifyFor::Request(sweep) => self.swept(sweep, bytes, bad),
             VerifyFor::Suspect { address, link } => {
-                if let Some(peer) = self.peers.get_mut(&link) {
+                if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.suspects = peer.suspects.saturating_sub(1);
                 }
                 for parked in self.suspects.remove(&address).unwrap_or_default() {
@@ -243,10 +250,11 @@ impl FileServer {
         unread: &[Address],
     ) {
         let is_good = |block: &BlockRef| {
-            self.holdings.block(&block.address).is_some() && !unread.contains(&block.address)
+            self.cx.index.holdings.block(&block.address).is_some()
+                && !unread.contains(&block.address)
         };
         let (good, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_good);
-        let Some(peer) = self.peers.get_mut(&link) else {
+        let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.offered = peer.offered.saturating_sub(good.len());
@@ -263,9 +271,9 @@ impl FileServer {
     pub(super) fn lost_page(&mut self, now: Now, address: Address) {
         if self.forget_page(address) {
             if planted::is_on(Bug::SuspectRecords) {
-                let all: Vec<_> = self.catalog.ids().collect();
+                let all: Vec<_> = self.cx.index.catalog.ids().collect();
                 for record in all {
-                    self.catalog.set_complete(&record, false);
+                    self.cx.index.catalog.set_complete(&record, false);
                     self.replicate([(record, None)]);
                 }
             }

@@ -160,7 +160,7 @@ impl Walk {
 impl FileServer {
     /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
-        let place = self.catalog.get(&record).map(Entry::place);
+        let place = self.cx.index.catalog.get(&record).map(Entry::place);
         let walk = self.begin_walk(record, purpose, None);
         match place {
             // This one is counted.
@@ -174,7 +174,8 @@ impl FileServer {
 
     /// What an earlier walk found; but nobody is promised anything while something that was held is known to be damaged.
     fn is_known_complete(&self, record: &RecordId) -> bool {
-        let is_complete = self.catalog.get(record).is_some_and(|entry| entry.is(Flag::Complete));
+        let is_complete =
+            self.cx.index.catalog.get(record).is_some_and(|entry| entry.is(Flag::Complete));
         is_complete && self.fetches.repairs.is_empty() && self.walks.lost.is_empty()
     }
 
@@ -268,8 +269,8 @@ impl FileServer {
         }
         walk.pages_read += 1;
         walk.steps += 1;
-        self.holdings.name(&address);
-        match self.holdings.page(&address) {
+        self.cx.index.holdings.name(&address);
+        match self.cx.index.holdings.page(&address) {
             Some(place) => {
                 match walk.purpose {
                     Purpose::Page { link, request } => {
@@ -342,8 +343,8 @@ impl FileServer {
 
     fn walk_blocks(&mut self, now: Now, id: u64, blocks: &[BlockRef]) {
         for block in blocks {
-            self.holdings.name(&block.address);
-            if self.holdings.block(&block.address).is_some() {
+            self.cx.index.holdings.name(&block.address);
+            if self.cx.index.holdings.block(&block.address).is_some() {
                 continue;
             }
             let Some(walk) = self.walks.get_mut(id) else {
@@ -394,13 +395,15 @@ impl FileServer {
 
     fn replication_ended(&mut self, now: Now, walk: &Walk, complete: bool) {
         if complete {
-            self.catalog.set_complete(&walk.record, true);
+            self.cx.index.catalog.set_complete(&walk.record, true);
         } else if let Some((address, news)) = walk.lack {
             let unsure = walk.unsure || news != self.stuck.news();
             let outcome = if unsure { Outcome::Unsure } else { Outcome::Nowhere };
             self.stuck.insert(walk.record, &address, walk.steps);
             self.short_tried(now, Short::Record(walk.record), outcome);
-            if self.holdings.block(&address).is_some() || self.holdings.page(&address).is_some() {
+            if self.cx.index.holdings.block(&address).is_some()
+                || self.cx.index.holdings.page(&address).is_some()
+            {
                 // It came when this walk had given it up.
                 self.arrived_for_stuck(&[address]);
             }

@@ -51,14 +51,14 @@ impl FileServer {
     /// Whether a client's want of what is not here is passed on: nobody fetches it, and there is no room for it.
     pub(super) fn is_passed_on(&self, block: &BlockRef) -> bool {
         !self.fetches.by_address.contains_key(&block.address)
-            && !self.space.fits(u64::from(block.length))
+            && !self.cx.space.fits(u64::from(block.length))
             && !planted::is_on(Bug::ServeOwnOnly)
     }
 
     /// Begins a stream whose leaves are asked of a peer.
     pub(super) fn pass_on(&mut self, now: Now, reader: Link, want: Want) {
         // There may be room again.
-        self.ask_space();
+        self.cx.ask_space();
         let address = want.block.address;
         let Some(link) = self.passing_source(now, reader, address, &[]) else {
             return self.send_absent(reader, address);
@@ -76,21 +76,21 @@ impl FileServer {
         address: Address,
         tried: &[Link],
     ) -> Option<Link> {
-        let last = self.peers.get(&reader).and_then(|peer| peer.serving.passed);
+        let last = self.cx.links.get(reader).and_then(|peer| peer.serving.passed);
         let was_bad = |link: Link| {
             last.is_some_and(|last| last.is_bad && (last.address, last.from) == (address, link))
         };
-        let untried = self.node_peers().filter(|(link, _)| !tried.contains(link));
+        let untried = self.cx.links.node_peers().filter(|(link, _)| !tried.contains(link));
         let by_merit = untried.min_by_key(|(link, peer)| {
             let waits = (peer.credit.queue.len(), peer.credit.outstanding);
-            (was_bad(**link), is_laden(peer), self.is_slow(peer, now), peer.silent, waits)
+            (was_bad(*link), is_laden(peer), self.is_slow(peer, now), peer.silent, waits)
         });
-        by_merit.map(|(link, _)| *link)
+        by_merit.map(|(link, _)| link)
     }
 
     /// How many leaves may be asked of the source of a stream at a time; none if the reader has to wait until it owes less.
     pub(super) fn passing_batch(&mut self, now: Now, reader: Link, source: Link) -> Option<u8> {
-        let Some(peer) = self.peers.get(&source) else {
+        let Some(peer) = self.cx.links.get(source) else {
             return Some(1);
         };
         if !is_laden(peer) || planted::is_on(Bug::PassWithoutBound) {
@@ -114,7 +114,7 @@ impl FileServer {
         (block, first, count): (BlockRef, u8, u8),
     ) {
         let pass = self.serial();
-        let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
+        let Some(serving) = self.cx.links.get_mut(reader).map(|peer| &mut peer.serving) else {
             return;
         };
         let Some(Stream { source: Source::Peer(from), .. }) = &mut serving.stream else {
@@ -137,7 +137,7 @@ impl FileServer {
             asked: now.instant,
             pass: Some((reader, pass)),
         };
-        let Some(source) = self.peers.get_mut(&link) else {
+        let Some(source) = self.cx.links.get_mut(link) else {
             return self.pass_failed(now, (reader, pass));
         };
         if queue_run(&mut source.credit, run) {
@@ -148,7 +148,7 @@ impl FileServer {
     }
 
     fn passed_stream(&mut self, (reader, pass): Pass) -> Option<&mut Stream> {
-        let stream = self.peers.get_mut(&reader)?.serving.stream.as_mut()?;
+        let stream = self.cx.links.get_mut(reader)?.serving.stream.as_mut()?;
         let is_it = match &stream.source {
             Source::Peer(from) => from.pass == pass || planted::is_on(Bug::PassWhatIsLate),
             Source::Disk(_) => false,
@@ -193,9 +193,9 @@ impl FileServer {
         let link = pass.0;
         if let Some(open) = open {
             let open = Open { first, count, ..open };
-            self.outputs.push_back(Output::OpenStream { link, open });
+            self.cx.output(Output::OpenStream { link, open });
         }
-        self.outputs.extend(leaves.into_iter().map(|data| Output::Chunk { link, data }));
+        self.cx.outputs.extend(leaves.into_iter().map(|data| Output::Chunk { link, data }));
     }
 
     /// A peer owes less than before, or is gone: what was given up is asked of others, and who waited asks.
@@ -213,7 +213,7 @@ impl FileServer {
     /// A node is silent or slow: what it was to bring for readers is asked of better ones that have not been asked, as far as
     /// there are any. It may be asked again if these do not have it.
     pub(in crate::server) fn leave_passes(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.peers.get(&link) else {
+        let Some(peer) = self.cx.links.get(link) else {
             return;
         };
         let runs = peer.credit.runs.iter().chain(&peer.credit.current);
@@ -228,7 +228,7 @@ impl FileServer {
             let next = self.passing_source(now, pass.0, address, &tried);
             let is_better =
                 |peer: &Peer| !peer.silent && !is_laden(peer) && !self.is_slow(peer, now);
-            let next = next.filter(|next| self.peers.get(next).is_some_and(is_better));
+            let next = next.filter(|next| self.cx.links.get(*next).is_some_and(is_better));
             if let Some(next) = next {
                 self.give_up_runs(link, |run| run.pass == Some(pass));
                 self.fetches.passes_lost.retain(|lost| *lost != pass);
@@ -243,7 +243,7 @@ impl FileServer {
     }
 
     fn source_of(&mut self, reader: Link) -> Option<&mut Source> {
-        let stream = self.peers.get_mut(&reader)?.serving.stream.as_mut()?;
+        let stream = self.cx.links.get_mut(reader)?.serving.stream.as_mut()?;
         Some(&mut stream.source)
     }
 
@@ -258,7 +258,7 @@ impl FileServer {
             from.pass = 0;
             from.leaves.clear();
         }
-        self.memory.release(Share::Serving, reserved * LEAF);
+        self.cx.memory.release(Share::Serving, reserved * LEAF);
         true
     }
 
@@ -270,7 +270,7 @@ impl FileServer {
 
     /// The source of a stream can't give the block, or does not: another is asked, or the stream is over.
     fn pass_elsewhere(&mut self, now: Now, reader: Link) {
-        let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
+        let Some(serving) = self.cx.links.get_mut(reader).map(|peer| &mut peer.serving) else {
             return;
         };
         let Some(Stream { want, opened, source: Source::Peer(from), .. }) = &mut serving.stream
@@ -281,7 +281,7 @@ impl FileServer {
         from.tried.push(from.link);
         let tried = from.tried.clone();
         let next = self.passing_source(now, reader, address, &tried);
-        let Some(serving) = self.peers.get_mut(&reader).map(|peer| &mut peer.serving) else {
+        let Some(serving) = self.cx.links.get_mut(reader).map(|peer| &mut peer.serving) else {
             return;
         };
         match (next, &mut serving.stream) {
@@ -293,7 +293,7 @@ impl FileServer {
                 if let Some(passed) = &mut serving.passed {
                     passed.is_bad = true;
                 }
-                self.outputs.push_back(Output::AbortStream { link: reader });
+                self.cx.output(Output::AbortStream { link: reader });
             }
             _ => {
                 serving.stream = None;
@@ -305,10 +305,10 @@ impl FileServer {
 
     /// A reader found bad what was passed on to it. Whoever gave it looks for itself. False if it was not passed on.
     pub(in crate::server) fn suspect_passed(&mut self, reader: Link, address: Address) -> bool {
-        if self.holdings.block(&address).is_some() {
+        if self.cx.index.holdings.block(&address).is_some() {
             return false;
         }
-        let passed = self.peers.get_mut(&reader).and_then(|peer| peer.serving.passed.as_mut());
+        let passed = self.cx.links.get_mut(reader).and_then(|peer| peer.serving.passed.as_mut());
         let Some(passed) = passed.filter(|passed| passed.address == address && !passed.is_bad)
         else {
             return false;

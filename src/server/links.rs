@@ -1,0 +1,86 @@
+//! The connections, by their numbers: who the other sides are, and how far they keep up.
+//!
+//! Decides nothing. Invariant: those that lead to nodes are found without a walk over all clients.
+
+use super::output::Link;
+use super::peers::Peer;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    by_number: BTreeMap<Link, Peer>,
+    nodes: BTreeSet<Link>,
+}
+
+impl Links {
+    /// One more, of which nothing is known yet.
+    pub(super) fn insert(&mut self, link: Link, peer: Peer) {
+        self.by_number.insert(link, peer);
+    }
+
+    /// It leads to a node.
+    pub(super) fn insert_node(&mut self, link: Link) {
+        self.nodes.insert(link);
+    }
+
+    /// It is no longer one of the nodes'.
+    pub(super) fn remove_node(&mut self, link: Link) {
+        self.nodes.remove(&link);
+    }
+
+    /// It is gone.
+    pub(super) fn remove(&mut self, link: Link) {
+        self.nodes.remove(&link);
+        self.by_number.remove(&link);
+    }
+
+    /// Whether it has not ended.
+    pub(super) fn contains(&self, link: Link) -> bool {
+        self.by_number.contains_key(&link)
+    }
+
+    pub(super) fn get(&self, link: Link) -> Option<&Peer> {
+        self.by_number.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: Link) -> Option<&mut Peer> {
+        self.by_number.get_mut(&link)
+    }
+
+    /// Whether no node is connected.
+    pub(super) fn has_no_node(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Those that lead to nodes.
+    pub(super) fn nodes(&self) -> Vec<Link> {
+        self.nodes.iter().copied().collect()
+    }
+
+    /// The same, and what is kept of them.
+    pub(super) fn node_peers(&self) -> impl Iterator<Item = (Link, &Peer)> {
+        self.nodes.iter().filter_map(|link| Some((*link, self.get(*link)?)))
+    }
+
+    /// Those of clients.
+    pub(super) fn clients(&self) -> Vec<Link> {
+        let clients = self.by_number.iter().filter(|(_, peer)| peer.is_client());
+        clients.map(|(link, _)| *link).collect()
+    }
+
+    /// All of them, and what is kept of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Link, &Peer)> {
+        self.by_number.iter().map(|(link, peer)| (*link, peer))
+    }
+
+    /// What is kept of each.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.by_number.values()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn peers_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.by_number.values_mut()
+    }
+}
