@@ -6,10 +6,11 @@ use super::asker::Asker;
 use super::catalog::Catalog;
 use super::holdings::Holdings;
 use super::links::Links;
-use super::memory::Memory;
 use super::output::{Link, Output};
+use super::round::Round;
 use super::space::Space;
 use super::timers::{Timer, Timers};
+use super::transfer::Memory;
 use super::work::Job;
 use crate::time::Now;
 use crate::wire::message::{Message, Reason};
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) memory: Memory,
     pub(super) space: Space,
     pub(super) links: Links,
+    /// Which nodes have news: what is tried again is asked of these alone.
+    pub(super) news: Round,
     pub(super) timers: Timers,
     pub(super) rng: ChaCha8Rng,
     pub(super) outputs: VecDeque<Output>,
@@ -74,5 +77,29 @@ impl Context {
     /// Answers that a request is not done, and why.
     pub(super) fn refuse(&mut self, asker: Asker, reason: Reason, detail: &str) {
         self.reply(asker.link, Message::refused(asker.request, reason, detail));
+    }
+}
+
+#[cfg(test)]
+impl Context {
+    /// Of a node that has nothing and knows nobody, with 32 MiB of memory and a disk that has room.
+    pub(super) fn for_tests() -> Self {
+        use crate::crypto::alias::Aliases;
+        use rand::SeedableRng;
+        let now = Now { instant: crate::time::Instant(1), wall_ms: crate::limits::CALENDAR_MIN };
+        Self {
+            now,
+            index: Index {
+                catalog: Catalog::new(Aliases::new([7; 16])),
+                holdings: Holdings::default(),
+            },
+            memory: Memory::new(32 << 20),
+            space: Space::new(now.instant),
+            links: Links::default(),
+            news: Round::default(),
+            timers: Timers::default(),
+            rng: ChaCha8Rng::seed_from_u64(7),
+            outputs: VecDeque::new(),
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PeerAddress, PushedRecord, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What is said of a name of which a peer has shown a version that could not be kept.
 const UNKEPT: &str =
@@ -256,14 +256,18 @@ impl FileServer {
     }
 
     /// The connection is gone: what it asked, and what it was asked.
-    pub(super) fn gather_link_closed(&mut self, now: Now, link: Link) {
+    pub(super) fn gather_link_closed(
+        &mut self,
+        now: Now,
+        link: Link,
+        asks: &HashMap<Request, Ask>,
+    ) {
         for id in self.gathers.of_asker(link) {
             if let Some(gather) = self.gathers.end(id) {
                 self.forget_asks(gather.into_parts().1);
             }
         }
-        let asks = self.cx.links.get(link).into_iter().flat_map(|peer| peer.asks.values());
-        let mut asked: Vec<u64> = asks.filter_map(Ask::gather).collect();
+        let mut asked: Vec<u64> = asks.values().filter_map(Ask::gather).collect();
         asked.sort_unstable();
         for id in asked {
             if self.gathers.answered(id, link).is_some() {

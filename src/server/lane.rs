@@ -354,9 +354,10 @@ impl FileServer {
         let blocks = flight.blocks.iter().map(|(address, _)| *address);
         for address in blocks.chain(flight.small) {
             match reason {
-                Reason::NoSpace => self.fetch_has_no_room(now, address),
-                _ => self.fetch_failed(now, address),
+                Reason::NoSpace => self.transfer.find_no_room(&mut self.cx, address),
+                _ => self.transfer.fail(&mut self.cx, address),
             }
+            self.transferred(now);
         }
         self.pages_landed(now, &flight.pages, false);
         let sources: BTreeSet<Link> = flight.records.iter().filter_map(|new| new.source).collect();

@@ -4,6 +4,7 @@
 
 use super::output::Link;
 use super::peers::Peer;
+use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All of them.
@@ -19,20 +20,52 @@ impl Links {
         self.by_number.insert(link, peer);
     }
 
+    /// Whether its other side has said that it is a node.
+    pub(super) fn leads_to_node(&self, link: Link) -> bool {
+        self.get(link).is_some_and(Peer::is_node)
+    }
+
+    /// Whether it did not answer in time, and has not been heard since.
+    pub(super) fn is_silent(&self, link: Link) -> bool {
+        self.get(link).is_some_and(|peer| peer.silent)
+    }
+
+    /// It did not answer in time.
+    pub(super) fn set_silent(&mut self, link: Link) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.silent = true;
+        }
+    }
+
+    /// It has brought something that was asked for, or answered.
+    pub(super) fn hear(&mut self, link: Link, now: Instant) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.silent = false;
+            peer.heard = now;
+        }
+    }
+
+    /// When it was last heard, or asked when it owed nothing.
+    pub(super) fn heard(&self, link: Link) -> Instant {
+        self.get(link).map_or(Instant::default(), |peer| peer.heard)
+    }
+
+    /// It counts as heard then.
+    pub(super) fn set_heard(&mut self, link: Link, heard: Instant) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.heard = heard;
+        }
+    }
+
     /// It leads to a node.
     pub(super) fn insert_node(&mut self, link: Link) {
         self.nodes.insert(link);
     }
 
-    /// It is no longer one of the nodes'.
-    pub(super) fn remove_node(&mut self, link: Link) {
-        self.nodes.remove(&link);
-    }
-
     /// It is gone.
-    pub(super) fn remove(&mut self, link: Link) {
+    pub(super) fn remove(&mut self, link: Link) -> Option<Peer> {
         self.nodes.remove(&link);
-        self.by_number.remove(&link);
+        self.by_number.remove(&link)
     }
 
     /// Whether it has not ended.
@@ -67,11 +100,6 @@ impl Links {
     pub(super) fn clients(&self) -> Vec<Link> {
         let clients = self.by_number.iter().filter(|(_, peer)| peer.is_client());
         clients.map(|(link, _)| *link).collect()
-    }
-
-    /// All of them, and what is kept of each.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Link, &Peer)> {
-        self.by_number.iter().map(|(link, peer)| (*link, peer))
     }
 
     /// What is kept of each.

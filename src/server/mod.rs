@@ -9,6 +9,7 @@
 mod answers;
 mod ask;
 mod asker;
+mod blocks;
 mod calendar;
 mod candidates;
 mod catalog;
@@ -17,15 +18,12 @@ mod comparison;
 mod completion;
 mod conditions;
 mod context;
-mod credit;
 mod entry;
 mod exchange;
-mod fetch;
 mod gather;
 mod gathers;
 mod grants;
 mod holdings;
-mod incoming;
 mod introduce;
 mod known_list;
 mod lane;
@@ -33,10 +31,8 @@ mod links;
 mod loading;
 mod log_damage;
 mod looks;
-mod memory;
 mod order;
 mod output;
-mod pace;
 mod packed;
 mod pages;
 mod peers;
@@ -50,20 +46,19 @@ mod room;
 mod roster;
 mod round;
 mod rows;
-mod serve;
 mod setup;
 mod space;
 mod stuck;
 mod sweeps;
 mod sync;
 mod timers;
+mod transfer;
 mod twins;
 mod under_way;
 mod vain;
 mod verify;
 mod walk;
 mod walks;
-mod want;
 pub mod work;
 
 pub use closing::Closing;
@@ -73,7 +68,7 @@ pub use requests::Standing;
 pub use roster::{Remembered, read_peers};
 pub use setup::Setup;
 
-use crate::ids::{Address, RecordId, StoreId};
+use crate::ids::{RecordId, StoreId};
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
@@ -83,23 +78,22 @@ use answers::Answers;
 use asker::Asker;
 use calendar::Calendar;
 use context::{Context, Index};
-use fetch::Fetches;
 use gathers::Gathers;
 use grants::Grants;
 use holdings::Holdings;
 use lane::Lane;
 use links::Links;
-use memory::Memory;
-use pace::SlowNodes;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use roster::Roster;
+use round::Round;
 use space::Space;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use stuck::Stuck;
 use sweeps::Sweeps;
 use timers::{Timer, Timers};
+use transfer::{Memory, Transfer};
 use walks::Walks;
 use work::{Checking, Done, Job, Reading, Verifying};
 
@@ -128,17 +122,14 @@ pub struct FileServer {
     roster: Roster,
     twins: twins::Twins,
     lane: Lane,
-    fetches: Fetches,
+    transfer: Transfer,
     walks: Walks,
     gathers: Gathers,
     answers: Answers,
     stuck: Stuck,
     sweeps: Sweeps,
-    slow: SlowNodes,
     checking: HashSet<RecordId>,
     checking_bytes: usize,
-    suspects: HashMap<Address, Vec<want::Parked>>,
-    deaf_watched: bool,
     room: room::Room,
     next_serial: u64,
 }
@@ -148,7 +139,7 @@ impl FileServer {
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
         let undecoded = log_damage::Undecoded::new(recovered, &setup.grants, &mut loading);
-        let stuck = Stuck::with_records(&loading.take_waiting(&recovered.rotten));
+        let stuck = Stuck::new(&loading.take_waiting(&recovered.rotten), loading.repairs);
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {
@@ -161,6 +152,7 @@ impl FileServer {
                 memory: Memory::new(setup.memory),
                 space: Space::new(now.instant),
                 links: Links::default(),
+                news: Round::default(),
                 timers: Timers::default(),
                 rng: ChaCha8Rng::seed_from_u64(setup.seed),
                 outputs: VecDeque::new(),
@@ -174,17 +166,14 @@ impl FileServer {
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
             lane: Lane::default(),
-            fetches: Fetches::with_repairs(loading.repairs),
+            transfer: Transfer::default(),
             walks: Walks::with_lost(loading.lost, &recovered.rotten),
             gathers: Gathers::default(),
             answers: Answers::default(),
             stuck,
             sweeps: Sweeps::default(),
-            slow: SlowNodes::default(),
             checking: HashSet::new(),
             checking_bytes: 0,
-            suspects: HashMap::new(),
-            deaf_watched: false,
             room: room::Room::default(),
             next_serial: 0,
             setup,
@@ -225,8 +214,15 @@ impl FileServer {
     fn timer(&mut self, now: Now, timer: Timer, late: Duration) {
         match timer {
             Timer::Window => self.lane.window_over(),
-            Timer::Silence(link) => self.check_silence(now, link, late),
-            Timer::Pace(link) => self.check_pace(now, link),
+            Timer::Silence(link) => {
+                self.transfer.check_silence(&mut self.cx, link, late);
+                self.transferred(now);
+            }
+            Timer::Pace(link) => {
+                let takes = self.wants_read(link);
+                self.transfer.check_pace(&mut self.cx, link, takes);
+                self.transferred(now);
+            }
             Timer::Gather(id) => self.gather_timeout(now, id),
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
@@ -236,7 +232,7 @@ impl FileServer {
             Timer::Reconcile(link) => self.reconcile(now, link),
             Timer::Instance(link, request) => self.instance_due(now, link, request),
             Timer::PeersFile => self.write_peers(),
-            Timer::Deaf => self.check_deaf(now),
+            Timer::Stalled => self.transfer.check_stalled(&mut self.cx),
             Timer::Room => self.look_for_room(now),
             Timer::Drain => self.end(),
         }
@@ -246,10 +242,19 @@ impl FileServer {
     pub fn done(&mut self, now: Now, done: Done) {
         let now = self.begin(now);
         match done {
-            Done::Wrote { purpose, draft, result } => self.wrote(now, &purpose, draft, result),
-            Done::Finished { address, result } => self.finished(now, address, result),
+            Done::Wrote { purpose, draft, result } => {
+                self.transfer.wrote(&mut self.cx, &purpose, draft, result);
+                self.transferred(now);
+            }
+            Done::Finished { address, result } => {
+                self.transfer.finished(&mut self.cx, address, result);
+                self.transferred(now);
+            }
             Done::Discarded => {}
-            Done::Leaves { reader, result } => self.leaves_read(now, reader, result),
+            Done::Leaves { reader, result } => {
+                self.transfer.leaves_read(&mut self.cx, reader, result);
+                self.transferred(now);
+            }
             Done::Log { purpose, items } => {
                 let Reading { reason, answer } = *purpose;
                 self.log_read(now, reason, items);
@@ -278,7 +283,8 @@ impl FileServer {
                 self.checked(now, reason, &found);
             }
             Done::SmallHashed { address, block, found } => {
-                self.small_hashed(now, (address, block), found);
+                self.transfer.small_hashed(&mut self.cx, address, block, found);
+                self.transferred(now);
             }
         }
     }
@@ -289,9 +295,10 @@ impl FileServer {
         self.judge_future(now);
         self.judge_log_damage();
         self.pump_short(now);
-        self.write_pending();
+        self.transfer.write(&mut self.cx);
         self.commit_if_due(now);
-        self.pump_starved(now);
+        self.transfer.pump_waiting(&mut self.cx);
+        self.transferred(now);
         if self.phase == Phase::Draining && self.is_idle() {
             self.end();
         }
@@ -313,7 +320,9 @@ impl FileServer {
     }
 
     fn is_idle(&self) -> bool {
-        self.lane.idle() && self.cx.links.peers().all(|peer| !peer.is_busy())
+        self.lane.idle()
+            && !self.transfer.is_serving()
+            && self.cx.links.peers().all(|peer| !peer.is_busy())
     }
 
     fn end(&mut self) {

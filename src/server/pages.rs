@@ -17,6 +17,7 @@ use crate::time::Now;
 use crate::wire::message::{Message, Request};
 use crate::wire::page::Page;
 use bytes::Bytes;
+use std::collections::HashMap;
 
 impl FileServer {
     /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
@@ -44,7 +45,7 @@ impl FileServer {
         };
         let Some(address) = walk.asked else { return };
         let link = self.page_source(id, walk);
-        let news = self.stuck.news();
+        let news = self.cx.news.serial();
         let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
@@ -69,7 +70,7 @@ impl FileServer {
         let untried = |link: &Link| !walk.tried.contains(link);
         let hint = walk.hint.filter(|link| self.cx.links.contains(*link) && untried(link));
         let again = self.walk_is_again(id);
-        let is_asked = |link: &Link| !again || self.stuck.asks(*link);
+        let is_asked = |link: &Link| !again || self.cx.news.asks(*link);
         let nodes = self.cx.links.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         hint.or_else(|| {
             nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| link)
@@ -110,11 +111,8 @@ impl FileServer {
     }
 
     /// The connection is gone; what it was asked for is asked of others.
-    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.cx.links.get(link) else {
-            return;
-        };
-        let mut walks: Vec<u64> = peer.asks.values().filter_map(Ask::page).collect();
+    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link, asks: &HashMap<Request, Ask>) {
+        let mut walks: Vec<u64> = asks.values().filter_map(Ask::page).collect();
         // One may have been asked for several pages of one walk.
         walks.sort_unstable();
         walks.dedup();

@@ -8,23 +8,20 @@ use super::ask::Ask;
 use super::closing::Closing;
 use super::comparison::Comparison;
 use super::introduce::Introduction;
-use super::memory::Share;
 use super::output::Link;
-use super::pace::Pace;
 use super::push::Push;
-use super::serve::{Pass, Serving};
+use super::transfer::OFFERED_BYTES;
 use super::vain::Vain;
-use super::want::OFFERED_BYTES;
 use crate::crypto::keys;
-use crate::ids::{Address, NodeId};
+use crate::ids::NodeId;
 use crate::limits::{
-    FRAME_BODY_MAX, GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, LEAVES, NODE_ADDRESSES_MAX,
-    OUTBOX_HARD_MAX, OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
+    FRAME_BODY_MAX, GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, OUTBOX_HARD_MAX,
+    OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
 };
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::{Hello, Message, Role};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,67 +43,6 @@ pub(super) enum Who {
     Node(NodeId),
 }
 
-/// A run of leaves that was asked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
-    pub(super) address: Address,
-    pub(super) length: u32,
-    pub(super) first: u8,
-    pub(super) count: u8,
-    pub(super) share: Share,
-    /// Leaves that came.
-    pub(super) come: u8,
-    /// Not given up: what has not come is waited for.
-    pub(super) live: bool,
-    /// Memory is reserved for what has not come. If not, it is claimed as it comes.
-    pub(super) reserved: bool,
-    pub(super) asked: Instant,
-    /// It is not for this node's disk: for whom it is.
-    pub(super) pass: Option<Pass>,
-}
-
-/// What is wanted of one connection.
-#[derive(Debug)]
-pub(super) struct Credit {
-    /// Fetches that have leaves to ask for.
-    pub(super) queue: VecDeque<Address>,
-    /// Asked for, in order.
-    pub(super) runs: VecDeque<Run>,
-    /// The one whose stream is open.
-    pub(super) current: Option<Run>,
-    /// Leaves of all these.
-    pub(super) outstanding: usize,
-    /// Leaves of the next run.
-    pub(super) run: u32,
-    /// It has sent what was asked for, and was not silent since.
-    pub(super) proven: bool,
-    /// Waits for memory of these shares.
-    pub(super) starved: [bool; 3],
-    /// A timer looks after its silence.
-    pub(super) watched: bool,
-    /// When a leaf last came.
-    pub(super) heard: Instant,
-    /// When those who read what it brings were last told that it comes, or it was asked after it owed nothing.
-    pub(super) told: Instant,
-}
-
-impl Credit {
-    /// Blocks of which something is still to come.
-    pub(super) fn owed(&self) -> BTreeSet<Address> {
-        let asked = self.runs.iter().chain(&self.current).filter(|run| run.live);
-        asked.map(|run| run.address).chain(self.queue.iter().copied()).collect()
-    }
-
-    /// Longer runs of who is fast, single leaves of who is slow.
-    pub(super) fn adapt(&mut self, taken: Duration, aim: Duration) {
-        if taken < aim {
-            self.run = (self.run * 2).min(u32::from(LEAVES));
-        } else if taken > aim * 4 {
-            self.run = 1;
-        }
-    }
-}
-
 /// One connection's other side.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -120,6 +56,8 @@ pub(super) struct Peer {
     boot: u64,
     /// Did not answer in time, and has not been heard since.
     pub(super) silent: bool,
+    /// When it last brought or answered something, or was asked when it owed nothing.
+    pub(super) heard: Instant,
     /// Bytes of messages that wait to be sent.
     pub(super) outbox: usize,
     /// It takes records of files: false from when it says that its disk is full.
@@ -132,9 +70,6 @@ pub(super) struct Peer {
     pub(super) offered: usize,
     /// Blocks that it suspects, and that are to be looked at.
     pub(super) suspects: usize,
-    pub(super) credit: Credit,
-    pub(super) pace: Pace,
-    pub(super) serving: Serving,
     pub(super) push: Push,
     pub(super) comparison: Comparison,
     pub(super) vain: Vain,
@@ -159,26 +94,13 @@ impl Peer {
             since: now,
             boot: 0,
             silent: false,
+            heard: now,
             outbox: 0,
             has_room: true,
             requests: 0,
             awaits_long: false,
             offered: 0,
             suspects: 0,
-            pace: Pace::new(now),
-            credit: Credit {
-                queue: VecDeque::new(),
-                runs: VecDeque::new(),
-                current: None,
-                outstanding: 0,
-                run: 8,
-                proven: false,
-                starved: [false; 3],
-                watched: false,
-                heard: now,
-                told: now,
-            },
-            serving: Serving::default(),
             push: Push::default(),
             comparison: Comparison::default(),
             vain: Vain::default(),
@@ -187,6 +109,14 @@ impl Peer {
             next_ask: 0,
             reconcile_at: None,
         }
+    }
+
+    /// Of a node, or of a client.
+    #[cfg(test)]
+    pub(super) fn for_tests(node: Option<NodeId>) -> Self {
+        let mut peer = Self::new([0; 32], (None, None), Instant::default());
+        peer.who = node.map_or(Who::Client, Who::Node);
+        peer
     }
 
     pub(super) fn is_client(&self) -> bool {
@@ -213,14 +143,9 @@ impl Peer {
         self.push.has_room() && self.outbox <= OUTBOX_MAX / 2
     }
 
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.silent = false;
-        self.credit.heard = now;
-    }
-
     /// Something was asked and accepted of this node, and is not finished.
     pub(super) fn is_busy(&self) -> bool {
-        self.requests > 0 || self.offered > 0 || self.serving.is_busy() || self.outbox > 0
+        self.requests > 0 || self.offered > 0 || self.outbox > 0
     }
 }
 
@@ -356,22 +281,19 @@ impl FileServer {
     /// A connection is gone.
     pub fn link_closed(&mut self, now: Now, link: Link) {
         self.cx.now = now;
-        let Some(peer) = self.cx.links.get(link) else {
+        let Some(peer) = self.cx.links.remove(link) else {
             return;
         };
-        let (who, peer_informed) = (peer.who, peer.comparison.is_informed());
-        self.cx.links.remove_node(link);
-        self.fetch_link_closed(now, link);
-        self.serving_link_closed(link);
+        self.transfer.link_closed(&mut self.cx, link);
+        self.transferred(now);
         self.sweeps.link_closed(link);
-        self.gather_link_closed(now, link);
-        self.pages_link_closed(now, link);
-        self.has_compared |= peer_informed;
-        self.cx.links.remove(link);
+        self.gather_link_closed(now, link, &peer.asks);
+        self.pages_link_closed(now, link, &peer.asks);
+        self.has_compared |= peer.comparison.is_informed();
         self.calendar.link_closed(link, now.instant);
-        self.stuck.link_closed(link);
+        self.cx.news.forget(link);
         self.answers.link_closed(link);
-        if let Who::Node(node) = who
+        if let Who::Node(node) = peer.who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
         {
@@ -417,7 +339,7 @@ impl FileServer {
         let full = (peer.requests >= requests_max && is_counted)
             || (peer.outbox > OUTBOX_MAX && !peer.is_node());
         let [congested, no_room] = self.is_tight();
-        let sends_leaves = peer.credit.outstanding > 0;
+        let sends_leaves = self.transfer.is_owed_by(link);
         let waits = congested || full || (no_room && sends_leaves);
         !waits
     }
@@ -433,8 +355,7 @@ impl FileServer {
     /// See `Node::read_max`.
     #[must_use]
     pub fn read_max(&self, link: Link) -> usize {
-        let peer = self.cx.links.get(link);
-        let large = peer.is_some_and(|peer| peer.is_node() || peer.credit.outstanding > 0);
+        let large = self.cx.links.leads_to_node(link) || self.transfer.is_owed_by(link);
         if large { READ_MAX } else { READ_MAX / 8 }
     }
 
@@ -443,7 +364,7 @@ impl FileServer {
     pub fn held_bytes(&self, link: Link) -> usize {
         self.cx.links.get(link).map_or(0, |peer| {
             peer.offered * OFFERED_BYTES
-                + peer.serving.held_bytes()
+                + self.transfer.held_bytes(link)
                 + peer.requests * REQUEST_BYTES
                 + peer.push.held_bytes()
                 + peer.comparison.held_bytes()
@@ -463,9 +384,8 @@ impl FileServer {
 
     /// What a peer's answer belongs to.
     pub(super) fn answered(&mut self, now: Now, link: Link, request: u32) -> Option<Ask> {
-        let peer = self.cx.links.get_mut(link)?;
-        peer.hear(now.instant);
-        peer.asks.remove(&request)
+        self.cx.links.hear(link, now.instant);
+        self.cx.links.get_mut(link)?.asks.remove(&request)
     }
 
     /// Whether an answer has not come in its time: whatever comes now is none.

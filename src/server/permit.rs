@@ -9,7 +9,7 @@ use super::exchange::CheckFor;
 use super::lane::Waiter;
 use super::output::Link;
 use super::space::FULL;
-use super::want::Interest;
+use super::transfer::Interest;
 use super::work::{Check, Checked};
 use super::{FileServer, Phase};
 use crate::limits::{PERMIT_LIFE_MAX, WANTS_MAX};

@@ -110,7 +110,7 @@ impl FileServer {
             let Due { record, place, source, is_late } = due;
             let short = Short::Record(record);
             let Some(place) = place else {
-                self.stuck.tried(short);
+                self.stuck.tried(&mut self.cx.news, short);
                 continue;
             };
             let walk = self.begin_walk(record, Purpose::Replicate { is_late }, source);

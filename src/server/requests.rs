@@ -9,8 +9,8 @@ use super::entry::Flag;
 use super::output::Link;
 use super::peers::Who;
 use super::reads::{Asked, Heads, ReadFor};
+use super::transfer::Want;
 use super::walk::Purpose;
-use super::want::Want;
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, RECORD_MAX};
@@ -75,9 +75,13 @@ impl FileServer {
                 self.offer(now, Asker { link, request }, blocks, permit);
             }
             Message::Want { block, first, count } => {
-                self.want(now, link, Want { block, first, count });
+                self.transfer.want(&mut self.cx, link, Want { block, first, count });
+                self.transferred(now);
             }
-            Message::Absent { address } => self.absent(now, link, address),
+            Message::Absent { address } => {
+                self.transfer.absent(&mut self.cx, link, address);
+                self.transferred(now);
+            }
             Message::Suspect { address } => self.suspect(link, address),
             Message::Records { items } => self.records(now, link, items),
             Message::List { request, space: _, after, future } => {
@@ -238,7 +242,7 @@ impl FileServer {
 
     /// Records that name something which is not here, and what was found damaged and has not come again.
     fn incomplete(&self) -> u64 {
-        let damaged = self.fetches.repairs.len() + self.walks.lost.len();
+        let damaged = self.stuck.repairs.len() + self.walks.lost.len();
         self.cx.index.catalog.incomplete() + damaged as u64
     }
 

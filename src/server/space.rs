@@ -100,7 +100,6 @@ impl FileServer {
     /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
     /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
     fn bytes_under_way(&self) -> u64 {
-        let fetches = self.fetches.by_address.values();
-        fetches.map(|fetch| u64::from(fetch.length)).sum::<u64>() + self.lane.bytes() as u64
+        self.transfer.bytes() + self.lane.bytes() as u64
     }
 }

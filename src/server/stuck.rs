@@ -10,9 +10,9 @@ use super::output::Link;
 use super::peers::Peer;
 use super::round::{Round, Short};
 use super::timers::Timer;
+use super::transfer::{Interest, Outcome};
 use super::vain::key;
 use super::walk::Purpose;
-use super::want::Interest;
 use crate::ids::{Address, RecordId};
 use crate::limits::SHORT_BATCH;
 use crate::planted::{self, Bug};
@@ -29,16 +29,6 @@ const RETRY_DOUBLINGS: u32 = 4;
 /// Batches that are begun in one turn, should each be over at once.
 const BATCHES_OF_A_TURN: u32 = 4;
 
-/// What has come of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Here,
-    /// All that were asked have said that they do not have it.
-    Nowhere,
-    /// Some have not said so.
-    Unsure,
-}
-
 /// What a record was found to lack.
 #[derive(Debug, Clone, Copy)]
 struct Lack {
@@ -50,6 +40,8 @@ struct Lack {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
+    /// Blocks that were found damaged here and have not come again: with their lengths.
+    pub(super) repairs: BTreeMap<Address, u32>,
     records: BTreeMap<RecordId, Lack>,
     by_lack: BTreeSet<(u64, RecordId)>,
     due: BTreeSet<Short>,
@@ -57,7 +49,6 @@ pub(super) struct Stuck {
     due_to: Option<Short>,
     /// Is being tried: again, with the steps before which only those with news are asked, or with everybody.
     trying: BTreeMap<Short, Option<u32>>,
-    round: Round,
     retry_set: bool,
     /// Attempts since the last that brought something.
     retries: u32,
@@ -66,9 +57,9 @@ pub(super) struct Stuck {
 }
 
 impl Stuck {
-    /// With the records that a start has found, and what each of them lacks.
-    pub(super) fn with_records(lacks: &[(RecordId, Address)]) -> Self {
-        let mut stuck = Self::default();
+    /// With the records that a start has found, and what each of them lacks; and what an earlier run found damaged.
+    pub(super) fn new(lacks: &[(RecordId, Address)], repairs: BTreeMap<Address, u32>) -> Self {
+        let mut stuck = Self { repairs, ..Self::default() };
         lacks.iter().for_each(|(record, lack)| stuck.insert(*record, lack, 0));
         stuck
     }
@@ -125,10 +116,10 @@ impl Stuck {
     }
 
     /// It has been tried, whatever came of it.
-    pub(super) fn tried(&mut self, short: Short) {
+    pub(super) fn tried(&mut self, news: &mut Round, short: Short) {
         self.trying.remove(&short);
         if self.trying.is_empty() {
-            self.round.settle();
+            news.settle();
         }
     }
 
@@ -137,35 +128,23 @@ impl Stuck {
         self.trying.get(short).copied().flatten()
     }
 
-    /// Whether what is tried again is asked of this peer.
-    pub(super) fn asks(&self, link: Link) -> bool {
-        self.round.asks(link)
-    }
-
-    /// A number that changes when a peer has news.
-    pub(super) fn news(&self) -> u64 {
-        self.round.serial()
-    }
-
-    pub(super) fn link_closed(&mut self, link: Link) {
-        self.round.forget(link);
-    }
-
     /// The next batch follows at once.
-    fn goes_on(&self) -> bool {
+    fn goes_on(&self, news: &Round) -> bool {
         self.trying.is_empty()
-            && (self.round.is_eager() || (self.hopeful && !self.has_nothing_to_try()))
+            && (news.is_eager() || (self.hopeful && !self.has_nothing_to_try(news)))
     }
 
-    fn has_nothing_to_try(&self) -> bool {
-        self.round.is_over() && self.due.is_empty()
+    fn has_nothing_to_try(&self, news: &Round) -> bool {
+        news.is_over() && self.due.is_empty()
     }
 }
 
 impl FileServer {
     /// Sees to it that what is due is tried again, if there is somebody to ask.
     fn set_retry(&mut self, now: Now) {
-        if !self.stuck.has_nothing_to_try() && !self.cx.links.has_no_node() && !self.stuck.retry_set
+        if !self.stuck.has_nothing_to_try(&self.cx.news)
+            && !self.cx.links.has_no_node()
+            && !self.stuck.retry_set
         {
             self.stuck.retry_set = true;
             let doublings = self.stuck.retries.min(RETRY_DOUBLINGS);
@@ -188,7 +167,7 @@ impl FileServer {
     /// Batch follows batch while a peer that has just come is asked for everything, or something comes of it.
     pub(super) fn pump_short(&mut self, now: Now) {
         for _ in 0..BATCHES_OF_A_TURN {
-            if !self.stuck.goes_on() {
+            if !self.stuck.goes_on(&self.cx.news) {
                 return;
             }
             self.try_batch(now);
@@ -201,9 +180,9 @@ impl FileServer {
             return;
         }
         self.stuck.hopeful = false;
-        let (repairs, lost) = (&self.fetches.repairs, &self.walks.lost);
+        let (repairs, lost) = (&self.stuck.repairs, &self.walks.lost);
         let records = &self.stuck.records;
-        let mut batch = self.stuck.round.next(|cursor| short_after(cursor, repairs, lost, records));
+        let mut batch = self.cx.news.next(|cursor| short_after(cursor, repairs, lost, records));
         let again = !batch.is_empty();
         if !again && planted::is_on(Bug::RetryAll) {
             batch = short_after(None, repairs, lost, records);
@@ -230,22 +209,22 @@ impl FileServer {
             Short::Page(address) if self.walks.lost.contains(&address) => {
                 self.fetch_page(now, address, Purpose::Mend { address }, hint);
             }
-            Short::Block(address) if self.fetches.by_address.contains_key(&address) => {
+            Short::Block(address) if self.transfer.fetches(&address) => {
                 self.short_tried(now, short, Outcome::Unsure);
             }
-            Short::Block(address) => match self.fetches.repairs.get(&address) {
+            Short::Block(address) => match self.stuck.repairs.get(&address) {
                 Some(&length) => {
                     self.fetch(now, BlockRef { address, length }, Interest::Repair, hint);
                 }
-                None => self.stuck.tried(short),
+                None => self.stuck.tried(&mut self.cx.news, short),
             },
-            Short::Page(_) => self.stuck.tried(short),
+            Short::Page(_) => self.stuck.tried(&mut self.cx.news, short),
         }
     }
 
     /// An attempt is over.
     pub(super) fn short_tried(&mut self, now: Now, short: Short, outcome: Outcome) {
-        self.stuck.tried(short);
+        self.stuck.tried(&mut self.cx.news, short);
         match outcome {
             Outcome::Here => {
                 self.stuck.due.remove(&short);
@@ -282,7 +261,7 @@ impl FileServer {
     /// A peer has come, or there is room again: it may have all that is short.
     pub(super) fn has_news(&mut self, now: Now, link: Link) {
         self.stuck.retries = 0;
-        self.stuck.round.news(link, true);
+        self.cx.news.news(link, true);
         self.set_retry(now);
     }
 
@@ -296,7 +275,7 @@ impl FileServer {
             has_more |= !self.told_of_one(now, link, *address);
         }
         if has_more {
-            self.stuck.round.news(link, false);
+            self.cx.news.news(link, false);
             self.set_retry(now);
         }
     }
@@ -310,7 +289,7 @@ impl FileServer {
         }
         let damaged = [Short::Block(address), Short::Page(address)].into_iter().find(|short| {
             let kept = match short {
-                Short::Block(_) => self.fetches.repairs.contains_key(&address),
+                Short::Block(_) => self.stuck.repairs.contains_key(&address),
                 Short::Page(_) | Short::Record(_) => self.walks.lost.contains(&address),
             };
             kept && !self.stuck.trying.contains_key(short)
@@ -326,7 +305,7 @@ impl FileServer {
     }
 
     fn is_short_of_something(&self) -> bool {
-        let is_damaged = !self.fetches.repairs.is_empty() || !self.walks.lost.is_empty();
+        let is_damaged = !self.stuck.repairs.is_empty() || !self.walks.lost.is_empty();
         is_damaged || !self.stuck.records.is_empty() || self.replicates()
     }
 

@@ -35,7 +35,7 @@ pub(super) enum Timer {
     /// Write the peers down.
     PeersFile,
     /// Does anybody not take what was read for him?
-    Deaf,
+    Stalled,
     /// The disk had no room: has it now?
     Room,
     /// Stop waiting for work to finish.
@@ -77,12 +77,12 @@ mod tests {
         let mut timers = Timers::default();
         timers.set(Instant(7), Timer::Retry);
         timers.set(Instant(5), Timer::Redial);
-        timers.set(Instant(7), Timer::Deaf);
+        timers.set(Instant(7), Timer::Stalled);
         assert_eq!(timers.first(), Some(Instant(5)));
         assert_eq!(timers.take_due(Instant(4)), None);
         assert_eq!(timers.take_due(Instant(7)), Some((Instant(5), Timer::Redial)));
         assert_eq!(timers.take_due(Instant(7)), Some((Instant(7), Timer::Retry)));
-        assert_eq!(timers.take_due(Instant(7)), Some((Instant(7), Timer::Deaf)));
+        assert_eq!(timers.take_due(Instant(7)), Some((Instant(7), Timer::Stalled)));
         assert_eq!((timers.take_due(Instant(9)), timers.first()), (None, None));
     }
 }

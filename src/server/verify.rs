@@ -8,7 +8,7 @@ use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::UNREAD;
 use super::sweeps::Wanted;
-use super::want::{Interest, Parked};
+use super::transfer::Interest;
 use super::work::{Background, BackgroundKind, Job, Verifying};
 use crate::ids::{Address, RecordId};
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
@@ -115,7 +115,7 @@ impl FileServer {
     /// What was found damaged and has not come again, in order, after the one address and up to the other.
     fn missing_in(&self, after: Option<Address>, last: Option<Address>) -> Vec<Address> {
         let range = (after.map_or(Unbounded, Excluded), last.map_or(Unbounded, Included));
-        let blocks = self.fetches.repairs.range(range).map(|(address, _)| *address);
+        let blocks = self.stuck.repairs.range(range).map(|(address, _)| *address);
         let pages = self.walks.lost.range(range).copied();
         let record = |address: &Address| RecordId(address.0);
         let records = self
@@ -173,7 +173,7 @@ impl FileServer {
 
     /// A reader says that a block from here is not what its address says. This node looks for itself.
     pub(super) fn suspect(&mut self, link: Link, address: Address) {
-        if self.suspects.contains_key(&address) || self.suspect_passed(link, address) {
+        if self.transfer.is_suspected(&mut self.cx, link, address) {
             return;
         }
         let (Some(place), Some(peer)) =
@@ -187,16 +187,8 @@ impl FileServer {
             );
         }
         peer.suspects += 1;
-        self.suspects.insert(address, Vec::new());
+        self.transfer.suspect(address);
         self.verify_blocks(vec![(address, place)], VerifyFor::Suspect { address, link });
-    }
-
-    /// A want waits until a suspected block has been looked at.
-    pub(super) fn park_for_suspect(&mut self, parked: Parked) {
-        if let Some(peer) = self.cx.links.get_mut(parked.link) {
-            peer.serving.park();
-        }
-        self.suspects.entry(parked.want.block.address).or_default().push(parked);
     }
 
     /// Blocks have been hashed.
@@ -225,9 +217,8 @@ impl FileServer {
                 if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.suspects = peer.suspects.saturating_sub(1);
                 }
-                for parked in self.suspects.remove(&address).unwrap_or_default() {
-                    self.unpark(now, parked);
-                }
+                self.transfer.clear(&mut self.cx, address);
+                self.transferred(now);
             }
             VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, &unread),
             VerifyFor::Put(put) if !unread.is_empty() => {

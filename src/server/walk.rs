@@ -11,8 +11,7 @@ use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::{Asked, ReadFor};
 use super::round::Short;
-use super::stuck::Outcome;
-use super::want::Interest;
+use super::transfer::{Interest, Outcome};
 use crate::ids::{Address, RecordId};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
@@ -176,7 +175,7 @@ impl FileServer {
     fn is_known_complete(&self, record: &RecordId) -> bool {
         let is_complete =
             self.cx.index.catalog.get(record).is_some_and(|entry| entry.is(Flag::Complete));
-        is_complete && self.fetches.repairs.is_empty() && self.walks.lost.is_empty()
+        is_complete && self.stuck.repairs.is_empty() && self.walks.lost.is_empty()
     }
 
     /// Looks whether all that a put's records name is here.
@@ -379,7 +378,7 @@ impl FileServer {
         address: Address,
         outcome: Outcome,
     ) {
-        let news = self.stuck.news();
+        let news = self.cx.news.serial();
         let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
@@ -397,7 +396,7 @@ impl FileServer {
         if complete {
             self.cx.index.catalog.set_complete(&walk.record, true);
         } else if let Some((address, news)) = walk.lack {
-            let unsure = walk.unsure || news != self.stuck.news();
+            let unsure = walk.unsure || news != self.cx.news.serial();
             let outcome = if unsure { Outcome::Unsure } else { Outcome::Nowhere };
             self.stuck.insert(walk.record, &address, walk.steps);
             self.short_tried(now, Short::Record(walk.record), outcome);

@@ -9,9 +9,9 @@
 
 use super::answers;
 use super::exchange::CheckFor;
-use super::memory::Share;
 use super::output::Link;
 use super::reads::ReadFor;
+use super::transfer::Share;
 use super::verify::VerifyFor;
 
 use crate::crypto::{sign, tags, tree};

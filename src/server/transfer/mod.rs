@@ -1,0 +1,442 @@
+//! The transfer of blocks: leaves that come here, leaves that go out, and the memory between.
+//!
+//! A machine in two halves, `Downloads` and `Uploads`, which this file alone names: what one has for the other goes
+//! through here. Knows no record and no page; who waits for a block is known by its number. Invariant: what is said to be
+//! received is what its address says, and flushed.
+
+mod download;
+mod downloads;
+mod event;
+mod incoming;
+mod memory;
+mod pace;
+mod passing;
+mod patience;
+#[cfg(test)]
+mod tests;
+mod uploads;
+mod want;
+mod window;
+mod windows;
+
+pub(super) use event::Event;
+pub(super) use memory::{Memory, Share};
+pub(super) use want::{Interest, OFFERED_BYTES, Outcome, Parked, Want};
+
+use super::context::Context;
+use super::output::Link;
+use super::work::Writing;
+use crate::ids::Address;
+use crate::limits::OPERATION_SILENCE;
+use crate::planted::{self, Bug};
+use crate::store::values::{DiskError, Draft, LeavesRead, ReadError, WriteError};
+use crate::wire::frame::Open;
+use crate::wire::message::{BlockRef, Message};
+use bytes::Bytes;
+use downloads::Downloads;
+use event::Inner;
+use passing::{Pass, Sought};
+use patience::Verdict;
+use std::collections::VecDeque;
+use std::time::Duration;
+use uploads::Uploads;
+use window::Window;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Transfer {
+    downloads: Downloads,
+    uploads: Uploads,
+    events: VecDeque<Event>,
+}
+
+impl Transfer {
+    /// What has happened, for the rest of the server.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Sees to it that a block comes here; what comes of it is told. `again`: it was asked for before, of all that had no
+    /// news since.
+    pub(super) fn fetch(
+        &mut self,
+        cx: &mut Context,
+        block: BlockRef,
+        interest: Interest,
+        again: bool,
+        hint: Option<Link>,
+    ) {
+        self.downloads.begin(cx, block, interest, again, hint);
+        self.settle(cx);
+    }
+
+    /// Whether a block is on its way here.
+    pub(super) fn fetches(&self, address: &Address) -> bool {
+        self.downloads.by_address.contains_key(address)
+    }
+
+    /// A block is durable. Those who have waited for it; a reader's want is to be unparked.
+    pub(super) fn arrived(&mut self, cx: &mut Context, address: &Address) -> Vec<Interest> {
+        self.downloads.arrived(cx, address)
+    }
+
+    /// A block that was received could not be made durable now.
+    pub(super) fn fail(&mut self, cx: &mut Context, address: Address) {
+        self.downloads.fail(cx, address);
+        self.settle(cx);
+    }
+
+    /// The same, for want of room.
+    pub(super) fn find_no_room(&mut self, cx: &mut Context, address: Address) {
+        self.downloads.find_no_room(cx, address);
+        self.settle(cx);
+    }
+
+    /// Somebody wants leaves.
+    pub(super) fn want(&mut self, cx: &mut Context, link: Link, want: Want) {
+        self.uploads.want(cx, link, want);
+        self.settle(cx);
+    }
+
+    /// A want waited, and goes on.
+    pub(super) fn unpark(&mut self, cx: &mut Context, parked: Parked) {
+        self.uploads.unpark(cx, parked);
+        self.settle(cx);
+    }
+
+    /// What a reader's block was lost is known everywhere: it goes on.
+    pub(super) fn resume(&mut self, cx: &mut Context, reader: Link) {
+        self.uploads.pump(cx, reader);
+        self.settle(cx);
+    }
+
+    /// A peer does not have what it was asked for.
+    pub(super) fn absent(&mut self, cx: &mut Context, link: Link, address: Address) {
+        self.downloads.absent(cx, link, address);
+        self.settle(cx);
+    }
+
+    /// A reader found a block bad. True if that is seen to already.
+    pub(super) fn is_suspected(
+        &mut self,
+        cx: &mut Context,
+        reader: Link,
+        address: Address,
+    ) -> bool {
+        self.uploads.is_suspected(&address) || self.uploads.suspect_passed(cx, reader, address)
+    }
+
+    /// A block that is here is looked at: wants of it wait for that.
+    pub(super) fn suspect(&mut self, address: Address) {
+        self.uploads.suspect(address);
+    }
+
+    /// It has been looked at.
+    pub(super) fn clear(&mut self, cx: &mut Context, address: Address) {
+        for parked in self.uploads.clear(&address) {
+            self.unpark(cx, parked);
+        }
+    }
+
+    /// A stream begins.
+    pub(super) fn opened(&mut self, cx: &mut Context, link: Link, open: Open) {
+        self.downloads.opened(cx, link, open);
+        self.settle(cx);
+    }
+
+    /// A leaf of it has come.
+    pub(super) fn leaf(&mut self, cx: &mut Context, link: Link, index: u8, data: Bytes) {
+        cx.links.hear(link, cx.now.instant);
+        self.downloads.tell_who_reads(cx, link);
+        self.downloads.leaf(cx, link, index, data);
+        self.settle(cx);
+    }
+
+    /// It was complete.
+    pub(super) fn stream_ended(&mut self, cx: &mut Context, link: Link) {
+        self.downloads.stream_ended(cx, link);
+        self.settle(cx);
+    }
+
+    /// Its sender stopped in the middle.
+    pub(super) fn stream_aborted(&mut self, cx: &mut Context, link: Link) {
+        self.downloads.stream_aborted(cx, link);
+        self.settle(cx);
+    }
+
+    /// All leaves that were handed to a connection have left.
+    pub(super) fn stream_low(&mut self, cx: &mut Context, link: Link) {
+        self.uploads.stream_low(cx, link);
+        self.settle(cx);
+    }
+
+    /// A stream was sent whole.
+    pub(super) fn stream_sent(&mut self, cx: &mut Context, link: Link) {
+        self.uploads.stream_sent(cx, link);
+        self.settle(cx);
+    }
+
+    /// So many leaves were taken back from a connection.
+    pub(super) fn taken_back(&mut self, cx: &mut Context, link: Link, count: u8) {
+        self.uploads.taken_back(cx, link, count);
+    }
+
+    pub(super) fn leaves_read(
+        &mut self,
+        cx: &mut Context,
+        reader: Link,
+        result: Result<LeavesRead, ReadError>,
+    ) {
+        self.uploads.leaves_read(cx, reader, result);
+        self.settle(cx);
+    }
+
+    pub(super) fn wrote(
+        &mut self,
+        cx: &mut Context,
+        purpose: &Writing,
+        draft: Draft,
+        result: Result<(), WriteError>,
+    ) {
+        self.downloads.wrote(cx, purpose, draft, result);
+        self.settle(cx);
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        cx: &mut Context,
+        address: Address,
+        result: Result<(), DiskError>,
+    ) {
+        self.downloads.finished(cx, address, result);
+        self.settle(cx);
+    }
+
+    pub(super) fn small_hashed(
+        &mut self,
+        cx: &mut Context,
+        address: Address,
+        block: Bytes,
+        found: Address,
+    ) {
+        self.downloads.small_hashed(cx, address, block, found);
+        self.settle(cx);
+    }
+
+    /// Hands what the turn has brought to the workers.
+    pub(super) fn write(&mut self, cx: &mut Context) {
+        self.downloads.write(cx);
+    }
+
+    /// It is time to see whether a connection answers.
+    pub(super) fn check_silence(&mut self, cx: &mut Context, link: Link, late: Duration) {
+        match self.downloads.check_silence(cx, link, late) {
+            Verdict::Idle => return,
+            Verdict::Wait => {}
+            Verdict::Leave => {
+                self.leave_passes(cx, link);
+                self.downloads.leave_silent(cx, link);
+            }
+        }
+        self.downloads.watch_silence(cx, link);
+        self.settle(cx);
+    }
+
+    /// It is time to see whether a connection is fast enough, of which all is taken that comes, or not.
+    pub(super) fn check_pace(&mut self, cx: &mut Context, link: Link, takes: bool) {
+        match self.downloads.check_pace(cx, link, takes) {
+            Verdict::Idle | Verdict::Wait => {}
+            Verdict::Leave => self.leave_passes(cx, link),
+        }
+        self.settle(cx);
+    }
+
+    /// It is time to see who does not take what was read for him.
+    pub(super) fn check_stalled(&mut self, cx: &mut Context) {
+        self.uploads.check_stalled(cx);
+    }
+
+    /// Memory may have come back: those that found none try again, the one that waited longest first; and so may peers that
+    /// are to pass something on.
+    pub(super) fn pump_waiting(&mut self, cx: &mut Context) {
+        while let Some(pass) = self.downloads.next_lost_pass() {
+            self.lose_pass(cx, pass);
+        }
+        if std::mem::take(&mut self.downloads.freed) {
+            for reader in std::mem::take(&mut self.uploads.waiting) {
+                self.uploads.pump(cx, reader);
+                self.settle(cx);
+            }
+        }
+        if planted::is_on(Bug::ForgetStarved) {
+            return;
+        }
+        for share in Share::ALL {
+            for _ in 0..cx.memory.waiters(share) {
+                let Some(link) = cx.memory.next_waiter(share) else {
+                    break;
+                };
+                match share {
+                    Share::Serving => self.uploads.pump(cx, link),
+                    Share::Peers | Share::Clients => self.downloads.pump(cx, link),
+                }
+                self.settle(cx);
+                if cx.memory.is_awaited_by(share, link) {
+                    // It is still used up.
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether leaves are to come from a connection.
+    pub(super) fn is_owed_by(&self, link: Link) -> bool {
+        self.downloads.windows.get(link).is_some_and(|window| window.in_flight() > 0)
+    }
+
+    /// Bytes of blocks that are on their way here.
+    pub(super) fn bytes(&self) -> u64 {
+        self.downloads.bytes()
+    }
+
+    /// Something is on its way to somebody who wants it, or waits for that.
+    pub(super) fn is_serving(&self) -> bool {
+        self.uploads.is_busy()
+    }
+
+    /// What a connection's waiting wants take in memory.
+    pub(super) fn held_bytes(&self, link: Link) -> usize {
+        self.uploads.held_bytes(link)
+    }
+
+    /// The connection is gone, and with it what it was asked for and what it waited for.
+    pub(super) fn link_closed(&mut self, cx: &mut Context, link: Link) {
+        self.downloads.link_closed(cx, link);
+        self.uploads.link_closed(cx, link);
+        self.settle(cx);
+    }
+
+    /// Carries what one half has for the other, until there is nothing more.
+    fn settle(&mut self, cx: &mut Context) {
+        while let Some(inner) = self.next_inner() {
+            match inner {
+                Inner::Out(Event::Ended { address, interest: Interest::Read(parked), .. }) => {
+                    self.events.push_back(Event::Absent { reader: parked.link, address });
+                    self.uploads.answered(parked.link);
+                }
+                Inner::Out(event) => self.events.push_back(event),
+                Inner::Unpark(parked) => self.uploads.unpark(cx, parked),
+                Inner::Missing(parked) => self.want_missing(cx, parked),
+                Inner::Ready { reader, source } => self.ask_to_pass(cx, reader, source),
+                Inner::Ask { source, want, pass } => {
+                    if !self.downloads.ask_to_pass(cx, source, want, pass) {
+                        self.lose_pass(cx, pass);
+                    }
+                }
+                Inner::PassOpened { pass, open } => self.uploads.pass_opened(pass, open),
+                Inner::PassLeaf { pass, data, is_last } => {
+                    self.uploads.pass_leaf(cx, pass, data, is_last);
+                }
+            }
+        }
+    }
+
+    fn next_inner(&mut self) -> Option<Inner> {
+        let inner = self.downloads.events.pop_front();
+        inner.or_else(|| self.uploads.events.pop_front())
+    }
+
+    /// A client's want makes this node fetch the block, or pass it on if there is no room for it and nobody fetches it
+    /// already; a peer is told to look elsewhere.
+    fn want_missing(&mut self, cx: &mut Context, parked: Parked) {
+        let Parked { link, want } = parked;
+        let address = want.block.address;
+        if !cx.links.get(link).is_some_and(super::peers::Peer::is_client) {
+            self.events.push_back(Event::InVain { link, address });
+            cx.send(link, Message::Absent { address });
+        } else if !self.fetches(&address)
+            && !cx.space.fits(u64::from(want.block.length))
+            && !planted::is_on(Bug::ServeOwnOnly)
+        {
+            self.pass_on(cx, link, want);
+        } else {
+            self.uploads.park(link);
+            self.downloads.begin(cx, want.block, Interest::Read(parked), false, None);
+            self.settle(cx);
+        }
+        self.uploads.pump(cx, link);
+    }
+
+    /// Begins a stream whose leaves are asked of a peer.
+    fn pass_on(&mut self, cx: &mut Context, reader: Link, want: Want) {
+        // There may be room again.
+        cx.ask_space();
+        let address = want.block.address;
+        let sought = self.uploads.seek(reader, address);
+        match self.source_to_pass(cx, &sought) {
+            Some(source) => self.uploads.pass_on(cx, reader, want, source),
+            None => self.events.push_back(Event::Absent { reader, address }),
+        }
+    }
+
+    fn source_to_pass(&self, cx: &Context, Sought { tried, bad }: &Sought) -> Option<Link> {
+        self.downloads.windows.to_pass(cx, tried, *bad)
+    }
+
+    /// Asks the source of a reader's stream for its next leaves; the reader has to wait if it owes as much as it bears.
+    fn ask_to_pass(&mut self, cx: &mut Context, reader: Link, source: Link) {
+        let window = self.downloads.windows.get(source);
+        let is_laden = window.is_some_and(Window::is_laden);
+        if is_laden && !planted::is_on(Bug::PassWithoutBound) {
+            let oldest = window.and_then(Window::oldest).unwrap_or(cx.now.instant);
+            if cx.now.instant.since(oldest) >= OPERATION_SILENCE {
+                // It answers nothing any more, and nobody waits so long.
+                self.pass_elsewhere(cx, reader);
+            } else {
+                self.uploads.wait(reader);
+            }
+            return;
+        }
+        let most = match window {
+            _ if !cx.links.contains(source) => 1,
+            Some(window) => window.size(),
+            None => Window::default().size(),
+        };
+        self.uploads.ask(cx, reader, u8::try_from(most).unwrap_or(u8::MAX));
+    }
+
+    /// A batch does not come from whom it was asked.
+    fn lose_pass(&mut self, cx: &mut Context, pass: Pass) {
+        if self.uploads.end_pass(cx, pass) {
+            self.pass_elsewhere(cx, pass.reader);
+        }
+        self.settle(cx);
+    }
+
+    fn pass_elsewhere(&mut self, cx: &mut Context, reader: Link) {
+        if let Some(sought) = self.uploads.leave_source(reader) {
+            let next = self.source_to_pass(cx, &sought);
+            self.uploads.go_elsewhere(cx, reader, next);
+        }
+    }
+
+    /// A node is silent or slow: what it was to bring for readers is asked of better ones that have not been asked, as far
+    /// as there are any. It may be asked again if these do not have it.
+    fn leave_passes(&mut self, cx: &mut Context, link: Link) {
+        for pass in self.downloads.passes(link) {
+            let Some(mut sought) = self.uploads.seek_for(pass) else {
+                continue;
+            };
+            sought.tried.push(link);
+            let next = self.source_to_pass(cx, &sought);
+            let next = next.filter(|next| self.downloads.windows.passes_well(cx, *next));
+            if let Some(next) = next {
+                self.downloads.give_up_pass(cx, link, pass);
+                self.uploads.end_pass(cx, pass);
+                self.uploads.go_on_with(cx, pass.reader, next);
+                self.settle(cx);
+            }
+        }
+        self.downloads.freed = true;
+    }
+}
