@@ -88,9 +88,9 @@ impl FileServer {
                 Event::InVain { link, address } => self.asked_in_vain(link, &address),
                 Event::Unread { link } => self.unread_for(now, link),
                 Event::Received { draft, address, length } => {
-                    self.lane.add_block(draft, address, length);
+                    self.write.add_block(draft, address, length);
                 }
-                Event::ReceivedSmall { address, block } => self.lane.add_small(address, block),
+                Event::ReceivedSmall { address, block } => self.write.add_small(address, block),
                 Event::Lost { reader, address, length } => {
                     self.lost(now, address, length);
                     self.transfer.resume(&mut self.cx, reader);
@@ -106,9 +106,7 @@ impl FileServer {
     fn download_ended(&mut self, now: Now, address: Address, interest: Interest, outcome: Outcome) {
         match interest {
             Interest::Offer(link) => {
-                if let Some(peer) = self.cx.links.get_mut(link) {
-                    peer.offered = peer.offered.saturating_sub(1);
-                }
+                self.write.answered(link, 1);
                 self.send(link, Message::Absent { address });
             }
             Interest::Read(parked) => self.send_absent(parked.link, address),
@@ -142,9 +140,7 @@ impl FileServer {
         self.arrived_for_stuck(addresses);
         self.tell_who_asked(now, addresses);
         for (link, addresses) in have {
-            if let Some(peer) = self.cx.links.get_mut(link) {
-                peer.offered = peer.offered.saturating_sub(addresses.len());
-            }
+            self.write.answered(link, addresses.len());
             self.send_all(link, Message::have(&addresses));
         }
     }
@@ -162,7 +158,7 @@ impl FileServer {
     pub(super) fn lost(&mut self, now: Now, address: Address, length: u32) {
         if self.cx.index.holdings.remove(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
-            self.lane.add_lost(address);
+            self.write.add_lost(address);
             self.stuck.repairs.insert(address, length);
             self.fetch(now, BlockRef { address, length }, Interest::Repair, None);
         }

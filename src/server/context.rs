@@ -4,16 +4,21 @@
 
 use super::asker::Asker;
 use super::catalog::Catalog;
+use super::gathers::Shown;
+use super::grants::Grants;
 use super::holdings::Holdings;
 use super::links::Links;
 use super::output::{Link, Output};
+use super::reads::ReadFor;
 use super::round::Round;
 use super::space::Space;
 use super::timers::{Timer, Timers};
 use super::transfer::Memory;
-use super::work::Job;
-use crate::time::Now;
-use crate::wire::message::{Message, Reason};
+use super::work::{Check, CheckFor, Checking, Job, Reading};
+use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
+use crate::store::values::LogPlace;
+use crate::time::{Clock, Now};
+use crate::wire::message::{Message, PushedRecord, Reason};
 use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +28,15 @@ use std::time::Duration;
 pub(super) struct Index {
     pub(super) catalog: Catalog,
     pub(super) holdings: Holdings,
+    pub(super) grants: Grants,
+    /// Versions that were shown to somebody and are not kept.
+    pub(super) shown: Shown,
+    /// The number of the last group that is durable.
+    pub(super) group: u64,
 }
+
+/// What surrounds a record in a message, at most.
+const ITEM_OVERHEAD: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,6 +51,9 @@ pub(super) struct Context {
     pub(super) news: Round,
     pub(super) timers: Timers,
     pub(super) rng: ChaCha8Rng,
+    pub(super) clock: Clock,
+    /// Bytes that wait for workers to check them, or for the disk to say what of them it has.
+    pub(super) checking: usize,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -55,6 +71,30 @@ impl Context {
         self.timers.set(self.now.instant + delay, timer);
     }
 
+    /// Has a worker check something. What waits for that is counted, since it may come faster than it is checked.
+    pub(super) fn check(&mut self, reason: CheckFor, checks: Vec<Check>) {
+        let bytes = checks.iter().map(Check::len).sum();
+        self.checking += bytes;
+        let purpose = Box::new(Checking { reason, bytes });
+        self.job(Job::Check { purpose, checks });
+    }
+
+    /// Has items of the log read.
+    pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
+        let purpose = Box::new(Reading { reason, answer: None });
+        self.job(Job::ReadLog { purpose, places });
+    }
+
+    /// This node's clock, which is never behind a stamp that it knows.
+    pub(super) fn clock(&self) -> u64 {
+        self.clock.read(self.now.wall_ms)
+    }
+
+    /// A stamp is known.
+    pub(super) fn observe(&mut self, stamp: u64) {
+        self.clock.observe(stamp, self.now.wall_ms, STAMP_LEAD);
+    }
+
     pub(super) fn send(&mut self, link: Link, message: Message) {
         if self.links.contains(link) {
             self.output(Output::Send { link, message });
@@ -65,12 +105,33 @@ impl Context {
         messages.for_each(|message| self.send(link, message));
     }
 
+    /// Sends records, in as many messages as it takes. What they hold is counted at once, since the connection tells only
+    /// later.
+    pub(super) fn send_records(&mut self, link: Link, items: Vec<PushedRecord>) {
+        let mut message = Vec::new();
+        let mut bytes = 0;
+        for item in items {
+            let length = item.record.len() + item.block.len() + ITEM_OVERHEAD;
+            if bytes + length > FRAME_BODY_MAX - ITEM_OVERHEAD
+                || message.len() == MESSAGE_RECORDS_MAX
+            {
+                self.send(link, Message::Records { items: std::mem::take(&mut message) });
+                bytes = 0;
+            }
+            bytes += length;
+            message.push(item);
+            if let Some(peer) = self.links.get_mut(link) {
+                peer.outbox += length;
+            }
+        }
+        if !message.is_empty() {
+            self.send(link, Message::Records { items: message });
+        }
+    }
+
     /// Answers a request, which is then no longer under way.
     pub(super) fn reply(&mut self, link: Link, message: Message) {
-        if let Some(peer) = self.links.get_mut(link) {
-            peer.requests = peer.requests.saturating_sub(1);
-            peer.awaits_long &= peer.requests > 0;
-        }
+        self.links.end_request(link);
         self.send(link, message);
     }
 
@@ -92,6 +153,9 @@ impl Context {
             index: Index {
                 catalog: Catalog::new(Aliases::new([7; 16])),
                 holdings: Holdings::default(),
+                grants: Grants::new([7; 32]),
+                shown: Shown::default(),
+                group: 0,
             },
             memory: Memory::new(32 << 20),
             space: Space::new(now.instant),
@@ -99,6 +163,8 @@ impl Context {
             news: Round::default(),
             timers: Timers::default(),
             rng: ChaCha8Rng::seed_from_u64(7),
+            clock: Clock::default(),
+            checking: 0,
             outputs: VecDeque::new(),
         }
     }

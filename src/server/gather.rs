@@ -7,15 +7,14 @@ use super::ask::Ask;
 use super::asker::Asker;
 use super::closing::Closing;
 use super::entry::{Entry, Flag};
-use super::exchange::CheckFor;
 use super::gathers::{Passed, Question};
-use super::lane::NewRecord;
 use super::output::Link;
 use super::peers::Peer;
 use super::reads::{Asked, Heads, ReadFor};
 use super::timers::Timer;
 use super::walk::Purpose;
-use super::work::{Check, Checked};
+use super::work::{Check, CheckFor, Checked};
+use super::write::NewRecord;
 use crate::crypto::keys::record_id;
 use crate::ids::{NameId, RecordId, Space};
 use crate::limits::{MESSAGE_PEERS_MAX, PARENTS_MAX, PEER_SILENCE};
@@ -55,17 +54,17 @@ impl FileServer {
         }
     }
 
-    pub(super) fn answer_head(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
+    pub(super) fn answer_head(&mut self, Asker { link, request }: Asker, name: NameId) {
         let kept = self.cx.index.catalog.greatest(&name).map(Entry::version);
-        if self.gathers.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
-            return self.answer_unkept(now, Asker { link, request }, name);
+        if self.cx.index.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
+            return self.answer_unkept(Asker { link, request }, name);
         }
         let versions = self.cx.index.catalog.heads(&name, PARENTS_MAX);
         let all = self.cx.index.catalog.heads_summary(&name);
         let future = self.cx.index.catalog.future(&name, PARENTS_MAX);
         match self.cx.index.catalog.greatest(&name) {
             Some(entry) if entry.is(Flag::Damaged) => {
-                let clock = self.clock.read(now.wall_ms);
+                let clock = self.cx.clock();
                 let kept = true;
                 let damaged = Message::DamagedHeads { request, clock, versions, all, future, kept };
                 self.reply(link, damaged);
@@ -81,20 +80,20 @@ impl FileServer {
             None => {
                 let heads =
                     Heads { versions, all, future, kept: true, log_damage: LogDamage::default() };
-                self.reply_heads(now, Asker { link, request }, heads, None);
+                self.reply_heads(Asker { link, request }, heads, None);
             }
         }
     }
 
     /// A version was shown here that is not kept, and that no node in reach has any more. Whoever writes supersedes it.
-    fn answer_unkept(&mut self, now: Now, Asker { link, request }: Asker, name: NameId) {
+    fn answer_unkept(&mut self, Asker { link, request }: Asker, name: NameId) {
         let mut versions = self.cx.index.catalog.heads(&name, PARENTS_MAX - 1);
-        if let Some(shown) = self.gathers.shown.version(&name) {
+        if let Some(shown) = self.cx.index.shown.version(&name) {
             versions.insert(0, shown);
         }
         let all = self.cx.index.catalog.heads_summary(&name);
         let future = self.cx.index.catalog.future(&name, PARENTS_MAX);
-        let (clock, kept) = (self.clock.read(now.wall_ms), false);
+        let (clock, kept) = (self.cx.clock(), false);
         let heads = Message::DamagedHeads { request, clock, versions, all, future, kept };
         self.reply(link, heads);
     }
@@ -143,12 +142,12 @@ impl FileServer {
             if self.is_shown_only(now, &record, &bytes) {
                 let passed = Passed::new(record.version, heads, bytes.clone());
                 let reason = CheckFor::Passed { link, gather: id, passed };
-                self.check(reason, vec![Check::Signature(bytes)]);
+                self.cx.check(reason, vec![Check::Signature(bytes)]);
             } else {
                 let record = record_id(&bytes);
                 let item = PushedRecord { record: bytes, block: Bytes::new() };
                 self.records(now, link, vec![item]);
-                if !self.is_known(&record) {
+                if !self.write.knows(&self.cx, &record) {
                     // It was left aside, and does not come.
                     self.gathers.looked_at(id, &record);
                 }
@@ -163,8 +162,8 @@ impl FileServer {
             latest_credible(now.wall_ms).is_none_or(|latest| record.version.stamp <= latest);
         record.kind == RecordKind::File
             && is_credible
-            && self.grants.allow(&record.signer)
-            && !self.is_known(&record_id(bytes))
+            && self.cx.index.grants.allow(&record.signer)
+            && !self.write.knows(&self.cx, &record_id(bytes))
             && (!self.room.is_there() || !self.has_room_for_records(now, bytes.len() as u64))
             && !planted::is_on(Bug::ServeOwnOnly)
     }
@@ -297,8 +296,8 @@ impl FileServer {
         self.forget_asks(asks);
         match question {
             Question::Head { name, passed: Some(passed) } if self.is_older(&name, &passed) => {
-                self.gathers.shown.note(name, passed.version);
-                self.reply_heads(now, asker, passed.heads, Some(passed.shown));
+                self.cx.index.shown.note(name, passed.version);
+                self.reply_heads(asker, passed.heads, Some(passed.shown));
             }
             Question::Head { .. } if is_lost => {
                 self.refuse(asker.link, asker.request, Reason::Unavailable, UNKEPT);
@@ -336,6 +335,6 @@ impl FileServer {
     fn is_had(&self, name: &NameId) -> bool {
         let greatest =
             self.cx.index.catalog.greatest(name).filter(|entry| !entry.is(Flag::Damaged));
-        greatest.is_some_and(|entry| !self.gathers.shown.is_newer(name, Some(entry.version())))
+        greatest.is_some_and(|entry| !self.cx.index.shown.is_newer(name, Some(entry.version())))
     }
 }

@@ -15,7 +15,7 @@ use crate::planted::{self, Bug};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::message::{PeerAddress, Request};
 use bytes::Bytes;
-use shown::Shown;
+pub(super) use shown::Shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked.
@@ -97,8 +97,6 @@ pub(super) struct Gathers {
     by_id: BTreeMap<u64, Gather>,
     by_asker: BTreeSet<(Link, u64)>,
     by_record: BTreeSet<(RecordId, u64)>,
-    /// What some were answered with.
-    pub(super) shown: Shown,
     /// Gatherings that were looked at.
     looks: Looks,
 }

@@ -8,6 +8,7 @@ use super::packed::Packed;
 use super::rows::Rows;
 use crate::ids::Address;
 use crate::store::values::{BlockPlace, LogPlace};
+use crate::wire::record::{BlockList, Record};
 
 /// What is held.
 #[derive(Debug, Default)]
@@ -53,6 +54,17 @@ impl Holdings {
         match self.pages.get(address) {
             Some(BlockPlace::Log(place)) => Some(place),
             Some(BlockPlace::Tree { .. }) | None => None,
+        }
+    }
+
+    /// Whether every block that stands in a record itself is held. Never so for a list of pages.
+    #[must_use]
+    pub(super) fn has_all_inline(&self, record: &Record) -> bool {
+        match &record.blocks {
+            BlockList::Inline(blocks) => {
+                blocks.iter().all(|block| self.block(&block.address).is_some())
+            }
+            BlockList::Pages { .. } => false,
         }
     }
 

@@ -57,6 +57,14 @@ impl Links {
         }
     }
 
+    /// One of its requests is no longer under way.
+    pub(super) fn end_request(&mut self, link: Link) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.requests = peer.requests.saturating_sub(1);
+            peer.awaits_long &= peer.requests > 0;
+        }
+    }
+
     /// It leads to a node.
     pub(super) fn insert_node(&mut self, link: Link) {
         self.nodes.insert(link);

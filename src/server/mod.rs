@@ -16,17 +16,13 @@ mod catalog;
 mod closing;
 mod comparison;
 mod completion;
-mod conditions;
 mod context;
 mod entry;
-mod exchange;
 mod gather;
 mod gathers;
 mod grants;
 mod holdings;
 mod introduce;
-mod known_list;
-mod lane;
 mod links;
 mod loading;
 mod log_damage;
@@ -36,7 +32,6 @@ mod output;
 mod packed;
 mod pages;
 mod peers;
-mod permit;
 mod push;
 mod reads;
 mod reconcile;
@@ -54,12 +49,13 @@ mod sync;
 mod timers;
 mod transfer;
 mod twins;
-mod under_way;
 mod vain;
 mod verify;
 mod walk;
 mod walks;
 pub mod work;
+mod write;
+mod written;
 
 pub use closing::Closing;
 pub use loading::Loading;
@@ -68,27 +64,23 @@ pub use requests::Standing;
 pub use roster::{Remembered, read_peers};
 pub use setup::Setup;
 
-use crate::ids::{RecordId, StoreId};
+use crate::ids::StoreId;
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
-use crate::wire::record::Record;
 use answers::Answers;
 use asker::Asker;
 use calendar::Calendar;
 use context::{Context, Index};
-use gathers::Gathers;
-use grants::Grants;
-use holdings::Holdings;
-use lane::Lane;
+use gathers::{Gathers, Shown};
 use links::Links;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use roster::Roster;
 use round::Round;
 use space::Space;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 use stuck::Stuck;
 use sweeps::Sweeps;
@@ -96,6 +88,7 @@ use timers::{Timer, Timers};
 use transfer::{Memory, Transfer};
 use walks::Walks;
 use work::{Checking, Done, Job, Reading, Verifying};
+use write::Write;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -109,27 +102,22 @@ enum Phase {
 pub struct FileServer {
     setup: Setup,
     store: StoreId,
-    group: u64,
     started: Instant,
     cx: Context,
-    clock: Clock,
     calendar: Calendar,
     phase: Phase,
-    grants: Grants,
     /// Some node has been compared with since the start.
     has_compared: bool,
     undecoded: log_damage::Undecoded,
     roster: Roster,
     twins: twins::Twins,
-    lane: Lane,
+    write: Write,
     transfer: Transfer,
     walks: Walks,
     gathers: Gathers,
     answers: Answers,
     stuck: Stuck,
     sweeps: Sweeps,
-    checking: HashSet<RecordId>,
-    checking_bytes: usize,
     room: room::Room,
     next_serial: u64,
 }
@@ -144,36 +132,39 @@ impl FileServer {
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         let mut server = Self {
             store: recovered.store,
-            group: recovered.group,
             started: now.instant,
             cx: Context {
                 now,
-                index: Index { catalog: loading.catalog, holdings: loading.holdings },
+                index: Index {
+                    catalog: loading.catalog,
+                    holdings: loading.holdings,
+                    grants: loading.grants,
+                    shown: Shown::default(),
+                    group: recovered.group,
+                },
                 memory: Memory::new(setup.memory),
                 space: Space::new(now.instant),
                 links: Links::default(),
                 news: Round::default(),
                 timers: Timers::default(),
                 rng: ChaCha8Rng::seed_from_u64(setup.seed),
+                clock,
+                checking: 0,
                 outputs: VecDeque::new(),
             },
-            clock,
             calendar: Calendar::default(),
             phase: Phase::Running,
-            grants: loading.grants,
             has_compared: false,
             undecoded,
             roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
             twins: twins::Twins::default(),
-            lane: Lane::default(),
+            write: Write::new(&setup.grants),
             transfer: Transfer::default(),
             walks: Walks::with_lost(loading.lost, &recovered.rotten),
             gathers: Gathers::default(),
             answers: Answers::default(),
             stuck,
             sweeps: Sweeps::default(),
-            checking: HashSet::new(),
-            checking_bytes: 0,
             room: room::Room::default(),
             next_serial: 0,
             setup,
@@ -183,7 +174,7 @@ impl FileServer {
         let incomplete = server.cx.index.catalog.all_incomplete();
         let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         server.replicate(incomplete.into_iter().map(|id| (id, None)));
-        server.bring_records(loading.anew);
+        server.write.bring(&mut server.cx, loading.anew);
         server.set_redial(now);
         if !server.setup.peers.is_empty() {
             server.after(now, Duration::ZERO, Timer::PeersFile);
@@ -213,7 +204,7 @@ impl FileServer {
 
     fn timer(&mut self, now: Now, timer: Timer, late: Duration) {
         match timer {
-            Timer::Window => self.lane.window_over(),
+            Timer::Window => self.write.window_over(),
             Timer::Silence(link) => {
                 self.transfer.check_silence(&mut self.cx, link, late);
                 self.transferred(now);
@@ -262,7 +253,10 @@ impl FileServer {
                     self.answer_read(now, answer);
                 }
             }
-            Done::Committed { result } => self.committed(now, result),
+            Done::Committed { result } => {
+                self.write.complete(&mut self.cx, result);
+                self.written(now);
+            }
             Done::Verified { purpose: Verifying(reason), found } => {
                 self.verified(now, reason, found);
             }
@@ -279,7 +273,7 @@ impl FileServer {
             }
             Done::Checked { purpose, found } => {
                 let Checking { reason, bytes } = *purpose;
-                self.checking_bytes -= bytes;
+                self.cx.checking -= bytes;
                 self.checked(now, reason, &found);
             }
             Done::SmallHashed { address, block, found } => {
@@ -296,7 +290,7 @@ impl FileServer {
         self.judge_log_damage();
         self.pump_short(now);
         self.transfer.write(&mut self.cx);
-        self.commit_if_due(now);
+        self.write.pump(&mut self.cx);
         self.transfer.pump_waiting(&mut self.cx);
         self.transferred(now);
         if self.phase == Phase::Draining && self.is_idle() {
@@ -314,13 +308,14 @@ impl FileServer {
         self.cx.now = now;
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
+            self.write.stop();
             self.after(now, DRAIN_TIMEOUT, Timer::Drain);
         }
         self.end_turn(now);
     }
 
     fn is_idle(&self) -> bool {
-        self.lane.idle()
+        self.write.is_idle()
             && !self.transfer.is_serving()
             && self.cx.links.peers().all(|peer| !peer.is_busy())
     }
@@ -328,6 +323,7 @@ impl FileServer {
     fn end(&mut self) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
+            self.write.stop();
             self.cx.output(Output::Drained);
         }
     }
@@ -335,6 +331,7 @@ impl FileServer {
     fn fail(&mut self, why: String) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
+            self.write.stop();
             self.cx.output(Output::Failed(why));
         }
     }
@@ -372,19 +369,5 @@ impl FileServer {
 
     fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
         self.cx.refuse(Asker { link, request }, reason, detail);
-    }
-
-    fn holds_all_inline(&self, record: &Record) -> bool {
-        holds_inline(&self.cx.index.holdings, record)
-    }
-}
-
-/// Whether every block that stands in a record itself is held. Never so for a list of pages.
-fn holds_inline(holdings: &Holdings, record: &Record) -> bool {
-    match &record.blocks {
-        crate::wire::record::BlockList::Inline(blocks) => {
-            blocks.iter().all(|block| holdings.block(&block.address).is_some())
-        }
-        crate::wire::record::BlockList::Pages { .. } => false,
     }
 }

@@ -9,7 +9,7 @@ use super::output::Link;
 use super::round::Short;
 use super::timers::Timer;
 use super::walk::{Purpose, Walk};
-use super::work::{Check, Checked};
+use super::work::{Check, CheckFor, Checked};
 use crate::ids::{Address, RecordId};
 use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
 use crate::planted::{self, Bug};
@@ -129,8 +129,8 @@ impl FileServer {
         match page {
             Some(page) => {
                 let checks = vec![Check::Tree(page.clone())];
-                let reason = super::exchange::CheckFor::WalkPage { asked, page };
-                self.check(reason, checks);
+                let reason = CheckFor::WalkPage { asked, page };
+                self.cx.check(reason, checks);
             }
             None => self.ask_the_next(now, asked),
         }
@@ -176,8 +176,7 @@ impl FileServer {
                 self.reply(link, Message::Page { request, page: Some(page) });
             }
             Some(_) | None => {
-                self.lane.add_page(address, page);
-                self.lane.set_urgent();
+                self.write.add_page(address, page);
             }
         }
     }
@@ -213,7 +212,7 @@ impl FileServer {
     pub(super) fn forget_page(&mut self, address: Address) -> bool {
         let held = self.cx.index.holdings.remove(&address);
         if held {
-            self.lane.add_lost(address);
+            self.write.add_lost(address);
             self.walks.lost.insert(address);
         }
         held

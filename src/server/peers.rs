@@ -16,7 +16,7 @@ use crate::crypto::keys;
 use crate::ids::NodeId;
 use crate::limits::{
     FRAME_BODY_MAX, GROUP_BYTES_MAX, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, OUTBOX_HARD_MAX,
-    OUTBOX_MAX, REQUESTS_MAX, STAMP_LEAD,
+    OUTBOX_MAX, REQUESTS_MAX,
 };
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
@@ -66,8 +66,6 @@ pub(super) struct Peer {
     pub(super) requests: usize,
     /// One of these may have a long answer.
     pub(super) awaits_long: bool,
-    /// Blocks offered by the other side that are not here yet.
-    pub(super) offered: usize,
     /// Blocks that it suspects, and that are to be looked at.
     pub(super) suspects: usize,
     pub(super) push: Push,
@@ -99,7 +97,6 @@ impl Peer {
             has_room: true,
             requests: 0,
             awaits_long: false,
-            offered: 0,
             suspects: 0,
             push: Push::default(),
             comparison: Comparison::default(),
@@ -145,7 +142,7 @@ impl Peer {
 
     /// Something was asked and accepted of this node, and is not finished.
     pub(super) fn is_busy(&self) -> bool {
-        self.requests > 0 || self.offered > 0 || self.outbox > 0
+        self.requests > 0 || self.outbox > 0
     }
 }
 
@@ -163,19 +160,19 @@ impl FileServer {
         // Who was dialled speaks first: a node that is not the one that was meant, or to which there is a connection, must
         // not give up a good one for this one.
         if reached.0.is_none() {
-            self.say_hello(now, link);
+            self.say_hello(link);
         }
     }
 
-    fn say_hello(&mut self, now: Now, link: Link) {
+    fn say_hello(&mut self, link: Link) {
         let hello = Hello {
             role: Role::Node,
             verify_key: self.setup.verify_key,
             boot: self.setup.boot,
             addresses: self.setup.addresses.clone(),
             store: self.store,
-            group: self.group,
-            clock: self.clock.read(now.wall_ms),
+            group: self.cx.index.group,
+            clock: self.cx.clock(),
         };
         self.send(link, Message::Hello(hello));
     }
@@ -188,15 +185,15 @@ impl FileServer {
         if peer.who != Who::Unknown {
             return self.close(now, link, Closing::HelloTwice);
         }
+        if hello.role == Role::Client {
+            peer.who = Who::Client;
+        }
         // A client's clock moves nobody's: it is not one of the network's.
         if hello.role == Role::Node || planted::is_on(Bug::FollowClientClock) {
-            self.clock.observe(hello.clock, now.wall_ms, STAMP_LEAD);
+            self.cx.observe(hello.clock);
         }
         match hello.role {
-            Role::Client => {
-                peer.who = Who::Client;
-                self.give_grants(link);
-            }
+            Role::Client => self.give_grants(link),
             Role::Node => self.hello_node(now, link, hello),
         }
     }
@@ -230,7 +227,7 @@ impl FileServer {
             return self.close(now, link, Closing::TooManyInstances);
         }
         if dialled.is_some() {
-            self.say_hello(now, link);
+            self.say_hello(link);
         }
         if let Some(peer) = self.cx.links.get_mut(link) {
             peer.who = Who::Node(node);
@@ -293,6 +290,7 @@ impl FileServer {
         self.calendar.link_closed(link, now.instant);
         self.cx.news.forget(link);
         self.answers.link_closed(link);
+        self.write.link_closed(link);
         if let Who::Node(node) = peer.who
             && !self.instance_closed(node, link)
             && self.roster.disconnected(node, link, now.instant)
@@ -348,7 +346,7 @@ impl FileServer {
     /// whether there is no memory for one more leaf, so that nothing is taken from those who send any.
     #[must_use]
     pub fn is_tight(&self) -> [bool; 2] {
-        let congested = self.lane.congested() || self.checking_bytes > CHECKS_BYTES_MAX;
+        let congested = self.write.is_congested() || self.cx.checking > CHECKS_BYTES_MAX;
         [congested, self.cx.memory.is_full()]
     }
 
@@ -363,7 +361,7 @@ impl FileServer {
     #[must_use]
     pub fn held_bytes(&self, link: Link) -> usize {
         self.cx.links.get(link).map_or(0, |peer| {
-            peer.offered * OFFERED_BYTES
+            self.write.offered_by(link) * OFFERED_BYTES
                 + self.transfer.held_bytes(link)
                 + peer.requests * REQUEST_BYTES
                 + peer.push.held_bytes()

@@ -6,19 +6,18 @@
 use super::FileServer;
 use super::catalog::Catalog;
 use super::entry::Entry;
-use super::exchange::only_deletes;
-use super::lane::NewRecord;
 use super::output::Link;
 use super::reads::{Batch, ReadFor};
 use super::reconcile::{AGAIN, UNREAD_AGAIN};
 use super::room::adds_nothing;
 use super::timers::Timer;
+use super::write::{NewRecord, only_deletes};
 use crate::ids::RecordId;
-use crate::limits::{FRAME_BODY_MAX, INLINE_BLOCK_MAX, MESSAGE_RECORDS_MAX, OUTBOX_MAX};
+use crate::limits::{INLINE_BLOCK_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::{BlockPlace, LogPlace, ReadError};
 use crate::time::Now;
-use crate::wire::message::{Message, PushedRecord};
+use crate::wire::message::PushedRecord;
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -36,8 +35,6 @@ const BATCH: usize = 64;
 const LOOKS_MAX: usize = 16 * 1024;
 /// Bytes of small blocks read at a time.
 const BATCH_BYTES: usize = 512 * 1024;
-/// What surrounds an item in a message, at most.
-const ITEM_OVERHEAD: usize = 16;
 
 /// All records of a range but some.
 #[derive(Debug)]
@@ -239,16 +236,7 @@ impl FileServer {
     /// Records made here go to every peer at once.
     pub(super) fn push_new(&mut self, now: Now, records: &[NewRecord]) {
         let own = records.iter().filter(|new| new.source.is_none());
-        let items: Vec<_> = own
-            .map(|new| PushedRecord {
-                record: new.bytes.clone(),
-                block: if is_inline(&new.record, new.block.len()) {
-                    new.block.clone()
-                } else {
-                    Bytes::new()
-                },
-            })
-            .collect();
+        let items: Vec<_> = own.map(NewRecord::pushed).collect();
         if items.is_empty() {
             return;
         }
@@ -260,7 +248,7 @@ impl FileServer {
             let takes_all = peer.has_room || only_deletes(records);
             let has_space = outbox + bytes < OUTBOX_MAX / 2;
             if takes_all && (has_space || planted::is_on(Bug::PushWithoutPace)) {
-                self.send_records(link, items.clone());
+                self.cx.send_records(link, items.clone());
             } else {
                 let own = records.iter().filter(|new| new.source.is_none());
                 self.push_ids(now, link, own.map(|new| new.id).collect::<Vec<_>>());
@@ -270,14 +258,15 @@ impl FileServer {
 
     /// A new peer must know the grants before it can judge any other record.
     pub(super) fn push_grants(&mut self, now: Now, link: Link) {
-        let grants: Vec<_> = self.grants.ids().collect();
+        let grants: Vec<_> = self.cx.index.grants.ids().collect();
         self.push_ids(now, link, grants);
     }
 
     /// A client must know the grants before it can judge any record.
     pub(super) fn give_grants(&mut self, link: Link) {
         if !planted::is_on(Bug::KeepGrants) {
-            self.send_records(link, self.grants.for_client());
+            let grants = self.cx.index.grants.for_client();
+            self.cx.send_records(link, grants);
         }
     }
 
@@ -329,7 +318,7 @@ impl FileServer {
         }
         if !places.is_empty() {
             peer.push.reading = true;
-            self.read_log(places, ReadFor::PushRecords { link, ids });
+            self.cx.read_log(places, ReadFor::PushRecords { link, ids });
         } else if !peer.push.is_idle() {
             // A long way through what is not to be sent: others have their turn before it goes on.
             self.after(now, Duration::ZERO, Timer::Push(link));
@@ -376,7 +365,7 @@ impl FileServer {
         if places.is_empty() {
             self.push_blocks_read(now, link, batch, Vec::new());
         } else {
-            self.read_log(places, ReadFor::PushBlocks { link, batch });
+            self.cx.read_log(places, ReadFor::PushBlocks { link, batch });
         }
     }
 
@@ -407,45 +396,11 @@ impl FileServer {
                 batch.items[owner].block = block;
             }
         }
-        self.send_records(link, batch.items);
+        self.cx.send_records(link, batch.items);
         if let Some(peer) = self.cx.links.get_mut(link) {
             peer.push.reading = false;
         }
         self.pump_push(now, link);
         self.pump_comparison(now, link);
-    }
-
-    /// As many messages as it takes. What they hold is counted at once, since the connection tells only later.
-    pub(super) fn send_records(&mut self, link: Link, items: Vec<PushedRecord>) {
-        let mut message = Vec::new();
-        let mut bytes = 0;
-        for item in items {
-            let length = item.record.len() + item.block.len() + ITEM_OVERHEAD;
-            if bytes + length > FRAME_BODY_MAX - ITEM_OVERHEAD
-                || message.len() == MESSAGE_RECORDS_MAX
-            {
-                self.send(link, Message::Records { items: std::mem::take(&mut message) });
-                bytes = 0;
-            }
-            bytes += length;
-            message.push(item);
-            if let Some(peer) = self.cx.links.get_mut(link) {
-                peer.outbox += length;
-            }
-        }
-        if !message.is_empty() {
-            self.send(link, Message::Records { items: message });
-        }
-    }
-}
-
-/// Whether a record lists one block, so short that it may come with it.
-pub(super) fn is_inline(record: &Record, length: usize) -> bool {
-    match &record.blocks {
-        BlockList::Inline(blocks) => {
-            length <= INLINE_BLOCK_MAX
-                && matches!(blocks.as_slice(), [block] if block.length as usize == length)
-        }
-        BlockList::Pages { .. } => false,
     }
 }

@@ -6,11 +6,11 @@
 use super::FileServer;
 use super::answers;
 use super::asker::Asker;
-use super::exchange::ReadyPut;
 use super::links::Links;
 use super::output::Link;
 use super::peers::Peer;
 use super::work::{Job, Reading};
+use super::write::ReadyPut;
 use crate::ids::{Address, NameId, RecordId, Space, VersionId};
 use crate::store::values::{DiskError, LogPlace, ReadError};
 use crate::time::Now;
@@ -113,7 +113,7 @@ impl FileServer {
         let line_of = |links: &Links, link| links.get(link).map(Peer::line);
         while let Some((asker, asked)) = self.answers.next(|link| line_of(&self.cx.links, link)) {
             match asked {
-                Asked::Head(name) => self.answer_head(now, asker, name),
+                Asked::Head(name) => self.answer_head(asker, name),
                 Asked::List { after, future } => self.answer_list(asker, after, future),
                 Asked::Page(address) => self.answer_page(now, asker, address),
             }
@@ -142,11 +142,6 @@ impl FileServer {
         }
     }
 
-    pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
-        let purpose = Box::new(Reading { reason, answer: None });
-        self.job(Job::ReadLog { purpose, places });
-    }
-
     pub(super) fn log_read(
         &mut self,
         now: Now,
@@ -160,7 +155,7 @@ impl FileServer {
             ReadFor::Head { asker: Asker { link, request }, name, record, heads } => {
                 match first() {
                     Ok(bytes) => {
-                        self.reply_heads(now, Asker { link, request }, heads, Some(bytes));
+                        self.reply_heads(Asker { link, request }, heads, Some(bytes));
                     }
                     Err(ReadError::Disk(why)) => self.unread(link, request, &why),
                     Err(ReadError::Gone | ReadError::Damaged) => {
@@ -204,7 +199,10 @@ impl FileServer {
                 let item = first();
                 self.walk_page_read(now, walk, address, item);
             }
-            ReadFor::KnownLists { put } => self.known_lists_answered(now, *put, items),
+            ReadFor::KnownLists { put } => {
+                self.write.known_lists_answered(&mut self.cx, *put, items);
+                self.written(now);
+            }
             ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
             ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
         }
@@ -213,12 +211,11 @@ impl FileServer {
     /// Tells a name's versions, and shows the greatest if there is any.
     pub(super) fn reply_heads(
         &mut self,
-        now: Now,
         Asker { link, request }: Asker,
         Heads { versions, all, future, kept, log_damage }: Heads,
         shown: Option<Bytes>,
     ) {
-        let clock = self.clock.read(now.wall_ms);
+        let clock = self.cx.clock();
         let log_damage = self.log_damage().and(log_damage);
         self.reply(
             link,

@@ -144,7 +144,7 @@ impl FileServer {
             }
             if told && !peer.comparison.is_informed() {
                 // What it has sent may not have been checked, or is not durable, yet.
-                peer.comparison.told(self.checking.iter().copied().chain(self.lane.record_ids()));
+                peer.comparison.told(self.write.on_their_way());
             }
             peer.comparison.question(range);
         }
@@ -241,7 +241,8 @@ impl FileServer {
         for id in &theirs {
             mix(&mut fingerprint, &id.0);
         }
-        let lacking: Vec<_> = theirs.iter().filter(|id| !self.is_known(id)).copied().collect();
+        let lacking: Vec<_> =
+            theirs.iter().filter(|id| !self.write.knows(&self.cx, id)).copied().collect();
         let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };

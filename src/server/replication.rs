@@ -115,7 +115,7 @@ impl FileServer {
             };
             let walk = self.begin_walk(record, Purpose::Replicate { is_late }, source);
             self.try_again(walk, short);
-            self.read_log(vec![place], ReadFor::WalkRecord { walk });
+            self.cx.read_log(vec![place], ReadFor::WalkRecord { walk });
         }
     }
 }

@@ -11,6 +11,7 @@ use super::peers::Who;
 use super::reads::{Asked, Heads, ReadFor};
 use super::transfer::Want;
 use super::walk::Purpose;
+use super::write::Put;
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId};
 use crate::limits::{FRAME_BODY_MAX, RECORD_MAX};
@@ -63,16 +64,20 @@ impl FileServer {
                 self.head(now, Asker { link, request }, (space, name), relay);
             }
             Message::Put { request, conditions, records, blocks } => {
-                self.put(now, Asker { link, request }, conditions, (records, blocks));
+                let put = Put { records, conditions, blocks };
+                self.write.put(&mut self.cx, Asker { link, request }, put);
+                self.written(now);
             }
             Message::PutPage { request, page, permit } => {
-                self.put_page(now, Asker { link, request }, page, permit);
+                self.write.put_page(&mut self.cx, Asker { link, request }, page, permit);
+                self.written(now);
             }
             Message::GetPage { request, address } => {
                 self.asked(now, Asker { link, request }, Asked::Page(address));
             }
             Message::Offer { request, blocks, permit } => {
-                self.offer(now, Asker { link, request }, blocks, permit);
+                self.write.offer(&mut self.cx, Asker { link, request }, blocks, permit);
+                self.written(now);
             }
             Message::Want { block, first, count } => {
                 self.transfer.want(&mut self.cx, link, Want { block, first, count });
@@ -276,7 +281,7 @@ impl FileServer {
             memory_max: self.cx.memory.max() as u64,
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
             peers_known: self.roster.count(),
-            group: self.group,
+            group: self.cx.index.group,
             sync: self.sync_state(),
             log_damage: self.log_damage(),
             twins: self.twins.told(),

@@ -89,7 +89,7 @@ impl FileServer {
         match self.cx.space.answered(now.instant, under_way, result) {
             Ok(usable) => {
                 if usable > 0 {
-                    self.bring_records(Vec::new());
+                    self.write.bring(&mut self.cx, Vec::new());
                 }
                 self.room_answered(now);
             }
@@ -100,6 +100,6 @@ impl FileServer {
     /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
     /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
     fn bytes_under_way(&self) -> u64 {
-        self.transfer.bytes() + self.lane.bytes() as u64
+        self.transfer.bytes() + self.write.bytes() as u64
     }
 }

@@ -5,7 +5,7 @@
 //! in the catalog.
 
 use super::FileServer;
-use super::lane::NewRecord;
+use super::write::NewRecord;
 use crate::planted::{self, Bug};
 use crate::wire::sync_state::SyncState;
 

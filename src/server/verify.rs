@@ -4,12 +4,12 @@
 //! good; what is found bad is no longer held, and fetched anew; what could not be read now is held, and not vouched for.
 
 use super::FileServer;
-use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::UNREAD;
 use super::sweeps::Wanted;
 use super::transfer::Interest;
 use super::work::{Background, BackgroundKind, Job, Verifying};
+use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
@@ -163,7 +163,7 @@ impl FileServer {
             self.cx.index.holdings.block(address).map(|place| (*address, place))
         };
         let blocks: Vec<_> = put.brought().filter_map(place).collect();
-        self.checking_bytes += put.bytes();
+        self.cx.checking += put.bytes();
         if blocks.is_empty() {
             self.look_for_put(now, put);
         } else {
@@ -222,8 +222,8 @@ impl FileServer {
             }
             VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, &unread),
             VerifyFor::Put(put) if !unread.is_empty() => {
-                self.checking_bytes -= put.bytes();
-                self.refuse(put.link, put.request, Reason::Unavailable, UNREAD);
+                self.cx.checking -= put.bytes();
+                self.cx.refuse(put.asker, Reason::Unavailable, UNREAD);
             }
             VerifyFor::Put(put) => self.look_for_put(now, put),
         }
@@ -245,10 +245,10 @@ impl FileServer {
                 && !unread.contains(&block.address)
         };
         let (good, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_good);
-        let Some(peer) = self.cx.links.get_mut(link) else {
+        if !self.cx.links.contains(link) {
             return;
-        };
-        peer.offered = peer.offered.saturating_sub(good.len());
+        }
+        self.write.answered(link, good.len());
         if !good.is_empty() {
             let addresses: Vec<_> = good.iter().map(|block| block.address).collect();
             self.send_all(link, Message::have(&addresses));

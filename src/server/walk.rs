@@ -7,11 +7,11 @@
 use super::FileServer;
 use super::asker::Asker;
 use super::entry::{Entry, Flag};
-use super::exchange::ReadyPut;
 use super::output::Link;
 use super::reads::{Asked, ReadFor};
 use super::round::Short;
 use super::transfer::{Interest, Outcome};
+use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
@@ -166,7 +166,7 @@ impl FileServer {
             Some(_) if self.walks.questions() > QUESTIONS_MAX => {
                 self.end_walk(now, walk, self.is_known_complete(&record));
             }
-            Some(place) => self.read_log(vec![place], ReadFor::WalkRecord { walk }),
+            Some(place) => self.cx.read_log(vec![place], ReadFor::WalkRecord { walk }),
             None => self.end_walk(now, walk, false),
         }
     }
@@ -180,7 +180,7 @@ impl FileServer {
 
     /// Looks whether all that a put's records name is here.
     pub(super) fn look_for_put(&mut self, now: Now, put: Box<ReadyPut>) {
-        let records: Vec<Record> = put.records.iter().map(|new| new.record.clone()).collect();
+        let records: Vec<Record> = put.records().cloned().collect();
         let walk = self.begin_walk(RecordId::default(), Purpose::Put(put), None);
         for record in &records {
             self.walk_record(now, walk, record);
@@ -282,7 +282,7 @@ impl FileServer {
                     | Purpose::Gather(_)
                     | Purpose::Replicate { .. } => {}
                 }
-                self.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
+                self.cx.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
             }
             None if looks_only => self.end_walk(now, id, false),
             None => {
@@ -424,11 +424,13 @@ impl FileServer {
             return;
         };
         if let Purpose::Put(put) = &walk.purpose {
-            self.checking_bytes -= put.bytes();
+            self.cx.checking -= put.bytes();
         }
         match walk.purpose {
-            Purpose::Put(put) if complete => self.commit_put(now, *put),
-            Purpose::Put(put) => self.look_for_known_lists(now, put),
+            Purpose::Put(put) => {
+                self.write.looked(&mut self.cx, put, complete);
+                self.written(now);
+            }
             Purpose::Replicate { is_late } => {
                 self.walks.replications.ended(is_late);
                 self.replication_ended(now, &walk, complete);

@@ -8,11 +8,13 @@
 )]
 
 use super::answers;
-use super::exchange::CheckFor;
+use super::asker::Asker;
+use super::gathers::Passed;
 use super::output::Link;
 use super::reads::ReadFor;
 use super::transfer::Share;
 use super::verify::VerifyFor;
+use super::write::{NewRecord, Offered, ReadyPut};
 
 use crate::crypto::{sign, tags, tree};
 use crate::ids::{Address, Hash};
@@ -119,6 +121,31 @@ pub struct Reading {
 /// Why something is looked at anew.
 #[derive(Debug)]
 pub struct Verifying(pub(super) VerifyFor);
+
+/// What is done with what a worker has checked.
+#[derive(Debug)]
+pub(super) enum CheckFor {
+    Put(Box<ReadyPut>),
+    Records {
+        link: Link,
+        items: Vec<NewRecord>,
+    },
+    Offer(Offered),
+    PutPage {
+        asker: Asker,
+        page: Bytes,
+    },
+    WalkPage {
+        asked: (u64, u32),
+        page: Bytes,
+    },
+    /// What a peer shows of a name, for a client that asked.
+    Passed {
+        link: Link,
+        gather: u64,
+        passed: Passed,
+    },
+}
 
 /// Why something is checked.
 #[derive(Debug)]

@@ -69,9 +69,7 @@ impl Downloads {
     /// One more waits for a block that is on its way.
     fn join(&mut self, cx: &mut Context, block: BlockRef, interest: Interest, again: bool) {
         let address = block.address;
-        let Some(download) = self.by_address.get_mut(&address) else {
-            return;
-        };
+        let download = self.by_address.get_mut(&address).expect("it is on its way");
         if download.length != block.length {
             // One of the two lengths is a lie. Whoever came second may try again when the first has failed.
             return self.tell(Event::Ended { address, interest, outcome: Outcome::Unsure });
@@ -91,11 +89,12 @@ impl Downloads {
             }
             return self.assign(cx, address, Some(client));
         }
+        // Without a source all that was asked for has come.
         let Some(link) = source else {
             return;
         };
         if interest.is_read() {
-            self.enqueue(link, address);
+            self.enqueue(cx, link, address);
         }
         if self.windows.is_slow(cx, link) {
             self.leave_slow(cx, link, BTreeSet::from([address]));
@@ -103,15 +102,20 @@ impl Downloads {
     }
 
     /// A connection is to be asked for a block: for what is read before all else, in the order in which it is wanted.
-    fn enqueue(&mut self, link: Link, address: Address) {
+    fn enqueue(&mut self, cx: &Context, link: Link, address: Address) {
         let downloads = &self.by_address;
         let is_read = |address: &Address| downloads.get(address).is_some_and(Download::is_read);
-        let is_first = is_read(&address) && !planted::is_on(Bug::ReadInTurn);
-        self.windows.open(link).enqueue(address, |queued| is_first && !is_read(queued));
+        let window = self.windows.of(cx, link);
+        if is_read(&address) && !planted::is_on(Bug::ReadInTurn) {
+            window.enqueue_before(address, |queued| !is_read(queued));
+        } else {
+            window.enqueue(address);
+        }
     }
 
     /// Gives a download its next source; without any left it has failed.
     fn assign(&mut self, cx: &mut Context, address: Address, hint: Option<Link>) {
+        // It may have failed meanwhile.
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
@@ -119,7 +123,7 @@ impl Downloads {
             return self.end(cx, address);
         };
         download.source = Some(link);
-        self.enqueue(link, address);
+        self.enqueue(cx, link, address);
         self.pump(cx, link);
     }
 
@@ -159,7 +163,7 @@ impl Downloads {
     }
 
     fn ask(&mut self, cx: &mut Context, link: Link, range: Range) {
-        if self.windows.open(link).ask(range) {
+        if self.windows.of(cx, link).ask(range) {
             cx.links.set_heard(link, cx.now.instant);
             self.watch_silence(cx, link);
             self.watch_pace(cx, link);
@@ -177,7 +181,7 @@ impl Downloads {
 
     /// The same of how fast it brings it.
     fn watch_pace(&mut self, cx: &mut Context, link: Link) {
-        let pace = &mut self.windows.open(link).pace;
+        let pace = &mut self.windows.of(cx, link).pace;
         pace.begin(cx.now.instant);
         if pace.watch() {
             cx.after(PACE_PERIOD, Timer::Pace(link));
@@ -268,6 +272,7 @@ impl Downloads {
 
     /// Others are asked instead.
     fn leave_source(&mut self, cx: &mut Context, address: Address, link: Link) {
+        // It may have come otherwise, or have failed.
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
@@ -306,6 +311,7 @@ impl Downloads {
 
     /// Nothing that was asked of a connection is waited for any more, though it may still come.
     pub(super) fn abandon(&mut self, cx: &mut Context, link: Link) {
+        // Nothing was ever asked of it.
         let Some(window) = self.windows.get_mut(link) else {
             return;
         };
@@ -323,6 +329,7 @@ impl Downloads {
 
     /// A block is durable. Those who have waited for it.
     pub(super) fn arrived(&mut self, cx: &mut Context, address: &Address) -> Vec<Interest> {
+        // One that came with a put was not asked for.
         let Some(mut download) = self.by_address.remove(address) else {
             return Vec::new();
         };
@@ -336,6 +343,7 @@ impl Downloads {
     /// The disk has refused a block for want of room. Those who read it have it passed on to them.
     pub(super) fn find_no_room(&mut self, cx: &mut Context, address: Address) {
         cx.space.ran_out();
+        // One that came with a put was not asked for.
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
@@ -362,6 +370,7 @@ impl Downloads {
 
     /// Nobody is left to ask for a block.
     fn end(&mut self, cx: &mut Context, address: Address) {
+        // The same of one that can't be written.
         let Some(mut download) = self.by_address.remove(&address) else {
             return;
         };
@@ -391,6 +400,10 @@ impl Downloads {
         }
         self.abandon(cx, link);
         self.windows.close(link);
+        // Where all that it was asked for has come, another is found when some of that turns out to be bad.
+        for download in self.by_address.values_mut().filter(|it| it.source == Some(link)) {
+            download.source = None;
+        }
         self.freed = true;
     }
 

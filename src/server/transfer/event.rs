@@ -12,9 +12,9 @@ use crate::wire::frame::Open;
 use bytes::Bytes;
 
 /// One thing that has happened.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::server) enum Event {
-    /// A block can't be had now, which somebody else than a reader has waited for.
+    /// A block can't be had now, which somebody has waited for. Of a reader it is told as `Absent`.
     Ended { address: Address, interest: Interest, outcome: Outcome },
     /// What a client wants to read can't be had.
     Absent { reader: Link, address: Address },

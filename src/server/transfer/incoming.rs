@@ -1,7 +1,7 @@
 //! Incoming leaves: streams that were asked for, checked by workers and written leaf by leaf.
 //!
-//! Invariant: a leaf is written only if it is what the block's address says; a block is whole and flushed before anybody
-//! is told of it.
+//! Invariant: a leaf is written only if it is what the block's address says; a block is whole, and in its draft flushed,
+//! before anybody is told of it.
 
 use super::download::{Chunk, Download, Stage, WriteRun};
 use super::downloads::Downloads;
@@ -25,7 +25,7 @@ const WRITE_LEAVES: usize = 16;
 impl Downloads {
     /// A stream begins.
     pub(super) fn opened(&mut self, cx: &mut Context, link: Link, open: Open) {
-        let range = self.windows.get_mut(link).and_then(|window| window.open(&open));
+        let range = self.windows.get_mut(link).and_then(|window| window.begin(&open));
         let Some(range) = range else {
             return self.tell(Event::Broken { link, why: Closing::UnwantedLeaves });
         };
@@ -33,7 +33,7 @@ impl Downloads {
         if let Some(pass) = range.pass {
             return self.events.push_back(Inner::PassOpened { pass, open });
         }
-        // None if it was given up: what comes of it is not waited for.
+        // None if it has come otherwise, or failed: what comes is not waited for.
         let Some(download) = self.by_address.get_mut(&open.address) else {
             return;
         };
@@ -50,6 +50,7 @@ impl Downloads {
     /// A leaf of the open stream has come; not yet checked.
     pub(super) fn leaf(&mut self, cx: &mut Context, link: Link, index: u8, data: Bytes) {
         let brought = self.windows.get_mut(link).and_then(|window| window.bring());
+        // A connection's stream of its own accord has been refused.
         let Some(Brought { range, is_last }) = brought else {
             return;
         };

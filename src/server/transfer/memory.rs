@@ -35,7 +35,7 @@ pub(in crate::server) struct Memory {
     /// Connections that found nothing of a share, in the order in which they asked: nobody waits behind one whose share is
     /// used up for long.
     waiting: [VecDeque<Link>; 3],
-    /// The same, so that none waits twice.
+    /// The same as a set, so that none is in a queue twice.
     waits: BTreeSet<(Share, Link)>,
     /// Somebody has begun to wait when nobody did.
     became_short: bool,
@@ -142,7 +142,7 @@ impl Memory {
         std::mem::take(&mut self.became_short)
     }
 
-    /// Somebody waits, or nobody who is not trusted yet would get any.
+    /// Somebody waits, or a good part is used: what was reserved for those who do not answer is better given back.
     pub(super) fn is_short(&self) -> bool {
         self.is_awaited() || self.used() > self.max / 8
     }

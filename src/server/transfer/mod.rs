@@ -1,8 +1,8 @@
 //! The transfer of blocks: leaves that come here, leaves that go out, and the memory between.
 //!
-//! A machine in two halves, `Downloads` and `Uploads`, which this file alone names: what one has for the other goes
+//! A machine in two halves, `Downloads` and `Uploads`, neither of which names the other: what one has for the other goes
 //! through here. Knows no record and no page; who waits for a block is known by its number. Invariant: what is said to be
-//! received is what its address says, and flushed.
+//! received is what its address says.
 
 mod download;
 mod downloads;
@@ -104,7 +104,7 @@ impl Transfer {
         self.settle(cx);
     }
 
-    /// What a reader's block was lost is known everywhere: it goes on.
+    /// That a reader's block was lost is known everywhere: the reader goes on.
     pub(super) fn resume(&mut self, cx: &mut Context, reader: Link) {
         self.uploads.pump(cx, reader);
         self.settle(cx);
@@ -232,7 +232,7 @@ impl Transfer {
     pub(super) fn check_silence(&mut self, cx: &mut Context, link: Link, late: Duration) {
         match self.downloads.check_silence(cx, link, late) {
             Verdict::Idle => return,
-            Verdict::Wait => {}
+            Verdict::Stay => {}
             Verdict::Leave => {
                 self.leave_passes(cx, link);
                 self.downloads.leave_silent(cx, link);
@@ -245,7 +245,7 @@ impl Transfer {
     /// It is time to see whether a connection is fast enough, of which all is taken that comes, or not.
     pub(super) fn check_pace(&mut self, cx: &mut Context, link: Link, takes: bool) {
         match self.downloads.check_pace(cx, link, takes) {
-            Verdict::Idle | Verdict::Wait => {}
+            Verdict::Idle | Verdict::Stay => {}
             Verdict::Leave => self.leave_passes(cx, link),
         }
         self.settle(cx);
@@ -341,9 +341,11 @@ impl Transfer {
         }
     }
 
+    /// What a reader wants is carried through before the next reader has its turn, so that what is asked for one counts for
+    /// the other.
     fn next_inner(&mut self) -> Option<Inner> {
-        let inner = self.downloads.events.pop_front();
-        inner.or_else(|| self.uploads.events.pop_front())
+        let inner = self.uploads.events.pop_front();
+        inner.or_else(|| self.downloads.events.pop_front())
     }
 
     /// A client's want makes this node fetch the block, or pass it on if there is no room for it and nobody fetches it
@@ -362,7 +364,6 @@ impl Transfer {
         } else {
             self.uploads.park(link);
             self.downloads.begin(cx, want.block, Interest::Read(parked), false, None);
-            self.settle(cx);
         }
         self.uploads.pump(cx, link);
     }
@@ -397,11 +398,8 @@ impl Transfer {
             }
             return;
         }
-        let most = match window {
-            _ if !cx.links.contains(source) => 1,
-            Some(window) => window.size(),
-            None => Window::default().size(),
-        };
+        // One that is gone is found out when it is asked.
+        let most = if cx.links.contains(source) { self.downloads.windows.size(source) } else { 1 };
         self.uploads.ask(cx, reader, u8::try_from(most).unwrap_or(u8::MAX));
     }
 

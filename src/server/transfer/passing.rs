@@ -95,13 +95,13 @@ impl Uploads {
             return;
         };
         let batch = serving.batch();
-        let Some(stream) = &mut serving.stream else {
+        let Some(stream) = serving.stream.as_mut().filter(|stream| stream.is_ready()) else {
             return;
         };
+        let rest = stream.rest();
         let Source::Peer(passing) = &mut stream.source else {
             return;
         };
-        let rest = stream.want.count - stream.handed;
         let batch = [batch.min(rest).min(most.max(1)), 1].into_iter().find(|batch| {
             let bytes = usize::from(*batch) * LEAF;
             match *batch > 1 {

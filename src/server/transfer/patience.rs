@@ -7,7 +7,6 @@
 use super::download::{Download, Stage};
 use super::downloads::Downloads;
 use super::window::Range;
-use crate::ids::Address;
 use crate::limits::{
     COMING_PERIOD, LAST_SOURCE_SILENCE, OPERATION_SILENCE, PACE_PERIOD, PACE_PERIOD_ALONE,
     PEER_SILENCE,
@@ -26,9 +25,9 @@ use std::time::Duration;
 pub(super) enum Verdict {
     /// Nothing is owed: nobody looks any more.
     Idle,
-    /// It is waited for.
-    Wait,
-    /// Others are asked for what it owes, as far as there are any.
+    /// There is nothing more to be done.
+    Stay,
+    /// Others are to be asked for what it owes, as far as there are any.
     Leave,
 }
 
@@ -69,10 +68,10 @@ impl Downloads {
             cx.links.set_silent(link);
             log::debug!("connection {link} is silent; others are asked instead");
             self.abandon(cx, link);
-            return Verdict::Wait;
+            return Verdict::Stay;
         }
         if silence < PEER_SILENCE {
-            return Verdict::Wait;
+            return Verdict::Stay;
         }
         window.distrust();
         if cx.memory.is_short() {
@@ -82,7 +81,7 @@ impl Downloads {
             cx.links.set_silent(link);
             return Verdict::Leave;
         }
-        Verdict::Wait
+        Verdict::Stay
     }
 
     /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
@@ -105,10 +104,13 @@ impl Downloads {
     pub(super) fn check_pace(&mut self, cx: &mut Context, link: Link, takes: bool) -> Verdict {
         let owes =
             |download: &Download| download.source == Some(link) && download.stage == Stage::Asking;
-        let owed = self.by_address.iter().filter(|(_, download)| owes(download));
-        let waited = owed.clone().filter(|(_, download)| download.others_wait(link));
-        let waited: BTreeSet<Address> = waited.map(|(address, _)| *address).collect();
-        let owed: BTreeSet<Address> = owed.map(|(address, _)| *address).collect();
+        let (mut owed, mut waited) = (BTreeSet::new(), BTreeSet::new());
+        for (address, download) in self.by_address.iter().filter(|(_, it)| owes(it)) {
+            owed.insert(*address);
+            if download.others_wait(link) {
+                waited.insert(*address);
+            }
+        }
         // None if the connection has ended since.
         let Some(window) = self.windows.get_mut(link) else {
             return Verdict::Idle;
@@ -122,7 +124,7 @@ impl Downloads {
         let now = cx.now.instant;
         if !takes {
             window.pace.pause(now);
-            return Verdict::Wait;
+            return Verdict::Stay;
         }
         let is_waited = |range: &Range| range.pass.is_some() || waited.contains(&range.address());
         let withholds = window.withholds(now, is_waited);
@@ -144,7 +146,7 @@ impl Downloads {
             Some(node) if is_slow == Some(false) => self.windows.judge(node, false, now),
             Some(_) | None => {}
         }
-        Verdict::Wait
+        Verdict::Stay
     }
 
     /// A leaf has come: those who read what is still to come from there are told that it does. Whoever is being sent
@@ -154,7 +156,9 @@ impl Downloads {
             return;
         };
         window.pace.bring(1);
-        if planted::is_on(Bug::WaitWithoutAWord) || !window.tell(cx.now.instant, COMING_PERIOD) {
+        if planted::is_on(Bug::WaitWithoutAWord)
+            || !window.is_time_to_tell(cx.now.instant, COMING_PERIOD)
+        {
             return;
         }
         let mut readers = BTreeSet::new();

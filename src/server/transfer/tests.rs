@@ -440,14 +440,51 @@ fn leaves_that_nobody_wanted_break_the_rules() {
 }
 
 #[test]
-fn of_time_that_has_passed_nothing_is_left_to_look_at() {
+fn readers_of_one_block_that_finds_no_room_are_served_one_after_the_other() {
+    check(&[
+        (Do::Want(1, BLOCK, 0, 3), "10 want 0+3"),
+        (Do::Want(1, BLOCK, 0, 1), ""),
+        (Do::Want(2, BLOCK, 1, 1), ""),
+        (Do::Open(10, BLOCK, 0, 3), ""),
+        (Do::Leaves(10, 0, 3), ""),
+        (Do::End(10), ""),
+        (Do::Turn, "write"),
+        (Do::Full, "10 want 0+3, 11 want 1+1, no room"),
+        (Do::Open(10, BLOCK, 0, 3), ""),
+        (Do::Leaves(10, 0, 3), "1 stream 0+3, 3 leaves"),
+        (Do::End(10), ""),
+        (Do::Sent(1), "10 want 0+1"),
+        (Do::Open(10, BLOCK, 0, 1), ""),
+        (Do::Leaves(10, 0, 1), "1 stream 0+1, 1 leaves"),
+        (Do::End(10), ""),
+        (Do::Sent(1), ""),
+    ]);
+}
+
+#[test]
+fn what_a_source_that_is_gone_has_brought_is_asked_of_others_if_it_is_bad() {
+    check(&[
+        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Open(10, BLOCK, 0, 3), ""),
+        (Do::Leaves(10, 0, 3), ""),
+        (Do::End(10), ""),
+        (Do::Turn, "write"),
+        (Do::Closed(10), ""),
+        (Do::Want(1, BLOCK, 0, 3), ""),
+        (Do::Bad, "11 want 0+3"),
+    ]);
+}
+
+#[test]
+fn nothing_is_kept_of_a_connection_that_has_ended() {
     let mut bench = Bench::new();
     bench.act(&Do::Walk(BLOCK));
     bench.act(&Do::Closed(10));
-    let due = Instant(u64::MAX);
-    while let Some((_, timer)) = bench.cx.timers.take_due(due) {
-        assert!(!format!("{timer:?}").is_empty());
-    }
+    bench.act(&Do::Closed(11));
+    bench.act(&Do::Closed(12));
+    assert_eq!(bench.told(), "10 want 0+3, 11 want 0+3, 12 want 0+3, Walk(1) Unsure");
+    assert!(bench.transfer.downloads.windows.is_empty() && bench.cx.memory.used() == 0);
+    while bench.cx.timers.take_due(Instant(u64::MAX)).is_some() {}
     bench.act(&Do::Silence(10));
     assert_eq!(bench.cx.timers.first(), None, "nobody looks after one that is gone");
 }

@@ -57,7 +57,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// The next leaves are to be read, if there are any: the last ones have left.
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         !self.aborted && !self.reading && self.reserved == 0 && self.rest() > 0
     }
 
@@ -120,6 +120,7 @@ impl Serving {
     }
 
     pub(super) fn open(&mut self, want: Want, source: Source, now: Instant) {
+        debug_assert!(self.stream.is_none(), "one stream at a time");
         self.stream = Some(Stream {
             want,
             source,

@@ -19,13 +19,13 @@ use std::time::Duration;
 /// Ranges asked of one connection at a time: of the longest it is enough to fill a fast link, and a slow one, of which
 /// single leaves are asked, holds little memory.
 const RANGES: usize = 3;
-/// Ranges that one peer owes at a time for others to be passed on, those that were given up too: it bears `WANTS_MAX`, and
+/// Of one that owes so many ranges, those that were given up too, nothing is asked for others: it bears `WANTS_MAX`, and
 /// downloads need some.
 const PASSED_MAX: usize = WANTS_MAX / 2;
 /// A range that takes less is followed by one twice as long, one that takes more than four times as long by one leaf.
 const RANGE_TIME: Duration = Duration::from_millis(250);
 /// Leaves of the first range.
-const FIRST_RANGE: u32 = 8;
+pub(super) const FIRST_RANGE: u32 = 8;
 
 /// Leaves of a block that were asked for.
 #[derive(Debug, Clone, Copy)]
@@ -150,10 +150,15 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Something is to be asked for: before the first of which that is said, or after all.
-    pub(super) fn enqueue(&mut self, address: Address, is_before: impl Fn(&Address) -> bool) {
-        let at = self.queue.iter().position(is_before).unwrap_or(self.queue.len());
-        // It may be there already, further back: then nothing of it is left to ask for.
+    /// Something is to be asked for after all else.
+    pub(super) fn enqueue(&mut self, address: Address) {
+        self.queue.push_back(address);
+    }
+
+    /// The same, before the first of which that is said. It may be there already, further back: then nothing of it is left
+    /// to ask for when its turn comes.
+    pub(super) fn enqueue_before(&mut self, address: Address, which: impl Fn(&Address) -> bool) {
+        let at = self.queue.iter().position(which).unwrap_or(self.queue.len());
         self.queue.insert(at, address);
     }
 
@@ -210,7 +215,7 @@ impl Window {
         downloading == 0 || downloading + count as usize <= RANGES * self.size as usize
     }
 
-    /// Whether it owes as much as it is to be asked for others at a time.
+    /// Whether it owes too much to be asked for others.
     pub(super) fn is_laden(&self) -> bool {
         self.ranges.len() >= PASSED_MAX
     }
@@ -260,7 +265,7 @@ impl Window {
     }
 
     /// A stream begins. The range that it brings, if that was asked for.
-    pub(super) fn open(&mut self, open: &Open) -> Option<Range> {
+    pub(super) fn begin(&mut self, open: &Open) -> Option<Range> {
         let at = self.ranges.iter().position(|range| range.is_brought_by(open))?;
         self.current = self.ranges.remove(at);
         self.current
@@ -340,7 +345,7 @@ impl Window {
     }
 
     /// Whether it is time again to tell those who read what it brings that it comes. They are told, then.
-    pub(super) fn tell(&mut self, now: Instant, period: Duration) -> bool {
+    pub(super) fn is_time_to_tell(&mut self, now: Instant, period: Duration) -> bool {
         let is_due = now.since(self.told) >= period;
         if is_due {
             self.told = now;

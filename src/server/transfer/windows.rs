@@ -5,7 +5,7 @@
 
 use super::download::Download;
 use super::pace::SlowNodes;
-use super::window::Window;
+use super::window::{FIRST_RANGE, Window};
 use crate::ids::NodeId;
 use crate::server::context::Context;
 use crate::server::links::Links;
@@ -36,8 +36,9 @@ impl Windows {
         self.by_link.get_mut(&link)
     }
 
-    /// The window of a connection that has not ended.
-    pub(super) fn open(&mut self, link: Link) -> &mut Window {
+    /// The window of a connection that has not ended: of one that has it would be kept for ever.
+    pub(super) fn of(&mut self, cx: &Context, link: Link) -> &mut Window {
+        debug_assert!(cx.links.contains(link), "connection {link} has ended");
         self.by_link.entry(link).or_default()
     }
 
@@ -65,6 +66,11 @@ impl Windows {
     pub(super) fn is_slow(&self, cx: &Context, link: Link) -> bool {
         let node = cx.links.get(link).and_then(|peer| peer.node());
         node.is_some_and(|node| self.slow.contains(&node, cx.now.instant))
+    }
+
+    /// Leaves of the next range that is asked of a connection.
+    pub(super) fn size(&self, link: Link) -> u32 {
+        self.get(link).map_or(FIRST_RANGE, Window::size)
     }
 
     fn load(&self, link: Link) -> Load {

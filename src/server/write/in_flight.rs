@@ -1,22 +1,22 @@
-//! The names of which versions are on their way to the disk, which the catalog does not know yet.
+//! The names of which versions are in flight to the disk, which the catalog does not know yet.
 //!
 //! Knows no catalog and no group. Invariant: a name is here as long as one of its versions is on its way.
 
-use super::lane::NewRecord;
+use super::record::NewRecord;
 use crate::ids::{NameId, VersionId};
 use crate::wire::record::RecordKind;
 use std::collections::HashMap;
 
 /// What is on its way of one name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct UnderWay {
+pub(super) struct InFlight {
     versions: usize,
     files: usize,
     /// The greatest of these versions, and of those that went with them.
     greatest: VersionId,
 }
 
-impl UnderWay {
+impl InFlight {
     /// Whether a version of a file is among them.
     pub(super) fn has_file(&self) -> bool {
         self.files > 0
@@ -30,14 +30,14 @@ impl UnderWay {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct NamesUnderWay(HashMap<NameId, UnderWay>);
+pub(super) struct NamesInFlight(HashMap<NameId, InFlight>);
 
-impl NamesUnderWay {
+impl NamesInFlight {
     /// One more version is on its way, if the record is one.
     pub(super) fn insert(&mut self, new: &NewRecord) {
         let Some(is_file) = version_is_file(new) else { return };
         let version = new.record.version;
-        let none = UnderWay { versions: 0, files: 0, greatest: version };
+        let none = InFlight { versions: 0, files: 0, greatest: version };
         let name = self.0.entry(new.record.name).or_insert(none);
         name.versions += 1;
         name.files += usize::from(is_file);
@@ -57,7 +57,7 @@ impl NamesUnderWay {
     }
 
     /// What is on its way of a name, if anything.
-    pub(super) fn get(&self, name: &NameId) -> Option<UnderWay> {
+    pub(super) fn get(&self, name: &NameId) -> Option<InFlight> {
         self.0.get(name).copied()
     }
 

@@ -1,0 +1,425 @@
+//! The commit queue: gathers what is to become durable into groups, one group at a time.
+//!
+//! Knows no disk. Invariant: a group is dispatched only after the one before has been answered, none is larger than the limits
+//! say, and whoever waits for a group is told after its flush and never before.
+
+use super::event::{Event, Rejection, Written};
+use super::in_flight::{InFlight, NamesInFlight};
+use super::record::NewRecord;
+use crate::ids::{Address, NameId, RecordId};
+use crate::limits::{
+    GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
+};
+use crate::server::asker::Asker;
+use crate::server::context::Context;
+use crate::server::looks::Looks;
+use crate::server::timers::Timer;
+use crate::server::work::Job;
+use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Group};
+use crate::wire::message::{Message, Reason};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
+
+/// What a client is told.
+const FULL: &str = "the disk is full; nothing of this was kept";
+const SCARCE: &str = "the node has too few descriptors or too little memory now; nothing of this was kept: try again";
+
+/// Who is told when a group is durable.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Waiter {
+    Put(Asker),
+    /// `new` is the page's address if it was not here.
+    Page {
+        asker: Asker,
+        new: Option<Address>,
+    },
+}
+
+impl Waiter {
+    fn asker(&self) -> Asker {
+        match self {
+            Self::Put(asker) | Self::Page { asker, .. } => *asker,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    group: Group,
+    records: Vec<NewRecord>,
+    waiters: Vec<Waiter>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        let group = &self.group;
+        group.blocks.is_empty()
+            && group.small.is_empty()
+            && group.pages.is_empty()
+            && group.lost.is_empty()
+            && self.records.is_empty()
+    }
+
+    /// One message more could make it larger than a group may be.
+    fn is_full(&self) -> bool {
+        self.records.len() + MESSAGE_RECORDS_MAX > GROUP_RECORDS_MAX
+            || self.group.blocks.len() >= GROUP_BLOCKS_MAX
+            || self.bytes > GROUP_BYTES_MAX / 2
+    }
+}
+
+/// What is kept of a group while the disk writes it.
+#[derive(Debug)]
+struct Dispatched {
+    blocks: Vec<(Address, u32)>,
+    small: Vec<Address>,
+    pages: Vec<Address>,
+    records: Vec<NewRecord>,
+    waiters: Vec<Waiter>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct CommitQueue {
+    /// Full, in the order in which they go.
+    closed: VecDeque<Batch>,
+    open: Batch,
+    in_flight: Option<Dispatched>,
+    /// Somebody waits for the open batch, so that it goes as soon as it can.
+    urgent: bool,
+    window_set: bool,
+    window_over: bool,
+    /// Small blocks and pages of the open batch.
+    addresses: HashSet<Address>,
+    /// Records of the open batch.
+    open_records: HashSet<RecordId>,
+    /// Of every record on its way, in how many batches it is.
+    records: HashMap<RecordId, u32>,
+    /// The names of all records, in whatever group.
+    names: NamesInFlight,
+    /// Records and batches that were looked at.
+    looks: Looks,
+}
+
+impl CommitQueue {
+    /// More waits than one group should hold: nothing more is read.
+    pub(super) fn is_congested(&self) -> bool {
+        let records: usize = self.waiting().map(|batch| batch.records.len()).sum();
+        self.bytes() > GROUP_BYTES_MAX / 2 || records > GROUP_RECORDS_MAX
+    }
+
+    /// Bytes that wait for their group to go.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting().map(|batch| batch.bytes).sum()
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Batch> {
+        self.closed.iter().chain([&self.open]).inspect(|_| self.looks.note())
+    }
+
+    /// What is added from here on, until this is called again, is in one group, whatever was added before.
+    pub(super) fn begin(&mut self) {
+        if self.open.is_full() {
+            self.addresses.clear();
+            self.open_records.clear();
+            self.closed.push_back(mem::take(&mut self.open));
+        }
+    }
+
+    /// Nothing waits and nothing is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
+        self.in_flight.is_none() && self.closed.is_empty() && !waits
+    }
+
+    /// Whether a record is on its way.
+    pub(super) fn has_record(&self, id: &RecordId) -> bool {
+        self.records.contains_key(id)
+    }
+
+    /// All that are on their way.
+    pub(super) fn record_ids(&self) -> impl Iterator<Item = RecordId> {
+        self.records.keys().copied()
+    }
+
+    /// The versions of a name that are on their way, in whatever group, if there are any.
+    pub(super) fn in_flight(&self, name: &NameId) -> Option<InFlight> {
+        self.names.get(name)
+    }
+
+    pub(super) fn add_block(&mut self, draft: Draft, address: Address, length: u32) {
+        self.begin();
+        self.open.group.blocks.push((draft, address, length));
+    }
+
+    pub(super) fn add_small(&mut self, address: Address, block: Bytes) {
+        if self.addresses.insert(address) {
+            self.open.bytes += block.len();
+            self.open.group.small.push((address, block));
+        }
+    }
+
+    pub(super) fn add_page(&mut self, address: Address, page: Bytes) {
+        if self.addresses.insert(address) {
+            self.open.bytes += page.len();
+            self.open.group.pages.push((address, page));
+        }
+    }
+
+    pub(super) fn add_record(&mut self, new: NewRecord) {
+        // One that is in flight is not in the open group: whoever waits for this group must find it there, should the other fail.
+        if self.open_records.insert(new.id) {
+            *self.records.entry(new.id).or_default() += 1;
+            self.names.insert(&new);
+            self.open.bytes += new.bytes.len();
+            self.urgent = true;
+            self.open.group.records.push((new.id, new.bytes.clone()));
+            self.open.records.push(new);
+        }
+    }
+
+    pub(super) fn add_lost(&mut self, address: Address) {
+        self.open.group.lost.push(address);
+    }
+
+    /// Has the open batch's durability reported. What it waits for must be in the open batch or an earlier one.
+    pub(super) fn wait(&mut self, waiter: Waiter) {
+        self.urgent = true;
+        self.open.waiters.push(waiter);
+    }
+
+    /// Somebody waits for what is in the open batch.
+    pub(super) fn set_urgent(&mut self) {
+        self.urgent = true;
+    }
+
+    pub(super) fn window_over(&mut self) {
+        self.window_set = false;
+        self.window_over = true;
+    }
+
+    /// The next group, if it is time for it to go to the disk.
+    fn dispatch(&mut self) -> Option<Group> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let batch = match self.closed.pop_front() {
+            Some(batch) => batch,
+            None => self.take_open()?,
+        };
+        let address_of = |(address, _): &(Address, Bytes)| *address;
+        self.in_flight = Some(Dispatched {
+            blocks: batch
+                .group
+                .blocks
+                .iter()
+                .map(|(_, address, length)| (*address, *length))
+                .collect(),
+            small: batch.group.small.iter().map(address_of).collect(),
+            pages: batch.group.pages.iter().map(address_of).collect(),
+            records: batch.records,
+            waiters: batch.waiters,
+        });
+        Some(batch.group)
+    }
+
+    /// The open batch, if its time has come.
+    fn take_open(&mut self) -> Option<Batch> {
+        let due =
+            self.urgent || self.window_over || self.open.group.blocks.len() >= GROUP_BLOCKS_MAX;
+        let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
+        if !due || !waits {
+            return None;
+        }
+        self.urgent = false;
+        self.window_over = false;
+        self.addresses.clear();
+        self.open_records.clear();
+        Some(mem::take(&mut self.open))
+    }
+
+    /// The disk has answered for the group that was in flight.
+    fn take_in_flight(&mut self) -> Option<Dispatched> {
+        let group = self.in_flight.take()?;
+        for new in &group.records {
+            self.looks.note();
+            self.names.remove(new);
+            // Counted, since a look through all that is closed would cost its square under a flood of records.
+            if let Some(batches) = self.records.get_mut(&new.id) {
+                *batches -= 1;
+                if *batches == 0 {
+                    self.records.remove(&new.id);
+                }
+            }
+        }
+        Some(group)
+    }
+
+    /// Sends the next group to the disk if it is time; else sees to it that its time comes.
+    pub(super) fn pump(&mut self, cx: &mut Context) {
+        if let Some(group) = self.dispatch() {
+            cx.job(Job::Commit { group });
+        } else if !self.open.is_empty() && !self.window_set && !self.window_over {
+            self.window_set = true;
+            cx.after(GROUP_WINDOW, Timer::Window);
+        }
+    }
+
+    /// The disk has answered for the group that was in flight. Whoever waits for it is told; what else has come of it.
+    pub(super) fn complete(
+        &mut self,
+        cx: &mut Context,
+        result: Result<Committed, DiskError>,
+    ) -> Option<Event> {
+        let group = self.take_in_flight()?;
+        let rejection = match result {
+            Ok(committed) => {
+                group.enter(cx, &committed);
+                return Some(Event::Committed(Box::new(group.written())));
+            }
+            Err(DiskError::Failed(why)) => return Some(Event::Failed(why)),
+            Err(DiskError::Full) => {
+                cx.space.ran_out();
+                Rejection::Full
+            }
+            Err(DiskError::Scarce(why)) => {
+                log::warn!("a group could not be written now: {why}");
+                Rejection::Scarce
+            }
+        };
+        let (reason, detail) = match rejection {
+            Rejection::Full => (Reason::NoSpace, FULL),
+            Rejection::Scarce => (Reason::Unavailable, SCARCE),
+        };
+        for waiter in &group.waiters {
+            cx.refuse(waiter.asker(), reason, detail);
+        }
+        Some(Event::Rejected(Box::new(group.written()), rejection))
+    }
+}
+
+impl Dispatched {
+    /// It is durable: from now on what it holds is known, and whoever waits is told.
+    fn enter(&self, cx: &mut Context, committed: &Committed) {
+        cx.index.group = committed.number;
+        for (address, length) in &self.blocks {
+            cx.index.holdings.insert(*address, BlockPlace::Tree { length: *length });
+        }
+        for (address, place) in self.small.iter().zip(&committed.small) {
+            cx.index.holdings.insert(*address, BlockPlace::Log(*place));
+        }
+        for (address, place) in self.pages.iter().zip(&committed.pages) {
+            cx.index.holdings.insert_page(*address, *place);
+        }
+        for (new, place) in self.records.iter().zip(&committed.records) {
+            let complete = new.complete || cx.index.holdings.has_all_inline(&new.record);
+            cx.index.catalog.insert(new.id, &new.record, *place, complete);
+            cx.observe(new.record.version.stamp);
+        }
+        for waiter in &self.waiters {
+            match *waiter {
+                Waiter::Put(Asker { link, request }) => {
+                    cx.reply(link, Message::PutDone { request, copies: 1 });
+                }
+                Waiter::Page { asker: Asker { link, request }, new } => {
+                    if let Some(address) = new {
+                        cx.index.holdings.await_name(&address);
+                    }
+                    cx.reply(link, Message::PageDone { request });
+                }
+            }
+        }
+    }
+
+    fn written(self) -> Written {
+        let blocks = self.blocks.iter().map(|(address, _)| *address).chain(self.small);
+        Written { blocks: blocks.collect(), records: self.records, pages: self.pages }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PUT_RECORDS_MAX;
+    use crate::wire::message::Request;
+    use crate::wire::record::{BlockList, FORMAT, Record, RecordKind};
+
+    fn record(number: usize) -> NewRecord {
+        let mut id = RecordId::default();
+        id.0[..8].copy_from_slice(&number.to_be_bytes());
+        let record = Record {
+            format: FORMAT,
+            kind: RecordKind::Tombstone,
+            space: Default::default(),
+            name: Default::default(),
+            version: Default::default(),
+            parents: Vec::new(),
+            epoch: 1,
+            signer: [0; 32],
+            blocks: BlockList::Inline(Vec::new()),
+            extensions: Vec::new(),
+            sealed_tag: [0; 32],
+            sealed: Vec::new(),
+            signature: [0; 64],
+        };
+        let (bytes, block) = (Bytes::from(vec![7; 300]), Bytes::new());
+        NewRecord { id, record, bytes, block, source: None, complete: true }
+    }
+
+    #[test]
+    fn a_flood_of_records_goes_in_groups_of_the_permitted_size_and_no_put_is_torn() {
+        let mut queue = CommitQueue::default();
+        let mut puts = Vec::new();
+        for request in 0..1000 {
+            queue.begin();
+            let numbers = request * PUT_RECORDS_MAX..(request + 1) * PUT_RECORDS_MAX;
+            numbers.map(record).for_each(|new| queue.add_record(new));
+            queue.wait(Waiter::Put(Asker { link: 1, request: request as Request }));
+        }
+        assert!(queue.is_congested() && !queue.is_idle());
+        while let Some(group) = queue.dispatch() {
+            assert!(group.records.len() <= GROUP_RECORDS_MAX);
+            assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");
+            let written = queue.take_in_flight().unwrap();
+            assert_eq!(written.waiters.len(), written.records.len() / PUT_RECORDS_MAX);
+            puts.extend(written.waiters.iter().map(|waiter| waiter.asker().request));
+        }
+        assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
+        assert!(queue.is_idle() && queue.records.is_empty() && queue.names.is_empty());
+    }
+
+    #[test]
+    fn what_is_committed_costs_the_same_however_much_waits() {
+        let looks = [10, 10_000].map(|waiting| {
+            let mut queue = CommitQueue::default();
+            for number in 0..GROUP_RECORDS_MAX + waiting {
+                queue.begin();
+                queue.add_record(record(number));
+            }
+            let group = queue.dispatch().unwrap();
+            let before = queue.looks.0.get();
+            assert_eq!(queue.take_in_flight().unwrap().records.len(), group.records.len());
+            (queue.looks.0.get() - before, group.records.len() as u64)
+        });
+        assert_eq!(looks[0], looks[1]);
+        assert_eq!(looks[1].0, looks[1].1, "each once");
+    }
+
+    #[test]
+    fn a_record_in_two_groups_is_on_its_way_until_both_are_committed() {
+        let mut queue = CommitQueue::default();
+        let id = record(7).id;
+        for _ in 0..2 {
+            queue.add_record(record(7));
+            queue.add_record(record(7));
+            if queue.in_flight.is_none() {
+                assert_eq!(queue.dispatch().map(|group| group.records.len()), Some(1));
+            }
+        }
+        assert!(queue.take_in_flight().is_some() && queue.has_record(&id), "one waits still");
+        assert!(queue.dispatch().is_some() && queue.take_in_flight().is_some());
+        assert!(!queue.has_record(&id) && queue.is_idle());
+    }
+}

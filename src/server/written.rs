@@ -1,0 +1,108 @@
+//! What becomes of what is written: of puts and records on their way, and of groups that are durable or were rejected.
+//!
+//! Invariant: nobody is told of what is durable before all of its group is in the index.
+
+use super::FileServer;
+use super::closing::Closing;
+use super::entry::Flag;
+use super::output::Link;
+use super::reconcile::{AGAIN, UNREAD_AGAIN};
+use super::transfer::Interest;
+use super::work::{CheckFor, Checked};
+use super::write::{Event, NewRecord, Rejection, Written};
+use crate::limits::FRAME_BODY_MAX;
+use crate::time::Now;
+use crate::wire::message::{BlockRef, PushedRecord};
+use std::collections::BTreeSet;
+
+impl FileServer {
+    /// Records have come.
+    pub(super) fn records(&mut self, now: Now, link: Link, items: Vec<PushedRecord>) {
+        self.write.records(&mut self.cx, link, items);
+        self.written(now);
+    }
+
+    /// A worker has checked something.
+    pub(super) fn checked(&mut self, now: Now, reason: CheckFor, found: &[Checked]) {
+        let cx = &mut self.cx;
+        match reason {
+            CheckFor::Put(put) => self.write.put_checked(cx, put, found),
+            CheckFor::Records { link, items } => {
+                self.write.records_checked(cx, link, items, found);
+            }
+            CheckFor::Offer(offer) => self.write.offer_checked(cx, offer, found),
+            CheckFor::PutPage { asker, page } => self.write.page_checked(cx, asker, page, found),
+            CheckFor::WalkPage { asked, page } => self.walk_page_checked(now, asked, page, found),
+            CheckFor::Passed { link, gather, passed } => {
+                self.passed_checked(now, (link, gather), passed, found);
+            }
+        }
+        self.written(now);
+    }
+
+    /// What writing has to tell.
+    pub(super) fn written(&mut self, now: Now) {
+        while let Some(event) = self.write.poll_event() {
+            match event {
+                Event::Put(put) => self.verify_brought(now, put),
+                Event::Offered { client, held, new } => self.offered(now, client, &held, new),
+                Event::NoRoom { bytes } => self.lack_room(now, bytes),
+                Event::Granted => self.reconcile_with_all(now),
+                Event::Forged { link } => {
+                    for other in self.cx.links.nodes() {
+                        self.dropped(now, other, AGAIN);
+                    }
+                    self.close(now, link, Closing::WrongSignature);
+                }
+                Event::Broken { link, why } => self.close(now, link, why),
+                Event::Committed(written) => self.committed(now, &written),
+                Event::Rejected(written, rejection) => self.rejected(now, &written, rejection),
+                Event::Failed(why) => self.fail(why),
+            }
+        }
+    }
+
+    fn offered(&mut self, now: Now, client: Link, held: &[BlockRef], new: Vec<BlockRef>) {
+        self.verify_offered(client, held);
+        for block in new {
+            self.fetch(now, block, Interest::Offer(client), Some(client));
+        }
+    }
+
+    fn committed(&mut self, now: Now, written: &Written) {
+        let Written { records, blocks, pages } = written;
+        // Once all are known, since one may supersede another.
+        let lacks = |new: &&NewRecord| {
+            let entry = self.cx.index.catalog.get(&new.id);
+            entry.is_some_and(|entry| !entry.is(Flag::Complete))
+        };
+        let lacking = records.iter().filter(lacks).map(|new| (new.id, new.source));
+        self.replicate(lacking.collect::<Vec<_>>());
+        self.blocks_arrived(now, blocks);
+        self.pages_landed(now, pages, true);
+        self.push_new(now, records);
+        self.records_came(records);
+        self.gathered_records(now, records);
+    }
+
+    /// What a group held is forgotten.
+    fn rejected(&mut self, now: Now, written: &Written, rejection: Rejection) {
+        let Written { records, blocks, pages } = written;
+        if rejection == Rejection::Full {
+            self.lack_room(now, FRAME_BODY_MAX as u64);
+        }
+        for address in blocks {
+            match rejection {
+                Rejection::Full => self.transfer.find_no_room(&mut self.cx, *address),
+                Rejection::Scarce => self.transfer.fail(&mut self.cx, *address),
+            }
+            self.transferred(now);
+        }
+        self.pages_landed(now, pages, false);
+        let sources: BTreeSet<Link> = records.iter().filter_map(|new| new.source).collect();
+        for link in sources {
+            self.dropped(now, link, UNREAD_AGAIN);
+        }
+        self.gathered_in_vain(now, records);
+    }
+}
