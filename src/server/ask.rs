@@ -5,8 +5,8 @@
 /// Why this node asked a peer something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// For a gathering.
-    Gather(u64),
+    /// For a query.
+    Query(u64),
     /// For a walk, which lacks a page: at its so many-th attempt to have one.
     Page(u64, u32),
     /// To know whether it is still there.
@@ -14,10 +14,10 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    /// The gathering, if it is for one.
-    pub(super) fn gather(&self) -> Option<u64> {
+    /// The query, if it is for one.
+    pub(super) fn query(&self) -> Option<u64> {
         match self {
-            Self::Gather(gather) => Some(*gather),
+            Self::Query(query) => Some(*query),
             Self::Page(..) | Self::Instance => None,
         }
     }
@@ -26,7 +26,7 @@ impl Ask {
     pub(super) fn page(&self) -> Option<u64> {
         match self {
             Self::Page(walk, _) => Some(*walk),
-            Self::Gather(_) | Self::Instance => None,
+            Self::Query(_) | Self::Instance => None,
         }
     }
 }

@@ -4,20 +4,23 @@
 
 use super::asker::Asker;
 use super::catalog::Catalog;
-use super::gathers::Shown;
 use super::grants::Grants;
 use super::holdings::Holdings;
 use super::links::Links;
 use super::output::{Link, Output};
-use super::reads::ReadFor;
+use super::query::Shown;
+use super::room::Room;
 use super::round::Round;
 use super::space::Space;
 use super::timers::{Timer, Timers};
 use super::transfer::Memory;
-use super::work::{Check, CheckFor, Checking, Job, Reading};
+use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
+use crate::ids::RecordId;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
+use crate::planted::{self, Bug};
 use crate::store::values::LogPlace;
 use crate::time::{Clock, Now};
+use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PushedRecord, Reason};
 use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -33,6 +36,24 @@ pub(super) struct Index {
     pub(super) shown: Shown,
     /// The number of the last group that is durable.
     pub(super) group: u64,
+    /// What a start could not decode of the log, and no node has made good since.
+    pub(super) undecoded: LogDamage,
+}
+
+impl Index {
+    /// What may be missing here, since a start could not decode all of the log.
+    pub(super) fn log_damage(&self) -> LogDamage {
+        if planted::is_on(Bug::HideLogDamage) {
+            return LogDamage::default();
+        }
+        self.undecoded.and(self.catalog.guessed())
+    }
+
+    /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
+    pub(super) fn damage(&mut self, id: &RecordId) {
+        log::warn!("record {id} is damaged on this disk; it is asked of the peers");
+        self.catalog.damage(id);
+    }
 }
 
 /// What surrounds a record in a message, at most.
@@ -46,6 +67,7 @@ pub(super) struct Context {
     pub(super) index: Index,
     pub(super) memory: Memory,
     pub(super) space: Space,
+    pub(super) room: Room,
     pub(super) links: Links,
     /// Which nodes have news: what is tried again is asked of these alone.
     pub(super) news: Round,
@@ -81,7 +103,7 @@ impl Context {
 
     /// Has items of the log read.
     pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
-        let purpose = Box::new(Reading { reason, answer: None });
+        let purpose = Box::new(Reading(reason));
         self.job(Job::ReadLog { purpose, places });
     }
 
@@ -156,9 +178,11 @@ impl Context {
                 grants: Grants::new([7; 32]),
                 shown: Shown::default(),
                 group: 0,
+                undecoded: LogDamage::default(),
             },
             memory: Memory::new(32 << 20),
             space: Space::new(now.instant),
+            room: Room::default(),
             links: Links::default(),
             news: Round::default(),
             timers: Timers::default(),

@@ -2,9 +2,11 @@
 //!
 //! Decides nothing. Invariant: those that lead to nodes are found without a walk over all clients.
 
+use super::ask::Ask;
 use super::output::Link;
 use super::peers::Peer;
 use crate::time::Instant;
+use crate::wire::message::Request;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All of them.
@@ -55,6 +57,27 @@ impl Links {
         if let Some(peer) = self.get_mut(link) {
             peer.heard = heard;
         }
+    }
+
+    /// A peer is asked something; the answer comes back with the number.
+    pub(super) fn ask(&mut self, link: Link, ask: Ask) -> Request {
+        let Some(peer) = self.get_mut(link) else {
+            return 0;
+        };
+        peer.next_ask = peer.next_ask.wrapping_add(1);
+        peer.asks.insert(peer.next_ask, ask);
+        peer.next_ask
+    }
+
+    /// It has answered: why it was asked, if that is still of interest.
+    pub(super) fn answered(&mut self, link: Link, request: Request, now: Instant) -> Option<Ask> {
+        self.hear(link, now);
+        self.get_mut(link)?.asks.remove(&request)
+    }
+
+    /// Its answer is not waited for any more. False if it has come.
+    pub(super) fn forget_ask(&mut self, link: Link, request: Request) -> bool {
+        self.get_mut(link).is_some_and(|peer| peer.asks.remove(&request).is_some())
     }
 
     /// One of its requests is no longer under way.

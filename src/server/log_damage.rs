@@ -18,7 +18,6 @@ use std::collections::BTreeSet;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Undecoded {
-    left: LogDamage,
     /// The id of all that the start has found.
     damage: Hash,
     /// Nodes that had little when they first compared with this one.
@@ -28,7 +27,11 @@ pub(super) struct Undecoded {
 impl Undecoded {
     /// What a start has found. What is left of records and can't be believed goes to the catalog, as far as that says which
     /// they were.
-    pub(super) fn new(recovered: &Recovered, grants: &[Vec<u8>], loading: &mut Loading) -> Self {
+    pub(super) fn new(
+        recovered: &Recovered,
+        grants: &[Vec<u8>],
+        loading: &mut Loading,
+    ) -> (Self, LogDamage) {
         let (mut left, damage) = (recovered.log_damage, recovered.damage);
         loading.allow(grants);
         loading.believe(&recovered.remains, |catalog, remains| {
@@ -36,7 +39,7 @@ impl Undecoded {
                 left.add(remains.bytes.len() as u64);
             }
         });
-        Self { left, damage, newcomers: BTreeSet::new() }
+        (Self { damage, newcomers: BTreeSet::new() }, left)
     }
 
     /// A node has compared with this one, and had more than a few records when it came, or not. Gives whether it may have
@@ -51,17 +54,9 @@ impl Undecoded {
 }
 
 impl FileServer {
-    /// What is to be told of.
-    pub(super) fn log_damage(&self) -> LogDamage {
-        if planted::is_on(Bug::HideLogDamage) {
-            return LogDamage::default();
-        }
-        self.undecoded.left.and(self.cx.index.catalog.guessed())
-    }
-
     /// Looks whether a node has told by now all that was lost.
     pub(super) fn judge_log_damage(&mut self) {
-        if !self.undecoded.left.is_any() && !self.cx.index.catalog.guessed().is_any() {
+        if !self.cx.index.undecoded.is_any() && !self.cx.index.catalog.guessed().is_any() {
             return;
         }
         let met = |peer: &Peer| Some((peer.node()?, peer.comparison.had_much()?));
@@ -82,7 +77,7 @@ impl FileServer {
             "what the damage of the log may have cost was compared with another node and is here"
         );
         self.cx.index.catalog.forget_guesses();
-        self.undecoded.left = LogDamage::default();
+        self.cx.index.undecoded = LogDamage::default();
         let damage = self.undecoded.damage;
         self.job(Job::MadeGood { damage });
     }

@@ -6,7 +6,6 @@
 //!
 //! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
-mod answers;
 mod ask;
 mod asker;
 mod blocks;
@@ -18,8 +17,6 @@ mod comparison;
 mod completion;
 mod context;
 mod entry;
-mod gather;
-mod gathers;
 mod grants;
 mod holdings;
 mod introduce;
@@ -33,7 +30,8 @@ mod packed;
 mod pages;
 mod peers;
 mod push;
-mod reads;
+mod queried;
+mod query;
 mod reconcile;
 mod replication;
 mod requests;
@@ -69,14 +67,14 @@ use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
-use answers::Answers;
 use asker::Asker;
 use calendar::Calendar;
 use context::{Context, Index};
-use gathers::{Gathers, Shown};
 use links::Links;
+use query::{Query, Shown};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use room::Room;
 use roster::Roster;
 use round::Round;
 use space::Space;
@@ -87,7 +85,7 @@ use sweeps::Sweeps;
 use timers::{Timer, Timers};
 use transfer::{Memory, Transfer};
 use walks::Walks;
-use work::{Checking, Done, Job, Reading, Verifying};
+use work::{Checking, Done, Job, Verifying};
 use write::Write;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,11 +112,9 @@ pub struct FileServer {
     write: Write,
     transfer: Transfer,
     walks: Walks,
-    gathers: Gathers,
-    answers: Answers,
+    query: Query,
     stuck: Stuck,
     sweeps: Sweeps,
-    room: room::Room,
     next_serial: u64,
 }
 
@@ -126,7 +122,7 @@ impl FileServer {
     /// A server over what a start has found.
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
-        let undecoded = log_damage::Undecoded::new(recovered, &setup.grants, &mut loading);
+        let (undecoded, left) = log_damage::Undecoded::new(recovered, &setup.grants, &mut loading);
         let stuck = Stuck::new(&loading.take_waiting(&recovered.rotten), loading.repairs);
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
@@ -141,9 +137,11 @@ impl FileServer {
                     grants: loading.grants,
                     shown: Shown::default(),
                     group: recovered.group,
+                    undecoded: left,
                 },
                 memory: Memory::new(setup.memory),
                 space: Space::new(now.instant),
+                room: Room::default(),
                 links: Links::default(),
                 news: Round::default(),
                 timers: Timers::default(),
@@ -161,11 +159,9 @@ impl FileServer {
             write: Write::new(&setup.grants),
             transfer: Transfer::default(),
             walks: Walks::with_lost(loading.lost, &recovered.rotten),
-            gathers: Gathers::default(),
-            answers: Answers::default(),
+            query: Query::default(),
             stuck,
             sweeps: Sweeps::default(),
-            room: room::Room::default(),
             next_serial: 0,
             setup,
         };
@@ -214,7 +210,10 @@ impl FileServer {
                 self.transfer.check_pace(&mut self.cx, link, takes);
                 self.transferred(now);
             }
-            Timer::Gather(id) => self.gather_timeout(now, id),
+            Timer::Query(id) => {
+                self.query.timeout(&mut self.cx, id);
+                self.queried(now);
+            }
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
             Timer::News(link) => self.tell_news(link),
@@ -246,13 +245,7 @@ impl FileServer {
                 self.transfer.leaves_read(&mut self.cx, reader, result);
                 self.transferred(now);
             }
-            Done::Log { purpose, items } => {
-                let Reading { reason, answer } = *purpose;
-                self.log_read(now, reason, items);
-                if let Some(answer) = answer {
-                    self.answer_read(now, answer);
-                }
-            }
+            Done::Log { purpose, items } => self.log_read(now, *purpose, items),
             Done::Committed { result } => {
                 self.write.complete(&mut self.cx, result);
                 self.written(now);

@@ -57,7 +57,7 @@ impl FileServer {
         walk.attempt += 1;
         let attempt = walk.attempt;
         walk.patient = false;
-        let request = self.ask(link, Ask::Page(id, attempt));
+        let request = self.cx.links.ask(link, Ask::Page(id, attempt));
         if let Some(walk) = self.walks.get_mut(id) {
             walk.asks.push((link, request));
         }
@@ -106,7 +106,7 @@ impl FileServer {
     /// remembered for it.
     pub(super) fn forget_page_asks(&mut self, asks: Vec<(Link, Request)>) {
         for (link, request) in asks {
-            self.answered_late(link, request);
+            self.cx.links.forget_ask(link, request);
         }
     }
 
@@ -169,7 +169,7 @@ impl FileServer {
         match asker {
             // It goes to who asked, and is not kept.
             Some(Asker { link, request })
-                if (self.room.is_lacking() || !self.cx.has_room(page.len() as u64))
+                if (self.cx.room.is_lacking() || !self.cx.has_room(page.len() as u64))
                     && !planted::is_on(Bug::ServeOwnOnly) =>
             {
                 self.drop_walk(id);

@@ -3,13 +3,13 @@
 //! Invariant: everything kept for one connection has a bound.
 
 use super::FileServer;
-use super::answers::Line;
 use super::ask::Ask;
 use super::closing::Closing;
 use super::comparison::Comparison;
 use super::introduce::Introduction;
 use super::output::Link;
 use super::push::Push;
+use super::query::Line;
 use super::transfer::OFFERED_BYTES;
 use super::vain::Vain;
 use crate::crypto::keys;
@@ -284,12 +284,12 @@ impl FileServer {
         self.transfer.link_closed(&mut self.cx, link);
         self.transferred(now);
         self.sweeps.link_closed(link);
-        self.gather_link_closed(now, link, &peer.asks);
+        self.query.link_closed(&mut self.cx, link, &peer.asks);
+        self.queried(now);
         self.pages_link_closed(now, link, &peer.asks);
         self.has_compared |= peer.comparison.is_informed();
         self.calendar.link_closed(link, now.instant);
         self.cx.news.forget(link);
-        self.answers.link_closed(link);
         self.write.link_closed(link);
         if let Who::Node(node) = peer.who
             && !self.instance_closed(node, link)
@@ -319,8 +319,8 @@ impl FileServer {
             self.pump_push(now, link);
             self.pump_comparison(now, link);
             self.pump_introduction(link);
-            self.resume_answers(link);
-            self.pump_answers(now);
+            self.query.resume(&mut self.cx, link);
+            self.queried(now);
         }
     }
 
@@ -368,28 +368,6 @@ impl FileServer {
                 + peer.comparison.held_bytes()
                 + peer.vain.held_bytes()
         })
-    }
-
-    /// Asks a peer something; the answer comes back with the number.
-    pub(super) fn ask(&mut self, link: Link, ask: Ask) -> u32 {
-        let Some(peer) = self.cx.links.get_mut(link) else {
-            return 0;
-        };
-        peer.next_ask = peer.next_ask.wrapping_add(1);
-        peer.asks.insert(peer.next_ask, ask);
-        peer.next_ask
-    }
-
-    /// What a peer's answer belongs to.
-    pub(super) fn answered(&mut self, now: Now, link: Link, request: u32) -> Option<Ask> {
-        self.cx.links.hear(link, now.instant);
-        self.cx.links.get_mut(link)?.asks.remove(&request)
-    }
-
-    /// Whether an answer has not come in its time: whatever comes now is none.
-    pub(super) fn answered_late(&mut self, link: Link, request: u32) -> bool {
-        let peer = self.cx.links.get_mut(link);
-        peer.is_some_and(|peer| peer.asks.remove(&request).is_some())
     }
 }
 

@@ -7,10 +7,10 @@ use super::FileServer;
 use super::catalog::Catalog;
 use super::entry::Entry;
 use super::output::Link;
-use super::reads::{Batch, ReadFor};
 use super::reconcile::{AGAIN, UNREAD_AGAIN};
 use super::room::adds_nothing;
 use super::timers::Timer;
+use super::work::ReadFor;
 use super::write::{NewRecord, only_deletes};
 use crate::ids::RecordId;
 use crate::limits::{INLINE_BLOCK_MAX, OUTBOX_MAX};
@@ -198,6 +198,14 @@ impl PushRange {
         }
         true
     }
+}
+
+/// Records that were read to be pushed, and the small blocks to go with some of them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    items: Vec<PushedRecord>,
+    /// Which item each block that is being read belongs to.
+    owners: Vec<usize>,
 }
 
 /// What is to be read of the log.

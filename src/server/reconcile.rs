@@ -50,7 +50,7 @@ impl FileServer {
         if !peer.push.is_idle() || peer.outbox > OUTBOX_MAX / 2 {
             return self.set_reconcile(now, link, AGAIN);
         }
-        let told = peer.comparison.begin(&whole, !peer.has_room || !self.room.is_there());
+        let told = peer.comparison.begin(&whole, !peer.has_room || !self.cx.room.is_there());
         let told = told && peer.has_room;
         self.tell_one_more(link);
         self.send(link, Message::Compare { range: whole, told });

@@ -3,24 +3,15 @@
 use super::FileServer;
 use super::ask::Ask;
 use super::asker::Asker;
-use super::catalog::Listed;
 use super::closing::Closing;
-use super::entry::Flag;
 use super::output::Link;
 use super::peers::Who;
-use super::reads::{Asked, Heads, ReadFor};
+use super::query::{Asked, Heads, Told};
 use super::transfer::Want;
 use super::walk::Purpose;
 use super::write::Put;
-use crate::crypto::alias::Alias;
-use crate::ids::{Address, NameId};
-use crate::limits::{FRAME_BODY_MAX, RECORD_MAX};
-use crate::planted::{self, Bug};
 use crate::time::Now;
 use crate::wire::message::{Message, NodeStatus, RangeSummary, Request};
-
-/// Records listed in one answer.
-const LIST_BATCH: usize = 128;
 
 /// What a node has. Two nodes of one network that are done have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +52,8 @@ impl FileServer {
         }
         match message {
             Message::Head { request, space, name, relay } => {
-                self.head(now, Asker { link, request }, (space, name), relay);
+                self.query.head(&mut self.cx, Asker { link, request }, space, name, relay);
+                self.queried(now);
             }
             Message::Put { request, conditions, records, blocks } => {
                 let put = Put { records, conditions, blocks };
@@ -93,7 +85,8 @@ impl FileServer {
                 self.asked(now, Asker { link, request }, Asked::List { after, future });
             }
             Message::Holders { request, record } => {
-                self.holders(now, Asker { link, request }, record);
+                self.query.holders(&mut self.cx, Asker { link, request }, record);
+                self.queried(now);
             }
             Message::Status { request } => self.status(now, link, request),
             Message::Members { request } => self.members(link, request),
@@ -143,106 +136,38 @@ impl FileServer {
                 self.look(now, record, Purpose::Holds { link, request });
             }
             Message::Heads { request, versions, all, future, log_damage, shown, .. } => {
-                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
-                    let heads = Heads { versions, all, future, kept: false, log_damage };
-                    self.heads_answered(now, link, gather, shown.map(|shown| (heads, shown)));
-                }
+                let heads = Heads { versions, all, future, kept: false, log_damage };
+                let told = shown.map(|shown| Told { heads, shown });
+                self.heads_answered(now, link, request, told);
             }
-            Message::DamagedHeads { request, .. } => {
-                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
-                    self.heads_answered(now, link, gather, None);
-                }
-            }
+            Message::DamagedHeads { request, .. } => self.heads_answered(now, link, request, None),
             Message::HoldsIs { request, holds } => {
-                if let Some(Ask::Gather(gather)) = self.answered(now, link, request) {
-                    self.holds_answered(now, link, gather, holds);
+                if let Some(Ask::Query(query)) = self.answered(link, request) {
+                    self.query.holds_answered(&mut self.cx, link, query, holds);
+                    self.queried(now);
                 }
             }
             Message::Page { request, page } => {
-                if let Some(Ask::Page(walk, attempt)) = self.answered(now, link, request) {
+                if let Some(Ask::Page(walk, attempt)) = self.answered(link, request) {
                     self.page_answered(now, (walk, attempt), page);
                 }
             }
             Message::Refused { request, reason, detail } => {
                 log::debug!("a peer refused a request: {reason:?}, {detail}");
-                match self.answered(now, link, request) {
-                    Some(Ask::Gather(gather)) => self.heads_answered(now, link, gather, None),
+                match self.answered(link, request) {
+                    Some(Ask::Query(query)) => self.query_answered(now, link, query, None),
                     Some(Ask::Page(walk, attempt)) => self.page_refused(now, (walk, attempt)),
                     Some(Ask::Instance) => self.instance_answered(link),
                     None => {}
                 }
             }
             Message::StatusIs { request, .. } => {
-                if self.answered(now, link, request) == Some(Ask::Instance) {
+                if self.answered(link, request) == Some(Ask::Instance) {
                     self.instance_answered(link);
                 }
             }
             other => self.client_message(now, link, other),
         }
-    }
-
-    /// A client's question is passed on; a peer's is not, so that none goes round in circles.
-    pub(super) fn answer_page(
-        &mut self,
-        now: Now,
-        Asker { link, request }: Asker,
-        address: Address,
-    ) {
-        let is_node = self.cx.links.get(link).is_some_and(super::peers::Peer::is_node);
-        match self.cx.index.holdings.page(&address) {
-            Some(place) => {
-                let reason = ReadFor::Page { link, request, address };
-                self.read_answer(link, vec![place], reason);
-            }
-            None if is_node => {
-                self.asked_in_vain(link, &address);
-                self.reply(link, Message::Page { request, page: None });
-            }
-            None => self.fetch_page(now, address, Purpose::Page { link, request }, None),
-        }
-    }
-
-    /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
-    pub(super) fn answer_list(
-        &mut self,
-        Asker { link, request }: Asker,
-        after: Option<NameId>,
-        future: bool,
-    ) {
-        let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
-        let (mut places, mut damaged) = (Vec::new(), 0_u32);
-        let mut ids = Vec::new();
-        let (mut bytes, mut seen) = (0, 0);
-        let mut next = None;
-        let mut last = None;
-        for listed in self.cx.index.catalog.names_after(after) {
-            let (name, entry, left_out) = match listed {
-                Listed::Shown(entry) => (entry.name(), Some(entry), false),
-                Listed::Future(name, entry) if future => (name, entry, false),
-                Listed::Future(name, _) => (name, None, true),
-            };
-            bytes += entry.map_or(0, |entry| entry.place().length as usize + 8);
-            if seen == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
-                next = last;
-                break;
-            }
-            match entry {
-                Some(entry) if !entry.is(Flag::Damaged) => {
-                    places.push(entry.place());
-                    ids.push(entry.id());
-                }
-                Some(_) => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
-                None => damaged += u32::from(left_out),
-            }
-            seen += 1;
-            last = Some(name);
-        }
-        let next = next.map(|Alias(alias)| {
-            let mut name = NameId::default();
-            name.0[..Alias::LENGTH].copy_from_slice(&alias);
-            name
-        });
-        self.read_answer(link, places, ReadFor::List { link, request, ids, next, damaged });
     }
 
     /// Records that name something which is not here, and what was found damaged and has not come again.
@@ -276,14 +201,14 @@ impl FileServer {
             unnamed: self.cx.index.holdings.unnamed().0,
             unnamed_bytes: self.cx.index.holdings.unnamed().1,
             free_bytes: self.cx.space.free(),
-            full: self.room.is_lacking(),
+            full: self.cx.room.is_lacking(),
             memory_used: self.cx.memory.used() as u64,
             memory_max: self.cx.memory.max() as u64,
             peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
             peers_known: self.roster.count(),
             group: self.cx.index.group,
             sync: self.sync_state(),
-            log_damage: self.log_damage(),
+            log_damage: self.cx.index.log_damage(),
             twins: self.twins.told(),
         });
         self.reply(link, Message::StatusIs { request, status });

@@ -102,21 +102,12 @@ impl Room {
 }
 
 impl FileServer {
-    /// Whether there is room for records of peers; without it they are told, once.
-    pub(super) fn has_room_for_records(&mut self, now: Now, bytes: u64) -> bool {
-        let room = self.cx.has_room(bytes);
-        if !room {
-            self.lack_room(now, bytes);
-        }
-        room
-    }
-
     /// Records of so many bytes had no room.
     pub(super) fn lack_room(&mut self, now: Now, bytes: u64) {
         if planted::is_on(Bug::ForgetRefusal) {
             return log::warn!("no room for records of a peer");
         }
-        if self.room.refuse(now.instant, bytes) {
+        if self.cx.room.refuse(now.instant, bytes) {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for {bytes} bytes of records: what is new on other \
                  nodes does not come here until there is; deletions do"
@@ -133,7 +124,7 @@ impl FileServer {
         if planted::is_on(Bug::ForgetBlockRefusal) {
             return;
         }
-        if self.room.refuse_block(now.instant, bytes) {
+        if self.cx.room.refuse_block(now.instant, bytes) {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for a block of {bytes} bytes: what there is no room for \
                  is read from other nodes, and comes here when there is"
@@ -143,14 +134,14 @@ impl FileServer {
     }
 
     fn watch_room(&mut self, now: Now) {
-        if self.room.watch() {
-            self.after(now, self.room.pause(), Timer::Room);
+        if self.cx.room.watch() {
+            self.after(now, self.cx.room.pause(), Timer::Room);
         }
     }
 
     /// It is time to see whether there is room again.
     pub(super) fn look_for_room(&mut self, now: Now) {
-        if self.room.look() {
+        if self.cx.room.look() {
             self.cx.ask_space();
             self.watch_room(now);
         }
@@ -159,7 +150,7 @@ impl FileServer {
     /// The disk has answered how much it has left.
     pub(super) fn room_answered(&mut self, now: Now) {
         let (for_records, for_blocks) =
-            self.room.answered(now.instant, |bytes| self.cx.space.fits(bytes));
+            self.cx.room.answered(now.instant, |bytes| self.cx.space.fits(bytes));
         if !for_records && !for_blocks {
             return;
         }
@@ -175,13 +166,13 @@ impl FileServer {
 
     fn tell_room_to_all(&mut self) {
         for link in self.cx.links.nodes() {
-            self.send(link, Message::Room { free: self.room.is_there() });
+            self.send(link, Message::Room { free: self.cx.room.is_there() });
         }
     }
 
     /// A new peer does not know yet.
     pub(super) fn tell_room(&mut self, link: Link) {
-        if !self.room.is_there() {
+        if !self.cx.room.is_there() {
             self.send(link, Message::Room { free: false });
         }
     }

@@ -16,8 +16,8 @@ pub(super) enum Timer {
     Silence(Link),
     /// Does this node bring what is wanted of it fast enough?
     Pace(Link),
-    /// Whoever has not answered this gathering will not be waited for.
-    Gather(u64),
+    /// Whoever has not answered for this query will not be waited for.
+    Query(u64),
     /// A peer was asked for a page by this walk.
     PageAsked(u64, u32),
     /// Try again what could not be fetched.

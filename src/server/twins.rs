@@ -63,7 +63,7 @@ impl FileServer {
             if self.cx.links.get(other).is_some_and(is_asked) {
                 continue;
             }
-            let request = self.ask(other, Ask::Instance);
+            let request = self.cx.links.ask(other, Ask::Instance);
             self.send(other, Message::Status { request });
             self.after(now, INSTANCE_ANSWER, Timer::Instance(other, request));
         }
@@ -87,7 +87,7 @@ impl FileServer {
 
     /// It was to answer until now.
     pub(super) fn instance_due(&mut self, now: Now, link: Link, request: u32) {
-        if self.answered_late(link, request) {
+        if self.cx.links.forget_ask(link, request) {
             self.close(now, link, Closing::NoAnswer);
         }
     }

@@ -5,7 +5,7 @@
 
 use super::FileServer;
 use super::output::Link;
-use super::reads::UNREAD;
+use super::query::UNREAD;
 use super::sweeps::Wanted;
 use super::transfer::Interest;
 use super::work::{Background, BackgroundKind, Job, Verifying};

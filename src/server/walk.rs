@@ -8,9 +8,10 @@ use super::FileServer;
 use super::asker::Asker;
 use super::entry::{Entry, Flag};
 use super::output::Link;
-use super::reads::{Asked, ReadFor};
+use super::query::Asked;
 use super::round::Short;
 use super::transfer::{Interest, Outcome};
+use super::work::ReadFor;
 use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
@@ -38,8 +39,8 @@ pub(super) enum Purpose {
     },
     /// A peer asks.
     Holds { link: Link, request: Request },
-    /// A gathering asks.
-    Gather(u64),
+    /// A query asks.
+    Query(u64),
     /// A client wants this one page.
     Page { link: Link, request: Request },
     /// A page that was found damaged is to be had again.
@@ -50,7 +51,7 @@ impl Purpose {
     /// Nothing is fetched for it.
     fn looks_only(&self) -> bool {
         match self {
-            Self::Put(_) | Self::Holds { .. } | Self::Gather(_) => true,
+            Self::Put(_) | Self::Holds { .. } | Self::Query(_) => true,
             Self::Replicate { .. } | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
@@ -58,7 +59,7 @@ impl Purpose {
     /// Somebody only wants to know.
     fn is_question(&self) -> bool {
         match self {
-            Self::Holds { .. } | Self::Gather(_) => true,
+            Self::Holds { .. } | Self::Query(_) => true,
             Self::Put(_) | Self::Replicate { .. } | Self::Page { .. } | Self::Mend { .. } => false,
         }
     }
@@ -135,7 +136,7 @@ impl Walk {
             Purpose::Put(_)
             | Purpose::Replicate { .. }
             | Purpose::Holds { .. }
-            | Purpose::Gather(_)
+            | Purpose::Query(_)
             | Purpose::Mend { .. } => None,
         }
     }
@@ -279,7 +280,7 @@ impl FileServer {
                     Purpose::Mend { .. } => return self.end_walk(now, id, true),
                     Purpose::Put(_)
                     | Purpose::Holds { .. }
-                    | Purpose::Gather(_)
+                    | Purpose::Query(_)
                     | Purpose::Replicate { .. } => {}
                 }
                 self.cx.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
@@ -355,7 +356,7 @@ impl FileServer {
                 Purpose::Holds { .. } if planted::is_on(Bug::CountRecordOnly) => {}
                 Purpose::Put(_)
                 | Purpose::Holds { .. }
-                | Purpose::Gather(_)
+                | Purpose::Query(_)
                 | Purpose::Mend { .. }
                 | Purpose::Page { .. } => {
                     walk.failed = true;
@@ -443,7 +444,10 @@ impl FileServer {
             Purpose::Holds { link, request } => {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
             }
-            Purpose::Gather(gather) => self.gather_held_here(now, gather, complete),
+            Purpose::Query(query) => {
+                self.query.looked(&mut self.cx, query, complete);
+                self.queried(now);
+            }
             Purpose::Page { link, request } => {
                 let is_damaged = walk.page().is_some_and(|page| self.walks.is_damaged(&page));
                 if is_damaged && !planted::is_on(Bug::DamagedIsAbsent) {

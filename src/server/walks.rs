@@ -106,7 +106,7 @@ mod tests {
             for id in 0..count {
                 walks.begin(id, walk(Purpose::Replicate { is_late: false }));
             }
-            walks.begin(count, walk(Purpose::Gather(1)));
+            walks.begin(count, walk(Purpose::Query(1)));
             walks.begin(count + 1, walk(Purpose::Holds { link: 1, request: 2 }));
             assert_eq!(walks.questions(), 2);
             assert!(walks.end(0).is_some() && walks.end(count).is_some());

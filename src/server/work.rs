@@ -7,17 +7,16 @@
     reason = "the variants are documented, and their fields named for what they are"
 )]
 
-use super::answers;
 use super::asker::Asker;
-use super::gathers::Passed;
 use super::output::Link;
-use super::reads::ReadFor;
+use super::push::Batch;
+use super::query::{self, Passed, QueryId};
 use super::transfer::Share;
 use super::verify::VerifyFor;
 use super::write::{NewRecord, Offered, ReadyPut};
 
 use crate::crypto::{sign, tags, tree};
-use crate::ids::{Address, Hash};
+use crate::ids::{Address, Hash, RecordId};
 use crate::keyring::permit::permits;
 use crate::limits::AT_ONCE_BYTES_MAX;
 use crate::planted::{self, Bug};
@@ -110,13 +109,35 @@ pub struct Writing {
     pub(super) bytes: usize,
 }
 
+/// What is done with items of the log once they are read.
+#[derive(Debug)]
+pub(super) enum ReadFor {
+    /// Something is answered with them.
+    Reply(query::Reading),
+    WalkRecord {
+        walk: u64,
+    },
+    WalkPage {
+        walk: u64,
+        address: Address,
+    },
+    PushRecords {
+        link: Link,
+        ids: Vec<RecordId>,
+    },
+    PushBlocks {
+        link: Link,
+        batch: Batch,
+    },
+    /// Versions that may name the same blocks as a put.
+    KnownLists {
+        put: Box<ReadyPut>,
+    },
+}
+
 /// Why the log is read.
 #[derive(Debug)]
-pub struct Reading {
-    pub(super) reason: ReadFor,
-    /// Of an answer, how much it is.
-    pub(super) answer: Option<answers::Reading>,
-}
+pub struct Reading(pub(super) ReadFor);
 
 /// Why something is looked at anew.
 #[derive(Debug)]
@@ -142,7 +163,7 @@ pub(super) enum CheckFor {
     /// What a peer shows of a name, for a client that asked.
     Passed {
         link: Link,
-        gather: u64,
+        query: QueryId,
         passed: Passed,
     },
 }
@@ -312,7 +333,6 @@ pub fn signed(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::RecordId;
     use crate::store::fs::{RealFs, SimFs};
     use crate::store::{Config, open};
 
@@ -368,7 +388,7 @@ mod tests {
             Job::ReadLeaves { reader: 9, address, place, first: 0, count: 2 }
         };
         let items = || {
-            let purpose = Reading { reason: ReadFor::WalkRecord { walk: 4 }, answer: None };
+            let purpose = Reading(ReadFor::WalkRecord { walk: 4 });
             Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
         };
         let others = || Job::Commit { group: Group::default() };

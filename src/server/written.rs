@@ -33,11 +33,12 @@ impl FileServer {
             CheckFor::Offer(offer) => self.write.offer_checked(cx, offer, found),
             CheckFor::PutPage { asker, page } => self.write.page_checked(cx, asker, page, found),
             CheckFor::WalkPage { asked, page } => self.walk_page_checked(now, asked, page, found),
-            CheckFor::Passed { link, gather, passed } => {
-                self.passed_checked(now, (link, gather), passed, found);
+            CheckFor::Passed { link, query, passed } => {
+                self.query.passed_checked(cx, link, query, passed, found);
             }
         }
         self.written(now);
+        self.queried(now);
     }
 
     /// What writing has to tell.
@@ -82,7 +83,7 @@ impl FileServer {
         self.pages_landed(now, pages, true);
         self.push_new(now, records);
         self.records_came(records);
-        self.gathered_records(now, records);
+        self.records_asked_for(now, records, true);
     }
 
     /// What a group held is forgotten.
@@ -103,6 +104,6 @@ impl FileServer {
         for link in sources {
             self.dropped(now, link, UNREAD_AGAIN);
         }
-        self.gathered_in_vain(now, records);
+        self.records_asked_for(now, records, false);
     }
 }

@@ -5,17 +5,17 @@
 //! longer, and nobody else does. To a node no more is said than its connection takes: a client is not read from while
 //! its outbox is full, but a node is, since two full ones must not wait for each other.
 
-use super::asker::Asker;
-use super::output::Link;
-use super::reads::Asked;
+use super::replies::Asked;
 use crate::limits::{ANSWERS_UNDER_WAY, HELD_QUESTIONS_MAX, OUTBOX_MAX};
 use crate::planted::{self, Bug};
+use crate::server::asker::Asker;
+use crate::server::output::Link;
 use crate::wire::message::Request;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What waits and what is under way, of all connections.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct Schedule {
     /// Bytes that are being read.
     under_way: usize,
     /// Connections with questions that wait, each once.
@@ -37,15 +37,15 @@ struct Waiting {
 
 /// A connection, as far as that decides whether it takes more answers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
-    pub(super) is_node: bool,
+pub(in crate::server) struct Line {
+    pub(in crate::server) is_node: bool,
     /// Bytes that wait to be sent.
-    pub(super) outbox: usize,
+    pub(in crate::server) outbox: usize,
 }
 
 /// An answer that is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(in crate::server) struct Reading {
     link: Link,
     bytes: usize,
 }
@@ -66,7 +66,7 @@ impl Waiting {
     }
 }
 
-impl Answers {
+impl Schedule {
     /// A question is to be answered when there is room.
     pub(super) fn ask(
         &mut self,
@@ -175,7 +175,7 @@ mod tests {
 
     /// Connections below 10 are of clients.
     fn check(script: &[Do]) {
-        let mut answers = Answers::default();
+        let mut answers = Schedule::default();
         let mut outboxes: BTreeMap<Link, usize> = BTreeMap::new();
         let mut reading = VecDeque::new();
         let mut closed = Vec::new();
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_who_waits_for_nothing() {
-        let mut answers = Answers::default();
+        let mut answers = Schedule::default();
         let line = Line { is_node: true, outbox: 0 };
         answers.ask(Asker { link: 10, request: 1 }, Asked::Page(Default::default()), line).unwrap();
         assert!(answers.next(|_| Some(line)).is_some());

@@ -1,21 +1,19 @@
-//! Gatherings under way: found by their number, by who asked, and by the record that they wait for.
+//! Fan-out queries under way: found by their number, by who asked, and by the record that they wait for.
 //!
-//! Knows no peer and no catalog. Invariant: whatever may end a gathering finds it without a look at any other.
+//! Knows no peer and no catalog. Invariant: whatever may end a query finds it without a look at any other.
 
-mod shown;
-
-use super::asker::Asker;
-use super::looks::Looks;
-use super::output::Link;
-use super::reads::Heads;
+use super::event::Holders;
+use super::replies::Heads;
 use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
 use crate::limits::PARENTS_MAX;
 use crate::planted::{self, Bug};
+use crate::server::asker::Asker;
+use crate::server::looks::Looks;
+use crate::server::output::Link;
 use crate::wire::condition::HeadsSummary;
-use crate::wire::message::{PeerAddress, Request};
+use crate::wire::message::Request;
 use bytes::Bytes;
-pub(super) use shown::Shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked.
@@ -23,13 +21,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Question {
     /// Which versions has this name? There may be no room for the greatest that was told of.
     Head { name: NameId, passed: Option<Passed> },
-    /// Who holds this record and all that it names? Said by so many, of whom as many are named as an answer holds.
-    Holders { count: u32, holders: Vec<PeerAddress> },
+    /// Who holds this record and all that it names?
+    Holders(Holders),
 }
 
 /// What a peer says of a name, checked, which there is no room to keep.
 #[derive(Debug)]
-pub(super) struct Passed {
+pub(in crate::server) struct Passed {
     pub(super) version: VersionId,
     pub(super) heads: Heads,
     /// The record of this version.
@@ -60,9 +58,8 @@ impl Passed {
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Gather {
-    pub(super) link: Link,
-    pub(super) request: Request,
+pub(super) struct Query {
+    pub(super) asker: Asker,
     pub(super) question: Question,
     /// Peers that have not answered, and what they were asked.
     waiting: BTreeMap<Link, Request>,
@@ -74,7 +71,7 @@ pub(super) struct Gather {
     pub(super) is_lost: bool,
 }
 
-impl Gather {
+impl Query {
     /// Who has not answered.
     pub(super) fn waiting(&self) -> impl Iterator<Item = Link> {
         self.waiting.keys().copied()
@@ -93,57 +90,57 @@ impl Gather {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Gathers {
-    by_id: BTreeMap<u64, Gather>,
+pub(super) struct Queries {
+    by_id: BTreeMap<u64, Query>,
     by_asker: BTreeSet<(Link, u64)>,
     by_record: BTreeSet<(RecordId, u64)>,
-    /// Gatherings that were looked at.
+    /// Queries that were looked at.
     looks: Looks,
 }
 
-impl Gathers {
+impl Queries {
     /// One begins; nobody has been asked yet.
-    pub(super) fn begin(&mut self, id: u64, Asker { link, request }: Asker, question: Question) {
-        let looks = matches!(question, Question::Holders { .. });
+    pub(super) fn begin(&mut self, id: u64, asker: Asker, question: Question) {
+        let looks = matches!(question, Question::Holders(_));
         let (waiting, arriving) = (BTreeMap::new(), BTreeSet::new());
         let is_lost = false;
-        let gather = Gather { link, request, question, waiting, arriving, looks, is_lost };
-        self.by_id.insert(id, gather);
-        self.by_asker.insert((link, id));
+        let query = Query { asker, question, waiting, arriving, looks, is_lost };
+        self.by_id.insert(id, query);
+        self.by_asker.insert((asker.link, id));
     }
 
-    pub(super) fn get(&self, id: u64) -> Option<&Gather> {
+    pub(super) fn get(&self, id: u64) -> Option<&Query> {
         self.looks.note();
         self.by_id.get(&id)
     }
 
     /// A peer is asked.
     pub(super) fn wait(&mut self, id: u64, peer: Link, request: Request) {
-        if let Some(gather) = self.by_id.get_mut(&id) {
-            gather.waiting.insert(peer, request);
+        if let Some(query) = self.by_id.get_mut(&id) {
+            query.waiting.insert(peer, request);
         }
     }
 
     /// A peer has answered, or is gone.
     pub(super) fn answered(&mut self, id: u64, peer: Link) -> Option<&mut Question> {
         self.looks.note();
-        let gather = self.by_id.get_mut(&id)?;
-        gather.waiting.remove(&peer);
-        Some(&mut gather.question)
+        let query = self.by_id.get_mut(&id)?;
+        query.waiting.remove(&peer);
+        Some(&mut query.question)
     }
 
     /// This node has looked through its own.
     pub(super) fn looked(&mut self, id: u64) -> Option<&mut Question> {
         self.looks.note();
-        let gather = self.by_id.get_mut(&id)?;
-        gather.looks = false;
-        Some(&mut gather.question)
+        let query = self.by_id.get_mut(&id)?;
+        query.looks = false;
+        Some(&mut query.question)
     }
 
     /// A record came with an answer, and is waited for.
     pub(super) fn await_record(&mut self, id: u64, record: RecordId) {
-        if let Some(gather) = self.by_id.get_mut(&id) {
-            gather.arriving.insert(record);
+        if let Some(query) = self.by_id.get_mut(&id) {
+            query.arriving.insert(record);
             self.by_record.insert((record, id));
         }
     }
@@ -155,41 +152,41 @@ impl Gathers {
         for id in &waiting {
             self.looks.note();
             self.by_record.remove(&(*record, *id));
-            if let Some(gather) = self.by_id.get_mut(id) {
-                gather.arriving.remove(record);
+            if let Some(query) = self.by_id.get_mut(id) {
+                query.arriving.remove(record);
             }
         }
         waiting
     }
 
-    /// A record that a gathering waited for has been looked at, and does not come into the catalog for it.
+    /// A record that a query waited for has been looked at, and does not come into the catalog for it.
     pub(super) fn looked_at(&mut self, id: u64, record: &RecordId) -> Option<&mut Question> {
         self.looks.note();
         self.by_record.remove(&(*record, id));
-        let gather = self.by_id.get_mut(&id)?;
-        gather.arriving.remove(record);
-        Some(&mut gather.question)
+        let query = self.by_id.get_mut(&id)?;
+        query.arriving.remove(record);
+        Some(&mut query.question)
     }
 
-    /// A record that a gathering waited for could not be kept.
+    /// A record that a query waited for could not be kept.
     pub(super) fn lose(&mut self, id: u64) {
-        if let Some(gather) = self.by_id.get_mut(&id) {
-            gather.is_lost = true;
+        if let Some(query) = self.by_id.get_mut(&id) {
+            query.is_lost = true;
         }
     }
 
     /// Nothing is waited for any more. Those who have not answered, and what they were asked.
     pub(super) fn give_up(&mut self, id: u64) -> BTreeMap<Link, Request> {
         self.looks.note();
-        let Some(gather) = self.by_id.get_mut(&id) else {
+        let Some(query) = self.by_id.get_mut(&id) else {
             return BTreeMap::new();
         };
-        gather.looks = false;
-        gather.is_lost |= !gather.arriving.is_empty();
-        for record in std::mem::take(&mut gather.arriving) {
+        query.looks = false;
+        query.is_lost |= !query.arriving.is_empty();
+        for record in std::mem::take(&mut query.arriving) {
             self.by_record.remove(&(record, id));
         }
-        std::mem::take(&mut gather.waiting)
+        std::mem::take(&mut query.waiting)
     }
 
     /// What a connection has asked.
@@ -198,14 +195,14 @@ impl Gathers {
         own.map(|(_, id)| *id).collect()
     }
 
-    pub(super) fn end(&mut self, id: u64) -> Option<Gather> {
+    pub(super) fn end(&mut self, id: u64) -> Option<Query> {
         self.looks.note();
-        let gather = self.by_id.remove(&id)?;
-        self.by_asker.remove(&(gather.link, id));
-        for record in &gather.arriving {
+        let query = self.by_id.remove(&id)?;
+        self.by_asker.remove(&(query.asker.link, id));
+        for record in &query.arriving {
             self.by_record.remove(&(*record, id));
         }
-        Some(gather)
+        Some(query)
     }
 }
 
@@ -223,53 +220,53 @@ mod tests {
         Question::Head { name: NameId::default(), passed: None }
     }
 
-    /// Of so many gatherings, each of another connection, and for another record of one peer.
-    fn gathers(count: u64) -> Gathers {
-        let mut gathers = Gathers::default();
+    /// Of so many queries, each of another connection, and for another record of one peer.
+    fn queries(count: u64) -> Queries {
+        let mut queries = Queries::default();
         for id in 0..count {
             let asker = Asker { link: 100 + usize::try_from(id).unwrap(), request: 7 };
-            gathers.begin(id, asker, head());
-            gathers.wait(id, 1, 8);
-            gathers.wait(id, 2, 9);
-            gathers.await_record(id, record(id));
+            queries.begin(id, asker, head());
+            queries.wait(id, 1, 8);
+            queries.wait(id, 2, 9);
+            queries.await_record(id, record(id));
         }
-        gathers
+        queries
     }
 
     #[test]
-    fn what_comes_or_goes_costs_the_same_however_many_gatherings_there_are() {
+    fn what_comes_or_goes_costs_the_same_however_many_queries_there_are() {
         let looks = [10, 10_000].map(|count| {
-            let mut gathers = gathers(count);
+            let mut queries = queries(count);
             // As many records as a group holds, and one of them is waited for.
             for number in 0..1024 {
-                let waited = gathers.came(&record(count - 1 + number));
+                let waited = queries.came(&record(count - 1 + number));
                 assert_eq!(waited.len(), usize::from(number == 0));
             }
-            assert_eq!(gathers.of_asker(103), [3]);
-            assert!(gathers.end(3).is_some() && gathers.get(3).is_none());
-            assert!(gathers.of_asker(103).is_empty());
-            gathers.looks.0.get()
+            assert_eq!(queries.of_asker(103), [3]);
+            assert!(queries.end(3).is_some() && queries.get(3).is_none());
+            assert!(queries.of_asker(103).is_empty());
+            queries.looks.0.get()
         });
         assert_eq!(looks, [3, 3]);
     }
 
     #[test]
-    fn what_is_waited_for_is_forgotten_with_the_gathering() {
-        let mut gathers = gathers(3);
-        assert!(!gathers.get(0).unwrap().is_settled());
-        assert_eq!(gathers.came(&record(0)), [0]);
-        assert!(gathers.get(0).unwrap().is_settled());
-        assert!(gathers.answered(0, 1).is_some());
-        assert_eq!(gathers.end(0).unwrap().into_parts().1, BTreeMap::from([(2, 9)]));
-        assert_eq!(gathers.give_up(1), BTreeMap::from([(1, 8), (2, 9)]));
+    fn what_is_waited_for_is_forgotten_with_the_query() {
+        let mut queries = queries(3);
+        assert!(!queries.get(0).unwrap().is_settled());
+        assert_eq!(queries.came(&record(0)), [0]);
+        assert!(queries.get(0).unwrap().is_settled());
+        assert!(queries.answered(0, 1).is_some());
+        assert_eq!(queries.end(0).unwrap().into_parts().1, BTreeMap::from([(2, 9)]));
+        assert_eq!(queries.give_up(1), BTreeMap::from([(1, 8), (2, 9)]));
         assert!(
-            gathers.get(1).is_some_and(Gather::is_settled) && gathers.came(&record(1)).is_empty()
+            queries.get(1).is_some_and(Query::is_settled) && queries.came(&record(1)).is_empty()
         );
         let asker = Asker { link: 100, request: 7 };
-        gathers.begin(4, asker, Question::Holders { count: 0, holders: Vec::new() });
-        assert!(!gathers.get(4).unwrap().is_settled(), "this node looks for itself");
-        assert!(gathers.looked(4).is_some() && gathers.get(4).unwrap().is_settled());
-        [1, 2, 4].into_iter().for_each(|id| drop(gathers.end(id)));
-        assert!(gathers.by_asker.is_empty() && gathers.by_record.is_empty());
+        queries.begin(4, asker, Question::Holders(Holders::default()));
+        assert!(!queries.get(4).unwrap().is_settled(), "this node looks for itself");
+        assert!(queries.looked(4).is_some() && queries.get(4).unwrap().is_settled());
+        [1, 2, 4].into_iter().for_each(|id| drop(queries.end(id)));
+        assert!(queries.by_asker.is_empty() && queries.by_record.is_empty());
     }
 }

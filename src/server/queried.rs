@@ -1,0 +1,149 @@
+//! What becomes of questions: what they need of the rest of the server, and what it has for them.
+//!
+//! Invariant: a question that needs something goes on when it is there, or is known not to come.
+
+use super::FileServer;
+use super::ask::Ask;
+use super::asker::Asker;
+use super::output::Link;
+use super::query::{Asked, Event, Holders, QueryId, Told};
+use super::walk::Purpose;
+use super::work::{ReadFor, Reading};
+use super::write::NewRecord;
+use crate::crypto::keys::record_id;
+use crate::ids::RecordId;
+use crate::planted::{self, Bug};
+use crate::store::values::ReadError;
+use crate::time::Now;
+use crate::wire::message::{Message, PeerAddress, PushedRecord, Request};
+use bytes::Bytes;
+
+impl FileServer {
+    /// Something is to be answered from here.
+    pub(super) fn asked(&mut self, now: Now, asker: Asker, asked: Asked) {
+        self.query.ask(&mut self.cx, asker, asked);
+        self.queried(now);
+    }
+
+    /// A peer has answered something: why it was asked.
+    pub(super) fn answered(&mut self, link: Link, request: Request) -> Option<Ask> {
+        self.cx.links.answered(link, request, self.cx.now.instant)
+    }
+
+    /// A peer says which versions of a name it knows.
+    pub(super) fn heads_answered(
+        &mut self,
+        now: Now,
+        link: Link,
+        request: Request,
+        told: Option<Told>,
+    ) {
+        if let Some(Ask::Query(query)) = self.answered(link, request) {
+            self.query_answered(now, link, query, told);
+        }
+    }
+
+    pub(super) fn query_answered(
+        &mut self,
+        now: Now,
+        link: Link,
+        query: QueryId,
+        told: Option<Told>,
+    ) {
+        let knows = |cx: &super::context::Context, id: &RecordId| self.write.knows(cx, id);
+        self.query.heads_answered(&mut self.cx, link, query, told, knows);
+        self.queried(now);
+    }
+
+    /// Records are durable that a query may wait for; or could not be made so.
+    pub(super) fn records_asked_for(&mut self, now: Now, records: &[NewRecord], durable: bool) {
+        for new in records {
+            self.query.came(&mut self.cx, &new.id, durable);
+            self.queried(now);
+        }
+    }
+
+    /// What questions have to tell.
+    pub(super) fn queried(&mut self, now: Now) {
+        while let Some(event) = self.query.poll_event() {
+            match event {
+                Event::Look { query, record } => self.look(now, record, Purpose::Query(query)),
+                Event::Shown { query, link, record } => self.shown(now, query, link, record),
+                Event::NoRoom { bytes } => self.lack_room(now, bytes),
+                Event::Holders(asker, holders) => self.reply_holders(asker, holders),
+                Event::RecordDamaged => self.reconcile_with_all(now),
+                Event::PageLost { asker, address } => {
+                    self.lost_page(now, address);
+                    self.asked(now, asker, Asked::Page(address));
+                }
+                Event::FetchPage { asker: Asker { link, request }, address } => {
+                    self.fetch_page(now, address, Purpose::Page { link, request }, None);
+                }
+                Event::InVain { link, address } => self.asked_in_vain(link, &address),
+                Event::Broken { link, why } => self.close(now, link, why),
+            }
+        }
+    }
+
+    fn shown(&mut self, now: Now, query: QueryId, link: Link, record: Bytes) {
+        let id = record_id(&record);
+        self.records(now, link, vec![PushedRecord { record, block: Bytes::new() }]);
+        let comes = self.write.knows(&self.cx, &id);
+        self.query.taken(&mut self.cx, query, id, comes);
+    }
+
+    fn reply_holders(&mut self, Asker { link, request }: Asker, holders: Holders) {
+        let Holders { count, nodes, here } = holders;
+        let own = PeerAddress {
+            node: self.setup.node,
+            address: self.setup.addresses.first().cloned().unwrap_or_default(),
+        };
+        let others = nodes.into_iter().map(|node| {
+            let address = self.roster.address_of(&node);
+            PeerAddress { node, address }
+        });
+        let holders: Vec<_> = Some(own).filter(|_| here).into_iter().chain(others).collect();
+        let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+        let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
+        self.reply(link, Message::holders_are(request, count, holders));
+    }
+
+    /// Items of the log have been read.
+    pub(super) fn log_read(
+        &mut self,
+        now: Now,
+        Reading(reason): Reading,
+        mut items: Vec<Result<Bytes, ReadError>>,
+    ) {
+        let mut first = || {
+            if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
+        };
+        match reason {
+            ReadFor::Reply(reading) => {
+                let sync = self.sync_state();
+                self.query.read(&mut self.cx, reading, items, sync);
+                self.queried(now);
+            }
+            ReadFor::WalkRecord { walk } => {
+                let item = first();
+                self.walk_record_read(now, walk, item);
+            }
+            ReadFor::WalkPage { walk, address } => {
+                let item = first();
+                self.walk_page_read(now, walk, address, item);
+            }
+            ReadFor::KnownLists { put } => {
+                self.write.known_lists_answered(&mut self.cx, *put, items);
+                self.written(now);
+            }
+            ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
+            ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
+        }
+    }
+
+    /// A record's bytes are damaged on the disk.
+    pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
+        self.cx.index.damage(&id);
+        self.reconcile_with_all(now);
+    }
+}

@@ -1,0 +1,194 @@
+//! Questions: what is asked here, and is answered from this node's index and log, or when the peers have been asked.
+//!
+//! A machine in two halves, `FanOut` and `Replies`, neither of which names the other. Knows no page's way here and no
+//! comparison. Invariant: whoever asks and does not leave is answered exactly once.
+
+mod event;
+mod fan_out;
+mod queries;
+mod replies;
+mod schedule;
+mod shown;
+
+pub(super) use event::{Event, Holders};
+pub(super) use fan_out::{QueryId, Told};
+pub(super) use queries::Passed;
+pub(super) use replies::{Asked, Heads, Reading, UNREAD};
+pub(super) use schedule::Line;
+pub(super) use shown::Shown;
+
+use super::ask::Ask;
+use super::asker::Asker;
+use super::context::Context;
+use super::output::Link;
+use super::peers::Peer;
+use super::work::Checked;
+use crate::ids::{NameId, RecordId, Space};
+use crate::store::values::ReadError;
+use crate::wire::message::Request;
+use crate::wire::sync_state::SyncState;
+use bytes::Bytes;
+use event::Inner;
+use fan_out::FanOut;
+use replies::Replies;
+use std::collections::{HashMap, VecDeque};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    fan_out: FanOut,
+    replies: Replies,
+    events: VecDeque<Event>,
+}
+
+impl Query {
+    /// What has happened, for the rest of the server.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Something is to be answered from here.
+    pub(super) fn ask(&mut self, cx: &mut Context, asker: Asker, asked: Asked) {
+        self.replies.ask(cx, asker, asked);
+        self.settle(cx);
+    }
+
+    /// A client, or a peer on behalf of one, asks for a name's versions. `relay`: the peers are to be asked too.
+    pub(super) fn head(
+        &mut self,
+        cx: &mut Context,
+        asker: Asker,
+        space: Space,
+        name: NameId,
+        relay: bool,
+    ) {
+        self.fan_out.head(cx, asker, space, name, relay);
+        self.settle(cx);
+    }
+
+    /// Who holds a record whole?
+    pub(super) fn holders(&mut self, cx: &mut Context, asker: Asker, record: RecordId) {
+        self.fan_out.holders(cx, asker, record);
+        self.settle(cx);
+    }
+
+    /// A peer says which versions of a name it knows; nothing, if it can't say. `knows`: whether a record is here, or on
+    /// its way.
+    pub(super) fn heads_answered(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        query: QueryId,
+        told: Option<Told>,
+        knows: impl Fn(&Context, &RecordId) -> bool,
+    ) {
+        self.fan_out.heads_answered(cx, link, query, told, knows);
+        self.settle(cx);
+    }
+
+    /// A record that a peer has shown was taken in: it comes into the catalog, or was left aside.
+    pub(super) fn taken(
+        &mut self,
+        cx: &mut Context,
+        query: QueryId,
+        record: RecordId,
+        comes: bool,
+    ) {
+        self.fan_out.taken(cx, query, record, comes);
+        self.settle(cx);
+    }
+
+    /// What a peer has shown and is not kept has been checked.
+    pub(super) fn passed_checked(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        query: QueryId,
+        passed: Passed,
+        found: &[Checked],
+    ) {
+        self.fan_out.passed_checked(cx, link, query, passed, found);
+        self.settle(cx);
+    }
+
+    /// A peer says whether it holds a record whole.
+    pub(super) fn holds_answered(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        query: QueryId,
+        holds: bool,
+    ) {
+        self.fan_out.holds_answered(cx, link, query, holds);
+        self.settle(cx);
+    }
+
+    /// This node has looked whether it does itself.
+    pub(super) fn looked(&mut self, cx: &mut Context, query: QueryId, holds: bool) {
+        self.fan_out.looked(cx, query, holds);
+        self.settle(cx);
+    }
+
+    /// A record is durable, or could not be made so.
+    pub(super) fn came(&mut self, cx: &mut Context, record: &RecordId, durable: bool) {
+        self.fan_out.came(cx, record, durable);
+        self.settle(cx);
+    }
+
+    /// Whoever has not answered is not waited for any more.
+    pub(super) fn timeout(&mut self, cx: &mut Context, query: QueryId) {
+        self.fan_out.timeout(cx, query);
+        self.settle(cx);
+    }
+
+    /// What an answer needs has been read from the log. `sync`: how far this node has come in hearing from the others.
+    pub(super) fn read(
+        &mut self,
+        cx: &mut Context,
+        reading: Reading,
+        items: Vec<Result<Bytes, ReadError>>,
+        sync: SyncState,
+    ) {
+        let reading = self.replies.answer(cx, reading, items, sync);
+        self.settle(cx);
+        self.replies.end(cx, reading);
+        self.settle(cx);
+    }
+
+    /// A connection has taken some of what was said to it.
+    pub(super) fn resume(&mut self, cx: &mut Context, link: Link) {
+        self.replies.resume(cx, link);
+        self.settle(cx);
+    }
+
+    /// The connection is gone: what it asked, and what it was asked.
+    pub(super) fn link_closed(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        asks: &HashMap<Request, Ask>,
+    ) {
+        self.fan_out.link_closed(cx, link, asks);
+        self.settle(cx);
+        self.replies.link_closed(link);
+    }
+
+    /// Carries what one half has for the other, until there is nothing more.
+    fn settle(&mut self, cx: &mut Context) {
+        while let Some(inner) = self.next_inner() {
+            match inner {
+                Inner::Out(event) => self.events.push_back(event),
+                Inner::Reply(asker, asked) => self.replies.ask(cx, asker, asked),
+                Inner::AskAgain(asker, name) => {
+                    let relay = cx.links.get(asker.link).is_some_and(Peer::is_client);
+                    self.fan_out.head(cx, asker, Space::default(), name, relay);
+                }
+            }
+        }
+    }
+
+    fn next_inner(&mut self) -> Option<Inner> {
+        let inner = self.fan_out.events.pop_front();
+        inner.or_else(|| self.replies.events.pop_front())
+    }
+}

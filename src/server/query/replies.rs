@@ -1,0 +1,312 @@
+//! Replies: what is answered from this node's own index and log.
+//!
+//! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
+//! still held, and whoever asked is told to try again.
+
+use super::event::{Event, Inner};
+use super::schedule::{self, Line, Schedule};
+use crate::crypto::alias::Alias;
+use crate::ids::{Address, NameId, RecordId, VersionId};
+use crate::limits::{FRAME_BODY_MAX, PARENTS_MAX, RECORD_MAX};
+use crate::planted::{self, Bug};
+use crate::server::asker::Asker;
+use crate::server::catalog::Listed;
+use crate::server::context::Context;
+use crate::server::entry::{Entry, Flag};
+use crate::server::links::Links;
+use crate::server::output::Link;
+use crate::server::peers::Peer;
+use crate::server::work::ReadFor;
+use crate::store::values::{DiskError, LogPlace, ReadError};
+use crate::wire::condition::HeadsSummary;
+use crate::wire::log_damage::LogDamage;
+use crate::wire::message::{Message, Reason};
+use crate::wire::sync_state::SyncState;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// What is said when the disk would not be read.
+pub(in crate::server) const UNREAD: &str = "the node's disk could not be read now; try again";
+/// Records listed in one answer.
+const LIST_BATCH: usize = 128;
+
+/// What is answered from here.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) enum Asked {
+    /// The versions of a name, and the record of the one shown.
+    Head(NameId),
+    /// The records shown after what a list has come to.
+    List { after: Option<NameId>, future: bool },
+    /// A page.
+    Page(Address),
+}
+
+/// What a question for the versions of a name is answered with.
+#[derive(Debug)]
+pub(in crate::server) struct Heads {
+    pub(in crate::server) versions: Vec<VersionId>,
+    pub(in crate::server) all: HeadsSummary,
+    pub(in crate::server) future: Vec<VersionId>,
+    /// They are those of this node's own catalog.
+    pub(in crate::server) kept: bool,
+    /// What the peer has lost that tells of them, if they are not.
+    pub(in crate::server) log_damage: LogDamage,
+}
+
+impl Heads {
+    /// Of this node's own catalog.
+    fn of(cx: &Context, name: &NameId) -> Self {
+        Self {
+            versions: cx.index.catalog.heads(name, PARENTS_MAX),
+            all: cx.index.catalog.heads_summary(name),
+            future: cx.index.catalog.future(name, PARENTS_MAX),
+            kept: true,
+            log_damage: LogDamage::default(),
+        }
+    }
+
+    /// With a version that was shown here and is not kept.
+    fn with_shown(cx: &Context, name: &NameId) -> Self {
+        let mut versions = cx.index.catalog.heads(name, PARENTS_MAX - 1);
+        if let Some(shown) = cx.index.shown.version(name) {
+            versions.insert(0, shown);
+        }
+        Self { versions, kept: false, ..Self::of(cx, name) }
+    }
+
+    /// Tells them, and shows the record of the greatest if there is any.
+    pub(super) fn reply(self, cx: &mut Context, asker: Asker, shown: Option<Bytes>) {
+        let Self { versions, all, future, kept, log_damage } = self;
+        let clock = cx.clock();
+        let log_damage = cx.index.log_damage().and(log_damage);
+        let Asker { link, request } = asker;
+        cx.reply(
+            link,
+            Message::Heads { request, clock, versions, all, future, log_damage, kept, shown },
+        );
+    }
+
+    /// Tells them, but the record of the greatest is not to be had here.
+    fn reply_damaged(self, cx: &mut Context, asker: Asker) {
+        let Self { versions, all, future, kept, .. } = self;
+        let clock = cx.clock();
+        let Asker { link, request } = asker;
+        cx.reply(link, Message::DamagedHeads { request, clock, versions, all, future, kept });
+    }
+}
+
+/// What is answered with items of the log once they are read.
+#[derive(Debug)]
+pub(in crate::server) enum ReplyFor {
+    Head { name: NameId, record: RecordId, heads: Heads },
+    List { ids: Vec<RecordId>, next: Option<NameId>, damaged: u32 },
+    Page { address: Address },
+}
+
+/// An answer that is being read.
+#[derive(Debug)]
+pub(in crate::server) struct Reading {
+    asker: Asker,
+    reply: ReplyFor,
+    schedule: schedule::Reading,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    schedule: Schedule,
+    pub(super) events: VecDeque<Inner>,
+}
+
+impl Replies {
+    /// A question is answered when there is room.
+    pub(super) fn ask(&mut self, cx: &mut Context, asker: Asker, asked: Asked) {
+        // None if who asked has gone.
+        let Some(line) = line(&cx.links, asker.link) else {
+            return;
+        };
+        if self.schedule.ask(asker, asked, line).is_err() {
+            let detail = "answers to earlier questions have not been taken yet";
+            return cx.refuse(asker, Reason::Unavailable, detail);
+        }
+        self.pump(cx);
+    }
+
+    /// One answer for each connection in turn, as long as there is room.
+    pub(super) fn pump(&mut self, cx: &mut Context) {
+        while let Some((asker, asked)) = self.schedule.next(|link| line(&cx.links, link)) {
+            match asked {
+                Asked::Head(name) => self.answer_head(cx, asker, name),
+                Asked::List { after, future } => self.answer_list(cx, asker, after, future),
+                Asked::Page(address) => self.answer_page(cx, asker, address),
+            }
+        }
+    }
+
+    /// A connection may take more answers than before.
+    pub(super) fn resume(&mut self, cx: &mut Context, link: Link) {
+        if let Some(line) = line(&cx.links, link) {
+            self.schedule.resume(link, line);
+        }
+        self.pump(cx);
+    }
+
+    fn answer_head(&mut self, cx: &mut Context, asker: Asker, name: NameId) {
+        let greatest = cx.index.catalog.greatest(&name);
+        let kept = greatest.map(Entry::version);
+        let entry = greatest.map(|entry| (entry.place(), entry.id(), entry.is(Flag::Damaged)));
+        if cx.index.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
+            // No node in reach has it any more. Whoever writes supersedes it.
+            return Heads::with_shown(cx, &name).reply_damaged(cx, asker);
+        }
+        let heads = Heads::of(cx, &name);
+        match entry {
+            Some((_, _, true)) => heads.reply_damaged(cx, asker),
+            Some((place, record, false)) => {
+                self.read(cx, asker, vec![place], ReplyFor::Head { name, record, heads });
+            }
+            None => heads.reply(cx, asker, None),
+        }
+    }
+
+    /// A client's question is passed on; a peer's is not, so that none goes round in circles.
+    fn answer_page(&mut self, cx: &mut Context, asker: Asker, address: Address) {
+        let Asker { link, request } = asker;
+        match cx.index.holdings.page(&address) {
+            Some(place) => self.read(cx, asker, vec![place], ReplyFor::Page { address }),
+            None if cx.links.leads_to_node(link) => {
+                self.tell(Event::InVain { link, address });
+                cx.reply(link, Message::Page { request, page: None });
+            }
+            None => self.tell(Event::FetchPage { asker, address }),
+        }
+    }
+
+    /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
+    fn answer_list(&mut self, cx: &mut Context, asker: Asker, after: Option<NameId>, future: bool) {
+        let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
+        let (mut places, mut damaged) = (Vec::new(), 0_u32);
+        let mut ids = Vec::new();
+        let (mut bytes, mut seen) = (0, 0);
+        let mut next = None;
+        let mut last = None;
+        for listed in cx.index.catalog.names_after(after) {
+            let (name, entry, left_out) = match listed {
+                Listed::Shown(entry) => (entry.name(), Some(entry), false),
+                Listed::Future(name, entry) if future => (name, entry, false),
+                Listed::Future(name, _) => (name, None, true),
+            };
+            bytes += entry.map_or(0, |entry| entry.place().length as usize + 8);
+            if seen == LIST_BATCH || bytes > FRAME_BODY_MAX - RECORD_MAX {
+                next = last;
+                break;
+            }
+            match entry {
+                Some(entry) if !entry.is(Flag::Damaged) => {
+                    places.push(entry.place());
+                    ids.push(entry.id());
+                }
+                Some(_) => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
+                None => damaged += u32::from(left_out),
+            }
+            seen += 1;
+            last = Some(name);
+        }
+        let next = next.map(|Alias(alias)| {
+            let mut name = NameId::default();
+            name.0[..Alias::LENGTH].copy_from_slice(&alias);
+            name
+        });
+        self.read(cx, asker, places, ReplyFor::List { ids, next, damaged });
+    }
+
+    /// Reads what an answer needs.
+    fn read(&mut self, cx: &mut Context, asker: Asker, places: Vec<LogPlace>, reply: ReplyFor) {
+        let bytes = places.iter().map(|place| place.length as usize).sum();
+        let schedule = self.schedule.begin(asker.link, bytes);
+        cx.read_log(places, ReadFor::Reply(Reading { asker, reply, schedule }));
+    }
+
+    /// What an answer needs has been read. `sync`: how far this node has come in hearing from the others. Gives what is to
+    /// be given to `end` when the answer is the connection's.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Context,
+        reading: Reading,
+        mut items: Vec<Result<Bytes, ReadError>>,
+        sync: SyncState,
+    ) -> schedule::Reading {
+        let Reading { asker, reply, schedule } = reading;
+        let mut first = || {
+            if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
+        };
+        let Asker { link, request } = asker;
+        match reply {
+            ReplyFor::Head { name, record, heads } => match first() {
+                Ok(bytes) => heads.reply(cx, asker, Some(bytes)),
+                Err(ReadError::Disk(why)) => unread(cx, asker, &why),
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    // What a client asked is asked of the peers too, now that it is known to be damaged here.
+                    self.record_damaged(cx, record);
+                    self.events.push_back(Inner::AskAgain(asker, name));
+                }
+            },
+            ReplyFor::List { ids, next, mut damaged } => {
+                let mut records = Vec::new();
+                for (id, item) in ids.into_iter().zip(items) {
+                    match item {
+                        Ok(record) => records.push(record),
+                        Err(ReadError::Disk(why)) => {
+                            unread(cx, asker, &why);
+                            return schedule;
+                        }
+                        Err(ReadError::Gone | ReadError::Damaged) => {
+                            self.record_damaged(cx, id);
+                            damaged += 1;
+                        }
+                    }
+                }
+                let log_damage = cx.index.log_damage();
+                let listed = Message::Listed { request, records, next, damaged, sync, log_damage };
+                cx.reply(link, listed);
+            }
+            ReplyFor::Page { address } => match first() {
+                Ok(page) => cx.reply(link, Message::Page { request, page: Some(page) }),
+                Err(ReadError::Disk(why)) => unread(cx, asker, &why),
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    self.tell(Event::PageLost { asker, address });
+                }
+            },
+        }
+        schedule
+    }
+
+    /// An answer is the connection's now.
+    pub(super) fn end(&mut self, cx: &mut Context, reading: schedule::Reading) {
+        let link = self.schedule.end(reading);
+        self.resume(cx, link);
+    }
+
+    fn record_damaged(&mut self, cx: &mut Context, record: RecordId) {
+        cx.index.damage(&record);
+        self.tell(Event::RecordDamaged);
+    }
+
+    pub(super) fn link_closed(&mut self, link: Link) {
+        self.schedule.link_closed(link);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push_back(Inner::Out(event));
+    }
+}
+
+fn line(links: &Links, link: Link) -> Option<Line> {
+    links.get(link).map(Peer::line)
+}
+
+/// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.
+fn unread(cx: &mut Context, asker: Asker, why: &DiskError) {
+    log::error!("an item of the log could not be read now: {why:?}");
+    cx.refuse(asker, Reason::Unavailable, UNREAD);
+}
