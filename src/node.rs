@@ -8,7 +8,7 @@ use crate::ids::NodeId;
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
 use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
-use crate::server::{FileServer, Loading, Output, Setup, Standing};
+use crate::server::{FileServer, Loading, Output, Reached, Setup, Standing};
 use crate::store::values::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
@@ -84,15 +84,14 @@ pub struct Gauge {
 impl Connection {
     /// Its other end is in this process.
     fn is_here(&self) -> bool {
-        self.dialled.is_none() && self.from.is_none() && !planted::is_on(Bug::HurryPrograms)
+        self.reached == Reached::Here && !planted::is_on(Bug::HurryPrograms)
     }
 }
 
 struct Connection {
     conn: Conn,
-    /// Whom this node meant to reach.
-    dialled: Option<NodeId>,
-    from: Option<IpAddr>,
+    /// How it came about.
+    reached: Reached,
     /// How far it had come when the entrance was last told.
     stage: Stage,
     /// The shell was told not to read.
@@ -187,7 +186,7 @@ impl Node {
                 }
             }
         }
-        self.open(now, link, Side::Acceptor, (None, Some(from)), entropy);
+        self.open(now, link, Side::Acceptor, Reached::From(from), entropy);
         self.turn(now);
         Some(link)
     }
@@ -199,7 +198,7 @@ impl Node {
             return None;
         }
         let link = self.new_link();
-        self.open(now, link, Side::Acceptor, (None, None), entropy);
+        self.open(now, link, Side::Acceptor, Reached::Here, entropy);
         self.turn(now);
         Some(link)
     }
@@ -215,24 +214,16 @@ impl Node {
         let Some(node) = self.dial_ended(link) else {
             return;
         };
-        self.open(now, link, Side::Dialer, (Some(node), None), entropy);
+        self.open(now, link, Side::Dialer, Reached::Dialled(node), entropy);
         self.turn(now);
     }
 
-    fn open(
-        &mut self,
-        now: Now,
-        link: Link,
-        side: Side,
-        (dialled, from): (Option<NodeId>, Option<IpAddr>),
-        entropy: [u8; 32],
-    ) {
+    fn open(&mut self, now: Now, link: Link, side: Side, reached: Reached, entropy: [u8; 32]) {
         let conn = Conn::new(side, &self.keys, entropy, now.instant);
         let connection = Connection {
             stage: conn.stage(),
             conn,
-            dialled,
-            from,
+            reached,
             paused: false,
             unread: Bytes::new(),
             transmitting: false,
@@ -470,7 +461,7 @@ impl Node {
             if let Some(timer) = connection.timer {
                 self.timers.remove(&(timer, link));
             }
-            self.after_end(now, link, connection.dialled);
+            self.after_end(now, link, connection.reached);
             self.closing.insert(link, connection.conn);
             self.actions.push_back(Action::Close { link, why });
         }
@@ -482,16 +473,16 @@ impl Node {
             if let Some(timer) = connection.timer {
                 self.timers.remove(&(timer, link));
             }
-            self.after_end(now, link, connection.dialled);
+            self.after_end(now, link, connection.reached);
         }
     }
 
-    fn after_end(&mut self, now: Now, link: Link, dialled: Option<NodeId>) {
+    fn after_end(&mut self, now: Now, link: Link, reached: Reached) {
         self.waiting.remove(&link);
         self.touched.remove(&link);
         self.entrance.left(link);
         self.server.link_closed(now, link);
-        if let Some(node) = dialled {
+        if let Reached::Dialled(node) = reached {
             self.server.dial_failed(now, node);
         }
     }

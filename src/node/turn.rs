@@ -51,7 +51,7 @@ impl Node {
             let Some(event) = connection.conn.poll_arrival() else {
                 return;
             };
-            let reached = (connection.dialled, connection.from);
+            let reached = connection.reached;
             match event {
                 Event::Established { static_key } => {
                     if self.connections.len() > self.connections_max {

@@ -72,6 +72,12 @@ impl FileServer {
         self.transferred(now);
     }
 
+    /// A peer does not have what it was asked for.
+    pub(super) fn absent(&mut self, now: Now, link: Link, address: Address) {
+        self.transfer.absent(&mut self.cx, link, address);
+        self.transferred(now);
+    }
+
     /// So many leaves did not go out and are not kept.
     pub fn taken_back(&mut self, link: Link, count: u8) {
         self.transfer.taken_back(&mut self.cx, link, count);
@@ -85,8 +91,10 @@ impl FileServer {
                     self.download_ended(now, address, interest, outcome);
                 }
                 Event::Absent { reader, address } => self.send_absent(reader, address),
-                Event::InVain { link, address } => self.asked_in_vain(link, &address),
-                Event::Unread { link } => self.unread_for(now, link),
+                Event::InVain { link, address } => {
+                    self.arrivals.asked_in_vain(&self.cx, link, &address);
+                }
+                Event::Unread { link } => self.arrivals.unread(&mut self.cx, link),
                 Event::Received { draft, address, length } => {
                     self.write.add_block(draft, address, length);
                 }
@@ -106,7 +114,7 @@ impl FileServer {
     fn download_ended(&mut self, now: Now, address: Address, interest: Interest, outcome: Outcome) {
         match interest {
             Interest::Offer(link) => {
-                self.write.answered(link, 1);
+                self.write.offers_answered(link, 1);
                 self.send(link, Message::Absent { address });
             }
             Interest::Read(parked) => self.send_absent(parked.link, address),
@@ -138,9 +146,9 @@ impl FileServer {
             }
         }
         self.arrived_for_stuck(addresses);
-        self.tell_who_asked(now, addresses);
+        self.arrivals.came(&mut self.cx, addresses);
         for (link, addresses) in have {
-            self.write.answered(link, addresses.len());
+            self.write.offers_answered(link, addresses.len());
             self.send_all(link, Message::have(&addresses));
         }
     }

@@ -1,6 +1,6 @@
 //! The context: what every machine of the server needs, handed to each of their verbs.
 //!
-//! Decides nothing, and knows no machine. Invariant: what goes out to a connection is dropped when that has ended.
+//! Calls no machine. Invariant: a message to a connection that has ended is dropped.
 
 use super::asker::Asker;
 use super::catalog::Catalog;
@@ -26,7 +26,7 @@ use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What this node has: derived from its log.
+/// What this node has and knows: derived from its log, but for what was shown.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) catalog: Catalog,
@@ -112,7 +112,7 @@ impl Context {
         self.clock.read(self.now.wall_ms)
     }
 
-    /// A stamp is known.
+    /// This node's clock is never behind this stamp from now on.
     pub(super) fn observe(&mut self, stamp: u64) {
         self.clock.observe(stamp, self.now.wall_ms, STAMP_LEAD);
     }
@@ -142,12 +142,18 @@ impl Context {
             }
             bytes += length;
             message.push(item);
-            if let Some(peer) = self.links.get_mut(link) {
-                peer.outbox += length;
-            }
+            self.links.grow_outbox(link, length);
         }
         if !message.is_empty() {
             self.send(link, Message::Records { items: message });
+        }
+    }
+
+    /// A client must know the grants before it can judge any record.
+    pub(super) fn give_grants(&mut self, link: Link) {
+        if !planted::is_on(Bug::KeepGrants) {
+            let grants = self.index.grants.for_client();
+            self.send_records(link, grants);
         }
     }
 

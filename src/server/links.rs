@@ -4,7 +4,8 @@
 
 use super::ask::Ask;
 use super::output::Link;
-use super::peers::Peer;
+use super::peers::{Peer, Who};
+use crate::ids::NodeId;
 use crate::time::Instant;
 use crate::wire::message::Request;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,9 +89,36 @@ impl Links {
         }
     }
 
+    /// It is a client's.
+    pub(super) fn become_client(&mut self, link: Link) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.who = Who::Client;
+        }
+    }
+
     /// It leads to a node.
-    pub(super) fn insert_node(&mut self, link: Link) {
-        self.nodes.insert(link);
+    pub(super) fn become_node(&mut self, link: Link, node: NodeId) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.who = Who::Node(node);
+            self.nodes.insert(link);
+        }
+    }
+
+    /// Bytes of messages that wait to be sent; 0 if it has ended.
+    pub(super) fn outbox(&self, link: Link) -> usize {
+        self.get(link).map_or(0, |peer| peer.outbox)
+    }
+
+    /// So many bytes more will wait to be sent: counted before the connection has them.
+    pub(super) fn grow_outbox(&mut self, link: Link, bytes: usize) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.outbox += bytes;
+        }
+    }
+
+    /// Whether it has been asked this, and has not answered.
+    pub(super) fn is_asked(&self, link: Link, ask: Ask) -> bool {
+        self.get(link).is_some_and(|peer| peer.asks.values().any(|other| *other == ask))
     }
 
     /// It is gone.
@@ -136,10 +164,5 @@ impl Links {
     /// What is kept of each.
     pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.by_number.values()
-    }
-
-    /// The same, to be changed.
-    pub(super) fn peers_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
-        self.by_number.values_mut()
     }
 }

@@ -59,10 +59,9 @@ impl FileServer {
         if !self.cx.index.undecoded.is_any() && !self.cx.index.catalog.guessed().is_any() {
             return;
         }
-        let met = |peer: &Peer| Some((peer.node()?, peer.comparison.had_much()?));
+        let met = |peer: &Peer| Some((peer.node()?, peer.progress.had_much?));
         let links = self.cx.links.node_peers().map(|(_, peer)| peer);
-        let met: Vec<_> =
-            links.filter_map(|peer| Some((met(peer)?, peer.comparison.is_informed()))).collect();
+        let met: Vec<_> = links.filter_map(|peer| Some((met(peer)?, peer.progress.all))).collect();
         let mut is_told = false;
         for ((node, had_much), informed) in met {
             is_told |= self.undecoded.met(node, had_much) && informed;

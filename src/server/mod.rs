@@ -1,44 +1,51 @@
 //! The `FileServer`: what a node does with completed frames. Stores, serves, fetches, replicates and compares.
 //!
 //! A value without IO: it is told what happened (a message, a leaf, an answer from the disk, the time) and leaves
-//! [`Output`]s. It knows no socket, no connection state, no thread and no clock. Each file of this room holds one
-//! concern's state and the part of `FileServer` that works on it.
+//! [`Output`]s. It knows no socket, no connection state, no thread and no clock. It is made of machines, each with its own
+//! state, which are handed the `Context` and tell what has happened as events; the `FileServer` carries these from one
+//! to the other:
 //!
-//! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
+//! | machine | what it does | its events are seen to in |
+//! |---|---|---|
+//! | `transfer::Transfer` | blocks that come here and that go out, and the memory for them | `blocks` |
+//! | `write::Write` | puts and peers' records until their group is durable | `written` |
+//! | `query::Query` | questions, asked of the peers or answered from here | `queried` |
+//! | `members::Members` | who the others are, which nodes are known, who is dialled | `peers` |
+//! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain | `mod` |
+//!
+//! What a record names and is not here (`walk`, `pages`, `replication`, `stuck`), and what is verified (`verify`, `sweeps`),
+//! is still the server's own. `catalog` and `holdings` are the index. Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod ask;
 mod asker;
 mod blocks;
-mod calendar;
-mod candidates;
 mod catalog;
 mod closing;
-mod comparison;
 mod completion;
 mod context;
 mod entry;
 mod grants;
 mod holdings;
-mod introduce;
 mod links;
 mod loading;
 mod log_damage;
 mod looks;
+mod members;
 mod order;
 mod output;
 mod packed;
 mod pages;
 mod peers;
-mod push;
 mod queried;
 mod query;
-mod reconcile;
+mod replicate;
 mod replication;
 mod requests;
 mod room;
-mod roster;
 mod round;
 mod rows;
+#[cfg(test)]
+mod samples;
 mod setup;
 mod space;
 mod stuck;
@@ -46,8 +53,6 @@ mod sweeps;
 mod sync;
 mod timers;
 mod transfer;
-mod twins;
-mod vain;
 mod verify;
 mod walk;
 mod walks;
@@ -57,25 +62,24 @@ mod written;
 
 pub use closing::Closing;
 pub use loading::Loading;
+pub use members::{Reached, Remembered, read_peers};
 pub use output::{Link, Output};
 pub use requests::Standing;
-pub use roster::{Remembered, read_peers};
 pub use setup::Setup;
 
-use crate::ids::StoreId;
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use asker::Asker;
-use calendar::Calendar;
 use context::{Context, Index};
 use links::Links;
+use members::Members;
 use query::{Query, Shown};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use replicate::{Arrivals, Reconcile};
 use room::Room;
-use roster::Roster;
 use round::Round;
 use space::Space;
 use std::collections::VecDeque;
@@ -98,17 +102,15 @@ enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub struct FileServer {
-    setup: Setup,
-    store: StoreId,
     started: Instant,
     cx: Context,
-    calendar: Calendar,
+    members: Members,
+    reconcile: Reconcile,
+    arrivals: Arrivals,
     phase: Phase,
     /// Some node has been compared with since the start.
     has_compared: bool,
     undecoded: log_damage::Undecoded,
-    roster: Roster,
-    twins: twins::Twins,
     write: Write,
     transfer: Transfer,
     walks: Walks,
@@ -126,8 +128,8 @@ impl FileServer {
         let stuck = Stuck::new(&loading.take_waiting(&recovered.rotten), loading.repairs);
         let mut clock = Clock::default();
         clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
+        let are_given = !setup.peers.is_empty();
         let mut server = Self {
-            store: recovered.store,
             started: now.instant,
             cx: Context {
                 now,
@@ -150,20 +152,19 @@ impl FileServer {
                 checking: 0,
                 outputs: VecDeque::new(),
             },
-            calendar: Calendar::default(),
             phase: Phase::Running,
             has_compared: false,
             undecoded,
-            roster: Roster::new(setup.node, &setup.peers, &setup.remembered, now.instant),
-            twins: twins::Twins::default(),
             write: Write::new(&setup.grants),
+            reconcile: Reconcile::new(setup.node),
+            arrivals: Arrivals::default(),
+            members: Members::new(setup, recovered.store, now.instant),
             transfer: Transfer::default(),
             walks: Walks::with_lost(loading.lost, &recovered.rotten),
             query: Query::default(),
             stuck,
             sweeps: Sweeps::default(),
             next_serial: 0,
-            setup,
         };
         server.judge_future(now);
         server.cx.ask_space();
@@ -171,10 +172,7 @@ impl FileServer {
         let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
         server.replicate(incomplete.into_iter().map(|id| (id, None)));
         server.write.bring(&mut server.cx, loading.anew);
-        server.set_redial(now);
-        if !server.setup.peers.is_empty() {
-            server.after(now, Duration::ZERO, Timer::PeersFile);
-        }
+        server.members.start(&mut server.cx, are_given);
         server.end_turn(now);
         server
     }
@@ -216,15 +214,26 @@ impl FileServer {
             }
             Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
             Timer::Retry => self.retry(now),
-            Timer::News(link) => self.tell_news(link),
-            Timer::Redial => self.redial(now),
-            Timer::Push(link) => self.pump_push(now, link),
-            Timer::Reconcile(link) => self.reconcile(now, link),
-            Timer::Instance(link, request) => self.instance_due(now, link, request),
-            Timer::PeersFile => self.write_peers(),
+            Timer::News(link) => self.arrivals.tell(&mut self.cx, link),
+            Timer::Redial => self.members.redial(&mut self.cx),
+            Timer::Push(link) => self.reconcile.pump_push(&mut self.cx, link),
+            Timer::Reconcile(link) => self.begin_comparison(link),
+            Timer::Instance(link, request) => {
+                self.members.instance_due(&mut self.cx, link, request);
+                self.met(now);
+            }
+            Timer::PeersFile => self.members.write_down(&mut self.cx),
             Timer::Stalled => self.transfer.check_stalled(&mut self.cx),
             Timer::Room => self.look_for_room(now),
             Timer::Drain => self.end(),
+        }
+    }
+
+    /// Begins to compare with a peer, if that is due; it is told of one more node on the way.
+    fn begin_comparison(&mut self, link: Link) {
+        if let Some(compare) = self.reconcile.begin(&mut self.cx, link) {
+            self.members.tell_one_more(&mut self.cx, link);
+            self.send(link, compare);
         }
     }
 
@@ -247,7 +256,7 @@ impl FileServer {
             }
             Done::Log { purpose, items } => self.log_read(now, *purpose, items),
             Done::Committed { result } => {
-                self.write.complete(&mut self.cx, result);
+                self.write.group_answered(&mut self.cx, result);
                 self.written(now);
             }
             Done::Verified { purpose: Verifying(reason), found } => {
@@ -279,6 +288,7 @@ impl FileServer {
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
         let now = self.begin(now);
+        debug_assert!(!self.has_events(), "an event has not been seen to");
         self.judge_future(now);
         self.judge_log_damage();
         self.pump_short(now);
@@ -289,6 +299,23 @@ impl FileServer {
         if self.phase == Phase::Draining && self.is_idle() {
             self.end();
         }
+    }
+
+    /// What reconciliation has to tell.
+    fn compared(&mut self) {
+        while let Some(replicate::Event::TellOneMore { link }) = self.reconcile.poll_event() {
+            self.members.tell_one_more(&mut self.cx, link);
+            self.reconcile.go_on(&mut self.cx, link);
+        }
+    }
+
+    /// Whether something has been told that nobody has seen to.
+    fn has_events(&mut self) -> bool {
+        self.transfer.poll_event().is_some()
+            || self.write.poll_event().is_some()
+            || self.query.poll_event().is_some()
+            || self.members.poll_event().is_some()
+            || self.reconcile.poll_event().is_some()
     }
 
     /// A calendar that is plainly wrong judges nothing.
@@ -336,7 +363,7 @@ impl FileServer {
 
     /// Something happens now; by a calendar that is plainly wrong at the time that the others say.
     fn begin(&mut self, now: Now) -> Now {
-        self.cx.now = self.calendar.correct(now);
+        self.cx.now = self.members.correct(now);
         self.cx.now
     }
 

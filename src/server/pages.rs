@@ -1,6 +1,6 @@
 //! Pages that a walk lacks: asked of one peer after the other, and told of when they are durable.
 //!
-//! Knows nothing of blocks. Invariant: a page that came reaches the lane only if it is what its address says.
+//! Knows nothing of blocks. Invariant: a page that came goes into a group only if it is what its address says.
 
 use super::FileServer;
 use super::ask::Ask;
@@ -188,7 +188,7 @@ impl FileServer {
         }
         if durable {
             self.arrived_for_stuck(addresses);
-            self.tell_who_asked(now, addresses);
+            self.arrivals.came(&mut self.cx, addresses);
         }
         let mut walks = Vec::new();
         for address in addresses {

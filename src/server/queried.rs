@@ -5,17 +5,18 @@
 use super::FileServer;
 use super::ask::Ask;
 use super::asker::Asker;
+use super::context::Context;
 use super::output::Link;
-use super::query::{Asked, Event, Holders, QueryId, Told};
+use super::query::{Asked, Event, QueryId, Told};
+use super::sync;
 use super::walk::Purpose;
 use super::work::{ReadFor, Reading};
 use super::write::NewRecord;
 use crate::crypto::keys::record_id;
 use crate::ids::RecordId;
-use crate::planted::{self, Bug};
 use crate::store::values::ReadError;
 use crate::time::Now;
-use crate::wire::message::{Message, PeerAddress, PushedRecord, Request};
+use crate::wire::message::{PushedRecord, Request};
 use bytes::Bytes;
 
 impl FileServer {
@@ -50,7 +51,7 @@ impl FileServer {
         query: QueryId,
         told: Option<Told>,
     ) {
-        let knows = |cx: &super::context::Context, id: &RecordId| self.write.knows(cx, id);
+        let knows = |cx: &Context, id: &RecordId| self.write.knows(cx, id);
         self.query.heads_answered(&mut self.cx, link, query, told, knows);
         self.queried(now);
     }
@@ -70,16 +71,18 @@ impl FileServer {
                 Event::Look { query, record } => self.look(now, record, Purpose::Query(query)),
                 Event::Shown { query, link, record } => self.shown(now, query, link, record),
                 Event::NoRoom { bytes } => self.lack_room(now, bytes),
-                Event::Holders(asker, holders) => self.reply_holders(asker, holders),
-                Event::RecordDamaged => self.reconcile_with_all(now),
+                Event::RecordDamaged => self.reconcile.with_all(&mut self.cx),
                 Event::PageLost { asker, address } => {
                     self.lost_page(now, address);
                     self.asked(now, asker, Asked::Page(address));
                 }
                 Event::FetchPage { asker: Asker { link, request }, address } => {
                     self.fetch_page(now, address, Purpose::Page { link, request }, None);
+                    self.query.pump(&mut self.cx);
                 }
-                Event::InVain { link, address } => self.asked_in_vain(link, &address),
+                Event::InVain { link, address } => {
+                    self.arrivals.asked_in_vain(&self.cx, link, &address);
+                }
                 Event::Broken { link, why } => self.close(now, link, why),
             }
         }
@@ -90,22 +93,6 @@ impl FileServer {
         self.records(now, link, vec![PushedRecord { record, block: Bytes::new() }]);
         let comes = self.write.knows(&self.cx, &id);
         self.query.taken(&mut self.cx, query, id, comes);
-    }
-
-    fn reply_holders(&mut self, Asker { link, request }: Asker, holders: Holders) {
-        let Holders { count, nodes, here } = holders;
-        let own = PeerAddress {
-            node: self.setup.node,
-            address: self.setup.addresses.first().cloned().unwrap_or_default(),
-        };
-        let others = nodes.into_iter().map(|node| {
-            let address = self.roster.address_of(&node);
-            PeerAddress { node, address }
-        });
-        let holders: Vec<_> = Some(own).filter(|_| here).into_iter().chain(others).collect();
-        let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
-        let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
-        self.reply(link, Message::holders_are(request, count, holders));
     }
 
     /// Items of the log have been read.
@@ -120,8 +107,11 @@ impl FileServer {
         };
         match reason {
             ReadFor::Reply(reading) => {
-                let sync = self.sync_state();
-                self.query.read(&mut self.cx, reading, items, sync);
+                let (has_compared, known) = (self.has_compared, self.members.count());
+                let sync = |cx: &Context| sync::state(cx, has_compared, known);
+                let answer = self.query.answer(&mut self.cx, reading, items, sync);
+                self.queried(now);
+                self.query.go_on(&mut self.cx, answer);
                 self.queried(now);
             }
             ReadFor::WalkRecord { walk } => {
@@ -136,14 +126,20 @@ impl FileServer {
                 self.write.known_lists_answered(&mut self.cx, *put, items);
                 self.written(now);
             }
-            ReadFor::PushRecords { link, ids } => self.push_records_read(now, link, ids, items),
-            ReadFor::PushBlocks { link, batch } => self.push_blocks_read(now, link, batch, items),
+            ReadFor::PushRecords { link, ids } => {
+                self.reconcile.records_read(&mut self.cx, link, ids, items);
+                self.compared();
+            }
+            ReadFor::PushBlocks { link, batch } => {
+                self.reconcile.blocks_read(&mut self.cx, link, batch, items);
+                self.compared();
+            }
         }
     }
 
     /// A record's bytes are damaged on the disk.
-    pub(super) fn record_damaged(&mut self, now: Now, id: RecordId) {
+    pub(super) fn record_damaged(&mut self, id: RecordId) {
         self.cx.index.damage(&id);
-        self.reconcile_with_all(now);
+        self.reconcile.with_all(&mut self.cx);
     }
 }

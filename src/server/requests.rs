@@ -4,12 +4,17 @@ use super::FileServer;
 use super::ask::Ask;
 use super::asker::Asker;
 use super::closing::Closing;
+use super::context::Context;
+use super::members;
 use super::output::Link;
-use super::peers::Who;
+use super::peers::{Peer, Who};
 use super::query::{Asked, Heads, Told};
+use super::replicate::Span;
+use super::sync;
 use super::transfer::Want;
 use super::walk::Purpose;
 use super::write::Put;
+use crate::ids::RecordId;
 use crate::time::Now;
 use crate::wire::message::{Message, NodeStatus, RangeSummary, Request};
 
@@ -33,7 +38,8 @@ impl FileServer {
         };
         peer.silent = false;
         if let Message::Hello(hello) = message {
-            return self.hello(now, link, hello);
+            self.members.hello(&mut self.cx, link, hello);
+            return self.met(now);
         }
         match peer.who {
             Who::Unknown => self.close(now, link, Closing::NoHello),
@@ -57,28 +63,24 @@ impl FileServer {
             }
             Message::Put { request, conditions, records, blocks } => {
                 let put = Put { records, conditions, blocks };
-                self.write.put(&mut self.cx, Asker { link, request }, put);
-                self.written(now);
+                self.put(now, Asker { link, request }, put);
             }
             Message::PutPage { request, page, permit } => {
                 self.write.put_page(&mut self.cx, Asker { link, request }, page, permit);
                 self.written(now);
             }
-            Message::GetPage { request, address } => {
-                self.asked(now, Asker { link, request }, Asked::Page(address));
-            }
             Message::Offer { request, blocks, permit } => {
                 self.write.offer(&mut self.cx, Asker { link, request }, blocks, permit);
                 self.written(now);
+            }
+            Message::GetPage { request, address } => {
+                self.asked(now, Asker { link, request }, Asked::Page(address));
             }
             Message::Want { block, first, count } => {
                 self.transfer.want(&mut self.cx, link, Want { block, first, count });
                 self.transferred(now);
             }
-            Message::Absent { address } => {
-                self.transfer.absent(&mut self.cx, link, address);
-                self.transferred(now);
-            }
+            Message::Absent { address } => self.absent(now, link, address),
             Message::Suspect { address } => self.suspect(link, address),
             Message::Records { items } => self.records(now, link, items),
             Message::List { request, space: _, after, future } => {
@@ -118,17 +120,35 @@ impl FileServer {
         }
     }
 
+    fn put(&mut self, now: Now, asker: Asker, put: Put) {
+        self.write.put(&mut self.cx, asker, put);
+        self.written(now);
+    }
+
     /// What only peers say to each other.
     fn node_message(&mut self, now: Now, link: Link, message: Message) {
         match message {
-            Message::Peers { peers } => self.learn_peers(now, link, peers),
-            Message::Compare { range, told } => self.compare(now, link, range, told),
-            Message::Parts { first, last, ranges } => {
-                self.parts_answered(now, link, (first, last), &ranges);
+            Message::Peers { peers } => {
+                self.members.learn(&mut self.cx, link, peers);
+                self.met(now);
             }
-            Message::Room { free } => self.room_told(link, free),
-            Message::Ids { first, last, ids } => self.ids(now, link, (first, last), ids),
-            Message::Fetch { ids } => self.push_ids(now, link, ids),
+            Message::Compare { range, told } => {
+                let on_their_way = self.write.on_their_way();
+                self.reconcile.compare(&mut self.cx, link, range, told, on_their_way);
+                self.compared();
+            }
+            Message::Parts { first, last, ranges } => {
+                let span = Span { first, last };
+                self.reconcile.parts_answered(&mut self.cx, link, span, &ranges);
+                self.compared();
+            }
+            Message::Room { free } => self.reconcile.room_told(link, free),
+            Message::Ids { first, last, ids } => {
+                let knows = |cx: &Context, id: &RecordId| self.write.knows(cx, id);
+                self.reconcile.ids(&mut self.cx, link, Span { first, last }, ids, knows);
+                self.compared();
+            }
+            Message::Fetch { ids } => self.reconcile.push_ids(&mut self.cx, link, ids),
             Message::Holds { request, record } => {
                 if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.requests += 1;
@@ -143,7 +163,9 @@ impl FileServer {
             Message::DamagedHeads { request, .. } => self.heads_answered(now, link, request, None),
             Message::HoldsIs { request, holds } => {
                 if let Some(Ask::Query(query)) = self.answered(link, request) {
-                    self.query.holds_answered(&mut self.cx, link, query, holds);
+                    let node = self.cx.links.get(link).and_then(Peer::node).filter(|_| holds);
+                    let holder = node.map(|node| self.members.address_of(node));
+                    self.query.holds_answered(&mut self.cx, link, query, holder);
                     self.queried(now);
                 }
             }
@@ -157,13 +179,13 @@ impl FileServer {
                 match self.answered(link, request) {
                     Some(Ask::Query(query)) => self.query_answered(now, link, query, None),
                     Some(Ask::Page(walk, attempt)) => self.page_refused(now, (walk, attempt)),
-                    Some(Ask::Instance) => self.instance_answered(link),
+                    Some(Ask::Instance) => self.members.instance_answered(&self.cx, link),
                     None => {}
                 }
             }
             Message::StatusIs { request, .. } => {
                 if self.answered(link, request) == Some(Ask::Instance) {
-                    self.instance_answered(link);
+                    self.members.instance_answered(&self.cx, link);
                 }
             }
             other => self.client_message(now, link, other),
@@ -182,15 +204,16 @@ impl FileServer {
         Standing {
             records: self.cx.index.catalog.whole(),
             incomplete: self.incomplete(),
-            peers: self.nodes_connected(),
+            peers: members::connected(&self.cx),
         }
     }
 
     fn status(&mut self, now: Now, link: Link, request: Request) {
         self.cx.ask_space();
+        let own = self.members.own();
         let status = Box::new(NodeStatus {
-            node: self.setup.node,
-            address: self.setup.addresses.first().cloned().unwrap_or_default(),
+            node: own.node,
+            address: own.address,
             uptime_s: now.instant.since(self.started).as_secs(),
             names: self.cx.index.catalog.names(),
             records: self.cx.index.catalog.records(),
@@ -204,12 +227,12 @@ impl FileServer {
             full: self.cx.room.is_lacking(),
             memory_used: self.cx.memory.used() as u64,
             memory_max: self.cx.memory.max() as u64,
-            peers_connected: u32::try_from(self.nodes_connected()).unwrap_or(u32::MAX),
-            peers_known: self.roster.count(),
+            peers_connected: u32::try_from(members::connected(&self.cx)).unwrap_or(u32::MAX),
+            peers_known: self.members.count(),
             group: self.cx.index.group,
-            sync: self.sync_state(),
+            sync: sync::state(&self.cx, self.has_compared, self.members.count()),
             log_damage: self.cx.index.log_damage(),
-            twins: self.twins.told(),
+            twins: self.members.twins(),
         });
         self.reply(link, Message::StatusIs { request, status });
     }
@@ -221,10 +244,7 @@ impl FileServer {
     }
 
     fn members(&mut self, link: Link, request: Request) {
-        let mut members = self.roster.members();
-        // Those connected first, should there be more than one message holds.
-        members.sort_by_key(|member| (!member.connected, member.peer.clone()));
-        self.reply(link, Message::members_are(request, members));
+        self.reply(link, Message::members_are(request, self.members.list()));
     }
 }
 

@@ -114,7 +114,7 @@ impl FileServer {
             );
             self.tell_room_to_all();
             // What they have told of may be forgotten from now on.
-            self.cx.links.peers_mut().for_each(|peer| peer.comparison.forget());
+            self.reconcile.forget_told(&mut self.cx);
             self.watch_room(now);
         }
     }
@@ -157,7 +157,7 @@ impl FileServer {
         log::info!("the disk has room again: what other nodes have and this one lacks is fetched");
         if for_records {
             self.tell_room_to_all();
-            self.reconcile_with_all(now);
+            self.reconcile.with_all(&mut self.cx);
         }
         for link in self.cx.links.nodes() {
             self.has_news(now, link);
@@ -174,13 +174,6 @@ impl FileServer {
     pub(super) fn tell_room(&mut self, link: Link) {
         if !self.cx.room.is_there() {
             self.send(link, Message::Room { free: false });
-        }
-    }
-
-    /// A peer says whether it has room. It asks by itself for what it lacks, when it has.
-    pub(super) fn room_told(&mut self, link: Link, free: bool) {
-        if let Some(peer) = self.cx.links.get_mut(link) {
-            peer.has_room = free;
         }
     }
 }

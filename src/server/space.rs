@@ -98,7 +98,7 @@ impl FileServer {
     }
 
     /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
-    /// group. What is being checked, and the one group that flies, are a few megabytes at most, and may fail as `Full`.
+    /// group. What is being checked, and the one group in flight, are a few megabytes at most, and may fail as `Full`.
     fn bytes_under_way(&self) -> u64 {
         self.transfer.bytes() + self.write.bytes() as u64
     }

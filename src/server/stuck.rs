@@ -8,10 +8,10 @@
 use super::FileServer;
 use super::output::Link;
 use super::peers::Peer;
+use super::replicate::key;
 use super::round::{Round, Short};
 use super::timers::Timer;
 use super::transfer::{Interest, Outcome};
-use super::vain::key;
 use super::walk::Purpose;
 use crate::ids::{Address, RecordId};
 use crate::limits::SHORT_BATCH;

@@ -4,37 +4,20 @@
 //! status, and asks them of each name. Invariant: it says that it is done only when all that they had when they said so is
 //! in the catalog.
 
-use super::FileServer;
-use super::write::NewRecord;
+use super::context::Context;
 use crate::planted::{self, Bug};
 use crate::wire::sync_state::SyncState;
 
-impl FileServer {
-    /// See the module.
-    pub(super) fn sync_state(&self) -> SyncState {
-        if planted::is_on(Bug::PastAsPresent) {
-            return SyncState::Complete;
-        }
-        let records = self.cx.index.catalog.records();
-        let behind = self.cx.links.node_peers().filter(|(_, peer)| !peer.comparison.is_informed());
-        match behind.map(|(_, peer)| peer.comparison.theirs()).max() {
-            Some(of) => SyncState::Syncing { records, of: of.max(records) },
-            None if self.cx.links.has_no_node()
-                && !self.has_compared
-                && self.roster.count() > 0 =>
-            {
-                SyncState::Unreached
-            }
-            None => SyncState::Complete,
-        }
+/// See the module. `has_compared`: this node has compared with another since it was started. `known`: how many nodes are.
+pub(super) fn state(cx: &Context, has_compared: bool, known: u32) -> SyncState {
+    if planted::is_on(Bug::PastAsPresent) {
+        return SyncState::Complete;
     }
-
-    /// Records are in the catalog for which a comparison may wait.
-    pub(super) fn records_came(&mut self, records: &[NewRecord]) {
-        for link in self.cx.links.nodes() {
-            if let Some(peer) = self.cx.links.get_mut(link) {
-                peer.comparison.came(records.iter().map(|new| &new.id));
-            }
-        }
+    let records = cx.index.catalog.records();
+    let behind = cx.links.node_peers().filter(|(_, peer)| !peer.progress.all);
+    match behind.map(|(_, peer)| peer.progress.records).max() {
+        Some(of) => SyncState::Syncing { records, of: of.max(records) },
+        None if cx.links.has_no_node() && !has_compared && known > 0 => SyncState::Unreached,
+        None => SyncState::Complete,
     }
 }

@@ -202,7 +202,7 @@ impl FileServer {
             match self.cx.index.holdings.block(address) {
                 Some(place) => self.lost(now, *address, super::holdings::length(place)),
                 None if self.cx.index.catalog.contains(&RecordId(address.0)) => {
-                    self.record_damaged(now, RecordId(address.0));
+                    self.record_damaged(RecordId(address.0));
                 }
                 None => self.lost_page(now, *address),
             }
@@ -248,7 +248,7 @@ impl FileServer {
         if !self.cx.links.contains(link) {
             return;
         }
-        self.write.answered(link, good.len());
+        self.write.offers_answered(link, good.len());
         if !good.is_empty() {
             let addresses: Vec<_> = good.iter().map(|block| block.address).collect();
             self.send_all(link, Message::have(&addresses));

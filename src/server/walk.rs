@@ -226,7 +226,7 @@ impl FileServer {
             Err(()) => {
                 if let Some(walk) = self.walks.get(id) {
                     let record = walk.record;
-                    self.record_damaged(now, record);
+                    self.record_damaged(record);
                 }
                 self.end_walk(now, id, false);
             }
@@ -429,7 +429,7 @@ impl FileServer {
         }
         match walk.purpose {
             Purpose::Put(put) => {
-                self.write.looked(&mut self.cx, put, complete);
+                self.write.put_looked_up(&mut self.cx, put, complete);
                 self.written(now);
             }
             Purpose::Replicate { is_late } => {
@@ -445,7 +445,8 @@ impl FileServer {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
             }
             Purpose::Query(query) => {
-                self.query.looked(&mut self.cx, query, complete);
+                let holder = complete.then(|| self.members.own());
+                self.query.held_here(&mut self.cx, query, holder);
                 self.queried(now);
             }
             Purpose::Page { link, request } => {

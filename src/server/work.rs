@@ -9,8 +9,8 @@
 
 use super::asker::Asker;
 use super::output::Link;
-use super::push::Batch;
 use super::query::{self, Passed, QueryId};
+use super::replicate::Batch;
 use super::transfer::Share;
 use super::verify::VerifyFor;
 use super::write::{NewRecord, Offered, ReadyPut};

@@ -6,10 +6,10 @@ use super::FileServer;
 use super::closing::Closing;
 use super::entry::Flag;
 use super::output::Link;
-use super::reconcile::{AGAIN, UNREAD_AGAIN};
+use super::replicate::{AGAIN, UNREAD_AGAIN};
 use super::transfer::Interest;
 use super::work::{CheckFor, Checked};
-use super::write::{Event, NewRecord, Rejection, Written};
+use super::write::{Contents, Event, NewRecord, Rejection};
 use crate::limits::FRAME_BODY_MAX;
 use crate::time::Now;
 use crate::wire::message::{BlockRef, PushedRecord};
@@ -48,16 +48,16 @@ impl FileServer {
                 Event::Put(put) => self.verify_brought(now, put),
                 Event::Offered { client, held, new } => self.offered(now, client, &held, new),
                 Event::NoRoom { bytes } => self.lack_room(now, bytes),
-                Event::Granted => self.reconcile_with_all(now),
+                Event::Granted => self.reconcile.with_all(&mut self.cx),
                 Event::Forged { link } => {
                     for other in self.cx.links.nodes() {
-                        self.dropped(now, other, AGAIN);
+                        self.reconcile.dropped(&mut self.cx, other, AGAIN);
                     }
                     self.close(now, link, Closing::WrongSignature);
                 }
                 Event::Broken { link, why } => self.close(now, link, why),
-                Event::Committed(written) => self.committed(now, &written),
-                Event::Rejected(written, rejection) => self.rejected(now, &written, rejection),
+                Event::Committed(contents) => self.committed(now, &contents),
+                Event::Rejected(contents, rejection) => self.rejected(now, &contents, rejection),
                 Event::Failed(why) => self.fail(why),
             }
         }
@@ -70,8 +70,8 @@ impl FileServer {
         }
     }
 
-    fn committed(&mut self, now: Now, written: &Written) {
-        let Written { records, blocks, pages } = written;
+    fn committed(&mut self, now: Now, contents: &Contents) {
+        let Contents { records, blocks, pages } = contents;
         // Once all are known, since one may supersede another.
         let lacks = |new: &&NewRecord| {
             let entry = self.cx.index.catalog.get(&new.id);
@@ -81,14 +81,14 @@ impl FileServer {
         self.replicate(lacking.collect::<Vec<_>>());
         self.blocks_arrived(now, blocks);
         self.pages_landed(now, pages, true);
-        self.push_new(now, records);
-        self.records_came(records);
+        self.reconcile.push_new(&mut self.cx, records);
+        self.reconcile.came(&mut self.cx, records);
         self.records_asked_for(now, records, true);
     }
 
     /// What a group held is forgotten.
-    fn rejected(&mut self, now: Now, written: &Written, rejection: Rejection) {
-        let Written { records, blocks, pages } = written;
+    fn rejected(&mut self, now: Now, contents: &Contents, rejection: Rejection) {
+        let Contents { records, blocks, pages } = contents;
         if rejection == Rejection::Full {
             self.lack_room(now, FRAME_BODY_MAX as u64);
         }
@@ -102,7 +102,7 @@ impl FileServer {
         self.pages_landed(now, pages, false);
         let sources: BTreeSet<Link> = records.iter().filter_map(|new| new.source).collect();
         for link in sources {
-            self.dropped(now, link, UNREAD_AGAIN);
+            self.reconcile.dropped(&mut self.cx, link, UNREAD_AGAIN);
         }
         self.records_asked_for(now, records, false);
     }

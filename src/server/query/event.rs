@@ -1,10 +1,10 @@
 //! What questions have to tell the rest of the server.
 //!
-//! Decides nothing. Invariant: every question that is told of here is gone on with when what it needs is known.
+//! Decides nothing. Invariant: a question of which something is told here goes on when that has been seen to.
 
 use super::fan_out::QueryId;
 use super::replies::Asked;
-use crate::ids::{Address, NameId, NodeId, RecordId};
+use crate::ids::{Address, NameId, RecordId};
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
 use crate::server::output::Link;
@@ -13,33 +13,22 @@ use bytes::Bytes;
 /// One thing that has happened.
 #[derive(Debug)]
 pub(in crate::server) enum Event {
-    /// Does this node hold a record whole? `looked` is to be called.
+    /// Does this node hold a record whole? `held_here` is to be called.
     Look { query: QueryId, record: RecordId },
     /// A peer has shown a record that is not here. It is to be taken in, and then `taken` to be called.
     Shown { query: QueryId, link: Link, record: Bytes },
     /// There is no room for so many bytes of peers' records.
     NoRoom { bytes: u64 },
-    /// Who holds a record whole is known.
-    Holders(Asker, Holders),
     /// A record's bytes were found damaged.
     RecordDamaged,
-    /// A page is damaged, or gone: it is to be asked for anew when that is known.
+    /// A page is damaged, or gone. When that is known everywhere the client's question is to be asked anew.
     PageLost { asker: Asker, address: Address },
-    /// A client wants a page that is not here.
+    /// A client wants a page that is not here. When that has been asked for, `pump` is to be called.
     FetchPage { asker: Asker, address: Address },
     /// A connection was told that a page is not here.
     InVain { link: Link, address: Address },
     /// A connection has broken a rule.
     Broken { link: Link, why: Closing },
-}
-
-/// Who holds a record whole: so many, of whom as many are named as an answer holds.
-#[derive(Debug, Default)]
-pub(in crate::server) struct Holders {
-    pub(in crate::server) count: u32,
-    pub(in crate::server) nodes: Vec<NodeId>,
-    /// This node is one, and not among these.
-    pub(in crate::server) here: bool,
 }
 
 /// One thing that one half of the questions has for the other, or for the rest of the server.

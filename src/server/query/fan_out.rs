@@ -2,7 +2,7 @@
 //!
 //! Invariant: a query ends when all have answered, or `PEER_SILENCE` after it began.
 
-use super::event::{Event, Holders, Inner};
+use super::event::{Event, Inner};
 use super::queries::{Passed, Queries, Question};
 use super::replies::{Asked, Heads};
 use crate::crypto::keys::record_id;
@@ -19,7 +19,7 @@ use crate::server::peers::Peer;
 use crate::server::timers::Timer;
 use crate::server::work::{Check, CheckFor, Checked};
 use crate::time::latest_credible;
-use crate::wire::message::{Message, Reason, Request};
+use crate::wire::message::{Message, PeerAddress, Reason, Request};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -72,7 +72,7 @@ impl FanOut {
 
     /// Who holds a record whole? Asked of everybody, just now.
     pub(super) fn holders(&mut self, cx: &mut Context, asker: Asker, record: RecordId) {
-        let query = self.begin(cx, asker, Question::Holders(Holders::default()));
+        let query = self.begin(cx, asker, Question::Holders { count: 0, holders: Vec::new() });
         for peer in cx.links.nodes() {
             let request = self.ask(cx, query, peer);
             cx.send(peer, Message::Holds { request, record });
@@ -176,49 +176,48 @@ impl FanOut {
         self.finish(cx, id);
     }
 
-    /// A peer says whether it holds a record whole.
+    /// A peer says whether it holds a record whole: if so, who it is and where.
     pub(super) fn holds_answered(
         &mut self,
         cx: &mut Context,
         link: Link,
         id: QueryId,
-        holds: bool,
+        holder: Option<PeerAddress>,
     ) {
-        let node = cx.links.get(link).and_then(Peer::node);
         // None if it has been answered without this peer.
         let Some(question) = self.queries.answered(id, link) else {
             return;
         };
-        if let (Question::Holders(holders), true, Some(node)) = (question, holds, node) {
-            holders.count = holders.count.saturating_add(1);
-            if holders.nodes.len() < MESSAGE_PEERS_MAX {
-                holders.nodes.push(node);
+        if let (Question::Holders { count, holders }, Some(holder)) = (question, holder) {
+            *count = count.saturating_add(1);
+            if holders.len() < MESSAGE_PEERS_MAX {
+                holders.push(holder);
             }
         }
         self.finish(cx, id);
     }
 
-    /// This node has looked whether it holds the record whole itself.
-    pub(super) fn looked(&mut self, cx: &mut Context, id: QueryId, holds: bool) {
+    /// The same of this node itself.
+    pub(super) fn held_here(&mut self, cx: &mut Context, id: QueryId, holder: Option<PeerAddress>) {
         // None if who asked has gone.
         let Some(question) = self.queries.looked(id) else {
             return;
         };
-        if let (Question::Holders(holders), true) = (question, holds) {
-            holders.count = holders.count.saturating_add(1);
-            holders.here = true;
+        if let (Question::Holders { count, holders }, Some(holder)) = (question, holder) {
+            *count = count.saturating_add(1);
+            holders.insert(0, holder);
         }
         self.finish(cx, id);
     }
 
-    /// A record has become durable that a query may wait for; or could not, so that what is kept is older than it is.
-    pub(super) fn came(&mut self, cx: &mut Context, record: &RecordId, durable: bool) {
-        for id in self.queries.came(record) {
-            if !durable {
-                self.queries.lose(id);
-            }
-            self.finish(cx, id);
+    /// A record has become durable that a query may wait for; or could not, so that what is kept is older than it is. Those
+    /// that may be finished.
+    pub(super) fn came(&mut self, record: &RecordId, durable: bool) -> Vec<QueryId> {
+        let waited = self.queries.came(record);
+        if !durable {
+            waited.iter().for_each(|id| self.queries.lose(*id));
         }
+        waited
     }
 
     /// Whoever has not answered is not waited for any more.
@@ -231,13 +230,13 @@ impl FanOut {
         self.finish(cx, id);
     }
 
-    /// The connection is gone: what it asked, and what it was asked.
+    /// The connection is gone: what it asked, and what it was asked. Those that may be finished.
     pub(super) fn link_closed(
         &mut self,
         cx: &mut Context,
         link: Link,
         asks: &HashMap<Request, Ask>,
-    ) {
+    ) -> Vec<QueryId> {
         for id in self.queries.of_asker(link) {
             if let Some(query) = self.queries.end(id) {
                 forget_asks(cx, query.into_parts().1);
@@ -245,29 +244,24 @@ impl FanOut {
         }
         let mut asked: Vec<QueryId> = asks.values().filter_map(Ask::query).collect();
         asked.sort_unstable();
-        for id in asked {
-            if self.queries.answered(id, link).is_some() {
-                self.finish(cx, id);
-            }
-        }
+        asked.retain(|id| self.queries.answered(*id, link).is_some());
+        asked
     }
 
     /// Answers, if nobody is waited for any more. A name that was not known here is answered for by the first who knows it.
-    fn finish(&mut self, cx: &mut Context, id: QueryId) {
+    pub(super) fn finish(&mut self, cx: &mut Context, id: QueryId) {
         // None if it is answered already.
         let Some(query) = self.queries.get(id) else {
             return;
         };
         let found = match &query.question {
             Question::Head { name, .. } => !may_be_older(cx, name, query.waiting()),
-            Question::Holders(_) => false,
+            Question::Holders { .. } => false,
         };
         if !query.is_settled() || !(query.waiting().next().is_none() || found) {
             return;
         }
-        let Some(query) = self.queries.end(id) else {
-            return;
-        };
+        let query = self.queries.end(id).expect("it has just been found");
         let asker = query.asker;
         let is_lost = query.is_lost && !planted::is_on(Bug::ShowDespiteNewer);
         let (question, asks) = query.into_parts();
@@ -279,7 +273,11 @@ impl FanOut {
             }
             Question::Head { .. } if is_lost => cx.refuse(asker, Reason::Unavailable, UNKEPT),
             Question::Head { name, .. } => self.reply(asker, name),
-            Question::Holders(holders) => self.tell(Event::Holders(asker, holders)),
+            Question::Holders { count, holders } => {
+                let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+                let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
+                cx.reply(asker.link, Message::holders_are(asker.request, count, holders));
+            }
         }
     }
 
@@ -308,7 +306,7 @@ fn may_be_older(cx: &Context, name: &NameId, waiting: impl Iterator<Item = Link>
 
 /// Whether a peer has told all that it knows. Without room for it that is not kept.
 fn is_informed_by(cx: &Context, peer: &Peer) -> bool {
-    peer.comparison.is_informed() && cx.room.is_there()
+    peer.progress.all && cx.room.is_there()
 }
 
 /// Whether what is known here of a name is older than what a peer has shown, or damaged.

@@ -1,7 +1,7 @@
 //! Questions: what is asked here, and is answered from this node's index and log, or when the peers have been asked.
 //!
-//! A machine in two halves, `FanOut` and `Replies`, neither of which names the other. Knows no page's way here and no
-//! comparison. Invariant: whoever asks and does not leave is answered exactly once.
+//! A machine in two halves, `FanOut` and `Replies`, neither of which calls the other. Knows not how a page comes here.
+//! Invariant: whoever asks and does not leave is answered exactly once.
 
 mod event;
 mod fan_out;
@@ -9,8 +9,10 @@ mod queries;
 mod replies;
 mod schedule;
 mod shown;
+#[cfg(test)]
+mod tests;
 
-pub(super) use event::{Event, Holders};
+pub(super) use event::Event;
 pub(super) use fan_out::{QueryId, Told};
 pub(super) use queries::Passed;
 pub(super) use replies::{Asked, Heads, Reading, UNREAD};
@@ -25,12 +27,13 @@ use super::peers::Peer;
 use super::work::Checked;
 use crate::ids::{NameId, RecordId, Space};
 use crate::store::values::ReadError;
-use crate::wire::message::Request;
+use crate::wire::message::{PeerAddress, Request};
 use crate::wire::sync_state::SyncState;
 use bytes::Bytes;
 use event::Inner;
 use fan_out::FanOut;
 use replies::Replies;
+use schedule::UnderWay;
 use std::collections::{HashMap, VecDeque};
 
 /// See the module.
@@ -111,28 +114,41 @@ impl Query {
         self.settle(cx);
     }
 
-    /// A peer says whether it holds a record whole.
+    /// A peer says whether it holds a record whole: if so, who it is and where.
     pub(super) fn holds_answered(
         &mut self,
         cx: &mut Context,
         link: Link,
         query: QueryId,
-        holds: bool,
+        holder: Option<PeerAddress>,
     ) {
-        self.fan_out.holds_answered(cx, link, query, holds);
+        self.fan_out.holds_answered(cx, link, query, holder);
         self.settle(cx);
     }
 
-    /// This node has looked whether it does itself.
-    pub(super) fn looked(&mut self, cx: &mut Context, query: QueryId, holds: bool) {
-        self.fan_out.looked(cx, query, holds);
+    /// The same of this node itself.
+    pub(super) fn held_here(
+        &mut self,
+        cx: &mut Context,
+        query: QueryId,
+        holder: Option<PeerAddress>,
+    ) {
+        self.fan_out.held_here(cx, query, holder);
         self.settle(cx);
     }
 
     /// A record is durable, or could not be made so.
     pub(super) fn came(&mut self, cx: &mut Context, record: &RecordId, durable: bool) {
-        self.fan_out.came(cx, record, durable);
-        self.settle(cx);
+        let waited = self.fan_out.came(record, durable);
+        self.finish_each(cx, waited);
+    }
+
+    /// One after the other, so that the answers to one client come in order.
+    fn finish_each(&mut self, cx: &mut Context, queries: Vec<QueryId>) {
+        for query in queries {
+            self.fan_out.finish(cx, query);
+            self.settle(cx);
+        }
     }
 
     /// Whoever has not answered is not waited for any more.
@@ -142,16 +158,28 @@ impl Query {
     }
 
     /// What an answer needs has been read from the log. `sync`: how far this node has come in hearing from the others.
-    pub(super) fn read(
+    /// When what this tells of has been seen to, `go_on` is to be called.
+    pub(super) fn answer(
         &mut self,
         cx: &mut Context,
         reading: Reading,
         items: Vec<Result<Bytes, ReadError>>,
-        sync: SyncState,
-    ) {
-        let reading = self.replies.answer(cx, reading, items, sync);
+        sync: impl FnOnce(&Context) -> SyncState,
+    ) -> UnderWay {
+        let answer = self.replies.answer(cx, reading, items, sync);
         self.settle(cx);
-        self.replies.end(cx, reading);
+        answer
+    }
+
+    /// The next answers are read.
+    pub(super) fn go_on(&mut self, cx: &mut Context, answer: UnderWay) {
+        self.replies.go_on(cx, answer);
+        self.settle(cx);
+    }
+
+    /// What a client wanted has been seen to: the next answers are read.
+    pub(super) fn pump(&mut self, cx: &mut Context) {
+        self.replies.pump(cx);
         self.settle(cx);
     }
 
@@ -168,8 +196,8 @@ impl Query {
         link: Link,
         asks: &HashMap<Request, Ask>,
     ) {
-        self.fan_out.link_closed(cx, link, asks);
-        self.settle(cx);
+        let asked = self.fan_out.link_closed(cx, link, asks);
+        self.finish_each(cx, asked);
         self.replies.link_closed(link);
     }
 

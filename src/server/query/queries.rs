@@ -2,7 +2,6 @@
 //!
 //! Knows no peer and no catalog. Invariant: whatever may end a query finds it without a look at any other.
 
-use super::event::Holders;
 use super::replies::Heads;
 use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
@@ -12,7 +11,7 @@ use crate::server::asker::Asker;
 use crate::server::looks::Looks;
 use crate::server::output::Link;
 use crate::wire::condition::HeadsSummary;
-use crate::wire::message::Request;
+use crate::wire::message::{PeerAddress, Request};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Question {
     /// Which versions has this name? There may be no room for the greatest that was told of.
     Head { name: NameId, passed: Option<Passed> },
-    /// Who holds this record and all that it names?
-    Holders(Holders),
+    /// Who holds this record and all that it names? Said by so many, of whom as many are named as an answer holds.
+    Holders { count: u32, holders: Vec<PeerAddress> },
 }
 
 /// What a peer says of a name, checked, which there is no room to keep.
@@ -101,7 +100,7 @@ pub(super) struct Queries {
 impl Queries {
     /// One begins; nobody has been asked yet.
     pub(super) fn begin(&mut self, id: u64, asker: Asker, question: Question) {
-        let looks = matches!(question, Question::Holders(_));
+        let looks = matches!(question, Question::Holders { .. });
         let (waiting, arriving) = (BTreeMap::new(), BTreeSet::new());
         let is_lost = false;
         let query = Query { asker, question, waiting, arriving, looks, is_lost };
@@ -263,7 +262,7 @@ mod tests {
             queries.get(1).is_some_and(Query::is_settled) && queries.came(&record(1)).is_empty()
         );
         let asker = Asker { link: 100, request: 7 };
-        queries.begin(4, asker, Question::Holders(Holders::default()));
+        queries.begin(4, asker, Question::Holders { count: 0, holders: Vec::new() });
         assert!(!queries.get(4).unwrap().is_settled(), "this node looks for itself");
         assert!(queries.looked(4).is_some() && queries.get(4).unwrap().is_settled());
         [1, 2, 4].into_iter().for_each(|id| drop(queries.end(id)));

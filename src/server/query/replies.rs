@@ -4,7 +4,7 @@
 //! still held, and whoever asked is told to try again.
 
 use super::event::{Event, Inner};
-use super::schedule::{self, Line, Schedule};
+use super::schedule::{Line, Schedule, UnderWay};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId, RecordId, VersionId};
 use crate::limits::{FRAME_BODY_MAX, PARENTS_MAX, RECORD_MAX};
@@ -67,11 +67,12 @@ impl Heads {
 
     /// With a version that was shown here and is not kept.
     fn with_shown(cx: &Context, name: &NameId) -> Self {
-        let mut versions = cx.index.catalog.heads(name, PARENTS_MAX - 1);
+        let mut heads = Self { kept: false, ..Self::of(cx, name) };
+        heads.versions = cx.index.catalog.heads(name, PARENTS_MAX - 1);
         if let Some(shown) = cx.index.shown.version(name) {
-            versions.insert(0, shown);
+            heads.versions.insert(0, shown);
         }
-        Self { versions, kept: false, ..Self::of(cx, name) }
+        heads
     }
 
     /// Tells them, and shows the record of the greatest if there is any.
@@ -97,7 +98,7 @@ impl Heads {
 
 /// What is answered with items of the log once they are read.
 #[derive(Debug)]
-pub(in crate::server) enum ReplyFor {
+enum ReplyFor {
     Head { name: NameId, record: RecordId, heads: Heads },
     List { ids: Vec<RecordId>, next: Option<NameId>, damaged: u32 },
     Page { address: Address },
@@ -108,7 +109,7 @@ pub(in crate::server) enum ReplyFor {
 pub(in crate::server) struct Reading {
     asker: Asker,
     reply: ReplyFor,
-    schedule: schedule::Reading,
+    under_way: UnderWay,
 }
 
 /// See the module.
@@ -132,13 +133,23 @@ impl Replies {
         self.pump(cx);
     }
 
-    /// One answer for each connection in turn, as long as there is room.
+    /// One answer for each connection in turn, as long as there is room. When a client wants a page that is not here, that
+    /// is seen to first, so that answers which need nothing do not overtake it: this is to be called again.
     pub(super) fn pump(&mut self, cx: &mut Context) {
         while let Some((asker, asked)) = self.schedule.next(|link| line(&cx.links, link)) {
             match asked {
                 Asked::Head(name) => self.answer_head(cx, asker, name),
                 Asked::List { after, future } => self.answer_list(cx, asker, after, future),
-                Asked::Page(address) => self.answer_page(cx, asker, address),
+                Asked::Page(address) => match cx.index.holdings.page(&address) {
+                    Some(place) => self.read(cx, asker, vec![place], ReplyFor::Page { address }),
+                    // A peer's question is not passed on, so that none goes round in circles.
+                    None if cx.links.leads_to_node(asker.link) => {
+                        let Asker { link, request } = asker;
+                        self.tell(Event::InVain { link, address });
+                        cx.reply(link, Message::Page { request, page: None });
+                    }
+                    None => return self.tell(Event::FetchPage { asker, address }),
+                },
             }
         }
     }
@@ -166,19 +177,6 @@ impl Replies {
                 self.read(cx, asker, vec![place], ReplyFor::Head { name, record, heads });
             }
             None => heads.reply(cx, asker, None),
-        }
-    }
-
-    /// A client's question is passed on; a peer's is not, so that none goes round in circles.
-    fn answer_page(&mut self, cx: &mut Context, asker: Asker, address: Address) {
-        let Asker { link, request } = asker;
-        match cx.index.holdings.page(&address) {
-            Some(place) => self.read(cx, asker, vec![place], ReplyFor::Page { address }),
-            None if cx.links.leads_to_node(link) => {
-                self.tell(Event::InVain { link, address });
-                cx.reply(link, Message::Page { request, page: None });
-            }
-            None => self.tell(Event::FetchPage { asker, address }),
         }
     }
 
@@ -223,20 +221,20 @@ impl Replies {
     /// Reads what an answer needs.
     fn read(&mut self, cx: &mut Context, asker: Asker, places: Vec<LogPlace>, reply: ReplyFor) {
         let bytes = places.iter().map(|place| place.length as usize).sum();
-        let schedule = self.schedule.begin(asker.link, bytes);
-        cx.read_log(places, ReadFor::Reply(Reading { asker, reply, schedule }));
+        let under_way = self.schedule.begin(asker.link, bytes);
+        cx.read_log(places, ReadFor::Reply(Reading { asker, reply, under_way }));
     }
 
-    /// What an answer needs has been read. `sync`: how far this node has come in hearing from the others. Gives what is to
-    /// be given to `end` when the answer is the connection's.
+    /// What an answer needs has been read. `sync`: how far this node has come in hearing from the others. `go_on` takes what
+    /// this gives.
     pub(super) fn answer(
         &mut self,
         cx: &mut Context,
         reading: Reading,
         mut items: Vec<Result<Bytes, ReadError>>,
-        sync: SyncState,
-    ) -> schedule::Reading {
-        let Reading { asker, reply, schedule } = reading;
+        sync: impl FnOnce(&Context) -> SyncState,
+    ) -> UnderWay {
+        let Reading { asker, reply, under_way } = reading;
         let mut first = || {
             if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
         };
@@ -258,7 +256,7 @@ impl Replies {
                         Ok(record) => records.push(record),
                         Err(ReadError::Disk(why)) => {
                             unread(cx, asker, &why);
-                            return schedule;
+                            return under_way;
                         }
                         Err(ReadError::Gone | ReadError::Damaged) => {
                             self.record_damaged(cx, id);
@@ -266,7 +264,7 @@ impl Replies {
                         }
                     }
                 }
-                let log_damage = cx.index.log_damage();
+                let (sync, log_damage) = (sync(cx), cx.index.log_damage());
                 let listed = Message::Listed { request, records, next, damaged, sync, log_damage };
                 cx.reply(link, listed);
             }
@@ -278,12 +276,12 @@ impl Replies {
                 }
             },
         }
-        schedule
+        under_way
     }
 
-    /// An answer is the connection's now.
-    pub(super) fn end(&mut self, cx: &mut Context, reading: schedule::Reading) {
-        let link = self.schedule.end(reading);
+    /// An answer is the connection's now: the next are read.
+    pub(super) fn go_on(&mut self, cx: &mut Context, answer: UnderWay) {
+        let link = self.schedule.end(answer);
         self.resume(cx, link);
     }
 

@@ -44,8 +44,9 @@ pub(in crate::server) struct Line {
 }
 
 /// An answer that is being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) struct Reading {
+#[derive(Debug)]
+#[must_use = "it counts until `end` takes it"]
+pub(in crate::server) struct UnderWay {
     link: Link,
     bytes: usize,
 }
@@ -115,14 +116,14 @@ impl Schedule {
     }
 
     /// So many bytes of an answer are read from now on; `end` takes what this gives.
-    pub(super) fn begin(&mut self, link: Link, bytes: usize) -> Reading {
+    pub(super) fn begin(&mut self, link: Link, bytes: usize) -> UnderWay {
         self.under_way += bytes;
         self.links.entry(link).or_default().reading += bytes;
-        Reading { link, bytes }
+        UnderWay { link, bytes }
     }
 
     /// An answer has come from the disk, and is the connection's now. Whose it was.
-    pub(super) fn end(&mut self, Reading { link, bytes }: Reading) -> Link {
+    pub(super) fn end(&mut self, UnderWay { link, bytes }: UnderWay) -> Link {
         self.under_way -= bytes;
         if let Some(waiting) = self.links.get_mut(&link) {
             waiting.reading = waiting.reading.saturating_sub(bytes);
@@ -175,7 +176,7 @@ mod tests {
 
     /// Connections below 10 are of clients.
     fn check(script: &[Do]) {
-        let mut answers = Schedule::default();
+        let mut schedule = Schedule::default();
         let mut outboxes: BTreeMap<Link, usize> = BTreeMap::new();
         let mut reading = VecDeque::new();
         let mut closed = Vec::new();
@@ -188,32 +189,32 @@ mod tests {
                 Do::Ask(link, request) | Do::Refused(link, request) => {
                     let asker = Asker { link: *link, request: *request };
                     let asked = Asked::Head(NameId::default());
-                    let told = answers.ask(asker, asked, line(*link).unwrap());
+                    let told = schedule.ask(asker, asked, line(*link).unwrap());
                     assert_eq!(told.is_err(), matches!(step, Do::Refused(..)), "step {at}");
                 }
                 Do::Outbox(link, bytes) => drop(outboxes.insert(*link, *bytes)),
-                Do::Resume(link) => answers.resume(*link, line(*link).unwrap()),
+                Do::Resume(link) => schedule.resume(*link, line(*link).unwrap()),
                 Do::Next(bytes, expected) => {
                     let mut told = Vec::new();
-                    while let Some((Asker { link, request }, _)) = answers.next(line) {
-                        reading.push_back(answers.begin(link, *bytes));
+                    while let Some((Asker { link, request }, _)) = schedule.next(line) {
+                        reading.push_back(schedule.begin(link, *bytes));
                         told.push((link, request));
                     }
                     assert_eq!(told, *expected, "step {at}");
                 }
                 Do::Came => {
-                    answers.end(reading.pop_front().unwrap());
+                    schedule.end(reading.pop_front().unwrap());
                 }
                 Do::Closed(link) => {
-                    answers.link_closed(*link);
+                    schedule.link_closed(*link);
                     closed.push(*link);
                 }
             }
         }
         for reading in reading {
-            answers.end(reading);
+            schedule.end(reading);
         }
-        assert_eq!(answers.under_way, 0);
+        assert_eq!(schedule.under_way, 0);
     }
 
     #[test]
@@ -299,12 +300,14 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_who_waits_for_nothing() {
-        let mut answers = Schedule::default();
+        let mut schedule = Schedule::default();
         let line = Line { is_node: true, outbox: 0 };
-        answers.ask(Asker { link: 10, request: 1 }, Asked::Page(Default::default()), line).unwrap();
-        assert!(answers.next(|_| Some(line)).is_some());
-        let reading = answers.begin(10, 7);
-        assert_eq!(answers.end(reading), 10);
-        assert!(answers.links.is_empty() && answers.turns.is_empty());
+        schedule
+            .ask(Asker { link: 10, request: 1 }, Asked::Page(Default::default()), line)
+            .unwrap();
+        assert!(schedule.next(|_| Some(line)).is_some());
+        let reading = schedule.begin(10, 7);
+        assert_eq!(schedule.end(reading), 10);
+        assert!(schedule.links.is_empty() && schedule.turns.is_empty());
     }
 }

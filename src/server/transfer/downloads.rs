@@ -79,20 +79,17 @@ impl Downloads {
         if download.stage != Stage::Asking {
             return;
         }
-        let from_node = source.is_some_and(|link| cx.links.leads_to_node(link));
-        if let Interest::Offer(client) = interest
-            && (from_node || source.is_none())
-        {
-            // The client has it at hand: a put does not wait for a peer, which may be slow.
-            if let Some(node) = source {
-                self.give_up(cx, node, |range| range.downloads(&address));
-            }
-            return self.assign(cx, address, Some(client));
-        }
-        // Without a source all that was asked for has come.
+        // Without a source nothing is left to be asked for.
         let Some(link) = source else {
             return;
         };
+        if let Interest::Offer(client) = interest
+            && cx.links.leads_to_node(link)
+        {
+            // The client has it at hand: a put does not wait for a peer, which may be slow.
+            self.give_up(cx, link, |range| range.downloads(&address));
+            return self.assign(cx, address, Some(client));
+        }
         if interest.is_read() {
             self.enqueue(cx, link, address);
         }
@@ -400,7 +397,8 @@ impl Downloads {
         }
         self.abandon(cx, link);
         self.windows.close(link);
-        // Where all that it was asked for has come, another is found when some of that turns out to be bad.
+        // These it owes nothing any more. Another is found if some of what has come, or what one that was asked before still
+        // owes, turns out to be bad.
         for download in self.by_address.values_mut().filter(|it| it.source == Some(link)) {
             download.source = None;
         }

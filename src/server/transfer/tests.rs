@@ -63,8 +63,8 @@ impl Bench {
         (1..4).for_each(|link| cx.links.insert(link, super::super::peers::Peer::for_tests(None)));
         for link in 10..13 {
             let node = crate::ids::NodeId([u8::try_from(link).unwrap(); 32]);
-            cx.links.insert(link, super::super::peers::Peer::for_tests(Some(node)));
-            cx.links.insert_node(link);
+            cx.links.insert(link, super::super::peers::Peer::for_tests(None));
+            cx.links.become_node(link, node);
         }
         Self { cx, transfer: Transfer::default(), jobs: VecDeque::new() }
     }

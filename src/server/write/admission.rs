@@ -3,7 +3,7 @@
 //! Invariant: nothing goes on before its signature and its hashes are checked and its signer is granted.
 
 use super::event::Event;
-use super::record::{Brought, NewRecord, ReadyPut, only_deletes};
+use super::record::{Brought, NewRecord, ReadyPut, is_inline, only_deletes};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::limits::STAMP_LEAD;
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use std::collections::{HashSet, VecDeque};
 
 /// Why a put goes no further: for the client, and nothing of it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
     pub(super) detail: &'static str,
@@ -132,9 +132,8 @@ impl Admission {
             // What a client brings is new to the peers as well.
             let source = from_node.then_some(link);
             let PushedRecord { record: bytes, block } = item;
-            let mut item = NewRecord { id, record, bytes, block, source, complete: false };
-            item.block = item.pushed().block;
-            new.push(item);
+            let block = if is_inline(&record, block.len()) { block } else { Bytes::new() };
+            new.push(NewRecord { id, record, bytes, block, source, complete: false });
         }
         self.leave_out_what_has_no_room(cx, &mut new);
         if new.is_empty() {

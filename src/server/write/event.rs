@@ -11,7 +11,8 @@ use crate::wire::message::BlockRef;
 /// One thing that has happened.
 #[derive(Debug)]
 pub(in crate::server) enum Event {
-    /// A put has come, signed as it should be: is all that it names here?
+    /// A put has come, signed as it should be. `put_looked_up` is to be called when it is known whether all that it names is
+    /// here.
     Put(Box<ReadyPut>),
     /// A client may bring these blocks. Some are here already; of those it is to be told if they are good.
     Offered { client: Link, held: Vec<BlockRef>, new: Vec<BlockRef> },
@@ -25,16 +26,16 @@ pub(in crate::server) enum Event {
     /// A connection has broken a rule.
     Broken { link: Link, why: Closing },
     /// A group is durable.
-    Committed(Box<Written>),
-    /// It is not, and nothing of it is kept.
-    Rejected(Box<Written>, Rejection),
+    Committed(Box<Contents>),
+    /// A group could not be made durable, and nothing of it is kept.
+    Rejected(Box<Contents>, Rejection),
     /// The disk has failed.
     Failed(String),
 }
 
 /// What was in a group.
 #[derive(Debug)]
-pub(in crate::server) struct Written {
+pub(in crate::server) struct Contents {
     pub(in crate::server) records: Vec<NewRecord>,
     /// Blocks, large and small.
     pub(in crate::server) blocks: Vec<Address>,

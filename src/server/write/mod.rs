@@ -1,7 +1,7 @@
 //! Writing: what is put and what peers send, from its arrival until it is durable.
 //!
-//! A machine in three parts, `Admission`, `Offers` and the `CommitQueue`, which this file alone names. Knows no download and
-//! no peer but by its number. Invariants: a put is committed only when all that it names is held or comes with it; whoever
+//! A machine in three parts, `Admission`, `Offers` and the `CommitQueue`, none of which calls another. Knows no download
+//! and no peer but by its number. Invariants: a put is committed only when all that it names is held or comes with it; whoever
 //! waits for a group is told after its flush and never before.
 
 mod admission;
@@ -11,9 +11,11 @@ mod in_flight;
 mod offers;
 mod queue;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub(super) use admission::Put;
-pub(super) use event::{Event, Rejection, Written};
+pub(super) use event::{Contents, Event, Rejection};
 pub(super) use offers::Offered;
 pub(super) use record::{NewRecord, ReadyPut, only_deletes};
 
@@ -46,7 +48,7 @@ pub(super) struct Write {
     admission: Admission,
     offers: Offers,
     queue: CommitQueue,
-    /// The grants of this node's own write key, until they are in a group.
+    /// Grants that are to go into a group: of this node's own write key, and those whose group was rejected.
     own_grants: Vec<Bytes>,
     /// Nothing more is accepted of clients.
     stopping: bool,
@@ -123,7 +125,7 @@ impl Write {
     pub(super) fn bring(&mut self, cx: &mut Context, anew: Vec<Bytes>) {
         for bytes in std::mem::take(&mut self.own_grants).into_iter().chain(anew) {
             let id = record_id(&bytes);
-            // What a start gives has been decoded before.
+            // What is no record is no grant either.
             let Ok(record) = Record::decode(&bytes) else {
                 continue;
             };
@@ -193,8 +195,8 @@ impl Write {
         }
     }
 
-    /// All that a put names is here or comes with it, or not.
-    pub(super) fn looked(&mut self, cx: &mut Context, put: Box<ReadyPut>, complete: bool) {
+    /// It has been looked whether all that a put names is here or comes with it.
+    pub(super) fn put_looked_up(&mut self, cx: &mut Context, put: Box<ReadyPut>, complete: bool) {
         if complete { self.commit(cx, *put) } else { self.look_for_known_lists(cx, put) }
     }
 
@@ -274,7 +276,7 @@ impl Write {
     }
 
     /// So many of the blocks that a client offered are answered for.
-    pub(super) fn answered(&mut self, client: Link, count: usize) {
+    pub(super) fn offers_answered(&mut self, client: Link, count: usize) {
         self.offers.end(client, count);
     }
 
@@ -309,13 +311,15 @@ impl Write {
         self.queue.pump(cx);
     }
 
-    /// The disk has answered for a group.
-    pub(super) fn complete(&mut self, cx: &mut Context, result: Result<Committed, DiskError>) {
-        let Some(event) = self.queue.complete(cx, result) else {
-            return;
-        };
-        if let Event::Rejected(written, _) = &event {
-            let own = written.records.iter().filter(|new| new.source.is_none());
+    /// The disk has answered for the group in flight.
+    pub(super) fn group_answered(
+        &mut self,
+        cx: &mut Context,
+        result: Result<Committed, DiskError>,
+    ) {
+        let event = self.queue.complete(cx, result);
+        if let Event::Rejected(contents, _) = &event {
+            let own = contents.records.iter().filter(|new| new.source.is_none());
             let grants = own.filter(|new| new.record.kind == RecordKind::Grant);
             self.own_grants.extend(grants.map(|new| new.bytes.clone()));
         }

@@ -70,6 +70,7 @@ impl Offers {
     }
 
     pub(super) fn checked(&mut self, cx: &mut Context, offer: Offered, found: &[Checked]) {
+        // Of one that has ended nothing is counted any more.
         if !cx.links.contains(offer.asker.link) {
             return;
         }
@@ -97,7 +98,11 @@ impl Offers {
         self.events.push_back(Event::Offered { client, held, new });
     }
 
-    fn begin(&mut self, link: Link, count: usize) {
+    pub(super) fn begin(&mut self, link: Link, count: usize) {
+        // Of none there would be nothing to answer for, and the entry would stay.
+        if count == 0 {
+            return;
+        }
         *self.open.entry(link).or_default() += count;
     }
 
@@ -111,7 +116,7 @@ impl Offers {
         }
     }
 
-    /// How many of a connection's are not.
+    /// How many of a connection's blocks are still to be answered for.
     pub(super) fn open(&self, link: Link) -> usize {
         self.open.get(&link).copied().unwrap_or(0)
     }

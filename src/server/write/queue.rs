@@ -3,7 +3,7 @@
 //! Knows no disk. Invariant: a group is dispatched only after the one before has been answered, none is larger than the limits
 //! say, and whoever waits for a group is told after its flush and never before.
 
-use super::event::{Event, Rejection, Written};
+use super::event::{Contents, Event, Rejection};
 use super::in_flight::{InFlight, NamesInFlight};
 use super::record::NewRecord;
 use crate::ids::{Address, NameId, RecordId};
@@ -272,14 +272,14 @@ impl CommitQueue {
         &mut self,
         cx: &mut Context,
         result: Result<Committed, DiskError>,
-    ) -> Option<Event> {
-        let group = self.take_in_flight()?;
+    ) -> Event {
+        let group = self.take_in_flight().expect("one group is in flight, and answered once");
         let rejection = match result {
             Ok(committed) => {
                 group.enter(cx, &committed);
-                return Some(Event::Committed(Box::new(group.written())));
+                return Event::Committed(Box::new(group.contents()));
             }
-            Err(DiskError::Failed(why)) => return Some(Event::Failed(why)),
+            Err(DiskError::Failed(why)) => return Event::Failed(why),
             Err(DiskError::Full) => {
                 cx.space.ran_out();
                 Rejection::Full
@@ -296,7 +296,7 @@ impl CommitQueue {
         for waiter in &group.waiters {
             cx.refuse(waiter.asker(), reason, detail);
         }
-        Some(Event::Rejected(Box::new(group.written()), rejection))
+        Event::Rejected(Box::new(group.contents()), rejection)
     }
 }
 
@@ -333,9 +333,9 @@ impl Dispatched {
         }
     }
 
-    fn written(self) -> Written {
+    fn contents(self) -> Contents {
         let blocks = self.blocks.iter().map(|(address, _)| *address).chain(self.small);
-        Written { blocks: blocks.collect(), records: self.records, pages: self.pages }
+        Contents { blocks: blocks.collect(), records: self.records, pages: self.pages }
     }
 }
 

@@ -1,21 +1,20 @@
-//! What a peer asked for in vain: when that comes here, the peer is told, and asks again.
+//! Arrivals of what a peer has asked for in vain: when it comes here the peer is told, and asks again.
 //!
 //! So nobody has to ask twice for what is not there. Only so much is remembered of each peer; beyond that it is told now
 //! and then that something has come. Invariant: whoever was told that something is not here is told when it is.
 
-use super::FileServer;
-use super::output::Link;
-use super::timers::Timer;
 use crate::ids::Address;
 use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD, VAIN_MAX};
 use crate::planted::{self, Bug};
-use crate::time::Now;
+use crate::server::context::Context;
+use crate::server::output::Link;
+use crate::server::timers::Timer;
 use crate::wire::message::Message;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// See the module: of one peer.
+/// What one peer has asked for.
 #[derive(Debug, Default)]
-pub(super) struct Vain {
+struct Vain {
     keys: BTreeSet<u64>,
     /// It has asked for more than is remembered.
     more: bool,
@@ -25,7 +24,7 @@ pub(super) struct Vain {
 
 impl Vain {
     /// What it takes in memory, about.
-    pub(super) fn held_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         self.keys.len() * 2 * size_of::<u64>()
     }
 
@@ -42,6 +41,13 @@ impl Vain {
         self.keys.is_empty() && !self.more
     }
 
+    /// It is to be told in a while that something has come.
+    fn owe_news(&mut self, cx: &mut Context, link: Link) {
+        if !std::mem::replace(&mut self.owed, true) {
+            cx.after(RECONCILE_PERIOD, Timer::News(link));
+        }
+    }
+
     /// Something has come. Whether the peer asked for it, as far as that is remembered.
     fn came(&mut self, address: &Address) -> bool {
         self.keys.remove(&key(address))
@@ -49,62 +55,63 @@ impl Vain {
 }
 
 /// What stands for an address: one that stands for two costs a question.
-pub(super) fn key(address: &Address) -> u64 {
+pub(in crate::server) fn key(address: &Address) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&address.0[..8]);
     u64::from_be_bytes(bytes)
 }
 
-impl FileServer {
-    /// A peer is told that a block or page is not here.
-    pub(super) fn asked_in_vain(&mut self, link: Link, address: &Address) {
-        if let Some(peer) = self.cx.links.get_mut(link)
-            && peer.is_node()
-        {
-            peer.vain.note(address);
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Arrivals {
+    by_link: BTreeMap<Link, Vain>,
+}
+
+impl Arrivals {
+    /// A connection is told that a block or page is not here.
+    pub(in crate::server) fn asked_in_vain(&mut self, cx: &Context, link: Link, address: &Address) {
+        if cx.links.leads_to_node(link) {
+            self.by_link.entry(link).or_default().note(address);
         }
     }
 
-    /// A peer is told that a block is not here, since it could not be read now: it is to ask again after a while.
-    pub(super) fn unread_for(&mut self, now: Now, link: Link) {
-        self.owe_news(now, link);
+    /// A connection is told that a block is not here, since it could not be read now: it is to ask again after a while.
+    pub(in crate::server) fn unread(&mut self, cx: &mut Context, link: Link) {
+        if cx.links.leads_to_node(link) {
+            self.by_link.entry(link).or_default().owe_news(cx, link);
+        }
     }
 
     /// Blocks or pages have come: whoever asked for them is told.
-    pub(super) fn tell_who_asked(&mut self, now: Now, addresses: &[Address]) {
+    pub(in crate::server) fn came(&mut self, cx: &mut Context, addresses: &[Address]) {
         if addresses.is_empty() || planted::is_on(Bug::KeepArrivals) {
             return;
         }
-        for link in self.cx.links.nodes() {
-            let peer = self.cx.links.get_mut(link).filter(|peer| !peer.vain.is_empty());
-            let Some(peer) = peer else {
-                continue;
-            };
-            let came = addresses.iter().filter(|address| peer.vain.came(address));
+        for (link, vain) in self.by_link.iter_mut().filter(|(_, vain)| !vain.is_empty()) {
+            let came = addresses.iter().filter(|address| vain.came(address));
             let came: Vec<_> = came.copied().collect();
-            let may_lack_more = peer.vain.more && came.len() < addresses.len();
-            self.send_all(link, Message::have(&came));
+            let may_lack_more = vain.more && came.len() < addresses.len();
+            cx.send_all(*link, Message::have(&came));
             if may_lack_more {
-                self.owe_news(now, link);
+                vain.owe_news(cx, *link);
             }
         }
     }
 
-    fn owe_news(&mut self, now: Now, link: Link) {
-        if let Some(peer) = self.cx.links.get_mut(link)
-            && peer.is_node()
-            && !std::mem::replace(&mut peer.vain.owed, true)
-        {
-            self.after(now, RECONCILE_PERIOD, Timer::News(link));
+    /// It is time to tell a peer that something has come: it asks for all that it lacks.
+    pub(in crate::server) fn tell(&mut self, cx: &mut Context, link: Link) {
+        if self.by_link.remove(&link).is_some() {
+            cx.send(link, Message::Have { addresses: Vec::new() });
         }
     }
 
-    /// It is time to tell a peer that something has come: it asks for all that it lacks.
-    pub(super) fn tell_news(&mut self, link: Link) {
-        if let Some(peer) = self.cx.links.get_mut(link) {
-            peer.vain = Vain::default();
-            self.send(link, Message::Have { addresses: Vec::new() });
-        }
+    /// What is kept for a connection, in memory, about.
+    pub(in crate::server) fn held_bytes(&self, link: Link) -> usize {
+        self.by_link.get(&link).map_or(0, Vain::held_bytes)
+    }
+
+    pub(in crate::server) fn link_closed(&mut self, link: Link) {
+        self.by_link.remove(&link);
     }
 }
 

@@ -1,16 +1,17 @@
-//! The roster: which nodes are known, where they have answered, and when each is dialled next.
+//! The address book: which nodes are known, where they have answered, and when each is dialled next.
 //!
 //! Knows no connection but by its number. Invariants: a place of a node is one where it has answered itself, or one that
 //! the operator gave; a known node that is not connected always has a next time to be dialled, however often that has
 //! failed; one dial at a time goes to a node, and to an address.
 
 use super::candidates::Candidates;
-use super::output::Link;
 use crate::ids::NodeId;
 use crate::limits::{
     FORGET_AFTER, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_DEAD, REDIAL_FIRST,
     REDIAL_LAST, REDIAL_SHARE,
 };
+use crate::planted::{self, Bug};
+use crate::server::output::Link;
 use crate::time::{Instant, Now};
 use crate::wire::message::{Member, PeerAddress};
 use crate::wire::presence::Presence;
@@ -125,16 +126,16 @@ struct Dial {
 
 /// The nodes known.
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(super) struct AddressBook {
     me: NodeId,
     nodes: BTreeMap<NodeId, Known>,
-    pub(super) candidates: Candidates,
+    candidates: Candidates,
     dials: BTreeMap<NodeId, Dial>,
     /// A timer is set for then, or earlier.
-    pub(super) redial_at: Option<Instant>,
+    redial_at: Option<Instant>,
 }
 
-impl Roster {
+impl AddressBook {
     pub(super) fn new(
         me: NodeId,
         given: &[PeerAddress],
@@ -143,14 +144,14 @@ impl Roster {
     ) -> Self {
         let candidates = Candidates::new(now);
         let (nodes, dials) = (BTreeMap::new(), BTreeMap::new());
-        let mut roster = Self { me, nodes, candidates, dials, redial_at: None };
+        let mut book = Self { me, nodes, candidates, dials, redial_at: None };
         for peer in given {
-            roster.remember(peer, 0, now);
+            book.remember(peer, 0, now);
         }
         for Remembered { peer, last_seen_ms } in remembered {
-            roster.remember(peer, *last_seen_ms, now);
+            book.remember(peer, *last_seen_ms, now);
         }
-        roster
+        book
     }
 
     /// Takes note of what the operator or an earlier run says.
@@ -299,8 +300,28 @@ impl Roster {
         due
     }
 
+    /// After how long a timer is to be set for whoever is due next, if none is set for that time or an earlier one.
+    pub(super) fn next_redial(&mut self, now: Instant) -> Option<Duration> {
+        let is_over = |at: Instant| at <= now && !planted::is_on(Bug::LoseRedial);
+        if self.redial_at.is_some_and(is_over) {
+            self.redial_at = None;
+        }
+        let due = self.next_due(now)?;
+        if self.redial_at.is_some_and(|at| due >= at) {
+            return None;
+        }
+        let delay = due.since(now).max(Duration::from_millis(1));
+        self.redial_at = Some(now + delay);
+        Some(delay)
+    }
+
+    /// What another says of a node, and that node has signed: a candidate.
+    pub(super) fn claim(&mut self, source: NodeId, node: NodeId, said: &Presence, now: Instant) {
+        self.candidates.claim(source, (node, said.counter), &said.addresses, now);
+    }
+
     /// When the next node is due.
-    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+    fn next_due(&self, now: Instant) -> Option<Instant> {
         let away = self.nodes.values().filter_map(|known| match known.state {
             State::Away { at, .. } => Some(at),
             State::Connected(_) => None,
@@ -426,7 +447,7 @@ impl Known {
     }
 }
 
-/// Reads what `Roster::text` wrote. A line that is damaged is left out: the others tell of that node again.
+/// Reads what `AddressBook::text` wrote. A line that is damaged is left out: the others tell of that node again.
 #[must_use]
 pub fn read_peers(text: &str) -> Vec<Remembered> {
     let mut peers = Vec::new();

@@ -1,6 +1,6 @@
 //! Candidates: addresses at which nodes are said to be and have not answered yet.
 //!
-//! Knows no connection, and passes nothing on: what answers leaves this table for the roster. Invariant: they are few, in
+//! Knows no connection, and passes nothing on: what answers leaves this table for the address book. Invariant: they are few, in
 //! all and of one source; dials are few in a time, one at a time to an address, and ever rarer after failures: who has
 //! failed a few times gives way to who is new. An address that does not answer is left alone for ever longer, whoever
 //! names it.

@@ -17,7 +17,7 @@ pub(super) struct Comparison {
     /// whole, so that there are never many.
     stack: Vec<RangeSummary>,
     /// Asked, in order.
-    asked: VecDeque<(RecordId, RecordId)>,
+    asked: VecDeque<Span>,
     /// Asked by the other side.
     answering: VecDeque<RangeSummary>,
     round: Option<Round>,
@@ -39,6 +39,13 @@ pub(super) struct Comparison {
     had_much: Option<bool>,
     /// Something was dropped since the round began.
     dropped: bool,
+}
+
+/// From one id to another, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct Span {
+    pub(in crate::server) first: RecordId,
+    pub(in crate::server) last: RecordId,
 }
 
 type Sum = (u64, Hash);
@@ -146,7 +153,7 @@ impl Comparison {
         self.awaited.clear();
         self.stack.clear();
         self.asked.clear();
-        self.asked.push_back((whole.first, whole.last));
+        self.asked.push_back(Span { first: whole.first, last: whole.last });
         self.dropped = false;
         let ours = (whole.count, whole.fingerprint);
         let (theirs, lacking, untold) = (None, false, false);
@@ -164,12 +171,12 @@ impl Comparison {
 
     /// A question goes out.
     pub(super) fn ask(&mut self, range: &RangeSummary) {
-        self.asked.push_back((range.first, range.last));
+        self.asked.push_back(Span { first: range.first, last: range.last });
     }
 
     /// An answer has come. False if nobody asked that.
-    pub(super) fn answered(&mut self, first: RecordId, last: RecordId, theirs: Sum) -> bool {
-        if self.asked.front() != Some(&(first, last)) {
+    pub(super) fn answered(&mut self, span: Span, theirs: Sum) -> bool {
+        if self.asked.front() != Some(&span) {
             return false;
         }
         self.asked.pop_front();
@@ -209,18 +216,15 @@ impl Comparison {
     }
 
     /// The answer was that both have the same.
-    pub(super) fn answered_equal(&mut self, first: RecordId, last: RecordId) -> bool {
+    pub(super) fn answered_equal(&mut self, span: Span) -> bool {
         let ours = self.round.as_ref().map(|round| round.ours);
-        ours.is_some_and(|ours| self.answered(first, last, ours))
+        ours.is_some_and(|ours| self.answered(span, ours))
     }
 
     /// The answer was what the other side has in the parts of the range; those go on that lie within it. The range itself
     /// needs no question: all of it follows.
-    pub(super) fn add_parts(
-        &mut self,
-        (first, last): (RecordId, RecordId),
-        parts: &[RangeSummary],
-    ) {
+    pub(super) fn add_parts(&mut self, span: Span, parts: &[RangeSummary]) {
+        let Span { first, last } = span;
         let within = |part: &&RangeSummary| {
             let (from, to) = (part.first, part.last);
             first <= from && from <= to && to <= last && (first, last) != (from, to)
@@ -308,20 +312,24 @@ mod tests {
         RangeSummary { first, last, count: 3, fingerprint: Hash::default() }
     }
 
+    fn span(range: &RangeSummary) -> Span {
+        Span { first: range.first, last: range.last }
+    }
+
     #[test]
     fn only_what_was_asked_can_be_answered() {
         let mut comparison = Comparison::default();
         let whole = range(0, 255);
-        assert!(!comparison.answered_equal(whole.first, whole.last), "nothing was asked");
+        assert!(!comparison.answered_equal(span(&whole)), "nothing was asked");
         assert_eq!(comparison.end_round(), None);
         assert!(!comparison.is_informed());
         comparison.begin(&whole, false);
-        assert!(!comparison.answered_equal(whole.first, RecordId([9; 32])));
+        assert!(!comparison.answered_equal(span(&range(0, 9))));
         assert!(!comparison.is_informed());
-        assert!(comparison.answered_equal(whole.first, whole.last));
+        assert!(comparison.answered_equal(span(&whole)));
         assert_eq!(comparison.end_round(), Some(Ended::Equal));
         assert!(comparison.is_informed());
-        assert!(!comparison.answered_equal(whole.first, whole.last), "answered once");
+        assert!(!comparison.answered_equal(span(&whole)), "answered once");
     }
 
     #[test]
@@ -329,7 +337,7 @@ mod tests {
         let mut comparison = Comparison::default();
         comparison.begin(&range(0, 255), false);
         for _ in 0..COMPARE_STACK_MAX {
-            comparison.add_parts((RecordId([0; 32]), RecordId([255; 32])), &[range(1, 2); 16]);
+            comparison.add_parts(span(&range(0, 255)), &[range(1, 2); 16]);
             comparison.question(range(1, 2));
         }
         let most = COMPARE_STACK_MAX + 2 * COMPARE_QUESTIONS_MAX;
@@ -348,7 +356,7 @@ mod tests {
     #[test]
     fn a_part_that_is_not_less_than_its_whole_is_left_aside() {
         let mut comparison = Comparison::default();
-        comparison.add_parts((RecordId([3; 32]), RecordId([5; 32])), &[range(3, 5), range(2, 4)]);
+        comparison.add_parts(span(&range(3, 5)), &[range(3, 5), range(2, 4)]);
         assert_eq!(comparison.next(), None);
     }
 
@@ -359,7 +367,7 @@ mod tests {
             let whole = range(0, 255);
             let mut round = || {
                 comparison.begin(&whole, blocked);
-                let goes_on = comparison.answered(whole.first, whole.last, (9, Hash::default()));
+                let goes_on = comparison.answered(span(&whole), (9, Hash::default()));
                 assert!(comparison.end_round().is_some());
                 goes_on
             };
@@ -376,7 +384,7 @@ mod tests {
             let mut comparison = Comparison::default();
             let mut round = |drops: bool| {
                 comparison.begin(&whole, blocked);
-                let goes_on = comparison.answered(whole.first, whole.last, (9, Hash::default()));
+                let goes_on = comparison.answered(span(&whole), (9, Hash::default()));
                 if drops {
                     comparison.drop_something();
                 }
@@ -395,7 +403,7 @@ mod tests {
         let whole = range(0, 255);
         for times in 0..3 {
             comparison.begin(&whole, false);
-            comparison.answered(whole.first, whole.last, (9, Hash::default()));
+            comparison.answered(span(&whole), (9, Hash::default()));
             assert_eq!(comparison.end_round(), Some(Ended::Unequal(times)));
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Knows no link's meaning. Invariant: a calendar that may be right is never changed.
 
-use super::output::Link;
 use crate::limits::CALENDAR_MIN;
+use crate::server::output::Link;
 use crate::time::{Instant, Now, wall_ms_of};
 use std::collections::BTreeMap;
 

@@ -1,0 +1,494 @@
+//! Reconciliation: two nodes find out which records one has and the other lacks, by comparing ranges of ids; and what a peer
+//! lacks is sent to it, like whatever is made here.
+//!
+//! One side asks, a few ranges at a time, and goes on where it stopped as answers come and its outbox has room; the other
+//! answers each question once, while its own has. So neither's work grows with how much differs. A range with equal sums
+//! is settled; of an unequal one the other side says the sums of its parts, or its ids when they are few. Of two nodes the
+//! one with the lesser id asks; who lost something asks too. One batch at a time is read for a peer, and none while its
+//! outbox is half full: a slow peer costs memory for its outbox and no more. Invariant: only the answer to its own question
+//! makes a node believe that it knows what a peer has.
+
+use super::comparison::{Ended, Span};
+use super::push::{Batch, PushRange, Reading, small_block_of};
+use super::ranges::{is_equal, is_whole, parts, send_ids};
+use super::side::Side;
+use crate::ids::{Hash, NodeId, RecordId};
+use crate::limits::{COMPARE_IDS, OUTBOX_MAX, RECONCILE_PERIOD};
+use crate::planted::{self, Bug};
+use crate::server::context::Context;
+use crate::server::order::mix;
+use crate::server::output::Link;
+use crate::server::peers::{Peer, Progress};
+use crate::server::timers::Timer;
+use crate::server::work::ReadFor;
+use crate::server::write::{NewRecord, only_deletes};
+use crate::store::values::ReadError;
+use crate::wire::message::{Message, PushedRecord, RangeSummary};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Unequal nodes compare again after this long, and after twice as long each time that neither has changed.
+pub(in crate::server) const AGAIN: Duration = Duration::from_secs(2);
+/// What could not be read or written now is looked for again after this long.
+pub(in crate::server) const UNREAD_AGAIN: Duration = Duration::from_secs(30);
+/// Bytes of small blocks read at a time.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::server) struct Reconcile {
+    me: NodeId,
+    /// Of the connections that lead to nodes and have not ended: of another nothing is known, and nothing done.
+    by_link: BTreeMap<Link, Side>,
+    events: VecDeque<Event>,
+}
+
+/// What reconciliation has to tell the rest of the server.
+#[derive(Debug)]
+pub(in crate::server) enum Event {
+    /// With each comparison of everything a peer is told of one more node. Then `go_on` is to be called.
+    TellOneMore { link: Link },
+}
+
+impl Reconcile {
+    /// Of this node; nobody is connected.
+    pub(in crate::server) fn new(me: NodeId) -> Self {
+        Self { me, by_link: BTreeMap::new(), events: VecDeque::new() }
+    }
+
+    /// What has happened, for the rest of the server.
+    pub(in crate::server) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// A connection leads to a node. It must know the grants before it can judge any other record. One of the two begins to
+    /// compare; what it finds is told to both.
+    pub(in crate::server) fn connected(&mut self, cx: &mut Context, link: Link) {
+        debug_assert!(cx.links.leads_to_node(link), "connection {link} leads to no node");
+        self.by_link.insert(link, Side::default());
+        let grants: Vec<_> = cx.index.grants.ids().collect();
+        self.push_ids(cx, link, grants);
+        if Some(self.me) < cx.links.get(link).and_then(Peer::node) {
+            self.set_due(cx, link, Duration::ZERO);
+        }
+    }
+
+    pub(in crate::server) fn link_closed(&mut self, link: Link) {
+        self.by_link.remove(&link);
+    }
+
+    /// Sets the time of the next comparison that this side begins.
+    fn set_due(&mut self, cx: &mut Context, link: Link, delay: Duration) {
+        if let Some(side) = self.by_link.get_mut(&link)
+            && !(planted::is_on(Bug::CompareOnce) && side.due.is_some())
+        {
+            side.due = Some(cx.now.instant + delay);
+            cx.after(delay, Timer::Reconcile(link));
+        }
+    }
+
+    /// Begins a comparison, if it is time for it and nothing of the last one is under way. What is to be asked.
+    pub(in crate::server) fn begin(&mut self, cx: &mut Context, link: Link) -> Option<Message> {
+        let range = cx.index.catalog.whole();
+        let side = self.by_link.get_mut(&link)?;
+        if side.due.is_none_or(|at| at > cx.now.instant) || side.comparison.is_under_way() {
+            return None;
+        }
+        if !side.push.is_idle() || cx.links.outbox(link) > OUTBOX_MAX / 2 {
+            self.set_due(cx, link, AGAIN);
+            return None;
+        }
+        let told = side.comparison.begin(&range, side.is_full || !cx.room.is_there());
+        Some(Message::Compare { range, told: told && !side.is_full })
+    }
+
+    /// Goes on with what the two sides have to say to each other, while the outbox has room.
+    pub(in crate::server) fn pump(&mut self, cx: &mut Context, link: Link) {
+        while let Some(side) = self.by_link.get_mut(&link)
+            && side.held.is_none()
+            && side.may_say_more(cx.links.outbox(link))
+            && let Some(theirs) = side.comparison.next_answer()
+        {
+            if is_whole(theirs.first, theirs.last) {
+                side.held = Some(theirs);
+                return self.events.push_back(Event::TellOneMore { link });
+            }
+            self.answer_range(cx, link, &theirs);
+        }
+        while let Some(side) = self.by_link.get_mut(&link)
+            && side.may_say_more(cx.links.outbox(link))
+            && let Some(theirs) = side.comparison.next()
+        {
+            self.compare_part(cx, link, &theirs);
+        }
+        self.end_round(cx, link);
+    }
+
+    /// A peer has been told of one more node: its question is answered.
+    pub(in crate::server) fn go_on(&mut self, cx: &mut Context, link: Link) {
+        let side = self.by_link.get_mut(&link);
+        if let Some(theirs) = side.and_then(|side| side.held.take()) {
+            self.answer_range(cx, link, &theirs);
+        }
+        self.pump(cx, link);
+    }
+
+    /// A peer has said what it has in a range that was part of an unequal one.
+    fn compare_part(&mut self, cx: &mut Context, link: Link, theirs: &RangeSummary) {
+        let ours = cx.index.catalog.summary(theirs.first, theirs.last);
+        if is_equal(&ours, theirs) {
+            return;
+        }
+        if theirs.count == 0 {
+            self.push_range(cx, link, PushRange::all(theirs.first, theirs.last));
+            return;
+        }
+        if let Some(side) = self.by_link.get_mut(&link) {
+            side.comparison.ask(&ours);
+        }
+        cx.send(link, Message::Compare { range: ours, told: false });
+    }
+
+    fn end_round(&mut self, cx: &mut Context, link: Link) {
+        let side = self.by_link.get_mut(&link);
+        let ended = side.and_then(|side| side.comparison.end_round());
+        self.note(cx, link);
+        let Some(ended) = ended.filter(|_| !planted::is_on(Bug::CompareOnce)) else {
+            return;
+        };
+        let delay = match ended {
+            // Who began only since something was lost leaves it to the other from now on.
+            Ended::Equal if Some(self.me) > cx.links.get(link).and_then(Peer::node) => return,
+            Ended::Equal => RECONCILE_PERIOD,
+            Ended::Unequal(times) => (AGAIN * 2_u32.pow(times.min(8))).min(RECONCILE_PERIOD),
+        };
+        self.set_due(cx, link, delay);
+    }
+
+    /// Copies how far a peer has told what it knows to where everybody sees it. To be called after whatever changes that.
+    fn note(&self, cx: &mut Context, link: Link) {
+        if let (Some(side), Some(peer)) = (self.by_link.get(&link), cx.links.get_mut(link)) {
+            peer.progress = Progress {
+                all: side.comparison.is_informed(),
+                records: side.comparison.theirs(),
+                had_much: side.comparison.had_much(),
+            };
+        }
+    }
+
+    /// Something that a peer lacks, or that was of it, has been dropped for want of room: another comparison finds it, soon
+    /// and whatever has changed meanwhile.
+    pub(in crate::server) fn dropped(&mut self, cx: &mut Context, link: Link, delay: Duration) {
+        // None if it is a client's, or has ended.
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        if planted::is_on(Bug::DropInSilence) {
+            return;
+        }
+        side.comparison.drop_something();
+        let due = cx.now.instant..=cx.now.instant + delay;
+        let is_due = side.due.is_some_and(|at| due.contains(&at));
+        if !is_due && !side.comparison.is_under_way() {
+            self.set_due(cx, link, delay);
+        }
+    }
+
+    /// Compares with everybody soon, since something of what was here is not.
+    pub(in crate::server) fn with_all(&mut self, cx: &mut Context) {
+        for link in cx.links.nodes() {
+            if let Some(side) = self.by_link.get_mut(&link) {
+                side.comparison.forget_before();
+            }
+            self.set_due(cx, link, Duration::ZERO);
+        }
+    }
+
+    /// What the peers have told since is not kept: they are to tell again.
+    pub(in crate::server) fn forget_told(&mut self, cx: &mut Context) {
+        for link in cx.links.nodes() {
+            if let Some(side) = self.by_link.get_mut(&link) {
+                side.comparison.forget();
+            }
+            self.note(cx, link);
+        }
+    }
+
+    /// A peer says whether it has room. It asks by itself for what it lacks, when it has.
+    pub(in crate::server) fn room_told(&mut self, link: Link, free: bool) {
+        if let Some(side) = self.by_link.get_mut(&link) {
+            side.is_full = !free;
+        }
+    }
+
+    /// Records are in the catalog for which a comparison may wait.
+    pub(in crate::server) fn came(&mut self, cx: &mut Context, records: &[NewRecord]) {
+        for link in cx.links.nodes() {
+            if let Some(side) = self.by_link.get_mut(&link) {
+                side.comparison.came(records.iter().map(|new| &new.id));
+            }
+            self.note(cx, link);
+        }
+    }
+
+    /// A peer asks what is here of a range, and says what it has itself. `on_their_way`: records that are not in the catalog
+    /// yet. `told`: it has sent all that this node lacked.
+    pub(in crate::server) fn compare(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        range: RangeSummary,
+        told: bool,
+        on_their_way: impl Iterator<Item = RecordId>,
+    ) {
+        let whole = cx.index.catalog.whole();
+        if let Some(side) = self.by_link.get_mut(&link) {
+            if is_whole(range.first, range.last) {
+                side.comparison.set_theirs(whole.count, range.count);
+            }
+            if told && !side.comparison.is_informed() {
+                // What it has sent may not have been checked, or is not durable, yet.
+                side.comparison.told(on_their_way);
+            }
+            side.comparison.question(range);
+        }
+        self.pump(cx, link);
+    }
+
+    fn answer_range(&mut self, cx: &mut Context, link: Link, theirs: &RangeSummary) {
+        let (first, last) = (theirs.first, theirs.last);
+        let ours = cx.index.catalog.summary(first, last);
+        let ranges = if is_equal(&ours, theirs) {
+            if is_whole(first, last)
+                && let Some(side) = self.by_link.get_mut(&link)
+            {
+                side.comparison.inform();
+            }
+            Vec::new()
+        } else if ours.count <= COMPARE_IDS {
+            return send_ids(cx, link, first, last);
+        } else if theirs.count == 0 && self.push_range(cx, link, PushRange::all(first, last)) {
+            vec![ours]
+        } else {
+            let parts = parts(cx, first, last);
+            if parts.len() == 1 {
+                return send_ids(cx, link, first, last);
+            }
+            parts
+        };
+        cx.send(link, Message::Parts { first, last, ranges });
+    }
+
+    /// A peer answers with the sums of a range's parts; with none if it has what we have.
+    pub(in crate::server) fn parts_answered(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        span: Span,
+        ranges: &[RangeSummary],
+    ) {
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        if ranges.is_empty() {
+            side.comparison.answered_equal(span);
+        } else {
+            let mut fingerprint = Hash::default();
+            for range in ranges {
+                mix(&mut fingerprint, &range.fingerprint.0);
+            }
+            let count = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.count));
+            if side.comparison.answered(span, (count, fingerprint)) {
+                side.comparison.add_parts(span, ranges);
+            }
+        }
+        self.pump(cx, link);
+    }
+
+    /// A peer lists its ids of a range: what it lacks is sent, what we lack is asked for. `knows`: whether a record is here,
+    /// or on its way.
+    pub(in crate::server) fn ids(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        span: Span,
+        theirs: Vec<RecordId>,
+        knows: impl Fn(&Context, &RecordId) -> bool,
+    ) {
+        let mut fingerprint = Hash::default();
+        for id in &theirs {
+            mix(&mut fingerprint, &id.0);
+        }
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        if !side.comparison.answered(span, (theirs.len() as u64, fingerprint)) {
+            return self.pump(cx, link);
+        }
+        let lacking: Vec<_> = theirs.iter().filter(|id| !knows(cx, id)).copied().collect();
+        side.comparison.lack(&lacking);
+        if !lacking.is_empty() {
+            cx.send_all(link, Message::fetch(&lacking));
+        }
+        let mut except = theirs;
+        except.sort_unstable();
+        let lacks = |id: &RecordId| except.binary_search(id).is_err();
+        let Span { first, last } = span;
+        if cx.index.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
+            self.push_range(cx, link, PushRange::all_but(except, first, last));
+        }
+        self.pump(cx, link);
+    }
+
+    /// Records made here go to every peer at once.
+    pub(in crate::server) fn push_new(&mut self, cx: &mut Context, records: &[NewRecord]) {
+        let own = records.iter().filter(|new| new.source.is_none());
+        let items: Vec<_> = own.clone().map(NewRecord::pushed).collect();
+        if items.is_empty() {
+            return;
+        }
+        let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
+        let count = if planted::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
+        for link in cx.links.nodes().into_iter().take(count) {
+            let Some(side) = self.by_link.get(&link) else { continue };
+            let takes_all = !side.is_full || only_deletes(records);
+            let has_space = cx.links.outbox(link) + bytes < OUTBOX_MAX / 2;
+            if takes_all && (has_space || planted::is_on(Bug::PushWithoutPace)) {
+                cx.send_records(link, items.clone());
+            } else {
+                self.push_ids(cx, link, own.clone().map(|new| new.id));
+            }
+        }
+    }
+
+    /// Queues records for a peer.
+    pub(in crate::server) fn push_ids(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        ids: impl IntoIterator<Item = RecordId>,
+    ) {
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        for id in ids {
+            if !side.push.add(id, &cx.index.catalog) {
+                self.dropped(cx, link, AGAIN);
+                break;
+            }
+        }
+        self.pump_push(cx, link);
+    }
+
+    /// Queues a range of records for a peer. False if it finds no room there.
+    fn push_range(&mut self, cx: &mut Context, link: Link, range: PushRange) -> bool {
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return false;
+        };
+        let added = side.push.add_range(range);
+        if !added {
+            self.dropped(cx, link, AGAIN);
+        }
+        self.pump_push(cx, link);
+        added
+    }
+
+    /// Reads the next batch for a peer, if it keeps up.
+    pub(in crate::server) fn pump_push(&mut self, cx: &mut Context, link: Link) {
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        let outbox = cx.links.outbox(link);
+        let is_tight = outbox > OUTBOX_MAX / 2 && !planted::is_on(Bug::PushWithoutPace);
+        if side.push.reading || is_tight {
+            return;
+        }
+        let Reading { places, ids, left_out, .. } =
+            side.push.next(&cx.index.catalog, !side.is_full);
+        if left_out {
+            side.comparison.leave_out();
+        }
+        if !places.is_empty() {
+            side.push.reading = true;
+            cx.read_log(places, ReadFor::PushRecords { link, ids });
+        } else if !side.push.is_idle() {
+            // A long way through what is not to be sent: others have their turn before it goes on.
+            cx.after(Duration::ZERO, Timer::Push(link));
+        }
+    }
+
+    /// The records are read: their small blocks are next.
+    pub(in crate::server) fn records_read(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        ids: Vec<RecordId>,
+        items: Vec<Result<Bytes, ReadError>>,
+    ) {
+        let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
+        let mut places = Vec::new();
+        let mut bytes = 0;
+        let (mut unread, mut damaged) = (false, false);
+        for (id, item) in ids.into_iter().zip(items) {
+            let record = match item {
+                Ok(record) => record,
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    cx.index.damage(&id);
+                    damaged = true;
+                    continue;
+                }
+                // Another comparison finds that the peer lacks it.
+                Err(ReadError::Disk(_)) => {
+                    unread = true;
+                    continue;
+                }
+            };
+            if let Some(place) = small_block_of(&cx.index.holdings, &record)
+                && bytes + place.length as usize <= BATCH_BYTES
+            {
+                bytes += place.length as usize;
+                places.push(place);
+                batch.owners.push(batch.items.len());
+            }
+            batch.items.push(PushedRecord { record, block: Bytes::new() });
+        }
+        if damaged {
+            self.with_all(cx);
+        }
+        if unread {
+            self.dropped(cx, link, UNREAD_AGAIN);
+        }
+        if places.is_empty() {
+            self.blocks_read(cx, link, batch, Vec::new());
+        } else {
+            cx.read_log(places, ReadFor::PushBlocks { link, batch });
+        }
+    }
+
+    /// All is read and goes out. A block that could not be read is fetched by the peer like any other.
+    pub(in crate::server) fn blocks_read(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        mut batch: Batch,
+        blocks: Vec<Result<Bytes, ReadError>>,
+    ) {
+        for (owner, block) in batch.owners.into_iter().zip(blocks) {
+            if let Ok(block) = block {
+                batch.items[owner].block = block;
+            }
+        }
+        cx.send_records(link, batch.items);
+        if let Some(side) = self.by_link.get_mut(&link) {
+            side.push.reading = false;
+        }
+        self.pump_push(cx, link);
+        self.pump(cx, link);
+    }
+
+    /// What is kept for a connection, in memory.
+    pub(in crate::server) fn held_bytes(&self, link: Link) -> usize {
+        self.by_link.get(&link).map_or(0, Side::held_bytes)
+    }
+}
