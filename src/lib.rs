@@ -12,6 +12,7 @@
 //! | `keyring` | key files and tickets | the above |
 //! | `store` | what is on disk, on a narrow file-system trait | values, `crypto`, `wire` |
 //! | `conn` | one connection without its socket | values, `crypto`, `wire` |
+//! | `index` | what a node has and knows, derived from its log; pure | the above but `conn` |
 //! | `server` | the `FileServer` | the above but `conn` |
 //! | `node` | composition root, the only door to the core | the above |
 //! | `client` | one client without its socket, with one small shell | values, `crypto`, `wire`, `keyring`, `conn` |
@@ -48,6 +49,7 @@ pub mod conn;
 pub mod crypto;
 pub mod gateway;
 pub mod ids;
+pub mod index;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: keys are files")]
 pub mod keyring;
 pub mod limits;

@@ -13,6 +13,7 @@ mod memory;
 pub mod permit;
 pub mod presence;
 mod role;
+pub mod signed;
 pub mod text;
 pub mod ticket;
 mod ticket_file;

@@ -3,58 +3,23 @@
 //! Calls no machine. Invariant: a message to a connection that has ended is dropped.
 
 use super::asker::Asker;
-use super::catalog::Catalog;
-use super::grants::Grants;
-use super::holdings::Holdings;
 use super::links::Links;
 use super::output::{Link, Output};
-use super::query::Shown;
 use super::room::Room;
 use super::round::Round;
 use super::space::Space;
 use super::timers::{Timer, Timers};
 use super::transfer::Memory;
 use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
-use crate::ids::RecordId;
+use crate::index::Index;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::planted::{self, Bug};
 use crate::store::values::LogPlace;
 use crate::time::{Clock, Now};
-use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, PushedRecord, Reason};
 use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// What this node has and knows: derived from its log, but for what was shown.
-#[derive(Debug)]
-pub(super) struct Index {
-    pub(super) catalog: Catalog,
-    pub(super) holdings: Holdings,
-    pub(super) grants: Grants,
-    /// Versions that were shown to somebody and are not kept.
-    pub(super) shown: Shown,
-    /// The number of the last group that is durable.
-    pub(super) group: u64,
-    /// What a start could not decode of the log, and no node has made good since.
-    pub(super) undecoded: LogDamage,
-}
-
-impl Index {
-    /// What may be missing here, since a start could not decode all of the log.
-    pub(super) fn log_damage(&self) -> LogDamage {
-        if planted::is_on(Bug::HideLogDamage) {
-            return LogDamage::default();
-        }
-        self.undecoded.and(self.catalog.guessed())
-    }
-
-    /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
-    pub(super) fn damage(&mut self, id: &RecordId) {
-        log::warn!("record {id} is damaged on this disk; it is asked of the peers");
-        self.catalog.damage(id);
-    }
-}
 
 /// What surrounds a record in a message, at most.
 const ITEM_OVERHEAD: usize = 16;
@@ -174,6 +139,11 @@ impl Context {
     /// Of a node that has nothing and knows nobody, with 32 MiB of memory and a disk that has room.
     pub(super) fn for_tests() -> Self {
         use crate::crypto::alias::Aliases;
+        use crate::index::Shown;
+        use crate::index::catalog::Catalog;
+        use crate::index::grants::Grants;
+        use crate::index::holdings::Holdings;
+        use crate::wire::log_damage::LogDamage;
         use rand::SeedableRng;
         let now = Now { instant: crate::time::Instant(1), wall_ms: crate::limits::CALENDAR_MIN };
         Self {

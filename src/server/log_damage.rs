@@ -5,10 +5,10 @@
 //! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
 
 use super::FileServer;
-use super::loading::Loading;
 use super::peers::Peer;
 use super::work::Job;
 use crate::ids::{Hash, NodeId};
+use crate::index::Loading;
 use crate::limits::PEERS_MAX;
 use crate::planted::{self, Bug};
 use crate::store::values::Recovered;
@@ -54,7 +54,7 @@ impl Undecoded {
 }
 
 impl FileServer {
-    /// Looks whether a node has told by now all that was lost.
+    /// Steps whether a node has told by now all that was lost.
     pub(super) fn judge_log_damage(&mut self) {
         if !self.cx.index.undecoded.is_any() && !self.cx.index.catalog.guessed().is_any() {
             return;

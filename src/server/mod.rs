@@ -14,26 +14,17 @@
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain | `mod` |
 //!
 //! What a record names and is not here (`walk`, `pages`, `replication`, `stuck`), and what is verified (`verify`, `sweeps`),
-//! is still the server's own. `catalog` and `holdings` are the index. Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
+//! is still the server's own. What a node has and knows is the room `index`. Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod ask;
 mod asker;
 mod blocks;
-mod catalog;
 mod closing;
-mod completion;
 mod context;
-mod entry;
-mod grants;
-mod holdings;
 mod links;
-mod loading;
 mod log_damage;
-mod looks;
 mod members;
-mod order;
 mod output;
-mod packed;
 mod pages;
 mod peers;
 mod queried;
@@ -43,7 +34,6 @@ mod replication;
 mod requests;
 mod room;
 mod round;
-mod rows;
 #[cfg(test)]
 mod samples;
 mod setup;
@@ -60,22 +50,23 @@ pub mod work;
 mod write;
 mod written;
 
+pub use crate::index::Loading;
 pub use closing::Closing;
-pub use loading::Loading;
 pub use members::{Reached, Remembered, read_peers};
 pub use output::{Link, Output};
 pub use requests::Standing;
 pub use setup::Setup;
 
+use crate::index::{Index, Shown};
 use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
 use crate::store::values::Recovered;
 use crate::time::{Clock, Instant, Now, latest_credible};
 use crate::wire::message::{Message, Reason, Request};
 use asker::Asker;
-use context::{Context, Index};
+use context::Context;
 use links::Links;
 use members::Members;
-use query::{Query, Shown};
+use query::Query;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replicate::{Arrivals, Reconcile};

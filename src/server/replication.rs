@@ -4,13 +4,13 @@
 //! asked for, take only a part of what there is room for.
 
 use super::FileServer;
-use super::catalog::Catalog;
-use super::entry::Flag;
 use super::output::Link;
 use super::round::Short;
 use super::walk::Purpose;
 use super::work::ReadFor;
 use crate::ids::RecordId;
+use crate::index::catalog::Catalog;
+use crate::index::entry::Flag;
 use crate::planted::{self, Bug};
 use crate::store::values::LogPlace;
 use std::collections::{HashSet, VecDeque};

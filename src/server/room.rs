@@ -5,9 +5,9 @@
 //! nothing could ever be deleted. Invariant: what is said and logged follows changes, not attempts.
 
 use super::FileServer;
-use super::entry::Kind;
 use super::output::Link;
 use super::timers::Timer;
+use crate::index::entry::Kind;
 use crate::planted::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::Message;

@@ -11,6 +11,7 @@ use super::transfer::Interest;
 use super::work::{Background, BackgroundKind, Job, Verifying};
 use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
+use crate::index::holdings::length;
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::{BlockPlace, Verified};
@@ -200,7 +201,7 @@ impl FileServer {
     ) {
         for address in &bad {
             match self.cx.index.holdings.block(address) {
-                Some(place) => self.lost(now, *address, super::holdings::length(place)),
+                Some(place) => self.lost(now, *address, length(place)),
                 None if self.cx.index.catalog.contains(&RecordId(address.0)) => {
                     self.record_damaged(RecordId(address.0));
                 }

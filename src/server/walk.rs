@@ -6,7 +6,6 @@
 
 use super::FileServer;
 use super::asker::Asker;
-use super::entry::{Entry, Flag};
 use super::output::Link;
 use super::query::Asked;
 use super::round::Short;
@@ -14,6 +13,7 @@ use super::transfer::{Interest, Outcome};
 use super::work::ReadFor;
 use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
+use crate::index::entry::{Entry, Flag};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::ReadError;
@@ -158,7 +158,7 @@ impl Walk {
 }
 
 impl FileServer {
-    /// Looks whether all that a record of the catalog names is here.
+    /// Steps whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
         let place = self.cx.index.catalog.get(&record).map(Entry::place);
         let walk = self.begin_walk(record, purpose, None);
@@ -179,7 +179,7 @@ impl FileServer {
         is_complete && self.stuck.repairs.is_empty() && self.walks.lost.is_empty()
     }
 
-    /// Looks whether all that a put's records name is here.
+    /// Steps whether all that a put's records name is here.
     pub(super) fn look_for_put(&mut self, now: Now, put: Box<ReadyPut>) {
         let records: Vec<Record> = put.records().cloned().collect();
         let walk = self.begin_walk(RecordId::default(), Purpose::Put(put), None);

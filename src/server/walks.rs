@@ -3,10 +3,10 @@
 //! Knows no peer and no disk. Invariant: how many only answer a question is counted as they begin and end, and a walk that
 //! has ended is found by nothing.
 
-use super::looks::Looks;
 use super::replication::Replications;
 use super::walk::Walk;
 use crate::ids::Address;
+use crate::index::steps::Steps;
 use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(super) struct Walks {
     /// Blocks and pages that a start has found not whole in damaged bytes of the log, had since or not.
     rotten: BTreeSet<Address>,
     /// Walks that were looked at.
-    looks: Looks,
+    steps: Steps,
 }
 
 impl Walks {
@@ -46,17 +46,17 @@ impl Walks {
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Walk> {
-        self.looks.note();
+        self.steps.note();
         self.by_id.get(&id)
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Walk> {
-        self.looks.note();
+        self.steps.note();
         self.by_id.get_mut(&id)
     }
 
     pub(super) fn end(&mut self, id: u64) -> Option<Walk> {
-        self.looks.note();
+        self.steps.note();
         let walk = self.by_id.remove(&id)?;
         self.questions -= usize::from(walk.is_question());
         if let Some(asked) = walk.asked {
@@ -112,7 +112,7 @@ mod tests {
             assert!(walks.end(0).is_some() && walks.end(count).is_some());
             assert!(walks.end(count).is_none() && walks.get(count).is_none());
             assert_eq!(walks.questions(), 1);
-            walks.looks.0.get()
+            walks.steps.0.get()
         });
         assert_eq!(looks, [4, 4]);
     }

@@ -15,9 +15,10 @@ use super::transfer::Share;
 use super::verify::VerifyFor;
 use super::write::{NewRecord, Offered, ReadyPut};
 
-use crate::crypto::{sign, tags, tree};
+use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
 use crate::keyring::permit::permits;
+use crate::keyring::signed::signed;
 use crate::limits::AT_ONCE_BYTES_MAX;
 use crate::planted::{self, Bug};
 use crate::store::Disk;
@@ -322,12 +323,6 @@ fn check(check: &Check) -> Checked {
 /// Whether a permit is good for exactly these blocks.
 fn permitted(permit: &Permit, blocks: &[BlockRef]) -> bool {
     permits(permit, blocks) || planted::is_on(Bug::PermitForAnyAddress)
-}
-
-/// Whether the signer named by a record signed it.
-#[must_use]
-pub fn signed(record: &Record) -> bool {
-    sign::verify(&record.signer, tags::RECORD, &record.signed_bytes(), &record.signature)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@
 
 use super::FileServer;
 use super::closing::Closing;
-use super::entry::Flag;
 use super::output::Link;
 use super::replicate::{AGAIN, UNREAD_AGAIN};
 use super::transfer::Interest;
 use super::work::{CheckFor, Checked};
 use super::write::{Contents, Event, NewRecord, Rejection};
+use crate::index::entry::Flag;
 use crate::limits::FRAME_BODY_MAX;
 use crate::time::Now;
 use crate::wire::message::{BlockRef, PushedRecord};

@@ -8,7 +8,6 @@ mod fan_out;
 mod queries;
 mod replies;
 mod schedule;
-mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +16,6 @@ pub(super) use fan_out::{QueryId, Told};
 pub(super) use queries::Passed;
 pub(super) use replies::{Asked, Heads, Reading, UNREAD};
 pub(super) use schedule::Line;
-pub(super) use shown::Shown;
 
 use super::ask::Ask;
 use super::asker::Asker;

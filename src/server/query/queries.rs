@@ -5,10 +5,10 @@
 use super::replies::Heads;
 use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
+use crate::index::steps::Steps;
 use crate::limits::PARENTS_MAX;
 use crate::planted::{self, Bug};
 use crate::server::asker::Asker;
-use crate::server::looks::Looks;
 use crate::server::output::Link;
 use crate::wire::condition::HeadsSummary;
 use crate::wire::message::{PeerAddress, Request};
@@ -94,7 +94,7 @@ pub(super) struct Queries {
     by_asker: BTreeSet<(Link, u64)>,
     by_record: BTreeSet<(RecordId, u64)>,
     /// Queries that were looked at.
-    looks: Looks,
+    steps: Steps,
 }
 
 impl Queries {
@@ -109,7 +109,7 @@ impl Queries {
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Query> {
-        self.looks.note();
+        self.steps.note();
         self.by_id.get(&id)
     }
 
@@ -122,7 +122,7 @@ impl Queries {
 
     /// A peer has answered, or is gone.
     pub(super) fn answered(&mut self, id: u64, peer: Link) -> Option<&mut Question> {
-        self.looks.note();
+        self.steps.note();
         let query = self.by_id.get_mut(&id)?;
         query.waiting.remove(&peer);
         Some(&mut query.question)
@@ -130,7 +130,7 @@ impl Queries {
 
     /// This node has looked through its own.
     pub(super) fn looked(&mut self, id: u64) -> Option<&mut Question> {
-        self.looks.note();
+        self.steps.note();
         let query = self.by_id.get_mut(&id)?;
         query.looks = false;
         Some(&mut query.question)
@@ -149,7 +149,7 @@ impl Queries {
         let waiting = self.by_record.range((*record, 0)..=(*record, u64::MAX));
         let waiting: Vec<_> = waiting.map(|(_, id)| *id).collect();
         for id in &waiting {
-            self.looks.note();
+            self.steps.note();
             self.by_record.remove(&(*record, *id));
             if let Some(query) = self.by_id.get_mut(id) {
                 query.arriving.remove(record);
@@ -160,7 +160,7 @@ impl Queries {
 
     /// A record that a query waited for has been looked at, and does not come into the catalog for it.
     pub(super) fn looked_at(&mut self, id: u64, record: &RecordId) -> Option<&mut Question> {
-        self.looks.note();
+        self.steps.note();
         self.by_record.remove(&(*record, id));
         let query = self.by_id.get_mut(&id)?;
         query.arriving.remove(record);
@@ -176,7 +176,7 @@ impl Queries {
 
     /// Nothing is waited for any more. Those who have not answered, and what they were asked.
     pub(super) fn give_up(&mut self, id: u64) -> BTreeMap<Link, Request> {
-        self.looks.note();
+        self.steps.note();
         let Some(query) = self.by_id.get_mut(&id) else {
             return BTreeMap::new();
         };
@@ -195,7 +195,7 @@ impl Queries {
     }
 
     pub(super) fn end(&mut self, id: u64) -> Option<Query> {
-        self.looks.note();
+        self.steps.note();
         let query = self.by_id.remove(&id)?;
         self.by_asker.remove(&(query.asker.link, id));
         for record in &query.arriving {
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(queries.of_asker(103), [3]);
             assert!(queries.end(3).is_some() && queries.get(3).is_none());
             assert!(queries.of_asker(103).is_empty());
-            queries.looks.0.get()
+            queries.steps.0.get()
         });
         assert_eq!(looks, [3, 3]);
     }

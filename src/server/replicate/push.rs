@@ -3,11 +3,11 @@
 //! Reads nothing itself. Invariant: what is shown, and what is deleted, goes before what was once; each list has a bound.
 
 use crate::ids::RecordId;
+use crate::index::catalog::Catalog;
+use crate::index::entry::Entry;
+use crate::index::holdings::Holdings;
 use crate::limits::INLINE_BLOCK_MAX;
 use crate::planted::{self, Bug};
-use crate::server::catalog::Catalog;
-use crate::server::entry::Entry;
-use crate::server::holdings::Holdings;
 use crate::server::room::adds_nothing;
 use crate::store::values::{BlockPlace, LogPlace};
 use crate::wire::message::PushedRecord;

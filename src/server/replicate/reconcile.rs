@@ -13,10 +13,10 @@ use super::push::{Batch, PushRange, Reading, small_block_of};
 use super::ranges::{is_equal, is_whole, parts, send_ids};
 use super::side::Side;
 use crate::ids::{Hash, NodeId, RecordId};
+use crate::index::sorted::xor_into;
 use crate::limits::{COMPARE_IDS, OUTBOX_MAX, RECONCILE_PERIOD};
 use crate::planted::{self, Bug};
 use crate::server::context::Context;
-use crate::server::order::mix;
 use crate::server::output::Link;
 use crate::server::peers::{Peer, Progress};
 use crate::server::timers::Timer;
@@ -296,7 +296,7 @@ impl Reconcile {
         } else {
             let mut fingerprint = Hash::default();
             for range in ranges {
-                mix(&mut fingerprint, &range.fingerprint.0);
+                xor_into(&mut fingerprint, &range.fingerprint.0);
             }
             let count = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.count));
             if side.comparison.answered(span, (count, fingerprint)) {
@@ -318,7 +318,7 @@ impl Reconcile {
     ) {
         let mut fingerprint = Hash::default();
         for id in &theirs {
-            mix(&mut fingerprint, &id.0);
+            xor_into(&mut fingerprint, &id.0);
         }
         let Some(side) = self.by_link.get_mut(&link) else {
             return;

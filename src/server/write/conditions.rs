@@ -6,8 +6,8 @@
 use super::admission::Refusal;
 use super::queue::CommitQueue;
 use super::record::ReadyPut;
+use crate::index::catalog::Catalog;
 use crate::planted::{self, Bug};
-use crate::server::catalog::Catalog;
 use crate::wire::condition::Condition;
 use crate::wire::message::Reason;
 use crate::wire::record::Record;

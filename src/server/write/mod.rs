@@ -21,12 +21,12 @@ pub(super) use record::{NewRecord, ReadyPut, only_deletes};
 
 use super::asker::Asker;
 use super::context::Context;
-use super::entry::Entry;
-use super::grants::Learnt;
 use super::output::Link;
 use super::work::{Checked, ReadFor};
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
+use crate::index::entry::Entry;
+use crate::index::grants::Learnt;
 use crate::planted::{self, Bug};
 use crate::store::values::{Committed, DiskError, Draft, ReadError};
 use crate::wire::message::{BlockRef, Message, PushedRecord, Reason};

@@ -7,12 +7,12 @@ use super::event::{Contents, Event, Rejection};
 use super::in_flight::{InFlight, NamesInFlight};
 use super::record::NewRecord;
 use crate::ids::{Address, NameId, RecordId};
+use crate::index::steps::Steps;
 use crate::limits::{
     GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
 };
 use crate::server::asker::Asker;
 use crate::server::context::Context;
-use crate::server::looks::Looks;
 use crate::server::timers::Timer;
 use crate::server::work::Job;
 use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Group};
@@ -100,7 +100,7 @@ pub(super) struct CommitQueue {
     /// The names of all records, in whatever group.
     names: NamesInFlight,
     /// Records and batches that were looked at.
-    looks: Looks,
+    steps: Steps,
 }
 
 impl CommitQueue {
@@ -116,7 +116,7 @@ impl CommitQueue {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Batch> {
-        self.closed.iter().chain([&self.open]).inspect(|_| self.looks.note())
+        self.closed.iter().chain([&self.open]).inspect(|_| self.steps.note())
     }
 
     /// What is added from here on, until this is called again, is in one group, whatever was added before.
@@ -244,7 +244,7 @@ impl CommitQueue {
     fn take_in_flight(&mut self) -> Option<Dispatched> {
         let group = self.in_flight.take()?;
         for new in &group.records {
-            self.looks.note();
+            self.steps.note();
             self.names.remove(new);
             // Counted, since a look through all that is closed would cost its square under a flood of records.
             if let Some(batches) = self.records.get_mut(&new.id) {
@@ -399,9 +399,9 @@ mod tests {
                 queue.add_record(record(number));
             }
             let group = queue.dispatch().unwrap();
-            let before = queue.looks.0.get();
+            let before = queue.steps.0.get();
             assert_eq!(queue.take_in_flight().unwrap().records.len(), group.records.len());
-            (queue.looks.0.get() - before, group.records.len() as u64)
+            (queue.steps.0.get() - before, group.records.len() as u64)
         });
         assert_eq!(looks[0], looks[1]);
         assert_eq!(looks[1].0, looks[1].1, "each once");

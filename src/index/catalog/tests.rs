@@ -48,7 +48,7 @@ fn insert_discarding(catalog: &mut Catalog, stamp: u64, discards: &[u64]) {
     assert!(catalog.insert(RecordId([u8::try_from(stamp).unwrap(); 32]), &record, PLACE, true));
 }
 
-/// Inserts in this order and looks at what is shown and at the heads, greatest first.
+/// Inserts in this order and steps at what is shown and at the heads, greatest first.
 fn check(order: &[(RecordKind, u64, &[u64])], shown: Option<u64>, heads: &[u64]) {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));
     for (kind, stamp, parents) in order {
@@ -186,10 +186,10 @@ fn looks_beside_future(count: u64) -> u64 {
         id.0[..8].copy_from_slice(&stamp.to_be_bytes());
         catalog.insert(id, &record(RecordKind::File, stamp, Vec::new()), PLACE, true);
     }
-    catalog.looks.0.set(0);
+    catalog.steps.0.set(0);
     assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
     assert_eq!(catalog.future(&NAME, 8).len(), 8);
-    catalog.looks.0.get()
+    catalog.steps.0.get()
 }
 
 #[test]
@@ -198,14 +198,14 @@ fn versions_of_the_future_cost_no_looks() {
 }
 
 /// The entries looked at for an overwrite and a question, of a name that has so many versions.
-fn looks(versions: u64, ascending: bool) -> u64 {
+fn steps(versions: u64, ascending: bool) -> u64 {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));
     let stamps: Vec<u64> = (1..=versions).collect();
     let in_order = stamps.iter().copied();
     let mut most = 0;
     let order: Vec<u64> = if ascending { in_order.collect() } else { in_order.rev().collect() };
     for stamp in order {
-        catalog.looks.0.set(0);
+        catalog.steps.0.set(0);
         let parent = version(stamp - 1);
         let parents = if stamp > 1 { vec![parent] } else { Vec::new() };
         let mut id = RecordId([0; 32]);
@@ -213,7 +213,7 @@ fn looks(versions: u64, ascending: bool) -> u64 {
         let record = record(RecordKind::File, stamp, parents);
         catalog.insert(id, &record, PLACE, true);
         let _ = (catalog.heads(&NAME, 8), catalog.shown(&NAME));
-        most = most.max(catalog.looks.0.get());
+        most = most.max(catalog.steps.0.get());
     }
     assert_eq!(catalog.heads(&NAME, 8), [version(versions)]);
     assert_eq!(catalog.early.len(), 0);
@@ -223,7 +223,7 @@ fn looks(versions: u64, ascending: bool) -> u64 {
 #[test]
 fn a_name_with_many_versions_costs_no_more_looks_than_one_with_few() {
     for ascending in [true, false] {
-        assert!(looks(10_000, ascending) <= looks(10, ascending), "{ascending}");
+        assert!(steps(10_000, ascending) <= steps(10, ascending), "{ascending}");
     }
 }
 

@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Grants {
+pub(crate) struct Grants {
     root: [u8; 32],
     by_key: BTreeMap<[u8; 32], Bytes>,
 }
 
 /// What a record is as a grant.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Learnt {
+pub(crate) enum Learnt {
     /// The root did not sign it, or it is no grant.
     NoGrant,
     /// Its key was allowed before.
@@ -31,18 +31,18 @@ pub(super) enum Learnt {
 }
 
 impl Grants {
-    pub(super) fn new(root: [u8; 32]) -> Self {
+    pub(crate) fn new(root: [u8; 32]) -> Self {
         Self { root, by_key: BTreeMap::new() }
     }
 
     /// Whether this key may sign.
     #[must_use]
-    pub(super) fn allow(&self, signer: &[u8; 32]) -> bool {
+    pub(crate) fn allow(&self, signer: &[u8; 32]) -> bool {
         *signer == self.root || self.by_key.contains_key(signer)
     }
 
-    /// Looks at a record that may be a grant.
-    pub(super) fn learn(&mut self, record: &Record, bytes: &Bytes) -> Learnt {
+    /// Steps at a record that may be a grant.
+    pub(crate) fn learn(&mut self, record: &Record, bytes: &Bytes) -> Learnt {
         let Some(key) = granted_key(record, &self.root) else {
             return Learnt::NoGrant;
         };
@@ -53,13 +53,13 @@ impl Grants {
     }
 
     /// Those records, one for each key.
-    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RecordId> {
         self.by_key.values().map(|bytes| record_id(bytes))
     }
 
     /// What a client is given, so that it can judge records: no more than it keeps, nor than an outbox bears.
     #[must_use]
-    pub(super) fn for_client(&self) -> Vec<PushedRecord> {
+    pub(crate) fn for_client(&self) -> Vec<PushedRecord> {
         let grants = self.by_key.values().take(GRANTS_MAX);
         grants.map(|record| PushedRecord { record: record.clone(), block: Bytes::new() }).collect()
     }

@@ -7,10 +7,10 @@ use super::catalog::Catalog;
 use super::completion::Completion;
 use super::grants::{Grants, Learnt};
 use super::holdings::{Holdings, length};
-use super::work::signed;
 use crate::crypto::alias::Aliases;
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
+use crate::keyring::signed::signed;
 use crate::planted::{self, Bug};
 use crate::store::values::{Found, Remains};
 use crate::wire::record::{Record, RecordKind};
@@ -20,15 +20,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A `FileServer` while a start tells it what the log holds.
 #[derive(Debug)]
 pub struct Loading {
-    pub(super) catalog: Catalog,
-    pub(super) holdings: Holdings,
-    pub(super) grants: Grants,
+    pub(crate) catalog: Catalog,
+    pub(crate) holdings: Holdings,
+    pub(crate) grants: Grants,
     /// Found damaged by an earlier run, and not had again.
-    pub(super) repairs: BTreeMap<Address, u32>,
-    pub(super) lost: BTreeSet<Address>,
-    pub(super) newest: u64,
+    pub(crate) repairs: BTreeMap<Address, u32>,
+    pub(crate) lost: BTreeSet<Address>,
+    pub(crate) newest: u64,
     /// Records that are whole where nobody can read them.
-    pub(super) anew: Vec<Bytes>,
+    pub(crate) anew: Vec<Bytes>,
     completion: Completion,
 }
 
@@ -93,7 +93,7 @@ impl Loading {
     }
 
     /// The keys that this node brings itself may sign.
-    pub(super) fn allow(&mut self, grants: &[Vec<u8>]) {
+    pub(crate) fn allow(&mut self, grants: &[Vec<u8>]) {
         for bytes in grants {
             if let Ok(record) = Record::decode(bytes) {
                 self.grants.learn(&record, &Bytes::copy_from_slice(bytes));
@@ -104,7 +104,7 @@ impl Loading {
     /// Of what a start has found left of records in damaged bytes, those that somebody who may has signed are records like
     /// any other. Those that nobody, or nobody of this network, has signed were never stored. What is not whole is left to
     /// `guess`.
-    pub(super) fn believe(
+    pub(crate) fn believe(
         &mut self,
         remains: &[Remains],
         mut guess: impl FnMut(&mut Catalog, &Remains),
@@ -150,7 +150,7 @@ impl Loading {
     }
 
     /// The records that wait, each with something that it lacks. What of that is rotten is to be had again.
-    pub(super) fn take_waiting(&mut self, rotten: &[Address]) -> Vec<(RecordId, Address)> {
+    pub(crate) fn take_waiting(&mut self, rotten: &[Address]) -> Vec<(RecordId, Address)> {
         let waiting: Vec<_> = std::mem::take(&mut self.completion).lacks().collect();
         let rotten: BTreeSet<_> = rotten.iter().collect();
         let lacks = waiting.iter().map(|(_, lack)| *lack);

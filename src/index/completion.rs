@@ -5,7 +5,7 @@
 //! order, and whatever was lost since; of what waits, it is known what it lacks, or it is left to a walk.
 
 use super::holdings::Holdings;
-use super::looks::Looks;
+use super::steps::Steps;
 use crate::ids::{Address, RecordId};
 use crate::limits::{PAGE_DEPTH_MAX, START_MISSING_MAX};
 use crate::planted::{self, Bug};
@@ -45,7 +45,7 @@ struct Waiting {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Completion {
+pub(crate) struct Completion {
     /// Pages that were found and are not complete, each with what it waits for, if that is known.
     pages: HashMap<Address, Option<Address>>,
     /// What waits, by what it waits for.
@@ -53,12 +53,12 @@ pub(super) struct Completion {
     /// Addresses that are kept for pages that wait.
     kept: usize,
     /// Addresses that were looked at.
-    looks: Looks,
+    steps: Steps,
 }
 
 impl Completion {
     /// A record that was not known before is found. Whether it is complete by now.
-    pub(super) fn record(&mut self, id: RecordId, record: &Record, holdings: &Holdings) -> bool {
+    pub(crate) fn record(&mut self, id: RecordId, record: &Record, holdings: &Holdings) -> bool {
         let missing = match &record.blocks {
             BlockList::Inline(blocks) => self.missing_blocks(blocks, holdings),
             BlockList::Pages { .. } if planted::is_on(Bug::WalkPagesAtStart) => return false,
@@ -68,7 +68,7 @@ impl Completion {
     }
 
     /// A page is found, which `holdings` has by now. The records that are complete with it.
-    pub(super) fn page(
+    pub(crate) fn page(
         &mut self,
         address: Address,
         bytes: &[u8],
@@ -96,7 +96,7 @@ impl Completion {
     }
 
     /// A block is found, or a page is complete. The records that are complete with it.
-    pub(super) fn found(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
+    pub(crate) fn found(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
         let mut complete = Vec::new();
         let mut found = vec![address];
         while let Some(address) = found.pop() {
@@ -118,13 +118,13 @@ impl Completion {
     }
 
     fn lacks_block(&self, block: &Address, holdings: &Holdings) -> bool {
-        self.looks.note();
+        self.steps.note();
         holdings.block(block).is_none()
     }
 
     /// It is not here, or something below it is not.
     fn lacks_page(&self, page: &Address, holdings: &Holdings) -> bool {
-        self.looks.note();
+        self.steps.note();
         holdings.page(page).is_none() || self.pages.contains_key(page)
     }
 
@@ -155,7 +155,7 @@ impl Completion {
 
     /// The records that are not complete, each with something that is not here: a block, or a page. Those of which that
     /// is not known are left out.
-    pub(super) fn lacks(&self) -> impl Iterator<Item = (RecordId, Address)> {
+    pub(crate) fn lacks(&self) -> impl Iterator<Item = (RecordId, Address)> {
         self.waiting.iter().flat_map(|(address, waiting)| {
             let lack = self.lack_behind(*address);
             waiting.iter().filter_map(move |waiting| match waiting.whole {
@@ -282,8 +282,8 @@ mod tests {
             }
         }
 
-        fn looks(&self) -> u64 {
-            self.completion.looks.0.get()
+        fn steps(&self) -> u64 {
+            self.completion.steps.0.get()
         }
 
         /// What each record that waits lacks, in order.
@@ -336,7 +336,7 @@ mod tests {
     /// By a put the blocks come first, and by replication the record.
     #[test]
     fn each_address_is_looked_at_a_few_times_however_many_files_there_are() {
-        let looks = [10, 10_000].map(|files| {
+        let steps = [10, 10_000].map(|files| {
             let [mut put, mut replicated] = [Start::default(), Start::default()];
             for file in (0..files).map(|file| file * 100) {
                 (1..9).for_each(|number| put.block(file + number));
@@ -348,10 +348,10 @@ mod tests {
             }
             assert_eq!(put.complete.len() as u64, files);
             assert_eq!(replicated.complete, put.complete);
-            [put.looks() / files, replicated.looks() / files]
+            [put.steps() / files, replicated.steps() / files]
         });
-        assert_eq!(looks[0], looks[1]);
-        assert!(looks[0].iter().all(|looks| *looks <= 3 * 9), "{looks:?}");
+        assert_eq!(steps[0], steps[1]);
+        assert!(steps[0].iter().all(|steps| *steps <= 3 * 9), "{steps:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then those that are
 //! superseded before the heads, then by version, then by id.
 
-use super::packed::Packed;
+use super::packed::PackedLocation;
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
 use crate::store::values::LogPlace;
@@ -12,7 +12,7 @@ use crate::wire::record::{Record, RecordKind};
 
 /// The kinds that the catalog tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A version of a file.
     File = 0,
     /// A deletion.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn of(kind: RecordKind) -> Self {
+    pub(crate) fn of(kind: RecordKind) -> Self {
         match kind {
             RecordKind::File => Self::File,
             RecordKind::Tombstone => Self::Tombstone,
@@ -35,7 +35,7 @@ impl Kind {
 
     /// Whether it is a version of a name.
     #[must_use]
-    pub(super) fn is_version(self) -> bool {
+    pub(crate) fn is_version(self) -> bool {
         match self {
             Self::File | Self::Tombstone => true,
             Self::Grant | Self::Other => false,
@@ -45,7 +45,7 @@ impl Kind {
 
 /// What is said of a record with one bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flag {
+pub(crate) enum Flag {
     /// Every page and block that it names is held here.
     Complete = 1 << 2,
     /// Its bytes are damaged on the disk: it is no longer had, and what it was is still known.
@@ -67,17 +67,17 @@ const _: () = assert!(STAMP_MAX >> 63 == 0);
 
 /// What the catalog keeps of a record.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The name's alias, the version and the id: one after the other, so that their bytes have the order of what they mean.
     key: [u8; KEY],
-    place: Packed,
+    place: PackedLocation,
     bits: u8,
 }
 
 impl Entry {
     /// Of a record that is a head and not complete.
     #[must_use]
-    pub(super) fn new(id: RecordId, name: &Alias, record: &Record, place: LogPlace) -> Self {
+    pub(crate) fn new(id: RecordId, name: &Alias, record: &Record, place: LogPlace) -> Self {
         let mut key = [0; KEY];
         key[..ID].copy_from_slice(&version_key(name, &record.version, true));
         key[ID..].copy_from_slice(&id.0);
@@ -86,13 +86,13 @@ impl Entry {
 
     /// By which the versions of all names are ordered.
     #[must_use]
-    pub(super) fn key(&self) -> &[u8] {
+    pub(crate) fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// By which all records are ordered.
     #[must_use]
-    pub(super) fn id_bytes(&self) -> &[u8] {
+    pub(crate) fn id_bytes(&self) -> &[u8] {
         &self.key[ID..]
     }
 
@@ -102,85 +102,85 @@ impl Entry {
 
     /// The record.
     #[must_use]
-    pub(super) fn id(&self) -> RecordId {
+    pub(crate) fn id(&self) -> RecordId {
         RecordId(self.part(ID))
     }
 
     /// The name it is about.
     #[must_use]
-    pub(super) fn name(&self) -> Alias {
+    pub(crate) fn name(&self) -> Alias {
         Alias(self.part(0))
     }
 
     /// The version.
     #[must_use]
-    pub(super) fn version(&self) -> VersionId {
+    pub(crate) fn version(&self) -> VersionId {
         let stamp = u64::from_be_bytes(self.part(VERSION)) & STAMP_MAX;
         VersionId { stamp, writer: Writer(self.part(VERSION + 8)) }
     }
 
     /// By which the versions of one name are ordered, heads or not.
     #[must_use]
-    pub(super) fn rank(&self) -> (VersionId, RecordId) {
+    pub(crate) fn rank(&self) -> (VersionId, RecordId) {
         (self.version(), self.id())
     }
 
     /// No known record names it as a parent.
     #[must_use]
-    pub(super) fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.key[VERSION] & HEAD != 0
     }
 
     /// It is a version, and a known record names it as a parent.
     #[must_use]
-    pub(super) fn is_superseded(&self) -> bool {
+    pub(crate) fn is_superseded(&self) -> bool {
         self.kind().is_version() && !self.is_head()
     }
 
     /// A record that names it as a parent is known. Its key changes: it must not be in an order meanwhile.
-    pub(super) fn become_superseded(&mut self) {
+    pub(crate) fn become_superseded(&mut self) {
         self.key[VERSION] &= !HEAD;
     }
 
     /// It has been written again, there.
-    pub(super) fn become_sound(&mut self, place: LogPlace) {
+    pub(crate) fn become_sound(&mut self, place: LogPlace) {
         self.place = place.into();
         self.set(Flag::Damaged, false);
     }
 
     /// Where its bytes are.
     #[must_use]
-    pub(super) fn place(&self) -> LogPlace {
+    pub(crate) fn place(&self) -> LogPlace {
         self.place.in_log()
     }
 
     /// What it states.
     #[must_use]
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         let kinds = [Kind::File, Kind::Tombstone, Kind::Grant, Kind::Other];
         kinds[usize::from(self.bits & KIND)]
     }
 
     /// Whether that is so.
     #[must_use]
-    pub(super) fn is(&self, flag: Flag) -> bool {
+    pub(crate) fn is(&self, flag: Flag) -> bool {
         self.bits & flag as u8 != 0
     }
 
     /// From now on it is so, or not.
-    pub(super) fn set(&mut self, flag: Flag, on: bool) {
+    pub(crate) fn set(&mut self, flag: Flag, on: bool) {
         self.bits = if on { self.bits | flag as u8 } else { self.bits & !(flag as u8) };
     }
 
     /// It has been forgotten, and states nothing.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.bits = Kind::Other as u8 | Flag::Complete as u8;
     }
 }
 
 /// How the keys of one version begin, as a head or as one that is superseded.
 #[must_use]
-pub(super) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8; ID] {
+pub(crate) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8; ID] {
     let mut key = [0; ID];
     key[..VERSION].copy_from_slice(&name.0);
     key[VERSION..VERSION + 8].copy_from_slice(&version.stamp.to_be_bytes());
@@ -195,6 +195,6 @@ pub(super) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8;
 
 /// Before the keys of a name's heads, and after those of its other versions.
 #[must_use]
-pub(super) fn heads_key(name: &Alias) -> [u8; ID] {
+pub(crate) fn heads_key(name: &Alias) -> [u8; ID] {
     version_key(name, &VersionId::default(), true)
 }

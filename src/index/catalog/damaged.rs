@@ -7,9 +7,9 @@ use super::{Catalog, Ids, Names};
 use crate::crypto::alias::Alias;
 use crate::crypto::keys::record_id;
 use crate::ids::{RecordId, VersionId};
+use crate::index::entry::{Flag, Kind};
+use crate::index::sorted::xor_into;
 use crate::planted::{self, Bug};
-use crate::server::entry::{Flag, Kind};
-use crate::server::order::mix;
 use crate::store::values::{LogPlace, Remains};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::record::Record;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// Versions of which a start has guessed from what was left of their bytes.
 #[derive(Debug, Default)]
-pub(super) struct Guesses {
+pub(crate) struct Guesses {
     all: BTreeMap<(Alias, VersionId), Guess>,
     /// Those that no sound record names.
     unconfirmed: LogDamage,
@@ -52,7 +52,7 @@ impl Guesses {
     }
 
     /// Somebody supersedes it: there is such a name, and there was such a version of it.
-    pub(super) fn confirm(&mut self, of: &(Alias, VersionId)) {
+    pub(crate) fn confirm(&mut self, of: &(Alias, VersionId)) {
         if let Some(guess) = self.all.get_mut(of)
             && !std::mem::replace(&mut guess.confirmed, true)
         {
@@ -65,14 +65,14 @@ impl Guesses {
 impl Catalog {
     /// The bytes of a record are damaged on the disk: it is no longer had, so that peers give it again. That there is
     /// such a version is still known.
-    pub(in crate::server) fn damage(&mut self, id: &RecordId) {
+    pub(crate) fn damage(&mut self, id: &RecordId) {
         let Some(slot) = self.slot(id) else {
             return;
         };
         self.by_id.remove(slot, &Ids(&self.entries));
         self.lost.insert(*id);
         self.records -= 1;
-        mix(&mut self.fingerprint, &id.0);
+        xor_into(&mut self.fingerprint, &id.0);
         self.set_slot_complete(slot, true);
         if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
             self.entries[slot].set(Flag::Damaged, true);
@@ -90,18 +90,18 @@ impl Catalog {
     }
 
     /// Whether it is damaged and no other version supersedes it: whoever asks for the name may be told so.
-    pub(super) fn is_damaged_head(&self, slot: u32) -> bool {
+    pub(crate) fn is_damaged_head(&self, slot: u32) -> bool {
         let entry = &self.entries[slot];
         entry.is(Flag::Damaged) && entry.is_head() && !entry.is(Flag::Discarded)
     }
 
     /// How many there are of these.
-    pub(in crate::server) fn damaged(&self) -> u64 {
+    pub(crate) fn damaged(&self) -> u64 {
         self.damaged
     }
 
     /// The entry of a version whose bytes were damaged.
-    pub(super) fn damaged_slot(
+    pub(crate) fn damaged_slot(
         &self,
         id: &RecordId,
         name: &Alias,
@@ -117,7 +117,7 @@ impl Catalog {
 
     /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not
     /// say which version of which name it was.
-    pub(in crate::server) fn insert_remains(&mut self, remains: &Remains) -> bool {
+    pub(crate) fn insert_remains(&mut self, remains: &Remains) -> bool {
         let is_exact = record_id(&remains.bytes) == remains.id;
         let front = || match is_exact || planted::is_on(Bug::GuessFromTheWhole) {
             true => None,
@@ -153,7 +153,7 @@ impl Catalog {
     }
 
     /// What was guessed of this version is not believed any more, since a record of it comes.
-    pub(super) fn give_way(&mut self, name: &Alias, version: &VersionId, id: &RecordId) {
+    pub(crate) fn give_way(&mut self, name: &Alias, version: &VersionId, id: &RecordId) {
         let of = (*name, *version);
         match self.guesses.get(&of) {
             // It is the one, and its entry becomes sound.
@@ -164,12 +164,12 @@ impl Catalog {
     }
 
     /// Places of which a name is only guessed, so that it may have been another.
-    pub(in crate::server) fn guessed(&self) -> LogDamage {
+    pub(crate) fn guessed(&self) -> LogDamage {
         self.guesses.unconfirmed
     }
 
     /// A peer has told all that it knows: what was only guessed is left to that.
-    pub(in crate::server) fn forget_guesses(&mut self) {
+    pub(crate) fn forget_guesses(&mut self) {
         while let Some(of) = self.guesses.first() {
             self.forget_guess(&of);
         }

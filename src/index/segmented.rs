@@ -1,28 +1,28 @@
-//! Rows: a list that grows without moving what is in it.
+//! SegmentedVec: a list that grows without moving what is in it.
 //!
 //! Knows nothing of what a row is. Memory is taken in pieces, so that there is never an old list beside a new one, and
 //! only the last piece has room to spare. Invariant: all pieces but the last are full.
 
 use std::ops::{Index, IndexMut};
 
-/// Rows of a piece: a power of two.
+/// SegmentedVec of a piece: a power of two.
 const PIECE: usize = 512;
 
 /// A list whose rows are found by their number.
 #[derive(Debug)]
-pub(super) struct Rows<T> {
+pub(crate) struct SegmentedVec<T> {
     pieces: Vec<Vec<T>>,
 }
 
-impl<T> Default for Rows<T> {
+impl<T> Default for SegmentedVec<T> {
     fn default() -> Self {
         Self { pieces: Vec::new() }
     }
 }
 
-impl<T> Rows<T> {
+impl<T> SegmentedVec<T> {
     /// Adds a row; tells its number.
-    pub(super) fn push(&mut self, row: T) -> u32 {
+    pub(crate) fn push(&mut self, row: T) -> u32 {
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             // The first piece is small, and not so early that a list which stays empty costs something.
             self.pieces.push(Vec::new());
@@ -37,12 +37,12 @@ impl<T> Rows<T> {
     }
 
     /// Every row.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces.iter().flatten()
     }
 }
 
-impl<T> Index<u32> for Rows<T> {
+impl<T> Index<u32> for SegmentedVec<T> {
     type Output = T;
 
     fn index(&self, row: u32) -> &T {
@@ -50,7 +50,7 @@ impl<T> Index<u32> for Rows<T> {
     }
 }
 
-impl<T> IndexMut<u32> for Rows<T> {
+impl<T> IndexMut<u32> for SegmentedVec<T> {
     fn index_mut(&mut self, row: u32) -> &mut T {
         &mut self.pieces[row as usize / PIECE][row as usize % PIECE]
     }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn rows_stay_where_they_are() {
-        let mut rows = Rows::default();
+        let mut rows = SegmentedVec::default();
         for number in 0..3000 {
             assert_eq!(rows.push(number), number);
         }

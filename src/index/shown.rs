@@ -8,14 +8,14 @@ use std::collections::{HashMap, VecDeque};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Shown {
+pub(crate) struct Shown {
     versions: HashMap<NameId, VersionId>,
     order: VecDeque<NameId>,
 }
 
 impl Shown {
     /// A version is shown.
-    pub(in crate::server) fn note(&mut self, name: NameId, version: VersionId) {
+    pub(crate) fn note(&mut self, name: NameId, version: VersionId) {
         let known = self.versions.get(&name).copied();
         if known.is_none() {
             self.order.push_back(name);
@@ -29,12 +29,12 @@ impl Shown {
     }
 
     /// The greatest version of a name that was shown.
-    pub(in crate::server) fn version(&self, name: &NameId) -> Option<VersionId> {
+    pub(crate) fn version(&self, name: &NameId) -> Option<VersionId> {
         self.versions.get(name).copied()
     }
 
     /// Whether a newer version was shown than the greatest that is kept.
-    pub(in crate::server) fn is_newer(&self, name: &NameId, kept: Option<VersionId>) -> bool {
+    pub(crate) fn is_newer(&self, name: &NameId, kept: Option<VersionId>) -> bool {
         self.versions.get(name).is_some_and(|version| kept < Some(*version))
     }
 }

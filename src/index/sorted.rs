@@ -1,31 +1,31 @@
-//! Order: slots sorted by keys that are kept elsewhere.
+//! A sorted index: slots in the order of keys that are kept elsewhere.
 //!
 //! Keeps four bytes of a slot and no key: whoever asks says how a slot's key is found. What a range of keys adds up to
-//! is known without a look at most of them. Invariant: runs and the slots in them ascend by key, no run is empty or
-//! longer than `RUN_MAX`, and a run's head and sum are those of its slots.
+//! is known without a look at most of them. Invariant: chunks and the slots in them ascend by key, no chunk is empty or
+//! longer than `CHUNK_MAX`, and a chunk's prefix and sum are those of its slots.
 
 use crate::ids::Hash;
 use std::cmp::Ordering;
 
-/// A longer run is cut in two.
-const RUN_MAX: usize = 512;
-/// A full run gets room for so many more.
+/// A longer chunk is cut in two.
+const CHUNK_MAX: usize = 512;
+/// A full chunk gets room for so many more.
 const GROWTH: usize = 32;
 
 /// So many times a slot is looked for where it should be.
 const GUESSES: usize = 6;
-/// The bytes of a head; keys are not shorter.
-const HEAD: usize = 8;
+/// The bytes of a prefix; keys are not shorter.
+const PREFIX: usize = 8;
 
 /// Finds keys. A slot's key stays the same while the slot is in an order.
-pub(super) trait Keys {
+pub(crate) trait Keys {
     /// The key of a slot.
     fn key(&self, slot: u32) -> &[u8];
 }
 
 /// On which side of the keys that begin with what is sought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Before the first of them.
     Before,
     /// After the last of them.
@@ -34,37 +34,37 @@ pub(super) enum Side {
 
 /// A place between two slots, as long as the order does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Spot {
-    run: usize,
+pub(crate) struct Cursor {
+    chunk: usize,
     index: usize,
 }
 
-impl Spot {
+impl Cursor {
     /// Before everything.
-    pub(super) const FIRST: Self = Self { run: 0, index: 0 };
+    pub(crate) const FIRST: Self = Self { chunk: 0, index: 0 };
 }
 
 /// Slots in the order of their keys.
 #[derive(Debug, Default)]
-pub(super) struct Order {
-    runs: Vec<Run>,
+pub(crate) struct SortedIndex {
+    chunks: Vec<Chunk>,
 }
 
 /// Neighbours.
 #[derive(Debug)]
-struct Run {
+struct Chunk {
     /// How the first key begins.
-    head: u64,
+    prefix: u64,
     /// The exclusive or of how the keys begin.
     sum: Hash,
     slots: Vec<u32>,
 }
 
-impl Order {
-    /// Before or after all keys that begin with `sought`, which is nothing or at least as long as a head.
+impl SortedIndex {
+    /// Before or after all keys that begin with `sought`, which is nothing or at least as long as a prefix.
     #[must_use]
-    pub(super) fn seek(&self, sought: &[u8], side: Side, keys: &impl Keys) -> Spot {
-        debug_assert!(sought.is_empty() || sought.len() >= HEAD, "a head must say all");
+    pub(crate) fn seek(&self, sought: &[u8], side: Side, keys: &impl Keys) -> Cursor {
+        debug_assert!(sought.is_empty() || sought.len() >= PREFIX, "a prefix must say all");
         let precedes = |slot: u32| {
             let key = keys.key(slot);
             match key[..sought.len().min(key.len())].cmp(sought) {
@@ -73,31 +73,31 @@ impl Order {
                 Ordering::Greater => false,
             }
         };
-        let head = head(sought);
-        let after = self.runs.partition_point(|run| match run.head.cmp(&head) {
+        let prefix = prefix(sought);
+        let after = self.chunks.partition_point(|chunk| match chunk.prefix.cmp(&prefix) {
             Ordering::Less => true,
-            Ordering::Equal => precedes(run.slots[0]),
+            Ordering::Equal => precedes(chunk.slots[0]),
             Ordering::Greater => false,
         });
-        let Some(run) = after.checked_sub(1) else {
-            return Spot::FIRST;
+        let Some(chunk) = after.checked_sub(1) else {
+            return Cursor::FIRST;
         };
-        Spot { run, index: self.index(run, head, precedes, keys) }
+        Cursor { chunk, index: self.index(chunk, prefix, precedes, keys) }
     }
 
-    /// How many slots of a run precede, the first of which is known to. Most keys are hashes, so that how a key begins
+    /// How many slots of a chunk precede, the first of which is known to. Most keys are hashes, so that how a key begins
     /// tells about where it is; if it does not, halves are taken after a few guesses.
     fn index(
         &self,
-        run: usize,
+        chunk: usize,
         sought: u64,
         precedes: impl Fn(u32) -> bool,
         keys: &impl Keys,
     ) -> usize {
-        let slots = &self.runs[run].slots;
+        let slots = &self.chunks[chunk].slots;
         let (mut low, mut high) = (1, slots.len());
-        let mut from = self.runs[run].head;
-        let mut to = self.runs.get(run + 1).map_or(u64::MAX, |next| next.head);
+        let mut from = self.chunks[chunk].prefix;
+        let mut to = self.chunks.get(chunk + 1).map_or(u64::MAX, |next| next.prefix);
         let mut guesses = GUESSES;
         while low < high {
             let at = match guesses {
@@ -105,7 +105,7 @@ impl Order {
                 _ => low + guess(high - low, sought.saturating_sub(from), to.saturating_sub(from)),
             };
             guesses = guesses.saturating_sub(1);
-            let found = head(keys.key(slots[at]));
+            let found = prefix(keys.key(slots[at]));
             if precedes(slots[at]) {
                 (low, from) = (at + 1, found);
             } else {
@@ -115,91 +115,92 @@ impl Order {
         low
     }
 
-    /// The slots after a spot, in order.
-    pub(super) fn after(&self, spot: Spot) -> impl Iterator<Item = u32> {
-        let rest = self.runs.get(spot.run..).unwrap_or_default();
-        let (first, others) = rest.split_first().map_or((&[][..], rest), |(run, others)| {
-            (run.slots.get(spot.index..).unwrap_or_default(), others)
+    /// The slots after a cursor, in order.
+    pub(crate) fn after(&self, cursor: Cursor) -> impl Iterator<Item = u32> {
+        let rest = self.chunks.get(cursor.chunk..).unwrap_or_default();
+        let (first, others) = rest.split_first().map_or((&[][..], rest), |(chunk, others)| {
+            (chunk.slots.get(cursor.index..).unwrap_or_default(), others)
         });
-        first.iter().chain(others.iter().flat_map(|run| &run.slots)).copied()
+        first.iter().chain(others.iter().flat_map(|chunk| &chunk.slots)).copied()
     }
 
-    /// The slots before a spot, in the order that leads away from it.
-    pub(super) fn before(&self, spot: Spot) -> impl Iterator<Item = u32> {
-        let whole = self.runs.get(..spot.run).unwrap_or_default();
-        let last = self.runs.get(spot.run).and_then(|run| run.slots.get(..spot.index));
+    /// The slots before a cursor, in the order that leads away from it.
+    pub(crate) fn before(&self, cursor: Cursor) -> impl Iterator<Item = u32> {
+        let whole = self.chunks.get(..cursor.chunk).unwrap_or_default();
+        let last = self.chunks.get(cursor.chunk).and_then(|chunk| chunk.slots.get(..cursor.index));
         let last = last.unwrap_or_default().iter().rev();
-        last.chain(whole.iter().rev().flat_map(|run| run.slots.iter().rev())).copied()
+        last.chain(whole.iter().rev().flat_map(|chunk| chunk.slots.iter().rev())).copied()
     }
 
-    /// Puts a slot where its key belongs: at the spot on either side of that key.
-    pub(super) fn insert(&mut self, spot: Spot, slot: u32, keys: &impl Keys) {
-        let (Spot { run, index }, key) = (spot, keys.key(slot));
-        let Some(found) = self.runs.get_mut(run) else {
-            return self.runs.push(Run::new(vec![slot], keys));
+    /// Puts a slot where its key belongs: at the cursor on either side of that key.
+    pub(crate) fn insert(&mut self, cursor: Cursor, slot: u32, keys: &impl Keys) {
+        let (Cursor { chunk, index }, key) = (cursor, keys.key(slot));
+        let Some(found) = self.chunks.get_mut(chunk) else {
+            return self.chunks.push(Chunk::new(vec![slot], keys));
         };
         if found.slots.len() == found.slots.capacity() {
             // Doubling would leave as much again unused.
             found.slots.reserve_exact(GROWTH);
         }
         found.slots.insert(index, slot);
-        mix(&mut found.sum, key);
+        xor_into(&mut found.sum, key);
         if index == 0 {
-            found.head = head(key);
+            found.prefix = prefix(key);
         }
-        if found.slots.len() > RUN_MAX {
-            self.cut(run, keys);
+        if found.slots.len() > CHUNK_MAX {
+            self.cut(chunk, keys);
         }
     }
 
-    fn cut(&mut self, run: usize, keys: &impl Keys) {
-        let left = &mut self.runs[run];
-        let right = Run::new(left.slots.split_off(left.slots.len() / 2), keys);
+    fn cut(&mut self, chunk: usize, keys: &impl Keys) {
+        let left = &mut self.chunks[chunk];
+        let right = Chunk::new(left.slots.split_off(left.slots.len() / 2), keys);
         left.slots.shrink_to(left.slots.len() + GROWTH);
-        mix(&mut left.sum, &right.sum.0);
-        self.runs.insert(run + 1, right);
+        xor_into(&mut left.sum, &right.sum.0);
+        self.chunks.insert(chunk + 1, right);
     }
 
     /// Takes a slot out; its key must still be found. False if it is not here.
-    pub(super) fn remove(&mut self, slot: u32, keys: &impl Keys) -> bool {
+    pub(crate) fn remove(&mut self, slot: u32, keys: &impl Keys) -> bool {
         let key = keys.key(slot);
-        let Spot { run, index } = self.seek(key, Side::After, keys);
-        let Some(index) = index.checked_sub(1).filter(|index| self.runs[run].slots[*index] == slot)
+        let Cursor { chunk, index } = self.seek(key, Side::After, keys);
+        let Some(index) =
+            index.checked_sub(1).filter(|index| self.chunks[chunk].slots[*index] == slot)
         else {
             return false;
         };
-        let found = &mut self.runs[run];
+        let found = &mut self.chunks[chunk];
         found.slots.remove(index);
-        mix(&mut found.sum, key);
+        xor_into(&mut found.sum, key);
         match found.slots.first() {
-            Some(first) => found.head = head(keys.key(*first)),
-            None => drop(self.runs.remove(run)),
+            Some(first) => found.prefix = prefix(keys.key(*first)),
+            None => drop(self.chunks.remove(chunk)),
         }
         true
     }
 
     /// How many slots there are between two spots, and the exclusive or of how their keys begin.
     #[must_use]
-    pub(super) fn sum(&self, from: Spot, to: Spot, keys: &impl Keys) -> (u64, Hash) {
+    pub(crate) fn sum(&self, from: Cursor, to: Cursor, keys: &impl Keys) -> (u64, Hash) {
         let (mut count, mut sum) = (0, Hash::default());
-        for (at, run) in self.runs.iter().enumerate().take(to.run + 1).skip(from.run) {
-            let start = if at == from.run { from.index } else { 0 };
-            let end = if at == to.run { to.index } else { run.slots.len() };
+        for (at, chunk) in self.chunks.iter().enumerate().take(to.chunk + 1).skip(from.chunk) {
+            let start = if at == from.chunk { from.index } else { 0 };
+            let end = if at == to.chunk { to.index } else { chunk.slots.len() };
             if start < end {
                 count += (end - start) as u64;
-                mix(&mut sum, &run.sum_of(start, end, keys).0);
+                xor_into(&mut sum, &chunk.sum_of(start, end, keys).0);
             }
         }
         (count, sum)
     }
 }
 
-impl Run {
+impl Chunk {
     fn new(slots: Vec<u32>, keys: &impl Keys) -> Self {
-        let head = slots.first().map_or(0, |first| head(keys.key(*first)));
-        let mut run = Self { head, sum: Hash::default(), slots };
-        run.sum = run.sum_of_each(&run.slots, keys);
-        run
+        let prefix = slots.first().map_or(0, |first| prefix(keys.key(*first)));
+        let mut chunk = Self { prefix, sum: Hash::default(), slots };
+        chunk.sum = chunk.sum_of_each(&chunk.slots, keys);
+        chunk
     }
 
     /// Of a part; of a large one by what is not in it.
@@ -208,20 +209,20 @@ impl Run {
             return self.sum_of_each(&self.slots[start..end], keys);
         }
         let mut sum = self.sum;
-        mix(&mut sum, &self.sum_of_each(&self.slots[..start], keys).0);
-        mix(&mut sum, &self.sum_of_each(&self.slots[end..], keys).0);
+        xor_into(&mut sum, &self.sum_of_each(&self.slots[..start], keys).0);
+        xor_into(&mut sum, &self.sum_of_each(&self.slots[end..], keys).0);
         sum
     }
 
     fn sum_of_each(&self, slots: &[u32], keys: &impl Keys) -> Hash {
         let mut sum = Hash::default();
-        slots.iter().for_each(|slot| mix(&mut sum, keys.key(*slot)));
+        slots.iter().for_each(|slot| xor_into(&mut sum, keys.key(*slot)));
         sum
     }
 }
 
 /// Adds the beginning of a key to a sum, or takes it away.
-pub(super) fn mix(sum: &mut Hash, key: &[u8]) {
+pub(crate) fn xor_into(sum: &mut Hash, key: &[u8]) {
     sum.0.iter_mut().zip(key).for_each(|(sum, byte)| *sum ^= byte);
 }
 
@@ -233,8 +234,8 @@ fn guess(count: usize, part: u64, whole: u64) -> usize {
 }
 
 /// How a key begins, as a number.
-fn head(key: &[u8]) -> u64 {
-    key.first_chunk::<HEAD>().map_or(0, |first| u64::from_be_bytes(*first))
+fn prefix(key: &[u8]) -> u64 {
+    key.first_chunk::<PREFIX>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]
@@ -255,14 +256,14 @@ mod tests {
 
     /// An order and what it should be.
     struct Pair {
-        order: Order,
+        order: SortedIndex,
         model: BTreeMap<Key, u32>,
         table: Table,
     }
 
     impl Pair {
         fn new() -> Self {
-            Self { order: Order::default(), model: BTreeMap::new(), table: Table(Vec::new()) }
+            Self { order: SortedIndex::default(), model: BTreeMap::new(), table: Table(Vec::new()) }
         }
 
         fn insert(&mut self, key: Key) {
@@ -270,8 +271,8 @@ mod tests {
                 let slot = u32::try_from(self.table.0.len()).unwrap();
                 self.table.0.push(key);
                 self.model.insert(key, slot);
-                let spot = self.seek(&key, Side::Before);
-                self.order.insert(spot, slot, &self.table);
+                let cursor = self.seek(&key, Side::Before);
+                self.order.insert(cursor, slot, &self.table);
             }
         }
 
@@ -282,7 +283,7 @@ mod tests {
             }
         }
 
-        /// Looks from both sides of a key, and at the range up to another.
+        /// Steps from both sides of a key, and at the range up to another.
         fn check(&self, from: Key, to: Key) {
             let (first, last) = (self.seek(&from, Side::Before), self.seek(&to, Side::After));
             let after: Vec<_> = self.order.after(first).collect();
@@ -294,27 +295,27 @@ mod tests {
             if from <= to {
                 for key in self.model.range(from..=to).map(|(key, _)| key) {
                     count += 1;
-                    mix(&mut sum, key);
+                    xor_into(&mut sum, key);
                 }
             }
             assert_eq!(self.order.sum(first, last, &self.table), (count, sum));
         }
 
-        fn seek(&self, sought: &[u8], side: Side) -> Spot {
+        fn seek(&self, sought: &[u8], side: Side) -> Cursor {
             self.order.seek(sought, side, &self.table)
         }
 
         fn keep_rules(&self) {
-            for run in &self.order.runs {
-                assert!((1..=RUN_MAX).contains(&run.slots.len()));
-                assert!(run.slots.capacity() <= RUN_MAX + GROWTH);
-                assert_eq!(run.head, head(self.table.key(run.slots[0])));
-                assert_eq!(run.sum, run.sum_of_each(&run.slots, &self.table));
+            for chunk in &self.order.chunks {
+                assert!((1..=CHUNK_MAX).contains(&chunk.slots.len()));
+                assert!(chunk.slots.capacity() <= CHUNK_MAX + GROWTH);
+                assert_eq!(chunk.prefix, prefix(self.table.key(chunk.slots[0])));
+                assert_eq!(chunk.sum, chunk.sum_of_each(&chunk.slots, &self.table));
             }
         }
     }
 
-    /// Many keys begin alike, so that heads alone do not tell.
+    /// Many keys begin alike, so that prefixes alone do not tell.
     fn key(number: u32) -> Key {
         let mut key = [0; 12];
         key[7] = (number >> 10) as u8 & 3;
@@ -352,7 +353,7 @@ mod tests {
         pair.check(key(0), key(4095));
         (0..4096).for_each(|number| pair.remove(key(number)));
         pair.check(key(0), key(4095));
-        assert!(pair.order.runs.is_empty());
+        assert!(pair.order.chunks.is_empty());
     }
 
     #[test]

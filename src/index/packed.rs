@@ -1,4 +1,4 @@
-//! Packed places: where a block, a page or a record is, in ten bytes.
+//! PackedLocation places: where a block, a page or a record is, in ten bytes.
 //!
 //! Knows no disk. Invariant: what comes out is what went in, for every place that a log of ours has; what no log has
 //! comes out as another place, where a reader finds that something else stands.
@@ -18,9 +18,9 @@ const _: () = assert!(SEGMENT + 2 * (GROUP_BYTES_MAX as u64) < 1 << OFFSET_BITS)
 
 /// A place: the segment in four bytes, then the offset and the length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packed([u8; 10]);
+pub(crate) struct PackedLocation([u8; 10]);
 
-impl Packed {
+impl PackedLocation {
     fn new(segment: u32, offset: u32, length: u32) -> Self {
         let offset = u64::from(offset).min((1 << OFFSET_BITS) - 1);
         let length = u64::from(length).min((1 << LENGTH_BITS) - 1);
@@ -32,7 +32,7 @@ impl Packed {
 
     /// The same place as an item of the log; of a file of the tree only the length is right.
     #[must_use]
-    pub(super) fn in_log(self) -> LogPlace {
+    pub(crate) fn in_log(self) -> LogPlace {
         let [a, b, c, d, rest @ ..] = self.0;
         let [e, f, g, h, i, j] = rest;
         let rest = u64::from_be_bytes([0, 0, e, f, g, h, i, j]);
@@ -45,13 +45,13 @@ impl Packed {
     }
 }
 
-impl From<LogPlace> for Packed {
+impl From<LogPlace> for PackedLocation {
     fn from(LogPlace { segment, offset, length }: LogPlace) -> Self {
         Self::new(segment, offset, length)
     }
 }
 
-impl From<BlockPlace> for Packed {
+impl From<BlockPlace> for PackedLocation {
     fn from(place: BlockPlace) -> Self {
         match place {
             BlockPlace::Tree { length } => Self::new(TREE, 0, length),
@@ -60,8 +60,8 @@ impl From<BlockPlace> for Packed {
     }
 }
 
-impl From<Packed> for BlockPlace {
-    fn from(packed: Packed) -> Self {
+impl From<PackedLocation> for BlockPlace {
+    fn from(packed: PackedLocation) -> Self {
         let place = packed.in_log();
         match place.segment {
             TREE => Self::Tree { length: place.length },
@@ -81,19 +81,19 @@ mod tests {
             [(1, 8192, 0), (7, last, 4096), (u32::MAX, 1, 65_536), (1, 0, 1 << 20)]
         {
             let place = LogPlace { segment, offset, length };
-            assert_eq!(Packed::from(place).in_log(), place);
-            assert_eq!(BlockPlace::from(Packed::from(place)), BlockPlace::Log(place));
+            assert_eq!(PackedLocation::from(place).in_log(), place);
+            assert_eq!(BlockPlace::from(PackedLocation::from(place)), BlockPlace::Log(place));
         }
         for length in [0, 1, 70_000, 1 << 20] {
             let place = BlockPlace::Tree { length };
-            assert_eq!(BlockPlace::from(Packed::from(place)), place);
+            assert_eq!(BlockPlace::from(PackedLocation::from(place)), place);
         }
     }
 
     #[test]
     fn a_place_that_no_log_has_stays_in_its_bounds() {
         let place = LogPlace { segment: 3, offset: u32::MAX, length: u32::MAX };
-        let packed = Packed::from(place).in_log();
+        let packed = PackedLocation::from(place).in_log();
         assert_eq!((packed.segment, packed.offset), (3, (1 << OFFSET_BITS) - 1));
         assert_eq!(packed.length, (1 << LENGTH_BITS) - 1);
     }

@@ -6,9 +6,9 @@
 
 use self::damaged::Guesses;
 use super::entry::{Entry, Flag, Kind, heads_key, version_key};
-use super::looks::Looks;
-use super::order::{Keys, Order, Side, Spot, mix};
-use super::rows::Rows;
+use super::segmented::SegmentedVec;
+use super::sorted::{Cursor, Keys, Side, SortedIndex, xor_into};
+use super::steps::Steps;
 use crate::crypto::alias::{Alias, Aliases};
 use crate::crypto::keys::heads_hash;
 use crate::ids::{Hash, NameId, RecordId, VersionId, Writer};
@@ -22,12 +22,12 @@ use std::collections::BTreeSet;
 
 /// Every record known.
 #[derive(Debug)]
-pub(super) struct Catalog {
+pub(crate) struct Catalog {
     aliases: Aliases,
-    entries: Rows<Entry>,
-    by_id: Order,
+    entries: SegmentedVec<Entry>,
+    by_id: SortedIndex,
     /// Every version of every name.
-    by_name: Order,
+    by_name: SortedIndex,
     /// Named as a parent by a record, and not here: not come yet, or forgotten since.
     early: BTreeSet<(Alias, VersionId)>,
     /// Discarded by a record, here or not.
@@ -44,12 +44,12 @@ pub(super) struct Catalog {
     /// Their bytes were damaged, and have not been had again.
     lost: BTreeSet<RecordId>,
     guesses: Guesses,
-    looks: Looks,
+    steps: Steps,
 }
 
 /// What a list says of a name.
 #[derive(Debug)]
-pub(super) enum Listed<'a> {
+pub(crate) enum Listed<'a> {
     /// A reader sees this version of it; its bytes may be damaged.
     Shown(&'a Entry),
     /// A version of it is dated in the future; without that, a reader would see this.
@@ -57,10 +57,10 @@ pub(super) enum Listed<'a> {
 }
 
 /// Entries ordered by id.
-struct Ids<'a>(&'a Rows<Entry>);
+struct Ids<'a>(&'a SegmentedVec<Entry>);
 
 /// Entries ordered by name and version.
-struct Names<'a>(&'a Rows<Entry>);
+struct Names<'a>(&'a SegmentedVec<Entry>);
 
 impl Keys for Ids<'_> {
     fn key(&self, slot: u32) -> &[u8] {
@@ -76,12 +76,12 @@ impl Keys for Names<'_> {
 
 impl Catalog {
     /// An empty one.
-    pub(super) fn new(aliases: Aliases) -> Self {
+    pub(crate) fn new(aliases: Aliases) -> Self {
         Self {
             aliases,
-            entries: Rows::default(),
-            by_id: Order::default(),
-            by_name: Order::default(),
+            entries: SegmentedVec::default(),
+            by_id: SortedIndex::default(),
+            by_name: SortedIndex::default(),
             early: BTreeSet::new(),
             discarded: BTreeSet::new(),
             latest: u64::MAX,
@@ -92,20 +92,20 @@ impl Catalog {
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
             guesses: Guesses::default(),
-            looks: Looks::default(),
+            steps: Steps::default(),
         }
     }
 
     /// Takes in a record that has just become durable, or was found by a start. False if it was known.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         id: RecordId,
         record: &Record,
         place: LogPlace,
         complete: bool,
     ) -> bool {
-        let spot = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
-        if self.slot_at(spot, &id).is_some() {
+        let cursor = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
+        if self.slot_at(cursor, &id).is_some() {
             return false;
         }
         let name = self.aliases.of(&record.name);
@@ -124,10 +124,10 @@ impl Catalog {
         entry.become_sound(place);
         entry.set(Flag::Complete, complete);
         let kind = entry.kind();
-        self.by_id.insert(spot, slot, &Ids(&self.entries));
+        self.by_id.insert(cursor, slot, &Ids(&self.entries));
         self.lost.remove(&id);
         self.records += 1;
-        mix(&mut self.fingerprint, &id.0);
+        xor_into(&mut self.fingerprint, &id.0);
         self.incomplete += u64::from(!complete);
         if damaged.is_none() && kind.is_version() {
             self.insert_version(slot, record);
@@ -164,15 +164,15 @@ impl Catalog {
 
     fn insert_by_name(&mut self, slot: u32) {
         let names = Names(&self.entries);
-        let spot = self.by_name.seek(names.key(slot), Side::Before, &names);
-        self.by_name.insert(spot, slot, &names);
+        let cursor = self.by_name.seek(names.key(slot), Side::Before, &names);
+        self.by_name.insert(cursor, slot, &names);
     }
 
     /// The entries of one version, as heads or as superseded: more than one if a writer gave it twice.
     fn version_slots(&self, name: &Alias, version: &VersionId, head: bool) -> Vec<u32> {
         let key = version_key(name, version, head);
-        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
-        let slots = self.by_name.after(spot);
+        let cursor = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
+        let slots = self.by_name.after(cursor);
         slots.take_while(|slot| self.look(*slot).key().starts_with(&key)).collect()
     }
 
@@ -200,38 +200,38 @@ impl Catalog {
 
     /// An entry on the way through the versions of a name.
     fn look(&self, slot: u32) -> &Entry {
-        self.looks.note();
+        self.steps.note();
         &self.entries[slot]
     }
 
-    /// The spot after all versions of a name.
-    fn past(&self, name: &Alias) -> Spot {
+    /// The cursor after all versions of a name.
+    fn past(&self, name: &Alias) -> Cursor {
         self.by_name.seek(&name.0, Side::After, &Names(&self.entries))
     }
 
-    /// All versions of a name that lie before a spot: the heads, greatest first, and then the others.
-    fn slots_before(&self, spot: Spot, name: Alias) -> impl Iterator<Item = u32> {
-        let slots = self.by_name.before(spot);
+    /// All versions of a name that lie before a cursor: the heads, greatest first, and then the others.
+    fn slots_before(&self, cursor: Cursor, name: Alias) -> impl Iterator<Item = u32> {
+        let slots = self.by_name.before(cursor);
         slots.take_while(move |slot| self.look(*slot).name() == name)
     }
 
-    /// The greatest version of a name that counts, where the spot after all of them is known. It may be superseded by a
+    /// The greatest version of a name that counts, where the cursor after all of them is known. It may be superseded by a
     /// record that has been lost since, or by one whose stamp breaks the rules.
-    fn greatest_before(&self, past: Spot, name: Alias, latest: u64) -> Option<u32> {
+    fn greatest_before(&self, past: Cursor, name: Alias, latest: u64) -> Option<u32> {
         let mut last = self.slots_before(past, name);
         let greatest = last.next()?;
         if last.next().is_none() {
             return (self.entries[greatest].version().stamp <= latest).then_some(greatest);
         }
         let head = self.last_dated(past, (name, true), latest);
-        let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
-        let superseded = self.last_dated(spot, (name, false), latest);
+        let cursor = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
+        let superseded = self.last_dated(cursor, (name, false), latest);
         let rank = |slot: &u32| self.entries[*slot].rank();
         head.into_iter().chain(superseded).max_by_key(rank)
     }
 
     /// The greatest of a name's heads, or of its other versions, that is dated no later; `past` lies after all of these.
-    fn last_dated(&self, past: Spot, (name, head): (Alias, bool), latest: u64) -> Option<u32> {
+    fn last_dated(&self, past: Cursor, (name, head): (Alias, bool), latest: u64) -> Option<u32> {
         let is_one = |slot: &u32| self.entries[*slot].is_head() == head;
         let last = self.slots_before(past, name).next().filter(is_one)?;
         if self.entries[last].version().stamp <= latest {
@@ -239,8 +239,8 @@ impl Catalog {
         }
         let later = VersionId { stamp: latest + 1, writer: Writer::default() };
         let key = version_key(&name, &later, head);
-        let spot = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
-        self.slots_before(spot, name).next().filter(is_one)
+        let cursor = self.by_name.seek(&key, Side::Before, &Names(&self.entries));
+        self.slots_before(cursor, name).next().filter(is_one)
     }
 
     fn greatest_slot(&self, name: Alias) -> Option<u32> {
@@ -249,7 +249,7 @@ impl Catalog {
 
     /// The versions of a name that are dated in the future and neither superseded nor discarded, the greatest ones.
     #[must_use]
-    pub(super) fn future(&self, name: &NameId, count: usize) -> Vec<VersionId> {
+    pub(crate) fn future(&self, name: &NameId, count: usize) -> Vec<VersionId> {
         let name = self.aliases.of(name);
         let last = self.slots_before(self.past(&name), name).map(|slot| &self.entries[slot]);
         let above = last.take_while(|entry| entry.is_head() && !self.is_credible(entry));
@@ -257,7 +257,7 @@ impl Catalog {
     }
 
     /// From now on what is dated after this stamp is dated in the future.
-    pub(super) fn set_latest(&mut self, latest: u64) {
+    pub(crate) fn set_latest(&mut self, latest: u64) {
         self.latest = latest;
     }
 
@@ -270,51 +270,51 @@ impl Catalog {
     }
 
     fn slot(&self, id: &RecordId) -> Option<u32> {
-        let spot = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
-        self.slot_at(spot, id)
+        let cursor = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
+        self.slot_at(cursor, id)
     }
 
-    /// The same, where the spot before the id is known.
-    fn slot_at(&self, spot: Spot, id: &RecordId) -> Option<u32> {
-        let slot = self.by_id.after(spot).next();
+    /// The same, where the cursor before the id is known.
+    fn slot_at(&self, cursor: Cursor, id: &RecordId) -> Option<u32> {
+        let slot = self.by_id.after(cursor).next();
         slot.filter(|slot| self.entries[*slot].id_bytes() == id.0)
     }
 
     /// The entry of a record.
     #[must_use]
-    pub(super) fn get(&self, id: &RecordId) -> Option<&Entry> {
+    pub(crate) fn get(&self, id: &RecordId) -> Option<&Entry> {
         self.slot(id).map(|slot| &self.entries[slot])
     }
 
     /// Whether a record is known.
     #[must_use]
-    pub(super) fn contains(&self, id: &RecordId) -> bool {
+    pub(crate) fn contains(&self, id: &RecordId) -> bool {
         self.slot(id).is_some()
     }
 
     /// The greatest version of a name, a tombstone too, and one whose bytes are damaged.
     #[must_use]
-    pub(super) fn greatest(&self, name: &NameId) -> Option<&Entry> {
+    pub(crate) fn greatest(&self, name: &NameId) -> Option<&Entry> {
         self.greatest_slot(self.aliases.of(name)).map(|slot| &self.entries[slot])
     }
 
     /// The version that a reader of the name sees: the greatest, if that is not a tombstone. Its bytes may be damaged.
     #[must_use]
-    pub(super) fn shown(&self, name: &NameId) -> Option<&Entry> {
+    pub(crate) fn shown(&self, name: &NameId) -> Option<&Entry> {
         self.greatest(name).filter(|entry| entry.kind() == Kind::File)
     }
 
-    /// The same, where the spot after the name's versions is known.
-    fn shown_before(&self, spot: Spot, name: Alias, latest: u64) -> Option<&Entry> {
+    /// The same, where the cursor after the name's versions is known.
+    fn shown_before(&self, cursor: Cursor, name: Alias, latest: u64) -> Option<&Entry> {
         let entry = |slot| &self.entries[slot];
         let is_file = |entry: &&Entry| entry.kind() == Kind::File;
         if planted::is_on(Bug::ShowLastCome) {
-            return self.slots_before(spot, name).max().map(entry).filter(is_file);
+            return self.slots_before(cursor, name).max().map(entry).filter(is_file);
         }
         if planted::is_on(Bug::ReviveDeleted) {
-            return self.slots_before(spot, name).map(entry).find(is_file);
+            return self.slots_before(cursor, name).map(entry).find(is_file);
         }
-        self.greatest_before(spot, name, latest).map(entry).filter(is_file)
+        self.greatest_before(cursor, name, latest).map(entry).filter(is_file)
     }
 
     /// Whether a reader of the name sees anything, by whatever calendar: what is counted does not change with time alone.
@@ -326,15 +326,15 @@ impl Catalog {
     /// these as parents leaves fewer behind, the least. The greatest is one of them, whatever a record that is known no
     /// more has said of it.
     #[must_use]
-    pub(super) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
+    pub(crate) fn heads(&self, name: &NameId, count: usize) -> Vec<VersionId> {
         let name = self.aliases.of(name);
         let Some(greatest) = self.greatest_slot(name).map(|slot| self.entries[slot].version())
         else {
             return Vec::new();
         };
         let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
-        let spot = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
-        let slots = self.by_name.after(spot).take_while(|slot| self.look(*slot).name() == name);
+        let cursor = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
+        let slots = self.by_name.after(cursor).take_while(|slot| self.look(*slot).name() == name);
         let least = slots.map(|slot| &self.entries[slot]);
         let mut heads: Vec<VersionId> = Vec::new();
         for version in least.take_while(|entry| self.is_credible(entry)).map(Entry::version) {
@@ -358,7 +358,7 @@ impl Catalog {
 
     /// How many versions of a name no other supersedes, and the hash of all of them.
     #[must_use]
-    pub(super) fn heads_summary(&self, name: &NameId) -> HeadsSummary {
+    pub(crate) fn heads_summary(&self, name: &NameId) -> HeadsSummary {
         let mut heads = self.heads(name, usize::MAX);
         heads.reverse();
         HeadsSummary { count: heads.len() as u64, hash: heads_hash(&heads) }
@@ -366,7 +366,7 @@ impl Catalog {
 
     /// The entry of one version of a name, if its bytes are not damaged.
     #[must_use]
-    pub(super) fn version(&self, name: &NameId, version: &VersionId) -> Option<&Entry> {
+    pub(crate) fn version(&self, name: &NameId, version: &VersionId) -> Option<&Entry> {
         let name = self.aliases.of(name);
         let slots = [true, false].map(|head| self.version_slots(&name, version, head));
         let mut entries = slots.into_iter().flatten().map(|slot| &self.entries[slot]);
@@ -374,16 +374,16 @@ impl Catalog {
     }
 
     /// The names after `after` that a list has or counts, in the order of their aliases.
-    pub(super) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = Listed<'_>> {
-        let mut spot = after.map_or(Spot::FIRST, |name| self.past(&name));
+    pub(crate) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = Listed<'_>> {
+        let mut cursor = after.map_or(Cursor::FIRST, |name| self.past(&name));
         let next_name = move || {
-            let name = self.entries[self.by_name.after(spot).next()?].name();
-            spot = self.past(&name);
-            Some((spot, name))
+            let name = self.entries[self.by_name.after(cursor).next()?].name();
+            cursor = self.past(&name);
+            Some((cursor, name))
         };
-        std::iter::from_fn(next_name).filter_map(|(spot, name)| {
-            let last = self.slots_before(spot, name).next().map(|slot| &self.entries[slot]);
-            let shown = self.shown_before(spot, name, self.latest());
+        std::iter::from_fn(next_name).filter_map(|(cursor, name)| {
+            let last = self.slots_before(cursor, name).next().map(|slot| &self.entries[slot]);
+            let shown = self.shown_before(cursor, name, self.latest());
             if last.is_some_and(|last| last.is_head() && !self.is_credible(last)) {
                 return Some(Listed::Future(name, shown));
             }
@@ -392,22 +392,22 @@ impl Catalog {
     }
 
     /// Records with ids from `first` to `last`, both included.
-    pub(super) fn range(&self, first: RecordId, last: RecordId) -> impl Iterator<Item = &Entry> {
-        let spot = self.by_id.seek(&first.0, Side::Before, &Ids(&self.entries));
-        let entries = self.by_id.after(spot).map(|slot| &self.entries[slot]);
+    pub(crate) fn range(&self, first: RecordId, last: RecordId) -> impl Iterator<Item = &Entry> {
+        let cursor = self.by_id.seek(&first.0, Side::Before, &Ids(&self.entries));
+        let entries = self.by_id.after(cursor).map(|slot| &self.entries[slot]);
         entries.take_while(move |entry| entry.id_bytes() <= &last.0[..])
     }
 
     /// What there is in all; known at any time, however much that is.
     #[must_use]
-    pub(super) fn whole(&self) -> RangeSummary {
+    pub(crate) fn whole(&self) -> RangeSummary {
         let (first, last) = (RecordId([0; 32]), RecordId([u8::MAX; 32]));
         RangeSummary { first, last, count: self.records(), fingerprint: self.fingerprint }
     }
 
     /// What lies between two ids, both included.
     #[must_use]
-    pub(super) fn summary(&self, first: RecordId, last: RecordId) -> RangeSummary {
+    pub(crate) fn summary(&self, first: RecordId, last: RecordId) -> RangeSummary {
         let ids = Ids(&self.entries);
         let from = self.by_id.seek(&first.0, Side::Before, &ids);
         let to = self.by_id.seek(&last.0, Side::After, &ids);
@@ -416,22 +416,22 @@ impl Catalog {
     }
 
     /// Records that were damaged and have not come again.
-    pub(super) fn lost(&self) -> &BTreeSet<RecordId> {
+    pub(crate) fn lost(&self) -> &BTreeSet<RecordId> {
         &self.lost
     }
 
     /// The ids of all records, in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RecordId> {
         self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)
     }
 
     /// Every record that names something which is not here.
-    pub(super) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
+    pub(crate) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
         self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
     }
 
     /// Says whether all that a record names is here.
-    pub(super) fn set_complete(&mut self, id: &RecordId, complete: bool) {
+    pub(crate) fn set_complete(&mut self, id: &RecordId, complete: bool) {
         if let Some(slot) = self.slot(id) {
             self.set_slot_complete(slot, complete);
         }
@@ -446,19 +446,19 @@ impl Catalog {
 
     /// Records known.
     #[must_use]
-    pub(super) fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
     /// Names shown.
     #[must_use]
-    pub(super) fn names(&self) -> u64 {
+    pub(crate) fn names(&self) -> u64 {
         self.shown
     }
 
     /// Records that name something which is not here.
     #[must_use]
-    pub(super) fn incomplete(&self) -> u64 {
+    pub(crate) fn incomplete(&self) -> u64 {
         self.incomplete
     }
 }

@@ -1,0 +1,56 @@
+//! What a node has and knows: derived from its log at every start, and kept current from then on.
+//!
+//! Pure: reaches no disk and no machine, and knows no connection. Invariant: nothing is in here before the group that
+//! brought it has been flushed, but for what was shown and is not kept.
+
+pub(crate) mod catalog;
+mod completion;
+pub(crate) mod entry;
+pub(crate) mod grants;
+pub(crate) mod holdings;
+mod loading;
+mod packed;
+mod segmented;
+mod shown;
+pub(crate) mod sorted;
+pub(crate) mod steps;
+
+pub use loading::Loading;
+pub(crate) use shown::Shown;
+
+use crate::ids::RecordId;
+use crate::planted::{self, Bug};
+use crate::wire::log_damage::LogDamage;
+use catalog::Catalog;
+use grants::Grants;
+use holdings::Holdings;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) catalog: Catalog,
+    pub(crate) holdings: Holdings,
+    pub(crate) grants: Grants,
+    /// Versions that were shown to somebody and are not kept.
+    pub(crate) shown: Shown,
+    /// The number of the last group that is durable.
+    pub(crate) group: u64,
+    /// What a start could not decode of the log, and no node has made good since.
+    pub(crate) undecoded: LogDamage,
+}
+
+impl Index {
+    /// What may be missing here, since a start could not decode all of the log.
+    pub(crate) fn log_damage(&self) -> LogDamage {
+        if planted::is_on(Bug::HideLogDamage) {
+            return LogDamage::default();
+        }
+        self.undecoded.and(self.catalog.guessed())
+    }
+
+    /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
+    pub(crate) fn damage(&mut self, id: &RecordId) {
+        log::warn!("record {id} is damaged on this disk; it is asked of the peers");
+        self.catalog.damage(id);
+    }
+}

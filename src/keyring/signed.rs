@@ -1,0 +1,12 @@
+//! Signatures of records.
+//!
+//! Knows no grant. Invariant: a record is signed only by the key that it names.
+
+use crate::crypto::{sign, tags};
+use crate::wire::record::Record;
+
+/// Whether the signer named by a record signed it.
+#[must_use]
+pub fn signed(record: &Record) -> bool {
+    sign::verify(&record.signer, tags::RECORD, &record.signed_bytes(), &record.signature)
+}
