@@ -43,7 +43,8 @@ impl Gateway {
     pub fn open(
         node: &mut Node,
         access: Access,
-        (entropy, node_entropy): (&Entropy, [u8; 32]),
+        entropy: &Entropy,
+        node_entropy: [u8; 32],
         now: Now,
     ) -> Option<Self> {
         let link = node.accepted_here(now, node_entropy)?;

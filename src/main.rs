@@ -170,7 +170,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let node_id = setup.node;
     let keys = ConnKeys::new(&keyring.access.network, &keyring.node);
     drop(keyring);
-    let mut node = Node::new(keys, setup, (loading, &recovered), event_loop.now());
+    let mut node = Node::new(keys, setup, loading, &recovered, event_loop.now());
     node.set_connections_max(connections_max);
     let waker = event_loop.waker();
     let wake = move || {

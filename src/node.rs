@@ -138,7 +138,8 @@ impl Node {
     pub fn new(
         keys: ConnKeys,
         setup: Setup,
-        (loading, recovered): (Loading, &Recovered),
+        loading: Loading,
+        recovered: &Recovered,
         now: Now,
     ) -> Self {
         let entrance = Entrance::new(ChaCha8Rng::seed_from_u64(!setup.seed));

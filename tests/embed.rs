@@ -61,9 +61,9 @@ impl Embedded {
             seed: 7,
             boot: 8,
         };
-        let mut node = Node::new(keys, setup, (loading, &recovered), NOW);
+        let mut node = Node::new(keys, setup, loading, &recovered, NOW);
         let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
-        let gateway = Gateway::open(&mut node, access, (&entropy, [11; 32]), NOW).unwrap();
+        let gateway = Gateway::open(&mut node, access, &entropy, [11; 32], NOW).unwrap();
         Self { node, disk, fs, gateway, now: NOW, away: Duration::ZERO }
     }
 

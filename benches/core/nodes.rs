@@ -83,7 +83,7 @@ impl Machine {
             boot: 8,
         };
         let keys = ConnKeys::new(&access.network, key);
-        Self { node: Node::new(keys, setup, (loading, &recovered), now), fs, disk, link: None }
+        Self { node: Node::new(keys, setup, loading, &recovered, now), fs, disk, link: None }
     }
 
     /// Does what the node wants. The link that it dials, if it does.
@@ -122,7 +122,7 @@ impl Pair {
         let first = Machine::new(&keys[0], vec![peer], now, groups);
         let mut machines = [first, Machine::new(&keys[1], Vec::new(), now, groups)];
         let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
-        let gateway = Gateway::open(&mut machines[0].node, access(), (&entropy, [11; 32]), now);
+        let gateway = Gateway::open(&mut machines[0].node, access(), &entropy, [11; 32], now);
         let gateway = gateway.expect("there is room for one");
         let mut pair = Self { machines, gateway, now, count: 0, short: 0 };
         while pair.machines[0].node.standing().peers + pair.machines[1].node.standing().peers < 2 {
@@ -160,7 +160,7 @@ impl Pair {
         key[..8].copy_from_slice(&count.to_be_bytes());
         let entropy = Entropy { key, handshake: [10; 32] };
         let node = &mut self.machines[0].node;
-        let mut gateway = Gateway::open(node, access(), (&entropy, [11; 32]), self.now)
+        let mut gateway = Gateway::open(node, access(), &entropy, [11; 32], self.now)
             .expect("there is room for one");
         for _ in 0..4 {
             while gateway.poll_event().is_some() {}

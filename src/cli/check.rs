@@ -95,7 +95,8 @@ fn carry_out(wanted: &Wanted) -> Result<bool, Failure> {
             filesystem,
             Config::default(),
             wanted.entropy,
-            (&known, &summary),
+            &known,
+            &summary,
             &mut |event| {
                 let left = matches!(&event, Event::Found(found) if found.grade != Grade::Mended);
                 if left && !std::mem::replace(&mut is_done, true) {

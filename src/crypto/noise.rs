@@ -45,7 +45,7 @@ impl Handshake {
     ) -> Self {
         let psk = Zeroizing::new(new_secret(keys.network_secret, tags::NOISE_PSK));
         let prologue = [tags::NOISE_PROLOGUE, prologue].concat();
-        let state = build(initiator, (keys.static_secret, &psk), &prologue, entropy);
+        let state = build(initiator, keys.static_secret, &psk, &prologue, entropy);
         Self(Box::new(state.expect("the pattern, its keys and its primitives are all given")))
     }
 
@@ -144,7 +144,8 @@ impl fmt::Debug for Transport {
 
 fn build(
     initiator: bool,
-    (static_secret, psk): (&[u8; 32], &[u8; 32]),
+    static_secret: &[u8; 32],
+    psk: &[u8; 32],
     prologue: &[u8],
     entropy: [u8; 32],
 ) -> Result<HandshakeState, snow::Error> {

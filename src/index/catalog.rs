@@ -223,15 +223,15 @@ impl Catalog {
         if last.next().is_none() {
             return (self.entries[greatest].version().stamp <= latest).then_some(greatest);
         }
-        let head = self.last_dated(past, (name, true), latest);
+        let head = self.last_dated(past, name, true, latest);
         let cursor = self.by_name.seek(&heads_key(&name), Side::Before, &Names(&self.entries));
-        let superseded = self.last_dated(cursor, (name, false), latest);
+        let superseded = self.last_dated(cursor, name, false, latest);
         let rank = |slot: &u32| self.entries[*slot].rank();
         head.into_iter().chain(superseded).max_by_key(rank)
     }
 
     /// The greatest of a name's heads, or of its other versions, that is dated no later; `past` lies after all of these.
-    fn last_dated(&self, past: Cursor, (name, head): (Alias, bool), latest: u64) -> Option<u32> {
+    fn last_dated(&self, past: Cursor, name: Alias, head: bool, latest: u64) -> Option<u32> {
         let is_one = |slot: &u32| self.entries[*slot].is_head() == head;
         let last = self.slots_before(past, name).next().filter(is_one)?;
         if self.entries[last].version().stamp <= latest {

@@ -2,13 +2,21 @@
 //!
 //! Decides nothing. Invariant: what an ask names may have ended before the answer comes.
 
+/// A walk asks for a page that it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PageAsked {
+    pub(super) walk: u64,
+    /// Its so many-th attempt to have one.
+    pub(super) attempt: u32,
+}
+
 /// Why this node asked a peer something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
     /// For a query.
     Query(u64),
-    /// For a walk, which lacks a page: at its so many-th attempt to have one.
-    Page(u64, u32),
+    /// For a walk, which lacks a page.
+    Page(PageAsked),
     /// To know whether it is still there.
     Instance,
 }
@@ -18,14 +26,14 @@ impl Ask {
     pub(super) fn query(&self) -> Option<u64> {
         match self {
             Self::Query(query) => Some(*query),
-            Self::Page(..) | Self::Instance => None,
+            Self::Page(_) | Self::Instance => None,
         }
     }
 
     /// The walk, if it is for one.
     pub(super) fn page(&self) -> Option<u64> {
         match self {
-            Self::Page(walk, _) => Some(*walk),
+            Self::Page(asked) => Some(asked.walk),
             Self::Query(_) | Self::Instance => None,
         }
     }

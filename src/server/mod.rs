@@ -203,7 +203,7 @@ impl FileServer {
                 self.query.timeout(&mut self.cx, id);
                 self.queried(now);
             }
-            Timer::PageAsked(walk, attempt) => self.page_timeout(now, walk, attempt),
+            Timer::PageAsked(asked) => self.page_timeout(now, asked),
             Timer::Retry => self.retry(now),
             Timer::News(link) => self.arrivals.tell(&mut self.cx, link),
             Timer::Redial => self.members.redial(&mut self.cx),

@@ -3,7 +3,7 @@
 //! Knows nothing of blocks. Invariant: a page that came goes into a group only if it is what its address says.
 
 use super::FileServer;
-use super::ask::Ask;
+use super::ask::{Ask, PageAsked};
 use super::asker::Asker;
 use super::output::Link;
 use super::round::Short;
@@ -57,12 +57,13 @@ impl FileServer {
         walk.attempt += 1;
         let attempt = walk.attempt;
         walk.patient = false;
-        let request = self.cx.links.ask(link, Ask::Page(id, attempt));
+        let asked = PageAsked { walk: id, attempt };
+        let request = self.cx.links.ask(link, Ask::Page(asked));
         if let Some(walk) = self.walks.get_mut(id) {
             walk.asks.push((link, request));
         }
         self.send(link, Message::GetPage { request, address });
-        self.after(now, PEER_SILENCE, Timer::PageAsked(id, attempt));
+        self.after(now, PEER_SILENCE, Timer::PageAsked(asked));
     }
 
     /// Who is asked next: whoever told of the record, then the one that has been asked the least.
@@ -78,7 +79,8 @@ impl FileServer {
     }
 
     /// A peer has not answered: the next is asked. Without a next it is waited for some more.
-    pub(super) fn page_timeout(&mut self, now: Now, id: u64, attempt: u32) {
+    pub(super) fn page_timeout(&mut self, now: Now, asked: PageAsked) {
+        let PageAsked { walk: id, attempt } = asked;
         let Some(walk) = self.walks.get(id) else {
             return;
         };
@@ -96,7 +98,7 @@ impl FileServer {
         }
         if waits_on {
             let rest = LAST_SOURCE_SILENCE.saturating_sub(PEER_SILENCE);
-            self.after(now, rest, Timer::PageAsked(id, attempt));
+            self.after(now, rest, Timer::PageAsked(asked));
         } else {
             self.ask_for_page(now, id);
         }
@@ -125,7 +127,7 @@ impl FileServer {
     }
 
     /// A peer answers for a page: what comes late may still be the page that is waited for.
-    pub(super) fn page_answered(&mut self, now: Now, asked: (u64, u32), page: Option<Bytes>) {
+    pub(super) fn page_answered(&mut self, now: Now, asked: PageAsked, page: Option<Bytes>) {
         match page {
             Some(page) => {
                 let checks = vec![Check::Tree(page.clone())];
@@ -137,15 +139,15 @@ impl FileServer {
     }
 
     /// A peer would not answer now.
-    pub(super) fn page_refused(&mut self, now: Now, asked: (u64, u32)) {
-        if let Some(walk) = self.walks.get_mut(asked.0) {
+    pub(super) fn page_refused(&mut self, now: Now, asked: PageAsked) {
+        if let Some(walk) = self.walks.get_mut(asked.walk) {
             walk.unsure = true;
         }
         self.ask_the_next(now, asked);
     }
 
     /// Who was asked does not have the page. If that was said late, the next has been asked already.
-    fn ask_the_next(&mut self, now: Now, (id, attempt): (u64, u32)) {
+    fn ask_the_next(&mut self, now: Now, PageAsked { walk: id, attempt }: PageAsked) {
         if self.walks.get(id).is_some_and(|walk| walk.attempt == attempt) {
             self.ask_for_page(now, id);
         }
@@ -154,17 +156,18 @@ impl FileServer {
     pub(super) fn walk_page_checked(
         &mut self,
         now: Now,
-        (id, attempt): (u64, u32),
+        asked: PageAsked,
         page: Bytes,
         found: &[Checked],
     ) {
+        let id = asked.walk;
         let Some(walk) = self.walks.get(id) else {
             return;
         };
         let Some(address) = walk.asked else { return };
         let asker = walk.asker();
         if found != [Checked::Address(address)] || Page::decode(&page).is_err() {
-            return self.page_refused(now, (id, attempt));
+            return self.page_refused(now, asked);
         }
         match asker {
             // It goes to who asked, and is not kept.

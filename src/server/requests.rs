@@ -170,15 +170,15 @@ impl FileServer {
                 }
             }
             Message::Page { request, page } => {
-                if let Some(Ask::Page(walk, attempt)) = self.answered(link, request) {
-                    self.page_answered(now, (walk, attempt), page);
+                if let Some(Ask::Page(asked)) = self.answered(link, request) {
+                    self.page_answered(now, asked, page);
                 }
             }
             Message::Refused { request, reason, detail } => {
                 log::debug!("a peer refused a request: {reason:?}, {detail}");
                 match self.answered(link, request) {
                     Some(Ask::Query(query)) => self.query_answered(now, link, query, None),
-                    Some(Ask::Page(walk, attempt)) => self.page_refused(now, (walk, attempt)),
+                    Some(Ask::Page(asked)) => self.page_refused(now, asked),
                     Some(Ask::Instance) => self.members.instance_answered(&self.cx, link),
                     None => {}
                 }

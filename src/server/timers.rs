@@ -3,6 +3,7 @@
 //! Knows no clock. Invariant: what is due at one time comes in the order in which it was set. Timers are never cancelled:
 //! one that is out of date finds nothing to do.
 
+use super::ask::PageAsked;
 use super::output::Link;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub(super) enum Timer {
     /// Whoever has not answered for this query will not be waited for.
     Query(u64),
     /// A peer was asked for a page by this walk.
-    PageAsked(u64, u32),
+    PageAsked(PageAsked),
     /// Try again what could not be fetched.
     Retry,
     /// Tell this peer that something has come which it may have asked for.

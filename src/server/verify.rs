@@ -138,7 +138,7 @@ impl FileServer {
         let Sweep { link, request, count, missing, next } = sweep;
         let good = count.saturating_sub(u32::try_from(bad.len()).unwrap_or(count));
         bad.extend(missing);
-        self.reply(link, Message::verified(request, (good, bytes), bad, next));
+        self.reply(link, Message::verified(request, good, bytes, bad, next));
     }
 
     /// Blocks that a client offers are here: if they are good, it need not send them. A few are looked at in one go, so

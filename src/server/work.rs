@@ -7,6 +7,7 @@
     reason = "the variants are documented, and their fields named for what they are"
 )]
 
+use super::ask::PageAsked;
 use super::asker::Asker;
 use super::output::Link;
 use super::query::{self, Passed, QueryId};
@@ -24,8 +25,8 @@ use crate::planted::{self, Bug};
 use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
-    BlockPlace, Committed, DiskError, Draft, Group, LeavesRead, LogPlace, ReadError, Space,
-    Verified, WriteError,
+    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
+    Space, Verified, WriteError,
 };
 use crate::wire::message::BlockRef;
 use crate::wire::permit::Permit;
@@ -158,7 +159,7 @@ pub(super) enum CheckFor {
         page: Bytes,
     },
     WalkPage {
-        asked: (u64, u32),
+        asked: PageAsked,
         page: Bytes,
     },
     /// What a peer shows of a name, for a client that asked.
@@ -249,9 +250,10 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             disk.discard(draft);
             Done::Discarded
         }
-        Job::ReadLeaves { reader, address, place, first, count } => {
-            Done::Leaves { reader, result: disk.read_leaves(&address, place, (first, count)) }
-        }
+        Job::ReadLeaves { reader, address, place, first, count } => Done::Leaves {
+            reader,
+            result: disk.read_leaves(&address, place, LeafRange { first, count }),
+        },
         Job::ReadLog { purpose, places } => {
             let items = places.into_iter().map(|place| disk.read_log(place)).collect();
             Done::Log { purpose, items }
@@ -279,7 +281,7 @@ pub fn execute_at_once<F: FileSystem>(
 ) -> Result<Done, Job> {
     match job {
         Job::ReadLeaves { reader, address, place, first, count } => {
-            match disk.leaves_at_once(&address, place, (first, count)) {
+            match disk.leaves_at_once(&address, place, LeafRange { first, count }) {
                 Some(read) => Ok(Done::Leaves { reader, result: Ok(read) }),
                 None => Err(Job::ReadLeaves { reader, address, place, first, count }),
             }
@@ -335,7 +337,7 @@ mod tests {
     fn few_checks_are_done_at_once_if_there_is_time() {
         let (disk, _) = open(SimFs::new(), Config::default(), [1; 16], |_| {}).unwrap();
         let job = |checks| {
-            let (asked, page) = ((3, 1), Bytes::new());
+            let (asked, page) = (PageAsked { walk: 3, attempt: 1 }, Bytes::new());
             let purpose = Checking { reason: CheckFor::WalkPage { asked, page }, bytes: 7 };
             Job::Check { purpose: Box::new(purpose), checks }
         };

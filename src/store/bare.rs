@@ -45,7 +45,8 @@ pub fn scan<F: FileSystem>(
     fs: &F,
     file: &F::File,
     salt: [u8; 16],
-    (end, at_once): (Option<u64>, usize),
+    end: Option<u64>,
+    at_once: usize,
 ) -> io::Result<Seen> {
     let window = Window::by(fs, file, at_once);
     let mut seen = Seen::default();

@@ -13,7 +13,7 @@ use crate::store::frame::{ITEM_HEAD, Item};
 use crate::store::fs::{FileSystem, Reader};
 use crate::store::layout;
 use crate::store::scan::is_medium;
-use crate::store::values::{LeavesRead, LogPlace, ReadError};
+use crate::store::values::{LeafRange, LeavesRead, LogPlace, ReadError};
 use bytes::Bytes;
 use std::io;
 
@@ -115,23 +115,27 @@ fn fill<F: FileSystem>(
 /// Reads a run of leaves of a block file, without hashing them. Leaves that the block does not have are gone.
 pub(super) fn read_leaves<F: FileSystem>(
     reader: &Reader<'_, F>,
-    (address, length): (&Address, u32),
-    (first, count): (u8, u8),
+    address: &Address,
+    length: u32,
+    leaves: LeafRange,
 ) -> Result<LeavesRead, Trouble> {
     let block = open_block(reader, address, length)?;
-    let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
+    let range = byte_range(length, leaves).ok_or(Trouble::Gone)?;
     let bytes = read(reader, &block.file, range.start as u64, range.len())?;
     Ok(LeavesRead { length, leaves: block.leaves, chunks: chunks(&Bytes::from(bytes)) })
 }
 
 /// A run of leaves of a block that lies in memory.
-pub(super) fn leaves_of(block: &Bytes, (first, count): (u8, u8)) -> Result<LeavesRead, Trouble> {
+pub(super) fn leaves_of(block: &Bytes, leaves: LeafRange) -> Result<LeavesRead, Trouble> {
     let length = u32::try_from(block.len()).map_err(|_| Trouble::Damaged)?;
-    let range = byte_range(length, first, count).ok_or(Trouble::Gone)?;
+    let range = byte_range(length, leaves).ok_or(Trouble::Gone)?;
     Ok(LeavesRead { length, leaves: tree::leaf_hashes(block), chunks: chunks(&block.slice(range)) })
 }
 
-fn byte_range(length: u32, first: u8, count: u8) -> Option<std::ops::Range<usize>> {
+fn byte_range(
+    length: u32,
+    LeafRange { first, count }: LeafRange,
+) -> Option<std::ops::Range<usize>> {
     let leaves = leaf_count(length)?;
     let first = if planted::is_on(Bug::ReadFromFirst) { 0 } else { first };
     let end = usize::from(first) + usize::from(count);
@@ -146,7 +150,8 @@ fn chunks(run: &Bytes) -> Vec<Bytes> {
 /// Hashes a whole block file; `buffer` is reused from block to block.
 pub(super) fn verify<F: FileSystem>(
     fs: &F,
-    (address, length): (&Address, u32),
+    address: &Address,
+    length: u32,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
     let block = open_block(&Reader::patient(fs), address, length)?;

@@ -128,7 +128,7 @@ impl<F: FileSystem> Disk<F> {
     /// first proved to have been flushed.
     pub(super) fn quarantine(&self, address: &Address, length: u32) {
         let mut log = hold(&self.log);
-        let again = blocks::verify(&self.fs, (address, length), &mut Vec::new());
+        let again = blocks::verify(&self.fs, address, length, &mut Vec::new());
         let Err(Trouble::Damaged) = again else {
             return;
         };

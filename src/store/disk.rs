@@ -21,7 +21,8 @@ use crate::store::open_files::OpenFiles;
 use crate::store::records;
 use crate::store::undecoded;
 use crate::store::values::{
-    BlockPlace, DiskError, Draft, LeavesRead, LogPlace, ReadError, Space, Verified, WriteError,
+    BlockPlace, DiskError, Draft, LeafRange, LeavesRead, LogPlace, ReadError, Space, Verified,
+    WriteError,
 };
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -83,9 +84,9 @@ impl<F: FileSystem> Disk<F> {
         &self,
         address: &Address,
         place: BlockPlace,
-        run: (u8, u8),
+        leaves: LeafRange,
     ) -> Option<LeavesRead> {
-        self.try_leaves(address, place, run).ok()
+        self.try_leaves(address, place, leaves).ok()
     }
 
     /// The same of a few items of the log; the others are for `read_log`.
@@ -101,14 +102,14 @@ impl<F: FileSystem> Disk<F> {
         &self,
         address: &Address,
         place: BlockPlace,
-        run: (u8, u8),
+        leaves: LeafRange,
     ) -> Result<LeavesRead, Trouble> {
         match place {
             BlockPlace::Tree { length } => {
-                blocks::read_leaves(&Reader::at_once(&self.fs), (address, length), run)
+                blocks::read_leaves(&Reader::at_once(&self.fs), address, length, leaves)
             }
             BlockPlace::Log(place) => match self.item_at_once(place)? {
-                (id, bytes) if id == address.0 => blocks::leaves_of(&bytes, run),
+                (id, bytes) if id == address.0 => blocks::leaves_of(&bytes, leaves),
                 (_, _) => Err(Trouble::Damaged),
             },
         }
@@ -214,13 +215,12 @@ impl<F: FileSystem> Disk<F> {
         &self,
         address: &Address,
         place: BlockPlace,
-        run: (u8, u8),
+        leaves: LeafRange,
     ) -> Result<LeavesRead, ReadError> {
         match place {
             BlockPlace::Tree { length } => {
-                let read = twice(|| {
-                    blocks::read_leaves(&Reader::patient(&self.fs), (address, length), run)
-                });
+                let reader = Reader::patient(&self.fs);
+                let read = twice(|| blocks::read_leaves(&reader, address, length, leaves));
                 if let Err(Trouble::Damaged) = read {
                     self.quarantine(address, length);
                 }
@@ -231,7 +231,7 @@ impl<F: FileSystem> Disk<F> {
                     let sound = id == address.0;
                     sound.then_some(bytes).ok_or(Trouble::Damaged)
                 });
-                read.and_then(|bytes| blocks::leaves_of(&bytes, run))
+                read.and_then(|bytes| blocks::leaves_of(&bytes, leaves))
                     .map_err(|trouble| trouble.tell(&layout::segment(place.segment)))
             }
         }
@@ -283,7 +283,7 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<u32, Trouble> {
         match place {
             BlockPlace::Tree { length } => {
-                let verified = twice(|| blocks::verify(&self.fs, (address, length), buffer));
+                let verified = twice(|| blocks::verify(&self.fs, address, length, buffer));
                 if let Err(Trouble::Damaged) = verified {
                     self.quarantine(address, length);
                 }
@@ -308,7 +308,7 @@ impl<F: FileSystem> Disk<F> {
             return Ok(());
         }
         let _one_at_a_time = hold(&self.peers);
-        self.replace((layout::PEERS_DRAFT, layout::PEERS), text)
+        self.replace(layout::PEERS_DRAFT, layout::PEERS, text)
     }
 
     /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it.
@@ -317,11 +317,11 @@ impl<F: FileSystem> Disk<F> {
     /// The disk's.
     pub fn made_good(&self, damage: &Hash) -> DiskResult<()> {
         let _one_at_a_time = hold(&self.peers);
-        self.replace((layout::MADE_GOOD_DRAFT, layout::MADE_GOOD), &undecoded::made_good(damage))
+        self.replace(layout::MADE_GOOD_DRAFT, layout::MADE_GOOD, &undecoded::made_good(damage))
     }
 
     /// Writes a small file anew, by way of a draft.
-    fn replace(&self, (draft, path): (&str, &str), text: &str) -> DiskResult<()> {
+    fn replace(&self, draft: &str, path: &str, text: &str) -> DiskResult<()> {
         let replace = || {
             let _ = self.fs.remove(draft);
             let file = self.fs.create(draft)?;

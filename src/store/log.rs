@@ -51,7 +51,8 @@ impl<F: FileSystem> Log<F> {
     /// The log of a place after `good`, which ends with segment `newest`; no segment is open yet.
     pub(super) fn new(
         place: Place,
-        (store, entropy): (StoreId, [u8; 16]),
+        store: StoreId,
+        entropy: [u8; 16],
         newest: u32,
         good: Verdict,
     ) -> Self {

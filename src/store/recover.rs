@@ -108,7 +108,7 @@ pub fn open<F: FileSystem>(
     let log_damage = left.unwrap_or_default();
     let group = recovery.good.last.number;
     let recovered = Recovered { store, group, notes, remains, rotten, log_damage, damage };
-    let mut log = Log::new(place, (store, entropy), newest, recovery.good);
+    let mut log = Log::new(place, store, entropy, newest, recovery.good);
     begin_first(&fs, &mut log, recovery.good)?;
     for number in emptied {
         let _ = fs.remove(&layout::segment(number));
@@ -197,7 +197,7 @@ pub(super) fn unsound_block<F: FileSystem>(
         let Found::Block(address, BlockPlace::Tree { length }) = found else {
             continue;
         };
-        match twice(|| blocks::verify(fs, (address, *length), &mut buffer)) {
+        match twice(|| blocks::verify(fs, address, *length, &mut buffer)) {
             Ok(()) => {}
             Err(Trouble::Gone | Trouble::Damaged) => return Ok(Some(*address)),
             // It was flushed before it had its name. That it can't be read is told when somebody wants to.
@@ -411,7 +411,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
 
     /// What is left in damaged bytes: what is whole is found like any other.
     fn keep_remains(&mut self, header: &Header, range: &Range<u64>) -> Result<(), OpenError> {
-        let gone = self.kept.read(self.fs, (header, range), &mut self.visitor)?;
+        let gone = self.kept.read(self.fs, header, range, &mut self.visitor)?;
         self.undecoded.add_range(header.number, range, gone);
         Ok(())
     }

@@ -53,7 +53,8 @@ impl Kept {
     pub(super) fn read<F: FileSystem>(
         &mut self,
         fs: &F,
-        (header, range): (&Header, &Range<u64>),
+        header: &Header,
+        range: &Range<u64>,
         found: &mut impl FnMut(Found),
     ) -> Result<Gone, DiskError> {
         let mut gone = Gone::default();
@@ -136,7 +137,7 @@ impl Kept {
                 return Err(Trouble::Damaged);
             }
             self.hashed += u64::from(length);
-            twice(|| blocks::verify(fs, (&address, length), &mut Vec::new())).map(|()| length)
+            twice(|| blocks::verify(fs, &address, length, &mut Vec::new())).map(|()| length)
         });
         match looked {
             Ok(length) => Ok(Some(Found::Block(address, BlockPlace::Tree { length }))),

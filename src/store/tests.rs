@@ -108,7 +108,7 @@ fn read_leaves<F: FileSystem>(
     (address, place): (Address, BlockPlace),
     (first, count): (u8, u8),
 ) -> Result<LeavesRead, ReadError> {
-    disk.read_leaves(&address, place, (first, count))
+    disk.read_leaves(&address, place, LeafRange { first, count })
 }
 
 fn read_log<F: FileSystem>(disk: &Disk<F>, place: LogPlace) -> Result<Bytes, ReadError> {

@@ -79,6 +79,15 @@ pub struct Space {
     pub free: u64,
 }
 
+/// Leaves of a block that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafRange {
+    /// The first of them.
+    pub first: u8,
+    /// How many.
+    pub count: u8,
+}
+
 /// Leaves of a block, read.
 #[derive(Debug)]
 pub struct LeavesRead {

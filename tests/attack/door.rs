@@ -52,7 +52,7 @@ fn node(peers: Vec<PeerAddress>) -> Node {
         seed: 5,
         boot: 6,
     };
-    Node::new(keys, setup, (loading, &recovered), START)
+    Node::new(keys, setup, loading, &recovered, START)
 }
 
 fn machine(number: usize) -> IpAddr {

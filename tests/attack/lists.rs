@@ -181,7 +181,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
             Message::Page { request, page: Some(vec![6; count].into()) },
             Message::holders_are(request, 0, peers),
             Message::members_are(request, members),
-            Message::verified(request, (0, 0), addresses.clone(), next),
+            Message::verified(request, 0, 0, addresses.clone(), next),
             Message::refused(request, Reason::Clock, &"\u{20ac}".repeat(count)),
         ];
         all.iter().for_each(reads);

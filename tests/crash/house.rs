@@ -84,9 +84,9 @@ impl House {
         };
         let wall_ms = 1_795_305_600_000 + u64::from(life) * 1_000_000;
         let now = Now { instant: Instant(1), wall_ms };
-        let mut node = Node::new(keys, setup, (loading, &recovered), now);
+        let mut node = Node::new(keys, setup, loading, &recovered, now);
         let entropy = Entropy { key: [life; 32], handshake: [life ^ 0x55; 32] };
-        let gateway = Gateway::open(&mut node, access, (&entropy, [life ^ 0xaa; 32]), now);
+        let gateway = Gateway::open(&mut node, access, &entropy, [life ^ 0xaa; 32], now);
         let gateway = gateway.expect("a new node takes connections");
         Ok(Self { node, disk, gateway, now, outcome: None })
     }

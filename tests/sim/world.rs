@@ -368,7 +368,7 @@ impl World {
             epoch: 1,
             static_secret: *machine.key.static_secret(),
         };
-        let node = Node::new(keys, setup, (loading, &recovered), now);
+        let node = Node::new(keys, setup, loading, &recovered, now);
         machine.life = Some(Life { node, disk });
         self.settle(index);
         Ok(())

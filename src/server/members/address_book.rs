@@ -192,7 +192,7 @@ impl AddressBook {
         let unproven: Vec<String> = said.iter().filter(named).cloned().collect();
         // Where its best address is known, the guess and the others are not looked at.
         if said.first().is_none_or(|best| !known.has_answered(best)) {
-            self.candidates.claim(node, (node, 0), &unproven, now.instant);
+            self.candidates.claim(node, node, 0, &unproven, now.instant);
         }
     }
 
@@ -317,7 +317,7 @@ impl AddressBook {
 
     /// What another says of a node, and that node has signed: a candidate.
     pub(super) fn claim(&mut self, source: NodeId, node: NodeId, said: &Presence, now: Instant) {
-        self.candidates.claim(source, (node, said.counter), &said.addresses, now);
+        self.candidates.claim(source, node, said.counter, &said.addresses, now);
     }
 
     /// When the next node is due.

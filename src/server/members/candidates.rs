@@ -71,7 +71,8 @@ impl Candidates {
     pub(super) fn claim(
         &mut self,
         source: NodeId,
-        (node, counter): (NodeId, u64),
+        node: NodeId,
+        counter: u64,
         addresses: &[String],
         now: Instant,
     ) {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     fn claim(candidates: &mut Candidates, source: usize, node: usize, address: &str) {
-        candidates.claim(id(source), (id(node), 1), &[address.to_owned()], START);
+        candidates.claim(id(source), id(node), 1, &[address.to_owned()], START);
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl<F: FileSystem> Check<'_, F> {
         buffer: &mut Vec<u8>,
     ) -> Result<bool, OpenError> {
         let path = layout::block(address);
-        let what = match twice(|| blocks::verify(self.fs, (address, length), buffer)) {
+        let what = match twice(|| blocks::verify(self.fs, address, length, buffer)) {
             Ok(()) => {
                 self.summary.bytes += u64::from(length);
                 self.advance(u64::from(length));

@@ -41,7 +41,7 @@ impl<F: FileSystem> Check<'_, F> {
                 Some(before) if before.segment < header.number => Some(FRAMES),
                 Some(_) | None => None,
             };
-            last = self.read_segment((header, end), &mut kept)?;
+            last = self.read_segment(header, end, &mut kept)?;
         }
         self.inventory.take_remains(&kept.records, &kept.rotten);
         self.tell_of_tail(last)
@@ -170,7 +170,8 @@ impl<F: FileSystem> Check<'_, F> {
     /// Where the good groups end.
     fn read_segment(
         &mut self,
-        (header, end): (&Header, Option<u64>),
+        header: &Header,
+        end: Option<u64>,
         kept: &mut Kept,
     ) -> Result<Verdict, OpenError> {
         let path = layout::segment(header.number);
@@ -206,7 +207,7 @@ impl<F: FileSystem> Check<'_, F> {
         }
         for range in &scanned.damaged {
             self.tell_of_damage(header.number, range, &run.spans);
-            kept.read(fs, (header, range), &mut |found| self.inventory.take(&found))?;
+            kept.read(fs, header, range, &mut |found| self.inventory.take(&found))?;
         }
         for number in &run.loose {
             let what = format!("group {number} does not follow the one before it");

@@ -26,7 +26,8 @@ pub fn rebuild<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
-    (known, found): (&Known<'_>, &Summary),
+    known: &Known<'_>,
+    found: &Summary,
     report: &mut dyn FnMut(Event),
 ) -> Result<Summary, OpenError> {
     let mut inventory = Inventory::default();
@@ -39,7 +40,7 @@ pub fn rebuild<F: FileSystem>(
     }
     let lost = drop_bad(&disk, &mut inventory, &mut mended)?;
     let wanted = wanted(&disk.fs, known, inventory)?;
-    sweep(&disk, (&wanted.0, &wanted.1), found.log_has_gaps, &mut mended)?;
+    sweep(&disk, &wanted.0, &wanted.1, found.log_has_gaps, &mut mended)?;
     let count = mended.count;
     disk.witness_now()?;
     let mut summary = look(&disk.fs, known, report)?;
@@ -129,7 +130,8 @@ fn wanted<F: FileSystem>(
 /// Takes in the orphans that are needed, or may be, and puts the others aside.
 fn sweep<F: FileSystem>(
     disk: &Disk<F>,
-    (wanted, files): (&BTreeSet<Address>, &BTreeSet<Address>),
+    wanted: &BTreeSet<Address>,
+    files: &BTreeSet<Address>,
     log_has_gaps: bool,
     mended: &mut Tally<'_>,
 ) -> Result<(), OpenError> {

@@ -134,7 +134,7 @@ pub(super) fn orphan<F: FileSystem>(
 
 /// The length of a block whose file is good.
 fn is_good<F: FileSystem>(fs: &F, address: &Address) -> Result<Option<u32>, OpenError> {
-    let verify = |length| blocks::verify(fs, (address, length), &mut Vec::new()).map(|()| length);
+    let verify = |length| blocks::verify(fs, address, length, &mut Vec::new()).map(|()| length);
     match twice(|| stated_length(fs, address).and_then(verify)) {
         Ok(length) => Ok(Some(length)),
         Err(Trouble::Gone | Trouble::Damaged) => Ok(None),

@@ -38,12 +38,12 @@ fn stored<F: FileSystem>(fs: F) -> Stored<F> {
 /// Something to be read, at once or not; what came, as text.
 #[derive(Clone, Copy)]
 enum Read {
-    Leaves((Address, BlockPlace), (u8, u8)),
+    Leaves((Address, BlockPlace), LeafRange),
     Items(LogPlace, usize),
 }
 
-fn leaves(block: (Address, BlockPlace), run: (u8, u8)) -> Read {
-    Read::Leaves(block, run)
+fn leaves(block: (Address, BlockPlace), (first, count): (u8, u8)) -> Read {
+    Read::Leaves(block, LeafRange { first, count })
 }
 
 fn items(place: LogPlace, count: usize) -> Read {

@@ -103,7 +103,7 @@ pub(super) fn rebuilt(fs: &mut SimFs) -> Summary {
     let (summary, _) = checked(fs);
     *fs = fs.restart();
     let after = with_known(|known| {
-        rebuild(fs.clone(), small_segments(), [7; 16], (known, &summary), &mut |_| {})
+        rebuild(fs.clone(), small_segments(), [7; 16], known, &summary, &mut |_| {})
     });
     *fs = fs.restart();
     after.unwrap()
@@ -304,7 +304,7 @@ fn a_power_cut_in_a_rebuild_leaves_a_folder_that_can_be_rebuilt() {
         let fs = shelf.fs.restart();
         fs.cut_after(call);
         let done = with_known(|known| {
-            rebuild(fs.clone(), small_segments(), [7; 16], (known, &summary), &mut |_| {})
+            rebuild(fs.clone(), small_segments(), [7; 16], known, &summary, &mut |_| {})
         });
         let cut = fs.is_cut();
         assert!(cut || done.is_ok(), "only a cut ends it");

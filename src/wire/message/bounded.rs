@@ -46,7 +46,8 @@ impl Message {
     #[must_use]
     pub fn verified(
         request: Request,
-        (good, bytes): (u32, u64),
+        good: u32,
+        bytes: u64,
         mut bad: Vec<Address>,
         next: Option<Address>,
     ) -> Self {

@@ -61,7 +61,7 @@ fn scan(segment: &Vec<u8>, end: u8) {
         192.. => Some(length + u64::from(end - 192) * 64),
     };
     let read = |at_once| {
-        let read = || bare::scan(&Memory, segment, SALT, (end, at_once));
+        let read = || bare::scan(&Memory, segment, SALT, end, at_once);
         within(segment.len(), read).expect("memory can be read")
     };
     let seen = read(4096);

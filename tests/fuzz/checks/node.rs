@@ -391,7 +391,7 @@ fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
         seed: 1,
         boot: 1,
     };
-    let node = Node::new(keys_of(&own.node), setup, (loading, &recovered), now);
+    let node = Node::new(keys_of(&own.node), setup, loading, &recovered, now);
     (node, disk)
 }
 
