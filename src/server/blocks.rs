@@ -18,64 +18,58 @@ use std::collections::BTreeMap;
 
 impl FileServer {
     /// Sees to it that a block comes here. The outcome is told to `interest`.
-    pub(super) fn fetch(
-        &mut self,
-        now: Now,
-        block: BlockRef,
-        interest: Interest,
-        hint: Option<Link>,
-    ) {
+    pub(super) fn fetch(&mut self, block: BlockRef, interest: Interest, hint: Option<Link>) {
         let again = self.is_tried_again(&block.address, &interest);
         self.transfer.fetch(&mut self.cx, block, interest, again, hint);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// A stream begins.
     pub fn opened(&mut self, now: Now, link: Link, open: Open) {
         self.cx.now = now;
         self.transfer.opened(&mut self.cx, link, open);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// A leaf has come; not yet checked.
     pub fn chunk(&mut self, now: Now, link: Link, index: u8, data: Bytes) {
         self.cx.now = now;
         self.transfer.leaf(&mut self.cx, link, index, data);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// The stream was complete.
     pub fn stream_ended(&mut self, now: Now, link: Link) {
         self.cx.now = now;
         self.transfer.stream_ended(&mut self.cx, link);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// The sender stopped in the middle.
     pub fn stream_aborted(&mut self, now: Now, link: Link) {
         self.cx.now = now;
         self.transfer.stream_aborted(&mut self.cx, link);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// All leaves that were handed over have left.
     pub fn stream_low(&mut self, now: Now, link: Link) {
         self.cx.now = now;
         self.transfer.stream_low(&mut self.cx, link);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// The stream was sent whole.
     pub fn stream_sent(&mut self, now: Now, link: Link) {
         self.cx.now = now;
         self.transfer.stream_sent(&mut self.cx, link);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// A peer does not have what it was asked for.
-    pub(super) fn absent(&mut self, now: Now, link: Link, address: Address) {
+    pub(super) fn absent(&mut self, link: Link, address: Address) {
         self.transfer.absent(&mut self.cx, link, address);
-        self.transferred(now);
+        self.transferred();
     }
 
     /// So many leaves did not go out and are not kept.
@@ -84,11 +78,11 @@ impl FileServer {
     }
 
     /// What the transfer of blocks has to tell.
-    pub(super) fn transferred(&mut self, now: Now) {
+    pub(super) fn transferred(&mut self) {
         while let Some(event) = self.transfer.poll_event() {
             match event {
                 Event::Ended { address, interest, outcome } => {
-                    self.download_ended(now, address, interest, outcome);
+                    self.download_ended(address, interest, outcome);
                 }
                 Event::Absent { reader, address } => self.send_absent(reader, address),
                 Event::InVain { link, address } => {
@@ -100,31 +94,31 @@ impl FileServer {
                 }
                 Event::ReceivedSmall { address, block } => self.write.add_small(address, block),
                 Event::Lost { reader, address, length } => {
-                    self.lost(now, address, length);
+                    self.lost(address, length);
                     self.transfer.resume(&mut self.cx, reader);
                 }
-                Event::NoRoom { bytes } => self.lack_room_for_block(now, bytes),
-                Event::Broken { link, why } => self.close(now, link, why),
+                Event::NoRoom { bytes } => self.lack_room_for_block(bytes),
+                Event::Broken { link, why } => self.close(link, why),
                 Event::Failed(why) => self.fail(why),
             }
         }
     }
 
     /// A block can't be had, for one of those who waited.
-    fn download_ended(&mut self, now: Now, address: Address, interest: Interest, outcome: Outcome) {
+    fn download_ended(&mut self, address: Address, interest: Interest, outcome: Outcome) {
         match interest {
             Interest::Offer(link) => {
                 self.write.offers_answered(link, 1);
                 self.send(link, Message::Absent { address });
             }
             Interest::Read(parked) => self.send_absent(parked.link, address),
-            Interest::Walk(walk) => self.walk_block_done(now, walk, address, outcome),
-            Interest::Repair => self.short_tried(now, Short::Block(address), outcome),
+            Interest::Walk(walk) => self.walk_block_done(walk, address, outcome),
+            Interest::Repair => self.short_tried(Short::Block(address), outcome),
         }
     }
 
     /// Blocks are durable: whoever waited is told.
-    pub(super) fn blocks_arrived(&mut self, now: Now, addresses: &[Address]) {
+    pub(super) fn blocks_arrived(&mut self, addresses: &[Address]) {
         let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
         for address in addresses {
             self.stuck.repairs.remove(address);
@@ -134,13 +128,13 @@ impl FileServer {
                     Interest::Offer(link) => have.entry(link).or_default().push(*address),
                     Interest::Read(parked) => {
                         self.transfer.unpark(&mut self.cx, parked);
-                        self.transferred(now);
+                        self.transferred();
                     }
                     Interest::Walk(walk) => {
-                        self.walk_block_done(now, walk, *address, Outcome::Here);
+                        self.walk_block_done(walk, *address, Outcome::Here);
                     }
                     Interest::Repair => {
-                        self.short_tried(now, Short::Block(*address), Outcome::Here);
+                        self.short_tried(Short::Block(*address), Outcome::Here);
                     }
                 }
             }
@@ -163,18 +157,18 @@ impl FileServer {
     }
 
     /// A block is damaged or gone: says so in the log, and sees to it that it comes again.
-    pub(super) fn lost(&mut self, now: Now, address: Address, length: u32) {
+    pub(super) fn lost(&mut self, address: Address, length: u32) {
         if self.cx.index.holdings.remove(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.write.add_lost(address);
             self.stuck.repairs.insert(address, length);
-            self.fetch(now, BlockRef { address, length }, Interest::Repair, None);
+            self.fetch(BlockRef { address, length }, Interest::Repair, None);
         }
     }
 
     /// Ends a connection whose other side broke the rules.
-    pub(super) fn close(&mut self, now: Now, link: Link, why: Closing) {
+    pub(super) fn close(&mut self, link: Link, why: Closing) {
         self.cx.output(Output::Close { link, why });
-        self.link_closed(now, link);
+        self.link_closed(self.cx.now, link);
     }
 }

@@ -157,7 +157,7 @@ impl FileServer {
             sweeps: Sweeps::default(),
             next_serial: 0,
         };
-        server.judge_future(now);
+        server.judge_future();
         server.cx.ask_space();
         let incomplete = server.cx.index.catalog.all_incomplete();
         let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
@@ -181,41 +181,42 @@ impl FileServer {
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now) {
-        let now = self.begin(now);
-        while let Some((due, timer)) = self.cx.timers.take_due(now.instant) {
-            self.timer(now, timer, now.instant.since(due));
+        self.begin(now);
+        let now = self.cx.now.instant;
+        while let Some((due, timer)) = self.cx.timers.take_due(now) {
+            self.timer(timer, now.since(due));
         }
     }
 
-    fn timer(&mut self, now: Now, timer: Timer, late: Duration) {
+    fn timer(&mut self, timer: Timer, late: Duration) {
         match timer {
             Timer::Window => self.write.window_over(),
             Timer::Silence(link) => {
                 self.transfer.check_silence(&mut self.cx, link, late);
-                self.transferred(now);
+                self.transferred();
             }
             Timer::Pace(link) => {
                 let takes = self.wants_read(link);
                 self.transfer.check_pace(&mut self.cx, link, takes);
-                self.transferred(now);
+                self.transferred();
             }
             Timer::Query(id) => {
                 self.query.timeout(&mut self.cx, id);
-                self.queried(now);
+                self.queried();
             }
-            Timer::PageAsked(asked) => self.page_timeout(now, asked),
-            Timer::Retry => self.retry(now),
+            Timer::PageAsked(asked) => self.page_timeout(asked),
+            Timer::Retry => self.retry(),
             Timer::News(link) => self.arrivals.tell(&mut self.cx, link),
             Timer::Redial => self.members.redial(&mut self.cx),
             Timer::Push(link) => self.reconcile.pump_push(&mut self.cx, link),
             Timer::Reconcile(link) => self.begin_comparison(link),
             Timer::Instance(link, request) => {
                 self.members.instance_due(&mut self.cx, link, request);
-                self.met(now);
+                self.met();
             }
             Timer::PeersFile => self.members.write_down(&mut self.cx),
             Timer::Stalled => self.transfer.check_stalled(&mut self.cx),
-            Timer::Room => self.look_for_room(now),
+            Timer::Room => self.look_for_room(),
             Timer::Drain => self.end(),
         }
     }
@@ -230,30 +231,30 @@ impl FileServer {
 
     /// A worker has answered.
     pub fn done(&mut self, now: Now, done: Done) {
-        let now = self.begin(now);
+        self.begin(now);
         match done {
             Done::Wrote { purpose, draft, result } => {
                 self.transfer.wrote(&mut self.cx, &purpose, draft, result);
-                self.transferred(now);
+                self.transferred();
             }
             Done::Finished { address, result } => {
                 self.transfer.finished(&mut self.cx, address, result);
-                self.transferred(now);
+                self.transferred();
             }
             Done::Discarded => {}
             Done::Leaves { reader, result } => {
                 self.transfer.leaves_read(&mut self.cx, reader, result);
-                self.transferred(now);
+                self.transferred();
             }
-            Done::Log { purpose, items } => self.log_read(now, *purpose, items),
+            Done::Log { purpose, items } => self.log_read(*purpose, items),
             Done::Committed { result } => {
                 self.write.group_answered(&mut self.cx, result);
-                self.written(now);
+                self.written();
             }
             Done::Verified { purpose: Verifying(reason), found } => {
-                self.verified(now, reason, found);
+                self.verified(reason, found);
             }
-            Done::Space { result } => self.space_answered(now, result),
+            Done::Space { result } => self.space_answered(result),
             Done::PeersWritten { result } => {
                 if let Err(error) = result {
                     log::warn!("the file of known peers was not written: {error:?}");
@@ -267,26 +268,26 @@ impl FileServer {
             Done::Checked { purpose, found } => {
                 let Checking { reason, bytes } = *purpose;
                 self.cx.checking -= bytes;
-                self.checked(now, reason, &found);
+                self.checked(reason, &found);
             }
             Done::SmallHashed { address, block, found } => {
                 self.transfer.small_hashed(&mut self.cx, address, block, found);
-                self.transferred(now);
+                self.transferred();
             }
         }
     }
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
-        let now = self.begin(now);
+        self.begin(now);
         debug_assert!(!self.has_events(), "an event has not been seen to");
-        self.judge_future(now);
+        self.judge_future();
         self.judge_log_damage();
-        self.pump_short(now);
+        self.pump_short();
         self.transfer.write(&mut self.cx);
         self.write.pump(&mut self.cx);
         self.transfer.pump_waiting(&mut self.cx);
-        self.transferred(now);
+        self.transferred();
         if self.phase == Phase::Draining && self.is_idle() {
             self.end();
         }
@@ -310,8 +311,8 @@ impl FileServer {
     }
 
     /// A calendar that is plainly wrong judges nothing.
-    fn judge_future(&mut self, now: Now) {
-        self.cx.index.catalog.set_latest(latest_credible(now.wall_ms).unwrap_or(u64::MAX));
+    fn judge_future(&mut self) {
+        self.cx.index.catalog.set_latest(latest_credible(self.cx.now.wall_ms).unwrap_or(u64::MAX));
     }
 
     /// Accepts no more puts, finishes those accepted, and then says `Drained`.
@@ -320,7 +321,7 @@ impl FileServer {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
             self.write.stop();
-            self.after(now, DRAIN_TIMEOUT, Timer::Drain);
+            self.cx.after(DRAIN_TIMEOUT, Timer::Drain);
         }
         self.end_turn(now);
     }
@@ -353,17 +354,12 @@ impl FileServer {
     }
 
     /// Something happens now; by a calendar that is plainly wrong at the time that the others say.
-    fn begin(&mut self, now: Now) -> Now {
+    fn begin(&mut self, now: Now) {
         self.cx.now = self.members.correct(now);
-        self.cx.now
     }
 
     fn job(&mut self, job: Job) {
         self.cx.job(job);
-    }
-
-    fn after(&mut self, _now: Now, delay: Duration, timer: Timer) {
-        self.cx.after(delay, timer);
     }
 
     fn send(&mut self, link: Link, message: Message) {

@@ -13,7 +13,6 @@ use super::work::{Check, CheckFor, Checked};
 use crate::ids::{Address, RecordId};
 use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
 use crate::planted::{self, Bug};
-use crate::time::Now;
 use crate::wire::message::{Message, Request};
 use crate::wire::page::Page;
 use bytes::Bytes;
@@ -21,13 +20,7 @@ use std::collections::HashMap;
 
 impl FileServer {
     /// Has a page come here for a client that wants it before its record was replicated so far, or because it is damaged.
-    pub(super) fn fetch_page(
-        &mut self,
-        now: Now,
-        address: Address,
-        purpose: Purpose,
-        hint: Option<Link>,
-    ) {
+    pub(super) fn fetch_page(&mut self, address: Address, purpose: Purpose, hint: Option<Link>) {
         let is_mended = matches!(purpose, Purpose::Mend { .. });
         let id = self.begin_walk(RecordId::default(), purpose, hint);
         if is_mended {
@@ -36,10 +29,10 @@ impl FileServer {
         if let Some(walk) = self.walks.get_mut(id) {
             walk.pages.push(address);
         }
-        self.step_walk(now, id);
+        self.step_walk(id);
     }
 
-    pub(super) fn ask_for_page(&mut self, now: Now, id: u64) {
+    pub(super) fn ask_for_page(&mut self, id: u64) {
         let Some(walk) = self.walks.get(id) else {
             return;
         };
@@ -51,7 +44,7 @@ impl FileServer {
         };
         let Some(link) = link else {
             walk.fail(address, news);
-            return self.end_walk(now, id, false);
+            return self.end_walk(id, false);
         };
         walk.tried.push(link);
         walk.attempt += 1;
@@ -63,7 +56,7 @@ impl FileServer {
             walk.asks.push((link, request));
         }
         self.send(link, Message::GetPage { request, address });
-        self.after(now, PEER_SILENCE, Timer::PageAsked(asked));
+        self.cx.after(PEER_SILENCE, Timer::PageAsked(asked));
     }
 
     /// Who is asked next: whoever told of the record, then the one that has been asked the least.
@@ -79,7 +72,7 @@ impl FileServer {
     }
 
     /// A peer has not answered: the next is asked. Without a next it is waited for some more.
-    pub(super) fn page_timeout(&mut self, now: Now, asked: PageAsked) {
+    pub(super) fn page_timeout(&mut self, asked: PageAsked) {
         let PageAsked { walk: id, attempt } = asked;
         let Some(walk) = self.walks.get(id) else {
             return;
@@ -98,9 +91,9 @@ impl FileServer {
         }
         if waits_on {
             let rest = LAST_SOURCE_SILENCE.saturating_sub(PEER_SILENCE);
-            self.after(now, rest, Timer::PageAsked(asked));
+            self.cx.after(rest, Timer::PageAsked(asked));
         } else {
-            self.ask_for_page(now, id);
+            self.ask_for_page(id);
         }
     }
 
@@ -113,7 +106,7 @@ impl FileServer {
     }
 
     /// The connection is gone; what it was asked for is asked of others.
-    pub(super) fn pages_link_closed(&mut self, now: Now, link: Link, asks: &HashMap<Request, Ask>) {
+    pub(super) fn pages_link_closed(&mut self, link: Link, asks: &HashMap<Request, Ask>) {
         let mut walks: Vec<u64> = asks.values().filter_map(Ask::page).collect();
         // One may have been asked for several pages of one walk.
         walks.sort_unstable();
@@ -121,45 +114,39 @@ impl FileServer {
         for id in walks {
             let waits = |walk: &Walk| walk.asked.is_some() && walk.tried.last() == Some(&link);
             if self.walks.get(id).is_some_and(waits) {
-                self.ask_for_page(now, id);
+                self.ask_for_page(id);
             }
         }
     }
 
     /// A peer answers for a page: what comes late may still be the page that is waited for.
-    pub(super) fn page_answered(&mut self, now: Now, asked: PageAsked, page: Option<Bytes>) {
+    pub(super) fn page_answered(&mut self, asked: PageAsked, page: Option<Bytes>) {
         match page {
             Some(page) => {
                 let checks = vec![Check::Tree(page.clone())];
                 let reason = CheckFor::WalkPage { asked, page };
                 self.cx.check(reason, checks);
             }
-            None => self.ask_the_next(now, asked),
+            None => self.ask_the_next(asked),
         }
     }
 
     /// A peer would not answer now.
-    pub(super) fn page_refused(&mut self, now: Now, asked: PageAsked) {
+    pub(super) fn page_refused(&mut self, asked: PageAsked) {
         if let Some(walk) = self.walks.get_mut(asked.walk) {
             walk.unsure = true;
         }
-        self.ask_the_next(now, asked);
+        self.ask_the_next(asked);
     }
 
     /// Who was asked does not have the page. If that was said late, the next has been asked already.
-    fn ask_the_next(&mut self, now: Now, PageAsked { walk: id, attempt }: PageAsked) {
+    fn ask_the_next(&mut self, PageAsked { walk: id, attempt }: PageAsked) {
         if self.walks.get(id).is_some_and(|walk| walk.attempt == attempt) {
-            self.ask_for_page(now, id);
+            self.ask_for_page(id);
         }
     }
 
-    pub(super) fn walk_page_checked(
-        &mut self,
-        now: Now,
-        asked: PageAsked,
-        page: Bytes,
-        found: &[Checked],
-    ) {
+    pub(super) fn walk_page_checked(&mut self, asked: PageAsked, page: Bytes, found: &[Checked]) {
         let id = asked.walk;
         let Some(walk) = self.walks.get(id) else {
             return;
@@ -167,7 +154,7 @@ impl FileServer {
         let Some(address) = walk.asked else { return };
         let asker = walk.asker();
         if found != [Checked::Address(address)] || Page::decode(&page).is_err() {
-            return self.page_refused(now, asked);
+            return self.page_refused(asked);
         }
         match asker {
             // It goes to who asked, and is not kept.
@@ -185,7 +172,7 @@ impl FileServer {
     }
 
     /// Pages are durable, or their group has failed: walks that waited for them go on, or end.
-    pub(super) fn pages_landed(&mut self, now: Now, addresses: &[Address], durable: bool) {
+    pub(super) fn pages_landed(&mut self, addresses: &[Address], durable: bool) {
         if addresses.is_empty() {
             return;
         }
@@ -207,7 +194,7 @@ impl FileServer {
                 walk.failed |= !durable;
                 walk.unsure |= !durable;
             }
-            self.step_walk(now, id);
+            self.step_walk(id);
         }
     }
 

@@ -129,16 +129,16 @@ impl FileServer {
     }
 
     /// What the membership has to tell.
-    pub(super) fn met(&mut self, now: Now) {
+    pub(super) fn met(&mut self) {
         while let Some(event) = self.members.poll_event() {
             match event {
                 Event::Hello { link, hello } => self.members.admit(&mut self.cx, link, hello),
                 Event::Connected { link } => {
                     self.reconcile.connected(&mut self.cx, link);
                     self.tell_room(link);
-                    self.has_news(now, link);
+                    self.has_news(link);
                 }
-                Event::Ended { link, why } => self.close(now, link, why),
+                Event::Ended { link, why } => self.close(link, why),
             }
         }
     }
@@ -150,11 +150,11 @@ impl FileServer {
             return;
         };
         self.transfer.link_closed(&mut self.cx, link);
-        self.transferred(now);
+        self.transferred();
         self.sweeps.link_closed(link);
         self.query.link_closed(&mut self.cx, link, &peer.asks);
-        self.queried(now);
-        self.pages_link_closed(now, link, &peer.asks);
+        self.queried();
+        self.pages_link_closed(link, &peer.asks);
         self.has_compared |= peer.progress.all;
         self.reconcile.link_closed(link);
         self.arrivals.link_closed(link);
@@ -184,7 +184,7 @@ impl FileServer {
             self.compared();
             self.members.pump(&mut self.cx, link);
             self.query.resume(&mut self.cx, link);
-            self.queried(now);
+            self.queried();
         }
     }
 

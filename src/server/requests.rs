@@ -32,24 +32,24 @@ pub struct Standing {
 impl FileServer {
     /// A message has come.
     pub fn message(&mut self, now: Now, link: Link, message: Message) {
-        let now = self.begin(now);
+        self.begin(now);
         let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
         peer.silent = false;
         if let Message::Hello(hello) = message {
             self.members.hello(&mut self.cx, link, hello);
-            return self.met(now);
+            return self.met();
         }
         match peer.who {
-            Who::Unknown => self.close(now, link, Closing::NoHello),
-            Who::Client => self.client_message(now, link, message),
-            Who::Node(_) => self.node_message(now, link, message),
+            Who::Unknown => self.close(link, Closing::NoHello),
+            Who::Client => self.client_message(link, message),
+            Who::Node(_) => self.node_message(link, message),
         }
     }
 
     /// What clients may say; peers may too.
-    fn client_message(&mut self, now: Now, link: Link, message: Message) {
+    fn client_message(&mut self, link: Link, message: Message) {
         if let Some(peer) = self.cx.links.get_mut(link)
             && is_request(&message)
         {
@@ -59,41 +59,41 @@ impl FileServer {
         match message {
             Message::Head { request, space, name, relay } => {
                 self.query.head(&mut self.cx, Asker { link, request }, space, name, relay);
-                self.queried(now);
+                self.queried();
             }
             Message::Put { request, conditions, records, blocks } => {
                 let put = Put { records, conditions, blocks };
-                self.put(now, Asker { link, request }, put);
+                self.put(Asker { link, request }, put);
             }
             Message::PutPage { request, page, permit } => {
                 self.write.put_page(&mut self.cx, Asker { link, request }, page, permit);
-                self.written(now);
+                self.written();
             }
             Message::Offer { request, blocks, permit } => {
                 self.write.offer(&mut self.cx, Asker { link, request }, blocks, permit);
-                self.written(now);
+                self.written();
             }
             Message::GetPage { request, address } => {
-                self.asked(now, Asker { link, request }, Asked::Page(address));
+                self.asked(Asker { link, request }, Asked::Page(address));
             }
             Message::Want { block, first, count } => {
                 self.transfer.want(&mut self.cx, link, Want { block, first, count });
-                self.transferred(now);
+                self.transferred();
             }
-            Message::Absent { address } => self.absent(now, link, address),
+            Message::Absent { address } => self.absent(link, address),
             Message::Suspect { address } => self.suspect(link, address),
-            Message::Records { items } => self.records(now, link, items),
+            Message::Records { items } => self.records(link, items),
             Message::List { request, space: _, after, future } => {
-                self.asked(now, Asker { link, request }, Asked::List { after, future });
+                self.asked(Asker { link, request }, Asked::List { after, future });
             }
             Message::Holders { request, record } => {
                 self.query.holders(&mut self.cx, Asker { link, request }, record);
-                self.queried(now);
+                self.queried();
             }
-            Message::Status { request } => self.status(now, link, request),
+            Message::Status { request } => self.status(link, request),
             Message::Members { request } => self.members(link, request),
             Message::Verify { request, after } => self.verify(link, request, after),
-            Message::Have { addresses } => self.told_of(now, link, &addresses),
+            Message::Have { addresses } => self.told_of(link, &addresses),
             Message::Ping { .. } | Message::Pong { .. } => {}
             Message::Hello(_)
             | Message::Peers { .. }
@@ -116,21 +116,21 @@ impl FileServer {
             | Message::Coming { .. }
             | Message::Damaged { .. }
             | Message::Verified { .. }
-            | Message::Refused { .. } => self.close(now, link, Closing::NotForClients),
+            | Message::Refused { .. } => self.close(link, Closing::NotForClients),
         }
     }
 
-    fn put(&mut self, now: Now, asker: Asker, put: Put) {
+    fn put(&mut self, asker: Asker, put: Put) {
         self.write.put(&mut self.cx, asker, put);
-        self.written(now);
+        self.written();
     }
 
     /// What only peers say to each other.
-    fn node_message(&mut self, now: Now, link: Link, message: Message) {
+    fn node_message(&mut self, link: Link, message: Message) {
         match message {
             Message::Peers { peers } => {
                 self.members.learn(&mut self.cx, link, peers);
-                self.met(now);
+                self.met();
             }
             Message::Compare { range, told } => {
                 let on_their_way = self.write.on_their_way();
@@ -153,32 +153,32 @@ impl FileServer {
                 if let Some(peer) = self.cx.links.get_mut(link) {
                     peer.requests += 1;
                 }
-                self.look(now, record, Purpose::Holds { link, request });
+                self.look(record, Purpose::Holds { link, request });
             }
             Message::Heads { request, versions, all, future, log_damage, shown, .. } => {
                 let heads = Heads { versions, all, future, kept: false, log_damage };
                 let told = shown.map(|shown| Told { heads, shown });
-                self.heads_answered(now, link, request, told);
+                self.heads_answered(link, request, told);
             }
-            Message::DamagedHeads { request, .. } => self.heads_answered(now, link, request, None),
+            Message::DamagedHeads { request, .. } => self.heads_answered(link, request, None),
             Message::HoldsIs { request, holds } => {
                 if let Some(Ask::Query(query)) = self.answered(link, request) {
                     let node = self.cx.links.get(link).and_then(Peer::node).filter(|_| holds);
                     let holder = node.map(|node| self.members.address_of(node));
                     self.query.holds_answered(&mut self.cx, link, query, holder);
-                    self.queried(now);
+                    self.queried();
                 }
             }
             Message::Page { request, page } => {
                 if let Some(Ask::Page(asked)) = self.answered(link, request) {
-                    self.page_answered(now, asked, page);
+                    self.page_answered(asked, page);
                 }
             }
             Message::Refused { request, reason, detail } => {
                 log::debug!("a peer refused a request: {reason:?}, {detail}");
                 match self.answered(link, request) {
-                    Some(Ask::Query(query)) => self.query_answered(now, link, query, None),
-                    Some(Ask::Page(asked)) => self.page_refused(now, asked),
+                    Some(Ask::Query(query)) => self.query_answered(link, query, None),
+                    Some(Ask::Page(asked)) => self.page_refused(asked),
                     Some(Ask::Instance) => self.members.instance_answered(&self.cx, link),
                     None => {}
                 }
@@ -188,7 +188,7 @@ impl FileServer {
                     self.members.instance_answered(&self.cx, link);
                 }
             }
-            other => self.client_message(now, link, other),
+            other => self.client_message(link, other),
         }
     }
 
@@ -208,13 +208,13 @@ impl FileServer {
         }
     }
 
-    fn status(&mut self, now: Now, link: Link, request: Request) {
+    fn status(&mut self, link: Link, request: Request) {
         self.cx.ask_space();
         let own = self.members.own();
         let status = Box::new(NodeStatus {
             node: own.node,
             address: own.address,
-            uptime_s: now.instant.since(self.started).as_secs(),
+            uptime_s: self.cx.now.instant.since(self.started).as_secs(),
             names: self.cx.index.catalog.names(),
             records: self.cx.index.catalog.records(),
             blocks: self.cx.index.holdings.count(),

@@ -9,7 +9,7 @@ use super::output::Link;
 use super::timers::Timer;
 use crate::index::entry::Kind;
 use crate::planted::{self, Bug};
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 use crate::wire::message::Message;
 use std::time::Duration;
 
@@ -103,11 +103,11 @@ impl Room {
 
 impl FileServer {
     /// Records of so many bytes had no room.
-    pub(super) fn lack_room(&mut self, now: Now, bytes: u64) {
+    pub(super) fn lack_room(&mut self, bytes: u64) {
         if planted::is_on(Bug::ForgetRefusal) {
             return log::warn!("no room for records of a peer");
         }
-        if self.cx.room.refuse(now.instant, bytes) {
+        if self.cx.room.refuse(self.cx.now.instant, bytes) {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for {bytes} bytes of records: what is new on other \
                  nodes does not come here until there is; deletions do"
@@ -115,42 +115,42 @@ impl FileServer {
             self.tell_room_to_all();
             // What they have told of may be forgotten from now on.
             self.reconcile.forget_told(&mut self.cx);
-            self.watch_room(now);
+            self.watch_room();
         }
     }
 
     /// A block of so many bytes had no room.
-    pub(super) fn lack_room_for_block(&mut self, now: Now, bytes: u64) {
+    pub(super) fn lack_room_for_block(&mut self, bytes: u64) {
         if planted::is_on(Bug::ForgetBlockRefusal) {
             return;
         }
-        if self.cx.room.refuse_block(now.instant, bytes) {
+        if self.cx.room.refuse_block(self.cx.now.instant, bytes) {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for a block of {bytes} bytes: what there is no room for \
                  is read from other nodes, and comes here when there is"
             );
-            self.watch_room(now);
+            self.watch_room();
         }
     }
 
-    fn watch_room(&mut self, now: Now) {
+    fn watch_room(&mut self) {
         if self.cx.room.watch() {
-            self.after(now, self.cx.room.pause(), Timer::Room);
+            self.cx.after(self.cx.room.pause(), Timer::Room);
         }
     }
 
     /// It is time to see whether there is room again.
-    pub(super) fn look_for_room(&mut self, now: Now) {
+    pub(super) fn look_for_room(&mut self) {
         if self.cx.room.look() {
             self.cx.ask_space();
-            self.watch_room(now);
+            self.watch_room();
         }
     }
 
     /// The disk has answered how much it has left.
-    pub(super) fn room_answered(&mut self, now: Now) {
+    pub(super) fn room_answered(&mut self) {
         let (for_records, for_blocks) =
-            self.cx.room.answered(now.instant, |bytes| self.cx.space.fits(bytes));
+            self.cx.room.answered(self.cx.now.instant, |bytes| self.cx.space.fits(bytes));
         if !for_records && !for_blocks {
             return;
         }
@@ -160,7 +160,7 @@ impl FileServer {
             self.reconcile.with_all(&mut self.cx);
         }
         for link in self.cx.links.nodes() {
-            self.has_news(now, link);
+            self.has_news(link);
         }
     }
 

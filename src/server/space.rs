@@ -8,7 +8,7 @@ use super::context::Context;
 use super::work::Job;
 use crate::limits::SEGMENT;
 use crate::store::values::{self, DiskError};
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 use std::time::Duration;
 
 /// How long it is believed that the disk has the room that it had, less what was taken.
@@ -84,14 +84,14 @@ impl Context {
 }
 
 impl FileServer {
-    pub(super) fn space_answered(&mut self, now: Now, result: Result<values::Space, DiskError>) {
+    pub(super) fn space_answered(&mut self, result: Result<values::Space, DiskError>) {
         let under_way = self.bytes_under_way();
-        match self.cx.space.answered(now.instant, under_way, result) {
+        match self.cx.space.answered(self.cx.now.instant, under_way, result) {
             Ok(usable) => {
                 if usable > 0 {
                     self.write.bring(&mut self.cx, Vec::new());
                 }
-                self.room_answered(now);
+                self.room_answered();
             }
             Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
         }

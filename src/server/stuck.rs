@@ -16,7 +16,6 @@ use super::walk::Purpose;
 use crate::ids::{Address, RecordId};
 use crate::limits::SHORT_BATCH;
 use crate::planted::{self, Bug};
-use crate::time::Now;
 use crate::wire::message::BlockRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -141,41 +140,41 @@ impl Stuck {
 
 impl FileServer {
     /// Sees to it that what is due is tried again, if there is somebody to ask.
-    fn set_retry(&mut self, now: Now) {
+    fn set_retry(&mut self) {
         if !self.stuck.has_nothing_to_try(&self.cx.news)
             && !self.cx.links.has_no_node()
             && !self.stuck.retry_set
         {
             self.stuck.retry_set = true;
             let doublings = self.stuck.retries.min(RETRY_DOUBLINGS);
-            self.after(now, RETRY * (1 << doublings), Timer::Retry);
+            self.cx.after(RETRY * (1 << doublings), Timer::Retry);
         }
     }
 
     /// It is time to try the next of what is due.
-    pub(super) fn retry(&mut self, now: Now) {
+    pub(super) fn retry(&mut self) {
         self.stuck.retry_set = false;
         if !self.cx.links.has_no_node() {
             self.stuck.retries += 1;
             if self.stuck.trying.is_empty() {
-                self.try_batch(now);
+                self.try_batch();
             }
-            self.set_retry(now);
+            self.set_retry();
         }
     }
 
     /// Batch follows batch while a peer that has just come is asked for everything, or something comes of it.
-    pub(super) fn pump_short(&mut self, now: Now) {
+    pub(super) fn pump_short(&mut self) {
         for _ in 0..BATCHES_OF_A_TURN {
             if !self.stuck.goes_on(&self.cx.news) {
                 return;
             }
-            self.try_batch(now);
+            self.try_batch();
         }
-        self.set_retry(now);
+        self.set_retry();
     }
 
-    fn try_batch(&mut self, now: Now) {
+    fn try_batch(&mut self) {
         if planted::is_on(Bug::ForgetRetry) {
             return;
         }
@@ -198,23 +197,23 @@ impl FileServer {
         };
         self.replicate(batch.iter().filter_map(record).collect::<Vec<_>>());
         for short in batch.into_iter().filter(|short| record(short).is_none()) {
-            self.try_short(now, short, None);
+            self.try_short(short, None);
         }
-        self.set_retry(now);
+        self.set_retry();
     }
 
-    fn try_short(&mut self, now: Now, short: Short, hint: Option<Link>) {
+    fn try_short(&mut self, short: Short, hint: Option<Link>) {
         match short {
             Short::Record(record) => self.replicate([(record, hint)]),
             Short::Page(address) if self.walks.lost.contains(&address) => {
-                self.fetch_page(now, address, Purpose::Mend { address }, hint);
+                self.fetch_page(address, Purpose::Mend { address }, hint);
             }
             Short::Block(address) if self.transfer.fetches(&address) => {
-                self.short_tried(now, short, Outcome::Unsure);
+                self.short_tried(short, Outcome::Unsure);
             }
             Short::Block(address) => match self.stuck.repairs.get(&address) {
                 Some(&length) => {
-                    self.fetch(now, BlockRef { address, length }, Interest::Repair, hint);
+                    self.fetch(BlockRef { address, length }, Interest::Repair, hint);
                 }
                 None => self.stuck.tried(&mut self.cx.news, short),
             },
@@ -223,7 +222,7 @@ impl FileServer {
     }
 
     /// An attempt is over.
-    pub(super) fn short_tried(&mut self, now: Now, short: Short, outcome: Outcome) {
+    pub(super) fn short_tried(&mut self, short: Short, outcome: Outcome) {
         self.stuck.tried(&mut self.cx.news, short);
         match outcome {
             Outcome::Here => {
@@ -236,7 +235,7 @@ impl FileServer {
                 self.stuck.due.insert(short);
             }
         }
-        self.set_retry(now);
+        self.set_retry();
     }
 
     /// Whether a block was asked for before, of all that had no news since.
@@ -259,29 +258,29 @@ impl FileServer {
     }
 
     /// A peer has come, or there is room again: it may have all that is short.
-    pub(super) fn has_news(&mut self, now: Now, link: Link) {
+    pub(super) fn has_news(&mut self, link: Link) {
         self.stuck.retries = 0;
         self.cx.news.news(link, true);
-        self.set_retry(now);
+        self.set_retry();
     }
 
     /// A peer has got what it was asked for in vain; or something of it, if it does not say what.
-    pub(super) fn told_of(&mut self, now: Now, link: Link, addresses: &[Address]) {
+    pub(super) fn told_of(&mut self, link: Link, addresses: &[Address]) {
         if !self.cx.links.get(link).is_some_and(Peer::is_node) || !self.is_short_of_something() {
             return;
         }
         let mut has_more = addresses.is_empty();
         for address in addresses {
-            has_more |= !self.told_of_one(now, link, *address);
+            has_more |= !self.told_of_one(link, *address);
         }
         if has_more {
             self.cx.news.news(link, false);
-            self.set_retry(now);
+            self.set_retry();
         }
     }
 
     /// False if it is not known what needs this.
-    fn told_of_one(&mut self, now: Now, link: Link, address: Address) -> bool {
+    fn told_of_one(&mut self, link: Link, address: Address) -> bool {
         if self.cx.index.holdings.block(&address).is_some()
             || self.cx.index.holdings.page(&address).is_some()
         {
@@ -298,7 +297,7 @@ impl FileServer {
         let is_needed = damaged.is_some() || !records.is_empty();
         if let Some(short) = damaged {
             self.stuck.take(short, true);
-            self.try_short(now, short, Some(link));
+            self.try_short(short, Some(link));
         }
         self.replicate(records.into_iter().map(|record| (record, Some(link))));
         is_needed
@@ -310,17 +309,17 @@ impl FileServer {
     }
 
     /// Asks the peers for a page that was found damaged. What is too much for now is due.
-    pub(super) fn mend_page(&mut self, now: Now, address: Address) {
+    pub(super) fn mend_page(&mut self, address: Address) {
         let short = Short::Page(address);
         if self.stuck.trying.contains_key(&short) {
             return;
         }
         if self.stuck.trying.len() < SHORT_BATCH {
             self.stuck.take(short, false);
-            self.try_short(now, short, None);
+            self.try_short(short, None);
         } else {
             self.stuck.due.insert(short);
-            self.set_retry(now);
+            self.set_retry();
         }
     }
 }

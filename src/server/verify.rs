@@ -15,7 +15,6 @@ use crate::index::holdings::length;
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::{BlockPlace, Verified};
-use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
@@ -159,14 +158,14 @@ impl FileServer {
     }
 
     /// Small blocks that a put brings are here: if they are good, they need not be written again.
-    pub(super) fn verify_brought(&mut self, now: Now, put: Box<ReadyPut>) {
+    pub(super) fn verify_brought(&mut self, put: Box<ReadyPut>) {
         let place = |address: &Address| {
             self.cx.index.holdings.block(address).map(|place| (*address, place))
         };
         let blocks: Vec<_> = put.brought().filter_map(place).collect();
         self.cx.checking += put.bytes();
         if blocks.is_empty() {
-            self.look_for_put(now, put);
+            self.look_for_put(put);
         } else {
             self.verify_blocks(blocks, VerifyFor::Put(put));
         }
@@ -195,17 +194,16 @@ impl FileServer {
     /// Blocks have been hashed.
     pub(super) fn verified(
         &mut self,
-        now: Now,
         reason: VerifyFor,
         Verified { bytes, bad, unread }: Verified,
     ) {
         for address in &bad {
             match self.cx.index.holdings.block(address) {
-                Some(place) => self.lost(now, *address, length(place)),
+                Some(place) => self.lost(*address, length(place)),
                 None if self.cx.index.catalog.contains(&RecordId(address.0)) => {
                     self.record_damaged(RecordId(address.0));
                 }
-                None => self.lost_page(now, *address),
+                None => self.lost_page(*address),
             }
         }
         let is_sweep = matches!(reason, VerifyFor::Request(_));
@@ -219,14 +217,14 @@ impl FileServer {
                     peer.suspects = peer.suspects.saturating_sub(1);
                 }
                 self.transfer.clear(&mut self.cx, address);
-                self.transferred(now);
+                self.transferred();
             }
-            VerifyFor::Offer { link, blocks } => self.offered_verified(now, link, blocks, &unread),
+            VerifyFor::Offer { link, blocks } => self.offered_verified(link, blocks, &unread),
             VerifyFor::Put(put) if !unread.is_empty() => {
                 self.cx.checking -= put.bytes();
                 self.cx.refuse(put.asker, Reason::Unavailable, UNREAD);
             }
-            VerifyFor::Put(put) => self.look_for_put(now, put),
+            VerifyFor::Put(put) => self.look_for_put(put),
         }
         if is_sweep {
             self.sweeps.ended();
@@ -234,13 +232,7 @@ impl FileServer {
         }
     }
 
-    fn offered_verified(
-        &mut self,
-        now: Now,
-        link: Link,
-        blocks: Vec<BlockRef>,
-        unread: &[Address],
-    ) {
+    fn offered_verified(&mut self, link: Link, blocks: Vec<BlockRef>, unread: &[Address]) {
         let is_good = |block: &BlockRef| {
             self.cx.index.holdings.block(&block.address).is_some()
                 && !unread.contains(&block.address)
@@ -255,12 +247,12 @@ impl FileServer {
             self.send_all(link, Message::have(&addresses));
         }
         for block in others {
-            self.fetch(now, block, Interest::Offer(link), Some(link));
+            self.fetch(block, Interest::Offer(link), Some(link));
         }
     }
 
     /// A page is damaged: it alone is asked of the peers, since which records name it is not known without reading them all.
-    pub(super) fn lost_page(&mut self, now: Now, address: Address) {
+    pub(super) fn lost_page(&mut self, address: Address) {
         if self.forget_page(address) {
             if planted::is_on(Bug::SuspectRecords) {
                 let all: Vec<_> = self.cx.index.catalog.ids().collect();
@@ -269,7 +261,7 @@ impl FileServer {
                     self.replicate([(record, None)]);
                 }
             }
-            self.mend_page(now, address);
+            self.mend_page(address);
         }
     }
 }

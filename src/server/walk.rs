@@ -17,7 +17,6 @@ use crate::index::entry::{Entry, Flag};
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
 use crate::planted::{self, Bug};
 use crate::store::values::ReadError;
-use crate::time::Now;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
@@ -159,16 +158,16 @@ impl Walk {
 
 impl FileServer {
     /// Steps whether all that a record of the catalog names is here.
-    pub(super) fn look(&mut self, now: Now, record: RecordId, purpose: Purpose) {
+    pub(super) fn look(&mut self, record: RecordId, purpose: Purpose) {
         let place = self.cx.index.catalog.get(&record).map(Entry::place);
         let walk = self.begin_walk(record, purpose, None);
         match place {
             // This one is counted.
             Some(_) if self.walks.questions() > QUESTIONS_MAX => {
-                self.end_walk(now, walk, self.is_known_complete(&record));
+                self.end_walk(walk, self.is_known_complete(&record));
             }
             Some(place) => self.cx.read_log(vec![place], ReadFor::WalkRecord { walk }),
-            None => self.end_walk(now, walk, false),
+            None => self.end_walk(walk, false),
         }
     }
 
@@ -180,13 +179,13 @@ impl FileServer {
     }
 
     /// Steps whether all that a put's records name is here.
-    pub(super) fn look_for_put(&mut self, now: Now, put: Box<ReadyPut>) {
+    pub(super) fn look_for_put(&mut self, put: Box<ReadyPut>) {
         let records: Vec<Record> = put.records().cloned().collect();
         let walk = self.begin_walk(RecordId::default(), Purpose::Put(put), None);
         for record in &records {
-            self.walk_record(now, walk, record);
+            self.walk_record(walk, record);
         }
-        self.step_walk(now, walk);
+        self.step_walk(walk);
     }
 
     pub(super) fn begin_walk(
@@ -214,28 +213,28 @@ impl FileServer {
     }
 
     /// The record has been read.
-    pub(super) fn walk_record_read(&mut self, now: Now, id: u64, item: Result<Bytes, ReadError>) {
+    pub(super) fn walk_record_read(&mut self, id: u64, item: Result<Bytes, ReadError>) {
         if let Err(ReadError::Disk(_)) = item {
-            return self.end_walk(now, id, false);
+            return self.end_walk(id, false);
         }
         match item.map_err(drop).and_then(|bytes| Record::decode(&bytes).map_err(drop)) {
             Ok(record) => {
-                self.walk_record(now, id, &record);
-                self.step_walk(now, id);
+                self.walk_record(id, &record);
+                self.step_walk(id);
             }
             Err(()) => {
                 if let Some(walk) = self.walks.get(id) {
                     let record = walk.record;
                     self.record_damaged(record);
                 }
-                self.end_walk(now, id, false);
+                self.end_walk(id, false);
             }
         }
     }
 
-    fn walk_record(&mut self, now: Now, id: u64, record: &Record) {
+    fn walk_record(&mut self, id: u64, record: &Record) {
         match &record.blocks {
-            BlockList::Inline(blocks) => self.walk_blocks(now, id, blocks),
+            BlockList::Inline(blocks) => self.walk_blocks(id, blocks),
             BlockList::Pages { root, .. } => {
                 if let Some(walk) = self.walks.get_mut(id) {
                     walk.pages.push(*root);
@@ -245,19 +244,19 @@ impl FileServer {
     }
 
     /// Goes down to the next page, when nothing is waited for.
-    pub(super) fn step_walk(&mut self, now: Now, id: u64) {
+    pub(super) fn step_walk(&mut self, id: u64) {
         let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         let looks_only = walk.purpose.looks_only();
         if walk.failed && (looks_only || walk.blocks == 0) {
-            return self.end_walk(now, id, false);
+            return self.end_walk(id, false);
         }
         if walk.blocks > 0 {
             return;
         }
         let Some(address) = walk.pages.pop() else {
-            return self.end_walk(now, id, true);
+            return self.end_walk(id, true);
         };
         // A question is no reason to read as many pages as a file may have.
         if walk.is_question()
@@ -265,7 +264,7 @@ impl FileServer {
             && !planted::is_on(Bug::WalkForQuestions)
         {
             let record = walk.record;
-            return self.end_walk(now, id, self.is_known_complete(&record));
+            return self.end_walk(id, self.is_known_complete(&record));
         }
         walk.pages_read += 1;
         walk.steps += 1;
@@ -275,9 +274,9 @@ impl FileServer {
                 match walk.purpose {
                     Purpose::Page { link, request } => {
                         self.drop_walk(id);
-                        return self.asked(now, Asker { link, request }, Asked::Page(address));
+                        return self.asked(Asker { link, request }, Asked::Page(address));
                     }
-                    Purpose::Mend { .. } => return self.end_walk(now, id, true),
+                    Purpose::Mend { .. } => return self.end_walk(id, true),
                     Purpose::Put(_)
                     | Purpose::Holds { .. }
                     | Purpose::Query(_)
@@ -285,63 +284,62 @@ impl FileServer {
                 }
                 self.cx.read_log(vec![place], ReadFor::WalkPage { walk: id, address });
             }
-            None if looks_only => self.end_walk(now, id, false),
+            None if looks_only => self.end_walk(id, false),
             None => {
                 walk.tried.clear();
                 let asks = std::mem::take(&mut walk.asks);
                 self.forget_page_asks(asks);
                 self.walks.wait(id, address);
-                self.ask_for_page(now, id);
+                self.ask_for_page(id);
             }
         }
     }
 
     pub(super) fn walk_page_read(
         &mut self,
-        now: Now,
         id: u64,
         address: Address,
         item: Result<Bytes, ReadError>,
     ) {
         if let Err(ReadError::Disk(_)) = item {
             // Not known to be damaged: it stays, and the record is tried again.
-            return self.end_walk(now, id, false);
+            return self.end_walk(id, false);
         }
         let page = item.map_err(drop).and_then(|bytes| Page::decode(&bytes).map_err(drop));
         let Ok(page) = page else {
-            return self.walked_page_damaged(now, id, address);
+            return self.walked_page_damaged(id, address);
         };
         if let Some(walk) = self.walks.get_mut(id) {
             walk.steps += 1;
         }
         match page.entries {
-            Entries::Blocks(blocks) => self.walk_blocks(now, id, &blocks),
+            Entries::Blocks(blocks) => self.walk_blocks(id, &blocks),
             Entries::Pages { pages, .. } => {
                 if let Some(walk) = self.walks.get_mut(id) {
                     walk.pages.extend(pages.iter().rev().map(|page| page.address));
                 }
             }
         }
-        self.step_walk(now, id);
+        self.step_walk(id);
     }
 
     /// Asked of the peers: by this walk when it comes here again, or if it only looks, by the records that need the page.
-    fn walked_page_damaged(&mut self, now: Now, id: u64, address: Address) {
+    fn walked_page_damaged(&mut self, id: u64, address: Address) {
         let Some(walk) = self.walks.get_mut(id) else {
             return;
         };
         walk.pages.push(address);
         walk.steps -= 1;
         if walk.purpose.looks_only() {
-            self.lost_page(now, address);
+            self.lost_page(address);
         } else {
             self.forget_page(address);
-            self.short_tried(now, Short::Page(address), Outcome::Unsure);
+            self.short_tried(Short::Page(address), Outcome::Unsure);
         }
-        self.step_walk(now, id);
+        self.step_walk(id);
     }
 
-    fn walk_blocks(&mut self, now: Now, id: u64, blocks: &[BlockRef]) {
+    fn walk_blocks(&mut self, id: u64, blocks: &[BlockRef]) {
         for block in blocks {
             self.cx.index.holdings.name(&block.address);
             if self.cx.index.holdings.block(&block.address).is_some() {
@@ -365,20 +363,14 @@ impl FileServer {
                 Purpose::Replicate { .. } => {
                     walk.blocks += 1;
                     let hint = walk.hint;
-                    self.fetch(now, *block, Interest::Walk(id), hint);
+                    self.fetch(*block, Interest::Walk(id), hint);
                 }
             }
         }
     }
 
     /// A block that a walk fetched is here, or can't be had.
-    pub(super) fn walk_block_done(
-        &mut self,
-        now: Now,
-        id: u64,
-        address: Address,
-        outcome: Outcome,
-    ) {
+    pub(super) fn walk_block_done(&mut self, id: u64, address: Address, outcome: Outcome) {
         let news = self.cx.news.serial();
         let Some(walk) = self.walks.get_mut(id) else {
             return;
@@ -389,18 +381,18 @@ impl FileServer {
             walk.unsure |= outcome == Outcome::Unsure;
         }
         if walk.blocks == 0 {
-            self.step_walk(now, id);
+            self.step_walk(id);
         }
     }
 
-    fn replication_ended(&mut self, now: Now, walk: &Walk, complete: bool) {
+    fn replication_ended(&mut self, walk: &Walk, complete: bool) {
         if complete {
             self.cx.index.catalog.set_complete(&walk.record, true);
         } else if let Some((address, news)) = walk.lack {
             let unsure = walk.unsure || news != self.cx.news.serial();
             let outcome = if unsure { Outcome::Unsure } else { Outcome::Nowhere };
             self.stuck.insert(walk.record, &address, walk.steps);
-            self.short_tried(now, Short::Record(walk.record), outcome);
+            self.short_tried(Short::Record(walk.record), outcome);
             if self.cx.index.holdings.block(&address).is_some()
                 || self.cx.index.holdings.page(&address).is_some()
             {
@@ -411,7 +403,7 @@ impl FileServer {
         } else {
             self.stuck.insert(walk.record, &Address::default(), 0);
         }
-        self.short_tried(now, Short::Record(walk.record), walk.outcome(complete));
+        self.short_tried(Short::Record(walk.record), walk.outcome(complete));
     }
 
     pub(super) fn drop_walk(&mut self, id: u64) -> Option<Walk> {
@@ -420,7 +412,7 @@ impl FileServer {
         Some(walk)
     }
 
-    pub(super) fn end_walk(&mut self, now: Now, id: u64, complete: bool) {
+    pub(super) fn end_walk(&mut self, id: u64, complete: bool) {
         let Some(walk) = self.drop_walk(id) else {
             return;
         };
@@ -430,16 +422,16 @@ impl FileServer {
         match walk.purpose {
             Purpose::Put(put) => {
                 self.write.put_looked_up(&mut self.cx, put, complete);
-                self.written(now);
+                self.written();
             }
             Purpose::Replicate { is_late } => {
                 self.walks.replications.ended(is_late);
-                self.replication_ended(now, &walk, complete);
+                self.replication_ended(&walk, complete);
                 self.next_replication();
             }
             Purpose::Mend { address } => {
                 let outcome = walk.outcome(complete);
-                self.short_tried(now, Short::Page(address), outcome);
+                self.short_tried(Short::Page(address), outcome);
             }
             Purpose::Holds { link, request } => {
                 self.reply(link, Message::HoldsIs { request, holds: complete });
@@ -447,7 +439,7 @@ impl FileServer {
             Purpose::Query(query) => {
                 let holder = complete.then(|| self.members.own());
                 self.query.held_here(&mut self.cx, query, holder);
-                self.queried(now);
+                self.queried();
             }
             Purpose::Page { link, request } => {
                 let is_damaged = walk.page().is_some_and(|page| self.walks.is_damaged(&page));

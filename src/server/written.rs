@@ -11,19 +11,18 @@ use super::work::{CheckFor, Checked};
 use super::write::{Contents, Event, NewRecord, Rejection};
 use crate::index::entry::Flag;
 use crate::limits::FRAME_BODY_MAX;
-use crate::time::Now;
 use crate::wire::message::{BlockRef, PushedRecord};
 use std::collections::BTreeSet;
 
 impl FileServer {
     /// Records have come.
-    pub(super) fn records(&mut self, now: Now, link: Link, items: Vec<PushedRecord>) {
+    pub(super) fn records(&mut self, link: Link, items: Vec<PushedRecord>) {
         self.write.records(&mut self.cx, link, items);
-        self.written(now);
+        self.written();
     }
 
     /// A worker has checked something.
-    pub(super) fn checked(&mut self, now: Now, reason: CheckFor, found: &[Checked]) {
+    pub(super) fn checked(&mut self, reason: CheckFor, found: &[Checked]) {
         let cx = &mut self.cx;
         match reason {
             CheckFor::Put(put) => self.write.put_checked(cx, put, found),
@@ -32,45 +31,45 @@ impl FileServer {
             }
             CheckFor::Offer(offer) => self.write.offer_checked(cx, offer, found),
             CheckFor::PutPage { asker, page } => self.write.page_checked(cx, asker, page, found),
-            CheckFor::WalkPage { asked, page } => self.walk_page_checked(now, asked, page, found),
+            CheckFor::WalkPage { asked, page } => self.walk_page_checked(asked, page, found),
             CheckFor::Passed { link, query, passed } => {
                 self.query.passed_checked(cx, link, query, passed, found);
             }
         }
-        self.written(now);
-        self.queried(now);
+        self.written();
+        self.queried();
     }
 
     /// What writing has to tell.
-    pub(super) fn written(&mut self, now: Now) {
+    pub(super) fn written(&mut self) {
         while let Some(event) = self.write.poll_event() {
             match event {
-                Event::Put(put) => self.verify_brought(now, put),
-                Event::Offered { client, held, new } => self.offered(now, client, &held, new),
-                Event::NoRoom { bytes } => self.lack_room(now, bytes),
+                Event::Put(put) => self.verify_brought(put),
+                Event::Offered { client, held, new } => self.offered(client, &held, new),
+                Event::NoRoom { bytes } => self.lack_room(bytes),
                 Event::Granted => self.reconcile.with_all(&mut self.cx),
                 Event::Forged { link } => {
                     for other in self.cx.links.nodes() {
                         self.reconcile.dropped(&mut self.cx, other, AGAIN);
                     }
-                    self.close(now, link, Closing::WrongSignature);
+                    self.close(link, Closing::WrongSignature);
                 }
-                Event::Broken { link, why } => self.close(now, link, why),
-                Event::Committed(contents) => self.committed(now, &contents),
-                Event::Rejected(contents, rejection) => self.rejected(now, &contents, rejection),
+                Event::Broken { link, why } => self.close(link, why),
+                Event::Committed(contents) => self.committed(&contents),
+                Event::Rejected(contents, rejection) => self.rejected(&contents, rejection),
                 Event::Failed(why) => self.fail(why),
             }
         }
     }
 
-    fn offered(&mut self, now: Now, client: Link, held: &[BlockRef], new: Vec<BlockRef>) {
+    fn offered(&mut self, client: Link, held: &[BlockRef], new: Vec<BlockRef>) {
         self.verify_offered(client, held);
         for block in new {
-            self.fetch(now, block, Interest::Offer(client), Some(client));
+            self.fetch(block, Interest::Offer(client), Some(client));
         }
     }
 
-    fn committed(&mut self, now: Now, contents: &Contents) {
+    fn committed(&mut self, contents: &Contents) {
         let Contents { records, blocks, pages } = contents;
         // Once all are known, since one may supersede another.
         let lacks = |new: &&NewRecord| {
@@ -79,31 +78,31 @@ impl FileServer {
         };
         let lacking = records.iter().filter(lacks).map(|new| (new.id, new.source));
         self.replicate(lacking.collect::<Vec<_>>());
-        self.blocks_arrived(now, blocks);
-        self.pages_landed(now, pages, true);
+        self.blocks_arrived(blocks);
+        self.pages_landed(pages, true);
         self.reconcile.push_new(&mut self.cx, records);
         self.reconcile.came(&mut self.cx, records);
-        self.records_asked_for(now, records, true);
+        self.records_asked_for(records, true);
     }
 
     /// What a group held is forgotten.
-    fn rejected(&mut self, now: Now, contents: &Contents, rejection: Rejection) {
+    fn rejected(&mut self, contents: &Contents, rejection: Rejection) {
         let Contents { records, blocks, pages } = contents;
         if rejection == Rejection::Full {
-            self.lack_room(now, FRAME_BODY_MAX as u64);
+            self.lack_room(FRAME_BODY_MAX as u64);
         }
         for address in blocks {
             match rejection {
                 Rejection::Full => self.transfer.find_no_room(&mut self.cx, *address),
                 Rejection::Scarce => self.transfer.fail(&mut self.cx, *address),
             }
-            self.transferred(now);
+            self.transferred();
         }
-        self.pages_landed(now, pages, false);
+        self.pages_landed(pages, false);
         let sources: BTreeSet<Link> = records.iter().filter_map(|new| new.source).collect();
         for link in sources {
             self.reconcile.dropped(&mut self.cx, link, UNREAD_AGAIN);
         }
-        self.records_asked_for(now, records, false);
+        self.records_asked_for(records, false);
     }
 }
