@@ -137,7 +137,7 @@ impl Entry {
         self.kind().is_version() && !self.is_head()
     }
 
-    /// A record that names it as a parent is known. Its key changes: it must not be in an order meanwhile.
+    /// A record that names it as a parent is known. Its key changes: it must not be in an index meanwhile.
     pub(crate) fn become_superseded(&mut self) {
         self.key[VERSION] &= !HEAD;
     }

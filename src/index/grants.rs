@@ -41,7 +41,7 @@ impl Grants {
         *signer == self.root || self.by_key.contains_key(signer)
     }
 
-    /// Steps at a record that may be a grant.
+    /// Looks at a record that may be a grant.
     pub(crate) fn learn(&mut self, record: &Record, bytes: &Bytes) -> Learnt {
         let Some(key) = granted_key(record, &self.root) else {
             return Learnt::NoGrant;

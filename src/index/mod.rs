@@ -1,7 +1,7 @@
 //! What a node has and knows: derived from its log at every start, and kept current from then on.
 //!
 //! Pure: reaches no disk and no machine, and knows no connection. Invariant: nothing is in here before the group that
-//! brought it has been flushed, but for what was shown and is not kept.
+//! brought it has been flushed, but for grants, which are learnt at once, and for what was shown and is not kept.
 
 pub(crate) mod catalog;
 mod completion;

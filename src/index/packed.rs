@@ -1,4 +1,4 @@
-//! PackedLocation places: where a block, a page or a record is, in ten bytes.
+//! Packed locations: where a block, a page or a record is, in ten bytes.
 //!
 //! Knows no disk. Invariant: what comes out is what went in, for every place that a log of ours has; what no log has
 //! comes out as another place, where a reader finds that something else stands.

@@ -1,11 +1,11 @@
-//! SegmentedVec: a list that grows without moving what is in it.
+//! A segmented vector: a list that grows without moving what is in it.
 //!
 //! Knows nothing of what a row is. Memory is taken in pieces, so that there is never an old list beside a new one, and
 //! only the last piece has room to spare. Invariant: all pieces but the last are full.
 
 use std::ops::{Index, IndexMut};
 
-/// SegmentedVec of a piece: a power of two.
+/// Rows of a piece: a power of two.
 const PIECE: usize = 512;
 
 /// A list whose rows are found by their number.

@@ -17,7 +17,7 @@ const GUESSES: usize = 6;
 /// The bytes of a prefix; keys are not shorter.
 const PREFIX: usize = 8;
 
-/// Finds keys. A slot's key stays the same while the slot is in an order.
+/// Finds keys. A slot's key stays the same while the slot is in an index.
 pub(crate) trait Keys {
     /// The key of a slot.
     fn key(&self, slot: u32) -> &[u8];
@@ -179,7 +179,7 @@ impl SortedIndex {
         true
     }
 
-    /// How many slots there are between two spots, and the exclusive or of how their keys begin.
+    /// How many slots there are between two cursors, and the exclusive or of how their keys begin.
     #[must_use]
     pub(crate) fn sum(&self, from: Cursor, to: Cursor, keys: &impl Keys) -> (u64, Hash) {
         let (mut count, mut sum) = (0, Hash::default());
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// An order and what it should be.
+    /// An index and what it should be.
     struct Pair {
         order: SortedIndex,
         model: BTreeMap<Key, u32>,
@@ -283,7 +283,7 @@ mod tests {
             }
         }
 
-        /// Steps from both sides of a key, and at the range up to another.
+        /// Looks from both sides of a key, and at the range up to another.
         fn check(&self, from: Key, to: Key) {
             let (first, last) = (self.seek(&from, Side::Before), self.seek(&to, Side::After));
             let after: Vec<_> = self.order.after(first).collect();

@@ -1,6 +1,6 @@
 //! Signatures of records.
 //!
-//! Knows no grant. Invariant: a record is signed only by the key that it names.
+//! Knows no grant. Invariant: a record counts as signed only if the key that it names signed it.
 
 use crate::crypto::{sign, tags};
 use crate::wire::record::Record;

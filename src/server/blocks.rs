@@ -143,7 +143,7 @@ impl FileServer {
         self.arrivals.came(&mut self.cx, addresses);
         for (link, addresses) in have {
             self.write.offers_answered(link, addresses.len());
-            self.send_all(link, Message::have(&addresses));
+            self.cx.send_all(link, Message::have(&addresses));
         }
     }
 

@@ -54,7 +54,7 @@ impl Undecoded {
 }
 
 impl FileServer {
-    /// Steps whether a node has told by now all that was lost.
+    /// Looks whether a node has told by now all that was lost.
     pub(super) fn judge_log_damage(&mut self) {
         if !self.cx.index.undecoded.is_any() && !self.cx.index.catalog.guessed().is_any() {
             return;

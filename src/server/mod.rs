@@ -11,10 +11,13 @@
 //! | `write::Write` | puts and peers' records until their group is durable | `written` |
 //! | `query::Query` | questions, asked of the peers or answered from here | `queried` |
 //! | `members::Members` | who the others are, which nodes are known, who is dialled | `peers` |
+//! | `scrub::Scrub` | what of this node's disk is looked at anew | `scrubbed` |
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain | `mod` |
 //!
-//! What a record names and is not here (`walk`, `pages`, `replication`, `stuck`), and what is verified (`verify`, `sweeps`),
-//! is still the server's own. What a node has and knows is the room `index`. Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
+//! What a record names and is not here (`walk`, `pages`, `replication`, `stuck`) is still the server's own. What a node has
+//! and knows is the room `index`.
+//!
+//! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
 
 mod ask;
 mod asker;
@@ -36,14 +39,14 @@ mod room;
 mod round;
 #[cfg(test)]
 mod samples;
+mod scrub;
+mod scrubbed;
 mod setup;
 mod space;
 mod stuck;
-mod sweeps;
 mod sync;
 mod timers;
 mod transfer;
-mod verify;
 mod walk;
 mod walks;
 pub mod work;
@@ -72,15 +75,15 @@ use rand::rngs::ChaCha8Rng;
 use replicate::{Arrivals, Reconcile};
 use room::Room;
 use round::Round;
+use scrub::Scrub;
 use space::Space;
 use std::collections::VecDeque;
 use std::time::Duration;
 use stuck::Stuck;
-use sweeps::Sweeps;
 use timers::{Timer, Timers};
 use transfer::{Memory, Transfer};
 use walks::Walks;
-use work::{Checking, Done, Job, Verifying};
+use work::{Checking, Done, Job};
 use write::Write;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,7 @@ pub struct FileServer {
     walks: Walks,
     query: Query,
     stuck: Stuck,
-    sweeps: Sweeps,
+    scrub: Scrub,
     next_serial: u64,
 }
 
@@ -154,7 +157,7 @@ impl FileServer {
             walks: Walks::with_lost(loading.lost, &recovered.rotten),
             query: Query::default(),
             stuck,
-            sweeps: Sweeps::default(),
+            scrub: Scrub::default(),
             next_serial: 0,
         };
         server.judge_future();
@@ -251,9 +254,7 @@ impl FileServer {
                 self.write.group_answered(&mut self.cx, result);
                 self.written();
             }
-            Done::Verified { purpose: Verifying(reason), found } => {
-                self.verified(reason, found);
-            }
+            Done::Verified { purpose, found } => self.verified(purpose, found),
             Done::Space { result } => self.space_answered(result),
             Done::PeersWritten { result } => {
                 if let Err(error) = result {
@@ -308,6 +309,7 @@ impl FileServer {
             || self.query.poll_event().is_some()
             || self.members.poll_event().is_some()
             || self.reconcile.poll_event().is_some()
+            || self.scrub.poll_event().is_some()
     }
 
     /// A calendar that is plainly wrong judges nothing.
@@ -364,10 +366,6 @@ impl FileServer {
 
     fn send(&mut self, link: Link, message: Message) {
         self.cx.send(link, message);
-    }
-
-    fn send_all(&mut self, link: Link, messages: impl Iterator<Item = Message>) {
-        self.cx.send_all(link, messages);
     }
 
     fn reply(&mut self, link: Link, message: Message) {

@@ -57,8 +57,6 @@ pub(super) struct Peer {
     pub(super) requests: usize,
     /// One of these may have a long answer.
     pub(super) awaits_long: bool,
-    /// Blocks that it suspects, and that are to be looked at.
-    pub(super) suspects: usize,
     /// How far a node has told what it knows: `Reconcile` alone writes it.
     pub(super) progress: Progress,
     pub(super) asks: HashMap<u32, Ask>,
@@ -74,7 +72,6 @@ impl Peer {
             outbox: 0,
             requests: 0,
             awaits_long: false,
-            suspects: 0,
             progress: Progress::default(),
             asks: HashMap::new(),
             next_ask: 0,
@@ -151,7 +148,7 @@ impl FileServer {
         };
         self.transfer.link_closed(&mut self.cx, link);
         self.transferred();
-        self.sweeps.link_closed(link);
+        self.scrub.link_closed(link);
         self.query.link_closed(&mut self.cx, link, &peer.asks);
         self.queried();
         self.pages_link_closed(link, &peer.asks);

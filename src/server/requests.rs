@@ -92,7 +92,7 @@ impl FileServer {
             }
             Message::Status { request } => self.status(link, request),
             Message::Members { request } => self.members(link, request),
-            Message::Verify { request, after } => self.verify(link, request, after),
+            Message::Verify { request, after } => self.verify(Asker { link, request }, after),
             Message::Have { addresses } => self.told_of(link, &addresses),
             Message::Ping { .. } | Message::Pong { .. } => {}
             Message::Hello(_)

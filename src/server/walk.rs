@@ -157,7 +157,7 @@ impl Walk {
 }
 
 impl FileServer {
-    /// Steps whether all that a record of the catalog names is here.
+    /// Looks whether all that a record of the catalog names is here.
     pub(super) fn look(&mut self, record: RecordId, purpose: Purpose) {
         let place = self.cx.index.catalog.get(&record).map(Entry::place);
         let walk = self.begin_walk(record, purpose, None);
@@ -178,7 +178,7 @@ impl FileServer {
         is_complete && self.stuck.repairs.is_empty() && self.walks.lost.is_empty()
     }
 
-    /// Steps whether all that a put's records name is here.
+    /// Looks whether all that a put's records name is here.
     pub(super) fn look_for_put(&mut self, put: Box<ReadyPut>) {
         let records: Vec<Record> = put.records().cloned().collect();
         let walk = self.begin_walk(RecordId::default(), Purpose::Put(put), None);

@@ -12,8 +12,8 @@ use super::asker::Asker;
 use super::output::Link;
 use super::query::{self, Passed, QueryId};
 use super::replicate::Batch;
+use super::scrub::VerifyFor;
 use super::transfer::Share;
-use super::verify::VerifyFor;
 use super::write::{NewRecord, Offered, ReadyPut};
 
 use crate::crypto::tree;

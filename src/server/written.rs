@@ -44,7 +44,10 @@ impl FileServer {
     pub(super) fn written(&mut self) {
         while let Some(event) = self.write.poll_event() {
             match event {
-                Event::Put(put) => self.verify_brought(put),
+                Event::Put(put) => {
+                    self.scrub.put(&mut self.cx, put);
+                    self.scrubbed();
+                }
                 Event::Offered { client, held, new } => self.offered(client, &held, new),
                 Event::NoRoom { bytes } => self.lack_room(bytes),
                 Event::Granted => self.reconcile.with_all(&mut self.cx),
@@ -63,7 +66,7 @@ impl FileServer {
     }
 
     fn offered(&mut self, client: Link, held: &[BlockRef], new: Vec<BlockRef>) {
-        self.verify_offered(client, held);
+        self.scrub.offered(&mut self.cx, client, held);
         for block in new {
             self.fetch(block, Interest::Offer(client), Some(client));
         }

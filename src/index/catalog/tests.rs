@@ -48,7 +48,7 @@ fn insert_discarding(catalog: &mut Catalog, stamp: u64, discards: &[u64]) {
     assert!(catalog.insert(RecordId([u8::try_from(stamp).unwrap(); 32]), &record, PLACE, true));
 }
 
-/// Inserts in this order and steps at what is shown and at the heads, greatest first.
+/// Inserts in this order and looks at what is shown and at the heads, greatest first.
 fn check(order: &[(RecordKind, u64, &[u64])], shown: Option<u64>, heads: &[u64]) {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));
     for (kind, stamp, parents) in order {

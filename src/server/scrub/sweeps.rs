@@ -2,17 +2,16 @@
 //!
 //! Knows no disk. Invariant: at most one is under way on the node, and at most one more of each connection waits.
 
-use super::output::Link;
 use crate::ids::Address;
 use crate::planted::{self, Bug};
-use crate::wire::message::Request;
+use crate::server::asker::Asker;
+use crate::server::output::Link;
 use std::collections::VecDeque;
 
 /// A part of the store that somebody wants verified: what comes after an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) link: Link,
-    pub(super) request: Request,
+pub(in crate::server) struct Wanted {
+    pub(super) asker: Asker,
     pub(super) after: Option<Address>,
 }
 
@@ -26,7 +25,7 @@ pub(super) struct Sweeps {
 impl Sweeps {
     /// One more. False if its connection has one that waits already.
     pub(super) fn ask(&mut self, wanted: Wanted) -> bool {
-        if self.waiting.iter().any(|other| other.link == wanted.link)
+        if self.waiting.iter().any(|other| other.asker.link == wanted.asker.link)
             && !planted::is_on(Bug::VerifyWithoutBound)
         {
             return false;
@@ -51,7 +50,7 @@ impl Sweeps {
     }
 
     pub(super) fn link_closed(&mut self, link: Link) {
-        self.waiting.retain(|wanted| wanted.link != link);
+        self.waiting.retain(|wanted| wanted.asker.link != link);
     }
 }
 
@@ -62,7 +61,7 @@ mod tests {
     #[test]
     fn one_is_under_way_and_one_of_each_connection_waits() {
         let mut sweeps = Sweeps::default();
-        let wanted = |link, request| Wanted { link, request, after: None };
+        let wanted = |link, request| Wanted { asker: Asker { link, request }, after: None };
         assert!(sweeps.ask(wanted(1, 1)));
         assert_eq!(sweeps.next(), Some(wanted(1, 1)));
         assert!(sweeps.ask(wanted(1, 2)));
