@@ -207,7 +207,7 @@ mod tests {
     use crate::limits::PAGE_ENTRIES_MAX;
     use crate::store::values::{BlockPlace, LogPlace};
     use crate::wire::page::PageRef;
-    use crate::wire::record::{FORMAT, RecordKind};
+    use crate::wire::record::RecordKind;
 
     fn address(number: u64) -> Address {
         let mut address = Address::default();
@@ -236,21 +236,9 @@ mod tests {
     }
 
     fn record(root: u64) -> Record {
-        Record {
-            format: FORMAT,
-            kind: RecordKind::File,
-            space: Default::default(),
-            name: Default::default(),
-            version: Default::default(),
-            parents: Vec::new(),
-            epoch: 1,
-            signer: [0; 32],
-            blocks: BlockList::Pages { root: address(root), depth: 1, blocks: 1, bytes: 7 },
-            extensions: Vec::new(),
-            sealed_tag: [0; 32],
-            sealed: Vec::new(),
-            signature: [0; 64],
-        }
+        let blocks = BlockList::Pages { root: address(root), depth: 1, blocks: 1, bytes: 7 };
+        let bare = Record::unsigned(RecordKind::File, Default::default(), Default::default());
+        Record { blocks, ..bare }
     }
 
     /// A start, and what it has found to be complete.

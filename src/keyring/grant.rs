@@ -7,10 +7,10 @@
 use crate::crypto::keys::{RootKey, grant_name, writer_of};
 use crate::crypto::sign::{sign, verify};
 use crate::crypto::tags;
-use crate::ids::{Space, VersionId};
+use crate::ids::VersionId;
 use crate::planted::{self, Bug};
 use crate::time::stamp_at;
-use crate::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
+use crate::wire::record::{Extension, Record, RecordKind};
 
 /// The extension of a grant that holds the Ed25519 key granted.
 pub const GRANTED_KEY: u16 = 1;
@@ -19,20 +19,11 @@ pub const GRANTED_KEY: u16 = 1;
 #[must_use]
 pub fn grant(root: &RootKey, granted: &[u8; 32], wall_ms: u64) -> Vec<u8> {
     let signer = root.0.public();
+    let version = VersionId { stamp: stamp_at(wall_ms), writer: writer_of(&signer) };
     let mut record = Record {
-        format: FORMAT,
-        kind: RecordKind::Grant,
-        space: Space::default(),
-        name: grant_name(granted),
-        version: VersionId { stamp: stamp_at(wall_ms), writer: writer_of(&signer) },
-        parents: vec![],
-        epoch: 0,
         signer,
-        blocks: BlockList::Inline(vec![]),
         extensions: vec![Extension { tag: GRANTED_KEY, value: granted.to_vec() }],
-        sealed_tag: [0; 32],
-        sealed: vec![],
-        signature: [0; 64],
+        ..Record::unsigned(RecordKind::Grant, grant_name(granted), version)
     };
     record.signature = sign(&root.0, tags::RECORD, &record.signed_bytes());
     record.to_bytes()

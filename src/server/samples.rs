@@ -1,4 +1,4 @@
-//! Records for tests of the machines.
+//! What tests of the machines share: records, and how a script is run.
 //!
 //! Knows no machine. Invariant: the same numbers give the same record.
 
@@ -8,7 +8,7 @@ use crate::ids::{NameId, VersionId, Writer};
 use crate::limits::CALENDAR_MIN;
 use crate::time::stamp_at;
 use crate::wire::message::BlockRef;
-use crate::wire::record::{BlockList, FORMAT, Record, RecordKind};
+use crate::wire::record::{BlockList, Record, RecordKind};
 use bytes::Bytes;
 
 /// Who may sign in `Context::for_tests`.
@@ -23,19 +23,10 @@ pub(super) fn file(name: u64, version: u8, blocks: &[BlockRef]) -> Record {
     let mut name_id = NameId::default();
     name_id.0[..8].copy_from_slice(&name.to_be_bytes());
     Record {
-        format: FORMAT,
-        kind: RecordKind::File,
-        space: Default::default(),
-        name: name_id,
-        version: id(version),
         parents: version.checked_sub(1).filter(|before| *before > 0).map(id).into_iter().collect(),
-        epoch: 1,
         signer: SIGNER,
         blocks: BlockList::Inline(blocks.to_vec()),
-        extensions: Vec::new(),
-        sealed_tag: [0; 32],
-        sealed: Vec::new(),
-        signature: [0; 64],
+        ..Record::unsigned(RecordKind::File, name_id, id(version))
     }
 }
 
@@ -45,4 +36,23 @@ pub(super) fn new_record(name: u64, version: u8) -> NewRecord {
     let bytes = Bytes::from(record.to_bytes());
     let (id, block) = (record_id(&bytes), Bytes::new());
     NewRecord { id, record, bytes, block, source: None, complete: true }
+}
+
+/// A machine in its surroundings, to which the steps of a script are done.
+pub(super) trait Bench {
+    /// One thing that is done to it.
+    type Step;
+
+    fn act(&mut self, step: &Self::Step);
+
+    /// What has come of the last step, in words.
+    fn told(&mut self) -> String;
+}
+
+/// Does each step, after which that is to have come of it.
+pub(super) fn run<B: Bench>(bench: &mut B, script: &[(B::Step, &str)]) {
+    for (at, (step, expected)) in script.iter().enumerate() {
+        bench.act(step);
+        assert_eq!(bench.told(), *expected, "step {at}");
+    }
 }

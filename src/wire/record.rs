@@ -95,6 +95,26 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record of the present format that says nothing yet but what it is of, and that nobody has signed.
+    #[must_use]
+    pub fn unsigned(kind: RecordKind, name: NameId, version: VersionId) -> Self {
+        Self {
+            format: FORMAT,
+            kind,
+            space: Space::default(),
+            name,
+            version,
+            parents: Vec::new(),
+            epoch: 0,
+            signer: [0; 32],
+            blocks: BlockList::Inline(Vec::new()),
+            extensions: Vec::new(),
+            sealed_tag: [0; 32],
+            sealed: Vec::new(),
+            signature: [0; 64],
+        }
+    }
+
     /// Appends the record.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.put_signed(out);
@@ -141,21 +161,10 @@ impl Record {
         let mut from = Reader::new(bytes);
         // The format may have rotted too, and what is in front is the same in all of them.
         let _: u8 = Field::take(&mut from)?;
-        let record = Self {
-            format: FORMAT,
-            kind: Field::take(&mut from)?,
-            space: Field::take(&mut from)?,
-            name: Field::take(&mut from)?,
-            version: Field::take(&mut from)?,
-            parents: Vec::new(),
-            epoch: 0,
-            signer: [0; 32],
-            blocks: BlockList::Inline(Vec::new()),
-            extensions: Vec::new(),
-            sealed_tag: [0; 32],
-            sealed: Vec::new(),
-            signature: [0; 64],
-        };
+        let kind = Field::take(&mut from)?;
+        let space = Field::take(&mut from)?;
+        let (name, version) = (Field::take(&mut from)?, Field::take(&mut from)?);
+        let record = Self { space, ..Self::unsigned(kind, name, version) };
         require(record.version.stamp <= STAMP_MAX, "a stamp with its top bit set")?;
         Ok(record)
     }

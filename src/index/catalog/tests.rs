@@ -1,9 +1,9 @@
 //! The catalog alone, with records that nobody signed.
 
 use super::*;
-use crate::ids::{Space, Writer};
+use crate::ids::Writer;
 use crate::wire::discards::discarding;
-use crate::wire::record::{BlockList, FORMAT, RecordKind};
+use crate::wire::record::RecordKind;
 
 const NAME: NameId = NameId([7; 32]);
 
@@ -14,21 +14,7 @@ fn version(stamp: u64) -> VersionId {
 const PLACE: LogPlace = LogPlace { segment: 1, offset: 64, length: 200 };
 
 fn record(kind: RecordKind, stamp: u64, parents: Vec<VersionId>) -> Record {
-    Record {
-        format: FORMAT,
-        kind,
-        space: Space::default(),
-        name: NAME,
-        version: version(stamp),
-        parents,
-        epoch: 1,
-        signer: [0; 32],
-        blocks: BlockList::Inline(Vec::new()),
-        extensions: Vec::new(),
-        sealed_tag: [0; 32],
-        sealed: Vec::new(),
-        signature: [0; 64],
-    }
+    Record { parents, ..Record::unsigned(kind, NAME, version(stamp)) }
 }
 
 fn insert(catalog: &mut Catalog, kind: RecordKind, stamp: u64, parents: &[u64]) -> RecordId {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::keys::NodeKey;
 use crate::keyring::presence::presence;
+use crate::server::samples::{Bench, run};
 
 /// This node's number; those of others are above or below it.
 const ME: u8 = 5;
@@ -21,7 +22,7 @@ enum Do {
     Answered(Link),
 }
 
-struct Bench {
+struct Setting {
     cx: Context,
     members: Members,
 }
@@ -37,7 +38,7 @@ fn keys() -> Vec<NodeKey> {
     keys
 }
 
-impl Bench {
+impl Setting {
     fn new() -> Self {
         let me = &keys()[usize::from(ME)];
         let setup = Setup {
@@ -57,6 +58,16 @@ impl Bench {
         let members = Members::new(setup, StoreId::default(), cx.now.instant);
         Self { cx, members }
     }
+
+    fn close(&mut self, link: Link) {
+        if let Some(peer) = self.cx.links.remove(link) {
+            self.members.link_closed(&mut self.cx, link, peer.node());
+        }
+    }
+}
+
+impl Bench for Setting {
+    type Step = Do;
 
     fn act(&mut self, step: &Do) {
         let (members, cx) = (&mut self.members, &mut self.cx);
@@ -106,13 +117,6 @@ impl Bench {
         }
     }
 
-    fn close(&mut self, link: Link) {
-        if let Some(peer) = self.cx.links.remove(link) {
-            self.members.link_closed(&mut self.cx, link, peer.node());
-        }
-    }
-
-    /// What has come of the last step, in words; what others are told of nodes apart.
     fn told(&mut self) -> String {
         let mut told = Vec::new();
         loop {
@@ -143,11 +147,8 @@ impl Bench {
 
 /// Each step, and what comes of it. At the end all connections close, and nothing is left.
 fn check(script: &[(Do, &str)]) {
-    let mut bench = Bench::new();
-    for (at, (step, expected)) in script.iter().enumerate() {
-        bench.act(step);
-        assert_eq!(bench.told(), *expected, "step {at}");
-    }
+    let mut bench = Setting::new();
+    run(&mut bench, script);
     (0..20).for_each(|link| bench.close(link));
     assert!(bench.members.by_link.is_empty() && bench.members.twins().is_empty());
     assert_eq!(connected(&bench.cx), 0);
@@ -212,7 +213,7 @@ fn another_start_of_a_node_is_its_twin_if_the_older_one_answers() {
         (Do::Hello(2, 7, 2), "1 is asked, 2 connected"),
         (Do::Due(1), "1 NoAnswer"),
     ]);
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     for step in [Do::Came(1), Do::Hello(1, 7, 1), Do::Came(2), Do::Hello(2, 7, 2), Do::Answered(1)]
     {
         bench.act(&step);
@@ -227,7 +228,7 @@ fn another_start_of_a_node_is_its_twin_if_the_older_one_answers() {
 
 #[test]
 fn of_one_key_no_more_starts_are_let_in_than_the_bound() {
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     for link in 0..=INSTANCES_MAX {
         bench.act(&Do::Came(link));
         bench.act(&Do::Hello(link, 7, link as u64));

@@ -1,6 +1,6 @@
 //! Scripts: what is asked and answered, and what comes of it.
 
-use super::super::samples::new_record;
+use super::super::samples::{Bench, new_record, run};
 use super::*;
 use crate::ids::{Address, NodeId};
 use crate::limits::PEER_SILENCE;
@@ -42,7 +42,7 @@ enum Do {
     Closed(Link),
 }
 
-struct Bench {
+struct Setting {
     cx: Context,
     query: Query,
     reads: VecDeque<Reading>,
@@ -52,7 +52,7 @@ struct Bench {
     next_request: Request,
 }
 
-impl Bench {
+impl Setting {
     fn new() -> Self {
         let mut cx = Context::for_tests();
         for link in [1, 2, 10, 11] {
@@ -91,6 +91,10 @@ impl Bench {
             self.query.heads_answered(&mut self.cx, link, query, told, knows);
         }
     }
+}
+
+impl Bench for Setting {
+    type Step = Do;
 
     fn act(&mut self, step: &Do) {
         match *step {
@@ -167,7 +171,6 @@ impl Bench {
         }
     }
 
-    /// What has come of the last step, in words.
     fn told(&mut self) -> String {
         let mut told = Vec::new();
         while let Some(output) = self.cx.outputs.pop_front() {
@@ -219,11 +222,8 @@ impl Bench {
 }
 
 fn check(script: &[(Do, &str)]) {
-    let mut bench = Bench::new();
-    for (at, (step, expected)) in script.iter().enumerate() {
-        bench.act(step);
-        assert_eq!(bench.told(), *expected, "step {at}");
-    }
+    let mut bench = Setting::new();
+    run(&mut bench, script);
     let asks = [10, 11].map(|link| bench.cx.links.get(link).map_or(0, |peer| peer.asks.len()));
     assert_eq!(asks, [0, 0], "a question is remembered");
 }

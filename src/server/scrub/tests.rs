@@ -3,6 +3,7 @@
 use super::*;
 use crate::server::output::Output;
 use crate::server::peers::Peer;
+use crate::server::samples::{Bench, run};
 
 enum Do {
     /// This block is here.
@@ -24,7 +25,7 @@ fn address(number: u8) -> Address {
     Address([number; 32])
 }
 
-struct Bench {
+struct Setting {
     cx: Context,
     scrub: Scrub,
     wanted: VecDeque<Wanted>,
@@ -32,13 +33,17 @@ struct Bench {
     next_request: u32,
 }
 
-impl Bench {
+impl Setting {
     fn new() -> Self {
         let mut cx = Context::for_tests();
         (1..4).for_each(|link| cx.links.insert(link, Peer::for_tests(None)));
         let (wanted, jobs) = (VecDeque::new(), VecDeque::new());
         Self { cx, scrub: Scrub::default(), wanted, jobs, next_request: 0 }
     }
+}
+
+impl Bench for Setting {
+    type Step = Do;
 
     fn act(&mut self, step: &Do) {
         let (scrub, cx) = (&mut self.scrub, &mut self.cx);
@@ -125,11 +130,8 @@ impl Bench {
 }
 
 fn check(script: &[(Do, &str)]) {
-    let mut bench = Bench::new();
-    for (at, (step, expected)) in script.iter().enumerate() {
-        bench.act(step);
-        assert_eq!(bench.told(), *expected, "step {at}");
-    }
+    let mut bench = Setting::new();
+    run(&mut bench, script);
 }
 
 #[test]
@@ -186,7 +188,7 @@ fn a_suspicion_is_looked_into_and_each_reader_has_a_bound() {
         (Do::Suspect(1, 5), "verify 1"),
         (Do::Done(&[5]), "cleared 5"),
     ]);
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     for block in 0..=u8::try_from(SUSPECTS_MAX).unwrap() {
         bench.act(&Do::Hold(block));
         bench.act(&Do::Suspect(1, block));
@@ -202,7 +204,7 @@ fn a_suspicion_is_looked_into_and_each_reader_has_a_bound() {
 
 #[test]
 fn a_part_ends_where_as_much_is_missing_as_one_answer_holds() {
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     for block in [1, 200] {
         bench.act(&Do::Hold(block));
     }
@@ -225,7 +227,7 @@ fn a_part_ends_where_as_much_is_missing_as_one_answer_holds() {
 
 #[test]
 fn who_leaves_before_a_block_is_looked_at_is_not_remembered() {
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     bench.act(&Do::Hold(5));
     bench.act(&Do::Suspect(1, 5));
     assert_eq!(bench.told(), "verify 1");

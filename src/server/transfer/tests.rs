@@ -6,6 +6,7 @@ use super::super::work::Job;
 use super::*;
 use crate::ids::Hash;
 use crate::limits::{LAST_SOURCE_SILENCE, LEAF, PEER_SILENCE};
+use crate::server::samples::{Bench, run};
 use crate::store::values::BlockPlace;
 use crate::time::Instant;
 
@@ -51,13 +52,13 @@ enum Do {
     Memory(usize),
 }
 
-struct Bench {
+struct Setting {
     cx: Context,
     transfer: Transfer,
     jobs: VecDeque<Job>,
 }
 
-impl Bench {
+impl Setting {
     fn new() -> Self {
         let mut cx = Context::for_tests();
         (1..4).for_each(|link| cx.links.insert(link, super::super::peers::Peer::for_tests(None)));
@@ -68,6 +69,39 @@ impl Bench {
         }
         Self { cx, transfer: Transfer::default(), jobs: VecDeque::new() }
     }
+
+    fn answer(&mut self, job: Job, step: &Do) {
+        let (transfer, cx) = (&mut self.transfer, &mut self.cx);
+        let disk = |is_full: bool| if is_full { Err(DiskError::Full) } else { Ok(()) };
+        let is_full = matches!(step, Do::Full);
+        let is_bad = matches!(step, Do::Bad);
+        match job {
+            Job::Write { purpose, draft, .. } if is_bad => {
+                transfer.wrote(cx, &purpose, draft, Err(WriteError::BadLeaf(0)));
+            }
+            Job::Write { purpose, draft, .. } => {
+                transfer.wrote(cx, &purpose, draft, disk(is_full).map_err(WriteError::Disk));
+            }
+            Job::Finish { address, .. } => transfer.finished(cx, address, disk(is_full)),
+            Job::HashSmall { address, block } => {
+                let found = if is_bad { Address::default() } else { address };
+                transfer.small_hashed(cx, address, block, found);
+            }
+            Job::ReadLeaves { reader, .. } if is_bad => {
+                transfer.leaves_read(cx, reader, Err(ReadError::Damaged));
+            }
+            Job::ReadLeaves { reader, count, .. } => {
+                let chunks = vec![Bytes::from_static(b"a leaf"); count.into()];
+                let read = LeavesRead { length: BLOCK.length, leaves: Vec::new(), chunks };
+                transfer.leaves_read(cx, reader, Ok(read));
+            }
+            other => panic!("{other:?} is not of the transfer"),
+        }
+    }
+}
+
+impl Bench for Setting {
+    type Step = Do;
 
     fn act(&mut self, step: &Do) {
         let (transfer, cx) = (&mut self.transfer, &mut self.cx);
@@ -124,36 +158,6 @@ impl Bench {
         }
     }
 
-    fn answer(&mut self, job: Job, step: &Do) {
-        let (transfer, cx) = (&mut self.transfer, &mut self.cx);
-        let disk = |is_full: bool| if is_full { Err(DiskError::Full) } else { Ok(()) };
-        let is_full = matches!(step, Do::Full);
-        let is_bad = matches!(step, Do::Bad);
-        match job {
-            Job::Write { purpose, draft, .. } if is_bad => {
-                transfer.wrote(cx, &purpose, draft, Err(WriteError::BadLeaf(0)));
-            }
-            Job::Write { purpose, draft, .. } => {
-                transfer.wrote(cx, &purpose, draft, disk(is_full).map_err(WriteError::Disk));
-            }
-            Job::Finish { address, .. } => transfer.finished(cx, address, disk(is_full)),
-            Job::HashSmall { address, block } => {
-                let found = if is_bad { Address::default() } else { address };
-                transfer.small_hashed(cx, address, block, found);
-            }
-            Job::ReadLeaves { reader, .. } if is_bad => {
-                transfer.leaves_read(cx, reader, Err(ReadError::Damaged));
-            }
-            Job::ReadLeaves { reader, count, .. } => {
-                let chunks = vec![Bytes::from_static(b"a leaf"); count.into()];
-                let read = LeavesRead { length: BLOCK.length, leaves: Vec::new(), chunks };
-                transfer.leaves_read(cx, reader, Ok(read));
-            }
-            other => panic!("{other:?} is not of the transfer"),
-        }
-    }
-
-    /// What has come of the last step, in words.
     fn told(&mut self) -> String {
         let mut told = Vec::new();
         let mut leaves: u32 = 0;
@@ -225,11 +229,8 @@ fn said(message: &Message) -> String {
 
 /// Each step, and what comes of it. At the end all connections close, and nothing is left.
 fn check(script: &[(Do, &str)]) {
-    let mut bench = Bench::new();
-    for (at, (step, expected)) in script.iter().enumerate() {
-        bench.act(step);
-        assert_eq!(bench.told(), *expected, "step {at}");
-    }
+    let mut bench = Setting::new();
+    run(&mut bench, script);
     let taken = script.iter().any(|(step, _)| matches!(step, Do::Memory(_)));
     for link in (1..4).chain(10..13) {
         bench.act(&Do::Closed(link));
@@ -477,7 +478,7 @@ fn what_a_source_that_is_gone_has_brought_is_asked_of_others_if_it_is_bad() {
 
 #[test]
 fn nothing_is_kept_of_a_connection_that_has_ended() {
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     bench.act(&Do::Walk(BLOCK));
     bench.act(&Do::Closed(10));
     bench.act(&Do::Closed(11));

@@ -343,29 +343,11 @@ impl Dispatched {
 mod tests {
     use super::*;
     use crate::limits::PUT_RECORDS_MAX;
+    use crate::server::samples::new_record;
     use crate::wire::message::Request;
-    use crate::wire::record::{BlockList, FORMAT, Record, RecordKind};
 
     fn record(number: usize) -> NewRecord {
-        let mut id = RecordId::default();
-        id.0[..8].copy_from_slice(&number.to_be_bytes());
-        let record = Record {
-            format: FORMAT,
-            kind: RecordKind::Tombstone,
-            space: Default::default(),
-            name: Default::default(),
-            version: Default::default(),
-            parents: Vec::new(),
-            epoch: 1,
-            signer: [0; 32],
-            blocks: BlockList::Inline(Vec::new()),
-            extensions: Vec::new(),
-            sealed_tag: [0; 32],
-            sealed: Vec::new(),
-            signature: [0; 64],
-        };
-        let (bytes, block) = (Bytes::from(vec![7; 300]), Bytes::new());
-        NewRecord { id, record, bytes, block, source: None, complete: true }
+        new_record(number as u64, 1)
     }
 
     #[test]

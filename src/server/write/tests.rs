@@ -1,6 +1,6 @@
 //! Scripts: what is put and sent, and what comes of it.
 
-use super::super::samples::{file, new_record};
+use super::super::samples::{Bench, file, new_record, run};
 use super::*;
 use crate::limits::WANTS_MAX;
 use crate::server::output::Output;
@@ -30,7 +30,7 @@ enum Do {
     Stop,
 }
 
-struct Bench {
+struct Setting {
     cx: Context,
     write: Write,
     checks: VecDeque<CheckFor>,
@@ -40,7 +40,7 @@ struct Bench {
     next_request: u32,
 }
 
-impl Bench {
+impl Setting {
     fn new() -> Self {
         let mut cx = Context::for_tests();
         for link in [1, 2, 10, 11] {
@@ -56,6 +56,10 @@ impl Bench {
         self.next_request += 1;
         Asker { link, request: self.next_request }
     }
+}
+
+impl Bench for Setting {
+    type Step = Do;
 
     fn act(&mut self, step: &Do) {
         match *step {
@@ -100,7 +104,6 @@ impl Bench {
         }
     }
 
-    /// What has come of the last step, in words.
     fn told(&mut self) -> String {
         let mut told = Vec::new();
         while let Some(output) = self.cx.outputs.pop_front() {
@@ -144,11 +147,8 @@ impl Bench {
 
 /// Each step, and what comes of it. At the end nothing is on its way but what is checked or looked up.
 fn check(script: &[(Do, &str)]) {
-    let mut bench = Bench::new();
-    for (at, (step, expected)) in script.iter().enumerate() {
-        bench.act(step);
-        assert_eq!(bench.told(), *expected, "step {at}");
-    }
+    let mut bench = Setting::new();
+    run(&mut bench, script);
     assert!(bench.write.queue.is_idle() && bench.write.offers.is_idle());
     let checked = bench.write.admission.checking().count();
     assert_eq!(checked, bench.checks.len(), "records are being checked for ever");
@@ -258,7 +258,7 @@ fn offers_need_a_permit_have_a_bound_and_of_none_nothing_is_kept() {
         (Do::Offer(1, WANTS_MAX + 1), "1 TooManyOffers"),
         (Do::Offer(1, 0), "1 NotAllowed 3"),
     ]);
-    let mut bench = Bench::new();
+    let mut bench = Setting::new();
     bench.write.offers.begin(1, 0);
     assert!(bench.write.offers.is_idle());
     bench.write.offers.begin(1, 3);

@@ -3,12 +3,12 @@
 use super::*;
 use crate::crypto::keys::{RootKey, record_id};
 use crate::crypto::{sign, tags};
-use crate::ids::{NameId, Space, VersionId, Writer};
+use crate::ids::{NameId, VersionId, Writer};
 use crate::store::check::{Event, Finding, Grade, Known, Summary, check, rebuild};
 use crate::store::fs::SimFs;
 use crate::store::layout;
 use crate::wire::message::BlockRef;
-use crate::wire::record::{BlockList, FORMAT, Record, RecordKind};
+use crate::wire::record::{BlockList, Record, RecordKind};
 
 fn root() -> RootKey {
     RootKey::generate(&[9; 32])
@@ -24,21 +24,10 @@ pub(super) fn record(stamp: u64, blocks: &[&Bytes]) -> (RecordId, Bytes) {
 }
 
 pub(super) fn signed(stamp: u64, blocks: BlockList) -> (RecordId, Bytes) {
-    let mut record = Record {
-        format: FORMAT,
-        kind: RecordKind::File,
-        space: Space::default(),
-        name: NameId([u8::try_from(stamp).unwrap(); 32]),
-        version: VersionId { stamp, writer: Writer::default() },
-        parents: vec![],
-        epoch: 1,
-        signer: root().0.public(),
-        blocks,
-        extensions: vec![],
-        sealed_tag: [0; 32],
-        sealed: vec![],
-        signature: [0; 64],
-    };
+    let name = NameId([u8::try_from(stamp).unwrap(); 32]);
+    let version = VersionId { stamp, writer: Writer::default() };
+    let bare = Record::unsigned(RecordKind::File, name, version);
+    let mut record = Record { epoch: 1, signer: root().0.public(), blocks, ..bare };
     record.signature = sign::sign(&root().0, tags::RECORD, &record.signed_bytes());
     let bytes = Bytes::from(record.to_bytes());
     (record_id(&bytes), bytes)
