@@ -321,11 +321,16 @@ impl FileServer {
     pub fn drain(&mut self, now: Now) {
         self.cx.now = now;
         if self.phase == Phase::Running {
-            self.phase = Phase::Draining;
-            self.write.stop();
+            self.leave(Phase::Draining);
             self.cx.after(DRAIN_TIMEOUT, Timer::Drain);
         }
         self.end_turn(now);
+    }
+
+    /// It does not run any more: nothing is accepted from now on.
+    fn leave(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.write.stop();
     }
 
     fn is_idle(&self) -> bool {
@@ -336,16 +341,14 @@ impl FileServer {
 
     fn end(&mut self) {
         if self.phase != Phase::Ended {
-            self.phase = Phase::Ended;
-            self.write.stop();
+            self.leave(Phase::Ended);
             self.cx.output(Output::Drained);
         }
     }
 
     fn fail(&mut self, why: String) {
         if self.phase != Phase::Ended {
-            self.phase = Phase::Ended;
-            self.write.stop();
+            self.leave(Phase::Ended);
             self.cx.output(Output::Failed(why));
         }
     }
