@@ -82,8 +82,8 @@ planted:          ## each planted bug is found, and by what: DFSD_BUG=name for o
 coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
 	@tests/coverage.sh
 
-load: build       ## the standard load suite, each beside its goal and a reference: less than a minute
-	@"$${CARGO_TARGET_DIR:-target}"/release/dfs-load suite --reference benches/reference.json
+load:             ## the standard load suite, each beside its goal and a reference: less than a minute
+	@$(CARGO) bench --locked --bench suite -- --reference benches/reference.json
 
 bench:            ## what it costs
 	$(CARGO) bench --locked --bench core

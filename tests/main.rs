@@ -17,6 +17,8 @@ mod fuzz;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod sim;
+#[path = "../benches/suite/main.rs"]
+mod suite;
 mod tidy;
 
 #[global_allocator]

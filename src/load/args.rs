@@ -5,7 +5,7 @@
 use super::amount::Amount;
 use super::choice::Popularity;
 use crate::cli::args::Place;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,14 +42,10 @@ pub(super) enum Command {
     Connect(Load),
     /// Hold connections open that do nothing, beside one that reads
     Idle(Load),
-    /// Measure on this machine what everything is made of
-    Yardstick(Measure),
-    /// The standard suite: what each workload costs, as a ratio to the sum of its parts
-    Suite(Suite),
 }
 
 /// What is done by a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Workload {
     Put,
     Get,
@@ -117,9 +113,6 @@ pub(super) struct Load {
     /// Check every byte that comes back
     #[arg(long)]
     pub(super) verify: bool,
-    /// Also measure the parts, and put the result beside their sum
-    #[arg(long)]
-    pub(super) compare: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub(super) json: bool,
@@ -129,41 +122,12 @@ pub(super) struct Load {
     /// Where spawned daemons keep their data [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(super) folder: Option<PathBuf>,
+    /// Leave the data of spawned daemons where it is
+    #[arg(long, hide = true)]
+    pub(super) keep_data: bool,
     /// Options for spawned daemons, such as "--memory 16MiB"
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) daemon: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct Measure {
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub(super) json: bool,
-    /// The disk to measure [default: the system's temporary folder]
-    #[arg(long, value_name = "DIR")]
-    pub(super) folder: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct Suite {
-    /// Compare with these ratios; exit status 1 if one is worse by more than half
-    #[arg(long, value_name = "FILE")]
-    pub(super) reference: Option<PathBuf>,
-    /// One JSON object on stdout, which can be a reference
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Also the lines that take minutes: files of 1 MiB to 16 GiB, 1,000 to 1,000,000 names, 1 to 8 nodes
-    #[arg(long)]
-    pub(super) long: bool,
-    /// Run everything so many times, and tell the medians
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=99))]
-    pub(super) rounds: u8,
-    /// Only lines with this in their name
-    #[arg(long, value_name = "TEXT")]
-    pub(super) only: Option<String>,
-    /// Where spawned daemons keep their data [default: the system's temporary folder]
-    #[arg(long, value_name = "DIR")]
-    pub(super) folder: Option<PathBuf>,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -193,7 +157,6 @@ mod tests {
         for line in [
             "dfs-load put --spawn 3 --size 4096 --conns 64 --ops 20000 --json",
             "dfs-load mixed --spawn 3 --verify --duration 20 --json",
-            "dfs-load yardstick --json",
             "dfs-load get --rate 500 --popularity zipf:1.1 --size lognormal:64KiB:1.5 --html page",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

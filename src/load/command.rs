@@ -1,12 +1,12 @@
-//! What the command line says, done: one workload, the yardstick or the suite, and the result told.
+//! What the command line says, done: one workload, and the result told.
 //!
 //! Knows no connection. Invariant: stdout has the result and nothing else.
 
-use super::args::{Arguments, Command, Load, Measure, Workload};
+use super::args::{Arguments, Command, Load, Workload};
 use super::local::Scratch;
 use super::run::perform;
 use super::stop::Stop;
-use super::{page, parts, suite, table, yardstick};
+use super::{page, table};
 use crate::cli::text;
 use crate::cli::{self, args::Place};
 use std::io::{self, IsTerminal, Write};
@@ -43,13 +43,6 @@ fn obey(arguments: &Arguments) -> Result<bool, String> {
         Command::Delete(load) => one(Workload::Delete, load),
         Command::Connect(load) => one(Workload::Connect, load),
         Command::Idle(load) => one(Workload::Idle, load),
-        // Nothing is started that would have to be stopped: a signal ends it at once.
-        Command::Yardstick(measure) => measure_parts(measure),
-        Command::Suite(options) => {
-            let (is_good, told) = suite::run(options, &stop()?)?;
-            print(&told)?;
-            Ok(is_good)
-        }
     }
 }
 
@@ -64,31 +57,14 @@ fn print(text: &str) -> Result<(), String> {
     }
 }
 
-fn measure_parts(measure: &Measure) -> Result<bool, String> {
-    let found = yardstick::measure(measure.folder.as_deref());
-    let found = found.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
-    if measure.json {
-        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
-        print(&format!("{text}\n"))?;
-    } else {
-        print(&yardstick::table(&found))?;
-    }
-    Ok(true)
-}
-
 /// One workload, told of; false if there were errors.
 fn one(place: &Place, (workload, load): (Workload, &Load), stop: &Stop) -> Result<bool, String> {
     let quiet = place.quiet || !io::stderr().is_terminal();
-    let scratch = |_| Scratch::new(load.folder.as_deref(), "dfs-load");
+    let scratch = |_| Scratch::new(load.folder.as_deref(), load.keep_data);
     let scratch = load.spawn.map(scratch).transpose();
     let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
     let folder = scratch.as_ref().map_or(Path::new(""), Scratch::path);
-    let mut figures = perform(place, (workload, load), folder, (quiet, stop))?;
-    if load.compare {
-        let stick = yardstick::measure(load.folder.as_deref());
-        let stick = stick.map_err(|error| format!("the yardstick can't be measured: {error}"))?;
-        figures.parts = parts::of(workload, &figures, &stick);
-    }
+    let figures = perform(place, (workload, load), folder, (quiet, stop))?;
     if let Some(file) = &load.html {
         let written = std::fs::write(file, page::page(&figures));
         written.map_err(|error| format!("{} can't be written: {error}", file.display()))?;

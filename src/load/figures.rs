@@ -5,7 +5,7 @@
 use super::args::{Load, Workload};
 use super::local::Usage;
 use super::tally::{Latencies, Tally};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Everything that a run came to.
@@ -36,8 +36,6 @@ pub(super) struct Figures {
     pub(super) settled_seconds: Option<f64>,
     pub(super) costs: Option<Costs>,
     pub(super) idle: Option<Idle>,
-    /// What the same would cost if nothing but its parts cost anything.
-    pub(super) parts: Option<Parts>,
     pub(super) per_second: Vec<PerSecond>,
 }
 
@@ -93,25 +91,6 @@ pub(super) struct Idle {
     /// The reader beside them, before they came and while they were there.
     pub(super) alone: Latency,
     pub(super) among: Latency,
-}
-
-/// The parts of one operation, or of one GiB, and their sum beside what was measured.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Parts {
-    /// `us/operation` or `s/GiB`.
-    pub(super) unit: String,
-    pub(super) parts: Vec<Part>,
-    pub(super) sum: f64,
-    pub(super) measured: f64,
-    pub(super) ratio: f64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Part {
-    pub(super) name: String,
-    /// How many times it occurs.
-    pub(super) times: f64,
-    pub(super) each: f64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -170,14 +149,8 @@ impl Figures {
             settled_seconds: None,
             costs: None,
             idle: None,
-            parts: None,
             per_second: tally.seconds.iter().map(PerSecond::of).collect(),
         }
-    }
-
-    /// What was done.
-    pub(super) fn workload_of(&self) -> Option<Workload> {
-        clap::ValueEnum::from_str(self.workload, false).ok()
     }
 
     /// Adds what it has cost.

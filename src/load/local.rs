@@ -11,7 +11,7 @@ use crate::config;
 use crate::ids::NodeId;
 use crate::keyring::{Access, Keyring, Ticket};
 use crate::wire::message::PeerAddress;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -25,31 +25,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// All nodes have everything within this after the load has ended.
 const SETTLE: Duration = Duration::from_secs(600);
 
-/// A fresh folder that goes, with all that is in it, when it is no longer needed.
-///
-/// A file system may take long to make new files while it remembers many that were just removed (ext4 without a journal
-/// does, for half a minute): whoever measures several times keeps the place until all has been measured.
-pub(super) struct Scratch(PathBuf);
+/// A fresh folder that goes, with all that is in it, when it is no longer needed; unless it is to be kept.
+pub(super) struct Scratch {
+    path: PathBuf,
+    is_kept: bool,
+}
 
 impl Scratch {
     /// Below `parent`, or the system's temporary folder.
-    pub(super) fn new(parent: Option<&Path>, what: &str) -> io::Result<Self> {
+    pub(super) fn new(parent: Option<&Path>, is_kept: bool) -> io::Result<Self> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let folder = parent.join(format!("{what}.{}", std::process::id()));
-        DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
-        Ok(Self(folder))
+        let path = parent.join(format!("dfs-load.{}", std::process::id()));
+        DirBuilder::new().mode(0o700).recursive(true).create(&path)?;
+        Ok(Self { path, is_kept })
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tell(format_args!("dfs-load: {} is left behind: {error}", self.0.display()));
+        if self.is_kept {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tell(format_args!("dfs-load: {} is left behind: {error}", self.path.display()));
         }
     }
 }
@@ -70,7 +73,7 @@ struct Daemon {
 }
 
 /// What a process has used since it started.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Usage {
     /// Processor time.
     pub(super) cpu_seconds: f64,

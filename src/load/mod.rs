@@ -8,10 +8,7 @@
 //! | `driver`, `flight` | thousands of connections on one mio loop |
 //! | `tally` | what happened: latencies, bytes, errors by kind, each second |
 //! | `local` | a network of its own, and what its daemons cost, seen from outside |
-//! | `yardstick`, `bulk`, `stopwatch` | what everything is made of, and every GiB, measured on this machine |
-//! | `parts` | what an operation is made of |
 //! | `run`, `stop` | one workload; and the wish to end it |
-//! | `suite`, `lines`, `goals` | the standard ones, what they are, and what they should come to |
 //! | `table`, `page`, `figures` | what is told of it: to a person, as a page, to a program |
 //!
 //! Knows the network through `client` alone. Invariant: an operation that was begun is counted, once, as done or as an
@@ -19,25 +16,18 @@
 
 mod amount;
 mod args;
-mod bulk;
 mod choice;
 mod command;
 mod content;
 mod driver;
 mod figures;
 mod flight;
-mod goals;
-mod lines;
 mod local;
 mod page;
-mod parts;
 mod run;
 mod schedule;
 mod stop;
-mod stopwatch;
-mod suite;
 mod table;
 mod tally;
-mod yardstick;
 
 pub use command::run;

@@ -8,7 +8,6 @@ use super::figures::{Figures, Idle, Latency, real};
 use super::local::{self, Local, Usage};
 use super::schedule::{Book, Bounds, Clock};
 use super::stop::Stop;
-use super::stopwatch::process_cpu;
 use super::table;
 use super::tally::Tally;
 use crate::cli::args::Place;
@@ -193,6 +192,13 @@ impl Before {
             network_bytes: local::loopback_bytes(),
         }
     }
+}
+
+/// This process's time on processors.
+fn process_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn since((after, before): (&Usage, &Usage)) -> Usage {

@@ -1,7 +1,7 @@
 //! The wish of whoever runs the harness that it end: Ctrl-C, or SIGTERM.
 //!
 //! Invariant: the wish ends every load and every wait for daemons; they are stopped and the folders removed as at any other
-//! end, and no second signal ends that half way. What is measured of the machine alone is measured to its end first.
+//! end, and no second signal ends that half way.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io;

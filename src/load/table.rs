@@ -2,7 +2,7 @@
 //!
 //! Decides nothing. Invariant: every figure has its unit.
 
-use super::figures::{Figures, GIB, Latency, MIB, Parts, real};
+use super::figures::{Figures, GIB, Latency, MIB, real};
 use super::tally::Tally;
 use std::fmt::Write;
 
@@ -29,9 +29,6 @@ pub(super) fn whole(figures: &Figures) -> String {
     latencies(figures, &mut out);
     costs(figures, &mut out);
     idle(figures, &mut out);
-    if let Some(parts) = &figures.parts {
-        self::parts(parts, &mut out);
-    }
     for (kind, count) in &figures.errors {
         line(&mut out, format_args!("error: {kind}: {count}"));
     }
@@ -119,27 +116,6 @@ fn idle(figures: &Figures, out: &mut String) {
     );
     latency_line("reader alone", &idle.alone, out);
     latency_line("among them", &idle.among, out);
-}
-
-fn parts(parts: &Parts, out: &mut String) {
-    line(out, format_args!("\nparts, {}", parts.unit));
-    for part in &parts.parts {
-        let each = part.each * part.times;
-        line(
-            out,
-            format_args!(
-                "  {:40}{:>6.2} x {:>8.3} = {each:>8.3}",
-                part.name, part.times, part.each
-            ),
-        );
-    }
-    line(
-        out,
-        format_args!(
-            "  sum {:.3}, measured {:.3}: {:.2} times its parts",
-            parts.sum, parts.measured, parts.ratio
-        ),
-    );
 }
 
 /// Microseconds, for a person.

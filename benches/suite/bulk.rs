@@ -4,9 +4,9 @@
 //! of writing is the middle one of several rounds.
 
 use super::stopwatch::{ROUNDS, cpu, median, middle, middle_wall, per_gib};
-use crate::crypto::block::keystream;
-use crate::crypto::tree;
-use crate::limits::{BLOCK, LEAF};
+use dfsd::crypto::block::keystream;
+use dfsd::crypto::tree;
+use dfsd::limits::{BLOCK, LEAF};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,13 +1,12 @@
-//! Goals: what a line of the suite should come to, as a ratio within one run.
+//! Goals: what a case of the suite should come to, as a ratio within one run.
 //!
 //! Knows figures alone. Invariant: every ratio is of things measured on the same machine in the same run, so that it means
 //! the same elsewhere.
 
-use super::args::Workload;
-use super::figures::{Figures, GIB, Parts, real};
-use super::parts;
-use super::yardstick::Yardstick;
-use crate::limits::MEMORY_DEFAULT;
+use super::baseline::Baseline;
+use super::cost_model;
+use super::figures::{Figures, GIB, real};
+use dfsd::limits::MEMORY_DEFAULT;
 use std::collections::BTreeMap;
 
 /// What is judged, and the ratio to reach.
@@ -25,9 +24,9 @@ pub(super) enum Goal {
     Tail(f64),
     /// The median in two flushes and four round trips, at most.
     Median(f64),
-    /// The time over that of the slowest of these lines, at most.
+    /// The time over that of the slowest of these cases, at most.
     Slowest(&'static [&'static str], f64),
-    /// Processor time of a daemon for each operation or byte, over that of this line, at most.
+    /// Processor time of a daemon for each operation or byte, over that of this case, at most.
     Like(&'static str, f64),
     /// The greatest daemon's memory over what it may take: at most 1.
     Memory,
@@ -38,7 +37,7 @@ const MEMORY_OWN: f64 = 16.0 * 1_048_576.0;
 const MEMORY_CONNECTION: f64 = 4096.0;
 const MEMORY_NAME: f64 = 100.0;
 
-/// Figures of the lines so far, which later ones are compared with.
+/// Figures of the cases so far, which later ones are compared with.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     seconds: BTreeMap<&'static str, f64>,
@@ -46,7 +45,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Adds a line.
+    /// Adds a case.
     pub(super) fn add(&mut self, name: &'static str, figures: &Figures) {
         self.seconds.insert(name, figures.seconds);
         self.each.extend(each(figures).map(|each| (name, each)));
@@ -56,7 +55,7 @@ impl Known {
 /// Processor time of one daemon, for a GiB of large files or for an operation.
 fn each(figures: &Figures) -> Option<f64> {
     let costs = figures.costs.as_ref()?;
-    let all = match parts::is_large(figures) {
+    let all = match cost_model::is_large(figures) {
         true => costs.daemon_cpu_seconds_per_gib,
         false => costs.daemon_us_per_operation,
     };
@@ -74,7 +73,7 @@ impl Goal {
             Self::Tail(_) => "99th percentile, in group flushes".to_owned(),
             Self::Median(_) => "median, in two flushes and four round trips".to_owned(),
             Self::Slowest(..) => "time, over that of its slowest stage".to_owned(),
-            Self::Like(line, _) => format!("processor time of a daemon, over `{line}`"),
+            Self::Like(case, _) => format!("processor time of a daemon, over `{case}`"),
             Self::Memory => "memory, over what it may take".to_owned(),
         }
     }
@@ -97,32 +96,38 @@ impl Goal {
     }
 
     /// The ratio, if it can be had from these.
-    pub(super) fn ratio(self, figures: &Figures, stick: &Yardstick, known: &Known) -> Option<f64> {
+    pub(super) fn ratio(
+        self,
+        figures: &Figures,
+        baseline: &Baseline,
+        known: &Known,
+    ) -> Option<f64> {
         match self {
-            Self::Daemons(_) => Some(sum(figures, stick)?.ratio),
+            Self::Daemons(_) => Some(cost_model::of(figures, baseline)?.ratio),
             Self::Whole(_) => {
-                let (necessary, costs) = (whole(figures, stick)?, figures.costs.as_ref()?);
+                let (necessary, costs) = (whole(figures, baseline)?, figures.costs.as_ref()?);
                 let measured = costs.daemon_cpu_seconds_per_gib + costs.client_cpu_seconds_per_gib;
                 Some(measured / necessary)
             }
             Self::Cores(_) => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                let possible = real(cores as u64) / whole(figures, stick)?;
+                let possible = real(cores as u64) / whole(figures, baseline)?;
                 let seconds = figures.seconds + figures.settled_seconds.unwrap_or_default();
                 Some(real(figures.bytes) / GIB / seconds / possible)
             }
-            Self::Flushes(_) => Some(figures.operations_per_second * stick.flush_wall_us / 1e6),
-            Self::Tail(_) => Some(real(figures.latency.p99_us) / stick.group_flush_wall_us),
+            Self::Flushes(_) => Some(figures.operations_per_second * baseline.flush_wall_us / 1e6),
+            Self::Tail(_) => Some(real(figures.latency.p99_us) / baseline.group_flush_wall_us),
             Self::Median(_) => {
-                let flushes = 2.0 * stick.flush_wall_us + 4.0 * stick.socket_round_trip_wall_us;
+                let flushes =
+                    2.0 * baseline.flush_wall_us + 4.0 * baseline.socket_round_trip_wall_us;
                 Some(real(figures.latency.p50_us) / flushes)
             }
-            Self::Slowest(lines, _) => {
+            Self::Slowest(cases, _) => {
                 let stages: Option<Vec<f64>> =
-                    lines.iter().map(|line| known.seconds.get(line).copied()).collect();
+                    cases.iter().map(|case| known.seconds.get(case).copied()).collect();
                 Some(figures.seconds / stages?.into_iter().fold(0.0, f64::max))
             }
-            Self::Like(line, _) => Some(each(figures)? / known.each.get(line)?),
+            Self::Like(case, _) => Some(each(figures)? / known.each.get(case)?),
             Self::Memory => {
                 let daemons = &figures.costs.as_ref()?.daemons;
                 let peak = daemons.iter().map(|usage| usage.peak_rss_bytes).max()?;
@@ -135,12 +140,8 @@ impl Goal {
     }
 }
 
-fn sum(figures: &Figures, stick: &Yardstick) -> Option<Parts> {
-    parts::of(figures.workload_of()?, figures, stick)
-}
-
 /// The parts of all daemons and of the client, for a GiB.
-fn whole(figures: &Figures, stick: &Yardstick) -> Option<f64> {
-    let workload: Workload = figures.workload_of()?;
-    Some(sum(figures, stick)?.sum + parts::of_client(workload, stick)?)
+fn whole(figures: &Figures, baseline: &Baseline) -> Option<f64> {
+    let client = cost_model::of_client(figures.workload, baseline)?;
+    Some(cost_model::of(figures, baseline)?.sum + client)
 }

@@ -1,13 +1,12 @@
-//! The yardstick: what everything is made of, measured on this machine, now.
+//! The baseline: what everything is made of, measured on this machine, now.
 //!
 //! Knows no network of dfsd. Costs are processor time of the thread that does the work, but for flushes, which are
 //! waited for.
 
 use super::bulk::{self, Bulk};
-use super::local::Scratch;
 use super::stopwatch::{cpu, median, micros, middle, middle_wall};
-use crate::crypto::sign::{self, SignKey};
-use crate::crypto::tags;
+use dfsd::crypto::sign::{self, SignKey};
+use dfsd::crypto::tags;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -17,13 +16,14 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// Files that one flush of the file system makes durable.
 const GROUP: usize = 64;
 
 /// All figures.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Yardstick {
+pub(super) struct Baseline {
     /// What bytes cost.
     #[serde(flatten)]
     pub(super) bulk: Bulk,
@@ -46,24 +46,36 @@ pub(super) struct Yardstick {
 }
 
 /// Measures everything; the disk of `parent` is written to, and left as it was.
-pub(super) fn measure(parent: Option<&Path>) -> io::Result<Yardstick> {
-    measure_in(Scratch::new(parent, "dfs-load-yardstick")?.path())
+pub(super) fn measure(parent: Option<&Path>) -> Result<Baseline, String> {
+    let folder = scratch(parent).map_err(|error| said(&error))?;
+    measure_in(folder.path()).map_err(|error| said(&error))
+}
+
+/// Why there is no baseline, for a person.
+pub(super) fn said(error: &io::Error) -> String {
+    format!("the baseline can't be measured: {error}")
+}
+
+/// A fresh folder, below `parent` or the system's temporary folder, that goes with all that is in it.
+pub(super) fn scratch(parent: Option<&Path>) -> io::Result<TempDir> {
+    let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+    tempfile::Builder::new().prefix("dfsd-suite.").tempdir_in(parent)
 }
 
 /// The same in an empty folder, in which files stay.
-pub(super) fn measure_in(folder: &Path) -> io::Result<Yardstick> {
+pub(super) fn measure_in(folder: &Path) -> io::Result<Baseline> {
     let bulk = bulk::measure(&folder.join("bulk"))?;
-    let mut yardstick = Yardstick { bulk, ..Yardstick::default() };
+    let mut baseline = Baseline { bulk, ..Baseline::default() };
     let wall = bulk::durable_write_wall(&folder.join("two"))?;
-    yardstick.durable_write_wall_s_per_gib = wall;
-    authenticating(&mut yardstick);
-    signing(&mut yardstick);
-    round_trips(&mut yardstick)?;
-    log(folder, &mut yardstick)?;
-    Ok(yardstick)
+    baseline.durable_write_wall_s_per_gib = wall;
+    authenticating(&mut baseline);
+    signing(&mut baseline);
+    round_trips(&mut baseline)?;
+    log(folder, &mut baseline)?;
+    Ok(baseline)
 }
 
-fn authenticating(out: &mut Yardstick) {
+fn authenticating(out: &mut Baseline) {
     const MACS: usize = 20_000;
     let key = [3; 32];
     let mac = middle(|| {
@@ -75,7 +87,7 @@ fn authenticating(out: &mut Yardstick) {
     out.hmac_us = micros(mac, MACS);
 }
 
-fn signing(out: &mut Yardstick) {
+fn signing(out: &mut Baseline) {
     const COUNT: usize = 500;
     let key = SignKey::from_secret(&[5; 32]);
     let text = [9; 300];
@@ -93,7 +105,7 @@ fn signing(out: &mut Yardstick) {
     out.ed25519_verify_us = micros(checked, COUNT);
 }
 
-fn round_trips(out: &mut Yardstick) -> io::Result<()> {
+fn round_trips(out: &mut Baseline) -> io::Result<()> {
     const COUNT: usize = 4_000;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -125,7 +137,7 @@ fn round_trips(out: &mut Yardstick) -> io::Result<()> {
     Ok(())
 }
 
-fn log(folder: &Path, out: &mut Yardstick) -> io::Result<()> {
+fn log(folder: &Path, out: &mut Baseline) -> io::Result<()> {
     const COUNT: usize = 400;
     let small = [7; 4096];
     let log = File::options().read(true).write(true).create_new(true).open(folder.join("log"))?;
@@ -176,8 +188,8 @@ fn log(folder: &Path, out: &mut Yardstick) -> io::Result<()> {
 }
 
 /// One figure a line, for a person.
-pub(super) fn table(yardstick: &Yardstick) -> String {
-    let value = serde_json::to_value(yardstick).unwrap_or_default();
+pub(super) fn table(baseline: &Baseline) -> String {
+    let value = serde_json::to_value(baseline).unwrap_or_default();
     let lines = value.as_object().into_iter().flatten().map(|(name, value)| {
         let figure = value.as_f64().unwrap_or_default();
         let (name, unit) = match (name.strip_suffix("_s_per_gib"), name.strip_suffix("_us")) {
