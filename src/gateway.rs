@@ -6,11 +6,12 @@
 //! one turn's leaves; every operation that was started is answered by exactly one `Finished`, also when the node or the
 //! gateway ends; the time that a program spends elsewhere is not the node's.
 
-use crate::client::{ClientError, Entropy, Event, Op, Operation, Session};
+use crate::client::{Entropy, RemoteSession};
 use crate::keyring::Access;
 use crate::limits::GATEWAY_PULSE;
 use crate::node::{Link, Node};
 use crate::planted::{self, Bug};
+use crate::session::{ClientError, Event, Op, Operation};
 use crate::time::{Instant, Now};
 use std::collections::VecDeque;
 
@@ -24,12 +25,14 @@ const CLOSED: &str = "the program closed it";
 /// One program's way into a node.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub struct Gateway {
-    session: Session,
+    session: RemoteSession,
     link: Link,
     events: VecDeque<Event>,
     buffer: Vec<u8>,
     /// The node did not want to read these yet.
     held_back: Vec<u8>,
+    /// The program has not taken what it was told.
+    paused: bool,
     /// When bytes were last moved.
     pumped: Instant,
     /// How it has ended.
@@ -48,10 +51,11 @@ impl Gateway {
         now: Now,
     ) -> Option<Self> {
         let link = node.accepted_here(now, node_entropy)?;
-        let session = Session::new(access, entropy, now.instant);
+        let session = RemoteSession::new(access, entropy, now.instant);
         let (events, buffer, held_back) = (VecDeque::new(), Vec::new(), Vec::new());
         let (pumped, ended) = (now.instant, None);
-        Some(Self { session, link, events, buffer, held_back, pumped, ended })
+        let paused = false;
+        Some(Self { session, link, events, buffer, held_back, paused, pumped, ended })
     }
 
     /// The connection's number; the node's actions for it need nothing from the shell but a `pump`.
@@ -116,6 +120,7 @@ impl Gateway {
         }
         if !self.events.is_empty() {
             self.session.pause();
+            self.paused = true;
         }
         Ok(())
     }
@@ -126,7 +131,7 @@ impl Gateway {
         if planted::is_on(Bug::BlameNode) {
             return;
         }
-        if self.session.is_paused() {
+        if std::mem::take(&mut self.paused) {
             self.session.resume(now.instant);
         } else if !away.is_zero() {
             self.session.excuse(now.instant, away);

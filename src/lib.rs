@@ -13,9 +13,10 @@
 //! | `store` | what is on disk, on a narrow file-system trait | values, `crypto`, `wire` |
 //! | `conn` | one connection without its socket | values, `crypto`, `wire` |
 //! | `index` | what a node has and knows, derived from its log; pure | the above but `conn` |
-//! | `server` | the `FileServer` | the above but `conn` |
+//! | `session` | one client without its connection; pure | values, `crypto`, `wire`, `keyring` |
+//! | `server` | the `FileServer` | the above but `conn` and `session` |
 //! | `node` | composition root, the only door to the core | the above |
-//! | `client` | one client without its socket, with one small shell | values, `crypto`, `wire`, `keyring`, `conn` |
+//! //! | `client` | a session over a connection, and one small blocking shell | values, `crypto`, `wire`, `keyring`, `conn`, `session` |
 //! | `gateway` | plaintext in and out, for programs that embed a node | the above |
 //! | `net`, `worker` | sockets; threads | the above |
 //! | `config`, `cli` | what people type | everything |
@@ -68,6 +69,7 @@ pub mod net;
 pub mod node;
 pub mod planted;
 pub mod server;
+pub mod session;
 pub mod store;
 pub mod time;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! A program that embeds a node stores and reads plaintext through a gateway: no socket, no thread, no file.
 
-use dfsd::client::{Answer, ClientError, Entropy, Event, Meta, Op, Operation};
+use dfsd::client::Entropy;
 use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
@@ -10,6 +10,7 @@ use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_PULSE, OPERATION_SILENCE};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
 use dfsd::server::{Loading, Setup};
+use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
 use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Disk};
 use dfsd::time::{Instant, Now};

@@ -21,15 +21,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["crypto", "wire"]),
     ("conn", &["crypto", "wire"]),
     ("index", &["crypto", "wire", "keyring", "store"]),
+    ("session", &["crypto", "wire", "keyring"]),
     ("server", &["crypto", "wire", "keyring", "store", "index"]),
-    ("client", &["crypto", "wire", "keyring", "conn"]),
+    ("client", &["crypto", "wire", "keyring", "conn", "session"]),
     ("node", &["crypto", "wire", "keyring", "store", "conn", "server"]),
-    ("gateway", &["keyring", "client", "node"]),
+    ("gateway", &["keyring", "session", "client", "node"]),
     ("net", &["node", "server", "worker"]),
     ("worker", &[]),
     ("config", &[]),
-    ("cli", &["crypto", "wire", "keyring", "store", "server", "client", "config"]),
-    ("load", &["crypto", "wire", "keyring", "client", "config", "cli"]),
+    ("cli", &["crypto", "wire", "keyring", "store", "server", "session", "client", "config"]),
+    ("load", &["crypto", "wire", "keyring", "session", "client", "config", "cli"]),
 ];
 
 const VALUES: &[&str] = &["ids", "time", "limits", "planted"];

@@ -7,10 +7,10 @@
 use super::nodes::{Pair, start};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
-use dfsd::client::Operation;
 use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, NameId, VersionId};
+use dfsd::session::Operation;
 use dfsd::store::fs::{FileSystem, SimFs};
 use dfsd::store::values::Group;
 use dfsd::wire::message::BlockRef;

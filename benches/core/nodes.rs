@@ -4,7 +4,7 @@
 //! what the nodes wait for.
 
 use criterion::{Criterion, Throughput};
-use dfsd::client::{Answer, Entropy, Event, Meta, Operation};
+use dfsd::client::Entropy;
 use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
@@ -13,6 +13,7 @@ use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::execute;
 use dfsd::server::{Loading, Setup};
+use dfsd::session::{Answer, Event, Meta, Operation};
 use dfsd::store::fs::SimFs;
 use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{self, Disk};

@@ -7,7 +7,8 @@ use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
 use crate::cli::text;
 use crate::cli::{args, door, names, sync};
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::session::ClientError;
 
 /// Deletes names; one that fails does not keep the others.
 pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure> {

@@ -5,7 +5,8 @@
 use crate::cli::args;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::place::{self, Place};
-use crate::client::{CallError, Client, ClientError};
+use crate::client::{CallError, Client};
+use crate::session::ClientError;
 use crate::wire::message::Reason;
 
 /// Connects to the network that the options name.

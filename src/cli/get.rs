@@ -15,7 +15,8 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names, sync};
-use crate::client::{CallError, Client, ClientError, Entry, GetJob, Sink};
+use crate::client::{CallError, Client, GetJob, Sink};
+use crate::session::{ClientError, Entry};
 
 /// Files of a folder that are under way at once.
 const IN_FLIGHT: usize = 48;

@@ -10,7 +10,7 @@ use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
 use crate::cli::{args, door, sync};
-use crate::client::Entry;
+use crate::session::Entry;
 
 /// How long a line may wait in the buffer while others come.
 const FLUSH_PERIOD: Duration = Duration::from_millis(50);

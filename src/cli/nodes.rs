@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::cli::json::Object;
 use crate::cli::sync;
 use crate::cli::text::{human_size, human_time, shown, table};
-use crate::client::log_damage;
 use crate::ids::NodeId;
+use crate::session::log_damage;
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
 

@@ -17,7 +17,8 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names, place, stdin};
-use crate::client::{CallError, ClientError, Meta, PutJob, Stored};
+use crate::client::{CallError, PutJob, Stored};
+use crate::session::{ClientError, Meta};
 
 /// Files of a folder that are under way at once.
 const IN_FLIGHT: usize = 48;

@@ -5,7 +5,7 @@ use crate::cli::list::{entry_json, shown};
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
 use crate::cli::{args, door, names, sync};
-use crate::client::{Entry, Holders};
+use crate::session::{Entry, Holders};
 use crate::time::wall_ms_of;
 
 /// Tells what is known of a name.

@@ -4,7 +4,8 @@
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::text;
-use crate::client::{Client, Entry, log_damage};
+use crate::client::Client;
+use crate::session::{Entry, log_damage};
 use crate::wire::sync_state::SyncState;
 
 /// The state in a few words, for a row of `dfs status`.

@@ -14,8 +14,9 @@ use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
-use crate::client::{Client, ClientError, Entry};
+use crate::client::Client;
 use crate::ids::Address;
+use crate::session::{ClientError, Entry};
 
 /// How long peers are given to send what is bad here, and how often the node is asked.
 const PATIENCE: Duration = Duration::from_secs(20);

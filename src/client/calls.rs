@@ -3,12 +3,11 @@
 //! Knows no wire and no cipher. Invariant: a source that fails is given up, so that nothing is
 //! stored of it.
 
-use super::answer::{Answer, Event, Holders, Op, Operation};
-use super::error::{CallError, ClientError};
+use super::error::CallError;
 use super::resume::{Sink, Wanted};
-use super::seal::{Entry, Meta};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
+use crate::session::{Answer, ClientError, Entry, Event, Holders, Meta, Op, Operation};
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
 use std::collections::HashMap;

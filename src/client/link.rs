@@ -3,9 +3,9 @@
 //! Moves bytes and decides nothing; who polls is who owns it: `Client` one of them, `dfs-load` thousands. Invariant: like
 //! every socket on mio, readiness is remembered and cleared only by `WouldBlock`.
 
-use super::error::ClientError;
-use super::session::{Entropy, Session};
+use super::remote::{Entropy, RemoteSession};
 use crate::keyring::Access;
+use crate::session::ClientError;
 use crate::time::Instant;
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -18,11 +18,22 @@ use std::net::SocketAddr;
 /// One read, and about one write.
 pub const BATCH: usize = 256 * 1024;
 
+/// A socket that is to be opened.
+#[derive(Debug)]
+pub struct Socket<'a> {
+    /// Where its events come from.
+    pub registry: &'a Registry,
+    /// What they say that they are of.
+    pub token: Token,
+    /// Where to.
+    pub address: SocketAddr,
+}
+
 /// See the module.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub struct Link {
     stream: TcpStream,
-    session: Session,
+    session: RemoteSession,
     readable: bool,
     writable: bool,
     unsent: Vec<u8>,
@@ -30,19 +41,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// Begins to connect; the socket's events come to this token.
-    pub fn connect(
-        address: SocketAddr,
-        access: Access,
-        now: Instant,
-        (registry, token): (&Registry, Token),
-    ) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(address)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    /// Begins to connect.
+    pub fn connect(socket: &Socket<'_>, access: Access, now: Instant) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(socket.address)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        socket.registry.register(&mut stream, socket.token, both)?;
         let entropy = Entropy { key: random(), handshake: random() };
         Ok(Self {
             stream,
-            session: Session::new(access, &entropy, now),
+            session: RemoteSession::new(access, &entropy, now),
             readable: false,
             writable: false,
             unsent: Vec::new(),
@@ -52,7 +59,7 @@ impl Link {
 
     /// What the bytes mean.
     #[must_use]
-    pub fn session(&mut self) -> &mut Session {
+    pub fn session(&mut self) -> &mut RemoteSession {
         &mut self.session
     }
 

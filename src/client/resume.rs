@@ -5,12 +5,11 @@
 //! that were on their way, and pages that it had read. Knows no wire and no cipher. Invariants: a sink gets every byte once
 //! and in order, all of the version that was found first; one that fails ends its own get and no other.
 
-use super::answer::{Answer, Event, Op, Operation};
-use super::error::{CallError, ClientError};
-use super::seal::Entry;
+use super::error::CallError;
 use super::shell::Client;
 use crate::limits::BLOCK;
 use crate::planted::{self, Bug};
+use crate::session::{Answer, ClientError, Entry, Event, Op, Operation};
 use std::collections::HashMap;
 use std::io;
 
@@ -56,7 +55,7 @@ struct Fetch<S> {
 }
 
 impl<S: Sink> Fetch<S> {
-    fn new((wanted, sink): (Wanted, S)) -> Self {
+    fn new(wanted: Wanted, sink: S) -> Self {
         Self { wanted, sink, begun: false, taken: 0, failure: None, refused: Vec::new() }
     }
 
@@ -119,26 +118,18 @@ impl Client {
         mut done: impl FnMut(S, Result<Entry, CallError>),
     ) -> Result<(), ClientError> {
         let mut jobs = jobs.into_iter();
-        let mut all = Fetches {
-            running: HashMap::new(),
-            broken: Vec::new(),
-            silent: None,
-            elsewhere: Vec::new(),
-            come: 0,
-            vain: 0,
-        };
+        let mut all = Fetches::new();
         loop {
-            while all.broken.is_empty()
-                && all.running.len() + all.elsewhere.len() < in_flight
-                && let Some(job) = jobs.next()
+            while all.has_room(in_flight)
+                && let Some((wanted, sink)) = jobs.next()
             {
-                self.run_fetch(&mut all.running, Fetch::new(job));
+                all.run(self, Fetch::new(wanted, sink));
             }
-            if all.running.is_empty() && all.broken.is_empty() {
+            if all.are_idle() {
                 if all.elsewhere.is_empty() {
                     return Ok(());
                 }
-                self.ask_elsewhere(&mut all, &mut done)?;
+                all.ask_elsewhere(self, &mut done)?;
                 continue;
             }
             let lost = match self.wait() {
@@ -149,75 +140,34 @@ impl Client {
                 Err(error) => Some(error),
             };
             if let Some(error) = lost {
-                for (op, fetch) in all.running.drain() {
-                    self.abort(op);
-                    all.broken.push(fetch);
-                }
-                all.count_loss(&error);
-                let again = self.reconnect(&error, all.vain);
-                for fetch in std::mem::take(&mut all.broken) {
-                    if again.is_ok() && fetch.failure.is_none() {
-                        self.run_fetch(&mut all.running, fetch);
-                    } else {
-                        let (sink, result) = fetch.judge(Err(error.clone()));
-                        done(sink, result);
-                    }
-                }
-                again?;
+                all.connection_lost(self, &error, &mut done)?;
             }
         }
     }
+}
 
-    /// What this node can't serve is asked of the next one; the rest of the work is done there too.
-    fn ask_elsewhere<S: Sink>(
-        &mut self,
-        all: &mut Fetches<S>,
-        done: &mut impl FnMut(S, Result<Entry, CallError>),
-    ) -> Result<(), ClientError> {
-        let there = self.connect_again();
-        for mut fetch in std::mem::take(&mut all.elsewhere) {
-            if there.is_ok() {
-                self.run_fetch(&mut all.running, fetch);
-            } else if let Some(error) = fetch.refused.pop() {
-                let (sink, result) = fetch.judge(Err(error));
-                done(sink, result);
-            }
-        }
-        there
-    }
-
-    fn run_fetch<S: Sink>(&mut self, running: &mut HashMap<Op, Fetch<S>>, fetch: Fetch<S>) {
-        let op = self.start(fetch.operation());
-        running.insert(op, fetch);
-    }
-
-    /// Another connection instead of the one that broke with this error; or the error, if that is not worth a try.
-    fn reconnect(&mut self, error: &ClientError, vain: u32) -> Result<(), ClientError> {
-        let may_help = match error {
-            ClientError::Disconnected(_) => true,
-            // The same node would be waited for as long again.
-            ClientError::Silent => self.has_choice(),
-            ClientError::NotFound
-            | ClientError::Exists
-            | ClientError::Changed
-            | ClientError::Future
-            | ClientError::Unreachable(_)
-            | ClientError::WrongNetwork
-            | ClientError::Unavailable
-            | ClientError::NotTaken
-            | ClientError::Damaged(_)
-            | ClientError::Forged
-            | ClientError::NoDataKey
-            | ClientError::NoWriteKey
-            | ClientError::Refused(..)
-            | ClientError::Protocol(_)
-            | ClientError::Aborted
-            | ClientError::BadName => false,
-        };
-        if !may_help || vain > VAIN_MAX {
-            return Err(error.clone());
-        }
-        self.connect_again().map_err(|_| error.clone())
+/// Whether another connection may do better than the one that ended so.
+fn may_help(client: &mut Client, error: &ClientError) -> bool {
+    match error {
+        ClientError::Disconnected(_) => true,
+        // The same node would be waited for as long again.
+        ClientError::Silent => client.choices() > 0,
+        ClientError::NotFound
+        | ClientError::Exists
+        | ClientError::Changed
+        | ClientError::Future
+        | ClientError::Unreachable(_)
+        | ClientError::WrongNetwork
+        | ClientError::Unavailable
+        | ClientError::NotTaken
+        | ClientError::Damaged(_)
+        | ClientError::Forged
+        | ClientError::NoDataKey
+        | ClientError::NoWriteKey
+        | ClientError::Refused(..)
+        | ClientError::Protocol(_)
+        | ClientError::Aborted
+        | ClientError::BadName => false,
     }
 }
 
@@ -248,6 +198,74 @@ fn may_differ(error: &ClientError) -> bool {
 }
 
 impl<S: Sink> Fetches<S> {
+    fn new() -> Self {
+        Self {
+            running: HashMap::new(),
+            broken: Vec::new(),
+            silent: None,
+            elsewhere: Vec::new(),
+            come: 0,
+            vain: 0,
+        }
+    }
+
+    fn has_room(&self, in_flight: usize) -> bool {
+        self.broken.is_empty() && self.running.len() + self.elsewhere.len() < in_flight
+    }
+
+    /// Nothing is under way here.
+    fn are_idle(&self) -> bool {
+        self.running.is_empty() && self.broken.is_empty()
+    }
+
+    fn run(&mut self, client: &mut Client, fetch: Fetch<S>) {
+        let op = client.start(fetch.operation());
+        self.running.insert(op, fetch);
+    }
+
+    /// What this node can't serve is asked of the next one; the rest of the work is done there too.
+    fn ask_elsewhere(
+        &mut self,
+        client: &mut Client,
+        done: &mut impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        let there = client.connect_again();
+        for mut fetch in std::mem::take(&mut self.elsewhere) {
+            if there.is_ok() {
+                self.run(client, fetch);
+            } else if let Some(error) = fetch.refused.pop() {
+                let (sink, result) = fetch.judge(Err(error));
+                done(sink, result);
+            }
+        }
+        there
+    }
+
+    /// Goes on over another connection; or ends all with this error, if that is not worth a try.
+    fn connection_lost(
+        &mut self,
+        client: &mut Client,
+        error: &ClientError,
+        done: &mut impl FnMut(S, Result<Entry, CallError>),
+    ) -> Result<(), ClientError> {
+        for (op, fetch) in self.running.drain() {
+            client.abort(op);
+            self.broken.push(fetch);
+        }
+        self.count_loss(error);
+        let is_worth = may_help(client, error) && self.vain <= VAIN_MAX;
+        let goes_on = is_worth && client.connect_again().is_ok();
+        for fetch in std::mem::take(&mut self.broken) {
+            if goes_on && fetch.failure.is_none() {
+                self.run(client, fetch);
+            } else {
+                let (sink, result) = fetch.judge(Err(error.clone()));
+                done(sink, result);
+            }
+        }
+        if goes_on { Ok(()) } else { Err(error.clone()) }
+    }
+
     fn count_loss(&mut self, error: &ClientError) {
         let enough = if *error == ClientError::Silent { WORTH_WAITING } else { 1 };
         let in_vain = std::mem::take(&mut self.come) < enough;
@@ -268,7 +286,7 @@ impl<S: Sink> Fetches<S> {
                 match result {
                     Err(ClientError::Disconnected(_)) => self.broken.push(fetch),
                     // Without another node to ask this get alone has ended.
-                    Err(error @ ClientError::Silent) if client.has_choice() => {
+                    Err(error @ ClientError::Silent) if client.choices() > 0 => {
                         self.broken.push(fetch);
                         self.silent = Some(error);
                     }

@@ -3,12 +3,11 @@
 //! Moves bytes and decides nothing. Invariant: nothing is read from the socket while events wait to be taken, so that a
 //! slow program slows the node down and not its own memory up.
 
-use super::answer::{Event, Op, Operation};
-use super::error::ClientError;
-use super::link::{BATCH, Link};
+use super::link::{BATCH, Link, Socket};
 use crate::ids::NodeId;
 use crate::keyring::Access;
 use crate::limits::{HANDSHAKE_TIMEOUT, OPERATION_SILENCE, REDIAL_FIRST};
+use crate::session::{ClientError, Event, Op, Operation};
 use crate::time::Instant;
 use crate::wire::message::PeerAddress;
 use mio::{Events, Poll, Token};
@@ -71,8 +70,8 @@ impl Client {
     fn open(address: SocketAddr, peer: &PeerAddress, access: &Access) -> Result<Self, ClientError> {
         let unreachable = |error: io::Error| ClientError::Unreachable(error.to_string());
         let poll = Poll::new().map_err(unreachable)?;
-        let whereto = (poll.registry(), Token(0));
-        let link = Link::connect(address, access.clone(), Instant(0), whereto);
+        let socket = Socket { registry: poll.registry(), token: Token(0), address };
+        let link = Link::connect(&socket, access.clone(), Instant(0));
         let mut client = Self {
             link: link.map_err(unreachable)?,
             poll,
@@ -132,11 +131,6 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Whether another node was named too.
-    pub(super) fn has_choice(&mut self) -> bool {
-        self.choices() > 0
     }
 
     /// How many other nodes were named.

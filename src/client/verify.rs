@@ -2,11 +2,9 @@
 //!
 //! Knows no disk: the node looks, and tells. Invariant: of a file's block list one page of each depth is in memory.
 
-use super::answer::{Answer, Event, Operation};
-use super::error::ClientError;
-use super::seal::Entry;
 use super::shell::Client;
 use crate::ids::Address;
+use crate::session::{Answer, ClientError, Entry, Event, Operation};
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::BlockList;
@@ -21,20 +19,6 @@ pub struct Verified {
     pub bytes: u64,
     /// What is bad.
     pub bad: Vec<Address>,
-}
-
-impl Entry {
-    /// Whether it needs one of these, or has its blocks in pages, which tell.
-    #[must_use]
-    pub fn may_need(&self, bad: &BTreeSet<Address>) -> bool {
-        bad.contains(&Address(self.record.0))
-            || match &self.list {
-                BlockList::Inline(blocks) => {
-                    addresses(blocks).any(|address| bad.contains(&address))
-                }
-                BlockList::Pages { .. } => true,
-            }
-    }
 }
 
 impl Client {
@@ -76,25 +60,42 @@ impl Client {
         entry: &Entry,
         bad: &BTreeSet<Address>,
     ) -> Result<Vec<Address>, ClientError> {
-        let mut needed = Vec::new();
-        add(&mut needed, [Address(entry.record.0)], bad);
-        match &entry.list {
-            BlockList::Inline(blocks) => add(&mut needed, addresses(blocks), bad),
-            BlockList::Pages { root, depth, .. } => {
-                self.add_below((*root, *depth), bad, &mut needed)?;
-            }
+        let mut search = Search { bad, needed: Vec::new() };
+        search.add(Address(entry.record.0));
+        match entry.list() {
+            BlockList::Inline(blocks) => search.add_blocks(blocks),
+            BlockList::Pages { root, depth, .. } => search.add_below(self, *root, *depth)?,
         }
-        Ok(needed)
+        Ok(search.needed)
+    }
+}
+
+/// What of a version is bad.
+struct Search<'a> {
+    bad: &'a BTreeSet<Address>,
+    needed: Vec<Address>,
+}
+
+impl Search<'_> {
+    fn add(&mut self, address: Address) {
+        if self.bad.contains(&address) {
+            self.needed.push(address);
+        }
     }
 
+    fn add_blocks(&mut self, blocks: &[BlockRef]) {
+        blocks.iter().for_each(|block| self.add(block.address));
+    }
+
+    /// Looks at a page, and at all that is below it.
     fn add_below(
         &mut self,
-        (address, depth): (Address, u8),
-        bad: &BTreeSet<Address>,
-        needed: &mut Vec<Address>,
+        client: &mut Client,
+        address: Address,
+        depth: u8,
     ) -> Result<(), ClientError> {
-        add(needed, [address], bad);
-        let page = match self.ask(Operation::Page { address }) {
+        self.add(address);
+        let page = match client.ask(Operation::Page { address }) {
             Ok(Answer::Page(page)) => page,
             Err(ClientError::Damaged(_)) => None,
             Ok(other) => return Err(other.misfit()),
@@ -102,22 +103,14 @@ impl Client {
         };
         let page = page.and_then(|page| Page::decode(&page).ok());
         match page.map(|page| page.entries) {
-            Some(Entries::Blocks(blocks)) => add(needed, addresses(&blocks), bad),
+            Some(Entries::Blocks(blocks)) => self.add_blocks(&blocks),
             Some(Entries::Pages { pages, .. }) if depth > 1 => {
                 for page in pages {
-                    self.add_below((page.address, depth - 1), bad, needed)?;
+                    self.add_below(client, page.address, depth - 1)?;
                 }
             }
             Some(Entries::Pages { .. }) | None => {}
         }
         Ok(())
     }
-}
-
-fn addresses(blocks: &[BlockRef]) -> impl Iterator<Item = Address> {
-    blocks.iter().map(|block| block.address)
-}
-
-fn add(needed: &mut Vec<Address>, all: impl IntoIterator<Item = Address>, bad: &BTreeSet<Address>) {
-    needed.extend(all.into_iter().filter(|address| bad.contains(address)));
 }

@@ -9,8 +9,9 @@ use super::flight::{Flight, Landed};
 use super::schedule::{Book, Clock, Deed};
 use super::stop::Stop;
 use super::tally::{Tally, kind_of};
-use crate::client::{BATCH, ClientError, Link};
+use crate::client::{BATCH, Link, Socket};
 use crate::keyring::Access;
+use crate::session::ClientError;
 use crate::time::Instant;
 use mio::{Events, Poll, Token};
 use std::collections::{BTreeSet, VecDeque};
@@ -287,8 +288,8 @@ impl Driver {
             self.to_dial.pop_front();
             let addresses = &self.target.addresses;
             let address = addresses[seat % addresses.len()];
-            let whereto = (self.poll.registry(), Token(seat));
-            match Link::connect(address, self.target.access.clone(), now, whereto) {
+            let socket = Socket { registry: self.poll.registry(), token: Token(seat), address };
+            match Link::connect(&socket, self.target.access.clone(), now) {
                 Ok(link) => {
                     let flight = Box::new(Flight::new(link));
                     self.seats[seat] = Seat::Taken { flight, since: at, timer: None };
@@ -321,7 +322,7 @@ impl Driver {
                 flight.handle_events(&mut self.buffer, (book, self.verify), &mut landed);
             } else if matches!(
                 flight.link.session().poll_event(),
-                Some(crate::client::Event::Ready { .. })
+                Some(crate::session::Event::Ready { .. })
             ) {
                 flight.is_ready = true;
             }

@@ -5,7 +5,8 @@
 use super::content::{Content, Stream};
 use super::schedule::{Book, Deed};
 use super::tally::kind_of;
-use crate::client::{Answer, ClientError, Event, Link, Meta, Op, Operation};
+use crate::client::Link;
+use crate::session::{Answer, ClientError, Event, Meta, Op, Operation};
 use crate::time::Instant;
 use std::collections::HashMap;
 

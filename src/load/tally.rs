@@ -2,7 +2,7 @@
 //!
 //! Knows no connection. Invariant: every operation that ended is in exactly one kind, and in one second.
 
-use crate::client::ClientError;
+use crate::session::ClientError;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;

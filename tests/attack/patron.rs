@@ -3,7 +3,8 @@
 //! Knows no attack. Invariant: every byte that it gets is the one that it put.
 
 use super::victim::Victim;
-use dfsd::client::{Answer, Client, Event, Meta, Operation};
+use dfsd::client::Client;
+use dfsd::session::{Answer, Event, Meta, Operation};
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use std::time::{Duration, Instant};
 

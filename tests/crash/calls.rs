@@ -8,9 +8,9 @@ use super::house::{House, Names, after};
 use super::oracle;
 use super::script::Trouble;
 use super::workloads;
-use dfsd::client::ClientError;
 use dfsd::limits::BLOCK;
 use dfsd::node::Outcome;
+use dfsd::session::ClientError;
 use dfsd::store::fs::{SimError, SimFs};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //! Every job of the node can be listened to. Invariant: one operation at a time, so that what is durable when one is
 //! answered is known.
 
-use dfsd::client::{Answer, ClientError, Entropy, Event, Meta, Operation};
+use dfsd::client::Entropy;
 use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
@@ -12,6 +12,7 @@ use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
 use dfsd::server::{Loading, Setup};
+use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
 use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Disk, OpenError};
 use dfsd::time::{Instant, Now};

@@ -5,7 +5,8 @@
 use super::ledger::NODES;
 use super::load::{Scene, judge_bytes, shown};
 use crate::daemon::PATIENCE;
-use dfsd::client::{CallError, Client, Entry, GetJob, Sink};
+use dfsd::client::{CallError, Client, GetJob, Sink};
+use dfsd::session::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::ControlFlow;

@@ -6,9 +6,10 @@
 
 use super::ledger::{Attempt, Ledger, NODES, Shown, Wish};
 use crate::daemon::noise;
-use dfsd::client::{Answer, CallError, Client, ClientError, Entry, Event, Meta, Operation};
+use dfsd::client::{CallError, Client};
 use dfsd::ids::NodeId;
 use dfsd::keyring::Access;
+use dfsd::session::{Answer, ClientError, Entry, Event, Meta, Operation};
 use dfsd::wire::message::PeerAddress;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};

@@ -2,11 +2,11 @@
 
 use super::hostile::Pair;
 use super::program::{content, meta};
-use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::ids::Address;
 use dfsd::limits::{
     BLOCK, COMING_MAX, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX,
 };
+use dfsd::session::{Answer, ClientError, Operation};
 use dfsd::wire::message::Message;
 use std::cell::Cell;
 use std::rc::Rc;

@@ -3,10 +3,11 @@
 use super::hostile::{Held, Pair};
 use super::program::{access, content};
 use bytes::Bytes;
-use dfsd::client::{CallError, Client, ClientError};
+use dfsd::client::{CallError, Client};
 use dfsd::conn::Conn;
 use dfsd::ids::NodeId;
 use dfsd::limits::BLOCK;
+use dfsd::session::ClientError;
 use dfsd::time::Instant;
 use dfsd::wire::message::{Message, PeerAddress, Reason};
 use std::io::{Read, Write};

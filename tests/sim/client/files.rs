@@ -1,11 +1,11 @@
 //! Files through real nodes.
 
 use super::program::{Program, access, content, meta, world};
-use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::tree;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::{BLOCK, LEAF, LOG_BLOCK_MAX, OPERATION_SILENCE};
+use dfsd::session::{Answer, ClientError, Operation};
 use dfsd::store::fs::FileSystem;
 use std::time::Duration;
 

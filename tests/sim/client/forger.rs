@@ -3,13 +3,13 @@
 use super::hostile::Pair;
 use super::program::access;
 use bytes::Bytes;
-use dfsd::client::{Answer, ClientError, Operation};
 use dfsd::conn::Conn;
 use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::sign::sign;
 use dfsd::crypto::tags;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::LIST_BARREN_MAX;
+use dfsd::session::{Answer, ClientError, Operation};
 use dfsd::wire::message::{Message, PushedRecord};
 use dfsd::wire::record::Record;
 

@@ -2,13 +2,14 @@
 
 use super::program::{access, content, meta};
 use bytes::Bytes;
-use dfsd::client::{Answer, ClientError, Entropy, Event, Op, Operation, Session};
+use dfsd::client::{Entropy, RemoteSession};
 use dfsd::conn::{self, Conn, ConnKeys, Side};
 use dfsd::crypto::keys::NodeKey;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::keyring::Access;
 use dfsd::limits::{BLOCK, LEAF, LIST_BARREN_MAX};
+use dfsd::session::{Answer, ClientError, Event, Op, Operation};
 use dfsd::time::Instant;
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Reason, Role};
@@ -28,7 +29,7 @@ type Spoil = Box<dyn FnMut(&mut Vec<u8>)>;
 
 /// A node of sorts, and a session that talks to it.
 pub(super) struct Pair {
-    pub(super) session: Session,
+    pub(super) session: RemoteSession,
     pub(super) conn: Conn,
     pub(super) held: Held,
     /// The stream that comes in.
@@ -68,7 +69,7 @@ impl Pair {
             clock: 1 << 20,
         }));
         Self {
-            session: Session::new(access, &entropy, now),
+            session: RemoteSession::new(access, &entropy, now),
             conn,
             held: Held::default(),
             coming: None,
@@ -441,18 +442,18 @@ fn only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again(
     let entropy = || Entropy { key: [5; 32], handshake: [6; 32] };
     let preface = |epoch| [&b"dfsd\x02\x02"[..], &[0, epoch], &[7; 8]].concat();
     for said in [vec![], preface(1), [preface(1), vec![0; 95]].concat()] {
-        let mut session = Session::new(access(), &entropy(), Instant(0));
+        let mut session = RemoteSession::new(access(), &entropy(), Instant(0));
         session.received(Instant(0), &said).unwrap();
         let error = session.closed("the node closed it");
         assert!(matches!(error, ClientError::Unreachable(_)), "{error}");
         assert!(error.to_string().contains("busy or out of reach"), "{error}");
     }
     for said in [b"GET / HTTP/1.1".to_vec(), preface(9), [preface(1), vec![0; 96]].concat()] {
-        let mut session = Session::new(access(), &entropy(), Instant(0));
+        let mut session = RemoteSession::new(access(), &entropy(), Instant(0));
         let error = session.received(Instant(0), &said).unwrap_err();
         assert_eq!(error, ClientError::WrongNetwork);
     }
-    let mut session = Session::new(access(), &entropy(), Instant(0));
+    let mut session = RemoteSession::new(access(), &entropy(), Instant(0));
     let late = Instant(0) + Duration::from_secs(6);
     let error = session.handle_timeout(late).unwrap_err();
     assert!(matches!(error, ClientError::Unreachable(_)), "{error}");

@@ -1,10 +1,11 @@
 //! A program that uses a session, in the world of the simulator; and the keys it has.
 
 use crate::sim::world::{Network, World};
-use dfsd::client::{Answer, ClientError, Entropy, Event, Meta, Op, Operation, Session};
+use dfsd::client::{Entropy, RemoteSession};
 use dfsd::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
 use dfsd::keyring::{Access, grant};
 use dfsd::node::Link;
+use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub(in crate::sim) struct End {
 pub(in crate::sim) struct Program {
     machine: usize,
     link: Link,
-    pub(in crate::sim) session: Session,
+    pub(in crate::sim) session: RemoteSession,
     sources: HashMap<Op, Vec<u8>>,
     running: HashMap<Op, (Vec<u8>, Vec<String>)>,
     pub(in crate::sim) ended: HashMap<Op, End>,
@@ -71,7 +72,7 @@ pub(in crate::sim) struct Program {
 impl Program {
     pub(in crate::sim) fn connect(world: &mut World, machine: usize, access: Access) -> Self {
         let entropy = Entropy { key: world.entropy(), handshake: world.entropy() };
-        let session = Session::new(access, &entropy, world.time().instant);
+        let session = RemoteSession::new(access, &entropy, world.time().instant);
         let link = world.accept(machine).expect("the node takes connections");
         let (sources, running, ended) = Default::default();
         Self { machine, link, session, sources, running, ended }

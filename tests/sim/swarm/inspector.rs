@@ -6,7 +6,8 @@ use super::line::Line;
 use crate::sim::client::program::access;
 use crate::sim::world::World;
 use bytes::Bytes;
-use dfsd::client::{Answer, ClientError, Entropy, Event, Op, Operation};
+use dfsd::client::Entropy;
+use dfsd::session::{Answer, ClientError, Event, Op, Operation};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

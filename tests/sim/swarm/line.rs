@@ -3,11 +3,12 @@
 //! Knows no operation. Invariant: a line that has ended says why once, and moves nothing any more.
 
 use crate::sim::world::World;
-use dfsd::client::{ClientError, Entropy, Session};
+use dfsd::client::{Entropy, RemoteSession};
 use dfsd::crypto::keys::NodeKey;
 use dfsd::ids::Writer;
 use dfsd::keyring::Access;
 use dfsd::node::Link;
+use dfsd::session::ClientError;
 
 /// The most that moves each way in one go.
 const PIECE: usize = 64 * 1024;
@@ -18,7 +19,7 @@ pub(super) struct Line {
     pub(super) boot: u64,
     /// No other session has the same.
     pub(super) writer: Writer,
-    pub(super) session: Session,
+    pub(super) session: RemoteSession,
     link: Link,
 }
 
@@ -31,7 +32,7 @@ impl Line {
         entropy: &Entropy,
     ) -> Option<Self> {
         let now = world.time().instant;
-        let session = Session::new(access, entropy, now);
+        let session = RemoteSession::new(access, entropy, now);
         let writer = NodeKey::generate(&entropy.key).writer();
         let link = world.accept(machine)?;
         let boot = world.machines[machine].boots;

@@ -4,8 +4,8 @@
 
 use super::content::Name;
 use bytes::Bytes;
-use dfsd::client::ClientError;
 use dfsd::ids::{Hash, VersionId};
+use dfsd::session::ClientError;
 use dfsd::time::Instant;
 
 /// A file's version, as a client sees it.

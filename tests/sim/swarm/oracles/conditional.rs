@@ -4,7 +4,7 @@
 use super::Oracle;
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::telling::{Telling, Told};
-use dfsd::client::ClientError;
+use dfsd::session::ClientError;
 
 pub(super) struct Conditional;
 

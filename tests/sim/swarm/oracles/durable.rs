@@ -71,7 +71,7 @@ mod tests {
     use crate::sim::swarm::ledger::{Fate, Thing};
     use crate::sim::swarm::oracles::tests::{audit_of, file};
     use crate::sim::swarm::telling::Seen;
-    use dfsd::client::ClientError;
+    use dfsd::session::ClientError;
     use dfsd::time::Instant;
 
     #[test]

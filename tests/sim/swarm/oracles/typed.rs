@@ -6,7 +6,7 @@ use crate::sim::swarm::audit::{Audit, Reading};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
 use crate::sim::swarm::telling::{Telling, Told};
-use dfsd::client::ClientError;
+use dfsd::session::ClientError;
 
 pub(super) struct Typed;
 

@@ -3,6 +3,7 @@
 //! Knows no block. Invariant: the node goes on through its store from low ids to high ones, of the answers one after the
 //! other that tell nothing there are few, and what is bad is kept only up to a bound.
 
+use super::answer::Answer;
 use super::error::ClientError;
 use crate::ids::Address;
 use crate::limits::{LIST_BARREN_MAX, VERIFY_BAD_MAX};
@@ -11,9 +12,9 @@ use crate::planted::{self, Bug};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    pub(super) good: u64,
-    pub(super) bytes: u64,
-    pub(super) bad: Vec<Address>,
+    good: u64,
+    bytes: u64,
+    bad: Vec<Address>,
     /// Where the last part ended.
     reached: Option<Address>,
     /// Answers since one told of anything.
@@ -48,6 +49,11 @@ impl Sweep {
         }
         self.reached = Some(next);
         Ok(Some(next))
+    }
+
+    /// What the whole has come to.
+    pub(super) fn into_answer(self) -> Answer {
+        Answer::Verified { good: self.good, bytes: self.bytes, bad: self.bad }
     }
 }
 

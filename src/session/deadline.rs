@@ -33,6 +33,16 @@ impl Traffic {
     }
 }
 
+/// What an operation waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    ForProgram,
+    ForNode {
+        /// Bytes that the node owes to it and to others.
+        ahead: u64,
+    },
+}
+
 /// One operation's.
 #[derive(Debug)]
 pub(super) struct Deadline {
@@ -60,11 +70,12 @@ impl Deadline {
     }
 
     /// Whether it waits for the node from now on. Looks at what has moved for others, too.
-    pub(super) fn look(&mut self, now: Instant, traffic: &Traffic, (waits, ahead): (bool, u64)) {
-        if waits && !self.waits {
-            self.came_on(now, traffic, ahead);
+    pub(super) fn look(&mut self, now: Instant, traffic: &Traffic, wait: Wait) {
+        match wait {
+            Wait::ForNode { ahead } if !self.waits => self.came_on(now, traffic, ahead),
+            Wait::ForNode { .. } | Wait::ForProgram => {}
         }
-        self.waits = waits;
+        self.waits = wait != Wait::ForProgram;
         let others = traffic.bytes - self.moved;
         if others <= self.ahead + OPERATION_AHEAD || planted::is_on(Bug::ExcuseBusy) {
             let carried = Duration::from_millis(others * 1000 / OPERATION_RATE);
@@ -100,10 +111,10 @@ mod tests {
     fn ends(ahead: u64, bytes_per_second: usize) -> u64 {
         let mut traffic = Traffic::new(START);
         let mut deadline = Deadline::new(START, &traffic);
-        deadline.look(START, &traffic, (true, ahead));
+        deadline.look(START, &traffic, Wait::ForNode { ahead });
         let silent = |second: &u64| {
             let now = after(*second);
-            deadline.look(now, &traffic, (true, ahead));
+            deadline.look(now, &traffic, Wait::ForNode { ahead });
             let is_due = deadline.at().is_some_and(|at| at <= now);
             if bytes_per_second > 0 {
                 traffic.note(now, bytes_per_second);
@@ -138,11 +149,11 @@ mod tests {
         let traffic = Traffic::new(START);
         let mut deadline = Deadline::new(START, &traffic);
         assert_eq!(deadline.at(), None);
-        deadline.look(after(100), &traffic, (true, 0));
+        deadline.look(after(100), &traffic, Wait::ForNode { ahead: 0 });
         assert_eq!(deadline.at(), Some(after(100) + OPERATION_SILENCE));
         deadline.put_off(Duration::from_secs(50));
         assert_eq!(deadline.at(), Some(after(150) + OPERATION_SILENCE));
-        deadline.look(after(155), &traffic, (false, 0));
+        deadline.look(after(155), &traffic, Wait::ForProgram);
         assert_eq!(deadline.at(), None);
     }
 }

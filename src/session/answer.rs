@@ -1,7 +1,7 @@
 //! What a program asks of a session, and what it is told.
 
+use super::entry::{Entry, Meta};
 use super::error::ClientError;
-use super::seal::{Entry, Meta};
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use crate::wire::sync_state::SyncState;
@@ -146,7 +146,8 @@ pub enum Answer {
 
 impl Answer {
     /// The error of whoever asked something else.
-    pub(super) fn misfit(&self) -> ClientError {
+    #[must_use]
+    pub fn misfit(&self) -> ClientError {
         let text: String = format!("{self:?}").chars().take(60).collect();
         ClientError::Protocol(format!("an answer to another question, {text}"))
     }

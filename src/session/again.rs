@@ -1,9 +1,7 @@
 //! Trying again what a node refused because the name had changed meanwhile.
 //!
-//! Knows no operation's steps but the first of them. Invariant: nobody is tried again without an end.
+//! Knows no operation. Invariant: nobody is tried again without an end.
 
-use super::answer::Op;
-use super::session::{Kind, Session};
 use crate::limits::{CHANGED_TRIES_MAX, OPERATION_SILENCE};
 use crate::time::Instant;
 
@@ -16,26 +14,10 @@ pub(super) struct Again {
 
 impl Again {
     /// Whether it may be tried once more.
-    fn once_more(&mut self, now: Instant) -> bool {
+    pub(super) fn once_more(&mut self, now: Instant) -> bool {
         let first = *self.first.get_or_insert(now);
         self.tries += 1;
         self.tries <= CHANGED_TRIES_MAX && now.since(first) < OPERATION_SILENCE
-    }
-}
-
-impl Session {
-    /// The name is not what it was when this operation asked: it asks again. False if it has done so for too long.
-    pub(super) fn try_again(&mut self, op: Op) -> bool {
-        let now = self.now();
-        let Some(running) = self.ops.get_mut(&op) else { return false };
-        if !running.again.once_more(now) {
-            return false;
-        }
-        match &running.kind {
-            Kind::Put(_) => self.put_again(op),
-            Kind::Ask(_) => self.ask_again(op),
-            Kind::Get(_) => false,
-        }
     }
 }
 

@@ -1,0 +1,319 @@
+//! A get: the record, its pages as they are needed, its blocks a few ahead, each leaf opened when it has come.
+//!
+//! Knows no stream and no other get. Invariant: bytes are handed out in order, and only those of leaves that are what the
+//! signed record says.
+
+use super::answer::{Answer, Event, Op};
+use super::context::Context;
+use super::downloads::{Leaf, Want};
+use super::entry::Entry;
+use super::error::{ClientError, unexpected};
+use super::heads::Told;
+use super::pages::open_page;
+use crate::crypto::block::keystream;
+use crate::crypto::tree::RootBuilder;
+use crate::ids::{Address, Hash, NameId};
+use crate::limits::{COMING_MAX, LEAF};
+use crate::planted::{self, Bug};
+use crate::wire::frame::leaves_of;
+use crate::wire::message::{BlockRef, Message};
+use crate::wire::page::Entries;
+use crate::wire::record::{BlockList, Secret};
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Blocks of one get that are on their way or wait for their turn.
+const WINDOW: usize = 6;
+/// A block that came damaged or broke off is asked for so often in all.
+const TRIES: u8 = 3;
+
+/// One block of the window.
+struct Slot {
+    serial: u64,
+    block: BlockRef,
+    secret: Secret,
+    /// Opened leaves that wait for those before them.
+    leaves: Vec<Option<Bytes>>,
+    /// Leaves handed out.
+    out: usize,
+    tries: u8,
+    /// It came with a leaf that is not its own.
+    bad: bool,
+}
+
+impl Slot {
+    fn is_whole(&self) -> bool {
+        self.leaves.iter().skip(self.out).all(Option::is_some)
+    }
+
+    fn want(&self) -> Want {
+        Want { serial: self.serial, block: self.block, first: self.out }
+    }
+}
+
+/// How the stream of a block has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StreamEnd {
+    /// All its leaves have come.
+    pub(super) is_complete: bool,
+    /// One of them was not the block's.
+    pub(super) is_bad: bool,
+}
+
+/// See the module.
+pub(super) struct Get {
+    op: Op,
+    /// What was asked for; of no use once the entry is known.
+    name: NameId,
+    entry: Option<Box<Entry>>,
+    /// Blocks that are known and not asked for yet.
+    lines: VecDeque<(BlockRef, Secret)>,
+    /// Pages to open, the next one last.
+    pages: Vec<(Address, Secret)>,
+    page_asked: bool,
+    window: VecDeque<Slot>,
+    next_serial: u64,
+    tree: RootBuilder,
+    /// Bytes that are behind us: handed out, or not wanted.
+    size: u64,
+    /// The first byte that is wanted.
+    from: u64,
+    /// How often the node has said that the next block is coming since a leaf last came.
+    coming: u32,
+}
+
+impl fmt::Debug for Get {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl Get {
+    /// Of the version that the node shows.
+    pub(super) fn begin(context: &mut Context, op: Op, name: &[u8]) -> Result<Self, ClientError> {
+        let name = context.ask_head(op, name)?;
+        Ok(Self::new(op, name))
+    }
+
+    /// Of a version that is known, from this byte on.
+    pub(super) fn begin_entry(context: &mut Context, op: Op, entry: Entry, from: u64) -> Self {
+        let mut get = Self { from, ..Self::new(op, NameId::default()) };
+        get.take_entry(context, entry);
+        get
+    }
+
+    fn new(op: Op, name: NameId) -> Self {
+        Self {
+            op,
+            name,
+            entry: None,
+            lines: VecDeque::new(),
+            pages: Vec::new(),
+            page_asked: false,
+            window: VecDeque::new(),
+            next_serial: 0,
+            tree: RootBuilder::default(),
+            size: 0,
+            from: 0,
+            coming: 0,
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        context: &mut Context,
+        message: Message,
+    ) -> Result<(), ClientError> {
+        match message {
+            Message::Page { page, .. } if self.page_asked => {
+                self.take_page(&page.ok_or(ClientError::Unavailable)?)
+            }
+            message if self.entry.is_none() => {
+                let entry = context.seals.open_told(&Told::of(message)?, &self.name)?;
+                self.take_entry(context, entry.ok_or(ClientError::NotFound)?);
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn take_entry(&mut self, context: &mut Context, entry: Entry) {
+        context.tell(Event::Found { op: self.op, entry: Box::new(entry.clone()) });
+        let secrets = entry.secrets.clone();
+        match &entry.list {
+            BlockList::Inline(blocks) => self.lines.extend(blocks.iter().copied().zip(secrets)),
+            BlockList::Pages { root, .. } => {
+                self.pages.extend(secrets.into_iter().map(|secret| (*root, secret)));
+            }
+        }
+        self.entry = Some(Box::new(entry));
+    }
+
+    /// Opens the page that was asked for: its blocks are next, or the pages below it.
+    fn take_page(&mut self, page: &[u8]) -> Result<(), ClientError> {
+        self.page_asked = false;
+        let Some((address, secret)) = self.pages.pop() else { return Ok(()) };
+        let (entries, secrets) = open_page(page, &address, &secret)?;
+        match entries {
+            Entries::Blocks(blocks) => self.lines.extend(blocks.into_iter().zip(secrets)),
+            Entries::Pages { pages, .. } => {
+                let below = pages.iter().map(|page| page.address).zip(secrets);
+                self.pages.extend(below.collect::<Vec<_>>().into_iter().rev());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it can go on by asking for a block.
+    pub(super) fn wants_block(&self) -> bool {
+        self.window.len() < WINDOW && !self.lines.is_empty()
+    }
+
+    /// The next block, which is in the window from now on. `None` if nothing of it is wanted.
+    pub(super) fn next_block(&mut self) -> Option<Want> {
+        let (block, secret) = self.lines.pop_front()?;
+        if self.skips(&block, &secret) {
+            return None;
+        }
+        self.next_serial += 1;
+        let leaves = vec![None; leaves_of(block.length)];
+        let (serial, out) = (self.next_serial, self.skip_leaves(&block));
+        let slot = Slot { serial, block, secret, leaves, out, tries: 1, bad: false };
+        let want = slot.want();
+        self.window.push_back(slot);
+        Some(want)
+    }
+
+    /// True if none of the next block is wanted: only its place in the file's tree counts.
+    fn skips(&mut self, block: &BlockRef, secret: &Secret) -> bool {
+        let end = self.size + u64::from(block.length);
+        let skips = self.window.is_empty() && end <= self.from;
+        if skips {
+            self.tree.push(Hash(secret.tree));
+            self.size = end;
+        }
+        skips
+    }
+
+    /// The first leaf of the next block that is wanted. What is before it counts as behind us.
+    fn skip_leaves(&mut self, block: &BlockRef) -> usize {
+        if !self.window.is_empty() {
+            return 0;
+        }
+        let unwanted = self.from.saturating_sub(self.size).min(u64::from(block.length));
+        let leaves = unwanted / LEAF as u64;
+        self.size += leaves * LEAF as u64;
+        usize::try_from(leaves).expect("a block has 32 leaves")
+    }
+
+    /// When no block can be asked for now: asks for a page, or tells what it has come to.
+    pub(super) fn advance(&mut self, context: &mut Context) -> Result<Option<Answer>, ClientError> {
+        if self.entry.is_none() {
+            return Ok(None);
+        }
+        if self.lines.len() < WINDOW
+            && !self.page_asked
+            && let Some((address, _)) = self.pages.last()
+        {
+            let (address, request) = (*address, context.request(self.op));
+            self.page_asked = true;
+            context.send(Message::GetPage { request, address });
+        }
+        if self.window.is_empty() && self.lines.is_empty() && self.pages.is_empty() {
+            return self.end();
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self) -> Result<Option<Answer>, ClientError> {
+        let Some(entry) = self.entry.take() else { return Ok(None) };
+        if self.size != entry.size || self.tree.finish() != entry.hash {
+            return Err(ClientError::Damaged("the blocks are not the file's".to_owned()));
+        }
+        Ok(Some(Answer::Got(entry)))
+    }
+
+    /// A leaf has come, and is its block's: it is opened, and handed out when its turn comes. False if nobody waits for it.
+    pub(super) fn leaf(&mut self, context: &mut Context, leaf: Leaf) -> bool {
+        let slot = self.window.iter_mut().find(|slot| slot.serial == leaf.serial);
+        let Some(slot) = slot else { return false };
+        let index = leaf.index;
+        if index >= slot.leaves.len() || index < slot.out || slot.leaves[index].is_some() {
+            return false;
+        }
+        let mut plain = Vec::from(leaf.data);
+        keystream(&slot.secret.key, &mut plain, (index * LEAF) as u64);
+        slot.leaves[index] = Some(Bytes::from(plain));
+        self.coming = 0;
+        self.hand_out(context);
+        true
+    }
+
+    /// Hands out what is next in order.
+    fn hand_out(&mut self, context: &mut Context) {
+        while let Some(slot) = self.window.front_mut() {
+            if slot.out == slot.leaves.len() {
+                self.tree.push(Hash(slot.secret.tree));
+                self.window.pop_front();
+                continue;
+            }
+            let Some(mut bytes) = slot.leaves[slot.out].take() else { return };
+            slot.out += 1;
+            let unwanted = usize::try_from(self.from.saturating_sub(self.size)).unwrap_or(LEAF);
+            self.size += bytes.len() as u64;
+            bytes.advance(unwanted.min(bytes.len()));
+            context.tell(Event::Data { op: self.op, bytes });
+        }
+    }
+
+    /// A stream is over: complete, or broken off by the node. Gives what is to be asked for again.
+    pub(super) fn stream_ended(
+        &mut self,
+        serial: u64,
+        end: StreamEnd,
+    ) -> Result<Option<Want>, ClientError> {
+        let slot = self.window.iter_mut().find(|slot| slot.serial == serial);
+        let Some(slot) = slot.filter(|slot| !slot.is_whole()) else { return Ok(None) };
+        if slot.tries == TRIES {
+            let what = format!("block {} came damaged {TRIES} times", slot.block.address);
+            let is_damaged = end.is_bad || end.is_complete;
+            return Err(match is_damaged {
+                true => ClientError::Damaged(what),
+                false => ClientError::Unavailable,
+            });
+        }
+        slot.tries += 1;
+        slot.bad |= end.is_bad;
+        Ok(Some(slot.want()))
+    }
+
+    /// The node does not have a block yet, and waits for it itself. True if this get waits on for it; not for ever.
+    pub(super) fn waits_on(&mut self, serial: u64) -> bool {
+        let is_next = self.window.front().is_some_and(|slot| slot.serial == serial);
+        let is_believed = self.coming < COMING_MAX || planted::is_on(Bug::BelieveComing);
+        let waits = is_next && is_believed;
+        self.coming += u32::from(waits);
+        waits
+    }
+
+    /// The node can't give a block, or what it has of it is damaged: what the get comes to.
+    pub(super) fn cannot_have(
+        &mut self,
+        serial: u64,
+        address: Address,
+        is_damaged: bool,
+    ) -> Result<Answer, ClientError> {
+        let entry = self.entry.take().filter(|_| planted::is_on(Bug::PassPrefix));
+        if let Some(entry) = entry {
+            return Ok(Answer::Got(entry));
+        }
+        // Whoever had it says no more than that it is gone: what is wrong with it was seen before.
+        let mut slots = self.window.iter();
+        if is_damaged || slots.any(|slot| slot.serial == serial && slot.bad) {
+            let what = format!("block {address}, and no node that can be reached has it whole");
+            return Err(ClientError::Damaged(what));
+        }
+        Err(ClientError::Unavailable)
+    }
+}

@@ -1,0 +1,277 @@
+//! A session and a node of a few lines, message by message: no connection, no socket, no time that passes by itself.
+
+use super::*;
+use crate::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
+use crate::crypto::tree;
+use crate::keyring::grant::grant;
+use crate::limits::OPERATION_SILENCE;
+use crate::wire::frame::Open;
+use crate::wire::message::NodeStatus;
+use std::collections::HashMap;
+
+const START: Instant = Instant(1);
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Node {
+    records: Vec<Bytes>,
+    blocks: HashMap<Address, Vec<u8>>,
+    pages: HashMap<Address, Bytes>,
+    coming: Option<(Open, Vec<u8>)>,
+}
+
+impl Node {
+    /// What an honest node answers.
+    fn hear(&mut self, output: Output) -> Vec<Input> {
+        match output {
+            Output::Send(message) => self.message(message),
+            Output::OpenStream(open) => {
+                self.coming = Some((open, Vec::new()));
+                Vec::new()
+            }
+            Output::Chunk(data) => {
+                let (open, mut block) = self.coming.take().expect("it was opened");
+                block.extend_from_slice(&data);
+                if block.len() < open.length as usize {
+                    self.coming = Some((open, block));
+                    return Vec::new();
+                }
+                self.blocks.insert(open.address, block);
+                let have = Message::Have { addresses: vec![open.address] };
+                vec![Input::StreamSent, Input::Message(have)]
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) -> Vec<Input> {
+        let answer = match message {
+            Message::Offer { blocks, .. } => {
+                let wants = blocks.into_iter().map(|block| {
+                    let leaves = block.length.div_ceil(32 * 1024);
+                    let count = u8::try_from(leaves).unwrap();
+                    Input::Message(Message::Want { block, first: 0, count })
+                });
+                return wants.collect();
+            }
+            Message::Want { block, .. } => return self.stream(block.address),
+            Message::Head { request, .. } => {
+                let shown = self.records.last().cloned();
+                let (versions, all, future, log_damage) = Default::default();
+                let (clock, kept) = (1 << 20, true);
+                Message::Heads { request, clock, versions, all, future, log_damage, kept, shown }
+            }
+            Message::Put { request, records, blocks, .. } => {
+                self.records.extend(records);
+                for block in blocks {
+                    self.blocks.insert(Address(tree::tree(&block).0), block.to_vec());
+                }
+                Message::PutDone { request, copies: 1 }
+            }
+            Message::PutPage { request, page, .. } => {
+                self.pages.insert(Address(tree::tree(&page).0), page);
+                Message::PageDone { request }
+            }
+            Message::GetPage { request, address } => {
+                Message::Page { request, page: self.pages.get(&address).cloned() }
+            }
+            Message::Status { request } => {
+                Message::StatusIs { request, status: Box::new(NodeStatus::default()) }
+            }
+            Message::Hello(_) | Message::Records { .. } => return Vec::new(),
+            other => panic!("{other:?}"),
+        };
+        vec![Input::Message(answer)]
+    }
+
+    fn stream(&self, address: Address) -> Vec<Input> {
+        let block = &self.blocks[&address];
+        let leaves: Vec<_> = block.chunks(32 * 1024).map(tree::leaf_hash).collect();
+        let count = u8::try_from(leaves.len()).unwrap();
+        let length = u32::try_from(block.len()).unwrap();
+        let open = Open { address, length, first: 0, count, leaves };
+        let chunks = block.chunks(32 * 1024).zip(0..);
+        let chunks =
+            chunks.map(|(leaf, index)| Input::Chunk { index, data: Bytes::copy_from_slice(leaf) });
+        let ends = [Input::Ended];
+        [Input::Opened(open)].into_iter().chain(chunks).chain(ends).collect()
+    }
+}
+
+fn access() -> Access {
+    let root = RootKey::generate(&[1; 32]);
+    let sign = WriteKey::generate(&[3; 32]);
+    let grant = grant(&root, &sign.public(), 1_000);
+    Access {
+        network: NetworkKey::generate(&[2; 32], &root),
+        data: Some(DataKeys::generate(&[4; 32])),
+        write: Some(WriteKey { sign, grant }),
+    }
+}
+
+fn session() -> Session {
+    let mut session = Session::new(access(), &NodeKey::generate(&[5; 32]), START);
+    session.established([6; 32]);
+    let hello = Hello {
+        role: Role::Node,
+        verify_key: [7; 32],
+        boot: 1,
+        addresses: Vec::new(),
+        store: StoreId::default(),
+        group: 0,
+        clock: 1 << 20,
+    };
+    session.received(START, Input::Message(Message::Hello(hello))).unwrap();
+    session
+}
+
+/// Moves what there is both ways, and gives what a program is told; a put takes this input.
+fn run(session: &mut Session, node: &mut Node, mut input: &[u8]) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let before = events.len();
+        while let Some(event) = session.poll_event() {
+            if let Event::NeedData { op, .. } = event {
+                let taken = session.feed(op, input);
+                input = &input[taken..];
+                if taken == 0 {
+                    session.feed_end(op);
+                }
+            }
+            events.push(event);
+        }
+        let outputs: Vec<Output> = std::iter::from_fn(|| session.poll_output()).collect();
+        if outputs.is_empty() && events.len() == before {
+            return events;
+        }
+        for input in outputs.into_iter().flat_map(|output| node.hear(output)).collect::<Vec<_>>() {
+            session.received(START, input).unwrap();
+        }
+        session.end_turn(START);
+    }
+}
+
+/// How operations ended.
+fn ends(events: Vec<Event>) -> Vec<Result<Answer, ClientError>> {
+    let end = |event| match event {
+        Event::Finished { result, .. } => Some(result),
+        _ => None,
+    };
+    events.into_iter().filter_map(end).collect()
+}
+
+fn put(name: &str) -> Operation {
+    let meta = Meta { name: name.into(), ..Meta::default() };
+    Operation::Put { meta, only_if_absent: false }
+}
+
+#[test]
+fn what_is_put_is_got_without_a_connection() {
+    let (mut session, mut node) = (session(), Node::default());
+    for size in [0, 1, 70_000, 3 * BLOCK + 5, 9 * BLOCK] {
+        let plain: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        session.start(START, put("a"));
+        let stored = ends(run(&mut session, &mut node, &plain));
+        assert!(matches!(stored.as_slice(), [Ok(Answer::Put { .. })]), "{stored:?}");
+        assert!(node.blocks.values().all(|block| block.is_empty() || !plain.starts_with(block)));
+        session.start(START, Operation::Get { name: b"a".to_vec() });
+        let events = run(&mut session, &mut node, &[]);
+        let output: Vec<u8> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Data { bytes, .. } => Some(bytes.as_ref()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+            .concat();
+        assert!(output == plain, "{size} bytes came back otherwise");
+        let got = ends(events);
+        assert!(matches!(got.as_slice(), [Ok(Answer::Got(_))]), "{got:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_ends_its_operation_and_no_other() {
+    let mut session = session();
+    let (get, status) = (
+        session.start(START, Operation::Get { name: b"a".to_vec() }),
+        session.start(START, Operation::Status),
+    );
+    let request = std::iter::from_fn(|| session.poll_output()).find_map(|output| match output {
+        Output::Send(Message::Head { request, .. }) => Some(request),
+        _ => None,
+    });
+    let request = request.unwrap();
+    session.received(START, Input::Message(Message::PageDone { request })).unwrap();
+    session.received(START, Input::Message(Message::PageDone { request })).unwrap();
+    let events: Vec<Event> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert!(
+        matches!(events.as_slice(), [Event::Ready { .. }, Event::Finished { op, result: Err(ClientError::Protocol(_)) }] if *op == get),
+        "{events:?}"
+    );
+    session.closed(&ClientError::Silent);
+    let left = session.poll_event();
+    assert!(matches!(left, Some(Event::Finished { op, .. }) if op == status), "{left:?}");
+}
+
+#[test]
+fn a_put_whose_versions_are_asked_for_takes_no_other_answer() {
+    let mut session = session();
+    let op = session.start(START, put("a"));
+    session.feed_end(op);
+    let request = std::iter::from_fn(|| session.poll_output()).find_map(|output| match output {
+        Output::Send(Message::Head { request, .. }) => Some(request),
+        _ => None,
+    });
+    let answer = Message::PageDone { request: request.unwrap() };
+    session.received(START, Input::Message(answer)).unwrap();
+    let ended = ends(std::iter::from_fn(|| session.poll_event()).collect());
+    assert!(matches!(ended.as_slice(), [Err(ClientError::Protocol(_))]), "{ended:?}");
+}
+
+#[test]
+fn what_others_change_is_tried_again_with_their_versions() {
+    let (mut session, mut node) = (session(), Node::default());
+    session.start(START, put("a"));
+    ends(run(&mut session, &mut node, b"old"));
+    session.start(START, Operation::Delete { name: b"a".to_vec() });
+    let mut asked = 0;
+    for _ in 0..3 {
+        let outputs: Vec<Output> = std::iter::from_fn(|| session.poll_output()).collect();
+        for output in outputs {
+            let answers = match output {
+                Output::Send(Message::Put { request, .. }) if asked < 2 => {
+                    let reason = Reason::Changed;
+                    vec![Input::Message(Message::refused(request, reason, "others wrote"))]
+                }
+                output => {
+                    asked += usize::from(matches!(output, Output::Send(Message::Head { .. })));
+                    node.hear(output)
+                }
+            };
+            for answer in answers {
+                session.received(START, answer).unwrap();
+            }
+        }
+    }
+    let ended = ends(run(&mut session, &mut node, &[]));
+    assert!(asked == 2, "asked {asked} times");
+    assert!(matches!(ended.as_slice(), [Ok(Answer::Deleted { .. })]), "{ended:?}");
+}
+
+#[test]
+fn who_waits_for_the_node_is_late_in_time_and_nobody_is_while_the_program_pauses() {
+    let mut session = session();
+    session.start(START, Operation::Status);
+    session.end_turn(START);
+    let due = session.poll_timeout().expect("something is waited for");
+    assert_eq!(due, START + OPERATION_SILENCE);
+    session.pause();
+    assert_eq!(session.poll_timeout(), None);
+    let later = START + Duration::from_secs(100);
+    session.handle_timeout(later);
+    session.resume(later);
+    assert_eq!(session.poll_timeout(), Some(later + OPERATION_SILENCE));
+    session.handle_timeout(later + OPERATION_SILENCE);
+    let ended = ends(std::iter::from_fn(|| session.poll_event()).collect());
+    assert!(matches!(ended.as_slice(), [Err(ClientError::Silent)]), "{ended:?}");
+}
