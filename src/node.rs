@@ -8,7 +8,7 @@ use crate::ids::NodeId;
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
 use crate::planted::{self, Bug};
 use crate::server::work::{Done, Job};
-use crate::server::{FileServer, Loading, Output, Reached, Setup, Standing};
+use crate::server::{FileServer, Leaves, Loading, Output, Reached, Setup, Standing, Tight};
 use crate::store::values::Recovered;
 use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
@@ -122,8 +122,8 @@ pub struct Node {
     closing: BTreeMap<Link, Conn>,
     /// Paused, or with something unread.
     waiting: BTreeSet<Link>,
-    /// What the server said last of `is_tight`.
-    tight: [bool; 2],
+    /// What the server said last.
+    tight: Tight,
     touched: BTreeSet<Link>,
     timers: BTreeSet<(Instant, Link)>,
     actions: VecDeque<Action>,
@@ -152,7 +152,7 @@ impl Node {
             entrance,
             closing: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            tight: [false; 2],
+            tight: Tight::default(),
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
@@ -288,8 +288,8 @@ impl Node {
     fn handle_departures(&mut self, now: Now, link: Link) {
         while let Some(connection) = self.connections.get_mut(&link) {
             match connection.conn.poll_departure() {
-                Some(Event::StreamLow) => self.server.stream_low(now, link),
-                Some(_) => self.server.stream_sent(now, link),
+                Some(Event::StreamLow) => self.server.leaves(now, link, Leaves::Low),
+                Some(_) => self.server.leaves(now, link, Leaves::Sent),
                 None => return,
             }
             self.carry_out(now);
@@ -301,7 +301,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&link) else {
             return true;
         };
-        let wants = connection.unread.is_empty() && self.server.wants_read(link);
+        let wants = connection.unread.is_empty() && self.server.read_max(link) > 0;
         if !wants && !connection.paused {
             connection.paused = true;
             connection.conn.pause();
@@ -408,7 +408,7 @@ impl Node {
                     if let Some(connection) = self.connections.get_mut(&link) {
                         let count = connection.conn.take_back_chunks();
                         self.touched.insert(link);
-                        self.server.taken_back(link, count);
+                        self.server.leaves(now, link, Leaves::TakenBack { count });
                     }
                 }
                 Output::AbortStream { link } => self.with_conn(link, Conn::abort_stream),

@@ -191,6 +191,58 @@ fn imports_are_read_right() {
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
+/// The machines of the server, each with its module: none names another.
+const MACHINES: &[(&str, &str)] = &[
+    ("transfer", "Transfer"),
+    ("write", "Write"),
+    ("query", "Query"),
+    ("members", "Members"),
+    ("scrub", "Scrub"),
+    ("replicate", "Replicate"),
+    ("replicate", "Reconcile"),
+    ("replicate", "Arrivals"),
+];
+
+/// The names that a text imports from a module.
+fn imported(text: &str, module: &str) -> BTreeSet<String> {
+    let mark = format!("{module}::");
+    let mut names = BTreeSet::new();
+    for (at, _) in text.match_indices(&mark) {
+        if text[..at].chars().next_back().is_some_and(char::is_alphanumeric) {
+            continue;
+        }
+        let rest = &text[at + mark.len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => names.extend(heads(list)),
+            None => names.extend(Some(first_word(rest))),
+        }
+    }
+    names
+}
+
+/// The machines meet in `machines` and are handed what comes from outside in `mod`, and nowhere else.
+#[test]
+fn no_machine_of_the_server_names_another() {
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| source.room() == "server") {
+        let text = source.program();
+        let names_server = text
+            .lines()
+            .any(|line| !line.trim_start().starts_with("//") && line.contains("FileServer"));
+        if names_server && source.path != "server/mod.rs" {
+            faults.push(format!("src/{} names FileServer", source.path));
+        }
+        let own = source.path.split('/').nth(1).unwrap_or_default();
+        for (module, machine) in MACHINES.iter().filter(|(module, _)| *module != own) {
+            let may = matches!(source.path.as_str(), "server/mod.rs" | "server/machines.rs");
+            if !may && imported(text, module).contains(*machine) {
+                faults.push(format!("src/{} names {machine}", source.path));
+            }
+        }
+    }
+    report(&faults);
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let mut faults = Vec::new();

@@ -36,7 +36,6 @@ pub(crate) struct Catalog {
     latest: u64,
     records: u64,
     shown: u64,
-    incomplete: u64,
     /// Damaged heads.
     damaged: u64,
     /// The exclusive or of all ids.
@@ -87,7 +86,6 @@ impl Catalog {
             latest: u64::MAX,
             records: 0,
             shown: 0,
-            incomplete: 0,
             damaged: 0,
             fingerprint: Hash::default(),
             lost: BTreeSet::new(),
@@ -97,13 +95,7 @@ impl Catalog {
     }
 
     /// Takes in a record that has just become durable, or was found by a start. False if it was known.
-    pub(crate) fn insert(
-        &mut self,
-        id: RecordId,
-        record: &Record,
-        place: LogPlace,
-        complete: bool,
-    ) -> bool {
+    pub(crate) fn insert(&mut self, id: RecordId, record: &Record, place: LogPlace) -> bool {
         let cursor = self.by_id.seek(&id.0, Side::Before, &Ids(&self.entries));
         if self.slot_at(cursor, &id).is_some() {
             return false;
@@ -122,13 +114,11 @@ impl Catalog {
         self.damaged -= u64::from(self.is_damaged_head(slot));
         let entry = &mut self.entries[slot];
         entry.become_sound(place);
-        entry.set(Flag::Complete, complete);
         let kind = entry.kind();
         self.by_id.insert(cursor, slot, &Ids(&self.entries));
         self.lost.remove(&id);
         self.records += 1;
         xor_into(&mut self.fingerprint, &id.0);
-        self.incomplete += u64::from(!complete);
         if damaged.is_none() && kind.is_version() {
             self.insert_version(slot, record);
         }
@@ -425,25 +415,6 @@ impl Catalog {
         self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)
     }
 
-    /// Every record that names something which is not here.
-    pub(crate) fn all_incomplete(&self) -> impl Iterator<Item = RecordId> {
-        self.entries.iter().filter(|entry| !entry.is(Flag::Complete)).map(Entry::id)
-    }
-
-    /// Says whether all that a record names is here.
-    pub(crate) fn set_complete(&mut self, id: &RecordId, complete: bool) {
-        if let Some(slot) = self.slot(id) {
-            self.set_slot_complete(slot, complete);
-        }
-    }
-
-    fn set_slot_complete(&mut self, slot: u32, complete: bool) {
-        let entry = &mut self.entries[slot];
-        let before = entry.is(Flag::Complete);
-        self.incomplete = self.incomplete + u64::from(before) - u64::from(complete);
-        entry.set(Flag::Complete, complete);
-    }
-
     /// Records known.
     #[must_use]
     pub(crate) fn records(&self) -> u64 {
@@ -454,12 +425,6 @@ impl Catalog {
     #[must_use]
     pub(crate) fn names(&self) -> u64 {
         self.shown
-    }
-
-    /// Records that name something which is not here.
-    #[must_use]
-    pub(crate) fn incomplete(&self) -> u64 {
-        self.incomplete
     }
 }
 

@@ -46,12 +46,10 @@ impl Kind {
 /// What is said of a record with one bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flag {
-    /// Every page and block that it names is held here.
-    Complete = 1 << 2,
     /// Its bytes are damaged on the disk: it is no longer had, and what it was is still known.
-    Damaged = 1 << 3,
+    Damaged = 1 << 2,
     /// Another record discards it, as dated in the future: it is no version of its name any more.
-    Discarded = 1 << 4,
+    Discarded = 1 << 3,
 }
 
 /// The flags lie beside the kind.
@@ -75,7 +73,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Of a record that is a head and not complete.
+    /// Of a record that is a head.
     #[must_use]
     pub(crate) fn new(id: RecordId, name: &Alias, record: &Record, place: LogPlace) -> Self {
         let mut key = [0; KEY];
@@ -174,7 +172,7 @@ impl Entry {
 
     /// It has been forgotten, and states nothing.
     pub(crate) fn forget(&mut self) {
-        self.bits = Kind::Other as u8 | Flag::Complete as u8;
+        self.bits = Kind::Other as u8;
     }
 }
 

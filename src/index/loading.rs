@@ -16,16 +16,31 @@ use crate::store::values::{Found, Remains};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
-/// A `FileServer` while a start tells it what the log holds.
+/// What a start has found missing.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    /// Blocks that an earlier run found damaged, with their lengths.
+    pub(crate) blocks: BTreeMap<Address, u32>,
+    /// The same of pages, and of what is not even known to be either.
+    pub(crate) pages: BTreeSet<Address>,
+    /// Records that name what is not here, each with something that it lacks, as far as that is known.
+    pub(crate) records: Vec<(RecordId, Option<Address>)>,
+}
+
+/// An index while a start tells it what the log holds.
 #[derive(Debug)]
 pub struct Loading {
     pub(crate) catalog: Catalog,
     pub(crate) holdings: Holdings,
     pub(crate) grants: Grants,
-    /// Found damaged by an earlier run, and not had again.
-    pub(crate) repairs: BTreeMap<Address, u32>,
-    pub(crate) lost: BTreeSet<Address>,
+    /// Blocks that an earlier run found damaged, and that have not been had again.
+    repairs: BTreeMap<Address, u32>,
+    /// The same of pages, and of what is not even known to be either.
+    lost: BTreeSet<Address>,
+    /// Records that name what has not been found.
+    incomplete: BTreeSet<RecordId>,
     pub(crate) newest: u64,
     /// Records that are whole where nobody can read them.
     pub(crate) anew: Vec<Bytes>,
@@ -42,6 +57,7 @@ impl Loading {
             grants: Grants::new(root),
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
+            incomplete: BTreeSet::new(),
             newest: 0,
             anew: Vec::new(),
             completion: Completion::default(),
@@ -58,8 +74,10 @@ impl Loading {
                 self.grants.learn(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
                 if !self.catalog.contains(&id) {
-                    let complete = self.completion.record(id, &record, &self.holdings);
-                    self.catalog.insert(id, &record, place, complete);
+                    self.catalog.insert(id, &record, place);
+                    if !self.completion.record(id, &record, &self.holdings) {
+                        self.incomplete.insert(id);
+                    }
                 }
             }
             Found::Page(address, place, bytes) => {
@@ -88,7 +106,7 @@ impl Loading {
 
     fn complete(&mut self, records: &[RecordId]) {
         for record in records {
-            self.catalog.set_complete(record, true);
+            self.incomplete.remove(record);
         }
     }
 
@@ -149,14 +167,16 @@ impl Loading {
         }
     }
 
-    /// The records that wait, each with something that it lacks. What of that is rotten is to be had again.
-    pub(crate) fn take_waiting(&mut self, rotten: &[Address]) -> Vec<(RecordId, Address)> {
-        let waiting: Vec<_> = std::mem::take(&mut self.completion).lacks().collect();
+    /// What is missing. What a record lacks and a start has found rotten is to be had again.
+    pub(crate) fn take_missing(&mut self, rotten: &[Address]) -> Missing {
+        let lacks: BTreeMap<_, _> = mem::take(&mut self.completion).lacks().collect();
         let rotten: BTreeSet<_> = rotten.iter().collect();
-        let lacks = waiting.iter().map(|(_, lack)| *lack);
+        let (blocks, mut pages) = (mem::take(&mut self.repairs), mem::take(&mut self.lost));
         if !planted::is_on(Bug::ForgetRotten) {
-            self.lost.extend(lacks.filter(|lack| rotten.contains(lack)));
+            pages.extend(lacks.values().filter(|lack| rotten.contains(lack)));
         }
-        waiting
+        let records = mem::take(&mut self.incomplete).into_iter();
+        let records = records.map(|record| (record, lacks.get(&record).copied())).collect();
+        Missing { blocks, pages, records }
     }
 }

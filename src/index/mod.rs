@@ -16,9 +16,10 @@ pub(crate) mod sorted;
 pub(crate) mod steps;
 
 pub use loading::Loading;
+pub(crate) use loading::Missing;
 pub(crate) use shown::Shown;
 
-use crate::ids::RecordId;
+use crate::ids::{Address, RecordId};
 use crate::planted::{self, Bug};
 use crate::wire::log_damage::LogDamage;
 use catalog::Catalog;
@@ -48,9 +49,29 @@ impl Index {
         self.undecoded.and(self.catalog.guessed())
     }
 
+    /// Whether a block or a page is here.
+    pub(crate) fn has(&self, address: &Address) -> bool {
+        self.holdings.block(address).is_some() || self.holdings.page(address).is_some()
+    }
+
     /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
     pub(crate) fn damage(&mut self, id: &RecordId) {
         log::warn!("record {id} is damaged on this disk; it is asked of the peers");
         self.catalog.damage(id);
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// Of a node that has nothing.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            catalog: Catalog::new(crate::crypto::alias::Aliases::new([7; 16])),
+            holdings: Holdings::default(),
+            grants: Grants::new([7; 32]),
+            shown: Shown::default(),
+            group: 0,
+            undecoded: LogDamage::default(),
+        }
     }
 }

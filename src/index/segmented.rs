@@ -35,9 +35,11 @@ impl<T> SegmentedVec<T> {
         last.push(row);
         u32::try_from(full + last.len() - 1).expect("fewer than 2^32 rows fit in memory")
     }
+}
 
-    /// Every row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+#[cfg(test)]
+impl<T> SegmentedVec<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces.iter().flatten()
     }
 }

@@ -8,7 +8,7 @@ use super::{Action, Connection, Ending, Node};
 use crate::conn::{Event, Stage};
 use crate::limits::{CONTROL_MEMORY, GATEWAY_ABANDONED};
 use crate::planted::{self, Bug};
-use crate::server::Link;
+use crate::server::{Leaves, Link};
 use crate::time::Now;
 use bytes::Bytes;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Node {
         while !bytes.is_empty()
             && let Some(connection) = self.connections.get_mut(&link)
         {
-            if !self.server.wants_read(link) {
+            if self.server.read_max(link) == 0 {
                 connection.unread = Bytes::copy_from_slice(bytes);
                 self.waiting.insert(link);
                 return;
@@ -60,10 +60,12 @@ impl Node {
                     self.server.established(now, link, static_key, reached);
                 }
                 Event::Message(message) => self.server.message(now, link, message),
-                Event::Opened(open) => self.server.opened(now, link, open),
-                Event::Chunk { index, data } => self.server.chunk(now, link, index, data),
-                Event::Ended => self.server.stream_ended(now, link),
-                Event::Aborted => self.server.stream_aborted(now, link),
+                Event::Opened(open) => self.server.leaves(now, link, Leaves::Opened(open)),
+                Event::Chunk { index, data } => {
+                    self.server.leaves(now, link, Leaves::Leaf { index, data });
+                }
+                Event::Ended => self.server.leaves(now, link, Leaves::Ended),
+                Event::Aborted => self.server.leaves(now, link, Leaves::Aborted),
                 Event::StreamLow | Event::StreamSent => {}
             }
             self.carry_out(now);
@@ -126,8 +128,8 @@ impl Node {
 
     /// Goes on with connections that waited for the server to take more. True if it took something.
     fn wake(&mut self, now: Now) -> bool {
-        let before = std::mem::replace(&mut self.tight, self.server.is_tight());
-        let eased = before.iter().zip(self.tight).any(|(before, now)| *before && !now);
+        let before = std::mem::replace(&mut self.tight, self.server.tight());
+        let eased = before.eased(self.tight);
         // Otherwise only those can go on with which something has happened: looking at all would cost too much.
         let woken: Vec<Link> = match eased {
             true => self.waiting.iter().copied().collect(),
@@ -135,11 +137,11 @@ impl Node {
         };
         let mut took = false;
         for link in woken {
-            if self.server.wants_read(link) {
+            if self.server.read_max(link) > 0 {
                 took |= self.wake_one(now, link);
             }
         }
-        self.tight = self.server.is_tight();
+        self.tight = self.server.tight();
         took
     }
 

@@ -2,11 +2,13 @@
 //!
 //! Decides nothing. Invariant: what an ask names may have ended before the answer comes.
 
-/// A walk asks for a page that it lacks.
+use crate::ids::Address;
+
+/// A page is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PageAsked {
-    pub(super) walk: u64,
-    /// Its so many-th attempt to have one.
+    pub(super) address: Address,
+    /// Which attempt of all.
     pub(super) attempt: u32,
 }
 
@@ -15,7 +17,7 @@ pub(super) struct PageAsked {
 pub(super) enum Ask {
     /// For a query.
     Query(u64),
-    /// For a walk, which lacks a page.
+    /// For a page that is not here.
     Page(PageAsked),
     /// To know whether it is still there.
     Instance,
@@ -30,10 +32,10 @@ impl Ask {
         }
     }
 
-    /// The walk, if it is for one.
-    pub(super) fn page(&self) -> Option<u64> {
+    /// The page, if it is for one.
+    pub(super) fn page(&self) -> Option<Address> {
         match self {
-            Self::Page(asked) => Some(asked.walk),
+            Self::Page(asked) => Some(asked.address),
             Self::Query(_) | Self::Instance => None,
         }
     }

@@ -3,20 +3,23 @@
 //! Calls no machine. Invariant: a message to a connection that has ended is dropped.
 
 use super::asker::Asker;
+use super::coming::Coming;
 use super::links::Links;
 use super::output::{Link, Output};
+use super::replicate::Round;
 use super::room::Room;
-use super::round::Round;
 use super::space::Space;
 use super::timers::{Timer, Timers};
 use super::transfer::Memory;
 use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
+use crate::ids::RecordId;
 use crate::index::Index;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::planted::{self, Bug};
 use crate::store::values::LogPlace;
 use crate::time::{Clock, Now};
 use crate::wire::message::{Message, PushedRecord, Reason};
+use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,6 +33,8 @@ pub(super) struct Context {
     /// When the present event happens.
     pub(super) now: Now,
     pub(super) index: Index,
+    /// Records that the index will know.
+    pub(super) coming: Coming,
     pub(super) memory: Memory,
     pub(super) space: Space,
     pub(super) room: Room,
@@ -45,6 +50,30 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// Of what a start has found, with so many bytes of bulk memory.
+    pub(super) fn new(index: Index, memory: usize, seed: u64, now: Now) -> Self {
+        Self {
+            now,
+            index,
+            coming: Coming::default(),
+            memory: Memory::new(memory),
+            space: Space::new(now.instant),
+            room: Room::default(),
+            links: Links::default(),
+            news: Round::default(),
+            timers: Timers::default(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            clock: Clock::default(),
+            checking: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Whether a record is here, or on its way.
+    pub(super) fn knows(&self, id: &RecordId) -> bool {
+        self.index.catalog.contains(id) || self.coming.contains(id)
+    }
+
     pub(super) fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
@@ -138,34 +167,7 @@ impl Context {
 impl Context {
     /// Of a node that has nothing and knows nobody, with 32 MiB of memory and a disk that has room.
     pub(super) fn for_tests() -> Self {
-        use crate::crypto::alias::Aliases;
-        use crate::index::Shown;
-        use crate::index::catalog::Catalog;
-        use crate::index::grants::Grants;
-        use crate::index::holdings::Holdings;
-        use crate::wire::log_damage::LogDamage;
-        use rand::SeedableRng;
         let now = Now { instant: crate::time::Instant(1), wall_ms: crate::limits::CALENDAR_MIN };
-        Self {
-            now,
-            index: Index {
-                catalog: Catalog::new(Aliases::new([7; 16])),
-                holdings: Holdings::default(),
-                grants: Grants::new([7; 32]),
-                shown: Shown::default(),
-                group: 0,
-                undecoded: LogDamage::default(),
-            },
-            memory: Memory::new(32 << 20),
-            space: Space::new(now.instant),
-            room: Room::default(),
-            links: Links::default(),
-            news: Round::default(),
-            timers: Timers::default(),
-            rng: ChaCha8Rng::seed_from_u64(7),
-            clock: Clock::default(),
-            checking: 0,
-            outputs: VecDeque::new(),
-        }
+        Self::new(Index::for_tests(), 32 << 20, 7, now)
     }
 }

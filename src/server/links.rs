@@ -4,11 +4,99 @@
 
 use super::ask::Ask;
 use super::output::Link;
-use super::peers::{Peer, Who};
+use super::query::Line;
 use crate::ids::NodeId;
 use crate::time::Instant;
 use crate::wire::message::Request;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What the other side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// It has not said hello yet.
+    Unknown,
+    Client,
+    Node(NodeId),
+}
+
+/// How far a node has told what it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Progress {
+    /// All that it has is here, or was at some time since the connection began.
+    pub(super) all: bool,
+    /// How many records it has, as far as is known.
+    pub(super) records: u64,
+    /// Whether it came with many of the records that were here, or with as many others. Not known before it has said.
+    pub(super) had_much: Option<bool>,
+}
+
+/// One connection's other side.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) who: Who,
+    /// Did not answer in time, and has not been heard since.
+    pub(super) silent: bool,
+    /// When it last brought or answered something, or was asked when it owed nothing.
+    pub(super) heard: Instant,
+    /// Bytes of messages that wait to be sent.
+    pub(super) outbox: usize,
+    /// Requests of the other side that have not been answered.
+    pub(super) requests: usize,
+    /// One of these may have a long answer.
+    pub(super) awaits_long: bool,
+    /// How far a node has told what it knows: `Reconcile` alone writes it.
+    pub(super) progress: Progress,
+    pub(super) asks: HashMap<u32, Ask>,
+    pub(super) next_ask: u32,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            who: Who::Unknown,
+            silent: false,
+            heard: now,
+            outbox: 0,
+            requests: 0,
+            awaits_long: false,
+            progress: Progress::default(),
+            asks: HashMap::new(),
+            next_ask: 0,
+        }
+    }
+
+    /// Of a node, or of a client.
+    #[cfg(test)]
+    pub(super) fn for_tests(node: Option<NodeId>) -> Self {
+        let mut peer = Self::new(Instant::default());
+        peer.who = node.map_or(Who::Client, Who::Node);
+        peer
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.who == Who::Client
+    }
+
+    pub(super) fn is_node(&self) -> bool {
+        self.node().is_some()
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        match self.who {
+            Who::Node(node) => Some(node),
+            Who::Unknown | Who::Client => None,
+        }
+    }
+
+    pub(super) fn line(&self) -> Line {
+        Line { is_node: self.is_node(), outbox: self.outbox }
+    }
+
+    /// Something was asked and accepted of this node, and is not finished.
+    pub(super) fn is_busy(&self) -> bool {
+        self.requests > 0 || self.outbox > 0
+    }
+}
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -81,6 +169,14 @@ impl Links {
         self.get_mut(link).is_some_and(|peer| peer.asks.remove(&request).is_some())
     }
 
+    /// It requests something; `long`: the answer may be as long as a frame.
+    pub(super) fn begin_request(&mut self, link: Link, long: bool) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.requests += 1;
+            peer.awaits_long |= long;
+        }
+    }
+
     /// One of its requests is no longer under way.
     pub(super) fn end_request(&mut self, link: Link) {
         if let Some(peer) = self.get_mut(link) {
@@ -107,6 +203,13 @@ impl Links {
     /// Bytes of messages that wait to be sent; 0 if it has ended.
     pub(super) fn outbox(&self, link: Link) -> usize {
         self.get(link).map_or(0, |peer| peer.outbox)
+    }
+
+    /// So many bytes of messages wait to be sent now.
+    pub(super) fn set_outbox(&mut self, link: Link, bytes: usize) {
+        if let Some(peer) = self.get_mut(link) {
+            peer.outbox = bytes;
+        }
     }
 
     /// So many bytes more will wait to be sent: counted before the connection has them.

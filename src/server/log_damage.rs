@@ -4,8 +4,8 @@
 //! Knows no record. Invariant: it is told with lists and the status until a node that may have what was lost has told all
 //! that it knows; a node that came with little can have been filled from here, and proves nothing until the next start.
 
-use super::FileServer;
-use super::peers::Peer;
+use super::context::Context;
+use super::links::Peer;
 use super::work::Job;
 use crate::ids::{Hash, NodeId};
 use crate::index::Loading;
@@ -51,33 +51,32 @@ impl Undecoded {
         let is_known = had_much && self.newcomers.len() < PEERS_MAX;
         (is_known && !self.newcomers.contains(&node)) || planted::is_on(Bug::NewcomerMakesGood)
     }
-}
 
-impl FileServer {
     /// Looks whether a node has told by now all that was lost.
-    pub(super) fn judge_log_damage(&mut self) {
-        if !self.cx.index.undecoded.is_any() && !self.cx.index.catalog.guessed().is_any() {
+    pub(super) fn judge(&mut self, cx: &mut Context) {
+        if !cx.index.undecoded.is_any() && !cx.index.catalog.guessed().is_any() {
             return;
         }
         let met = |peer: &Peer| Some((peer.node()?, peer.progress.had_much?));
-        let links = self.cx.links.node_peers().map(|(_, peer)| peer);
-        let met: Vec<_> = links.filter_map(|peer| Some((met(peer)?, peer.progress.all))).collect();
+        let peers = cx.links.node_peers().map(|(_, peer)| peer);
         let mut is_told = false;
-        for ((node, had_much), informed) in met {
-            is_told |= self.undecoded.met(node, had_much) && informed;
+        for peer in peers {
+            // None if it has not said yet how much it has.
+            if let Some((node, had_much)) = met(peer) {
+                is_told |= self.met(node, had_much) && peer.progress.all;
+            }
         }
         if is_told {
-            self.made_good();
+            self.make_good(cx);
         }
     }
 
-    fn made_good(&mut self) {
+    fn make_good(&self, cx: &mut Context) {
         log::info!(
             "what the damage of the log may have cost was compared with another node and is here"
         );
-        self.cx.index.catalog.forget_guesses();
-        self.cx.index.undecoded = LogDamage::default();
-        let damage = self.undecoded.damage;
-        self.job(Job::MadeGood { damage });
+        cx.index.catalog.forget_guesses();
+        cx.index.undecoded = LogDamage::default();
+        cx.job(Job::MadeGood { damage: self.damage });
     }
 }

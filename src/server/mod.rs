@@ -2,171 +2,110 @@
 //!
 //! A value without IO: it is told what happened (a message, a leaf, an answer from the disk, the time) and leaves
 //! [`Output`]s. It knows no socket, no connection state, no thread and no clock. It is made of machines, each with its own
-//! state, which are handed the `Context` and tell what has happened as events; the `FileServer` carries these from one
-//! to the other:
+//! state, which are handed the `Context` and tell what has happened as events. Here is what comes from outside, each thing
+//! handed to the machine that it is for; in `machines` is what these have to tell each other:
 //!
-//! | machine | what it does | its events are seen to in |
-//! |---|---|---|
-//! | `transfer::Transfer` | blocks that come here and that go out, and the memory for them | `blocks` |
-//! | `write::Write` | puts and peers' records until their group is durable | `written` |
-//! | `query::Query` | questions, asked of the peers or answered from here | `queried` |
-//! | `members::Members` | who the others are, which nodes are known, who is dialled | `peers` |
-//! | `scrub::Scrub` | what of this node's disk is looked at anew | `scrubbed` |
-//! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain | `mod` |
+//! | machine | what it does |
+//! |---|---|
+//! | `transfer::Transfer` | blocks that come here and that go out, and the memory for them |
+//! | `write::Write` | puts and peers' records until their group is durable |
+//! | `query::Query` | questions, asked of the peers or answered from here |
+//! | `members::Members` | who the others are, which nodes are known, who is dialled |
+//! | `scrub::Scrub` | what of this node's disk is looked at anew |
+//! | `replicate::Replicate` | what ought to be here and is not: a block or page that this node lacks is asked of its peers |
+//! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain |
 //!
-//! What a record names and is not here (`walk`, `pages`, `replication`, `stuck`) is still the server's own. What a node has
-//! and knows is the room `index`.
-//!
-//! Invariant: what is said to be stored is in a flushed group; what is served is what its address says, or an error.
+//! What a node has and knows is the room `index`. Invariants: what is said to be stored is in a flushed group; what is
+//! served is what its address says, or an error. Each door ends with `settle`, which sees to all events.
 
 mod ask;
 mod asker;
-mod blocks;
+mod backpressure;
 mod closing;
+mod coming;
 mod context;
 mod links;
 mod log_damage;
+mod machines;
 mod members;
 mod output;
-mod pages;
-mod peers;
-mod queried;
 mod query;
 mod replicate;
-mod replication;
 mod requests;
 mod room;
-mod round;
 #[cfg(test)]
 mod samples;
 mod scrub;
-mod scrubbed;
 mod setup;
 mod space;
-mod stuck;
+mod status;
 mod sync;
 mod timers;
 mod transfer;
-mod walk;
-mod walks;
 pub mod work;
 mod write;
-mod written;
 
 pub use crate::index::Loading;
+pub use backpressure::Tight;
 pub use closing::Closing;
 pub use members::{Reached, Remembered, read_peers};
-pub use output::{Link, Output};
-pub use requests::Standing;
+pub use output::{Leaves, Link, Output};
 pub use setup::Setup;
+pub use status::Standing;
 
+use crate::ids::NodeId;
 use crate::index::{Index, Shown};
-use crate::limits::{DRAIN_TIMEOUT, STAMP_LEAD};
-use crate::store::values::Recovered;
-use crate::time::{Clock, Instant, Now, latest_credible};
-use crate::wire::message::{Message, Reason, Request};
+use crate::limits::{DRAIN_TIMEOUT, OUTBOX_MAX, STAMP_LEAD};
+use crate::store::values::{ReadError, Recovered};
+use crate::time::{Instant, Now, latest_credible};
+use crate::wire::message::Message;
+use ask::Ask;
 use asker::Asker;
+use bytes::Bytes;
 use context::Context;
-use links::Links;
-use members::Members;
-use query::Query;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use replicate::{Arrivals, Reconcile};
-use room::Room;
-use round::Round;
-use scrub::Scrub;
-use space::Space;
-use std::collections::VecDeque;
+use links::{Peer, Who};
+use log_damage::Undecoded;
+use machines::Machines;
+use replicate::BATCHES_OF_A_TURN;
+use status::Own;
 use std::time::Duration;
-use stuck::Stuck;
-use timers::{Timer, Timers};
-use transfer::{Memory, Transfer};
-use walks::Walks;
-use work::{Checking, Done, Job};
-use write::Write;
+use timers::Timer;
+use transfer::OFFERED_BYTES;
+use work::{CheckFor, Checked, Checking, Done, ReadFor, Reading, Verifying};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Draining,
-    Ended,
-}
+/// What is kept of a request, but for what it brought.
+const REQUEST_BYTES: usize = 300;
 
 /// See the module.
 #[derive(Debug)]
 pub struct FileServer {
     started: Instant,
     cx: Context,
-    members: Members,
-    reconcile: Reconcile,
-    arrivals: Arrivals,
-    phase: Phase,
-    /// Some node has been compared with since the start.
-    has_compared: bool,
-    undecoded: log_damage::Undecoded,
-    write: Write,
-    transfer: Transfer,
-    walks: Walks,
-    query: Query,
-    stuck: Stuck,
-    scrub: Scrub,
-    next_serial: u64,
+    machines: Machines,
+    undecoded: Undecoded,
 }
 
 impl FileServer {
     /// A server over what a start has found.
     #[must_use]
     pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
-        let (undecoded, left) = log_damage::Undecoded::new(recovered, &setup.grants, &mut loading);
-        let stuck = Stuck::new(&loading.take_waiting(&recovered.rotten), loading.repairs);
-        let mut clock = Clock::default();
-        clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
+        let (damage, undecoded) = Undecoded::new(recovered, &setup.grants, &mut loading);
+        let missing = loading.take_missing(&recovered.rotten);
+        let Loading { catalog, holdings, grants, .. } = loading;
+        let (shown, group) = (Shown::default(), recovered.group);
+        let index = Index { catalog, holdings, grants, shown, group, undecoded };
         let are_given = !setup.peers.is_empty();
         let mut server = Self {
             started: now.instant,
-            cx: Context {
-                now,
-                index: Index {
-                    catalog: loading.catalog,
-                    holdings: loading.holdings,
-                    grants: loading.grants,
-                    shown: Shown::default(),
-                    group: recovered.group,
-                    undecoded: left,
-                },
-                memory: Memory::new(setup.memory),
-                space: Space::new(now.instant),
-                room: Room::default(),
-                links: Links::default(),
-                news: Round::default(),
-                timers: Timers::default(),
-                rng: ChaCha8Rng::seed_from_u64(setup.seed),
-                clock,
-                checking: 0,
-                outputs: VecDeque::new(),
-            },
-            phase: Phase::Running,
-            has_compared: false,
-            undecoded,
-            write: Write::new(&setup.grants),
-            reconcile: Reconcile::new(setup.node),
-            arrivals: Arrivals::default(),
-            members: Members::new(setup, recovered.store, now.instant),
-            transfer: Transfer::default(),
-            walks: Walks::with_lost(loading.lost, &recovered.rotten),
-            query: Query::default(),
-            stuck,
-            scrub: Scrub::default(),
-            next_serial: 0,
+            cx: Context::new(index, setup.memory, setup.seed, now),
+            machines: Machines::new(setup, missing, recovered, now.instant),
+            undecoded: damage,
         };
-        server.judge_future();
+        server.cx.clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
         server.cx.ask_space();
-        let incomplete = server.cx.index.catalog.all_incomplete();
-        let incomplete: Vec<_> = incomplete.filter(|id| !server.stuck.waits(id)).collect();
-        server.replicate(incomplete.into_iter().map(|id| (id, None)));
-        server.write.bring(&mut server.cx, loading.anew);
-        server.members.start(&mut server.cx, are_given);
+        server.machines.replicate.start(&mut server.cx);
+        server.machines.write.bring(&mut server.cx, loading.anew);
+        server.machines.members.start(&mut server.cx, are_given);
         server.end_turn(now);
         server
     }
@@ -182,200 +121,347 @@ impl FileServer {
         self.cx.timers.first()
     }
 
+    /// Something happens now; by a calendar that is plainly wrong at the time that the others say.
+    fn begin(&mut self, now: Now) {
+        self.cx.now = self.machines.members.correct(now);
+        // A calendar that is plainly wrong judges nothing.
+        let latest = latest_credible(self.cx.now.wall_ms).unwrap_or(u64::MAX);
+        self.cx.index.catalog.set_latest(latest);
+    }
+
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.begin(now);
-        let now = self.cx.now.instant;
-        while let Some((due, timer)) = self.cx.timers.take_due(now) {
-            self.timer(timer, now.since(due));
+        while let Some((due, timer)) = self.cx.timers.take_due(self.cx.now.instant) {
+            self.timer(timer, self.cx.now.instant.since(due));
+            self.machines.settle(&mut self.cx);
         }
     }
 
     fn timer(&mut self, timer: Timer, late: Duration) {
+        let Self { cx, machines, .. } = self;
         match timer {
-            Timer::Window => self.write.window_over(),
-            Timer::Silence(link) => {
-                self.transfer.check_silence(&mut self.cx, link, late);
-                self.transferred();
-            }
+            Timer::Window => machines.write.window_over(),
+            Timer::Silence(link) => machines.transfer.check_silence(cx, link, late),
             Timer::Pace(link) => {
-                let takes = self.wants_read(link);
-                self.transfer.check_pace(&mut self.cx, link, takes);
-                self.transferred();
+                let takes = machines.read_max(cx, link) > 0;
+                machines.transfer.check_pace(cx, link, takes);
             }
-            Timer::Query(id) => {
-                self.query.timeout(&mut self.cx, id);
-                self.queried();
+            Timer::Stalled => machines.transfer.check_stalled(cx),
+            Timer::Query(id) => machines.query.timeout(cx, id),
+            Timer::PageAsked(asked) => machines.replicate.page_timeout(cx, asked),
+            Timer::Retry => machines.replicate.retry(cx),
+            Timer::News(link) => machines.arrivals.tell(cx, link),
+            Timer::Push(link) => machines.reconcile.pump_push(cx, link),
+            Timer::Reconcile(link) => {
+                if let Some(compare) = machines.reconcile.begin(cx, link) {
+                    machines.members.tell_one_more(cx, link);
+                    cx.send(link, compare);
+                }
             }
-            Timer::PageAsked(asked) => self.page_timeout(asked),
-            Timer::Retry => self.retry(),
-            Timer::News(link) => self.arrivals.tell(&mut self.cx, link),
-            Timer::Redial => self.members.redial(&mut self.cx),
-            Timer::Push(link) => self.reconcile.pump_push(&mut self.cx, link),
-            Timer::Reconcile(link) => self.begin_comparison(link),
-            Timer::Instance(link, request) => {
-                self.members.instance_due(&mut self.cx, link, request);
-                self.met();
-            }
-            Timer::PeersFile => self.members.write_down(&mut self.cx),
-            Timer::Stalled => self.transfer.check_stalled(&mut self.cx),
-            Timer::Room => self.look_for_room(),
-            Timer::Drain => self.end(),
+            Timer::Redial => machines.members.redial(cx),
+            Timer::Instance(link, request) => machines.members.instance_due(cx, link, request),
+            Timer::PeersFile => machines.members.write_down(cx),
+            Timer::Room => cx.look_for_room(),
+            Timer::Drain => machines.end(cx, Output::Drained),
         }
     }
 
-    /// Begins to compare with a peer, if that is due; it is told of one more node on the way.
-    fn begin_comparison(&mut self, link: Link) {
-        if let Some(compare) = self.reconcile.begin(&mut self.cx, link) {
-            self.members.tell_one_more(&mut self.cx, link);
-            self.send(link, compare);
+    /// A connection has been authenticated.
+    pub fn established(&mut self, now: Now, link: Link, static_key: [u8; 32], reached: Reached) {
+        self.begin(now);
+        self.cx.links.insert(link, Peer::new(now.instant));
+        self.machines.members.established(&mut self.cx, link, static_key, reached);
+        self.machines.settle(&mut self.cx);
+    }
+
+    /// An attempt to reach a node has ended without a connection.
+    pub fn dial_failed(&mut self, now: Now, node: NodeId) {
+        self.begin(now);
+        self.machines.members.dial_failed(&mut self.cx, node);
+        self.machines.settle(&mut self.cx);
+    }
+
+    /// A connection is gone.
+    pub fn link_closed(&mut self, now: Now, link: Link) {
+        self.begin(now);
+        self.machines.forget(&mut self.cx, link);
+        self.machines.settle(&mut self.cx);
+    }
+
+    /// Something of a connection's stream of leaves.
+    pub fn leaves(&mut self, now: Now, link: Link, leaves: Leaves) {
+        self.begin(now);
+        self.machines.transfer.leaves(&mut self.cx, link, leaves);
+        self.machines.settle(&mut self.cx);
+    }
+
+    /// A message has come.
+    pub fn message(&mut self, now: Now, link: Link, message: Message) {
+        self.begin(now);
+        // None if it has just been ended.
+        let Some(peer) = self.cx.links.get_mut(link) else {
+            return;
+        };
+        peer.silent = false;
+        match (peer.who, message) {
+            (_, Message::Hello(hello)) => self.machines.members.hello(&mut self.cx, link, hello),
+            (Who::Unknown, _) => {
+                self.machines.close(&mut self.cx, link, Closing::NoHello);
+            }
+            (Who::Client, message) => self.say(link, message),
+            (Who::Node(_), message) => {
+                if let Some(message) = self.say_as_node(link, message) {
+                    self.say(link, message);
+                }
+            }
+        }
+        self.machines.settle(&mut self.cx);
+    }
+
+    /// What only nodes say to each other; anything else comes back.
+    fn say_as_node(&mut self, link: Link, message: Message) -> Option<Message> {
+        let Self { cx, machines, .. } = self;
+        if let Message::Refused { reason, detail, .. } = &message {
+            log::debug!("a peer refused a request: {reason:?}, {detail}");
+        }
+        if let Some(request) = requests::answered(&message) {
+            match cx.links.answered(link, request, cx.now.instant) {
+                Some(Ask::Query(query)) => {
+                    let node = cx.links.get(link).and_then(Peer::node);
+                    let holder = || node.map(|node| machines.members.address_of(node));
+                    machines.query.answered(cx, link, query, message, holder);
+                }
+                Some(Ask::Page(asked)) => machines.replicate.page_answered(cx, asked, message),
+                Some(Ask::Instance) => machines.members.instance_answered(cx, link),
+                // It comes too late to be of interest.
+                None => {}
+            }
+            return None;
+        }
+        match machines.reconcile.message(cx, link, message)? {
+            Message::Peers { peers } => machines.members.learn(cx, link, peers),
+            Message::Holds { request, record } => {
+                cx.links.begin_request(link, false);
+                machines.replicate.holds(cx, Asker { link, request }, record);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// What clients may say; nodes may too.
+    fn say(&mut self, link: Link, message: Message) {
+        let Self { cx, machines, .. } = self;
+        if requests::is_request(&message) {
+            cx.links.begin_request(link, requests::has_long_answer(&message));
+        }
+        let message = machines.transfer.message(cx, link, message);
+        let message = message.and_then(|message| machines.write.message(cx, link, message));
+        let message = message.and_then(|message| machines.query.message(cx, link, message));
+        match message {
+            None | Some(Message::Ping { .. } | Message::Pong { .. }) => {}
+            Some(Message::Verify { request, after }) => {
+                machines.scrub.ask(cx, Asker { link, request }, after);
+            }
+            Some(Message::Suspect { address }) => {
+                // A block from here is not what its address says, says a reader. Once is enough.
+                if !machines.transfer.is_suspected(cx, link, address)
+                    && machines.scrub.suspect(cx, link, address)
+                {
+                    machines.transfer.suspect(address);
+                }
+            }
+            Some(Message::Have { addresses }) => machines.replicate.told_of(cx, link, &addresses),
+            Some(Message::Members { request }) => {
+                cx.reply(link, Message::members_are(request, machines.members.list()));
+            }
+            Some(Message::Status { request }) => {
+                cx.ask_space();
+                let status = Box::new(status::status(&self.cx, self.own()));
+                self.cx.reply(link, Message::StatusIs { request, status });
+            }
+            // Nobody takes it: it is for nodes alone, or an answer to a question that nobody asked.
+            Some(_) => machines.close(cx, link, Closing::NotForClients),
+        }
+    }
+
+    fn own(&self) -> Own {
+        let known = self.machines.members.count();
+        Own {
+            address: self.machines.members.own(),
+            uptime_s: self.cx.now.instant.since(self.started).as_secs(),
+            incomplete: self.machines.replicate.incomplete(),
+            known,
+            twins: self.machines.members.twins(),
+            sync: sync::state(&self.cx, self.machines.reconcile.has_compared(), known),
         }
     }
 
     /// A worker has answered.
     pub fn done(&mut self, now: Now, done: Done) {
         self.begin(now);
+        let Self { cx, machines, .. } = self;
         match done {
             Done::Wrote { purpose, draft, result } => {
-                self.transfer.wrote(&mut self.cx, &purpose, draft, result);
-                self.transferred();
+                machines.transfer.wrote(cx, &purpose, draft, result);
             }
-            Done::Finished { address, result } => {
-                self.transfer.finished(&mut self.cx, address, result);
-                self.transferred();
-            }
+            Done::Finished { address, result } => machines.transfer.finished(cx, address, result),
             Done::Discarded => {}
-            Done::Leaves { reader, result } => {
-                self.transfer.leaves_read(&mut self.cx, reader, result);
-                self.transferred();
+            Done::Leaves { reader, result } => machines.transfer.leaves_read(cx, reader, result),
+            Done::SmallHashed { address, block, found } => {
+                machines.transfer.small_hashed(cx, address, block, found);
             }
-            Done::Log { purpose, items } => self.log_read(*purpose, items),
-            Done::Committed { result } => {
-                self.write.group_answered(&mut self.cx, result);
-                self.written();
+            Done::Log { purpose, items } => return self.read(*purpose, items),
+            Done::Committed { result } => machines.write.group_answered(cx, result),
+            Done::Verified { purpose: Verifying(reason), found } => {
+                machines.replicate.found_bad(cx, &found.bad);
+                machines.scrub.verified(cx, reason, found);
             }
-            Done::Verified { purpose, found } => self.verified(purpose, found),
-            Done::Space { result } => self.space_answered(result),
-            Done::PeersWritten { result } => {
-                if let Err(error) = result {
-                    log::warn!("the file of known peers was not written: {error:?}");
-                }
+            Done::Space { result } => machines.space_answered(cx, result),
+            Done::PeersWritten { result: Err(error) } => {
+                log::warn!("the file of known peers was not written: {error:?}");
             }
-            Done::MadeGood { result } => {
-                if let Err(error) = result {
-                    log::warn!("it was not written down that damage was made good: {error:?}");
-                }
+            Done::MadeGood { result: Err(error) } => {
+                log::warn!("it was not written down that damage was made good: {error:?}");
             }
+            Done::PeersWritten { .. } | Done::MadeGood { .. } => {}
             Done::Checked { purpose, found } => {
                 let Checking { reason, bytes } = *purpose;
-                self.cx.checking -= bytes;
-                self.checked(reason, &found);
-            }
-            Done::SmallHashed { address, block, found } => {
-                self.transfer.small_hashed(&mut self.cx, address, block, found);
-                self.transferred();
+                cx.checking -= bytes;
+                return self.checked(reason, &found);
             }
         }
+        machines.settle(cx);
+    }
+
+    fn read(&mut self, Reading(reason): Reading, items: Vec<Result<Bytes, ReadError>>) {
+        let Self { cx, machines, .. } = self;
+        match reason {
+            ReadFor::Reply(reading) => {
+                let (has_compared, known) =
+                    (machines.reconcile.has_compared(), machines.members.count());
+                let sync = |cx: &Context| sync::state(cx, has_compared, known);
+                let answer = machines.query.answer(cx, reading, items, sync);
+                machines.settle(cx);
+                machines.query.go_on(cx, answer);
+            }
+            ReadFor::Replicate(reading) => machines.replicate.read(cx, reading, items),
+            ReadFor::KnownLists { put } => machines.write.known_lists_answered(cx, *put, items),
+            ReadFor::PushRecords { link, ids } => {
+                machines.reconcile.records_read(cx, link, ids, items);
+            }
+            ReadFor::PushBlocks { link, batch } => {
+                machines.reconcile.blocks_read(cx, link, batch, items);
+            }
+        }
+        machines.settle(cx);
+    }
+
+    fn checked(&mut self, reason: CheckFor, found: &[Checked]) {
+        let Self { cx, machines, .. } = self;
+        match reason {
+            CheckFor::Put(put) => machines.write.put_checked(cx, put, found),
+            CheckFor::Records { link, items } => {
+                machines.write.records_checked(cx, link, items, found);
+            }
+            CheckFor::Offer(offer) => machines.write.offer_checked(cx, offer, found),
+            CheckFor::PutPage { asker, page } => {
+                machines.write.page_checked(cx, asker, page, found);
+            }
+            CheckFor::FetchedPage { asked, page } => {
+                machines.replicate.page_checked(cx, asked, page, found);
+            }
+            CheckFor::Passed { link, query, passed } => {
+                machines.query.passed_checked(cx, link, query, passed, found);
+            }
+        }
+        machines.settle(cx);
     }
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
     pub fn end_turn(&mut self, now: Now) {
         self.begin(now);
-        debug_assert!(!self.has_events(), "an event has not been seen to");
-        self.judge_future();
-        self.judge_log_damage();
-        self.pump_short();
-        self.transfer.write(&mut self.cx);
-        self.write.pump(&mut self.cx);
-        self.transfer.pump_waiting(&mut self.cx);
-        self.transferred();
-        if self.phase == Phase::Draining && self.is_idle() {
-            self.end();
+        self.undecoded.judge(&mut self.cx);
+        for _ in 0..BATCHES_OF_A_TURN {
+            let goes_on = self.machines.replicate.go_on(&mut self.cx);
+            self.machines.settle(&mut self.cx);
+            if !goes_on {
+                break;
+            }
         }
-    }
-
-    /// What reconciliation has to tell.
-    fn compared(&mut self) {
-        while let Some(replicate::Event::TellOneMore { link }) = self.reconcile.poll_event() {
-            self.members.tell_one_more(&mut self.cx, link);
-            self.reconcile.go_on(&mut self.cx, link);
-        }
-    }
-
-    /// Whether something has been told that nobody has seen to.
-    fn has_events(&mut self) -> bool {
-        self.transfer.poll_event().is_some()
-            || self.write.poll_event().is_some()
-            || self.query.poll_event().is_some()
-            || self.members.poll_event().is_some()
-            || self.reconcile.poll_event().is_some()
-            || self.scrub.poll_event().is_some()
-    }
-
-    /// A calendar that is plainly wrong judges nothing.
-    fn judge_future(&mut self) {
-        self.cx.index.catalog.set_latest(latest_credible(self.cx.now.wall_ms).unwrap_or(u64::MAX));
+        self.machines.transfer.write(&mut self.cx);
+        self.machines.transfer.pump_waiting(&mut self.cx);
+        self.machines.settle(&mut self.cx);
+        self.machines.write.pump(&mut self.cx);
+        self.machines.end_if_drained(&mut self.cx);
     }
 
     /// Accepts no more puts, finishes those accepted, and then says `Drained`.
     pub fn drain(&mut self, now: Now) {
-        self.cx.now = now;
-        if self.phase == Phase::Running {
-            self.leave(Phase::Draining);
+        self.begin(now);
+        if self.machines.drain() {
             self.cx.after(DRAIN_TIMEOUT, Timer::Drain);
         }
         self.end_turn(now);
     }
 
-    /// It does not run any more: nothing is accepted from now on.
-    fn leave(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.write.stop();
+    /// A message was queued: so many bytes wait on the connection now. Known at once, not when the socket next takes
+    /// some, since a client that asks and does not read must be stopped by what waits for it.
+    pub fn outbox_grown(&mut self, link: Link, bytes: usize) {
+        self.cx.links.set_outbox(link, bytes);
     }
 
-    fn is_idle(&self) -> bool {
-        self.write.is_idle()
-            && !self.transfer.is_serving()
-            && self.cx.links.peers().all(|peer| !peer.is_busy())
-    }
-
-    fn end(&mut self) {
-        if self.phase != Phase::Ended {
-            self.leave(Phase::Ended);
-            self.cx.output(Output::Drained);
+    /// How many bytes of messages wait on a connection, of which some have been sent.
+    pub fn outbox_level(&mut self, now: Now, link: Link, bytes: usize) {
+        self.begin(now);
+        self.cx.links.set_outbox(link, bytes);
+        if bytes < OUTBOX_MAX / 2 && self.cx.links.contains(link) {
+            self.machines.reconcile.pump_push(&mut self.cx, link);
+            self.machines.reconcile.pump(&mut self.cx, link);
+            self.machines.members.pump(&mut self.cx, link);
+            self.machines.query.resume(&mut self.cx, link);
+            self.machines.settle(&mut self.cx);
         }
     }
 
-    fn fail(&mut self, why: String) {
-        if self.phase != Phase::Ended {
-            self.leave(Phase::Ended);
-            self.cx.output(Output::Failed(why));
+    /// How many bytes of a connection are taken in at a time; none while it has to wait.
+    #[must_use]
+    pub fn read_max(&self, link: Link) -> usize {
+        self.machines.read_max(&self.cx, link)
+    }
+
+    /// For whom nothing is taken in, whoever it comes from.
+    #[must_use]
+    pub fn tight(&self) -> Tight {
+        backpressure::tight(&self.cx, self.machines.write.is_congested())
+    }
+
+    /// About what is kept in memory on behalf of a connection, leaves apart, which have a budget of their own.
+    #[must_use]
+    pub fn held_bytes(&self, link: Link) -> usize {
+        self.cx.links.get(link).map_or(0, |peer| {
+            self.machines.write.offered_by(link) * OFFERED_BYTES
+                + peer.requests * REQUEST_BYTES
+                + self.machines.transfer.held_bytes(link)
+                + self.machines.reconcile.held_bytes(link)
+                + self.machines.arrivals.held_bytes(link)
+        })
+    }
+
+    /// What it has, to compare nodes.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            records: self.cx.index.catalog.whole(),
+            incomplete: self.machines.replicate.incomplete(),
+            peers: members::connected(&self.cx),
         }
     }
 
-    fn serial(&mut self) -> u64 {
-        self.next_serial += 1;
-        self.next_serial
-    }
-
-    /// Something happens now; by a calendar that is plainly wrong at the time that the others say.
-    fn begin(&mut self, now: Now) {
-        self.cx.now = self.members.correct(now);
-    }
-
-    fn job(&mut self, job: Job) {
-        self.cx.job(job);
-    }
-
-    fn send(&mut self, link: Link, message: Message) {
-        self.cx.send(link, message);
-    }
-
-    fn reply(&mut self, link: Link, message: Message) {
-        self.cx.reply(link, message);
-    }
-
-    fn refuse(&mut self, link: Link, request: Request, reason: Reason, detail: &str) {
-        self.cx.refuse(Asker { link, request }, reason, detail);
+    /// Bulk memory reserved, and at most.
+    #[must_use]
+    pub fn memory_use(&self) -> (usize, usize) {
+        (self.cx.memory.used(), self.cx.memory.max())
     }
 }

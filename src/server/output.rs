@@ -9,6 +9,33 @@ use bytes::Bytes;
 /// One connection, as long as it lives.
 pub type Link = usize;
 
+/// Something of a connection's stream of leaves: of what comes in, or goes out.
+#[derive(Debug)]
+pub enum Leaves {
+    /// A stream begins.
+    Opened(Open),
+    /// A leaf has come; not yet checked.
+    Leaf {
+        /// Which of the block.
+        index: u8,
+        /// The leaf.
+        data: Bytes,
+    },
+    /// The stream was complete.
+    Ended,
+    /// The sender stopped in the middle.
+    Aborted,
+    /// All leaves that were handed over have left.
+    Low,
+    /// The stream was sent whole.
+    Sent,
+    /// So many leaves did not go out and are not kept.
+    TakenBack {
+        /// How many.
+        count: u8,
+    },
+}
+
 /// One thing to do.
 #[derive(Debug)]
 pub enum Output {
@@ -33,7 +60,7 @@ pub enum Output {
         /// The leaf.
         data: Bytes,
     },
-    /// Take back the leaves of it that have not left, and say how many by `taken_back`.
+    /// Take back the leaves of it that have not left, and say how many by `Leaves::TakenBack`.
     TakeBack {
         /// Where.
         link: Link,

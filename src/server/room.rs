@@ -4,7 +4,7 @@
 //! until it says otherwise, and it looks by itself whether there is room again. Deletions and grants come in any case, or
 //! nothing could ever be deleted. Invariant: what is said and logged follows changes, not attempts.
 
-use super::FileServer;
+use super::context::Context;
 use super::output::Link;
 use super::timers::Timer;
 use crate::index::entry::Kind;
@@ -90,33 +90,42 @@ impl Room {
     }
 
     /// The disk has told what it has left. Whether there is room from now on for records, and for blocks.
-    fn answered(&mut self, now: Instant, fits: impl Fn(u64) -> bool) -> (bool, bool) {
+    fn answered(&mut self, now: Instant, fits: impl Fn(u64) -> bool) -> Found {
         let looks = std::mem::take(&mut self.looking);
         let found = |lacking: &mut Option<u64>| looks && lacking.take_if(|it| fits(*it)).is_some();
-        let found = (found(&mut self.lacking), found(&mut self.blocks));
-        if found.0 || found.1 {
+        let (records, blocks) = (found(&mut self.lacking), found(&mut self.blocks));
+        if records || blocks {
             self.found = Some(now);
         }
-        found
+        Found { records, blocks }
     }
 }
 
-impl FileServer {
-    /// Records of so many bytes had no room.
-    pub(super) fn lack_room(&mut self, bytes: u64) {
+/// There is room again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) records: bool,
+    pub(super) blocks: bool,
+}
+
+impl Context {
+    /// Records of so many bytes had no room. True if that is new: the peers have been told, and what they have told since
+    /// may be forgotten.
+    pub(super) fn lack_room(&mut self, bytes: u64) -> bool {
         if planted::is_on(Bug::ForgetRefusal) {
-            return log::warn!("no room for records of a peer");
+            log::warn!("no room for records of a peer");
+            return false;
         }
-        if self.cx.room.refuse(self.cx.now.instant, bytes) {
+        let is_new = self.room.refuse(self.now.instant, bytes);
+        if is_new {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for {bytes} bytes of records: what is new on other \
                  nodes does not come here until there is; deletions do"
             );
             self.tell_room_to_all();
-            // What they have told of may be forgotten from now on.
-            self.reconcile.forget_told(&mut self.cx);
             self.watch_room();
         }
+        is_new
     }
 
     /// A block of so many bytes had no room.
@@ -124,7 +133,7 @@ impl FileServer {
         if planted::is_on(Bug::ForgetBlockRefusal) {
             return;
         }
-        if self.cx.room.refuse_block(self.cx.now.instant, bytes) {
+        if self.room.refuse_block(self.now.instant, bytes) {
             log::warn!(
                 "the disk has no room (or no more than the reserve) for a block of {bytes} bytes: what there is no room for \
                  is read from other nodes, and comes here when there is"
@@ -134,45 +143,42 @@ impl FileServer {
     }
 
     fn watch_room(&mut self) {
-        if self.cx.room.watch() {
-            self.cx.after(self.cx.room.pause(), Timer::Room);
+        if self.room.watch() {
+            self.after(self.room.pause(), Timer::Room);
         }
     }
 
     /// It is time to see whether there is room again.
     pub(super) fn look_for_room(&mut self) {
-        if self.cx.room.look() {
-            self.cx.ask_space();
+        if self.room.look() {
+            self.ask_space();
             self.watch_room();
         }
     }
 
-    /// The disk has answered how much it has left.
-    pub(super) fn room_answered(&mut self) {
-        let (for_records, for_blocks) =
-            self.cx.room.answered(self.cx.now.instant, |bytes| self.cx.space.fits(bytes));
-        if !for_records && !for_blocks {
-            return;
+    /// The disk has answered how much it has left. Whether there is room again that was lacking.
+    pub(super) fn room_answered(&mut self) -> Found {
+        let found = self.room.answered(self.now.instant, |bytes| self.space.fits(bytes));
+        if found.records || found.blocks {
+            log::info!(
+                "the disk has room again: what other nodes have and this one lacks is fetched"
+            );
         }
-        log::info!("the disk has room again: what other nodes have and this one lacks is fetched");
-        if for_records {
+        if found.records {
             self.tell_room_to_all();
-            self.reconcile.with_all(&mut self.cx);
         }
-        for link in self.cx.links.nodes() {
-            self.has_news(link);
-        }
+        found
     }
 
     fn tell_room_to_all(&mut self) {
-        for link in self.cx.links.nodes() {
-            self.send(link, Message::Room { free: self.cx.room.is_there() });
+        for link in self.links.nodes() {
+            self.send(link, Message::Room { free: self.room.is_there() });
         }
     }
 
     /// A new peer does not know yet.
     pub(super) fn tell_room(&mut self, link: Link) {
-        if !self.cx.room.is_there() {
+        if !self.room.is_there() {
             self.send(link, Message::Room { free: false });
         }
     }
@@ -198,10 +204,21 @@ mod tests {
         while now < Instant(0) + Duration::from_secs(24 * 3600) {
             assert!(room.refuse(now, 500));
             assert!(!room.refuse(now, 600), "said once");
-            assert_eq!(room.answered(now, |_| true), (false, false), "nobody has looked");
+            assert_eq!(
+                room.answered(now, |_| true),
+                Found { records: false, blocks: false },
+                "nobody has looked"
+            );
             now = now + room.pause();
-            assert!(room.look() && room.answered(now, |_| false) == (false, false));
-            assert!(room.look() && room.answered(now, |bytes| bytes == 600) == (true, false));
+            assert!(
+                room.look()
+                    && room.answered(now, |_| false) == Found { records: false, blocks: false }
+            );
+            assert!(
+                room.look()
+                    && room.answered(now, |bytes| bytes == 600)
+                        == Found { records: true, blocks: false }
+            );
             assert!(room.is_there());
             changes += 1;
         }
@@ -218,9 +235,16 @@ mod tests {
         assert!(!room.watch() && room.refuse_block(now, 700) && room.watch());
         assert!(!room.refuse_block(now, 500) && !room.refuse_block(now, 900));
         assert!(room.refuse(now, 50) && !room.watch(), "one timer");
-        assert!(room.look() && room.answered(now, |bytes| bytes <= 50) == (true, false));
+        assert!(
+            room.look()
+                && room.answered(now, |bytes| bytes <= 50)
+                    == Found { records: true, blocks: false }
+        );
         assert!(room.watch() && room.look());
-        assert_eq!(room.answered(now, |bytes| bytes <= 500), (false, true));
+        assert_eq!(
+            room.answered(now, |bytes| bytes <= 500),
+            Found { records: false, blocks: true }
+        );
         assert!(!room.watch() && !room.look());
     }
 }

@@ -3,7 +3,6 @@
 //! Knows no disk. Invariant: what was promised since the last answer is taken off, so that the disk is filled by nobody
 //! who was told that there is room.
 
-use super::FileServer;
 use super::context::Context;
 use super::work::Job;
 use crate::limits::SEGMENT;
@@ -81,25 +80,16 @@ impl Context {
         self.space.left.usable = self.space.left.usable.saturating_sub(bytes);
         room
     }
-}
 
-impl FileServer {
-    pub(super) fn space_answered(&mut self, result: Result<values::Space, DiskError>) {
-        let under_way = self.bytes_under_way();
-        match self.cx.space.answered(self.cx.now.instant, under_way, result) {
-            Ok(usable) => {
-                if usable > 0 {
-                    self.write.bring(&mut self.cx, Vec::new());
-                }
-                self.room_answered();
-            }
-            Err(error) => log::warn!("the free space of the disk is not known: {error:?}"),
-        }
-    }
-
-    /// Bytes that are promised to the disk and may not be there yet: of blocks that are fetched, and of what waits for its
-    /// group. What is being checked, and the one group in flight, are a few megabytes at most, and may fail as `Full`.
-    fn bytes_under_way(&self) -> u64 {
-        self.transfer.bytes() + self.write.bytes() as u64
+    /// The disk has told what it has left, of which so many bytes are promised already. What is usable, if that is known.
+    pub(super) fn space_answered(
+        &mut self,
+        promised: u64,
+        result: Result<values::Space, DiskError>,
+    ) -> Option<u64> {
+        let usable = self.space.answered(self.now.instant, promised, result);
+        usable
+            .inspect_err(|error| log::warn!("the free space of the disk is not known: {error:?}"))
+            .ok()
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum Timer {
     Pace(Link),
     /// Whoever has not answered for this query will not be waited for.
     Query(u64),
-    /// A peer was asked for a page by this walk.
+    /// A peer was asked for a page.
     PageAsked(PageAsked),
     /// Try again what could not be fetched.
     Retry,

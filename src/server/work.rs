@@ -11,7 +11,7 @@ use super::ask::PageAsked;
 use super::asker::Asker;
 use super::output::Link;
 use super::query::{self, Passed, QueryId};
-use super::replicate::Batch;
+use super::replicate::{self, Batch};
 use super::scrub::VerifyFor;
 use super::transfer::Share;
 use super::write::{NewRecord, Offered, ReadyPut};
@@ -116,13 +116,8 @@ pub struct Writing {
 pub(super) enum ReadFor {
     /// Something is answered with them.
     Reply(query::Reading),
-    WalkRecord {
-        walk: u64,
-    },
-    WalkPage {
-        walk: u64,
-        address: Address,
-    },
+    /// What a record names is looked for, or fetched.
+    Replicate(replicate::Reading),
     PushRecords {
         link: Link,
         ids: Vec<RecordId>,
@@ -158,7 +153,8 @@ pub(super) enum CheckFor {
         asker: Asker,
         page: Bytes,
     },
-    WalkPage {
+    /// A peer has sent it.
+    FetchedPage {
         asked: PageAsked,
         page: Bytes,
     },
@@ -337,8 +333,9 @@ mod tests {
     fn few_checks_are_done_at_once_if_there_is_time() {
         let (disk, _) = open(SimFs::new(), Config::default(), [1; 16], |_| {}).unwrap();
         let job = |checks| {
-            let (asked, page) = (PageAsked { walk: 3, attempt: 1 }, Bytes::new());
-            let purpose = Checking { reason: CheckFor::WalkPage { asked, page }, bytes: 7 };
+            let asker = Asker { link: 1, request: 2 };
+            let reason = CheckFor::PutPage { asker, page: Bytes::new() };
+            let purpose = Checking { reason, bytes: 7 };
             Job::Check { purpose: Box::new(purpose), checks }
         };
         let is_done = |checks, has_time| match execute_at_once(&disk, job(checks), has_time) {
@@ -385,7 +382,7 @@ mod tests {
             Job::ReadLeaves { reader: 9, address, place, first: 0, count: 2 }
         };
         let items = || {
-            let purpose = Reading(ReadFor::WalkRecord { walk: 4 });
+            let purpose = Reading(ReadFor::PushRecords { link: 4, ids: Vec::new() });
             Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
         };
         let others = || Job::Commit { group: Group::default() };

@@ -73,7 +73,6 @@ impl Catalog {
         self.lost.insert(*id);
         self.records -= 1;
         xor_into(&mut self.fingerprint, &id.0);
-        self.set_slot_complete(slot, true);
         if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
             self.entries[slot].set(Flag::Damaged, true);
             self.damaged += u64::from(self.is_damaged_head(slot));
@@ -140,7 +139,7 @@ impl Catalog {
             record.parents.clear();
             record.extensions.clear();
         }
-        self.insert(id, &record, LogPlace { segment: 0, offset: 0, length: 0 }, true);
+        self.insert(id, &record, LogPlace { segment: 0, offset: 0, length: 0 });
         let is_superseded = self.get(&id).is_some_and(|entry| entry.is_superseded());
         self.damage(&id);
         if !is_exact {

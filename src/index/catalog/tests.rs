@@ -21,8 +21,8 @@ fn insert(catalog: &mut Catalog, kind: RecordKind, stamp: u64, parents: &[u64]) 
     let id = RecordId([u8::try_from(stamp).unwrap(); 32]);
     let parents = parents.iter().map(|parent| version(*parent)).collect();
     let record = record(kind, stamp, parents);
-    assert!(catalog.insert(id, &record, PLACE, true));
-    assert!(!catalog.insert(id, &record, PLACE, true), "a record is known once");
+    assert!(catalog.insert(id, &record, PLACE));
+    assert!(!catalog.insert(id, &record, PLACE), "a record is known once");
     id
 }
 
@@ -31,7 +31,7 @@ fn insert_discarding(catalog: &mut Catalog, stamp: u64, discards: &[u64]) {
     let mut record = record(RecordKind::File, stamp, Vec::new());
     let discards: Vec<_> = discards.iter().map(|stamp| version(*stamp)).collect();
     record.extensions.extend(discarding(&discards));
-    assert!(catalog.insert(RecordId([u8::try_from(stamp).unwrap(); 32]), &record, PLACE, true));
+    assert!(catalog.insert(RecordId([u8::try_from(stamp).unwrap(); 32]), &record, PLACE));
 }
 
 /// Inserts in this order and looks at what is shown and at the heads, greatest first.
@@ -170,7 +170,7 @@ fn looks_beside_future(count: u64) -> u64 {
     for stamp in [1].into_iter().chain(11..11 + count) {
         let mut id = RecordId([0; 32]);
         id.0[..8].copy_from_slice(&stamp.to_be_bytes());
-        catalog.insert(id, &record(RecordKind::File, stamp, Vec::new()), PLACE, true);
+        catalog.insert(id, &record(RecordKind::File, stamp, Vec::new()), PLACE);
     }
     catalog.steps.0.set(0);
     assert_eq!(catalog.heads(&NAME, 8), [version(1)]);
@@ -197,7 +197,7 @@ fn steps(versions: u64, ascending: bool) -> u64 {
         let mut id = RecordId([0; 32]);
         id.0[..8].copy_from_slice(&stamp.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         let record = record(RecordKind::File, stamp, parents);
-        catalog.insert(id, &record, PLACE, true);
+        catalog.insert(id, &record, PLACE);
         let _ = (catalog.heads(&NAME, 8), catalog.shown(&NAME));
         most = most.max(catalog.steps.0.get());
     }

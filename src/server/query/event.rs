@@ -19,8 +19,8 @@ pub(in crate::server) enum Event {
     Shown { query: QueryId, link: Link, record: Bytes },
     /// There is no room for so many bytes of peers' records.
     NoRoom { bytes: u64 },
-    /// A record's bytes were found damaged.
-    RecordDamaged,
+    /// A record's bytes were found damaged; it is no longer in the catalog.
+    RecordDamaged { record: RecordId },
     /// A page is damaged, or gone. When that is known everywhere the client's question is to be asked anew.
     PageLost { asker: Asker, address: Address },
     /// A client wants a page that is not here. When that has been asked for, `pump` is to be called.

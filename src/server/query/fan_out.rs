@@ -14,8 +14,8 @@ use crate::server::ask::Ask;
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
 use crate::server::context::Context;
+use crate::server::links::Peer;
 use crate::server::output::Link;
-use crate::server::peers::Peer;
 use crate::server::timers::Timer;
 use crate::server::work::{Check, CheckFor, Checked};
 use crate::time::latest_credible;
@@ -93,15 +93,13 @@ impl FanOut {
         request
     }
 
-    /// A peer says which versions it knows, and shows the greatest if it has any. `knows`: that is here, on its way to the
-    /// disk or being checked.
+    /// A peer says which versions it knows, and shows the greatest if it has any.
     pub(super) fn heads_answered(
         &mut self,
         cx: &mut Context,
         link: Link,
         id: QueryId,
         told: Option<Told>,
-        knows: impl Fn(&Context, &RecordId) -> bool,
     ) {
         // None if it has been answered without this peer.
         let Some(question) = self.queries.answered(id, link) else {
@@ -112,7 +110,7 @@ impl FanOut {
             && record.name == *name
             && !cx.index.catalog.contains(&record_id(&shown))
         {
-            let is_known = knows(cx, &record_id(&shown));
+            let is_known = cx.knows(&record_id(&shown));
             self.queries.await_record(id, record_id(&shown));
             if !is_known && self.is_shown_only(cx, &record, shown.len() as u64) {
                 let passed = Passed::new(record.version, heads, shown.clone());

@@ -12,25 +12,25 @@ mod schedule;
 mod tests;
 
 pub(super) use event::Event;
-pub(super) use fan_out::{QueryId, Told};
+pub(super) use fan_out::QueryId;
 pub(super) use queries::Passed;
-pub(super) use replies::{Asked, Heads, Reading, UNREAD};
+pub(super) use replies::{Asked, Reading, UNREAD};
 pub(super) use schedule::Line;
 
 use super::ask::Ask;
 use super::asker::Asker;
 use super::context::Context;
+use super::links::Peer;
 use super::output::Link;
-use super::peers::Peer;
 use super::work::Checked;
 use crate::ids::{NameId, RecordId, Space};
 use crate::store::values::ReadError;
-use crate::wire::message::{PeerAddress, Request};
+use crate::wire::message::{Message, PeerAddress, Request};
 use crate::wire::sync_state::SyncState;
 use bytes::Bytes;
 use event::Inner;
-use fan_out::FanOut;
-use replies::Replies;
+use fan_out::{FanOut, Told};
+use replies::{Heads, Replies};
 use schedule::UnderWay;
 use std::collections::{HashMap, VecDeque};
 
@@ -73,17 +73,58 @@ impl Query {
         self.settle(cx);
     }
 
-    /// A peer says which versions of a name it knows; nothing, if it can't say. `knows`: whether a record is here, or on
-    /// its way.
-    pub(super) fn heads_answered(
+    /// What somebody asks; anything else comes back.
+    pub(super) fn message(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        message: Message,
+    ) -> Option<Message> {
+        match message {
+            Message::Head { request, space, name, relay } => {
+                self.head(cx, Asker { link, request }, space, name, relay);
+            }
+            Message::GetPage { request, address } => {
+                self.ask(cx, Asker { link, request }, Asked::Page(address));
+            }
+            Message::List { request, space: _, after, future } => {
+                self.ask(cx, Asker { link, request }, Asked::List { after, future });
+            }
+            Message::Holders { request, record } => {
+                self.holders(cx, Asker { link, request }, record);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// A peer has answered for a query. `holder`: who that is and where, which is told if it holds what was asked for.
+    pub(super) fn answered(
         &mut self,
         cx: &mut Context,
         link: Link,
         query: QueryId,
-        told: Option<Told>,
-        knows: impl Fn(&Context, &RecordId) -> bool,
+        message: Message,
+        holder: impl FnOnce() -> Option<PeerAddress>,
     ) {
-        self.fan_out.heads_answered(cx, link, query, told, knows);
+        match message {
+            Message::Heads { versions, all, future, log_damage, shown, .. } => {
+                let heads = Heads { versions, all, future, kept: false, log_damage };
+                let told = shown.map(|shown| Told { heads, shown });
+                self.heads_answered(cx, link, query, told);
+            }
+            Message::HoldsIs { holds, .. } => {
+                let holder = if holds { holder() } else { None };
+                self.holds_answered(cx, link, query, holder);
+            }
+            // It can't say, or would not.
+            _ => self.heads_answered(cx, link, query, None),
+        }
+    }
+
+    /// A peer says which versions of a name it knows; nothing, if it can't say.
+    fn heads_answered(&mut self, cx: &mut Context, link: Link, query: QueryId, told: Option<Told>) {
+        self.fan_out.heads_answered(cx, link, query, told);
         self.settle(cx);
     }
 
@@ -113,7 +154,7 @@ impl Query {
     }
 
     /// A peer says whether it holds a record whole: if so, who it is and where.
-    pub(super) fn holds_answered(
+    fn holds_answered(
         &mut self,
         cx: &mut Context,
         link: Link,

@@ -14,8 +14,8 @@ use crate::planted::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::links::Links;
+use crate::server::links::Peer;
 use crate::server::output::Link;
-use crate::server::peers::Peer;
 use crate::server::work::ReadFor;
 use crate::store::values::{DiskError, LogPlace, ReadError};
 use crate::wire::condition::HeadsSummary;
@@ -287,7 +287,7 @@ impl Replies {
 
     fn record_damaged(&mut self, cx: &mut Context, record: RecordId) {
         cx.index.damage(&record);
-        self.tell(Event::RecordDamaged);
+        self.tell(Event::RecordDamaged { record });
     }
 
     pub(super) fn link_closed(&mut self, link: Link) {

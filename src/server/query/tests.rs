@@ -87,8 +87,7 @@ impl Setting {
 
     fn heads(&mut self, link: Link, told: Option<Told>) {
         if let Some(query) = self.answered(link) {
-            let knows = |cx: &Context, id: &RecordId| cx.index.catalog.contains(id);
-            self.query.heads_answered(&mut self.cx, link, query, told, knows);
+            self.query.heads_answered(&mut self.cx, link, query, told);
         }
     }
 }
@@ -114,7 +113,7 @@ impl Bench for Setting {
             Do::Hold(name, version) => {
                 let new = new_record(name, version);
                 let place = LogPlace { segment: 1, offset: 0, length: 9 };
-                self.cx.index.catalog.insert(new.id, &new.record, place, true);
+                self.cx.index.catalog.insert(new.id, &new.record, place);
             }
             Do::Informed(link) => self.cx.links.get_mut(link).unwrap().progress.all = true,
             Do::Knows(link) => self.heads(link, None),
@@ -211,7 +210,7 @@ impl Bench for Setting {
                     self.shown.push_back((query, crate::crypto::keys::record_id(&record)));
                     "shown".to_owned()
                 }
-                Event::RecordDamaged => "record damaged".to_owned(),
+                Event::RecordDamaged { .. } => "record damaged".to_owned(),
                 Event::FetchPage { asker, .. } => format!("fetch page for {}", asker.link),
                 Event::InVain { link, .. } => format!("{link} in vain"),
                 other => panic!("{other:?}"),

@@ -9,6 +9,7 @@
 //! makes a node believe that it knows what a peer has.
 
 use super::comparison::{Ended, Span};
+use super::event::ReconcileEvent;
 use super::push::{Batch, PushRange, Reading, small_block_of};
 use super::ranges::{is_equal, is_whole, parts, send_ids};
 use super::side::Side;
@@ -17,8 +18,8 @@ use crate::index::sorted::xor_into;
 use crate::limits::{COMPARE_IDS, OUTBOX_MAX, RECONCILE_PERIOD};
 use crate::planted::{self, Bug};
 use crate::server::context::Context;
+use crate::server::links::{Peer, Progress};
 use crate::server::output::Link;
-use crate::server::peers::{Peer, Progress};
 use crate::server::timers::Timer;
 use crate::server::work::ReadFor;
 use crate::server::write::{NewRecord, only_deletes};
@@ -41,24 +42,19 @@ pub(in crate::server) struct Reconcile {
     me: NodeId,
     /// Of the connections that lead to nodes and have not ended: of another nothing is known, and nothing done.
     by_link: BTreeMap<Link, Side>,
-    events: VecDeque<Event>,
-}
-
-/// What reconciliation has to tell the rest of the server.
-#[derive(Debug)]
-pub(in crate::server) enum Event {
-    /// With each comparison of everything a peer is told of one more node. Then `go_on` is to be called.
-    TellOneMore { link: Link },
+    /// Some node has been compared with since the start.
+    has_compared: bool,
+    events: VecDeque<ReconcileEvent>,
 }
 
 impl Reconcile {
     /// Of this node; nobody is connected.
     pub(in crate::server) fn new(me: NodeId) -> Self {
-        Self { me, by_link: BTreeMap::new(), events: VecDeque::new() }
+        Self { me, by_link: BTreeMap::new(), has_compared: false, events: VecDeque::new() }
     }
 
     /// What has happened, for the rest of the server.
-    pub(in crate::server) fn poll_event(&mut self) -> Option<Event> {
+    pub(in crate::server) fn poll_event(&mut self) -> Option<ReconcileEvent> {
         self.events.pop_front()
     }
 
@@ -75,7 +71,13 @@ impl Reconcile {
     }
 
     pub(in crate::server) fn link_closed(&mut self, link: Link) {
-        self.by_link.remove(&link);
+        let side = self.by_link.remove(&link);
+        self.has_compared |= side.is_some_and(|side| side.comparison.is_informed());
+    }
+
+    /// Whether one that is connected no more has told all that it knew.
+    pub(in crate::server) fn has_compared(&self) -> bool {
+        self.has_compared
     }
 
     /// Sets the time of the next comparison that this side begins.
@@ -112,7 +114,7 @@ impl Reconcile {
         {
             if is_whole(theirs.first, theirs.last) {
                 side.held = Some(theirs);
-                return self.events.push_back(Event::TellOneMore { link });
+                return self.events.push_back(ReconcileEvent::TellOneMore { link });
             }
             self.answer_range(cx, link, &theirs);
         }
@@ -215,13 +217,6 @@ impl Reconcile {
         }
     }
 
-    /// A peer says whether it has room. It asks by itself for what it lacks, when it has.
-    pub(in crate::server) fn room_told(&mut self, link: Link, free: bool) {
-        if let Some(side) = self.by_link.get_mut(&link) {
-            side.is_full = !free;
-        }
-    }
-
     /// Records are in the catalog for which a comparison may wait.
     pub(in crate::server) fn came(&mut self, cx: &mut Context, records: &[NewRecord]) {
         for link in cx.links.nodes() {
@@ -232,16 +227,33 @@ impl Reconcile {
         }
     }
 
-    /// A peer asks what is here of a range, and says what it has itself. `on_their_way`: records that are not in the catalog
-    /// yet. `told`: it has sent all that this node lacked.
-    pub(in crate::server) fn compare(
+    /// What only nodes say to each other when they compare; anything else comes back.
+    pub(in crate::server) fn message(
         &mut self,
         cx: &mut Context,
         link: Link,
-        range: RangeSummary,
-        told: bool,
-        on_their_way: impl Iterator<Item = RecordId>,
-    ) {
+        message: Message,
+    ) -> Option<Message> {
+        match message {
+            Message::Compare { range, told } => self.compare(cx, link, range, told),
+            Message::Parts { first, last, ranges } => {
+                self.parts_answered(cx, link, Span { first, last }, &ranges);
+            }
+            Message::Ids { first, last, ids } => self.ids(cx, link, Span { first, last }, ids),
+            Message::Fetch { ids } => self.push_ids(cx, link, ids),
+            // It asks by itself for what it lacks, when it has room.
+            Message::Room { free } => {
+                if let Some(side) = self.by_link.get_mut(&link) {
+                    side.is_full = !free;
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// A peer asks what is here of a range, and says what it has itself. `told`: it has sent all that this node lacked.
+    fn compare(&mut self, cx: &mut Context, link: Link, range: RangeSummary, told: bool) {
         let whole = cx.index.catalog.whole();
         if let Some(side) = self.by_link.get_mut(&link) {
             if is_whole(range.first, range.last) {
@@ -249,7 +261,7 @@ impl Reconcile {
             }
             if told && !side.comparison.is_informed() {
                 // What it has sent may not have been checked, or is not durable, yet.
-                side.comparison.told(on_their_way);
+                side.comparison.told(cx.coming.ids());
             }
             side.comparison.question(range);
         }
@@ -281,7 +293,7 @@ impl Reconcile {
     }
 
     /// A peer answers with the sums of a range's parts; with none if it has what we have.
-    pub(in crate::server) fn parts_answered(
+    fn parts_answered(
         &mut self,
         cx: &mut Context,
         link: Link,
@@ -306,16 +318,8 @@ impl Reconcile {
         self.pump(cx, link);
     }
 
-    /// A peer lists its ids of a range: what it lacks is sent, what we lack is asked for. `knows`: whether a record is here,
-    /// or on its way.
-    pub(in crate::server) fn ids(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        span: Span,
-        theirs: Vec<RecordId>,
-        knows: impl Fn(&Context, &RecordId) -> bool,
-    ) {
+    /// A peer lists its ids of a range: what it lacks is sent, what we lack is asked for.
+    fn ids(&mut self, cx: &mut Context, link: Link, span: Span, theirs: Vec<RecordId>) {
         let mut fingerprint = Hash::default();
         for id in &theirs {
             xor_into(&mut fingerprint, &id.0);
@@ -326,7 +330,7 @@ impl Reconcile {
         if !side.comparison.answered(span, (theirs.len() as u64, fingerprint)) {
             return self.pump(cx, link);
         }
-        let lacking: Vec<_> = theirs.iter().filter(|id| !knows(cx, id)).copied().collect();
+        let lacking: Vec<_> = theirs.iter().filter(|id| !cx.knows(id)).copied().collect();
         side.comparison.lack(&lacking);
         if !lacking.is_empty() {
             cx.send_all(link, Message::fetch(&lacking));
@@ -429,13 +433,13 @@ impl Reconcile {
         let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
         let mut places = Vec::new();
         let mut bytes = 0;
-        let (mut unread, mut damaged) = (false, false);
+        let mut unread = false;
         for (id, item) in ids.into_iter().zip(items) {
             let record = match item {
                 Ok(record) => record,
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     cx.index.damage(&id);
-                    damaged = true;
+                    self.events.push_back(ReconcileEvent::RecordDamaged { record: id });
                     continue;
                 }
                 // Another comparison finds that the peer lacks it.
@@ -452,9 +456,6 @@ impl Reconcile {
                 batch.owners.push(batch.items.len());
             }
             batch.items.push(PushedRecord { record, block: Bytes::new() });
-        }
-        if damaged {
-            self.with_all(cx);
         }
         if unread {
             self.dropped(cx, link, UNREAD_AGAIN);

@@ -1,8 +1,8 @@
 //! Scripts: what is to be verified, and what comes of it.
 
 use super::*;
+use crate::server::links::Peer;
 use crate::server::output::Output;
-use crate::server::peers::Peer;
 use crate::server::samples::{Bench, run};
 
 enum Do {

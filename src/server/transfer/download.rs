@@ -140,7 +140,7 @@ impl Download {
     pub(super) fn readers(&self) -> impl Iterator<Item = Link> {
         self.interests.iter().filter_map(|interest| match interest {
             Interest::Read(parked) => Some(parked.link),
-            Interest::Offer(_) | Interest::Walk(_) | Interest::Repair => None,
+            Interest::Offer(_) | Interest::Replication(_) | Interest::Repair => None,
         })
     }
 
@@ -148,7 +148,7 @@ impl Download {
     pub(super) fn offered(&self) -> impl Iterator<Item = Link> {
         self.interests.iter().filter_map(|interest| match interest {
             Interest::Offer(link) => Some(*link),
-            Interest::Read(_) | Interest::Walk(_) | Interest::Repair => None,
+            Interest::Read(_) | Interest::Replication(_) | Interest::Repair => None,
         })
     }
 
@@ -162,7 +162,7 @@ impl Download {
         self.interests.iter().any(|interest| match interest {
             Interest::Read(_) => true,
             Interest::Offer(link) => *link != source,
-            Interest::Walk(_) | Interest::Repair => false,
+            Interest::Replication(_) | Interest::Repair => false,
         })
     }
 
@@ -171,7 +171,7 @@ impl Download {
         self.interests.retain(|interest| match interest {
             Interest::Offer(other) => *other != link,
             Interest::Read(parked) => parked.link != link,
-            Interest::Walk(_) | Interest::Repair => true,
+            Interest::Replication(_) | Interest::Repair => true,
         });
     }
 

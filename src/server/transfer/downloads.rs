@@ -72,7 +72,8 @@ impl Downloads {
         let download = self.by_address.get_mut(&address).expect("it is on its way");
         if download.length != block.length {
             // One of the two lengths is a lie. Whoever came second may try again when the first has failed.
-            return self.tell(Event::Ended { address, interest, outcome: Outcome::Unsure });
+            let outcome = Outcome::Unsure;
+            return self.events.push_back(Inner::Ended { address, interest, outcome });
         }
         download.join(interest, again);
         let source = download.source;
@@ -352,7 +353,7 @@ impl Downloads {
         self.fail(cx, address);
         let readers = readers.into_iter().filter_map(|interest| match interest {
             Interest::Read(parked) => Some(Inner::Unpark(parked)),
-            Interest::Offer(_) | Interest::Walk(_) | Interest::Repair => None,
+            Interest::Offer(_) | Interest::Replication(_) | Interest::Repair => None,
         });
         self.events.extend(readers);
     }
@@ -379,7 +380,7 @@ impl Downloads {
         }
         let outcome = if download.unsure { Outcome::Unsure } else { Outcome::Nowhere };
         for interest in download.interests {
-            self.tell(Event::Ended { address, interest, outcome });
+            self.events.push_back(Inner::Ended { address, interest, outcome });
         }
     }
 

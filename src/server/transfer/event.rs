@@ -7,15 +7,19 @@ use super::want::{Interest, Outcome, Parked, Want};
 use crate::ids::Address;
 use crate::server::closing::Closing;
 use crate::server::output::Link;
+use crate::server::replicate::ReplicationId;
 use crate::store::values::Draft;
 use crate::wire::frame::Open;
+use crate::wire::message::BlockRef;
 use bytes::Bytes;
 
 /// One thing that has happened.
 #[derive(Debug)]
 pub(in crate::server) enum Event {
-    /// A block can't be had now, which somebody has waited for. Of a reader it is told as `Absent`.
-    Ended { address: Address, interest: Interest, outcome: Outcome },
+    /// What has come of a block that is to be here: for this replication, or as a repair.
+    Ended { address: Address, replication: Option<ReplicationId>, outcome: Outcome },
+    /// So many of the blocks that a client offered are here, or can't be had; it has been told.
+    OffersAnswered { client: Link, count: usize },
     /// What a client wants to read can't be had.
     Absent { reader: Link, address: Address },
     /// A connection was told that a block is not here.
@@ -27,7 +31,7 @@ pub(in crate::server) enum Event {
     /// A small block is whole.
     ReceivedSmall { address: Address, block: Bytes },
     /// A block that is held is damaged or gone. `resume` is to be called for the reader when that is known everywhere.
-    Lost { reader: Link, address: Address, length: u32 },
+    Lost { reader: Link, block: BlockRef },
     /// There is no room for a block of so many bytes, which no client has offered.
     NoRoom { bytes: u64 },
     /// A connection has broken a rule.
@@ -40,6 +44,12 @@ pub(in crate::server) enum Event {
 #[derive(Debug)]
 pub(super) enum Inner {
     Out(Event),
+    /// A block can't be had now, which somebody has waited for.
+    Ended {
+        address: Address,
+        interest: Interest,
+        outcome: Outcome,
+    },
     /// A want goes on.
     Unpark(Parked),
     /// A reader wants what is not here.

@@ -21,25 +21,25 @@ mod windows;
 
 pub(super) use event::Event;
 pub(super) use memory::{Memory, Share};
-pub(super) use want::{Interest, OFFERED_BYTES, Outcome, Parked, Want};
+pub(super) use want::{Interest, OFFERED_BYTES, Outcome};
 
 use super::context::Context;
-use super::output::Link;
+use super::output::{Leaves, Link};
 use super::work::Writing;
 use crate::ids::Address;
 use crate::limits::OPERATION_SILENCE;
 use crate::planted::{self, Bug};
 use crate::store::values::{DiskError, Draft, LeavesRead, ReadError, WriteError};
-use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
 use downloads::Downloads;
 use event::Inner;
 use passing::{Pass, Sought};
 use patience::Verdict;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use uploads::Uploads;
+use want::{Parked, Want};
 use window::Window;
 
 /// See the module.
@@ -66,18 +66,98 @@ impl Transfer {
         again: bool,
         hint: Option<Link>,
     ) {
+        if interest == Interest::Repair && self.fetches(&block.address) {
+            // Others are asked for that one, perhaps: it is tried when that has ended.
+            return self.ended(cx, block.address, interest, Outcome::Unsure);
+        }
         self.downloads.begin(cx, block, interest, again, hint);
         self.settle(cx);
     }
 
+    /// Sees to it that blocks come here that a client has offered.
+    pub(super) fn fetch_offered(&mut self, cx: &mut Context, client: Link, blocks: Vec<BlockRef>) {
+        for block in blocks {
+            self.fetch(cx, block, Interest::Offer(client), false, Some(client));
+        }
+    }
+
     /// Whether a block is on its way here.
-    pub(super) fn fetches(&self, address: &Address) -> bool {
+    fn fetches(&self, address: &Address) -> bool {
         self.downloads.by_address.contains_key(address)
     }
 
-    /// A block is durable. Those who have waited for it; a reader's want is to be unparked.
-    pub(super) fn arrived(&mut self, cx: &mut Context, address: &Address) -> Vec<Interest> {
-        self.downloads.arrived(cx, address)
+    /// Blocks are durable: those who have waited for them are told, a client in one go of all that it offered.
+    pub(super) fn arrived(&mut self, cx: &mut Context, addresses: &[Address]) {
+        let mut have: BTreeMap<Link, Vec<Address>> = BTreeMap::new();
+        for address in addresses {
+            for interest in self.downloads.arrived(cx, address) {
+                match interest {
+                    Interest::Offer(client) => have.entry(client).or_default().push(*address),
+                    Interest::Read(parked) => self.uploads.unpark(cx, parked),
+                    Interest::Replication(_) | Interest::Repair => {
+                        self.ended(cx, *address, interest, Outcome::Here);
+                    }
+                }
+            }
+        }
+        for (client, addresses) in have {
+            self.events.push_back(Event::OffersAnswered { client, count: addresses.len() });
+            cx.send_all(client, Message::have(&addresses));
+        }
+        self.settle(cx);
+    }
+
+    /// Somebody who has waited is told what has come of it.
+    fn ended(&mut self, cx: &mut Context, address: Address, interest: Interest, outcome: Outcome) {
+        let replication = match interest {
+            Interest::Offer(client) => {
+                self.events.push_back(Event::OffersAnswered { client, count: 1 });
+                return cx.send(client, Message::Absent { address });
+            }
+            Interest::Read(Parked { link: reader, .. }) => {
+                self.events.push_back(Event::Absent { reader, address });
+                return self.uploads.answered(reader);
+            }
+            Interest::Replication(id) => Some(id),
+            Interest::Repair => None,
+        };
+        self.events.push_back(Event::Ended { address, replication, outcome });
+    }
+
+    /// What somebody says of blocks; anything else comes back.
+    pub(super) fn message(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        message: Message,
+    ) -> Option<Message> {
+        match message {
+            Message::Want { block, first, count } => {
+                self.uploads.want(cx, link, Want { block, first, count });
+            }
+            Message::Absent { address } => self.downloads.absent(cx, link, address),
+            other => return Some(other),
+        }
+        self.settle(cx);
+        None
+    }
+
+    /// Something of a connection's stream of leaves.
+    pub(super) fn leaves(&mut self, cx: &mut Context, link: Link, leaves: Leaves) {
+        match leaves {
+            Leaves::Opened(open) => self.downloads.opened(cx, link, open),
+            Leaves::Leaf { index, data } => {
+                cx.links.hear(link, cx.now.instant);
+                self.downloads.tell_who_reads(cx, link);
+                self.downloads.leaf(cx, link, index, data);
+            }
+            Leaves::Ended => self.downloads.stream_ended(cx, link),
+            Leaves::Aborted => self.downloads.stream_aborted(cx, link),
+            Leaves::Low => self.uploads.stream_low(cx, link),
+            Leaves::Sent => self.uploads.stream_sent(cx, link),
+            Leaves::TakenBack { count } => self.uploads.taken_back(cx, link, count),
+        }
+        self.settle(cx);
     }
 
     /// A block that was received could not be made durable now.
@@ -92,14 +172,8 @@ impl Transfer {
         self.settle(cx);
     }
 
-    /// Somebody wants leaves.
-    pub(super) fn want(&mut self, cx: &mut Context, link: Link, want: Want) {
-        self.uploads.want(cx, link, want);
-        self.settle(cx);
-    }
-
     /// A want waited, and goes on.
-    pub(super) fn unpark(&mut self, cx: &mut Context, parked: Parked) {
+    fn unpark(&mut self, cx: &mut Context, parked: Parked) {
         self.uploads.unpark(cx, parked);
         self.settle(cx);
     }
@@ -107,12 +181,6 @@ impl Transfer {
     /// That a reader's block was lost is known everywhere: the reader goes on.
     pub(super) fn resume(&mut self, cx: &mut Context, reader: Link) {
         self.uploads.pump(cx, reader);
-        self.settle(cx);
-    }
-
-    /// A peer does not have what it was asked for.
-    pub(super) fn absent(&mut self, cx: &mut Context, link: Link, address: Address) {
-        self.downloads.absent(cx, link, address);
         self.settle(cx);
     }
 
@@ -136,49 +204,6 @@ impl Transfer {
         for parked in self.uploads.clear(&address) {
             self.unpark(cx, parked);
         }
-    }
-
-    /// A stream begins.
-    pub(super) fn opened(&mut self, cx: &mut Context, link: Link, open: Open) {
-        self.downloads.opened(cx, link, open);
-        self.settle(cx);
-    }
-
-    /// A leaf of it has come.
-    pub(super) fn leaf(&mut self, cx: &mut Context, link: Link, index: u8, data: Bytes) {
-        cx.links.hear(link, cx.now.instant);
-        self.downloads.tell_who_reads(cx, link);
-        self.downloads.leaf(cx, link, index, data);
-        self.settle(cx);
-    }
-
-    /// It was complete.
-    pub(super) fn stream_ended(&mut self, cx: &mut Context, link: Link) {
-        self.downloads.stream_ended(cx, link);
-        self.settle(cx);
-    }
-
-    /// Its sender stopped in the middle.
-    pub(super) fn stream_aborted(&mut self, cx: &mut Context, link: Link) {
-        self.downloads.stream_aborted(cx, link);
-        self.settle(cx);
-    }
-
-    /// All leaves that were handed to a connection have left.
-    pub(super) fn stream_low(&mut self, cx: &mut Context, link: Link) {
-        self.uploads.stream_low(cx, link);
-        self.settle(cx);
-    }
-
-    /// A stream was sent whole.
-    pub(super) fn stream_sent(&mut self, cx: &mut Context, link: Link) {
-        self.uploads.stream_sent(cx, link);
-        self.settle(cx);
-    }
-
-    /// So many leaves were taken back from a connection.
-    pub(super) fn taken_back(&mut self, cx: &mut Context, link: Link, count: u8) {
-        self.uploads.taken_back(cx, link, count);
     }
 
     pub(super) fn leaves_read(
@@ -320,11 +345,10 @@ impl Transfer {
     fn settle(&mut self, cx: &mut Context) {
         while let Some(inner) = self.next_inner() {
             match inner {
-                Inner::Out(Event::Ended { address, interest: Interest::Read(parked), .. }) => {
-                    self.events.push_back(Event::Absent { reader: parked.link, address });
-                    self.uploads.answered(parked.link);
-                }
                 Inner::Out(event) => self.events.push_back(event),
+                Inner::Ended { address, interest, outcome } => {
+                    self.ended(cx, address, interest, outcome);
+                }
                 Inner::Unpark(parked) => self.uploads.unpark(cx, parked),
                 Inner::Missing(parked) => self.want_missing(cx, parked),
                 Inner::Ready { reader, source } => self.ask_to_pass(cx, reader, source),
@@ -353,7 +377,7 @@ impl Transfer {
     fn want_missing(&mut self, cx: &mut Context, parked: Parked) {
         let Parked { link, want } = parked;
         let address = want.block.address;
-        if !cx.links.get(link).is_some_and(super::peers::Peer::is_client) {
+        if !cx.links.get(link).is_some_and(super::links::Peer::is_client) {
             self.events.push_back(Event::InVain { link, address });
             cx.send(link, Message::Absent { address });
         } else if !self.fetches(&address)

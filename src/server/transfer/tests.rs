@@ -9,6 +9,7 @@ use crate::limits::{LAST_SOURCE_SILENCE, LEAF, PEER_SILENCE};
 use crate::server::samples::{Bench, run};
 use crate::store::values::BlockPlace;
 use crate::time::Instant;
+use crate::wire::frame::Open;
 
 /// A block of three leaves.
 const BLOCK: BlockRef = BlockRef { address: Address([7; 32]), length: 2 * LEAF as u32 + 9 };
@@ -20,7 +21,7 @@ enum Do {
     /// A client offers a block.
     Offer(Link, BlockRef),
     /// A walk lacks one.
-    Walk(BlockRef),
+    Replicate(BlockRef),
     /// Somebody wants leaves of one.
     Want(Link, BlockRef, u8, u8),
     Open(Link, BlockRef, u8, u8),
@@ -61,10 +62,10 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let mut cx = Context::for_tests();
-        (1..4).for_each(|link| cx.links.insert(link, super::super::peers::Peer::for_tests(None)));
+        (1..4).for_each(|link| cx.links.insert(link, super::super::links::Peer::for_tests(None)));
         for link in 10..13 {
             let node = crate::ids::NodeId([u8::try_from(link).unwrap(); 32]);
-            cx.links.insert(link, super::super::peers::Peer::for_tests(None));
+            cx.links.insert(link, super::super::links::Peer::for_tests(None));
             cx.links.become_node(link, node);
         }
         Self { cx, transfer: Transfer::default(), jobs: VecDeque::new() }
@@ -109,23 +110,29 @@ impl Bench for Setting {
             Do::Offer(link, block) => {
                 transfer.fetch(cx, block, Interest::Offer(link), false, Some(link));
             }
-            Do::Walk(block) => transfer.fetch(cx, block, Interest::Walk(1), false, None),
+            Do::Replicate(block) => {
+                transfer.fetch(cx, block, Interest::Replication(1), false, None);
+            }
             Do::Want(link, block, first, count) => {
-                transfer.want(cx, link, Want { block, first, count });
+                transfer.message(cx, link, Message::Want { block, first, count });
             }
             Do::Open(link, block, first, count) => {
                 let BlockRef { address, length } = block;
                 let leaves = vec![Hash::default(); 3];
-                transfer.opened(cx, link, Open { address, length, first, count, leaves });
+                let open = Open { address, length, first, count, leaves };
+                transfer.leaves(cx, link, Leaves::Opened(open));
             }
             Do::Leaves(link, first, count) => {
                 for index in first..first + count {
-                    transfer.leaf(cx, link, index, Bytes::from_static(b"a leaf"));
+                    let data = Bytes::from_static(b"a leaf");
+                    transfer.leaves(cx, link, Leaves::Leaf { index, data });
                 }
             }
-            Do::End(link) => transfer.stream_ended(cx, link),
-            Do::Abort(link) => transfer.stream_aborted(cx, link),
-            Do::Absent(link, block) => transfer.absent(cx, link, block.address),
+            Do::End(link) => transfer.leaves(cx, link, Leaves::Ended),
+            Do::Abort(link) => transfer.leaves(cx, link, Leaves::Aborted),
+            Do::Absent(link, block) => {
+                transfer.message(cx, link, Message::Absent { address: block.address });
+            }
             Do::Turn => {
                 transfer.write(cx);
                 transfer.pump_waiting(cx);
@@ -137,15 +144,11 @@ impl Bench for Setting {
             Do::Arrive(block) => {
                 let place = BlockPlace::Tree { length: block.length };
                 cx.index.holdings.insert(block.address, place);
-                for interest in transfer.arrived(cx, &block.address) {
-                    if let Interest::Read(parked) = interest {
-                        transfer.unpark(cx, parked);
-                    }
-                }
+                transfer.arrived(cx, &[block.address]);
             }
             Do::Pass(time) => cx.now.instant = cx.now.instant + time,
             Do::Silence(link) => transfer.check_silence(cx, link, Duration::ZERO),
-            Do::Sent(link) => transfer.stream_sent(cx, link),
+            Do::Sent(link) => transfer.leaves(cx, link, Leaves::Sent),
             Do::Closed(link) => {
                 cx.links.remove(link);
                 transfer.link_closed(cx, link);
@@ -188,7 +191,9 @@ impl Bench for Setting {
         }
         while let Some(event) = self.transfer.poll_event() {
             told.push(match event {
-                Event::Ended { interest, outcome, .. } => format!("{interest:?} {outcome:?}"),
+                Event::Ended { replication: None, outcome, .. } => format!("repair {outcome:?}"),
+                Event::Ended { outcome, .. } => format!("{outcome:?}"),
+                Event::OffersAnswered { client, count } => format!("{client} answered {count}"),
                 Event::Absent { reader, .. } => format!("{reader} can't read"),
                 Event::InVain { link, .. } => format!("{link} in vain"),
                 Event::Received { .. } => "received".to_owned(),
@@ -221,6 +226,7 @@ fn said(message: &Message) -> String {
     match message {
         Message::Want { first, count, .. } => format!("want {first}+{count}"),
         Message::Absent { .. } => "absent".to_owned(),
+        Message::Have { .. } => "have".to_owned(),
         Message::Suspect { .. } => "suspect".to_owned(),
         Message::Coming { .. } => "coming".to_owned(),
         other => panic!("{other:?} is not of the transfer"),
@@ -256,14 +262,14 @@ fn a_client_is_asked_for_what_it_offers_and_told_when_it_is_here() {
         (Do::End(1), ""),
         (Do::Done, "finish"),
         (Do::Done, "received"),
-        (Do::Arrive(BLOCK), ""),
+        (Do::Arrive(BLOCK), "1 have, 1 answered 1"),
     ]);
 }
 
 #[test]
 fn a_small_block_is_hashed_whole_and_one_that_is_not_what_it_says_is_asked_of_another() {
     check(&[
-        (Do::Walk(SMALL), "10 want 0+1"),
+        (Do::Replicate(SMALL), "10 want 0+1"),
         (Do::Open(10, SMALL, 0, 1), ""),
         (Do::Leaves(10, 0, 1), ""),
         (Do::Turn, "hash"),
@@ -273,32 +279,32 @@ fn a_small_block_is_hashed_whole_and_one_that_is_not_what_it_says_is_asked_of_an
         (Do::Leaves(11, 0, 1), ""),
         (Do::Turn, "hash"),
         (Do::Done, "received small"),
-        (Do::Arrive(SMALL), ""),
+        (Do::Arrive(SMALL), "Here"),
     ]);
 }
 
 #[test]
 fn who_has_nothing_or_breaks_off_is_left_for_the_next_until_there_is_none() {
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Absent(10, BLOCK), "11 want 0+3"),
         (Do::Open(11, BLOCK, 0, 3), ""),
         (Do::Leaves(11, 0, 1), ""),
         (Do::Abort(11), "12 want 1+2"),
-        (Do::Closed(12), "Walk(1) Unsure"),
+        (Do::Closed(12), "Unsure"),
     ]);
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Absent(10, BLOCK), "11 want 0+3"),
         (Do::Absent(11, BLOCK), "12 want 0+3"),
-        (Do::Absent(12, BLOCK), "Walk(1) Nowhere"),
+        (Do::Absent(12, BLOCK), "Nowhere"),
     ]);
 }
 
 #[test]
 fn a_leaf_that_is_bad_is_asked_of_another_and_what_was_good_stays() {
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Open(10, BLOCK, 0, 3), ""),
         (Do::Leaves(10, 0, 3), ""),
         (Do::Turn, "write"),
@@ -314,18 +320,18 @@ fn a_leaf_that_is_bad_is_asked_of_another_and_what_was_good_stays() {
 #[test]
 fn a_node_that_is_silent_is_left_and_the_last_one_is_waited_for_longer() {
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Pass(PEER_SILENCE), ""),
         (Do::Silence(10), "11 want 0+3"),
         (Do::Closed(12), ""),
         (Do::Pass(PEER_SILENCE), ""),
         (Do::Silence(11), ""),
         (Do::Pass(LAST_SOURCE_SILENCE), ""),
-        (Do::Silence(11), "Walk(1) Unsure"),
+        (Do::Silence(11), "Unsure"),
     ]);
     // What it brings after all is as good.
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Pass(PEER_SILENCE), ""),
         (Do::Silence(10), "11 want 0+3"),
         (Do::Open(10, BLOCK, 0, 3), ""),
@@ -339,7 +345,7 @@ fn a_node_that_is_silent_is_left_and_the_last_one_is_waited_for_longer() {
 #[test]
 fn a_client_that_has_the_block_at_hand_is_asked_before_a_node() {
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Offer(1, BLOCK), "1 want 0+3"),
         (Do::Closed(1), "11 want 0+3"),
     ]);
@@ -387,7 +393,7 @@ fn a_block_that_is_damaged_is_lost_and_fetched_for_its_reader() {
 fn what_there_is_no_room_for_is_passed_on_from_whoever_has_it() {
     check(&[
         (Do::NoRoom, ""),
-        (Do::Walk(SMALL), "no room, Walk(1) Unsure"),
+        (Do::Replicate(SMALL), "no room, Unsure"),
         (Do::Want(1, BLOCK, 0, 3), "10 want 0+3"),
         (Do::Absent(10, BLOCK), ""),
         (Do::Turn, "11 want 0+3"),
@@ -422,7 +428,7 @@ fn a_disk_that_fills_up_has_what_is_read_passed_on() {
 fn without_memory_one_leaf_is_asked_for_and_more_when_some_comes_back() {
     check(&[
         (Do::Memory(1), ""),
-        (Do::Walk(BLOCK), "10 want 0+1"),
+        (Do::Replicate(BLOCK), "10 want 0+1"),
         (Do::Open(10, BLOCK, 0, 1), ""),
         (Do::Leaves(10, 0, 1), ""),
         (Do::End(10), "10 want 1+1"),
@@ -465,7 +471,7 @@ fn readers_of_one_block_that_finds_no_room_are_served_one_after_the_other() {
 #[test]
 fn what_a_source_that_is_gone_has_brought_is_asked_of_others_if_it_is_bad() {
     check(&[
-        (Do::Walk(BLOCK), "10 want 0+3"),
+        (Do::Replicate(BLOCK), "10 want 0+3"),
         (Do::Open(10, BLOCK, 0, 3), ""),
         (Do::Leaves(10, 0, 3), ""),
         (Do::End(10), ""),
@@ -479,11 +485,11 @@ fn what_a_source_that_is_gone_has_brought_is_asked_of_others_if_it_is_bad() {
 #[test]
 fn nothing_is_kept_of_a_connection_that_has_ended() {
     let mut bench = Setting::new();
-    bench.act(&Do::Walk(BLOCK));
+    bench.act(&Do::Replicate(BLOCK));
     bench.act(&Do::Closed(10));
     bench.act(&Do::Closed(11));
     bench.act(&Do::Closed(12));
-    assert_eq!(bench.told(), "10 want 0+3, 11 want 0+3, 12 want 0+3, Walk(1) Unsure");
+    assert_eq!(bench.told(), "10 want 0+3, 11 want 0+3, 12 want 0+3, Unsure");
     assert!(bench.transfer.downloads.windows.is_empty() && bench.cx.memory.used() == 0);
     while bench.cx.timers.take_due(Instant(u64::MAX)).is_some() {}
     bench.act(&Do::Silence(10));

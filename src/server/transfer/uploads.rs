@@ -20,7 +20,7 @@ use crate::server::work::Job;
 use crate::store::values::{BlockPlace, LeavesRead, ReadError};
 use crate::time::Instant;
 use crate::wire::frame::{Open, leaves_of};
-use crate::wire::message::Message;
+use crate::wire::message::{BlockRef, Message};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -305,7 +305,8 @@ impl Uploads {
                 if !opened {
                     serving.wants.push_front(want);
                 }
-                self.tell(Event::Lost { reader: link, address, length: length(place) });
+                let block = BlockRef { address, length: length(place) };
+                self.tell(Event::Lost { reader: link, block });
             }
             ReadError::Disk(why) => {
                 log::error!("block {address} could not be read now: {why:?}");

@@ -4,6 +4,7 @@
 
 use crate::ids::Address;
 use crate::server::output::Link;
+use crate::server::replicate::ReplicationId;
 use crate::wire::message::{BlockRef, Message};
 
 /// What is kept of a block that was offered or is wanted and is not here.
@@ -42,8 +43,8 @@ pub(in crate::server) enum Interest {
     Offer(Link),
     /// This client wants to read it.
     Read(Parked),
-    /// This walk found it missing.
-    Walk(u64),
+    /// On the way to having all that a record names.
+    Replication(ReplicationId),
     /// It was found damaged here.
     Repair,
 }

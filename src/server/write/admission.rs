@@ -5,7 +5,7 @@
 use super::event::Event;
 use super::record::{Brought, NewRecord, ReadyPut, is_inline, only_deletes};
 use crate::crypto::keys::record_id;
-use crate::ids::{Address, RecordId};
+use crate::ids::Address;
 use crate::index::grants::Learnt;
 use crate::limits::STAMP_LEAD;
 use crate::planted::{self, Bug};
@@ -20,7 +20,7 @@ use crate::wire::condition::Condition;
 use crate::wire::message::{PushedRecord, Reason};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Why a put goes no further: for the client, and nothing of it is kept.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +53,6 @@ pub(in crate::server) struct Put {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    /// Records that are being checked.
-    checking: HashSet<RecordId>,
     pub(super) events: VecDeque<Event>,
 }
 
@@ -101,14 +99,8 @@ impl Admission {
         self.tell(Event::Put(put));
     }
 
-    /// Records come from a peer; or grants, and only grants, from a client. `is_in_flight`: it is on its way to the disk.
-    pub(super) fn records(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        items: Vec<PushedRecord>,
-        is_in_flight: impl Fn(&RecordId) -> bool,
-    ) {
+    /// Records come from a peer; or grants, and only grants, from a client.
+    pub(super) fn records(&mut self, cx: &mut Context, link: Link, items: Vec<PushedRecord>) {
         let from_node = cx.links.leads_to_node(link);
         let mut new = Vec::new();
         for item in items {
@@ -116,8 +108,7 @@ impl Admission {
                 return self.tell(Event::Broken { link, why: Closing::IllegalRecord });
             };
             let id = record_id(&item.record);
-            let is_known = self.knows(cx, &id) || is_in_flight(&id);
-            if is_known || !(from_node || record.kind == RecordKind::Grant) {
+            if cx.knows(&id) || !(from_node || record.kind == RecordKind::Grant) {
                 continue;
             }
             if record.kind == RecordKind::Grant
@@ -139,7 +130,7 @@ impl Admission {
         if new.is_empty() {
             return;
         }
-        self.checking.extend(new.iter().map(|new| new.id));
+        new.iter().for_each(|new| cx.coming.add(new.id));
         let signatures = new.iter().map(|new| Check::Signature(new.bytes.clone()));
         let brought = new.iter().filter(|new| !new.block.is_empty());
         let trees = brought.map(|new| Check::Tree(new.block.clone()));
@@ -169,28 +160,17 @@ impl Admission {
     /// Records of a peer have been checked. Those that are to become durable; none if one was forged.
     pub(super) fn records_checked(
         &mut self,
+        cx: &mut Context,
         link: Link,
         items: Vec<NewRecord>,
         found: &[Checked],
     ) -> Vec<NewRecord> {
-        for new in &items {
-            self.checking.remove(&new.id);
-        }
+        items.iter().for_each(|new| cx.coming.remove(&new.id));
         if found.contains(&Checked::Forged) {
             self.tell(Event::Forged { link });
             return Vec::new();
         }
         items
-    }
-
-    /// Whether a record is here, or being checked.
-    pub(super) fn knows(&self, cx: &Context, id: &RecordId) -> bool {
-        cx.index.catalog.contains(id) || self.checking.contains(id)
-    }
-
-    /// Those that are being checked.
-    pub(super) fn checking(&self) -> impl Iterator<Item = RecordId> {
-        self.checking.iter().copied()
     }
 
     fn tell(&mut self, event: Event) {

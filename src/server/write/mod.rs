@@ -24,7 +24,7 @@ use super::context::Context;
 use super::output::Link;
 use super::work::{Checked, ReadFor};
 use crate::crypto::keys::record_id;
-use crate::ids::{Address, RecordId};
+use crate::ids::Address;
 use crate::index::entry::Entry;
 use crate::index::grants::Learnt;
 use crate::planted::{self, Bug};
@@ -116,8 +116,7 @@ impl Write {
 
     /// Records come from a peer; or grants, and only grants, from a client.
     pub(super) fn records(&mut self, cx: &mut Context, link: Link, items: Vec<PushedRecord>) {
-        let queue = &self.queue;
-        self.admission.records(cx, link, items, |id| queue.has_record(id));
+        self.admission.records(cx, link, items);
     }
 
     /// The grants of this node's own write key are records like any other, known from the first start on; so is what a
@@ -133,11 +132,35 @@ impl Write {
             if is_grant && learn_grant(cx, &record, &bytes) == Learnt::NoGrant {
                 continue;
             }
-            if !self.knows(cx, &id) {
+            if !cx.knows(&id) {
                 let (block, source, complete) = (Bytes::new(), None, is_grant);
-                self.queue.add_record(NewRecord { id, record, bytes, block, source, complete });
+                self.queue.add_record(cx, NewRecord { id, record, bytes, block, source, complete });
             }
         }
+    }
+
+    /// What somebody wants to have stored; anything else comes back.
+    pub(super) fn message(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        message: Message,
+    ) -> Option<Message> {
+        match message {
+            Message::Put { request, conditions, records, blocks } => {
+                let put = Put { records, conditions, blocks };
+                self.put(cx, Asker { link, request }, put);
+            }
+            Message::PutPage { request, page, permit } => {
+                self.put_page(cx, Asker { link, request }, page, permit);
+            }
+            Message::Offer { request, blocks, permit } => {
+                self.offer(cx, Asker { link, request }, blocks, permit);
+            }
+            Message::Records { items } => self.records(cx, link, items),
+            other => return Some(other),
+        }
+        None
     }
 
     /// A put has been checked.
@@ -176,7 +199,7 @@ impl Write {
         items: Vec<NewRecord>,
         found: &[Checked],
     ) {
-        let items = self.admission.records_checked(link, items, found);
+        let items = self.admission.records_checked(cx, link, items, found);
         if items.is_empty() {
             return;
         }
@@ -191,7 +214,7 @@ impl Write {
             {
                 self.queue.add_small(address, brought.block);
             }
-            self.queue.add_record(new);
+            self.queue.add_record(cx, new);
         }
     }
 
@@ -216,7 +239,7 @@ impl Write {
                 new.block = block.clone();
             }
             if !cx.index.catalog.contains(&new.id) {
-                self.queue.add_record(new);
+                self.queue.add_record(cx, new);
             }
         }
         for Brought { address, block } in put.blocks {
@@ -324,16 +347,6 @@ impl Write {
             self.own_grants.extend(grants.map(|new| new.bytes.clone()));
         }
         self.events.push_back(event);
-    }
-
-    /// Whether a record is held, on its way to the disk or being checked.
-    pub(super) fn knows(&self, cx: &Context, id: &RecordId) -> bool {
-        self.admission.knows(cx, id) || self.queue.has_record(id)
-    }
-
-    /// Records that are on their way into the catalog.
-    pub(super) fn on_their_way(&self) -> impl Iterator<Item = RecordId> {
-        self.admission.checking().chain(self.queue.record_ids())
     }
 
     /// Bytes that wait for their group to go.

@@ -18,7 +18,7 @@ use crate::server::work::Job;
 use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Group};
 use crate::wire::message::{Message, Reason};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 
 /// What a client is told.
@@ -95,8 +95,6 @@ pub(super) struct CommitQueue {
     addresses: HashSet<Address>,
     /// Records of the open batch.
     open_records: HashSet<RecordId>,
-    /// Of every record on its way, in how many batches it is.
-    records: HashMap<RecordId, u32>,
     /// The names of all records, in whatever group.
     names: NamesInFlight,
     /// Records and batches that were looked at.
@@ -134,16 +132,6 @@ impl CommitQueue {
         self.in_flight.is_none() && self.closed.is_empty() && !waits
     }
 
-    /// Whether a record is on its way.
-    pub(super) fn has_record(&self, id: &RecordId) -> bool {
-        self.records.contains_key(id)
-    }
-
-    /// All that are on their way.
-    pub(super) fn record_ids(&self) -> impl Iterator<Item = RecordId> {
-        self.records.keys().copied()
-    }
-
     /// The versions of a name that are on their way, in whatever group, if there are any.
     pub(super) fn in_flight(&self, name: &NameId) -> Option<InFlight> {
         self.names.get(name)
@@ -168,10 +156,10 @@ impl CommitQueue {
         }
     }
 
-    pub(super) fn add_record(&mut self, new: NewRecord) {
+    pub(super) fn add_record(&mut self, cx: &mut Context, new: NewRecord) {
         // One that is in flight is not in the open group: whoever waits for this group must find it there, should the other fail.
         if self.open_records.insert(new.id) {
-            *self.records.entry(new.id).or_default() += 1;
+            cx.coming.add(new.id);
             self.names.insert(&new);
             self.open.bytes += new.bytes.len();
             self.urgent = true;
@@ -241,18 +229,13 @@ impl CommitQueue {
     }
 
     /// The disk has answered for the group that was in flight.
-    fn take_in_flight(&mut self) -> Option<Dispatched> {
+    fn take_in_flight(&mut self, cx: &mut Context) -> Option<Dispatched> {
         let group = self.in_flight.take()?;
         for new in &group.records {
             self.steps.note();
             self.names.remove(new);
             // Counted, since a look through all that is closed would cost its square under a flood of records.
-            if let Some(batches) = self.records.get_mut(&new.id) {
-                *batches -= 1;
-                if *batches == 0 {
-                    self.records.remove(&new.id);
-                }
-            }
+            cx.coming.remove(&new.id);
         }
         Some(group)
     }
@@ -273,7 +256,7 @@ impl CommitQueue {
         cx: &mut Context,
         result: Result<Committed, DiskError>,
     ) -> Event {
-        let group = self.take_in_flight().expect("one group is in flight, and answered once");
+        let mut group = self.take_in_flight(cx).expect("one group is in flight, and answered once");
         let rejection = match result {
             Ok(committed) => {
                 group.enter(cx, &committed);
@@ -302,7 +285,7 @@ impl CommitQueue {
 
 impl Dispatched {
     /// It is durable: from now on what it holds is known, and whoever waits is told.
-    fn enter(&self, cx: &mut Context, committed: &Committed) {
+    fn enter(&mut self, cx: &mut Context, committed: &Committed) {
         cx.index.group = committed.number;
         for (address, length) in &self.blocks {
             cx.index.holdings.insert(*address, BlockPlace::Tree { length: *length });
@@ -313,9 +296,10 @@ impl Dispatched {
         for (address, place) in self.pages.iter().zip(&committed.pages) {
             cx.index.holdings.insert_page(*address, *place);
         }
-        for (new, place) in self.records.iter().zip(&committed.records) {
-            let complete = new.complete || cx.index.holdings.has_all_inline(&new.record);
-            cx.index.catalog.insert(new.id, &new.record, *place, complete);
+        for (new, place) in self.records.iter_mut().zip(&committed.records) {
+            let is_new = cx.index.catalog.insert(new.id, &new.record, *place);
+            // What one that was known lacks is known as well.
+            new.complete |= !is_new || cx.index.holdings.has_all_inline(&new.record);
             cx.observe(new.record.version.stamp);
         }
         for waiter in &self.waiters {
@@ -352,37 +336,39 @@ mod tests {
 
     #[test]
     fn a_flood_of_records_goes_in_groups_of_the_permitted_size_and_no_put_is_torn() {
+        let mut cx = Context::for_tests();
         let mut queue = CommitQueue::default();
         let mut puts = Vec::new();
         for request in 0..1000 {
             queue.begin();
             let numbers = request * PUT_RECORDS_MAX..(request + 1) * PUT_RECORDS_MAX;
-            numbers.map(record).for_each(|new| queue.add_record(new));
+            numbers.map(record).for_each(|new| queue.add_record(&mut cx, new));
             queue.wait(Waiter::Put(Asker { link: 1, request: request as Request }));
         }
         assert!(queue.is_congested() && !queue.is_idle());
         while let Some(group) = queue.dispatch() {
             assert!(group.records.len() <= GROUP_RECORDS_MAX);
             assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");
-            let written = queue.take_in_flight().unwrap();
+            let written = queue.take_in_flight(&mut cx).unwrap();
             assert_eq!(written.waiters.len(), written.records.len() / PUT_RECORDS_MAX);
             puts.extend(written.waiters.iter().map(|waiter| waiter.asker().request));
         }
         assert_eq!(puts, (0..1000).collect::<Vec<_>>(), "in order");
-        assert!(queue.is_idle() && queue.records.is_empty() && queue.names.is_empty());
+        assert!(queue.is_idle() && cx.coming.ids().next().is_none() && queue.names.is_empty());
     }
 
     #[test]
     fn what_is_committed_costs_the_same_however_much_waits() {
         let looks = [10, 10_000].map(|waiting| {
+            let mut cx = Context::for_tests();
             let mut queue = CommitQueue::default();
             for number in 0..GROUP_RECORDS_MAX + waiting {
                 queue.begin();
-                queue.add_record(record(number));
+                queue.add_record(&mut cx, record(number));
             }
             let group = queue.dispatch().unwrap();
             let before = queue.steps.0.get();
-            assert_eq!(queue.take_in_flight().unwrap().records.len(), group.records.len());
+            assert_eq!(queue.take_in_flight(&mut cx).unwrap().records.len(), group.records.len());
             (queue.steps.0.get() - before, group.records.len() as u64)
         });
         assert_eq!(looks[0], looks[1]);
@@ -391,17 +377,21 @@ mod tests {
 
     #[test]
     fn a_record_in_two_groups_is_on_its_way_until_both_are_committed() {
+        let mut cx = Context::for_tests();
         let mut queue = CommitQueue::default();
         let id = record(7).id;
         for _ in 0..2 {
-            queue.add_record(record(7));
-            queue.add_record(record(7));
+            queue.add_record(&mut cx, record(7));
+            queue.add_record(&mut cx, record(7));
             if queue.in_flight.is_none() {
                 assert_eq!(queue.dispatch().map(|group| group.records.len()), Some(1));
             }
         }
-        assert!(queue.take_in_flight().is_some() && queue.has_record(&id), "one waits still");
-        assert!(queue.dispatch().is_some() && queue.take_in_flight().is_some());
-        assert!(!queue.has_record(&id) && queue.is_idle());
+        assert!(
+            queue.take_in_flight(&mut cx).is_some() && cx.coming.contains(&id),
+            "one waits still"
+        );
+        assert!(queue.dispatch().is_some() && queue.take_in_flight(&mut cx).is_some());
+        assert!(!cx.coming.contains(&id) && queue.is_idle());
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::server) struct NewRecord {
     pub(in crate::server) block: Bytes,
     /// The connection to the peer that sent it; none if a client made it, which is when it is pushed on.
     pub(in crate::server) source: Option<Link>,
-    /// All that it names is known to be held, or is in the same group.
+    /// All that it names is known to be held, or is in the same group. Once it is durable: nothing is known to be lacking.
     pub(in crate::server) complete: bool,
 }
 

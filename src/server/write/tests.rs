@@ -3,8 +3,8 @@
 use super::super::samples::{Bench, file, new_record, run};
 use super::*;
 use crate::limits::WANTS_MAX;
+use crate::server::links::Peer;
 use crate::server::output::Output;
-use crate::server::peers::Peer;
 use crate::server::work::{CheckFor, Job};
 use crate::store::values::LogPlace;
 use crate::wire::condition::Condition;
@@ -150,7 +150,7 @@ fn check(script: &[(Do, &str)]) {
     let mut bench = Setting::new();
     run(&mut bench, script);
     assert!(bench.write.queue.is_idle() && bench.write.offers.is_idle());
-    let checked = bench.write.admission.checking().count();
+    let checked = bench.cx.coming.ids().count();
     assert_eq!(checked, bench.checks.len(), "records are being checked for ever");
 }
 

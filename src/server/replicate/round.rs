@@ -5,14 +5,14 @@
 //! neither disk nor wire. Invariant: from a peer's news on, one cursor passes everything once, and then the peer is
 //! forgotten; without news nothing is tried.
 
-use super::output::Link;
 use crate::ids::{Address, RecordId};
 use crate::limits::SHORT_BATCH;
+use crate::server::output::Link;
 use std::collections::BTreeMap;
 
 /// What is short here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Short {
+pub(in crate::server) enum Short {
     /// A block that was damaged or gone.
     Block(Address),
     /// A page that was damaged.
@@ -36,7 +36,7 @@ struct News {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Round {
+pub(in crate::server) struct Round {
     peers: BTreeMap<Link, News>,
     cursor: Option<Short>,
     /// How often there was news.
@@ -45,7 +45,7 @@ pub(super) struct Round {
 
 impl Round {
     /// A peer may have now what it had not.
-    pub(super) fn news(&mut self, link: Link, eager: bool) {
+    pub(in crate::server) fn news(&mut self, link: Link, eager: bool) {
         self.serial += 1;
         let before = self.peers.get(&link).is_some_and(|news| news.eager && !news.over);
         let eager = eager || before;
@@ -53,38 +53,41 @@ impl Round {
     }
 
     /// A number that changes with news.
-    pub(super) fn serial(&self) -> u64 {
+    pub(in crate::server) fn serial(&self) -> u64 {
         self.serial
     }
 
     /// A connection is gone.
-    pub(super) fn forget(&mut self, link: Link) {
+    pub(in crate::server) fn forget(&mut self, link: Link) {
         self.peers.remove(&link);
     }
 
     /// Whether a peer is asked in this round.
-    pub(super) fn asks(&self, link: Link) -> bool {
+    pub(in crate::server) fn asks(&self, link: Link) -> bool {
         self.peers.contains_key(&link)
     }
 
     /// Nobody has news.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::server) fn is_over(&self) -> bool {
         self.peers.is_empty()
     }
 
     /// What was tried has been tried: who was asked for everything is forgotten.
-    pub(super) fn settle(&mut self) {
+    pub(in crate::server) fn settle(&mut self) {
         self.peers.retain(|_, news| !news.over);
     }
 
     /// The next batch follows at once.
-    pub(super) fn is_eager(&self) -> bool {
+    pub(in crate::server) fn is_eager(&self) -> bool {
         self.peers.values().any(|news| news.eager && !news.over)
     }
 
     /// The next few things to try; `after` gives what lies after a cursor, in order, at most `SHORT_BATCH`. To be called
     /// when those before have been tried.
-    pub(super) fn next(&mut self, after: impl Fn(Option<Short>) -> Vec<Short>) -> Vec<Short> {
+    pub(in crate::server) fn next(
+        &mut self,
+        after: impl Fn(Option<Short>) -> Vec<Short>,
+    ) -> Vec<Short> {
         loop {
             self.settle();
             if self.peers.is_empty() {

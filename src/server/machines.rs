@@ -1,0 +1,359 @@
+//! The machines together: what each has to tell is seen to here, and nowhere else.
+//!
+//! Knows no door of the server: what comes from outside is handed to one machine by `mod`, and then `settle` is called.
+//! Invariants: an event is seen to whole before the next, and none is left when a door returns; whoever waits for
+//! something durable is told when all of its group is in the index.
+
+use super::backpressure::{self, Load};
+use super::closing::Closing;
+use super::context::Context;
+use super::members::{self, Members};
+use super::output::{Link, Output};
+use super::query::{self, Asked, Query};
+use super::replicate::{self, AGAIN, Arrivals, Reconcile, ReconcileEvent, Replicate, UNREAD_AGAIN};
+use super::scrub::{self, Scrub};
+use super::setup::Setup;
+use super::transfer::{self, Transfer};
+use super::write::{self, Contents, Rejection, Write};
+use crate::crypto::keys::record_id;
+use crate::index::Missing;
+use crate::limits::FRAME_BODY_MAX;
+use crate::store::values::{DiskError, Recovered, Space};
+use crate::time::Instant;
+use crate::wire::message::{Message, PushedRecord};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    Ended,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Machines {
+    phase: Phase,
+    pub(super) transfer: Transfer,
+    pub(super) write: Write,
+    pub(super) query: Query,
+    pub(super) members: Members,
+    pub(super) scrub: Scrub,
+    pub(super) replicate: Replicate,
+    pub(super) reconcile: Reconcile,
+    pub(super) arrivals: Arrivals,
+}
+
+impl Machines {
+    /// As they are after a start that has found this.
+    pub(super) fn new(setup: Setup, missing: Missing, recovered: &Recovered, now: Instant) -> Self {
+        Self {
+            phase: Phase::Running,
+            transfer: Transfer::default(),
+            write: Write::new(&setup.grants),
+            query: Query::default(),
+            scrub: Scrub::default(),
+            replicate: Replicate::new(missing, &recovered.rotten),
+            reconcile: Reconcile::new(setup.node),
+            arrivals: Arrivals::default(),
+            members: Members::new(setup, recovered.store, now),
+        }
+    }
+
+    /// Sees to all that the machines have to tell, each event to its end before the next.
+    pub(super) fn settle(&mut self, cx: &mut Context) {
+        loop {
+            if let Some(event) = self.transfer.poll_event() {
+                self.transferred(cx, event);
+            } else if let Some(event) = self.write.poll_event() {
+                self.written(cx, event);
+            } else if let Some(event) = self.query.poll_event() {
+                self.queried(cx, event);
+            } else if let Some(event) = self.scrub.poll_event() {
+                self.scrubbed(cx, event);
+            } else if let Some(event) = self.replicate.poll_event() {
+                self.replicated(cx, event);
+            } else if let Some(event) = self.reconcile.poll_event() {
+                self.compared(cx, event);
+            } else if let Some(event) = self.members.poll_event() {
+                self.met(cx, event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn transferred(&mut self, cx: &mut Context, event: transfer::Event) {
+        use transfer::Event;
+        match event {
+            Event::Ended { address, replication, outcome } => {
+                self.replicate.block_ended(cx, address, replication, outcome);
+            }
+            Event::OffersAnswered { client, count } => self.write.offers_answered(client, count),
+            Event::Absent { reader, address } => {
+                let is_damaged = self.replicate.is_damaged(&address);
+                let absent = Message::Absent { address };
+                cx.send(reader, if is_damaged { Message::Damaged { address } } else { absent });
+            }
+            Event::InVain { link, address } => self.arrivals.asked_in_vain(cx, link, &address),
+            Event::Unread { link } => self.arrivals.unread(cx, link),
+            Event::Received { draft, address, length } => {
+                self.write.add_block(draft, address, length);
+            }
+            Event::ReceivedSmall { address, block } => self.write.add_small(address, block),
+            Event::Lost { reader, block } => {
+                self.replicate.block_lost(cx, block);
+                self.transfer.resume(cx, reader);
+            }
+            Event::NoRoom { bytes } => cx.lack_room_for_block(bytes),
+            Event::Broken { link, why } => self.close(cx, link, why),
+            Event::Failed(why) => self.end(cx, Output::Failed(why)),
+        }
+    }
+
+    fn written(&mut self, cx: &mut Context, event: write::Event) {
+        use write::Event;
+        match event {
+            Event::Put(put) => self.scrub.put(cx, put),
+            Event::Offered { client, held, new } => {
+                self.scrub.offered(cx, client, &held);
+                self.transfer.fetch_offered(cx, client, new);
+            }
+            Event::NoRoom { bytes } => self.lack_room(cx, bytes),
+            Event::Granted => self.reconcile.with_all(cx),
+            Event::Forged { link } => {
+                for other in cx.links.nodes() {
+                    self.reconcile.dropped(cx, other, AGAIN);
+                }
+                self.close(cx, link, Closing::WrongSignature);
+            }
+            Event::Broken { link, why } => self.close(cx, link, why),
+            Event::Committed(contents) => {
+                self.committed(cx, &contents);
+            }
+            Event::Rejected(contents, rejection) => {
+                self.rejected(cx, &contents, rejection);
+            }
+            Event::Failed(why) => self.end(cx, Output::Failed(why)),
+        }
+    }
+
+    fn queried(&mut self, cx: &mut Context, event: query::Event) {
+        use query::Event;
+        match event {
+            Event::Look { query, record } => self.replicate.look(cx, query, record),
+            Event::Shown { query, link, record } => {
+                let id = record_id(&record);
+                let shown = PushedRecord { record, block: Bytes::new() };
+                self.write.records(cx, link, vec![shown]);
+                let comes = cx.knows(&id);
+                self.query.taken(cx, query, id, comes);
+            }
+            Event::NoRoom { bytes } => self.lack_room(cx, bytes),
+            Event::RecordDamaged { record } => {
+                self.replicate.record_lost(cx, &record);
+                self.reconcile.with_all(cx);
+            }
+            Event::PageLost { asker, address } => {
+                self.replicate.page_lost(cx, address);
+                self.query.ask(cx, asker, Asked::Page(address));
+            }
+            Event::FetchPage { asker, address } => {
+                self.replicate.fetch_page(cx, asker, address);
+                self.query.pump(cx);
+            }
+            Event::InVain { link, address } => self.arrivals.asked_in_vain(cx, link, &address),
+            Event::Broken { link, why } => self.close(cx, link, why),
+        }
+    }
+
+    fn scrubbed(&mut self, cx: &mut Context, event: scrub::Event) {
+        use scrub::Event;
+        match event {
+            Event::Cleared { address } => self.transfer.clear(cx, address),
+            Event::Offered { client, good, others } => {
+                self.write.offers_answered(client, good);
+                self.transfer.fetch_offered(cx, client, others);
+            }
+            Event::Put(put) => self.replicate.look_for_put(cx, put),
+            Event::Sweep(wanted) => {
+                self.scrub.sweep(cx, wanted, |cx, part| self.replicate.missing(cx, part));
+            }
+        }
+    }
+
+    fn replicated(&mut self, cx: &mut Context, event: replicate::Event) {
+        use replicate::Event;
+        match event {
+            Event::Fetch { block, interest, again, hint } => {
+                self.transfer.fetch(cx, block, interest, again, hint);
+            }
+            Event::Page { address, page } => self.write.add_page(address, page),
+            Event::PageHere { asker, address } => {
+                self.query.ask(cx, asker, Asked::Page(address));
+            }
+            Event::Lost { address } => self.write.add_lost(address),
+            Event::PutLookedUp { put, complete } => self.write.put_looked_up(cx, put, complete),
+            Event::Held { query, holds } => {
+                let holder = holds.then(|| self.members.own());
+                self.query.held_here(cx, query, holder);
+            }
+            Event::RecordDamaged => self.reconcile.with_all(cx),
+        }
+    }
+
+    fn compared(&mut self, cx: &mut Context, event: ReconcileEvent) {
+        match event {
+            ReconcileEvent::TellOneMore { link } => {
+                self.members.tell_one_more(cx, link);
+                self.reconcile.go_on(cx, link);
+            }
+            ReconcileEvent::RecordDamaged { record } => {
+                self.replicate.record_lost(cx, &record);
+                self.reconcile.with_all(cx);
+            }
+        }
+    }
+
+    fn met(&mut self, cx: &mut Context, event: members::Event) {
+        use members::Event;
+        match event {
+            Event::Hello { link, hello } => self.members.admit(cx, link, hello),
+            Event::Connected { link } => {
+                cx.tell_room(link);
+                self.reconcile.connected(cx, link);
+                self.replicate.has_news(cx, link);
+            }
+            Event::Ended { link, why } => self.close(cx, link, why),
+        }
+    }
+
+    /// The disk has told what it has left.
+    pub(super) fn space_answered(&mut self, cx: &mut Context, result: Result<Space, DiskError>) {
+        // What is promised to the disk may not be there yet: blocks that are fetched, and what waits for its group. What is
+        // being checked, and the one group in flight, are a few megabytes at most, and may fail for want of room.
+        let promised = self.transfer.bytes() + self.write.bytes() as u64;
+        let usable = cx.space_answered(promised, result);
+        if usable.is_some_and(|usable| usable > 0) {
+            self.write.bring(cx, Vec::new());
+        }
+        if usable.is_none() {
+            return;
+        }
+        let found = cx.room_answered();
+        if found.records {
+            self.reconcile.with_all(cx);
+        }
+        if found.records || found.blocks {
+            for link in cx.links.nodes() {
+                self.replicate.has_news(cx, link);
+            }
+        }
+    }
+
+    /// There is no room for so many bytes of records. What the peers have told since may be forgotten.
+    fn lack_room(&mut self, cx: &mut Context, bytes: u64) {
+        if cx.lack_room(bytes) {
+            self.reconcile.forget_told(cx);
+        }
+    }
+
+    /// A group is durable, and in the index: whoever waits for something of it goes on.
+    fn committed(&mut self, cx: &mut Context, Contents { records, blocks, pages }: &Contents) {
+        self.replicate.records_came(cx, records);
+        self.replicate.blocks_came(cx, blocks);
+        self.transfer.arrived(cx, blocks);
+        self.arrivals.came(cx, blocks);
+        self.replicate.pages_landed(cx, pages, true);
+        self.arrivals.came(cx, pages);
+        self.reconcile.push_new(cx, records);
+        self.reconcile.came(cx, records);
+        for new in records {
+            self.query.came(cx, &new.id, true);
+        }
+    }
+
+    /// What a group held is forgotten.
+    fn rejected(&mut self, cx: &mut Context, contents: &Contents, rejection: Rejection) {
+        let Contents { records, blocks, pages } = contents;
+        if rejection == Rejection::Full {
+            self.lack_room(cx, FRAME_BODY_MAX as u64);
+        }
+        for address in blocks {
+            match rejection {
+                Rejection::Full => self.transfer.find_no_room(cx, *address),
+                Rejection::Scarce => self.transfer.fail(cx, *address),
+            }
+        }
+        self.replicate.pages_landed(cx, pages, false);
+        let sources: BTreeSet<Link> = records.iter().filter_map(|new| new.source).collect();
+        for link in sources {
+            self.reconcile.dropped(cx, link, UNREAD_AGAIN);
+        }
+        for new in records {
+            self.query.came(cx, &new.id, false);
+        }
+    }
+
+    /// How many bytes of a connection are taken in at a time; none while it has to wait.
+    pub(super) fn read_max(&self, cx: &Context, link: Link) -> usize {
+        let owes_leaves = self.transfer.is_owed_by(link);
+        let is_congested = self.write.is_congested();
+        backpressure::read_max(cx, link, Load { is_congested, owes_leaves })
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, cx: &mut Context, link: Link) {
+        // None if this side has ended it.
+        let Some(peer) = cx.links.remove(link) else {
+            return;
+        };
+        self.transfer.link_closed(cx, link);
+        self.scrub.link_closed(link);
+        self.query.link_closed(cx, link, &peer.asks);
+        self.replicate.link_closed(cx, link, &peer.asks);
+        self.reconcile.link_closed(link);
+        self.arrivals.link_closed(link);
+        self.write.link_closed(link);
+        self.members.link_closed(cx, link, peer.node());
+    }
+
+    /// Ends a connection whose other side broke a rule, or that is not wanted any more.
+    pub(super) fn close(&mut self, cx: &mut Context, link: Link, why: Closing) {
+        if cx.links.contains(link) {
+            cx.output(Output::Close { link, why });
+            self.forget(cx, link);
+        }
+    }
+
+    /// Accepts no more puts and finishes those accepted. True if it did before.
+    pub(super) fn drain(&mut self) -> bool {
+        let runs = self.phase == Phase::Running;
+        if runs {
+            self.phase = Phase::Draining;
+            self.write.stop();
+        }
+        runs
+    }
+
+    /// Says so if everything that was accepted is finished, and nothing more is.
+    pub(super) fn end_if_drained(&mut self, cx: &mut Context) {
+        let is_idle = self.phase == Phase::Draining
+            && self.write.is_idle()
+            && !self.transfer.is_serving()
+            && cx.links.peers().all(|peer| !peer.is_busy());
+        if is_idle {
+            self.end(cx, Output::Drained);
+        }
+    }
+
+    /// Nothing is accepted from now on.
+    pub(super) fn end(&mut self, cx: &mut Context, output: Output) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.write.stop();
+            cx.output(output);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Status: what a node says of itself to whoever asks.
+//!
+//! Decides nothing. Invariant: what is told is what is known at that moment.
+
+use super::context::Context;
+use super::members;
+use crate::ids::NodeId;
+use crate::wire::message::{NodeStatus, PeerAddress, RangeSummary};
+use crate::wire::sync_state::SyncState;
+
+/// What a node has. Two nodes of one network that are done have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// All records.
+    pub records: RangeSummary,
+    /// Records whose blocks are not all here yet, and blocks to be had again.
+    pub incomplete: u64,
+    /// Nodes connected.
+    pub peers: usize,
+}
+
+/// What the machines know of this node.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) address: PeerAddress,
+    pub(super) uptime_s: u64,
+    /// Records that name something which is not here, and what was found damaged and has not come again.
+    pub(super) incomplete: u64,
+    /// How many nodes it knows.
+    pub(super) known: u32,
+    /// Nodes whose key more than one uses.
+    pub(super) twins: Vec<NodeId>,
+    pub(super) sync: SyncState,
+}
+
+/// All of it.
+pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
+    let Own { address: PeerAddress { node, address }, uptime_s, incomplete, known, twins, sync } =
+        own;
+    let (unnamed, unnamed_bytes) = cx.index.holdings.unnamed();
+    NodeStatus {
+        node,
+        address,
+        uptime_s,
+        names: cx.index.catalog.names(),
+        records: cx.index.catalog.records(),
+        blocks: cx.index.holdings.count(),
+        block_bytes: cx.index.holdings.bytes(),
+        incomplete,
+        damaged: cx.index.catalog.damaged(),
+        unnamed,
+        unnamed_bytes,
+        free_bytes: cx.space.free(),
+        full: cx.room.is_lacking(),
+        memory_used: cx.memory.used() as u64,
+        memory_max: cx.memory.max() as u64,
+        peers_connected: u32::try_from(members::connected(cx)).unwrap_or(u32::MAX),
+        peers_known: known,
+        group: cx.index.group,
+        sync,
+        log_damage: cx.index.log_damage(),
+        twins,
+    }
+}
