@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::json::Object;
+use crate::cli::json;
 use crate::cli::progress::Progress;
 use crate::cli::text::{human_size, shown, tell};
 use crate::crypto::sealed::open_part;
@@ -21,6 +21,7 @@ use crate::store::check::{Event, Finding, Grade, Known, Summary, check, rebuild}
 use crate::store::fs::RealFs;
 use crate::store::{Config, OpenError};
 use crate::wire::record::{Record, RecordKind, Sealed};
+use serde::Serialize;
 
 /// What the person asked for.
 #[derive(Debug, Clone)]
@@ -137,6 +138,32 @@ fn name_of(access: &Access, record: &Record) -> Option<String> {
     Some(shown(&String::from_utf8_lossy(&sealed.name)))
 }
 
+/// A finding, as a script may know it.
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    grade: &'static str,
+    path: &'a str,
+    what: &'a str,
+    means: &'a str,
+    advice: &'a str,
+}
+
+/// All, at the end.
+#[derive(Serialize)]
+struct SummaryJson {
+    grade: &'static str,
+    verdict: &'static str,
+    segments: u64,
+    groups: u64,
+    records: u64,
+    pages: u64,
+    blocks: u64,
+    bytes: u64,
+    damaged: u64,
+    missing: u64,
+    mended: u64,
+}
+
 /// Tells findings as they come.
 struct Teller {
     json: bool,
@@ -158,9 +185,13 @@ impl Teller {
     fn found(&mut self, finding: &Finding) {
         let Finding { grade, path, what, means, advice } = finding;
         if self.json {
-            let object = Object::new().text("grade", grade.word()).text("path", path);
-            let object = object.text("what", what).text("means", means).text("advice", advice);
-            self.print(&object.finish());
+            self.print(&json::line(&FindingJson {
+                grade: grade.word(),
+                path,
+                what,
+                means,
+                advice,
+            }));
         } else {
             self.print(&shown(&format!("{}: {path}: {what}; {means}; {advice}", grade.word())));
         }
@@ -194,13 +225,19 @@ impl Teller {
         let Summary { damaged, missing, mended, .. } = *summary;
         let verdict = if summary.is_clean() { "clean" } else { "damaged" };
         if self.json {
-            let object = Object::new().text("grade", "summary").text("verdict", verdict);
-            let object = object.number("segments", segments).number("groups", groups);
-            let object = object.number("records", records).number("pages", pages);
-            let object = object.number("blocks", blocks).number("bytes", bytes);
-            let object = object.number("damaged", damaged).number("missing", missing);
-            self.print(&object.number("mended", mended).finish());
-            return;
+            return self.print(&json::line(&SummaryJson {
+                grade: "summary",
+                verdict,
+                segments,
+                groups,
+                records,
+                pages,
+                blocks,
+                bytes,
+                damaged,
+                missing,
+                mended,
+            }));
         }
         let size = human_size(bytes);
         self.print(&format!(

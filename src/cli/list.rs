@@ -2,15 +2,17 @@
 //!
 //! Invariant: without `--sort` nothing is kept, however many names there are.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
+use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
 use crate::cli::{args, door, sync};
 use crate::session::Entry;
+use serde::Serialize;
 
 /// How long a line may wait in the buffer while others come.
 const FLUSH_PERIOD: Duration = Duration::from_millis(50);
@@ -61,7 +63,7 @@ impl<'a> Lines<'a> {
 
     fn print(&mut self, entry: &Entry) -> Result<(), Failure> {
         let line = if self.list.json {
-            entry_json(entry).finish()
+            json::line(&entry_json(entry))
         } else if self.list.long {
             long_line(entry)
         } else {
@@ -77,19 +79,33 @@ impl<'a> Lines<'a> {
 }
 
 /// What a script may know of a stored file.
-pub(crate) fn entry_json(entry: &Entry) -> Object {
-    let object = Object::new().text("name", &String::from_utf8_lossy(&entry.name));
-    // Two such names may look alike.
+#[derive(Serialize)]
+pub(crate) struct EntryJson<'a> {
+    name: Cow<'a, str>,
+    /// Of one that is no text: two such names may look alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
+    size: u64,
+    hash: String,
+    blocks: u64,
+    version: String,
+    mtime_ms: u64,
+    mode: u32,
+}
+
+/// A stored file for a script.
+pub(crate) fn entry_json(entry: &Entry) -> EntryJson<'_> {
     let is_text = std::str::from_utf8(&entry.name).is_ok();
-    let hex = || entry.name.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let object = if is_text { object } else { object.text("name_hex", &hex()) };
-    object
-        .number("size", entry.size)
-        .text("hash", &entry.hash.to_string())
-        .number("blocks", entry.blocks)
-        .text("version", &entry.version.to_string())
-        .number("mtime_ms", entry.mtime_ms)
-        .number("mode", (entry.mode & 0o7777).into())
+    EntryJson {
+        name: String::from_utf8_lossy(&entry.name),
+        name_hex: (!is_text).then(|| base16ct::lower::encode_string(&entry.name)),
+        size: entry.size,
+        hash: entry.hash.to_string(),
+        blocks: entry.blocks,
+        version: entry.version.to_string(),
+        mtime_ms: entry.mtime_ms,
+        mode: entry.mode & 0o7777,
+    }
 }
 
 fn long_line(entry: &Entry) -> String {

@@ -4,46 +4,72 @@
 
 use std::time::Duration;
 
-use crate::cli::json::Object;
-use crate::cli::sync;
 use crate::cli::text::{human_size, human_time, shown, table};
+use crate::cli::{json, sync};
 use crate::ids::NodeId;
 use crate::session::log_damage;
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
+use serde::Serialize;
+
+/// The node's state as a script may know it.
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    node: String,
+    address: &'a str,
+    uptime_s: u64,
+    names: u64,
+    records: u64,
+    sync: &'static str,
+    records_known: u64,
+    log_damage: u32,
+    log_damage_bytes: u64,
+    blocks: u64,
+    block_bytes: u64,
+    incomplete: u64,
+    damaged: u64,
+    unnamed: u64,
+    unnamed_bytes: u64,
+    free_bytes: u64,
+    full: bool,
+    memory_used: u64,
+    memory_max: u64,
+    peers_connected: u32,
+    peers_known: u32,
+    group: u64,
+    twins: Vec<String>,
+}
 
 /// The node's state as one JSON object.
 pub(crate) fn status_json(status: &NodeStatus) -> String {
-    let records_known = match status.sync {
-        SyncState::Syncing { of, .. } => of,
-        SyncState::Complete | SyncState::Unreached => status.records,
-    };
-    let twins: Vec<String> = status.twins.iter().map(ToString::to_string).collect();
-    Object::new()
-        .text("node", &status.node.to_string())
-        .text("address", &status.address)
-        .number("uptime_s", status.uptime_s)
-        .number("names", status.names)
-        .number("records", status.records)
-        .text("sync", sync::word(status.sync))
-        .number("records_known", records_known)
-        .number("log_damage", status.log_damage.places.into())
-        .number("log_damage_bytes", status.log_damage.bytes)
-        .number("blocks", status.blocks)
-        .number("block_bytes", status.block_bytes)
-        .number("incomplete", status.incomplete)
-        .number("damaged", status.damaged)
-        .number("unnamed", status.unnamed)
-        .number("unnamed_bytes", status.unnamed_bytes)
-        .number("free_bytes", status.free_bytes)
-        .flag("full", status.full)
-        .number("memory_used", status.memory_used)
-        .number("memory_max", status.memory_max)
-        .number("peers_connected", status.peers_connected.into())
-        .number("peers_known", status.peers_known.into())
-        .number("group", status.group)
-        .texts("twins", twins.iter().map(String::as_str))
-        .finish()
+    json::line(&StatusJson {
+        node: status.node.to_string(),
+        address: &status.address,
+        uptime_s: status.uptime_s,
+        names: status.names,
+        records: status.records,
+        sync: sync::word(status.sync),
+        records_known: match status.sync {
+            SyncState::Syncing { of, .. } => of,
+            SyncState::Complete | SyncState::Unreached => status.records,
+        },
+        log_damage: status.log_damage.places,
+        log_damage_bytes: status.log_damage.bytes,
+        blocks: status.blocks,
+        block_bytes: status.block_bytes,
+        incomplete: status.incomplete,
+        damaged: status.damaged,
+        unnamed: status.unnamed,
+        unnamed_bytes: status.unnamed_bytes,
+        free_bytes: status.free_bytes,
+        full: status.full,
+        memory_used: status.memory_used,
+        memory_max: status.memory_max,
+        peers_connected: status.peers_connected,
+        peers_known: status.peers_known,
+        group: status.group,
+        twins: status.twins.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// The node's state for a person.
@@ -106,12 +132,19 @@ fn memory(status: &NodeStatus) -> String {
 
 /// One other node as a JSON object.
 pub(crate) fn peer_json(member: &Member) -> String {
-    Object::new()
-        .text("node", &member.peer.node.to_string())
-        .text("address", &member.peer.address)
-        .flag("connected", member.connected)
-        .number("last_seen_ms", member.last_seen_ms)
-        .finish()
+    #[derive(Serialize)]
+    struct Json<'a> {
+        node: String,
+        address: &'a str,
+        connected: bool,
+        last_seen_ms: u64,
+    }
+    json::line(&Json {
+        node: member.peer.node.to_string(),
+        address: &member.peer.address,
+        connected: member.connected,
+        last_seen_ms: member.last_seen_ms,
+    })
 }
 
 /// The other nodes for a person. `now_ms` is milliseconds since 1970.

@@ -10,15 +10,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{Failure, Tally};
-use crate::cli::folder::Walk;
+use crate::cli::folder;
 use crate::cli::hash::{cannot_read, open_file};
-use crate::cli::json::Object;
+use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, names, place, stdin};
 use crate::client::{CallError, PutJob, Stored};
 use crate::session::{ClientError, Meta};
+use serde::Serialize;
 
 /// Files of a folder that are under way at once.
 const IN_FLIGHT: usize = 48;
@@ -93,7 +94,7 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         Some(prefix) => prefix.clone(),
         None => names::of_path(&put.source)?,
     };
-    let walk = Walk::new(&put.source)?;
+    let walk = folder::walk(&put.source)?;
     let mut client = door::open(place)?;
     let progress = Progress::wanted(place, &prefix, None);
     let tally = RefCell::new(Tally::default());
@@ -173,14 +174,24 @@ fn copies(count: u16) -> String {
     if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
 }
 
+/// What a script may know of what was stored now.
+#[derive(Serialize)]
+struct StoredJson<'a> {
+    name: &'a str,
+    size: u64,
+    hash: String,
+    version: String,
+    copies: u16,
+}
+
 fn stored_json(name: &str, stored: &Stored) -> String {
-    Object::new()
-        .text("name", name)
-        .number("size", stored.size)
-        .text("hash", &stored.hash.to_string())
-        .text("version", &stored.version.to_string())
-        .number("copies", stored.copies.into())
-        .finish()
+    json::line(&StoredJson {
+        name,
+        size: stored.size,
+        hash: stored.hash.to_string(),
+        version: stored.version.to_string(),
+        copies: stored.copies,
+    })
 }
 
 /// A reader whose bytes are counted.

@@ -1,12 +1,13 @@
 //! `dfs stat`: what is known of one name, and which nodes have all of it.
 
 use crate::cli::failure::Failure;
-use crate::cli::list::{entry_json, shown};
+use crate::cli::list::{EntryJson, entry_json, shown};
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_date, human_size};
-use crate::cli::{args, door, names, sync};
+use crate::cli::{args, door, json, names, sync};
 use crate::session::{Entry, Holders};
 use crate::time::wall_ms_of;
+use serde::Serialize;
 
 /// Tells what is known of a name.
 pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Failure> {
@@ -32,13 +33,22 @@ pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Fai
 }
 
 fn stat_json(entry: &Entry, holders: &Holders) -> String {
-    let ids: Vec<String> = holders.listed.iter().map(|holder| holder.node.to_string()).collect();
-    entry_json(entry)
-        .text("record", &entry.record.to_string())
-        .number("copies", u64::from(holders.count))
-        .texts("nodes", ids.iter().map(String::as_str))
-        .texts("addresses", holders.listed.iter().map(|holder| holder.address.as_str()))
-        .finish()
+    #[derive(Serialize)]
+    struct Json<'a> {
+        #[serde(flatten)]
+        entry: EntryJson<'a>,
+        record: String,
+        copies: u32,
+        nodes: Vec<String>,
+        addresses: Vec<&'a str>,
+    }
+    json::line(&Json {
+        entry: entry_json(entry),
+        record: entry.record.to_string(),
+        copies: holders.count,
+        nodes: holders.listed.iter().map(|holder| holder.node.to_string()).collect(),
+        addresses: holders.listed.iter().map(|holder| holder.address.as_str()).collect(),
+    })
 }
 
 fn lines(entry: &Entry, holders: &Holders) -> Vec<String> {

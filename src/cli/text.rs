@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::time::Duration;
+use time::UtcDateTime;
 
 /// Tells a person something on stderr, as one line: whatever a node, a file or a name has put into it is shown as text.
 pub fn tell(sentence: impl fmt::Display) {
@@ -68,25 +69,12 @@ pub(crate) fn human_time(time: Duration) -> String {
     }
 }
 
-/// Milliseconds since 1970 as `2026-11-22 21:34:10` in UTC.
+/// Milliseconds since 1970 as `2026-11-22 21:34:10` in UTC; what lies beyond the year 9999 as its end.
 pub(crate) fn human_date(wall_ms: u64) -> String {
-    let seconds = wall_ms / 1000;
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-}
-
-/// Days since 1970 to year, month and day, by counting in years that begin in March.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let leaps = day_of_era / 1460 + day_of_era / 146_096 - day_of_era / 36_524;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_of_year = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_of_year + 2) / 5 + 1;
-    let month = if month_of_year < 10 { month_of_year + 3 } else { month_of_year - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let date = i64::try_from(wall_ms / 1000).map(UtcDateTime::from_unix_timestamp);
+    let date = date.ok().and_then(Result::ok).unwrap_or(UtcDateTime::MAX);
+    let (hour, minute, second) = date.time().as_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02}", date.date())
 }
 
 /// Rows under headings, each column as wide as its widest cell; numbers belong to the right.
@@ -146,7 +134,8 @@ mod tests {
         assert_eq!(human_date(0), "1970-01-01 00:00:00");
         assert_eq!(human_date(951_826_154_000), "2000-02-29 12:09:14");
         assert_eq!(human_date(1_795_383_250_999), "2026-11-22 21:34:10");
-        assert!(human_date(u64::MAX).ends_with(":51"), "any number has a date");
+        assert_eq!(human_date(253_402_300_799_999), "9999-12-31 23:59:59");
+        assert_eq!(human_date(u64::MAX), "9999-12-31 23:59:59", "any number has a date");
     }
 
     #[test]

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use crate::cli::args;
 use crate::cli::door;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
+use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, human_size};
 use crate::client::Client;
 use crate::ids::Address;
 use crate::session::{ClientError, Entry};
+use serde::Serialize;
 
 /// How long peers are given to send what is bad here, and how often the node is asked.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +112,31 @@ fn wait(client: &mut Client, bad: &BTreeSet<Address>) -> Result<BTreeSet<Address
     }
 }
 
+/// A block, as a script may know it.
+#[derive(Serialize)]
+struct BadJson {
+    bad: String,
+    state: &'static str,
+}
+
+/// A file that needs some of them.
+#[derive(Serialize)]
+struct FileJson<'a> {
+    name: &'a str,
+    bad: usize,
+    missing: usize,
+}
+
+/// All, at the end.
+#[derive(Serialize)]
+struct SummaryJson {
+    good: u64,
+    bytes: u64,
+    damaged: usize,
+    repaired: usize,
+    missing: usize,
+}
+
 struct Told {
     json: bool,
     good: u64,
@@ -137,7 +163,7 @@ impl Told {
         let missing = self.missing.contains(address);
         let state = if missing { "missing" } else { "repaired" };
         if self.json {
-            return Object::new().text("bad", &address.to_string()).text("state", state).finish();
+            return json::line(&BadJson { bad: address.to_string(), state });
         }
         let became = if missing {
             "put aside, and asked of the peers again and again"
@@ -150,19 +176,19 @@ impl Told {
     fn line_about(&self, file: &Affected) -> String {
         let missing = file.needs.iter().filter(|address| self.missing.contains(address)).count();
         if self.json {
-            let object = Object::new().text("name", &file.name);
-            let object = object.number("bad", file.needs.len() as u64);
-            return object.number("missing", missing as u64).finish();
+            return json::line(&FileJson { name: &file.name, bad: file.needs.len(), missing });
         }
         let state = if missing > 0 { "damaged" } else { "repaired" };
         format!("{state} {}: {} bad, {missing} still missing", file.name, file.needs.len())
     }
 
     fn summary(&self) -> String {
-        let object = Object::new().number("good", self.good).number("bytes", self.bytes);
-        let repaired = self.bad.len() - self.missing.len();
-        let object = object.number("damaged", self.bad.len() as u64);
-        let object = object.number("repaired", repaired as u64);
-        object.number("missing", self.missing.len() as u64).finish()
+        json::line(&SummaryJson {
+            good: self.good,
+            bytes: self.bytes,
+            damaged: self.bad.len(),
+            repaired: self.bad.len() - self.missing.len(),
+            missing: self.missing.len(),
+        })
     }
 }

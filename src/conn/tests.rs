@@ -185,7 +185,7 @@ fn the_second_version_of_the_handshake() {
         if bytes.is_empty() {
             return;
         }
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(bytes);
         lines += &format!("{who} {hex}\n");
     };
     for _ in 0..4 {

@@ -61,7 +61,7 @@ mod tests {
             *byte = u8::try_from(index * 0x11).expect("it is small");
         }
         let alias = Aliases::new(key).of(&NameId(name));
-        let hex: String = alias.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&alias.0);
         assert_eq!(hex, "4f638c735f614301567824b1");
     }
 

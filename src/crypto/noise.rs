@@ -195,7 +195,7 @@ mod tests {
     /// Made by the Python package `noiseprotocol`. These values never change.
     #[test]
     fn vector() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = base16ct::lower::encode_string;
         let (mut dialer, mut acceptor, messages) = established();
         let expected = [
             "403e5376b7e466f103572da5ac47cab01c7226109925ffb2b20e12c3f3476a56\

@@ -84,7 +84,7 @@ mod tests {
         let (tag, sealed) = seal_part(&keys(), b"public", b"a plaintext of some length");
         let expected = "128c195b4af77f637b3846c368ba0c2d2dcae3bd8e46156703f32d2e43df1952";
         assert_eq!(Hash(tag).to_string(), expected);
-        let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&sealed);
         assert_eq!(hex, "7d204fe54fedbf1f4036711a25ee59c475af9581f2b731e9ad47");
     }
 

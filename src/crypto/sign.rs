@@ -90,7 +90,7 @@ mod tests {
     fn vector() {
         let node = NodeKey::generate(&[7; 32]);
         let signature = sign(node.sign_key(), tags::RECORD, b"bytes");
-        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&signature);
         let expected = "6de4a2de8b2e364b4f9d169982e0d71c2c29c7a308f16d8bda193eb7178c1fe0\
                         8478e8c9e5af8f6a9f40428244caaebd0e1c5ccbefe4fe76a7be9d12ac164701";
         assert_eq!(hex, expected);

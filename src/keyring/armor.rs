@@ -2,55 +2,22 @@
 //! without padding.
 //!
 //! Knows nothing about what the bytes are. Invariant: every text is the text of at most one run of
-//! bytes, and back.
+//! bytes, and back; the time that takes tells nothing of them.
 
+use base32ct::{Base32Unpadded, Encoding};
 use zeroize::Zeroizing;
-
-const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Appends the text of `bytes`.
 pub(super) fn write(bytes: &[u8], out: &mut String) {
-    for group in bytes.chunks(5) {
-        let mut word = [0; 8];
-        word[3..3 + group.len()].copy_from_slice(group);
-        let bits = u64::from_be_bytes(word);
-        for digit in 0..digits_of(group.len()) {
-            let index = bits >> (35 - 5 * digit) & 31;
-            out.push(char::from(DIGITS[usize::try_from(index).unwrap_or_default()]));
-        }
-    }
+    out.push_str(&Zeroizing::new(Base32Unpadded::encode_string(bytes)));
 }
 
 /// The bytes of a text; `None` when it is the text of none.
 pub(super) fn read(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() * 5 / 8));
-    for group in text.as_bytes().chunks(8) {
-        let mut bits = 0u64;
-        for digit in group {
-            bits = bits << 5 | value_of(*digit)?;
-        }
-        let length = group.len() * 5 / 8;
-        let word = (bits << (40 - 5 * group.len())).to_be_bytes();
-        let is_canonical =
-            digits_of(length) == group.len() && word[3 + length..] == [0; 5][length..];
-        if !is_canonical {
-            return None;
-        }
-        bytes.extend_from_slice(&word[3..3 + length]);
-    }
-    Some(bytes)
-}
-
-fn digits_of(bytes: usize) -> usize {
-    (bytes * 8).div_ceil(5)
-}
-
-fn value_of(digit: u8) -> Option<u64> {
-    match digit {
-        b'a'..=b'z' => Some(u64::from(digit - b'a')),
-        b'2'..=b'7' => Some(u64::from(digit - b'2') + 26),
-        _ => None,
-    }
+    let bytes = Zeroizing::new(Base32Unpadded::decode_vec(text).ok()?);
+    // Bits beyond the last byte are not looked at.
+    let again = Zeroizing::new(Base32Unpadded::encode_string(&bytes));
+    (*again == text).then_some(bytes)
 }
 
 #[cfg(test)]

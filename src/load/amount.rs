@@ -4,6 +4,7 @@
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use std::str::FromStr;
 
 /// The largest file that is made: its bytes are generated, not held, but somebody has to store them.
@@ -31,7 +32,6 @@ impl Amount {
     }
 }
 
-/// By the transform of Box and Muller (1958).
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -39,8 +39,7 @@ impl Amount {
     reason = "a random size needs no last digit, and is bounded before"
 )]
 fn log_normal(median: u64, sigma: f64, rng: &mut ChaCha8Rng) -> u64 {
-    let (one, other): (f64, f64) = (rng.random(), rng.random());
-    let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
+    let normal: f64 = StandardNormal.sample(rng);
     let size = median as f64 * (sigma * normal).exp();
     size.clamp(0.0, AMOUNT_MAX as f64) as u64
 }

@@ -4,6 +4,7 @@
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, Zipf};
 use std::str::FromStr;
 
 /// How popular keys are.
@@ -37,8 +38,7 @@ impl FromStr for Popularity {
 #[derive(Debug)]
 pub(super) enum Chooser {
     Uniform(usize),
-    /// The sums of the weights up to each key.
-    Zipf(Vec<f64>),
+    Zipf(Zipf<f64>),
 }
 
 impl Chooser {
@@ -47,14 +47,11 @@ impl Chooser {
         match popularity {
             Popularity::Uniform => Self::Uniform(keys),
             Popularity::Zipf(exponent) => {
-                let mut sum = 0.0;
-                let weight = |rank: usize| {
-                    #[allow(clippy::cast_precision_loss, reason = "there are not 2^52 keys")]
-                    let rank = rank as f64;
-                    sum += rank.powf(-exponent);
-                    sum
-                };
-                Self::Zipf((1..=keys).map(weight).collect())
+                #[allow(clippy::cast_precision_loss, reason = "there are not 2^52 keys")]
+                let keys = keys as f64;
+                Self::Zipf(
+                    Zipf::new(keys, exponent).expect("there is a key, and an exponent is bounded"),
+                )
             }
         }
     }
@@ -63,11 +60,12 @@ impl Chooser {
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> usize {
         match self {
             Self::Uniform(keys) => rng.random_range(0..*keys),
-            Self::Zipf(sums) => {
-                let whole = sums.last().copied().unwrap_or_default();
-                let point = rng.random::<f64>() * whole;
-                sums.partition_point(|sum| *sum <= point).min(sums.len() - 1)
-            }
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "ranks are whole, and from 1 on"
+            )]
+            Self::Zipf(ranks) => ranks.sample(rng) as usize - 1,
         }
     }
 }

@@ -17,7 +17,6 @@ use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
 use crate::store::layout;
 use crate::store::log::Log;
-use crate::store::open_files::OpenFiles;
 use crate::store::records;
 use crate::store::undecoded;
 use crate::store::values::{
@@ -25,9 +24,13 @@ use crate::store::values::{
     WriteError,
 };
 use bytes::Bytes;
+use lru::LruCache;
 use std::collections::HashSet;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(SEGMENTS_OPEN_MAX).expect("it is not 0");
 
 /// What can be chosen about a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub struct Disk<F: FileSystem> {
     /// Folders that are known to be there.
     pub(super) folders: Mutex<HashSet<String>>,
     drafts: Mutex<Drafts<F::File>>,
-    segments: Mutex<OpenFiles<u32, F::File>>,
+    segments: Mutex<LruCache<u32, Arc<F::File>>>,
     peers: Mutex<()>,
     failure: Mutex<Option<String>>,
 }
@@ -72,7 +75,7 @@ impl<F: FileSystem> Disk<F> {
             log: Mutex::new(log),
             folders: Mutex::default(),
             drafts: Mutex::new(Drafts::new()),
-            segments: Mutex::new(OpenFiles::new(SEGMENTS_OPEN_MAX)),
+            segments: Mutex::new(LruCache::new(OPEN_MAX)),
             peers: Mutex::default(),
             failure: Mutex::default(),
         }
@@ -124,7 +127,7 @@ impl<F: FileSystem> Disk<F> {
                 return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
             }
         };
-        let Some(segment) = segments.get(place.segment) else {
+        let Some(segment) = segments.get(&place.segment).cloned() else {
             return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
         };
         drop(segments);
@@ -256,8 +259,8 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
-        let open = || self.fs.open(&layout::segment(number));
-        hold(&self.segments).get_or_open(number, open)
+        let open = || self.fs.open(&layout::segment(number)).map(Arc::new);
+        hold(&self.segments).try_get_or_insert(number, open).cloned()
     }
 
     /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too. A bad

@@ -6,22 +6,25 @@
 use crate::limits::DRAFTS_OPEN_MAX;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::open_files::OpenFiles;
 use crate::store::values::Draft;
+use lru::LruCache;
 use std::collections::HashSet;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+
+const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(DRAFTS_OPEN_MAX).expect("it is not 0");
 
 /// See the module.
 pub(super) struct Drafts<File> {
     begun: HashSet<Draft>,
-    open: OpenFiles<Draft, File>,
+    open: LruCache<Draft, Arc<File>>,
 }
 
 impl<File> Drafts<File> {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self { begun: HashSet::new(), open: OpenFiles::new(DRAFTS_OPEN_MAX) }
+        Self { begun: HashSet::new(), open: LruCache::new(OPEN_MAX) }
     }
 
     /// The draft's file, which is made if there is none.
@@ -30,12 +33,11 @@ impl<File> Drafts<File> {
         F: FileSystem<File = File>,
     {
         let path = layout::draft(draft);
-        if self.begun.contains(&draft) {
-            return self.open.get_or_open(draft, || fs.reopen(&path));
-        }
-        let file = self.open.get_or_open(draft, || fs.create(&path))?;
+        let is_begun = self.begun.contains(&draft);
+        let open = || if is_begun { fs.reopen(&path) } else { fs.create(&path) };
+        let file = self.open.try_get_or_insert(draft, || open().map(Arc::new))?;
         self.begun.insert(draft);
-        Ok(file)
+        Ok(Arc::clone(file))
     }
 
     /// Ends the writing of a draft, and gives its file; `NotFound` for one that was never begun.
@@ -53,7 +55,7 @@ impl<File> Drafts<File> {
 
     /// Nothing is written to it any more. Whether there was one.
     pub(super) fn forget(&mut self, draft: Draft) -> bool {
-        self.open.remove(draft);
+        self.open.pop(&draft);
         self.begun.remove(&draft)
     }
 }

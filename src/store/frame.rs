@@ -393,7 +393,7 @@ mod tests {
     fn the_format_is_kept() {
         let encoded = encode(&group(), &spot());
         let check = crc32c::crc32c(&encoded.bytes);
-        let hex: String = encoded.bytes[..HEAD].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&encoded.bytes[..HEAD]);
         assert_eq!(hex, "64667347000000e0000000000000002a0000004db60ae81f000000005b58c668");
         assert_eq!(check, 330_081_153);
     }

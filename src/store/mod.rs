@@ -21,7 +21,6 @@ pub mod fs;
 mod layout;
 mod log;
 mod named;
-mod open_files;
 mod place;
 mod records;
 mod recover;

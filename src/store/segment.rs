@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_format_is_kept() {
-        let hex: String = header().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&header().encode());
         assert_eq!(
             hex,
             "646673647365670a0001000000000012010101010101010101010101010101010202020202020202\

@@ -21,7 +21,7 @@ fn planted() -> [&'static [u8]; 4] {
 }
 
 fn holds(bytes: &[u8], words: &[u8]) -> bool {
-    bytes.windows(words.len()).any(|window| window == words)
+    memchr::memmem::find(bytes, words).is_some()
 }
 
 /// A file of many blocks with the planted text in each, and a small one.

@@ -5,22 +5,22 @@ use crate::sim::client::program::access;
 use crate::sim::swarm::audit::Audit;
 use crate::sim::swarm::content::MARK;
 use crate::sim::swarm::ledger::Ledger;
-use crate::sim::swarm::needle::Needle;
 use crate::sim::swarm::plan::Promise;
 use crate::sim::swarm::telling::Telling;
 use crate::sim::world::{Tap, World};
+use memchr::memmem::Finder;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
 /// What must be seen nowhere.
-static SECRETS: LazyLock<Vec<(&str, Needle)>> = LazyLock::new(|| {
+static SECRETS: LazyLock<Vec<(&str, Finder<'static>)>> = LazyLock::new(|| {
     let keys = access();
     let data = keys.data.expect("these keys are whole");
     vec![
-        ("the mark of plaintexts and names", Needle::new(MARK)),
-        ("the network's secret", Needle::new(&keys.network.secret)),
-        ("the data key", Needle::new(&data.epochs()[0].secret)),
+        ("the mark of plaintexts and names", Finder::new(MARK)),
+        ("the network's secret", Finder::new(&keys.network.secret).into_owned()),
+        ("the data key", Finder::new(&data.epochs()[0].secret).into_owned()),
     ]
 });
 
