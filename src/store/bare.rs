@@ -50,7 +50,7 @@ pub fn scan<F: FileSystem>(
 ) -> io::Result<Seen> {
     let window = Window::by(fs, file, at_once);
     let mut seen = Seen::default();
-    let scanned = Scan { window, segment: 1, salt, end }.run(|good| {
+    let scanned = Scan { window, segment: 1, salt, end }.run(&mut |good| {
         seen.frames.push((good.start, good.end));
         seen.found.extend(good.found);
     })?;

@@ -75,7 +75,17 @@ pub fn open<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
-    visitor: impl FnMut(Found),
+    mut visitor: impl FnMut(Found),
+) -> Result<(Disk<F>, Recovered), OpenError> {
+    open_with(fs, config, entropy, &mut visitor)
+}
+
+/// The same, once for all visitors.
+fn open_with<F: FileSystem>(
+    fs: F,
+    config: Config,
+    entropy: [u8; 16],
+    visitor: &mut dyn FnMut(Found),
 ) -> Result<(Disk<F>, Recovered), OpenError> {
     let (place, notes) = prepare(&fs)?;
     let mut recovery = Recovery {
@@ -213,9 +223,9 @@ pub(super) fn unsound_block<F: FileSystem>(
 const PIECE: usize = 64 * 1024;
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
-struct Recovery<'a, F, V> {
+struct Recovery<'a, F> {
     fs: &'a F,
-    visitor: V,
+    visitor: &'a mut dyn FnMut(Found),
     notes: Vec<String>,
     /// Something that was once durable is bad, and no earlier start has said so.
     has_new_damage: bool,
@@ -229,7 +239,7 @@ struct Recovery<'a, F, V> {
     undecoded: Undecoded,
 }
 
-impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
+impl<F: FileSystem> Recovery<'_, F> {
     /// The headers of all readable segments, oldest first, and the greatest number in use.
     fn headers(&mut self) -> Result<(Vec<Header>, u32), OpenError> {
         let names = self.fs.list(layout::LOG);
@@ -364,7 +374,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
         let file = fs.open(&layout::segment(header.number))?;
         let scan =
             Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
-        scan.run(|seen| {
+        scan.run(&mut |seen| {
             if let Some(before) = self.held_back.replace(seen) {
                 self.accept(header.number, before);
             }
@@ -374,7 +384,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
     fn accept(&mut self, segment: u32, seen: Seen) {
         self.good = Verdict { segment, end: seen.end, last: seen.position };
         self.last = Some((segment, seen.start..seen.end));
-        seen.found.into_iter().for_each(&mut self.visitor);
+        seen.found.into_iter().for_each(&mut *self.visitor);
     }
 
     /// The last group was perhaps torn: it is good if all block files that it names are.
@@ -411,7 +421,7 @@ impl<F: FileSystem, V: FnMut(Found)> Recovery<'_, F, V> {
 
     /// What is left in damaged bytes: what is whole is found like any other.
     fn keep_remains(&mut self, header: &Header, range: &Range<u64>) -> Result<(), OpenError> {
-        let gone = self.kept.read(self.fs, header, range, &mut self.visitor)?;
+        let gone = self.kept.read(self.fs, header, range, self.visitor)?;
         self.undecoded.add_range(header.number, range, gone);
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Kept {
         fs: &F,
         header: &Header,
         range: &Range<u64>,
-        found: &mut impl FnMut(Found),
+        found: &mut dyn FnMut(Found),
     ) -> Result<Gone, DiskError> {
         let mut gone = Gone::default();
         let mut failure = None;

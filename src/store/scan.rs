@@ -156,7 +156,7 @@ enum Step {
 
 impl<F: FileSystem> Scan<'_, F> {
     /// Hands on every good group in turn.
-    pub(super) fn run(mut self, mut each: impl FnMut(Seen)) -> io::Result<Scanned> {
+    pub(super) fn run(mut self, each: &mut dyn FnMut(Seen)) -> io::Result<Scanned> {
         let limit = match self.end {
             Some(end) => end,
             None => self.window.fs.length(self.window.file)?,

@@ -183,7 +183,7 @@ impl<F: FileSystem> Check<'_, F> {
             Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
         let mut run =
             Run { verdict: header.before, held_back: None, spans: Vec::new(), loose: Vec::new() };
-        let scanned = scan.run(|seen| {
+        let scanned = scan.run(&mut |seen| {
             if let Some(before) = run.next(seen) {
                 let (end, last) = (before.end, before.position);
                 run.verdict = Verdict { segment: header.number, end, last };
