@@ -20,6 +20,7 @@
 //! | `gateway` | plaintext in and out, for programs that embed a node | the above |
 //! | `net`, `worker` | sockets; threads | the above |
 //! | `config`, `cli` | what people type | everything |
+//! | `fsck` | the offline check of a data folder, and its command | the above but `net`, `worker` |
 //! | `load` | the load-test harness | `client`, `cli` and what these may name |
 //!
 //! Invariants: imports point upward in this table, which `tests/tidy.rs` reads; the core reaches no
@@ -48,6 +49,7 @@ pub mod client;
 pub mod config;
 pub mod conn;
 pub mod crypto;
+pub mod fsck;
 pub mod gateway;
 pub mod ids;
 pub mod index;

@@ -6,9 +6,10 @@
     reason = "the shell: files, the clock, entropy"
 )]
 
-use dfsd::cli::{self, check};
+use dfsd::cli;
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::conn::ConnKeys;
+use dfsd::fsck;
 use dfsd::ids::NodeId;
 use dfsd::keyring::presence::presence;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     };
     if let Some(DaemonCommand::Check { rebuild, json }) = command {
         let data = config.data;
-        return check::run(&check::Wanted { data, rebuild, json, entropy: random() });
+        return fsck::run(&fsck::Wanted { data, rebuild, json, entropy: random() });
     }
     let journal = match start_log(config.log) {
         Ok(journal) => journal,

@@ -29,7 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["node", "server", "worker"]),
     ("worker", &[]),
     ("config", &[]),
-    ("cli", &["crypto", "wire", "keyring", "store", "server", "session", "client", "config"]),
+    ("cli", &["crypto", "wire", "keyring", "session", "client", "config"]),
+    ("fsck", &["crypto", "wire", "keyring", "store", "server", "cli"]),
     ("load", &["crypto", "wire", "keyring", "session", "client", "config", "cli"]),
 ];
 

@@ -11,29 +11,29 @@ use crate::ids::{Address, Hash};
 use crate::limits::{BLOCK, LEAF};
 
 /// The bytes of the trailer.
-pub(super) const TRAILER: usize = 32;
+pub(crate) const TRAILER: usize = 32;
 
 const MAGIC: &[u8; 8] = b"dfsdblk\n";
 const VERSION: u16 = 1;
 
 /// Leaves of a block; `None` if no block is that long.
-pub(super) fn leaf_count(length: u32) -> Option<usize> {
+pub(crate) fn leaf_count(length: u32) -> Option<usize> {
     let length = usize::try_from(length).ok()?;
     (1..=BLOCK).contains(&length).then(|| length.div_ceil(LEAF))
 }
 
 /// Bytes after the ciphertext of a block with so many leaves.
-pub(super) fn foot_length(leaves: usize) -> usize {
+pub(crate) fn foot_length(leaves: usize) -> usize {
     leaves * Hash::LENGTH + TRAILER
 }
 
 /// The block's length as a trailer states it; not to be believed before the file is verified.
-pub(super) fn stated_length(trailer: &[u8; TRAILER]) -> u32 {
+pub(crate) fn stated_length(trailer: &[u8; TRAILER]) -> u32 {
     u32::from_be_bytes(std::array::from_fn(|index| trailer[12 + index]))
 }
 
 /// What comes after the ciphertext.
-pub(super) fn foot(length: u32, leaves: &[Hash]) -> Vec<u8> {
+pub(crate) fn foot(length: u32, leaves: &[Hash]) -> Vec<u8> {
     let mut foot = Vec::with_capacity(foot_length(leaves.len()));
     leaves.iter().for_each(|leaf| foot.extend(leaf.0));
     foot.extend(MAGIC);
@@ -47,7 +47,7 @@ pub(super) fn foot(length: u32, leaves: &[Hash]) -> Vec<u8> {
 }
 
 /// The leaf hashes, if `foot` is the end of the file of this block.
-pub(super) fn parse(foot_bytes: &[u8], length: u32, address: &Address) -> Option<Vec<Hash>> {
+pub(crate) fn parse(foot_bytes: &[u8], length: u32, address: &Address) -> Option<Vec<Hash>> {
     let hashes = foot_bytes.len().checked_sub(TRAILER)?;
     let leaves: Vec<Hash> = foot_bytes[..hashes]
         .chunks_exact(Hash::LENGTH)

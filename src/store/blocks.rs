@@ -19,7 +19,7 @@ use std::io;
 
 /// Why something could not be read.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// It is not there.
     Gone,
     /// It is there, and bad.
@@ -42,7 +42,7 @@ impl From<io::Error> for Trouble {
 
 impl Trouble {
     /// What the core is told.
-    pub(super) fn tell(self, path: &str) -> ReadError {
+    pub(crate) fn tell(self, path: &str) -> ReadError {
         match self {
             Self::Gone => ReadError::Gone,
             Self::Damaged => ReadError::Damaged,
@@ -52,7 +52,7 @@ impl Trouble {
 }
 
 /// Damage is believed when it is seen twice: what is damaged is given up, and a read may fail for once.
-pub(super) fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+pub(crate) fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     match read() {
         Err(Trouble::Damaged) => read(),
         result => result,
@@ -81,7 +81,7 @@ fn open_block<F: FileSystem>(
 }
 
 /// How long a block is by the end of its file; whether that is so, hashing it tells.
-pub(super) fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, Trouble> {
+pub(crate) fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, Trouble> {
     let file = Reader::patient(fs).open(&layout::block(address))?;
     let at = fs.length(&file)?.checked_sub(TRAILER as u64).ok_or(Trouble::Damaged)?;
     let trailer = fs.read(&file, at, TRAILER)?;
@@ -113,7 +113,7 @@ fn fill<F: FileSystem>(
 }
 
 /// Reads a run of leaves of a block file, without hashing them. Leaves that the block does not have are gone.
-pub(super) fn read_leaves<F: FileSystem>(
+pub(crate) fn read_leaves<F: FileSystem>(
     reader: &Reader<'_, F>,
     address: &Address,
     length: u32,
@@ -126,7 +126,7 @@ pub(super) fn read_leaves<F: FileSystem>(
 }
 
 /// A run of leaves of a block that lies in memory.
-pub(super) fn leaves_of(block: &Bytes, leaves: LeafRange) -> Result<LeavesRead, Trouble> {
+pub(crate) fn leaves_of(block: &Bytes, leaves: LeafRange) -> Result<LeavesRead, Trouble> {
     let length = u32::try_from(block.len()).map_err(|_| Trouble::Damaged)?;
     let range = byte_range(length, leaves).ok_or(Trouble::Gone)?;
     Ok(LeavesRead { length, leaves: tree::leaf_hashes(block), chunks: chunks(&block.slice(range)) })
@@ -148,7 +148,7 @@ fn chunks(run: &Bytes) -> Vec<Bytes> {
 }
 
 /// Hashes a whole block file; `buffer` is reused from block to block.
-pub(super) fn verify<F: FileSystem>(
+pub(crate) fn verify<F: FileSystem>(
     fs: &F,
     address: &Address,
     length: u32,
@@ -161,7 +161,7 @@ pub(super) fn verify<F: FileSystem>(
 }
 
 /// Reads an item of the log and checks its CRC: its id and its bytes.
-pub(super) fn read_item<F: FileSystem>(
+pub(crate) fn read_item<F: FileSystem>(
     reader: &Reader<'_, F>,
     file: &F::File,
     place: LogPlace,

@@ -151,14 +151,14 @@ impl<F: FileSystem> Disk<F> {
     }
 
     /// Proves the last group to have been flushed.
-    pub(super) fn witness_now(&self) -> DiskResult<()> {
+    pub(crate) fn witness_now(&self) -> DiskResult<()> {
         let mut log = hold(&self.log);
         self.still_sound()?;
         self.witness(&mut log)
     }
 
     /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
-    pub(super) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
+    pub(crate) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
         if blocks.is_empty() {
             return Ok(());
         }

@@ -81,6 +81,11 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
+    /// Where it is, to be looked at.
+    pub(crate) fn file_system(&self) -> &F {
+        &self.fs
+    }
+
     /// Leaves of a block, if nothing has to be waited for and all is good. Anything else is for `read_leaves`, which looks at
     /// it for a second time, and acts on it.
     pub fn leaves_at_once(

@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use std::io;
 
 /// What a step of the store gives.
-pub(super) type DiskResult<T> = Result<T, DiskError>;
+pub(crate) type DiskResult<T> = Result<T, DiskError>;
 
 /// A failed call, as a sentence.
-pub(super) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
+pub(crate) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
     let sentence = || format!("{doing} {path} failed: {error}");
     match error {
         _ if is_full(error) => DiskError::Full,
@@ -24,7 +24,7 @@ pub(super) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
 }
 
 /// No room, or none for this user, or none in a file that would be longer than this process may have.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
@@ -37,7 +37,7 @@ fn is_scarce(error: &io::Error) -> bool {
 
 impl DiskError {
     /// A flush that found no room, or no memory, has lost data all the same.
-    pub(super) fn hard(self) -> Self {
+    pub(crate) fn hard(self) -> Self {
         match self {
             Self::Full => Self::Failed("a flush found the disk full".to_owned()),
             Self::Scarce(why) | Self::Failed(why) => Self::Failed(why),

@@ -34,8 +34,8 @@ pub(super) type Salt = [u8; 16];
 
 /// The last group: its number, and a CRC over all groups up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Position {
-    pub(super) number: u64,
+pub(crate) struct Position {
+    pub(crate) number: u64,
     pub(super) chain: u32,
 }
 

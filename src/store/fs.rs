@@ -136,34 +136,34 @@ pub trait FileSystem: Send + Sync + 'static {
 }
 
 /// Reading, in either of two ways: until it is done, or only what can be done at once.
-pub(super) struct Reader<'a, F> {
+pub(crate) struct Reader<'a, F> {
     fs: &'a F,
     waits: bool,
 }
 
 impl<'a, F: FileSystem> Reader<'a, F> {
     /// Waits for the disk.
-    pub(super) fn patient(fs: &'a F) -> Self {
+    pub(crate) fn patient(fs: &'a F) -> Self {
         Self { fs, waits: true }
     }
 
     /// Fails with `WouldBlock` where it would have to.
-    pub(super) fn at_once(fs: &'a F) -> Self {
+    pub(crate) fn at_once(fs: &'a F) -> Self {
         Self { fs, waits: false }
     }
 
     /// Opens a file.
-    pub(super) fn open(&self, path: &str) -> io::Result<F::File> {
+    pub(crate) fn open(&self, path: &str) -> io::Result<F::File> {
         if self.waits { self.fs.open(path) } else { self.fs.open_at_once(path) }
     }
 
     /// The length of an open file.
-    pub(super) fn length(&self, file: &F::File) -> io::Result<u64> {
+    pub(crate) fn length(&self, file: &F::File) -> io::Result<u64> {
         self.fs.length(file)
     }
 
     /// As many bytes as there are; fewer than asked for only at the end of the file.
-    pub(super) fn read(&self, file: &F::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, file: &F::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         match self.waits {
             true => self.fs.read(file, offset, length),
             false => self.fs.read_at_once(file, offset, length),

@@ -6,70 +6,70 @@ use crate::ids::Address;
 use crate::store::values::Draft;
 
 /// Folders made at every start.
-pub(super) const FOLDERS: [&str; 5] = [BLOCKS, "cache", QUARANTINE, TMP, LOG];
+pub(crate) const FOLDERS: [&str; 5] = [BLOCKS, "cache", QUARANTINE, TMP, LOG];
 /// The tree of block files.
-pub(super) const BLOCKS: &str = "blocks";
+pub(crate) const BLOCKS: &str = "blocks";
 /// Where the segments are.
-pub(super) const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 /// What is being written; emptied at every start.
-pub(super) const TMP: &str = "tmp";
+pub(crate) const TMP: &str = "tmp";
 /// What turned out to be bad.
-pub(super) const QUARANTINE: &str = "quarantine";
+pub(crate) const QUARANTINE: &str = "quarantine";
 /// Held for as long as a process has the folder.
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// The nodes last seen.
-pub(super) const PEERS: &str = "peers";
+pub(crate) const PEERS: &str = "peers";
 /// The same, half written.
-pub(super) const PEERS_DRAFT: &str = "tmp/peers";
+pub(crate) const PEERS_DRAFT: &str = "tmp/peers";
 /// By which a start knows that damage of the log was made good.
-pub(super) const MADE_GOOD: &str = "made-good";
+pub(crate) const MADE_GOOD: &str = "made-good";
 /// The same, half written.
-pub(super) const MADE_GOOD_DRAFT: &str = "tmp/made-good";
+pub(crate) const MADE_GOOD_DRAFT: &str = "tmp/made-good";
 
 /// Where a block is being written.
-pub(super) fn draft(draft: Draft) -> String {
+pub(crate) fn draft(draft: Draft) -> String {
     format!("{TMP}/{draft:016x}")
 }
 
 /// Something in `tmp/`, as `list` named it.
-pub(super) fn leftover(name: &str) -> String {
+pub(crate) fn leftover(name: &str) -> String {
     format!("{TMP}/{name}")
 }
 
 /// A block's place in the tree.
-pub(super) fn block(address: &Address) -> String {
+pub(crate) fn block(address: &Address) -> String {
     let [.., folder] = shard(address);
     format!("{folder}/{address}")
 }
 
 /// The folders above a block, the upper one first.
-pub(super) fn shard(address: &Address) -> [String; 2] {
+pub(crate) fn shard(address: &Address) -> [String; 2] {
     let [first, second, ..] = address.0;
     [format!("blocks/{first:02x}"), format!("blocks/{first:02x}/{second:02x}")]
 }
 
 /// Where a bad block goes.
-pub(super) fn bad_block(address: &Address) -> String {
+pub(crate) fn bad_block(address: &Address) -> String {
     format!("{QUARANTINE}/{address}")
 }
 
 /// A segment of the log.
-pub(super) fn segment(number: u32) -> String {
+pub(crate) fn segment(number: u32) -> String {
     format!("{LOG}/{number:08}.seg")
 }
 
 /// Where a segment goes that cannot be read at all.
-pub(super) fn bad_segment(number: u32) -> String {
+pub(crate) fn bad_segment(number: u32) -> String {
     format!("{QUARANTINE}/{number:08}.seg")
 }
 
 /// Where a copy of damaged bytes of a segment goes.
-pub(super) fn bad_range(number: u32, offset: u64) -> String {
+pub(crate) fn bad_range(number: u32, offset: u64) -> String {
     format!("{QUARANTINE}/{number:08}.seg-{offset}")
 }
 
 /// The number of a segment's file; `None` for any other file.
-pub(super) fn segment_number(name: &str) -> Option<u32> {
+pub(crate) fn segment_number(name: &str) -> Option<u32> {
     let number = name.strip_suffix(".seg")?.parse().ok()?;
     (segment(number).strip_prefix("log/") == Some(name)).then_some(number)
 }

@@ -4,29 +4,28 @@
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
 //! stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks),
 //! `drafts` (blocks half written), `commit` (the order of a commit), `recover` (the start), `remains` (what it finds in
-//! damaged groups), `undecoded` (what it could not read) and `check` (of a folder that nobody has open). Knows keys, names
-//! and peers as bytes only. Invariant: what was answered as committed survives any power cut, and nothing of what was not
+//! damaged groups) and `undecoded` (what it could not read). The formats are open to `fsck`, which reads them too. Knows
+//! keys, names and peers as bytes only. Invariant: what was answered as committed survives any power cut, and nothing of what was not
 //! is ever half there.
 
 pub mod bare;
-mod block_file;
-mod blocks;
-pub mod check;
+pub(crate) mod block_file;
+pub(crate) mod blocks;
 mod commit;
 mod disk;
 mod drafts;
-mod error;
+pub(crate) mod error;
 mod frame;
 pub mod fs;
-mod layout;
+pub(crate) mod layout;
 mod log;
-mod named;
+pub(crate) mod named;
 mod place;
-mod records;
-mod recover;
-mod remains;
-mod scan;
-mod segment;
+pub(crate) mod records;
+pub(crate) mod recover;
+pub(crate) mod remains;
+pub(crate) mod scan;
+pub(crate) mod segment;
 #[cfg(test)]
 mod tests;
 mod undecoded;

@@ -14,7 +14,7 @@ use crate::store::values::DiskError;
 use std::io;
 
 /// What has a segment's name.
-pub(super) enum Named {
+pub(crate) enum Named {
     /// A file: both copies of its header, and its length.
     File([Parsed; 2], u64),
     /// A file that may not be read.
@@ -53,7 +53,7 @@ fn read_header<F: FileSystem>(fs: &F, number: u32, path: &str) -> io::Result<Nam
 /// What stands at each of these names, in the order of their numbers; and the greatest number that can be one of ours.
 /// Numbers are given one after the other, so what is far beyond all others and has no good header was named by somebody
 /// else.
-pub(super) fn look_at_all<F: FileSystem>(
+pub(crate) fn look_at_all<F: FileSystem>(
     fs: &F,
     mut numbers: Vec<u32>,
 ) -> Result<(Vec<(u32, Named)>, u32), DiskError> {

@@ -8,7 +8,7 @@ use crate::ids::RecordId;
 use crate::wire::record::Record;
 
 /// The record in these bytes; or what is wrong with them, to follow "the record".
-pub(super) fn verify(id: &RecordId, bytes: &[u8]) -> Result<Record, &'static str> {
+pub(crate) fn verify(id: &RecordId, bytes: &[u8]) -> Result<Record, &'static str> {
     let record = Record::decode(bytes).map_err(|_| "breaks the format's rules")?;
     if record.to_bytes() != bytes {
         return Err("is not in its one encoding");

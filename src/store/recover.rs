@@ -181,7 +181,7 @@ fn release_room<F: FileSystem>(fs: &F, good: Verdict) -> bool {
 }
 
 /// Whether nothing but zeros is in a file from `offset` on. What can't be read is not taken for zeros.
-pub(super) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
+pub(crate) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
     let file = fs.open(path)?;
     let mut bytes = vec![0; 16 * PIECE];
     loop {
@@ -198,7 +198,7 @@ pub(super) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -
 }
 
 /// The first block file that a group names and that is not whole.
-pub(super) fn unsound_block<F: FileSystem>(
+pub(crate) fn unsound_block<F: FileSystem>(
     fs: &F,
     group: &Seen,
 ) -> Result<Option<Address>, OpenError> {

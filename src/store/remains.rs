@@ -27,10 +27,10 @@ const LENGTH: usize = 4;
 
 /// What is kept of all damaged ranges.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) records: Vec<Remains>,
+pub(crate) struct Kept {
+    pub(crate) records: Vec<Remains>,
     /// Of blocks and pages that are not what their addresses say, as far as these can be known.
-    pub(super) rotten: Vec<Address>,
+    pub(crate) rotten: Vec<Address>,
     /// Of the records.
     bytes: usize,
     /// Block files that were looked at, and how many of their bytes were hashed.
@@ -40,17 +40,17 @@ pub(super) struct Kept {
 
 /// What is not kept of one range.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Gone {
+pub(crate) struct Gone {
     /// Bytes that are no items, so that anything may have been there, or of records for which there was no room.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Records that are kept and are not as they were written.
-    pub(super) unsound: u64,
+    pub(crate) unsound: u64,
 }
 
 impl Kept {
     /// Looks through a damaged range. What is whole goes to `found` in the order in which it was written; what a group loses
     /// is left out, since the bytes themselves say what is here.
-    pub(super) fn read<F: FileSystem>(
+    pub(crate) fn read<F: FileSystem>(
         &mut self,
         fs: &F,
         header: &Header,

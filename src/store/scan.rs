@@ -18,7 +18,7 @@ const READ: usize = 1024 * 1024;
 const PAGE: usize = 4096;
 
 /// A file, read forward through a buffer.
-pub(super) struct Window<'a, F: FileSystem> {
+pub(crate) struct Window<'a, F: FileSystem> {
     fs: &'a F,
     file: &'a F::File,
     start: u64,
@@ -28,16 +28,16 @@ pub(super) struct Window<'a, F: FileSystem> {
 }
 
 impl<'a, F: FileSystem> Window<'a, F> {
-    pub(super) fn new(fs: &'a F, file: &'a F::File) -> Self {
+    pub(crate) fn new(fs: &'a F, file: &'a F::File) -> Self {
         Self::by(fs, file, READ)
     }
 
-    pub(super) fn by(fs: &'a F, file: &'a F::File, at_once: usize) -> Self {
+    pub(crate) fn by(fs: &'a F, file: &'a F::File, at_once: usize) -> Self {
         Self { fs, file, start: 0, bytes: Vec::new(), at_once }
     }
 
     /// The bytes from `offset` on: `length` of them, or fewer at the end of the file.
-    pub(super) fn read(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+    pub(crate) fn read(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
         let held = offset
             .checked_sub(self.start)
             .and_then(|at| usize::try_from(at).ok())
@@ -96,31 +96,31 @@ impl<'a, F: FileSystem> Window<'a, F> {
 }
 
 /// Whether the medium, not the circumstances, made the call fail.
-pub(super) fn is_medium(error: &io::Error) -> bool {
+pub(crate) fn is_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// One good group.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// What it holds.
-    pub(super) found: Vec<Found>,
+    pub(crate) found: Vec<Found>,
     /// Where its frame begins.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Where its frame ends.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Where the log stands with it.
-    pub(super) position: Position,
+    pub(crate) position: Position,
 }
 
 /// What a whole segment was found to be, but for its groups, which were handed on one by one.
 #[derive(Debug, Default)]
-pub(super) struct Scanned {
+pub(crate) struct Scanned {
     /// What lies between or before good groups and is none.
-    pub(super) damaged: Vec<Range<u64>>,
+    pub(crate) damaged: Vec<Range<u64>>,
     /// Good groups.
-    pub(super) groups: u64,
+    pub(crate) groups: u64,
     /// What is before was durable, good or damaged.
-    pub(super) until: u64,
+    pub(crate) until: u64,
 }
 
 impl Scanned {
@@ -138,12 +138,12 @@ impl Scanned {
 }
 
 /// A segment to be scanned.
-pub(super) struct Scan<'a, F: FileSystem> {
-    pub(super) window: Window<'a, F>,
-    pub(super) segment: u32,
-    pub(super) salt: Salt,
+pub(crate) struct Scan<'a, F: FileSystem> {
+    pub(crate) window: Window<'a, F>,
+    pub(crate) segment: u32,
+    pub(crate) salt: Salt,
     /// Where a later segment says that this one ends.
-    pub(super) end: Option<u64>,
+    pub(crate) end: Option<u64>,
 }
 
 enum Step {
@@ -156,7 +156,7 @@ enum Step {
 
 impl<F: FileSystem> Scan<'_, F> {
     /// Hands on every good group in turn.
-    pub(super) fn run(mut self, each: &mut dyn FnMut(Seen)) -> io::Result<Scanned> {
+    pub(crate) fn run(mut self, each: &mut dyn FnMut(Seen)) -> io::Result<Scanned> {
         let limit = match self.end {
             Some(end) => end,
             None => self.window.fs.length(self.window.file)?,

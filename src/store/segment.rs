@@ -11,39 +11,39 @@ use crate::ids::StoreId;
 use crate::store::frame::{Position, Salt};
 
 /// Bytes of a header.
-pub(super) const HEADER: usize = 80;
+pub(crate) const HEADER: usize = 80;
 /// Where its two copies are.
-pub(super) const COPIES: [u64; 2] = [0, 4096];
+pub(crate) const COPIES: [u64; 2] = [0, 4096];
 /// Where the first frame begins.
-pub(super) const FRAMES: u64 = 8192;
+pub(crate) const FRAMES: u64 = 8192;
 
 const MAGIC: &[u8; 8] = b"dfsdseg\n";
 /// The format that is written; greater ones are refused.
-pub(super) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 1;
 
 /// The verdict on what was written before a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// The last segment with a good group; 0 if there is none.
-    pub(super) segment: u32,
+    pub(crate) segment: u32,
     /// Where its last good group ends.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// That group.
-    pub(super) last: Position,
+    pub(crate) last: Position,
 }
 
 /// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) number: u32,
-    pub(super) store: StoreId,
-    pub(super) salt: Salt,
-    pub(super) before: Verdict,
+pub(crate) struct Header {
+    pub(crate) number: u32,
+    pub(crate) store: StoreId,
+    pub(crate) salt: Salt,
+    pub(crate) before: Verdict,
 }
 
 /// What stands where a header should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub(crate) enum Parsed {
     Header(Header),
     /// A sound header of a format that is not known here.
     Newer(u16),
@@ -52,14 +52,14 @@ pub(super) enum Parsed {
 
 impl Parsed {
     /// The first of both copies that is sound.
-    pub(super) fn first(copies: [Self; 2]) -> Self {
+    pub(crate) fn first(copies: [Self; 2]) -> Self {
         copies.into_iter().find(|copy| *copy != Self::Bad).unwrap_or(Self::Bad)
     }
 }
 
 impl Header {
     /// The bytes of one copy.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_be_bytes());
@@ -78,12 +78,12 @@ impl Header {
     }
 
     /// The first sound copy among the two in the first bytes of segment `number`.
-    pub(super) fn parse(bytes: &[u8], number: u32) -> Parsed {
+    pub(crate) fn parse(bytes: &[u8], number: u32) -> Parsed {
         Parsed::first(Self::parse_both(bytes, number))
     }
 
     /// What stands in either place of a copy.
-    pub(super) fn parse_both(bytes: &[u8], number: u32) -> [Parsed; 2] {
+    pub(crate) fn parse_both(bytes: &[u8], number: u32) -> [Parsed; 2] {
         COPIES.map(|at| {
             let copy = usize::try_from(at).ok().and_then(|at| bytes.get(at..at + HEADER));
             copy.map_or(Parsed::Bad, |copy| Self::parse_copy(copy, number))

@@ -3,8 +3,9 @@
 use super::*;
 use crate::crypto::keys::{RootKey, record_id};
 use crate::crypto::{sign, tags};
+use crate::fsck::finding::{Event, Finding, Grade, Known, Summary};
+use crate::fsck::{check, rebuild};
 use crate::ids::{NameId, VersionId, Writer};
-use crate::store::check::{Event, Finding, Grade, Known, Summary, check, rebuild};
 use crate::store::fs::SimFs;
 use crate::store::layout;
 use crate::wire::message::BlockRef;

@@ -2,7 +2,8 @@
 
 use super::check::{checked, damage, rebuilt, record, shelf, signed, started, with_known};
 use super::*;
-use crate::store::check::{Event, Grade, Summary, check};
+use crate::fsck::check;
+use crate::fsck::finding::{Event, Grade, Summary};
 use crate::store::fs::{SimError, SimFs};
 use crate::store::layout;
 use crate::wire::message::BlockRef;

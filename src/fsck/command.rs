@@ -1,6 +1,6 @@
 //! `dfsd check`: a data folder that no daemon uses is looked through, and mended if asked.
 //!
-//! What is in the store `store::check` says; here are the files beside it, the keys, and what the person is told.
+//! What is in the store `check` says; here are the files beside it, the keys, and what the person is told.
 //! Invariant: without `--rebuild` no byte below the folder changes.
 
 use std::fs;
@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::finding::{Event, Finding, Grade, Known, Summary};
+use super::{check, rebuild};
 use crate::cli::json;
 use crate::cli::progress::Progress;
 use crate::cli::text::{human_size, shown, tell};
@@ -17,7 +19,6 @@ use crate::crypto::sealed::open_part;
 use crate::keyring::grant::granted_key;
 use crate::keyring::{Access, KeyFileError, Keyring, KeyringError};
 use crate::server::read_peers;
-use crate::store::check::{Event, Finding, Grade, Known, Summary, check, rebuild};
 use crate::store::fs::RealFs;
 use crate::store::{Config, OpenError};
 use crate::wire::record::{Record, RecordKind, Sealed};

@@ -2,14 +2,16 @@
 //!
 //! Invariant: an orphan is called good only after all of it was hashed.
 
-use super::{Check, names};
+use super::finding::Report;
+use super::inventory::Inventory;
+use super::names;
 use crate::ids::Address;
+use crate::store::OpenError;
 use crate::store::block_file;
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::recover::OpenError;
 use std::collections::BTreeSet;
 
 /// A file of the tree that the log does not name.
@@ -23,62 +25,57 @@ pub(super) enum Orphan {
     Foreign(String),
 }
 
-impl<F: FileSystem> Check<'_, F> {
-    pub(super) fn look_for_orphans(&mut self, wanted: &BTreeSet<Address>) -> Result<(), OpenError> {
-        let fs = self.fs;
-        let (mut spare, mut bad) = (0_u64, 0_u64);
-        for path in block_paths(fs)? {
-            let Some(orphan) = orphan(fs, path, |address| self.is_spoken_for(address))? else {
-                continue;
-            };
-            match orphan {
-                Orphan::Foreign(path) => self.foreign(path),
-                Orphan::Bad(_) => bad += 1,
-                Orphan::Good(address, _) if wanted.contains(&address) => self.note(
-                    layout::block(&address),
-                    "a good block that a record needs and no group names".to_owned(),
-                    "the node does not know that it has it, and would fetch it",
-                    "`dfsd check --rebuild` takes it in",
-                ),
-                Orphan::Good(..) => spare += 1,
-            }
-        }
-        self.tell_of_spares(spare, bad);
-        Ok(())
-    }
-
-    pub(super) fn has_blocks(&self) -> Result<bool, OpenError> {
-        Ok(block_paths(self.fs)?.next().is_some())
-    }
-
-    fn is_spoken_for(&self, address: &Address) -> bool {
-        // What is held and bad was told of already.
-        self.inventory.has_file(address)
-            || self.inventory.lost.contains(address) && self.reported_bad(address)
-    }
-
-    fn reported_bad(&self, address: &Address) -> bool {
-        is_good(self.fs, address).is_ok_and(|good| good.is_none())
-    }
-
-    fn tell_of_spares(&mut self, spare: u64, bad: u64) {
-        if spare > 0 {
-            self.note(
-                "blocks/".to_owned(),
-                format!("{spare} good block files that no group names"),
-                "left by puts that were never acknowledged, or named by what the log has lost",
-                "`dfsd check --rebuild` takes them in if the log has gaps, and puts them aside if not",
-            );
-        }
-        if bad > 0 {
-            self.note(
-                "blocks/".to_owned(),
-                format!("{bad} block files that no group names, and that are bad"),
-                "nothing: nobody relies on them",
-                "`dfsd check --rebuild` puts them aside",
-            );
+/// Tells of files that no group names.
+pub(super) fn look_for_orphans<F: FileSystem>(
+    fs: &F,
+    inventory: &Inventory,
+    wanted: &BTreeSet<Address>,
+    report: &mut Report<'_>,
+) -> Result<(), OpenError> {
+    // What is held and bad was told of already.
+    let was_told = |at: &Address| is_good(fs, at).is_ok_and(|good| good.is_none());
+    let is_named = |at: &Address| inventory.has_file(at) || inventory.is_lost(at) && was_told(at);
+    let (mut spare, mut bad) = (0_u64, 0_u64);
+    for path in block_paths(fs)? {
+        match orphan(fs, path, is_named)? {
+            None => {}
+            Some(Orphan::Foreign(path)) => report.foreign(path),
+            Some(Orphan::Bad(_)) => bad += 1,
+            Some(Orphan::Good(address, _)) if wanted.contains(&address) => report.note(
+                layout::block(&address),
+                "a good block that a record needs and no group names".to_owned(),
+                "the node does not know that it has it, and would fetch it",
+                "`dfsd check --rebuild` takes it in",
+            ),
+            Some(Orphan::Good(..)) => spare += 1,
         }
     }
+    tell_of_spares(spare, bad, report);
+    Ok(())
+}
+
+fn tell_of_spares(spare: u64, bad: u64, report: &mut Report<'_>) {
+    if spare > 0 {
+        report.note(
+            "blocks/".to_owned(),
+            format!("{spare} good block files that no group names"),
+            "left by puts that were never acknowledged, or named by what the log has lost",
+            "`dfsd check --rebuild` takes them in if the log has gaps, and puts them aside if not",
+        );
+    }
+    if bad > 0 {
+        report.note(
+            "blocks/".to_owned(),
+            format!("{bad} block files that no group names, and that are bad"),
+            "nothing: nobody relies on them",
+            "`dfsd check --rebuild` puts them aside",
+        );
+    }
+}
+
+/// Whether there is anything.
+pub(super) fn has_blocks<F: FileSystem>(fs: &F) -> Result<bool, OpenError> {
+    Ok(block_paths(fs)?.next().is_some())
 }
 
 /// All files two folders below `blocks/`, and whatever else is on the way. One folder's names are kept at a time.

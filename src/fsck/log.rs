@@ -3,12 +3,15 @@
 //! Invariant: what goes into the inventory is what a start would find; in damaged bytes also records by a key whose grant
 //! is not here, of which is told.
 
-use super::Check;
+use super::finding::Report;
+use super::inventory::Inventory;
+use super::{names, tree};
+use crate::store::OpenError;
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::named::{self, Named};
-use crate::store::recover::{OpenError, is_zero_from, unsound_block};
+use crate::store::recover::{is_zero_from, unsound_block};
 use crate::store::remains::Kept;
 use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
@@ -18,12 +21,34 @@ use std::ops::Range;
 const FROM_PEERS: &str =
     "run `dfsd check --rebuild`, then start dfsd: it asks its peers for what is gone";
 
-impl<F: FileSystem> Check<'_, F> {
-    pub(super) fn read_log(&mut self) -> Result<(), OpenError> {
+/// What the log says.
+pub(super) struct LogRead {
+    pub(super) inventory: Inventory,
+    pub(super) segments: u64,
+    pub(super) groups: u64,
+    /// Something that it held is gone with a part of it, now or earlier.
+    pub(super) has_gaps: bool,
+}
+
+/// Reads all segments.
+pub(super) fn read<F: FileSystem>(fs: &F, report: &mut Report<'_>) -> Result<LogRead, OpenError> {
+    let log = LogRead { inventory: Inventory::default(), segments: 0, groups: 0, has_gaps: false };
+    let mut reading = Reading { fs, report, log };
+    reading.all()?;
+    Ok(reading.log)
+}
+
+struct Reading<'a, 'r, F> {
+    fs: &'a F,
+    report: &'a mut Report<'r>,
+    log: LogRead,
+}
+
+impl<F: FileSystem> Reading<'_, '_, F> {
+    fn all(&mut self) -> Result<(), OpenError> {
         let headers = self.headers()?;
-        if headers.is_empty() && !self.summary.log_has_gaps && self.has_blocks()? {
-            self.summary.log_has_gaps = true;
-            self.damage(
+        if headers.is_empty() && !self.log.has_gaps && tree::has_blocks(self.fs)? {
+            self.gap(
                 format!("{}/", layout::LOG),
                 "there is no log, and there are blocks that no group names".to_owned(),
                 "no name is known here, and no block is known to be here",
@@ -33,7 +58,7 @@ impl<F: FileSystem> Check<'_, F> {
         let mut last = Verdict::default();
         let mut kept = Kept::default();
         for (index, header) in headers.iter().enumerate() {
-            self.summary.segments += 1;
+            self.log.segments += 1;
             let next = headers.get(index + 1).map(|next| next.before);
             self.tell_of_gap(header, headers.get(..index).unwrap_or_default());
             let end = match next {
@@ -43,16 +68,22 @@ impl<F: FileSystem> Check<'_, F> {
             };
             last = self.read_segment(header, end, &mut kept)?;
         }
-        self.inventory.take_remains(&kept.records, &kept.rotten);
+        self.log.inventory.take_remains(&kept.records, &kept.rotten);
         self.tell_of_tail(last)
+    }
+
+    /// Damage with which a part of the log is gone.
+    fn gap(&mut self, path: String, what: String, means: &'static str, advice: &'static str) {
+        self.log.has_gaps = true;
+        self.report.damage(path, what, means, advice);
     }
 
     fn headers(&mut self) -> Result<Vec<Header>, OpenError> {
         let mut numbers = Vec::new();
-        for name in self.names(layout::LOG)? {
+        for name in names(self.fs, layout::LOG)? {
             match layout::segment_number(&name) {
                 Some(number) => numbers.push(number),
-                None => self.foreign(format!("{}/{name}", layout::LOG)),
+                None => self.report.foreign(format!("{}/{name}", layout::LOG)),
             }
         }
         let (all, _) = named::look_at_all(self.fs, numbers)?;
@@ -63,21 +94,12 @@ impl<F: FileSystem> Check<'_, F> {
         Ok(headers)
     }
 
-    pub(super) fn foreign(&mut self, path: String) {
-        self.note(
-            path,
-            "a file that is not dfsd's".to_owned(),
-            "nothing: it is never read",
-            "remove it if it is not wanted",
-        );
-    }
-
     fn header(&mut self, number: u32, named: Named) -> Result<Option<Header>, OpenError> {
         let path = layout::segment(number);
         let ([first, second], length) = match named {
             Named::File(copies, length) => (copies, length),
             Named::Other => {
-                self.note(
+                self.report.note(
                     path,
                     "it has a segment's name and is no file".to_owned(),
                     "nothing: it is never read",
@@ -86,12 +108,11 @@ impl<F: FileSystem> Check<'_, F> {
                 return Ok(None);
             }
             Named::Foreign => {
-                self.foreign(path);
+                self.report.foreign(path);
                 return Ok(None);
             }
             Named::Closed(error) => {
-                self.summary.log_has_gaps = true;
-                self.damage(
+                self.gap(
                     path,
                     format!("it may not be read ({error})"),
                     "what it holds is not known here: a start asks peers for it",
@@ -107,7 +128,7 @@ impl<F: FileSystem> Check<'_, F> {
             (Parsed::Header(header), Parsed::Header(_)) => return Ok(Some(header)),
             (Parsed::Header(header), _) | (Parsed::Bad, Parsed::Header(header)) => {
                 let which = if first == Parsed::Bad { 0 } else { 4096 };
-                self.note(
+                self.report.note(
                     path,
                     format!("one of the two copies of its header is bad, the one at {which}"),
                     "nothing is lost: the other one is good",
@@ -118,15 +139,14 @@ impl<F: FileSystem> Check<'_, F> {
             (Parsed::Bad, Parsed::Bad) => {}
         }
         if length <= FRAMES {
-            self.note(
+            self.report.note(
                 path,
                 "a segment that was begun and not finished".to_owned(),
                 "nothing: no group was ever in it",
                 "nothing: the next start removes it",
             );
         } else {
-            self.summary.log_has_gaps = true;
-            self.damage(
+            self.gap(
                 path,
                 "neither copy of its header can be read".to_owned(),
                 "none of its groups can be read: names, pages and small blocks that only they held are gone here",
@@ -142,7 +162,7 @@ impl<F: FileSystem> Check<'_, F> {
         if before == 0 || earlier.iter().any(|one| one.number == before) {
             return;
         }
-        self.summary.log_has_gaps = true;
+        self.log.has_gaps = true;
         let path = layout::segment(before);
         if self.fs.open(&path).is_ok() {
             // It is there, and was told of: its header is bad.
@@ -151,14 +171,14 @@ impl<F: FileSystem> Check<'_, F> {
         let known = self.fs.open(&layout::bad_segment(before)).is_ok();
         let what = format!("missing; its last group was {}", header.before.last.number);
         if known {
-            self.note(
+            self.report.note(
                 path,
                 format!("{what}; an earlier start has said so"),
                 "what it held was asked for again",
                 "`dfs status` tells whether names may still be missing, `dfs verify` whether blocks are",
             );
         } else {
-            self.damage(
+            self.report.damage(
                 path,
                 what,
                 "names, pages and small blocks that only it held are gone here",
@@ -207,30 +227,30 @@ impl<F: FileSystem> Check<'_, F> {
         }
         for range in &scanned.damaged {
             self.tell_of_damage(header.number, range, &run.spans);
-            kept.read(fs, header, range, &mut |found| self.inventory.take(&found))?;
+            kept.read(fs, header, range, &mut |found| self.log.inventory.take(&found))?;
         }
         for number in &run.loose {
             let what = format!("group {number} does not follow the one before it");
-            self.damage(
+            self.report.damage(
                 path.clone(),
                 what,
                 "a group between them was lost, and with it what only it held",
                 FROM_PEERS,
             );
         }
-        self.advance(length);
+        self.report.advance(length);
         Ok(run.verdict)
     }
 
     fn accept(&mut self, seen: &Seen) {
-        self.summary.groups += 1;
-        seen.found.iter().for_each(|found| self.inventory.take(found));
+        self.log.groups += 1;
+        seen.found.iter().for_each(|found| self.log.inventory.take(found));
     }
 
     /// The last group was perhaps torn: it counts if all block files that it names are good.
     fn is_whole(&mut self, path: &str, last: &Seen) -> Result<bool, OpenError> {
         if let Some(address) = unsound_block(self.fs, last)? {
-            self.note(
+            self.report.note(
                 path.to_owned(),
                 format!(
                     "group {}, the last one, names block {address}, which is not whole",
@@ -245,7 +265,7 @@ impl<F: FileSystem> Check<'_, F> {
     }
 
     fn tell_of_damage(&mut self, segment: u32, range: &Range<u64>, spans: &[Span]) {
-        self.summary.log_has_gaps = true;
+        self.log.has_gaps = true;
         let before = spans.iter().rev().find(|span| span.end <= range.start);
         let after = spans.iter().find(|span| span.start >= range.end);
         let first = before.map(|span| span.last + 1);
@@ -260,14 +280,14 @@ impl<F: FileSystem> Check<'_, F> {
         let what =
             format!("bytes {} to {} are damaged: {groups} were there", range.start, range.end);
         if self.fs.open(&layout::bad_range(segment, range.start)).is_ok() {
-            self.note(
+            self.report.note(
                 path,
                 format!("{what}; an earlier start has said so"),
                 "what of it was not whole was asked for again",
                 "nothing: `dfs verify` tells whether anything is still missing",
             );
         } else {
-            self.damage(
+            self.report.damage(
                 path,
                 what,
                 "names, pages and small blocks that only they held are gone here, but for those that are whole",
@@ -286,7 +306,7 @@ impl<F: FileSystem> Check<'_, F> {
             Ok(true) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound || is_medium(&error) => {}
             Err(error) => return Err(failed("reading", &path, &error).into()),
-            Ok(false) => self.note(
+            Ok(false) => self.report.note(
                 path,
                 format!("a torn tail after group {}, at {}", last.last.number, last.end),
                 "normal after a crash: what was being written there was never acknowledged",

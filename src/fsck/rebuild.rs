@@ -4,15 +4,16 @@
 //! cut leaves of a daemon. Invariant: nothing is deleted but what recovery deletes (`tmp/`, segments that hold nothing);
 //! what is bad or not needed goes to `quarantine/`; a block counts as held only after its file was hashed.
 
+use super::finding::{Event, Finding, Grade, Known, Report, Summary};
+use super::inventory::Inventory;
 use super::tree::{Orphan, block_paths, orphan};
-use super::{Check, Event, Finding, Grade, Inventory, Known, Summary, look};
+use super::{look, records};
 use crate::ids::Address;
-use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::recover::{OpenError, open};
 use crate::store::values::{BlockPlace, Found, Group, Recovered, Verified};
+use crate::store::{Config, Disk, OpenError, open};
 use std::collections::BTreeSet;
 
 /// Blocks and pages that are hashed, noted as lost or taken in at once.
@@ -22,7 +23,7 @@ const BATCH: usize = 512;
 ///
 /// # Errors
 /// As `store::open`, and whatever the disk says. The folder can be checked again.
-pub fn rebuild<F: FileSystem>(
+pub(crate) fn rebuild<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
@@ -39,11 +40,13 @@ pub fn rebuild<F: FileSystem>(
         mended.tell(format!("{}/", layout::LOG), note, "start dfsd");
     }
     let lost = drop_bad(&disk, &mut inventory, &mut mended)?;
-    let wanted = wanted(&disk.fs, known, inventory)?;
-    sweep(&disk, &wanted.0, &wanted.1, found.log_has_gaps, &mut mended)?;
+    // What it would say of records the check at the end says.
+    let read = records::read(disk.file_system(), known, &inventory, &mut Report::new(&mut |_| {}))?;
+    let wanted = Wanted { all: found.log_has_gaps, addresses: read.wanted };
+    sweep(&disk, &wanted, &inventory, &mut mended)?;
     let count = mended.count;
     disk.witness_now()?;
-    let mut summary = look(&disk.fs, known, report)?;
+    let mut summary = look(disk.file_system(), known, mended.report)?;
     summary.mended = count;
     summary.log_has_gaps |= found.log_has_gaps || lost > 0;
     Ok(summary)
@@ -89,10 +92,9 @@ fn drop_bad<F: FileSystem>(
     inventory: &mut Inventory,
     mended: &mut Tally<'_>,
 ) -> Result<usize, OpenError> {
-    let blocks = inventory.blocks.iter().map(|(address, place)| (*address, *place));
-    let pages = inventory.pages.iter();
-    let pages = pages.map(|(address, place)| (*address, BlockPlace::Log(*place)));
-    let held: Vec<_> = blocks.chain(pages).collect();
+    let pages = inventory.pages().into_iter();
+    let pages = pages.map(|(address, place)| (address, BlockPlace::Log(place)));
+    let held: Vec<_> = inventory.blocks().into_iter().chain(pages).collect();
     let mut lost = 0;
     for batch in held.chunks(BATCH) {
         let Verified { bad, bytes, .. } = disk.verify(batch);
@@ -112,40 +114,37 @@ fn drop_bad<F: FileSystem>(
     Ok(lost)
 }
 
-/// What records need and is not held; and what is held as a file.
-fn wanted<F: FileSystem>(
-    fs: &F,
-    known: &Known<'_>,
-    inventory: Inventory,
-) -> Result<(BTreeSet<Address>, BTreeSet<Address>), OpenError> {
-    let mut check =
-        Check { fs, known, report: &mut |_| {}, inventory, summary: Summary::default() };
-    let wanted = check.read_records()?;
-    let blocks = &check.inventory.blocks;
-    let files =
-        blocks.keys().filter(|address| check.inventory.has_file(address)).copied().collect();
-    Ok((wanted, files))
+/// Which orphans may be needed: all, if the log has gaps, or those that records name.
+struct Wanted {
+    all: bool,
+    addresses: BTreeSet<Address>,
+}
+
+impl Wanted {
+    fn has(&self, address: &Address) -> bool {
+        self.all || self.addresses.contains(address)
+    }
 }
 
 /// Takes in the orphans that are needed, or may be, and puts the others aside.
 fn sweep<F: FileSystem>(
     disk: &Disk<F>,
-    wanted: &BTreeSet<Address>,
-    files: &BTreeSet<Address>,
-    log_has_gaps: bool,
+    wanted: &Wanted,
+    inventory: &Inventory,
     mended: &mut Tally<'_>,
 ) -> Result<(), OpenError> {
+    let fs = disk.file_system();
     let mut adopted = Vec::new();
-    for path in block_paths(&disk.fs)? {
-        match orphan(&disk.fs, path, |address| files.contains(address))? {
+    for path in block_paths(fs)? {
+        match orphan(fs, path, |address| inventory.has_file(address))? {
             None | Some(Orphan::Foreign(_)) => {}
-            Some(Orphan::Good(address, length)) if log_has_gaps || wanted.contains(&address) => {
+            Some(Orphan::Good(address, length)) if wanted.has(&address) => {
                 adopted.push((address, length));
                 let what = "a good block that no group named: taken in".to_owned();
                 mended.tell(layout::block(&address), what, "start dfsd");
             }
             Some(Orphan::Good(address, _) | Orphan::Bad(address)) => {
-                set_aside(&disk.fs, &address)?;
+                set_aside(fs, &address)?;
                 let what =
                     format!("no group and no record names it: now {}", layout::bad_block(&address));
                 mended.tell(layout::block(&address), what, "remove it if you like");

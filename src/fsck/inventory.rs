@@ -1,0 +1,97 @@
+//! The inventory: what the log says is here.
+//!
+//! Reads nothing. Invariant: what is said to be lost, or was found to be bad, does not count as held.
+
+use crate::ids::{Address, RecordId};
+use crate::store::records;
+use crate::store::values::{BlockPlace, Found, LogPlace, Remains};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    blocks: BTreeMap<Address, BlockPlace>,
+    pages: BTreeMap<Address, LogPlace>,
+    records: BTreeMap<RecordId, LogPlace>,
+    /// Held once, said to be lost since or rotten, and not had again.
+    lost: BTreeSet<Address>,
+}
+
+impl Inventory {
+    pub(super) fn take(&mut self, found: &Found) {
+        match found {
+            Found::Record(id, place, _) => {
+                self.records.entry(*id).or_insert(*place);
+            }
+            Found::Page(address, place, _) => {
+                self.lost.remove(address);
+                self.pages.insert(*address, *place);
+            }
+            Found::Block(address, place) => {
+                self.lost.remove(address);
+                self.blocks.insert(*address, *place);
+            }
+            Found::Lost(address) => {
+                let block = self.blocks.remove(address).is_some();
+                let page = self.pages.remove(address).is_some();
+                if block || page {
+                    self.lost.insert(*address);
+                }
+            }
+        }
+    }
+
+    /// What is left in damaged bytes, once all that is whole was taken.
+    pub(super) fn take_remains(&mut self, remains: &[Remains], rotten: &[Address]) {
+        for Remains { id, bytes, place, .. } in remains {
+            if let (Some(place), Ok(_)) = (place, records::verify(id, bytes)) {
+                self.records.entry(*id).or_insert(*place);
+            }
+        }
+        let is_here = |at: &&Address| self.blocks.contains_key(at) || self.pages.contains_key(at);
+        self.lost.extend(rotten.iter().filter(|at| !is_here(at)));
+    }
+
+    /// A block was found to be bad.
+    pub(super) fn lose_block(&mut self, address: &Address) {
+        self.blocks.remove(address);
+        self.lost.insert(*address);
+    }
+
+    /// A page was found to be bad.
+    pub(super) fn lose_page(&mut self, address: &Address) {
+        self.pages.remove(address);
+        self.lost.insert(*address);
+    }
+
+    pub(super) fn has_block(&self, address: &Address) -> bool {
+        self.blocks.contains_key(address)
+    }
+
+    /// Whether a block is held as a file of its own.
+    pub(super) fn has_file(&self, address: &Address) -> bool {
+        matches!(self.blocks.get(address), Some(BlockPlace::Tree { .. }))
+    }
+
+    pub(super) fn is_lost(&self, address: &Address) -> bool {
+        self.lost.contains(address)
+    }
+
+    pub(super) fn page(&self, address: &Address) -> Option<LogPlace> {
+        self.pages.get(address).copied()
+    }
+
+    /// Blocks that are held, in order.
+    pub(super) fn blocks(&self) -> Vec<(Address, BlockPlace)> {
+        self.blocks.iter().map(|(address, place)| (*address, *place)).collect()
+    }
+
+    /// Pages that are held, in order.
+    pub(super) fn pages(&self) -> Vec<(Address, LogPlace)> {
+        self.pages.iter().map(|(address, place)| (*address, *place)).collect()
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (&RecordId, &LogPlace)> {
+        self.records.iter()
+    }
+}
