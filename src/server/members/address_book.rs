@@ -198,6 +198,7 @@ impl AddressBook {
 
     /// A node has answered where it was dialled. True if that was only to be seen.
     pub(super) fn answered(&mut self, node: NodeId, now: Now) -> bool {
+        // None if it was given up meanwhile.
         let Some(dial) = self.dials.remove(&node) else {
             return false;
         };
@@ -212,6 +213,7 @@ impl AddressBook {
 
     /// True if this was the node's connection. A node that never answered where we dialled it is not known any more.
     pub(super) fn disconnected(&mut self, node: NodeId, link: Link, now: Instant) -> bool {
+        // None if there was no place for it among those that are known.
         let Some(known) = self.nodes.get_mut(&node) else {
             return false;
         };
@@ -242,10 +244,12 @@ impl AddressBook {
 
     /// Somebody else answers where this node was dialled, or this node itself: it is not there.
     pub(super) fn forget_address(&mut self, node: NodeId, now: Instant) {
+        // None if it was given up meanwhile.
         let Some(dial) = self.dials.remove(&node) else {
             return;
         };
         self.candidates.failed(&node, &dial.address, now);
+        // None if it was only a candidate.
         let Some(known) = self.nodes.get_mut(&node) else {
             return;
         };
@@ -269,10 +273,12 @@ impl AddressBook {
         let mut due = Vec::new();
         let until = now + HANDSHAKE_TIMEOUT * 2;
         for (node, known) in &mut self.nodes {
+            // One that is connected is not dialled.
             let State::Away { at, .. } = &mut known.state else {
                 continue;
             };
             let index = known.next_place % known.places.len().max(1);
+            // It is not due yet, or has no address.
             let Some(place) = known.places.get(index).filter(|_| *at <= now) else {
                 continue;
             };
@@ -339,6 +345,7 @@ impl AddressBook {
             self.candidates.failed(&node, &dial.address, now);
             return None;
         };
+        // It has dialled this node meanwhile.
         let State::Away { at, delay, since } = &mut known.state else {
             return None;
         };

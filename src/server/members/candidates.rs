@@ -113,6 +113,7 @@ impl Candidates {
             self.claims.remove(&hopeless);
             return;
         }
+        // None if there are none at all.
         let Some((source, _)) = self.fullest() else {
             return;
         };
@@ -175,6 +176,7 @@ impl Candidates {
     /// The node did not answer there. The next of its addresses is tried, and all again later, a few times.
     pub(super) fn failed(&mut self, node: &NodeId, address: &str, now: Instant) {
         self.refuse(address, now);
+        // None if it was no candidate, or gave way to another.
         let Some(claim) = self.claims.get_mut(node) else {
             return;
         };

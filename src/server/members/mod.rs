@@ -188,6 +188,7 @@ impl Members {
     /// Of two connections to one start of a node both sides keep the same one. A node that dials anew has lost the old one,
     /// unless both dialled at once; then the one stays that the lesser id dialled. Whether that is the old one.
     fn keeps(&self, cx: &Context, old: Link, new: Link, node: NodeId) -> bool {
+        // One of them has just ended: there is nothing to choose.
         let (Some(old), Some(new)) = (self.by_link.get(&old), self.by_link.get(&new)) else {
             return false;
         };

@@ -103,6 +103,7 @@ impl Schedule {
                 waiting.held = true;
                 continue;
             }
+            // Its last question was answered when its turn came twice.
             let Some((request, asked)) = waiting.questions.pop_front() else {
                 continue;
             };

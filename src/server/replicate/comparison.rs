@@ -180,6 +180,7 @@ impl Comparison {
             return false;
         }
         self.asked.pop_front();
+        // None if the other side told without being asked: it is taken, and counts for nothing.
         let Some(round) = &mut self.round else {
             return true;
         };

@@ -105,6 +105,7 @@ impl PageDownloads {
 
     /// Asks the next peer; without one the download has ended in vain.
     fn ask_next(&mut self, cx: &mut Context, address: Address) {
+        // None if it has ended, by an answer that came late.
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
@@ -182,6 +183,7 @@ impl PageDownloads {
         if found != [Checked::Address(address)] || Page::decode(&page).is_err() {
             return self.refused(cx, asked);
         }
+        // None if another peer was quicker.
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };

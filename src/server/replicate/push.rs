@@ -22,6 +22,8 @@ const RANGES_MAX: usize = 256;
 const EXCEPT_MAX: usize = 4096;
 /// Records read at a time.
 const BATCH: usize = 64;
+/// Bytes of small blocks read at a time.
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 /// Records that are looked at in one go.
 const LOOKS_MAX: usize = 16 * 1024;
 
@@ -232,6 +234,7 @@ fn stands(entry: &Entry) -> bool {
 /// The one small block of a record that goes with it, where it is kept.
 pub(super) fn small_block_of(holdings: &Holdings, record: &[u8]) -> Option<LogPlace> {
     let record = Record::decode(record).ok()?;
+    // The blocks of a longer file are no small ones.
     let BlockList::Inline(blocks) = &record.blocks else {
         return None;
     };

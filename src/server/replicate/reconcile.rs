@@ -10,7 +10,7 @@
 
 use super::comparison::{Ended, Span};
 use super::event::ReconcileEvent;
-use super::push::{Batch, PushRange, Reading, small_block_of};
+use super::push::{BATCH_BYTES, Batch, PushRange, Reading, small_block_of};
 use super::ranges::{is_equal, is_whole, parts, send_ids};
 use super::side::Side;
 use crate::ids::{Hash, NodeId, RecordId};
@@ -33,8 +33,6 @@ use std::time::Duration;
 pub(in crate::server) const AGAIN: Duration = Duration::from_secs(2);
 /// What could not be read or written now is looked for again after this long.
 pub(in crate::server) const UNREAD_AGAIN: Duration = Duration::from_secs(30);
-/// Bytes of small blocks read at a time.
-const BATCH_BYTES: usize = 512 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -156,6 +154,7 @@ impl Reconcile {
         let side = self.by_link.get_mut(&link);
         let ended = side.and_then(|side| side.comparison.end_round());
         self.note(cx, link);
+        // None while something of it is still to be said.
         let Some(ended) = ended.filter(|_| !planted::is_on(Bug::CompareOnce)) else {
             return;
         };
@@ -300,6 +299,7 @@ impl Reconcile {
         span: Span,
         ranges: &[RangeSummary],
     ) {
+        // None if it has just ended.
         let Some(side) = self.by_link.get_mut(&link) else {
             return;
         };
@@ -324,6 +324,7 @@ impl Reconcile {
         for id in &theirs {
             xor_into(&mut fingerprint, &id.0);
         }
+        // None if it has just ended.
         let Some(side) = self.by_link.get_mut(&link) else {
             return;
         };
@@ -373,6 +374,7 @@ impl Reconcile {
         link: Link,
         ids: impl IntoIterator<Item = RecordId>,
     ) {
+        // None if it has just ended.
         let Some(side) = self.by_link.get_mut(&link) else {
             return;
         };
@@ -387,6 +389,7 @@ impl Reconcile {
 
     /// Queues a range of records for a peer. False if it finds no room there.
     fn push_range(&mut self, cx: &mut Context, link: Link, range: PushRange) -> bool {
+        // None if it has just ended.
         let Some(side) = self.by_link.get_mut(&link) else {
             return false;
         };
@@ -400,6 +403,7 @@ impl Reconcile {
 
     /// Reads the next batch for a peer, if it keeps up.
     pub(in crate::server) fn pump_push(&mut self, cx: &mut Context, link: Link) {
+        // None if it leads to no node, or has ended since the timer was set.
         let Some(side) = self.by_link.get_mut(&link) else {
             return;
         };

@@ -174,6 +174,7 @@ impl Scrub {
     /// since the block is not here or this reader suspects too many.
     pub(super) fn suspect(&mut self, cx: &mut Context, link: Link, address: Address) -> bool {
         let held = cx.index.holdings.block(&address).filter(|_| cx.links.contains(link));
+        // Not here, or the reader has gone.
         let Some(place) = held else {
             return false;
         };

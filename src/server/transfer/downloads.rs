@@ -128,6 +128,7 @@ impl Downloads {
     /// Asks a connection for as many leaves as its window and the memory allow.
     pub(super) fn pump(&mut self, cx: &mut Context, link: Link) {
         while let Some(window) = self.windows.get_mut(link) {
+            // Nothing more is to be asked of it.
             let Some(address) = window.next() else {
                 return;
             };

@@ -82,6 +82,7 @@ impl Downloads {
     /// The stream was complete.
     pub(super) fn stream_ended(&mut self, cx: &mut Context, link: Link) {
         let window = self.windows.get_mut(link);
+        // None of those who bring nothing that was asked for: it was refused when it began.
         let Some(range) = window.and_then(|window| window.end(cx.now.instant)) else {
             return;
         };
@@ -91,6 +92,7 @@ impl Downloads {
 
     /// The sender stopped in the middle.
     pub(super) fn stream_aborted(&mut self, cx: &mut Context, link: Link) {
+        // The same.
         let Some(range) = self.windows.get_mut(link).and_then(|window| window.close()) else {
             return;
         };
@@ -123,6 +125,7 @@ impl Downloads {
                 }
                 continue;
             }
+            // None if nothing has come of it yet.
             let Some(leaves) = download.leaves.clone() else {
                 continue;
             };
@@ -131,6 +134,7 @@ impl Downloads {
             if download.held() > 0 {
                 self.dirty.insert(address);
             }
+            // The next goes when this one is written.
             let Some(run) = run else {
                 continue;
             };

@@ -446,6 +446,7 @@ impl Transfer {
     /// as there are any. It may be asked again if these do not have it.
     fn leave_passes(&mut self, cx: &mut Context, link: Link) {
         for pass in self.downloads.passes(link) {
+            // None if the reader has gone, or the batch is no longer waited for.
             let Some(mut sought) = self.uploads.seek_for(pass) else {
                 continue;
             };

@@ -91,14 +91,17 @@ impl Uploads {
     /// Asks for the next batch, of as many leaves as the source may be asked for at a time, if there is memory. A peer may
     /// be silent with what is reserved for it: only while most is free it is more than a leaf.
     pub(super) fn ask(&mut self, cx: &mut Context, reader: Link, most: u8) {
+        // None if the reader has gone.
         let Some(serving) = self.by_link.get_mut(&reader) else {
             return;
         };
         let batch = serving.batch();
+        // None while a batch is under way.
         let Some(stream) = serving.stream.as_mut().filter(|stream| stream.is_ready()) else {
             return;
         };
         let rest = stream.rest();
+        // The block is here by now, and is read from the disk.
         let Source::Peer(passing) = &mut stream.source else {
             return;
         };
@@ -152,6 +155,7 @@ impl Uploads {
         let Some(stream) = self.passed_stream(pass) else {
             return;
         };
+        // It is read from the disk by now.
         let Source::Peer(passing) = &mut stream.source else {
             return;
         };
@@ -179,6 +183,7 @@ impl Uploads {
 
     /// Nothing more is waited for of a batch, and its memory is given back. False if it is nobody's present one.
     pub(super) fn end_pass(&mut self, cx: &mut Context, pass: Pass) -> bool {
+        // None if it was given up, or the reader has gone.
         let Some(stream) = self.passed_stream(pass) else {
             return false;
         };
@@ -202,6 +207,7 @@ impl Uploads {
     /// The source of a reader's stream can't give the block, or does not. Whom not to ask for it.
     pub(super) fn leave_source(&mut self, reader: Link) -> Option<Sought> {
         let stream = self.stream_mut(reader)?;
+        // It is read from the disk by now.
         let Source::Peer(passing) = &mut stream.source else {
             return None;
         };
@@ -213,6 +219,7 @@ impl Uploads {
     /// Another peer goes on with a reader's stream, or the stream is over. The next has the same block, or says that it has
     /// not: the stream goes on where it is.
     pub(super) fn go_elsewhere(&mut self, cx: &mut Context, reader: Link, next: Option<Link>) {
+        // None if the reader, or its stream, has gone.
         let Some(serving) = self.by_link.get_mut(&reader) else {
             return;
         };
@@ -248,6 +255,7 @@ impl Uploads {
             return false;
         }
         let passed = self.by_link.get_mut(&reader).and_then(|serving| serving.passed.as_mut());
+        // None if something else was passed on to it since, or it has said so before.
         let Some(passed) = passed.filter(|passed| passed.address == address && !passed.is_bad)
         else {
             return false;

@@ -152,6 +152,7 @@ impl Downloads {
     /// A leaf has come: those who read what is still to come from there are told that it does. Whoever is being sent
     /// something has not taken what was said before, or sees that much.
     pub(super) fn tell_who_reads(&mut self, cx: &mut Context, link: Link) {
+        // None if nothing was asked of it.
         let Some(window) = self.windows.get_mut(link) else {
             return;
         };

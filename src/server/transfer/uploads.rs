@@ -167,6 +167,7 @@ impl Uploads {
             if serving.stream.is_some() {
                 return self.read_on(cx, link);
             }
+            // It wants nothing more.
             let Some(want) = serving.wants.pop_front() else {
                 return;
             };
@@ -191,10 +192,12 @@ impl Uploads {
 
     /// Reads the stream's next leaves, if the last ones have left and there is memory.
     fn read_on(&mut self, cx: &mut Context, reader: Link) {
+        // None if the reader has gone.
         let Some(serving) = self.by_link.get_mut(&reader) else {
             return;
         };
         let batch = serving.batch();
+        // None while a batch is under way.
         let Some(stream) = serving.stream.as_mut().filter(|stream| stream.is_ready()) else {
             return;
         };
@@ -282,6 +285,7 @@ impl Uploads {
     /// A block that the log promises can't be read. If it is damaged or gone it is no longer held, and fetched anew; if
     /// the disk would not say, for want of descriptors for instance, it stays.
     fn unreadable(&mut self, cx: &mut Context, link: Link, error: &ReadError) {
+        // None if the reader has gone; its stream is over; or it is passed on.
         let Some(serving) = self.by_link.get_mut(&link) else {
             return;
         };
@@ -335,6 +339,7 @@ impl Uploads {
     }
 
     fn batch_left(&mut self, cx: &mut Context, link: Link) {
+        // None if the reader has gone, or its stream is over.
         let Some(serving) = self.by_link.get_mut(&link) else {
             return;
         };

@@ -52,6 +52,7 @@ impl Offers {
         if planted::is_on(Bug::IgnorePermit) {
             return self.take(cx, offer);
         }
+        // None if it is void, which has been said.
         let Some(permit) = take_permit(cx, asker, permit) else {
             return;
         };
@@ -137,6 +138,7 @@ pub(super) fn put_page(cx: &mut Context, asker: Asker, page: Bytes, permit: Opti
         let detail = "a page that breaks the format's rules";
         return cx.refuse(asker, Reason::Malformed, detail);
     }
+    // None if it is void, which has been said.
     let Some(permit) = take_permit(cx, asker, permit) else {
         return;
     };
