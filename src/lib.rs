@@ -4,26 +4,28 @@
 //! shells drive it: `net` with `worker` in the daemon, and the simulator in `tests/sim`. A shell
 //! moves bytes and decides nothing.
 //!
-//! | room | what it is | what it may name |
+//! | room | what it is | what it may name, beside itself and values |
 //! |---|---|---|
-//! | `ids`, `time`, `limits`, `planted` | small shared values | each other |
-//! | `crypto` | keys, trees, blocks, seals, signatures; pure | values |
-//! | `wire` | bytes to values and back; total, never panics | values |
-//! | `keyring` | key files and tickets | the above |
-//! | `store` | what is on disk, on a narrow file-system trait | values, `crypto`, `wire` |
-//! | `conn` | one connection without its socket | values, `crypto`, `wire` |
-//! | `index` | what a node has and knows, derived from its log; pure | the above but `conn` |
-//! | `session` | one client without its connection; pure | values, `crypto`, `wire`, `keyring` |
-//! | `server` | the `FileServer` | the above but `conn` and `session` |
-//! | `node` | composition root, the only door to the core | the above |
-//! //! | `client` | a session over a connection, and one small blocking shell | values, `crypto`, `wire`, `keyring`, `conn`, `session` |
-//! | `gateway` | plaintext in and out, for programs that embed a node | the above |
-//! | `net`, `worker` | sockets; threads | the above |
-//! | `config`, `cli` | what people type | everything |
-//! | `fsck` | the offline check of a data folder, and its command | the above but `net`, `worker` |
-//! | `load` | the load-test harness | `client`, `cli` and what these may name |
+//! | `ids`, `time`, `limits`, `planted` | values, which all may name | |
+//! | `crypto` | keys, trees, blocks, seals, signatures; pure | |
+//! | `wire` | bytes to values and back; total, never panics | |
+//! | `keyring` | key files and tickets | `crypto`, `wire` |
+//! | `store` | what is on disk, on a narrow file-system trait | `crypto`, `wire` |
+//! | `conn` | one connection without its socket | `crypto`, `wire` |
+//! | `index` | what a node has and knows, derived from its log; pure | `crypto`, `wire`, `keyring`, `store` |
+//! | `session` | one client without its connection; pure | `crypto`, `wire`, `keyring` |
+//! | `server` | the `FileServer` | `crypto`, `wire`, `keyring`, `store`, `index` |
+//! | `client` | a session over a connection, and one small blocking shell | `crypto`, `wire`, `keyring`, `conn`, `session` |
+//! | `node` | connections and `FileServer`, the only door to the core | `crypto`, `wire`, `keyring`, `store`, `conn`, `server` |
+//! | `gateway` | plaintext in and out, for programs that embed a node | `keyring`, `session`, `client`, `node` |
+//! | `worker` | threads | |
+//! | `net` | sockets | `server`, `node`, `worker` |
+//! | `config` | what a daemon is told | |
+//! | `cli` | what people type | `crypto`, `wire`, `keyring`, `session`, `client`, `config` |
+//! | `fsck` | the offline check of a data folder, and its command | `crypto`, `wire`, `keyring`, `store`, `server`, `cli` |
+//! | `load` | the load-test harness | `crypto`, `wire`, `keyring`, `session`, `client`, `config`, `cli` |
 //!
-//! Invariants: imports point upward in this table, which `tests/tidy.rs` reads; the core reaches no
+//! Invariants: imports point upward in this table, to which `tests/tidy.rs` holds them; the core reaches no
 //! clock, file, thread, socket or ambient randomness, which clippy sees to (`.clippy.toml`): the
 //! shell's rooms are those allowed below. No panic is reachable from network or disk bytes.
 

@@ -1,6 +1,7 @@
 //! Tidy: reads the source as text and holds it to the design's structure.
 //!
-//! Knows no meaning of any code. Invariant: the table of rooms below is the one in `src/lib.rs`.
+//! Knows no meaning of any code. Invariant: which rooms there are, and who may name whom, is what the table in `src/lib.rs`
+//! says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,33 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// A file of the program is not longer, its unit tests apart.
 const LINES_MAX: usize = 500;
-
-/// Who may name whom, besides the values, which all may name. A room always may name itself.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("ids", &[]),
-    ("time", &[]),
-    ("limits", &[]),
-    ("planted", &[]),
-    ("crypto", &[]),
-    ("wire", &[]),
-    ("keyring", &["crypto", "wire"]),
-    ("store", &["crypto", "wire"]),
-    ("conn", &["crypto", "wire"]),
-    ("index", &["crypto", "wire", "keyring", "store"]),
-    ("session", &["crypto", "wire", "keyring"]),
-    ("server", &["crypto", "wire", "keyring", "store", "index"]),
-    ("client", &["crypto", "wire", "keyring", "conn", "session"]),
-    ("node", &["crypto", "wire", "keyring", "store", "conn", "server"]),
-    ("gateway", &["keyring", "session", "client", "node"]),
-    ("net", &["node", "server", "worker"]),
-    ("worker", &[]),
-    ("config", &[]),
-    ("cli", &["crypto", "wire", "keyring", "session", "client", "config"]),
-    ("fsck", &["crypto", "wire", "keyring", "store", "server", "cli"]),
-    ("load", &["crypto", "wire", "keyring", "session", "client", "config", "cli"]),
-];
-
-const VALUES: &[&str] = &["ids", "time", "limits", "planted"];
 
 /// Names that say nothing about what a file holds.
 const EMPTY_NAMES: &[&str] =
@@ -70,6 +44,49 @@ impl Source {
             .min();
         &self.text[..end.unwrap_or(self.text.len())]
     }
+}
+
+/// A row of the table: a room, and whom it may name besides itself.
+struct Room {
+    name: String,
+    may_name: Vec<String>,
+}
+
+/// The rows, in order. The first ones, in one row, are the values.
+struct Table {
+    values: Vec<String>,
+    rooms: Vec<Room>,
+}
+
+impl Table {
+    fn read() -> Self {
+        let text = fs::read_to_string(source_folder().join("lib.rs")).unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let mut rows = lines.map(|line| {
+            let cells: Vec<_> = line.split(" | ").collect();
+            assert_eq!(cells.len(), 3, "three columns: {line}");
+            (quoted(&format!("`{}", cells[0])), quoted(cells[2]))
+        });
+        let (values, _) = rows.next().expect("a table of rooms");
+        let room = |(mut names, may_name): (Vec<String>, _)| {
+            assert_eq!(names.len(), 1, "one room a row: {names:?}");
+            Room { name: names.remove(0), may_name }
+        };
+        Self { values, rooms: rows.map(room).collect() }
+    }
+
+    fn room(&self, name: &str) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.name == name)
+    }
+
+    fn is_value(&self, name: &str) -> bool {
+        self.values.iter().any(|value| value == name)
+    }
+}
+
+/// What stands in backquotes.
+fn quoted(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn source_folder() -> PathBuf {
@@ -139,33 +156,25 @@ fn heads(text: &str) -> Vec<String> {
     found.iter().map(|item| first_word(item.trim())).filter(|word| !word.is_empty()).collect()
 }
 
-/// Whether a word after `crate::` is a room; other words are items of the crate root.
-fn is_room(word: &str) -> bool {
-    ROOMS.iter().any(|(room, _)| *room == word)
-}
-
 fn report(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
 fn imports_point_one_way() {
+    let table = Table::read();
     let mut faults = Vec::new();
     for source in sources() {
         let room = source.room();
-        let allowed = match ROOMS.iter().find(|(name, _)| *name == room) {
-            Some((_, allowed)) => *allowed,
-            // The map and the programs name what they join.
-            None if matches!(room, "lib" | "main" | "bin") => continue,
-            None => {
-                faults.push(format!("src/{}: {room} is not in the table", source.path));
-                continue;
-            }
-        };
+        // The map and the programs name what they join.
+        if matches!(room, "lib" | "main" | "bin") {
+            continue;
+        }
+        let allowed = table.room(room).map_or(&[][..], |room| &room.may_name);
         for named in named_rooms(source.program()) {
-            let named = named.as_str();
-            let may = named == room || VALUES.contains(&named) || allowed.contains(&named);
-            if is_room(named) && !may {
+            // Other words after `crate::` are items of the crate's root.
+            let is_room = table.room(&named).is_some();
+            if is_room && named != room && !allowed.contains(&named) {
                 faults.push(format!("src/{}: {room} must not name {named}", source.path));
             }
         }
@@ -174,13 +183,23 @@ fn imports_point_one_way() {
 }
 
 #[test]
-fn no_two_rooms_of_the_table_name_each_other() {
-    for (room, allowed) in ROOMS {
-        for named in *allowed {
-            let (_, back) = ROOMS.iter().find(|(name, _)| name == named).unwrap();
-            assert!(!back.contains(room), "{room} and {named} name each other");
+fn the_table_has_every_room_and_points_upward() {
+    let table = Table::read();
+    let mut above: BTreeSet<&str> = BTreeSet::new();
+    for Room { name, may_name } in &table.rooms {
+        for named in may_name {
+            assert!(above.contains(named.as_str()), "{named} does not stand above {name}");
         }
+        assert!(above.insert(name), "{name} stands there twice");
     }
+    let sources = sources();
+    let rooms: BTreeSet<&str> = sources.iter().map(Source::room).collect();
+    for room in rooms {
+        let is_known = above.contains(room) || table.is_value(room);
+        assert!(is_known || matches!(room, "lib" | "main" | "bin"), "{room} is not in the table");
+        above.remove(room);
+    }
+    assert!(above.is_empty(), "there is no room {above:?}");
 }
 
 #[test]
