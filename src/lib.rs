@@ -17,6 +17,7 @@
 //! | `server` | the `FileServer` | `crypto`, `wire`, `keyring`, `store`, `index` |
 //! | `client` | a session over a connection, and one small blocking shell | `crypto`, `wire`, `keyring`, `conn`, `session` |
 //! | `node` | connections and `FileServer`, the only door to the core | `crypto`, `wire`, `keyring`, `store`, `conn`, `server` |
+//! | `daemon` | a node's start, on a folder | `crypto`, `wire`, `keyring`, `store`, `conn`, `server`, `node` |
 //! | `gateway` | plaintext in and out, for programs that embed a node | `keyring`, `session`, `client`, `node` |
 //! | `worker` | threads | |
 //! | `net` | sockets | `server`, `node`, `worker` |
@@ -51,6 +52,7 @@ pub mod client;
 pub mod config;
 pub mod conn;
 pub mod crypto;
+pub mod daemon;
 pub mod fsck;
 pub mod gateway;
 pub mod ids;

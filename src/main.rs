@@ -8,16 +8,15 @@
 
 use dfsd::cli;
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
-use dfsd::conn::ConnKeys;
+use dfsd::daemon::{self, Options};
 use dfsd::fsck;
 use dfsd::ids::NodeId;
-use dfsd::keyring::presence::presence;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
 use dfsd::limits::JOURNAL_PATIENCE;
 use dfsd::net::{self, EventLoop, descriptors};
-use dfsd::node::{Node, Outcome};
+use dfsd::node::Outcome;
+use dfsd::server;
 use dfsd::server::work::{self, Done, Job};
-use dfsd::server::{self, Loading, Setup};
 use dfsd::store::{self, Disk, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
 use dfsd::worker::journal::Journal;
@@ -137,16 +136,15 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let (keyring, peers) = open_keys(config)?;
     let remembered = server::read_peers(&read_peers_file(data));
     let root = keyring.access.network.root;
-    let mut loading = Loading::new(root, random());
     let mut store_config = store::Config::default();
     if let Some(reserve) = config.reserve {
         store_config.reserve = reserve;
         store_config.reserve_percent = 0;
     }
-    let opened = store::open(filesystem, store_config, random(), |found| loading.found(found));
+    let opened = daemon::open(filesystem, store_config, root, random());
     let named = |why| error(format!("the data folder {} can't be used: {why}", data.display()));
-    let (disk, recovered) = opened.map_err(named)?;
-    for note in &recovered.notes {
+    let opened = opened.map_err(named)?;
+    for note in opened.notes() {
         log::warn!("{}", cli::shown(note));
     }
     let keyring = if config.new_node_key { renewed(keyring, data)? } else { keyring };
@@ -154,12 +152,10 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     let event_loop = EventLoop::bind(address).map_err(error)?;
     let address = event_loop.address().map_err(error)?;
     let addresses = vec![advertised(config, address)];
-    let wall_ms = event_loop.now().wall_ms;
-    let setup = Setup {
-        node: keyring.node.node_id(),
-        verify_key: keyring.node.verify_key(),
-        root,
-        presence: presence(&keyring.node, &addresses, wall_ms),
+    let node_id = keyring.node.node_id();
+    let options = Options {
+        network: &keyring.access.network,
+        node: &keyring.node,
         addresses,
         grants: keyring.access.write.iter().map(|write| write.grant.clone()).collect(),
         memory: config.memory,
@@ -168,10 +164,8 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         seed: u64::from_be_bytes(random()),
         boot: u64::from_be_bytes(random()),
     };
-    let node_id = setup.node;
-    let keys = ConnKeys::new(&keyring.access.network, &keyring.node);
+    let (mut node, disk) = opened.start(options, event_loop.now());
     drop(keyring);
-    let mut node = Node::new(keys, setup, loading, &recovered, event_loop.now());
     node.set_connections_max(connections_max);
     let waker = event_loop.waker();
     let wake = move || {

@@ -1,18 +1,17 @@
 //! A program that embeds a node stores and reads plaintext through a gateway: no socket, no thread, no file.
 
 use dfsd::client::Entropy;
-use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_PULSE, OPERATION_SILENCE};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
-use dfsd::server::{Loading, Setup};
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
 use dfsd::store::fs::SimFs;
-use dfsd::store::{self, Disk};
+use dfsd::store::{Config, Disk};
 use dfsd::time::{Instant, Now};
 use std::time::Duration;
 
@@ -42,27 +41,10 @@ impl Embedded {
         let access = access();
         let key = NodeKey::generate(&[5; 32]);
         let fs = SimFs::new();
-        let root = access.network.root;
-        let mut loading = Loading::new(root, [7; 16]);
-        let opened = store::open(fs.clone(), store::Config::default(), [6; 16], |found| {
-            loading.found(found);
-        });
-        let (disk, recovered) = opened.unwrap();
-        let keys = ConnKeys::new(&access.network, &key);
-        let setup = Setup {
-            node: key.node_id(),
-            verify_key: key.verify_key(),
-            root,
-            addresses: Vec::new(),
-            grants: Vec::new(),
-            memory: 8 * 1024 * 1024,
-            peers: Vec::new(),
-            remembered: Vec::new(),
-            presence: dfsd::keyring::presence::presence(&key, &[], 1),
-            seed: 7,
-            boot: 8,
-        };
-        let mut node = Node::new(keys, setup, loading, &recovered, NOW);
+        let network = &access.network;
+        let opened = daemon::open(fs.clone(), Config::default(), network.root, [6; 16]).unwrap();
+        let options = Options { memory: 8 << 20, ..Options::new(network, &key) };
+        let (mut node, disk) = opened.start(options, NOW);
         let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
         let gateway = Gateway::open(&mut node, access, &entropy, [11; 32], NOW).unwrap();
         Self { node, disk, fs, gateway, now: NOW, away: Duration::ZERO }

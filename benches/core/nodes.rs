@@ -5,17 +5,16 @@
 
 use criterion::{Criterion, Throughput};
 use dfsd::client::Entropy;
-use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::execute;
-use dfsd::server::{Loading, Setup};
 use dfsd::session::{Answer, Event, Meta, Operation};
 use dfsd::store::fs::SimFs;
-use dfsd::store::values::{BlockPlace, Found, Group};
+use dfsd::store::values::Group;
 use dfsd::store::{self, Disk};
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
@@ -28,7 +27,7 @@ const NAMES: u64 = 2_000;
 /// A start over what a disk has, until nothing is left to be done.
 pub(super) fn start(fs: SimFs) -> Node {
     let now = Now { instant: Instant(1), wall_ms: 1_795_305_600_000 };
-    let mut machine = Machine::over(fs, (&NodeKey::generate(&[5; 32]), Vec::new()), now, &[]);
+    let mut machine = Machine::over(fs, &NodeKey::generate(&[5; 32]), Vec::new(), now);
     machine.act(now);
     machine.node
 }
@@ -54,37 +53,25 @@ pub(super) struct Machine {
 impl Machine {
     /// One that has stored this before.
     fn new(key: &NodeKey, peers: Vec<PeerAddress>, now: Now, groups: &[Group]) -> Self {
-        Self::over(SimFs::new(), (key, peers), now, groups)
+        let fs = SimFs::new();
+        let opened = store::open(fs.clone(), store::Config::default(), [5; 16], drop);
+        let (disk, _) = opened.expect("the disk opens");
+        for group in groups {
+            disk.commit(group).expect("the disk takes it");
+        }
+        drop(disk);
+        Self::over(fs.restart(), key, peers, now)
     }
 
     /// The same over what a disk has already.
-    fn over(
-        fs: SimFs,
-        (key, peers): (&NodeKey, Vec<PeerAddress>),
-        now: Now,
-        groups: &[Group],
-    ) -> Self {
-        let access = access();
-        let mut loading = Loading::new(access.network.root, [6; 16]);
-        let config = store::Config::default();
-        let opened = store::open(fs.clone(), config, [6; 16], |found| loading.found(found));
-        let (disk, recovered) = opened.expect("the disk opens");
-        groups.iter().for_each(|group| store_group(&disk, &mut loading, group.clone()));
-        let setup = Setup {
-            node: key.node_id(),
-            verify_key: key.verify_key(),
-            root: access.network.root,
-            addresses: Vec::new(),
-            grants: Vec::new(),
-            memory: 8 * 1024 * 1024,
-            peers,
-            remembered: Vec::new(),
-            presence: dfsd::keyring::presence::presence(key, &[], 1),
-            seed: 7,
-            boot: 8,
-        };
-        let keys = ConnKeys::new(&access.network, key);
-        Self { node: Node::new(keys, setup, loading, &recovered, now), fs, disk, link: None }
+    fn over(fs: SimFs, key: &NodeKey, peers: Vec<PeerAddress>, now: Now) -> Self {
+        let (access, config) = (access(), store::Config::default());
+        let root = access.network.root;
+        let opened = daemon::open(fs.clone(), config, root, [6; 16]).expect("the disk opens");
+        let network = &access.network;
+        let options = Options { memory: 8 << 20, peers, seed: 7, ..Options::new(network, key) };
+        let (node, disk) = opened.start(options, now);
+        Self { node, fs, disk, link: None }
     }
 
     /// Does what the node wants. The link that it dials, if it does.
@@ -241,20 +228,6 @@ impl Pair {
         {
             self.turn();
         }
-    }
-}
-
-/// As if an earlier run had stored this.
-fn store_group(disk: &Disk<SimFs>, loading: &mut Loading, group: Group) {
-    let committed = disk.commit(&group).expect("the disk takes it");
-    for ((address, _), place) in group.small.into_iter().zip(committed.small) {
-        loading.found(Found::Block(address, BlockPlace::Log(place)));
-    }
-    for ((address, bytes), place) in group.pages.into_iter().zip(committed.pages) {
-        loading.found(Found::Page(address, place, bytes));
-    }
-    for ((id, bytes), place) in group.records.into_iter().zip(committed.records) {
-        loading.found(Found::Record(id, place, bytes));
     }
 }
 

@@ -3,14 +3,14 @@
 
 use dfsd::conn::{Conn, ConnKeys, Side, Stage};
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey};
+use dfsd::daemon::{self, Options};
 use dfsd::ids::NodeId;
 use dfsd::limits::{
     ENTRANTS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, MEMORY_MIN, PEERS_MAX,
     REDIAL_FIRST, REDIAL_LAST, STRANGERS_MAX,
 };
 use dfsd::node::{Action, Link, Node};
-use dfsd::server::{Loading, Setup};
-use dfsd::store;
+use dfsd::store::Config;
 use dfsd::store::fs::SimFs;
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
@@ -35,24 +35,9 @@ fn node(peers: Vec<PeerAddress>) -> Node {
     let root = RootKey::generate(&[1; 32]);
     let network = NetworkKey::generate(&[2; 32], &root);
     let key = NodeKey::generate(&[3; 32]);
-    let loading = Loading::new(network.root, [4; 16]);
-    let (_, recovered) =
-        store::open(SimFs::new(), store::Config::default(), [4; 16], |_| ()).unwrap();
-    let keys = ConnKeys::new(&network, &key);
-    let setup = Setup {
-        node: key.node_id(),
-        verify_key: key.verify_key(),
-        root: network.root,
-        addresses: Vec::new(),
-        grants: Vec::new(),
-        memory: MEMORY_MIN,
-        peers,
-        remembered: Vec::new(),
-        presence: dfsd::keyring::presence::presence(&key, &[], 1),
-        seed: 5,
-        boot: 6,
-    };
-    Node::new(keys, setup, loading, &recovered, START)
+    let opened = daemon::open(SimFs::new(), Config::default(), network.root, [4; 16]).unwrap();
+    let options = Options { memory: MEMORY_MIN, peers, seed: 5, ..Options::new(&network, &key) };
+    opened.start(options, START).0
 }
 
 fn machine(number: usize) -> IpAddr {

@@ -4,14 +4,13 @@
 //! answered is known.
 
 use dfsd::client::Entropy;
-use dfsd::conn::ConnKeys;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
-use dfsd::server::{Loading, Setup};
 use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
 use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Disk, OpenError};
@@ -66,26 +65,13 @@ impl House {
     pub(super) fn start(fs: SimFs, life: u8) -> Result<Self, OpenError> {
         let access = access();
         let key = NodeKey::generate(&[5; 32]);
-        let root = access.network.root;
-        let mut loading = Loading::new(root, [life; 16]);
-        let (disk, recovered) = store::open(fs, CONFIG, [life; 16], |found| loading.found(found))?;
-        let keys = ConnKeys::new(&access.network, &key);
-        let setup = Setup {
-            node: key.node_id(),
-            verify_key: key.verify_key(),
-            root,
-            addresses: Vec::new(),
-            grants: Vec::new(),
-            memory: 8 * 1024 * 1024,
-            peers: Vec::new(),
-            remembered: Vec::new(),
-            presence: dfsd::keyring::presence::presence(&key, &[], 1),
-            seed: u64::from(life),
-            boot: u64::from(life),
-        };
+        let network = &access.network;
+        let opened = daemon::open(fs, CONFIG, network.root, [life; 16])?;
         let wall_ms = 1_795_305_600_000 + u64::from(life) * 1_000_000;
         let now = Now { instant: Instant(1), wall_ms };
-        let mut node = Node::new(keys, setup, loading, &recovered, now);
+        let (seed, boot) = (u64::from(life), u64::from(life));
+        let options = Options { memory: 8 << 20, seed, boot, ..Options::new(network, &key) };
+        let (mut node, disk) = opened.start(options, now);
         let entropy = Entropy { key: [life; 32], handshake: [life ^ 0x55; 32] };
         let gateway = Gateway::open(&mut node, access, &entropy, [life ^ 0xaa; 32], now);
         let gateway = gateway.expect("a new node takes connections");

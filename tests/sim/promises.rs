@@ -80,7 +80,7 @@ fn a_grant_that_the_root_did_not_sign_grants_nothing() {
     let key = WriteKey { sign: WriteKey::generate(&[99; 32]), grant: Vec::new() };
     let root = RootKey::generate(&[98; 32]);
     let mut forged = Record::decode(&grant::grant(&root, &key.public(), 1_000)).unwrap();
-    forged.signer = network().root;
+    forged.signer = network().key.root;
     let record = forged.to_bytes().into();
     liar.send(&Message::Records { items: vec![PushedRecord { record, block: Bytes::new() }] });
     liar.pump(&mut world);

@@ -19,7 +19,7 @@ pub(super) fn network() -> Network {
     let sign = WriteKey::generate(&[3; 32]);
     let grant = grant::grant(&root, &sign.public(), 1_000);
     let write = WriteKey { sign, grant: grant.clone() };
-    Network { cluster: key.cluster, secret: key.secret, root: key.root, grant, write }
+    Network { key, grant, write }
 }
 
 pub(super) fn block_of(seed: u8, length: usize) -> Vec<u8> {

@@ -7,12 +7,11 @@ mod disks;
 mod faults;
 mod network;
 
-use dfsd::conn::ConnKeys;
-use dfsd::crypto::keys::{NodeKey, WriteKey};
+use dfsd::crypto::keys::{NetworkKey, NodeKey, WriteKey};
+use dfsd::daemon::{self, Options};
 use dfsd::ids::NodeId;
 use dfsd::node::{Action, Link, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
-use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::{FileSystem, SimFs};
 use dfsd::store::{Disk, OpenError};
 use dfsd::time::{Instant, Now};
@@ -36,9 +35,7 @@ const MEMORY: usize = 8 * 1024 * 1024;
 
 /// Keys that all nodes of a world share.
 pub(super) struct Network {
-    pub cluster: dfsd::ids::ClusterId,
-    pub secret: [u8; 32],
-    pub root: [u8; 32],
+    pub key: NetworkKey,
     pub grant: Vec<u8>,
     pub write: WriteKey,
 }
@@ -217,7 +214,7 @@ impl World {
     }
 
     pub(super) fn network_keys(&self) -> (dfsd::ids::ClusterId, [u8; 32]) {
-        (self.network.cluster, self.network.secret)
+        (self.network.key.cluster, self.network.key.secret)
     }
 
     pub(super) fn write_key(&self) -> &WriteKey {
@@ -331,13 +328,11 @@ impl World {
         let (now, seed, store_id) = (self.time_on(index), self.rng.random(), self.rng.random());
         let machine = &mut self.machines[index];
         assert!(machine.life.is_none(), "a machine has one node");
-        let mut loading = Loading::new(self.network.root, store_id);
-        let opened = dfsd::store::open(machine.fs.clone(), Default::default(), store_id, |found| {
-            loading.found(found);
-        });
+        let root = self.network.key.root;
+        let opened = daemon::open(machine.fs.clone(), Default::default(), root, store_id);
         let lies = machine.fs.take_lies();
         machine.harm += lies;
-        let (disk, recovered) = match opened {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.machines[index].fs = machine.fs.restart();
@@ -346,29 +341,19 @@ impl World {
         };
         let remembered = dfsd::server::read_peers(&read_file(&machine.fs, "peers"));
         let addresses = vec![machine.address.clone()];
-        let presence = dfsd::keyring::presence::presence(&machine.key, &addresses, now.wall_ms);
         machine.boots += 1;
         machine.outcome = None;
-        let setup = Setup {
-            node: machine.key.node_id(),
-            verify_key: machine.key.verify_key(),
-            root: self.network.root,
+        let options = Options {
             addresses,
             memory: MEMORY,
             grants: vec![self.network.grant.clone()],
             peers,
             remembered,
-            presence,
             seed,
             boot: machine.boots,
+            ..Options::new(&self.network.key, &machine.key)
         };
-        let keys = ConnKeys {
-            cluster: self.network.cluster,
-            network_secret: self.network.secret,
-            epoch: 1,
-            static_secret: *machine.key.static_secret(),
-        };
-        let node = Node::new(keys, setup, loading, &recovered, now);
+        let (node, disk) = opened.start(options, now);
         machine.life = Some(Life { node, disk });
         self.settle(index);
         Ok(())

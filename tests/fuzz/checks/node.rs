@@ -11,13 +11,13 @@ use dfsd::conn::{Conn, ConnKeys, Side};
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::crypto::sign::{SignKey, sign};
 use dfsd::crypto::{tags, tree};
+use dfsd::daemon::{self, Options};
 use dfsd::ids::{Address, Hash, StoreId};
 use dfsd::limits::{LEAF, MEMORY_MIN, PERMIT_LIFE, RECORD_MAX};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::{Job, execute};
-use dfsd::server::{Loading, Setup};
 use dfsd::store::fs::SimFs;
-use dfsd::store::{self, Config, Disk};
+use dfsd::store::{Config, Disk};
 use dfsd::time::{Instant, Now, stamp_after, stamp_at};
 use dfsd::wire::condition::{Condition, HeadsSummary};
 use dfsd::wire::frame::Open;
@@ -373,26 +373,17 @@ impl Bench {
 /// A node on what the disk has.
 fn start(fs: &SimFs, now: Now) -> (Node, Disk<SimFs>) {
     let own = network();
-    let mut loading = Loading::new(own.key.root, [9; 16]);
     let config = Config { segment: 64 * 1024, ..Config::default() };
-    let opened = store::open(fs.clone(), config, [9; 16], |found| loading.found(found));
-    let (disk, recovered) = opened.expect("the disk opens");
-    assert!(recovered.notes.is_empty(), "{:?}", recovered.notes);
-    let setup = Setup {
-        node: own.node.node_id(),
-        verify_key: own.node.verify_key(),
-        root: own.key.root,
+    let opened = daemon::open(fs.clone(), config, own.key.root, [9; 16]);
+    let opened = opened.expect("the disk opens");
+    assert!(opened.notes().is_empty(), "{:?}", opened.notes());
+    let options = Options {
         addresses: vec!["127.0.0.1:7400".to_owned()],
         grants: vec![own.grant.clone()],
         memory: MEMORY_MIN,
-        peers: Vec::new(),
-        remembered: Vec::new(),
-        presence: dfsd::keyring::presence::presence(&own.node, &["127.0.0.1:7400".to_owned()], 1),
-        seed: 1,
-        boot: 1,
+        ..Options::new(&own.key, &own.node)
     };
-    let node = Node::new(keys_of(&own.node), setup, loading, &recovered, now);
-    (node, disk)
+    opened.start(options, now)
 }
 
 fn keys_of(node: &NodeKey) -> ConnKeys {

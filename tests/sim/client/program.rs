@@ -25,16 +25,7 @@ pub(in crate::sim) fn access() -> Access {
 pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
     let Access { network, write, .. } = access();
     let write = write.expect("these keys are whole");
-    let mut world = World::new(
-        seed,
-        Network {
-            cluster: network.cluster,
-            secret: network.secret,
-            root: network.root,
-            grant: write.grant.clone(),
-            write,
-        },
-    );
+    let mut world = World::new(seed, Network { key: network, grant: write.grant.clone(), write });
     for index in 0..nodes {
         let peers: Vec<usize> = (0..index).collect();
         world.add(&peers);
