@@ -233,6 +233,8 @@ pub const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
 /// A file with a segment's name and without a good header counts as one if its number is this near to the one before.
 pub const SEGMENT_GAP_MAX: u32 = 64 * 1024;
+/// Of the segments that are gone on purpose so many are listed; the others are below all that are left.
+pub const SEGMENTS_REMOVED_MAX: usize = 240;
 /// What is left of records in damaged bytes of the log is looked at by a start, as far as this; of blocks and pages there
 /// so much of what names them.
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;

@@ -328,6 +328,10 @@ bugs! {
     DamagedIsAbsent,
     /// A version that was shown and is not kept counts as never shown (G3).
     TakeBackShown,
+    /// A segment is removed before it is durable that it is gone on purpose (G1).
+    UnlinkFirst,
+    /// A start reads what is left of segments that are gone on purpose (G8).
+    ReadRemoved,
     /// A start writes its verdict before what it is about is durable (G7).
     VerdictFirst,
     /// What could not be kept counts as what nobody has shown (G3).

@@ -4,7 +4,7 @@
 
 use crate::ids::{Address, RecordId};
 use crate::store::records;
-use crate::store::values::{BlockPlace, Found, LogPlace, Remains};
+use crate::store::values::{BlockPlace, Expired, Found, LogPlace, Remains};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -15,20 +15,25 @@ pub(super) struct Inventory {
     records: BTreeMap<RecordId, LogPlace>,
     /// Held once, said to be lost since or rotten, and not had again.
     lost: BTreeSet<Address>,
+    /// Held once, said not to be owed any more, and not had again.
+    dropped: BTreeSet<Address>,
+    /// Known once, and gone on purpose.
+    expired: BTreeSet<RecordId>,
 }
 
 impl Inventory {
     pub(super) fn take(&mut self, found: &Found) {
         match found {
             Found::Record(id, place, _) => {
+                self.expired.remove(id);
                 self.records.entry(*id).or_insert(*place);
             }
             Found::Page(address, place, _) => {
-                self.lost.remove(address);
+                self.is_here(address);
                 self.pages.insert(*address, *place);
             }
             Found::Block(address, place) => {
-                self.lost.remove(address);
+                self.is_here(address);
                 self.blocks.insert(*address, *place);
             }
             Found::Lost(address) => {
@@ -38,12 +43,30 @@ impl Inventory {
                     self.lost.insert(*address);
                 }
             }
+            Found::Dropped(address) => {
+                self.is_here(address);
+                self.blocks.remove(address);
+                self.dropped.insert(*address);
+            }
+            Found::Expired(Expired { id, .. }) => {
+                self.records.remove(id);
+                self.expired.insert(*id);
+            }
+            // Nothing of them was read.
+            Found::Removed(_) => {}
         }
+    }
+
+    /// Whatever was said of it before does not count any more.
+    fn is_here(&mut self, address: &Address) {
+        self.lost.remove(address);
+        self.dropped.remove(address);
     }
 
     /// What is left in damaged bytes, once all that is whole was taken.
     pub(super) fn take_remains(&mut self, remains: &[Remains], rotten: &[Address]) {
-        for Remains { id, bytes, place, .. } in remains {
+        let is_known = |one: &&Remains| !self.expired.contains(&one.id);
+        for Remains { id, bytes, place, .. } in remains.iter().filter(is_known) {
             if let (Some(place), Ok(_)) = (place, records::verify(id, bytes)) {
                 self.records.entry(*id).or_insert(*place);
             }
@@ -64,8 +87,9 @@ impl Inventory {
         self.lost.insert(*address);
     }
 
-    pub(super) fn has_block(&self, address: &Address) -> bool {
-        self.blocks.contains_key(address)
+    /// Whether a block that a record needs ought to be here and is not.
+    pub(super) fn lacks_block(&self, address: &Address) -> bool {
+        !self.blocks.contains_key(address) && !self.dropped.contains(address)
     }
 
     /// Whether a block is held as a file of its own.

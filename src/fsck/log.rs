@@ -10,9 +10,10 @@ use crate::store::OpenError;
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::named::{self, Named};
+use crate::store::named::{self, Named, Standing};
 use crate::store::recover::{is_zero_from, unsound_block};
 use crate::store::remains::Kept;
+use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Seen, Window, is_medium};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use std::io;
@@ -46,7 +47,7 @@ struct Reading<'a, 'r, F> {
 
 impl<F: FileSystem> Reading<'_, '_, F> {
     fn all(&mut self) -> Result<(), OpenError> {
-        let headers = self.headers()?;
+        let (headers, chain) = self.headers()?;
         if headers.is_empty() && !self.log.has_gaps && tree::has_blocks(self.fs)? {
             self.gap(
                 format!("{}/", layout::LOG),
@@ -57,16 +58,13 @@ impl<F: FileSystem> Reading<'_, '_, F> {
         }
         let mut last = Verdict::default();
         let mut kept = Kept::default();
-        for (index, header) in headers.iter().enumerate() {
+        for number in chain.missing() {
+            let told = headers.iter().find(|header| header.before.segment == number);
+            self.tell_of_gap(number, told);
+        }
+        for header in &headers {
             self.log.segments += 1;
-            let next = headers.get(index + 1).map(|next| next.before);
-            self.tell_of_gap(header, headers.get(..index).unwrap_or_default());
-            let end = match next {
-                Some(before) if before.segment == header.number => Some(before.end),
-                Some(before) if before.segment < header.number => Some(FRAMES),
-                Some(_) | None => None,
-            };
-            last = self.read_segment(header, end, &mut kept)?;
+            last = self.read_segment(header, chain.end(header.number), &mut kept)?;
         }
         self.log.inventory.take_remains(&kept.records, &kept.rotten);
         self.tell_of_tail(last)
@@ -78,7 +76,7 @@ impl<F: FileSystem> Reading<'_, '_, F> {
         self.report.damage(path, what, means, advice);
     }
 
-    fn headers(&mut self) -> Result<Vec<Header>, OpenError> {
+    fn headers(&mut self) -> Result<(Vec<Header>, Chain), OpenError> {
         let mut numbers = Vec::new();
         for name in names(self.fs, layout::LOG)? {
             match layout::segment_number(&name) {
@@ -86,17 +84,26 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                 None => self.report.foreign(format!("{}/{name}", layout::LOG)),
             }
         }
-        let (all, _) = named::look_at_all(self.fs, numbers)?;
+        let Standing { all, removed, left, .. } = named::look_at_all(self.fs, numbers)?;
+        for number in left {
+            self.report.note(
+                layout::segment(number),
+                "a segment that was given up, and whose file is there still".to_owned(),
+                "nothing: all that was needed of it stands elsewhere",
+                "nothing: the next start removes it",
+            );
+        }
         let mut headers = Vec::new();
         for (number, named) in all {
             headers.extend(self.header(number, named)?);
         }
-        Ok(headers)
+        let chain = Chain::new(&headers, removed, None);
+        Ok((headers, chain))
     }
 
     fn header(&mut self, number: u32, named: Named) -> Result<Option<Header>, OpenError> {
         let path = layout::segment(number);
-        let ([first, second], length) = match named {
+        let (copies, length) = match named {
             Named::File(copies, length) => (copies, length),
             Named::Other => {
                 self.report.note(
@@ -121,13 +128,14 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                 return Ok(None);
             }
         };
+        let [first, second] = *copies;
+        let which = if first == Parsed::Bad { 0 } else { 4096 };
         match (first, second) {
             (Parsed::Newer(version), _) | (Parsed::Bad, Parsed::Newer(version)) => {
                 return Err(OpenError::Newer { segment: number, version });
             }
             (Parsed::Header(header), Parsed::Header(_)) => return Ok(Some(header)),
             (Parsed::Header(header), _) | (Parsed::Bad, Parsed::Header(header)) => {
-                let which = if first == Parsed::Bad { 0 } else { 4096 };
                 self.report.note(
                     path,
                     format!("one of the two copies of its header is bad, the one at {which}"),
@@ -156,20 +164,19 @@ impl<F: FileSystem> Reading<'_, '_, F> {
         Ok(None)
     }
 
-    /// The segment before, of which a header tells, is not here.
-    fn tell_of_gap(&mut self, header: &Header, earlier: &[Header]) {
-        let before = header.before.segment;
-        if before == 0 || earlier.iter().any(|one| one.number == before) {
-            return;
-        }
+    /// A segment is not here of which another tells: one that is gone on purpose, if it is not this one.
+    fn tell_of_gap(&mut self, number: u32, told: Option<&Header>) {
         self.log.has_gaps = true;
-        let path = layout::segment(before);
+        let path = layout::segment(number);
         if self.fs.open(&path).is_ok() {
             // It is there, and was told of: its header is bad.
             return;
         }
-        let known = self.fs.open(&layout::bad_segment(before)).is_ok();
-        let what = format!("missing; its last group was {}", header.before.last.number);
+        let known = self.fs.open(&layout::bad_segment(number)).is_ok();
+        let what = match told {
+            Some(header) => format!("missing; its last group was {}", header.before.last.number),
+            None => "missing".to_owned(),
+        };
         if known {
             self.report.note(
                 path,

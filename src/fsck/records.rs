@@ -164,7 +164,7 @@ fn needed<F: FileSystem>(
 }
 
 fn absent(blocks: &[BlockRef], inventory: &Inventory) -> impl Iterator<Item = Address> {
-    blocks.iter().map(|block| block.address).filter(|address| !inventory.has_block(address))
+    blocks.iter().map(|block| block.address).filter(|address| inventory.lacks_block(address))
 }
 
 /// Pages and blocks below a page that are not here. Depth is bounded by the record's own.

@@ -18,7 +18,8 @@ use crate::wire::condition::HeadsSummary;
 use crate::wire::discards::discards;
 use crate::wire::message::RangeSummary;
 use crate::wire::record::Record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 
 /// Every record known.
 #[derive(Debug)]
@@ -40,8 +41,11 @@ pub(crate) struct Catalog {
     damaged: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
-    /// Their bytes were damaged, and have not been had again.
-    lost: BTreeSet<RecordId>,
+    /// Their bytes were damaged, and have not been had again: each with the entry that says what is known of it, if it is a
+    /// version of a name.
+    lost: BTreeMap<RecordId, Option<u32>>,
+    /// Not held any more, and when they expired.
+    expired: BTreeMap<RecordId, u64>,
     guesses: Guesses,
     steps: Steps,
 }
@@ -88,7 +92,8 @@ impl Catalog {
             shown: 0,
             damaged: 0,
             fingerprint: Hash::default(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            expired: BTreeMap::new(),
             guesses: Guesses::default(),
             steps: Steps::default(),
         }
@@ -106,7 +111,7 @@ impl Catalog {
             return false;
         }
         self.give_way(&name, &record.version, &id);
-        let damaged = self.damaged_slot(&id, &name, &record.version);
+        let damaged = self.damaged_slot(&id);
         let slot = match damaged {
             Some(slot) => slot,
             None => self.entries.push(Entry::new(id, &name, record, place)),
@@ -117,6 +122,7 @@ impl Catalog {
         let kind = entry.kind();
         self.by_id.insert(cursor, slot, &Ids(&self.entries));
         self.lost.remove(&id);
+        self.expired.remove(&id);
         self.records += 1;
         xor_into(&mut self.fingerprint, &id.0);
         if damaged.is_none() && kind.is_version() {
@@ -406,8 +412,8 @@ impl Catalog {
     }
 
     /// Records that were damaged and have not come again.
-    pub(crate) fn lost(&self) -> &BTreeSet<RecordId> {
-        &self.lost
+    pub(crate) fn lost(&self, ids: impl RangeBounds<RecordId>) -> impl Iterator<Item = RecordId> {
+        self.lost.range(ids).map(|(id, _)| *id)
     }
 
     /// The ids of all records, in order.
@@ -429,5 +435,6 @@ impl Catalog {
 }
 
 mod damaged;
+mod expired;
 #[cfg(test)]
 mod tests;

@@ -101,6 +101,17 @@ impl Loading {
                 }
                 self.holdings.remove(&address);
             }
+            Found::Dropped(address) => {
+                self.repairs.remove(&address);
+                self.lost.remove(&address);
+                self.holdings.remove(&address);
+            }
+            Found::Expired(expired) => {
+                self.incomplete.remove(&expired.id);
+                self.catalog.expire(expired);
+            }
+            // Nothing of them was told.
+            Found::Removed(_) => {}
         }
     }
 
@@ -140,7 +151,7 @@ impl Loading {
             }
         }
         for one in remains {
-            if self.catalog.contains(&one.id) {
+            if self.catalog.contains(&one.id) || self.catalog.expired_ms(&one.id).is_some() {
                 continue;
             }
             match decoded(one) {
@@ -178,5 +189,74 @@ impl Loading {
         let records = mem::take(&mut self.incomplete).into_iter();
         let records = records.map(|record| (record, lacks.get(&record).copied())).collect();
         Missing { blocks, pages, records }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{NameId, VersionId, Writer};
+    use crate::store::values::{BlockPlace, Expired, LogPlace};
+    use crate::wire::message::BlockRef;
+    use crate::wire::record::BlockList;
+
+    const PLACE: LogPlace = LogPlace { segment: 1, offset: 9_000, length: 7 };
+
+    /// A file of one block.
+    fn file(block: Address) -> (RecordId, Bytes) {
+        let version = VersionId { stamp: 9, writer: Writer([1; 8]) };
+        let bare = Record::unsigned(RecordKind::File, NameId([7; 32]), version);
+        let blocks = BlockList::Inline(vec![BlockRef { address: block, length: 7 }]);
+        let bytes = Bytes::from(Record { blocks, ..bare }.to_bytes());
+        (record_id(&bytes), bytes)
+    }
+
+    fn missing(mut loading: Loading) -> (usize, usize, usize) {
+        let missing = loading.take_missing(&[]);
+        (missing.blocks.len(), missing.pages.len(), missing.records.len())
+    }
+
+    #[test]
+    fn what_is_dropped_is_not_here_and_not_missing_and_what_is_lost_is() {
+        let address = Address([5; 32]);
+        let here = Found::Block(address, BlockPlace::Tree { length: 7 });
+        for (then, expected) in [
+            (vec![Found::Lost(address)], (1, 0, 0)),
+            (vec![Found::Dropped(address)], (0, 0, 0)),
+            (vec![Found::Lost(address), Found::Dropped(address)], (0, 0, 0)),
+            (vec![Found::Lost(address), Found::Lost(address), Found::Dropped(address)], (0, 0, 0)),
+        ] {
+            let mut loading = Loading::new([1; 32], [2; 16]);
+            let (id, bytes) = file(address);
+            loading.found(here.clone());
+            loading.found(Found::Record(id, PLACE, bytes));
+            then.into_iter().for_each(|found| loading.found(found));
+            assert!(loading.holdings.block(&address).is_none() && loading.catalog.contains(&id));
+            assert_eq!(missing(loading), expected);
+        }
+    }
+
+    #[test]
+    fn of_an_expired_record_only_that_it_has_is_known_and_nothing_is_missing_for_it() {
+        let (id, bytes) = file(Address([5; 32]));
+        let expired = Expired { id, at_ms: 70_000 };
+        let mut loading = Loading::new([1; 32], [2; 16]);
+        loading.found(Found::Record(id, PLACE, bytes.clone()));
+        loading.found(Found::Expired(expired));
+        assert!(!loading.catalog.contains(&id));
+        assert_eq!(loading.catalog.expired_ms(&id), Some(70_000));
+        // What is left of it in damaged bytes does not bring it back.
+        for is_sound in [true, false] {
+            let left = if is_sound { bytes.clone() } else { bytes.slice(1..) };
+            let remains = [Remains { id, bytes: left, is_sound, place: Some(PLACE) }];
+            loading.believe(&remains, |catalog, one| assert!(catalog.insert_remains(one)));
+            assert!(!loading.catalog.contains(&id) && loading.catalog.lost(..).next().is_none());
+        }
+        assert_eq!(missing(loading), (0, 0, 0));
+        let mut loading = Loading::new([1; 32], [2; 16]);
+        loading.found(Found::Expired(expired));
+        loading.found(Found::Record(id, PLACE, bytes));
+        assert!(loading.catalog.contains(&id) && loading.catalog.expired_ms(&id).is_none());
+        assert_eq!(missing(loading), (0, 0, 1), "it is had again");
     }
 }

@@ -84,7 +84,7 @@ pub enum Job {
     /// Whole items of the log.
     ReadLog { purpose: Box<Reading>, places: Vec<LogPlace> },
     /// A group is made durable. At most one is under way.
-    Commit { group: Group },
+    Commit { group: Box<Group> },
     /// Blocks, pages and records are looked at anew.
     Verify { purpose: Verifying, blocks: Vec<(Address, BlockPlace)> },
     /// The file of known peers.
@@ -385,7 +385,7 @@ mod tests {
             let purpose = Reading(ReadFor::PushRecords { link: 4, ids: Vec::new() });
             Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
         };
-        let others = || Job::Commit { group: Group::default() };
+        let others = || Job::Commit { group: Box::default() };
         // The first read of a segment opens it.
         execute(&disk, items());
         let jobs: [&dyn Fn() -> Job; 4] = [&leaves, &items, &others, &|| Job::Space];

@@ -1,16 +1,17 @@
 //! Commits: the one order of steps after which a group is durable, or was never there.
 //!
 //! Blocks were flushed by `finish`. A commit renames them into the tree, appends the group's frame, flushes once, and
-//! only then answers. The order and what it survives are in the design, section 4. Invariant: an answer `Ok` is caused
-//! by a flush that began after the last write and rename of the group; after a failure that is neither `Full` nor `Scarce` no
-//! commit succeeds again; these two leave nothing of the group but names of the store's own folders, its drafts included.
+//! only then answers. A segment is unlinked only after the flush of a frame that says so. The order and what it survives are
+//! in the design, section 4. Invariant: an answer `Ok` is caused by a flush that began after the last write and rename of the
+//! group; after a failure that is neither `Full` nor `Scarce` no commit succeeds again; these two leave nothing of the group
+//! but names of the store's own folders, its drafts included.
 
 use crate::ids::Address;
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble};
 use crate::store::disk::{Disk, hold};
 use crate::store::error::{DiskResult, failed};
-use crate::store::frame;
+use crate::store::frame::Frame;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::log::Log;
@@ -37,11 +38,19 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn commit_in(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
-        if is_empty(group) {
-            return Ok(Committed { number: log.last().number, ..Committed::default() });
-        }
-        let spot = log.make_room(&self.fs, frame::frame_length(group), self.config.segment)?;
-        let encoded = frame::encode(group, &spot);
+        let mut committed = match is_empty(group) {
+            true => Committed::default(),
+            false => self.commit_items(log, group)?,
+        };
+        committed.removed = self.remove_segments(log, &group.removed)?;
+        committed.number = log.last().number;
+        Ok(committed)
+    }
+
+    fn commit_items(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
+        let frame = Frame::Group(group);
+        let spot = log.make_room(&self.fs, frame.length(), self.config.segment)?;
+        let encoded = frame.encode(&spot);
         let mut moved = Vec::new();
         let appended = self
             .move_blocks(log, group, &mut moved)
@@ -55,6 +64,32 @@ impl<F: FileSystem> Disk<F> {
         log.flushed(length, encoded.position, true);
         self.remove_lost(group);
         Ok(encoded.committed)
+    }
+
+    /// Says that segments are gone, and unlinks them; those that are gone now. Without room to say so they stay: that is no
+    /// failure of the group, which is durable.
+    fn remove_segments(&self, log: &mut Log<F>, numbers: &[u32]) -> DiskResult<Vec<u32>> {
+        let Some(removal) = log.removal(numbers) else {
+            return Ok(Vec::new());
+        };
+        if planted::is_on(Bug::UnlinkFirst) {
+            removal.numbers.iter().for_each(|number| self.unlink_segment(*number));
+        }
+        match self.append_frame(log, &Frame::Removed(&removal.set), false) {
+            Ok(()) => {}
+            Err(DiskError::Full | DiskError::Scarce(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        let gone = removal.numbers.clone();
+        log.remove(removal);
+        gone.iter().for_each(|number| self.unlink_segment(*number));
+        Ok(gone)
+    }
+
+    /// What stays behind is not read by a start, but removed.
+    fn unlink_segment(&self, number: u32) {
+        self.close_segment(number);
+        let _ = self.fs.remove(&layout::segment(number));
     }
 
     /// Renames the drafts; `moved` gets the addresses that had no file before.
@@ -116,7 +151,7 @@ impl<F: FileSystem> Disk<F> {
 
     /// The group that says so is durable: the files may go. One that stays behind wastes room, no more.
     fn remove_lost(&self, group: &Group) {
-        for address in &group.lost {
+        for address in group.lost.iter().chain(&group.dropped) {
             if !group.blocks.iter().any(|(_, added, _)| added == address) {
                 let _ = self.fs.remove(&layout::block(address));
             }
@@ -168,7 +203,7 @@ impl<F: FileSystem> Disk<F> {
         self.still_sound()?;
         // Their names may never have been flushed.
         log.name_changed();
-        let result = self.append_group(&mut log, &group);
+        let result = self.append_frame(&mut log, &Frame::Group(&group), true);
         if let Err(error) = &result {
             self.condemn(error);
         }
@@ -176,16 +211,16 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn append_empty(&self, log: &mut Log<F>) -> DiskResult<()> {
-        self.append_group(log, &Group::default())
+        self.append_frame(log, &Frame::Group(&Group::default()), false)
     }
 
-    /// Appends a group whose blocks are in their places.
-    fn append_group(&self, log: &mut Log<F>, group: &Group) -> DiskResult<()> {
-        let spot = log.make_room(&self.fs, frame::frame_length(group), self.config.segment)?;
-        let encoded = frame::encode(group, &spot);
+    /// Appends a frame whose blocks are in their places. `doubted`: it names some.
+    fn append_frame(&self, log: &mut Log<F>, frame: &Frame<'_>, doubted: bool) -> DiskResult<()> {
+        let spot = log.make_room(&self.fs, frame.length(), self.config.segment)?;
+        let encoded = frame.encode(&spot);
         log.append(&self.fs, &encoded.bytes)?;
         log.flush(&self.fs)?;
-        log.flushed(encoded.bytes.len(), encoded.position, !is_empty(group));
+        log.flushed(encoded.bytes.len(), encoded.position, doubted);
         Ok(())
     }
 }
@@ -196,6 +231,8 @@ fn is_empty(group: &Group) -> bool {
         && group.pages.is_empty()
         && group.records.is_empty()
         && group.lost.is_empty()
+        && group.dropped.is_empty()
+        && group.expired.is_empty()
 }
 
 /// A store that is closed in order leaves no group in doubt.

@@ -268,6 +268,11 @@ impl<F: FileSystem> Disk<F> {
         hold(&self.segments).try_get_or_insert(number, open).cloned()
     }
 
+    /// A segment is gone, and not kept open.
+    pub(super) fn close_segment(&self, number: u32) {
+        hold(&self.segments).pop(&number);
+    }
+
     /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too. A bad
     /// file is moved to `quarantine/`, if that can be.
     pub fn verify(&self, blocks: &[(Address, BlockPlace)]) -> Verified {

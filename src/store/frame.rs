@@ -3,17 +3,20 @@
 //! ```text
 //! frame: magic 4 | body length 4 | group number 8 | chain 4 | CRC of the body 4 | zeros 4 | CRC of the head 4 | body | end mark 4
 //! item:  kind 1 | id 32 | length 4 | CRC of kind, id, length and bytes 4 | bytes
-//! kinds: 1 block lost, 2 block file (bytes: its length 4), 3 small block, 4 page, 5 record
+//! kinds: 1 block lost, 2 block file (bytes: its length 4), 3 small block, 4 page, 5 record, 6 block dropped,
+//!        7 record expired (bytes: when 8), 8 segments removed (id: zeros; bytes: all that are, as `removed` writes them)
 //! ```
 //! Big endian, CRC-32C. The head's CRC also covers the segment's salt and the frame's offset, so that bytes inside an
 //! item, whoever composed them, do not pass for a frame. The chain is a CRC over all groups before. The end mark is not
-//! zero, so that a frame cut short in space that reads as zeros is not whole. Knows no file. Invariant: items stand in
-//! the order above: what a group loses goes before what it brings.
+//! zero, so that a frame cut short in space that reads as zeros is not whole. Knows no file. Invariant: what a group loses
+//! stands before what it brings; and what says that segments are removed stands alone in its frame, which names no block
+//! file that could make it void.
 
 use crate::ids::{Address, RecordId};
 use crate::limits::LOG_BLOCK_MAX;
 use crate::planted::{self, Bug};
-use crate::store::values::{BlockPlace, Committed, Found, Group, LogPlace};
+use crate::store::removed::RemovedSegments;
+use crate::store::values::{BlockPlace, Committed, Expired, Found, Group, LogPlace};
 use bytes::Bytes;
 
 /// Bytes before a frame's body.
@@ -74,6 +77,11 @@ impl Head {
         (sound || planted::is_on(Bug::BelieveTornFrame)).then_some(body)
     }
 
+    /// Where a frame ends that begins at `offset`.
+    pub(super) fn end(&self, offset: u64) -> u64 {
+        offset + (HEAD + self.length + TAIL) as u64
+    }
+
     /// Where the log stands after this group.
     pub(super) fn position(&self) -> Position {
         Position {
@@ -119,28 +127,61 @@ pub(super) struct Spot {
     pub(super) last: Position,
 }
 
-/// The bytes of a group's frame.
-pub(super) fn frame_length(group: &Group) -> usize {
+/// What becomes a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Frame<'a> {
+    /// All that a group holds, but for the segments that it removes.
+    Group(&'a Group),
+    /// Segments are gone on purpose.
+    Removed(&'a RemovedSegments),
+}
+
+impl Frame<'_> {
+    /// Bytes that it has.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Group(group) => frame_length(group),
+            Self::Removed(removed) => HEAD + ITEM_HEAD + removed.length() + TAIL,
+        }
+    }
+
+    /// Its bytes, after `spot.last`.
+    pub(super) fn encode(&self, spot: &Spot) -> Encoded {
+        match self {
+            Self::Group(group) => encode(group, spot),
+            Self::Removed(removed) => encode_removed(removed, spot),
+        }
+    }
+}
+
+fn frame_length(group: &Group) -> usize {
     let parts = group.small.iter().chain(&group.pages);
     let bytes: usize = parts.map(|(_, bytes)| bytes.len() + ITEM_HEAD).sum();
     let records = group.records.iter().map(|(_, record)| record.len());
     let records: usize = records.map(|length| length + ITEM_HEAD).sum();
-    let named = group.blocks.len() * (ITEM_HEAD + 4) + group.lost.len() * ITEM_HEAD;
-    HEAD + bytes + records + named + TAIL
+    let named = group.blocks.len() * (ITEM_HEAD + 4);
+    let gone = group.lost.len() + group.dropped.len();
+    let gone = gone * ITEM_HEAD + group.expired.len() * (ITEM_HEAD + 8);
+    HEAD + bytes + records + named + gone + TAIL
 }
 
-/// Encodes the group after `spot.last`.
-pub(super) fn encode(group: &Group, spot: &Spot) -> Encoded {
-    let mut writer = ItemWriter { bytes: Vec::with_capacity(frame_length(group)), spot: *spot };
-    writer.bytes.resize(HEAD, 0);
+fn encode(group: &Group, spot: &Spot) -> Encoded {
+    let mut writer = ItemWriter::new(frame_length(group), spot);
     for address in &group.lost {
         writer.item(Kind::Lost, &address.0, &[]);
+    }
+    for address in &group.dropped {
+        writer.item(Kind::Dropped, &address.0, &[]);
+    }
+    for Expired { id, at_ms } in &group.expired {
+        writer.item(Kind::Expired, &id.0, &at_ms.to_be_bytes());
     }
     for (_, address, length) in &group.blocks {
         writer.item(Kind::Block, &address.0, &length.to_be_bytes());
     }
     let number = spot.last.number + 1;
-    let mut committed = Committed { number, ..Committed::default() };
+    let segment = spot.segment;
+    let mut committed = Committed { number, segment, ..Committed::default() };
     for (address, bytes) in &group.small {
         committed.small.push(writer.item(Kind::Small, &address.0, bytes));
     }
@@ -154,12 +195,29 @@ pub(super) fn encode(group: &Group, spot: &Spot) -> Encoded {
     Encoded { bytes, committed, position }
 }
 
+fn encode_removed(removed: &RemovedSegments, spot: &Spot) -> Encoded {
+    let mut own = Vec::with_capacity(removed.length());
+    removed.encode(&mut own);
+    let mut writer = ItemWriter::new(Frame::Removed(removed).length(), spot);
+    writer.item(Kind::Removed, &[0; 32], &own);
+    let (bytes, position) = writer.seal();
+    let committed = Committed { number: position.number, ..Committed::default() };
+    Encoded { bytes, committed, position }
+}
+
 struct ItemWriter {
     bytes: Vec<u8>,
     spot: Spot,
 }
 
 impl ItemWriter {
+    /// Of a frame of this length; its head is written by `seal`.
+    fn new(length: usize, spot: &Spot) -> Self {
+        let mut bytes = Vec::with_capacity(length);
+        bytes.resize(HEAD, 0);
+        Self { bytes, spot: *spot }
+    }
+
     fn item(&mut self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> LogPlace {
         let start = self.bytes.len();
         let length = as_u32(bytes.len());
@@ -215,10 +273,22 @@ pub(super) enum Kind {
     Small = 3,
     Page = 4,
     Record = 5,
+    Dropped = 6,
+    Expired = 7,
+    Removed = 8,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Lost, Self::Block, Self::Small, Self::Page, Self::Record];
+    const ALL: [Self; 8] = [
+        Self::Lost,
+        Self::Block,
+        Self::Small,
+        Self::Page,
+        Self::Record,
+        Self::Dropped,
+        Self::Expired,
+        Self::Removed,
+    ];
 
     fn parse(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
@@ -258,8 +328,24 @@ impl<'a> Item<'a> {
                 let bytes = Bytes::copy_from_slice(self.bytes);
                 Found::Record(RecordId(self.id), place, bytes)
             }
+            Kind::Dropped => Found::Dropped(address),
+            Kind::Expired => {
+                let at_ms = u64::from_be_bytes(self.bytes.try_into().ok()?);
+                Found::Expired(Expired { id: RecordId(self.id), at_ms })
+            }
+            Kind::Removed => Found::Removed(removed(self.bytes)?),
         })
     }
+}
+
+/// Exactly these bytes, as a set of segments.
+fn removed(bytes: &[u8]) -> Option<RemovedSegments> {
+    RemovedSegments::decode(bytes).filter(|removed| removed.length() == bytes.len())
+}
+
+/// Whether a body that begins so may say that segments are removed.
+pub(super) fn may_remove(body: &[u8]) -> bool {
+    body.first() == Some(&(Kind::Removed as u8))
 }
 
 /// What a frame's body holds, `offset` being where the body begins; `None` if it is no body.
@@ -277,7 +363,8 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
         found.push(item.found(place)?);
         at += item.bytes.len();
     }
-    Some(found)
+    let is_removed = |found: &Found| matches!(found, Found::Removed(_));
+    (found.len() == 1 || !found.iter().any(is_removed)).then_some(found)
 }
 
 /// Whether a frame ends with these bytes.
@@ -304,10 +391,22 @@ pub(super) struct Left<'a> {
 pub(super) enum Harm {
     /// Nothing: it can be read where it is.
     None,
-    /// Only its kind, which is known by the CRC if it is a record, or was made none at all.
+    /// Only its kind, which is known by the CRC.
     Kind,
     /// Anything.
     Any,
+}
+
+impl Left<'_> {
+    /// Whether it only says that something is gone.
+    pub(super) fn only_loses(&self) -> bool {
+        match self.kind {
+            Kind::Lost | Kind::Dropped => self.bytes.is_empty(),
+            Kind::Expired => self.bytes.len() == 8,
+            Kind::Removed => removed(self.bytes).is_some(),
+            Kind::Block | Kind::Small | Kind::Page | Kind::Record => false,
+        }
+    }
 }
 
 /// The item that these bytes are, if they can be one.
@@ -319,11 +418,11 @@ pub(super) fn left(item: &[u8]) -> Option<Left<'_>> {
         stated == crc32c::crc32c_append(check, bytes)
     };
     let written = Kind::parse(head[0]);
-    let (kind, harm) = match written {
-        Some(kind) if fits(&kind) => (kind, Harm::None),
-        Some(_) if fits(&Kind::Record) => (Kind::Record, Harm::Kind),
-        Some(kind) => (kind, Harm::Any),
-        None => (Kind::ALL.into_iter().find(fits)?, Harm::Kind),
+    let (kind, harm) = match (written, Kind::ALL.into_iter().find(fits)) {
+        (Some(written), Some(kind)) if written == kind => (kind, Harm::None),
+        (_, Some(kind)) => (kind, Harm::Kind),
+        (Some(written), None) => (written, Harm::Any),
+        (None, None) => return None,
     };
     Some(Left { kind, id: head[1..33].try_into().ok()?, bytes, harm })
 }
@@ -339,7 +438,15 @@ mod tests {
             pages: vec![(Address([3; 32]), Bytes::from_static(b"page"))],
             records: vec![(RecordId([4; 32]), Bytes::from_static(b"record"))],
             lost: vec![Address([5; 32])],
+            dropped: vec![Address([6; 32])],
+            expired: vec![Expired { id: RecordId([7; 32]), at_ms: 1_795_305_600_000 }],
+            removed: vec![1],
         }
+    }
+
+    fn removed_segments() -> RemovedSegments {
+        let set = [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x27, 0x10];
+        removed(&set).unwrap()
     }
 
     fn spot() -> Spot {
@@ -355,7 +462,7 @@ mod tests {
     #[test]
     fn a_group_reads_back_in_the_order_of_the_log() {
         let encoded = encode(&group(), &spot());
-        assert_eq!(encoded.bytes.len(), frame_length(&group()));
+        assert_eq!(encoded.bytes.len(), Frame::Group(&group()).length());
         let head = Head::parse(&encoded.bytes, &[6; 16], 8192).expect("it is one");
         assert_eq!((head.number, head.position()), (42, encoded.position));
         let record = encoded.committed.records[0];
@@ -363,6 +470,8 @@ mod tests {
             read(&encoded.bytes, 8192),
             Some(vec![
                 Found::Lost(Address([5; 32])),
+                Found::Dropped(Address([6; 32])),
+                Found::Expired(group().expired[0]),
                 Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }),
                 Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0])),
                 Found::Page(
@@ -378,14 +487,60 @@ mod tests {
     }
 
     #[test]
+    fn what_says_that_segments_are_removed_stands_alone() {
+        let removed = removed_segments();
+        let frame = Frame::Removed(&removed);
+        let encoded = frame.encode(&spot());
+        assert_eq!((encoded.bytes.len(), encoded.committed.number), (frame.length(), 42));
+        let body = &encoded.bytes[HEAD..encoded.bytes.len() - TAIL];
+        assert!(may_remove(body) && !may_remove(&[]));
+        assert_eq!(read(&encoded.bytes, 8192), Some(vec![Found::Removed(removed)]));
+        let lost = encode(&Group { lost: vec![Address([5; 32])], ..Group::default() }, &spot());
+        let lost = &lost.bytes[HEAD..lost.bytes.len() - TAIL];
+        for body in [[body, lost].concat(), [lost, body].concat(), [body, body].concat()] {
+            assert_eq!(decode(&body, 3, 8192), None);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_alone_is_told_from_what_something_else_has_become() {
+        for (kind, bytes, only_loses) in [
+            (Kind::Lost, &[][..], true),
+            (Kind::Dropped, &[], true),
+            (Kind::Dropped, &[1], false),
+            (Kind::Expired, &[1; 8], true),
+            (Kind::Expired, &[1; 7], false),
+            (Kind::Removed, &[0; 8], true),
+            (Kind::Removed, &[0; 9], false),
+            (Kind::Small, &[], false),
+        ] {
+            let mut writer = ItemWriter::new(0, &spot());
+            writer.item(kind, &[9; 32], bytes);
+            let mut item = writer.bytes[HEAD..].to_vec();
+            let left = left(&item).unwrap();
+            assert_eq!((left.kind, left.harm, left.only_loses()), (kind, Harm::None, only_loses));
+            // The check sum says which kind it was, whatever kind it says that it is.
+            for other in [0, 1, 3, 6, 200] {
+                item[0] = other;
+                let left = super::left(&item).unwrap();
+                let harm = if other == kind as u8 { Harm::None } else { Harm::Kind };
+                assert_eq!((left.kind, left.harm), (kind, harm));
+            }
+        }
+    }
+
+    #[test]
     fn no_changed_cut_or_moved_frame_is_read() {
-        let mut bytes = encode(&group(), &spot()).bytes;
-        assert_eq!(read(&bytes, 8193), None, "moved");
-        assert_eq!(read(&bytes[..bytes.len() - 1], 8192), None, "cut");
-        for at in 0..bytes.len() {
-            bytes[at] ^= 0x10;
-            assert_eq!(read(&bytes, 8192), None, "byte {at}");
-            bytes[at] ^= 0x10;
+        let removed = removed_segments();
+        for frame in [Frame::Group(&group()), Frame::Removed(&removed)] {
+            let mut bytes = frame.encode(&spot()).bytes;
+            assert_eq!(read(&bytes, 8193), None, "moved");
+            assert_eq!(read(&bytes[..bytes.len() - 1], 8192), None, "cut");
+            for at in 0..bytes.len() {
+                bytes[at] ^= 0x10;
+                assert_eq!(read(&bytes, 8192), None, "byte {at}");
+                bytes[at] ^= 0x10;
+            }
         }
     }
 
@@ -394,7 +549,9 @@ mod tests {
         let encoded = encode(&group(), &spot());
         let check = crc32c::crc32c(&encoded.bytes);
         let hex = base16ct::lower::encode_string(&encoded.bytes[..HEAD]);
-        assert_eq!(hex, "64667347000000e0000000000000002a0000004db60ae81f000000005b58c668");
-        assert_eq!(check, 330_081_153);
+        assert_eq!(hex, "646673470000013a000000000000002a0000004d5244d42600000000cdc6a7e3");
+        assert_eq!(check, 911_015_109);
+        let removed = Frame::Removed(&removed_segments()).encode(&spot());
+        assert_eq!(crc32c::crc32c(&removed.bytes), 270_181_442);
     }
 }

@@ -10,6 +10,7 @@ use crate::store::frame::{Position, Salt, Spot};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::place::Place;
+use crate::store::removed::{Chain, Removal};
 use crate::store::scan::is_medium;
 use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
 use crate::store::values::DiskError;
@@ -40,6 +41,7 @@ pub(super) struct Log<F: FileSystem> {
     entropy: [u8; 16],
     /// What the next header says of all before it.
     good: Verdict,
+    chain: Chain,
     /// A name has changed that no successful `sync_all` covers yet.
     names_changed: bool,
     /// Nothing after the last group proves yet that it was flushed, with its block files.
@@ -47,17 +49,20 @@ pub(super) struct Log<F: FileSystem> {
     place: Place,
 }
 
+/// What a start has found.
+pub(super) struct Past {
+    /// The greatest segment number in use.
+    pub(super) newest: u32,
+    pub(super) good: Verdict,
+    pub(super) chain: Chain,
+}
+
 impl<F: FileSystem> Log<F> {
-    /// The log of a place after `good`, which ends with segment `newest`; no segment is open yet.
-    pub(super) fn new(
-        place: Place,
-        store: StoreId,
-        entropy: [u8; 16],
-        newest: u32,
-        good: Verdict,
-    ) -> Self {
+    /// The log of a place after what is past; no segment is open yet.
+    pub(super) fn new(place: Place, store: StoreId, entropy: [u8; 16], past: Past) -> Self {
+        let Past { newest, good, chain } = past;
         let (names_changed, doubted) = (false, false);
-        Self { segment: None, newest, store, entropy, good, names_changed, doubted, place }
+        Self { segment: None, newest, store, entropy, good, chain, names_changed, doubted, place }
     }
 
     /// The last durable group.
@@ -79,7 +84,8 @@ impl<F: FileSystem> Log<F> {
         self.segment = None;
         let (number, file) = self.create_next(fs)?;
         let salt = self.salt(number);
-        let header = Header { number, store: self.store, salt, before: self.good };
+        let removed = self.chain.removed().clone();
+        let header = Header { number, store: self.store, salt, before: self.good, removed };
         let path = layout::segment(number);
         write_header(fs, &file, &header).map_err(|error| {
             let _ = fs.remove(&path);
@@ -91,6 +97,7 @@ impl<F: FileSystem> Log<F> {
         }
         self.names_changed = false;
         self.doubted = false;
+        self.chain.begin(&header);
         self.segment = Some(Segment { file, number, salt, end: FRAMES, room: FRAMES });
         Ok(())
     }
@@ -169,6 +176,16 @@ impl<F: FileSystem> Log<F> {
             .map_err(|error| failed("flushing", &layout::segment(segment.number), &error).hard())?;
         self.names_changed = false;
         self.place.check(fs, &layout::segment(segment.number), &segment.file)
+    }
+
+    /// What of these segments may go, if anything.
+    pub(super) fn removal(&self, numbers: &[u32]) -> Option<Removal> {
+        self.chain.removal(numbers)
+    }
+
+    /// It is durable that they are gone.
+    pub(super) fn remove(&mut self, removal: Removal) {
+        self.chain.remove(removal);
     }
 
     /// The frame of this length is durable, and with it the log stands at `position`.

@@ -2,11 +2,11 @@
 //!
 //! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
-//! stands in `log/`), `scan` (reading a segment), `log` (its open end), `place` (the folders), `blocks` (reading blocks),
-//! `drafts` (blocks half written), `commit` (the order of a commit), `recover` (the start), `remains` (what it finds in
-//! damaged groups) and `undecoded` (what it could not read). The formats are open to `fsck`, which reads them too. Knows
-//! keys, names and peers as bytes only. Invariant: what was answered as committed survives any power cut, and nothing of what was not
-//! is ever half there.
+//! stands in `log/`), `removed` (which segments are gone on purpose), `scan` (reading a segment), `log` (its open end),
+//! `place` (the folders), `blocks` (reading blocks), `drafts` (blocks half written), `commit` (the order of a commit),
+//! `recover` (the start), `remains` (what it finds in damaged groups) and `undecoded` (what it could not read). The formats
+//! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
+//! committed survives any power cut, and nothing of what was not is ever half there.
 
 pub mod bare;
 pub(crate) mod block_file;
@@ -24,6 +24,7 @@ mod place;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod remains;
+pub mod removed;
 pub(crate) mod scan;
 pub(crate) mod segment;
 #[cfg(test)]

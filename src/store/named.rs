@@ -8,7 +8,8 @@ use crate::planted::{self, Bug};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
 use crate::store::layout;
-use crate::store::scan::Window;
+use crate::store::removed::RemovedSegments;
+use crate::store::scan::{Scan, Window};
 use crate::store::segment::{FRAMES, Header, Parsed};
 use crate::store::values::DiskError;
 use std::io;
@@ -16,7 +17,7 @@ use std::io;
 /// What has a segment's name.
 pub(crate) enum Named {
     /// A file: both copies of its header, and its length.
-    File([Parsed; 2], u64),
+    File(Box<[Parsed; 2]>, u64),
     /// A file that may not be read.
     Closed(io::Error),
     /// Something else, or a link that leads nowhere.
@@ -47,16 +48,28 @@ fn read_header<F: FileSystem>(fs: &F, number: u32, path: &str) -> io::Result<Nam
     let length = fs.length(&file)?;
     let mut window = Window::new(fs, &file);
     let frames = usize::try_from(FRAMES).expect("it is small");
-    Ok(Named::File(Header::parse_both(window.read(0, frames)?, number), length))
+    let copies = Header::parse_both(window.read(0, frames)?, number);
+    Ok(Named::File(Box::new(copies), length))
 }
 
-/// What stands at each of these names, in the order of their numbers; and the greatest number that can be one of ours.
-/// Numbers are given one after the other, so what is far beyond all others and has no good header was named by somebody
-/// else.
+/// What there is in `log/`.
+pub(crate) struct Standing {
+    /// What stands at each name, in the order of their numbers, but for segments that are gone on purpose.
+    pub(crate) all: Vec<(u32, Named)>,
+    /// The greatest number that can be one of ours.
+    pub(crate) newest: u32,
+    /// Segments that are gone on purpose.
+    pub(crate) removed: RemovedSegments,
+    /// Those of them whose files are there still.
+    pub(crate) left: Vec<u32>,
+}
+
+/// Looks at these names. Numbers are given one after the other, so what is far beyond all others and has no good header was
+/// named by somebody else.
 pub(crate) fn look_at_all<F: FileSystem>(
     fs: &F,
     mut numbers: Vec<u32>,
-) -> Result<(Vec<(u32, Named)>, u32), DiskError> {
+) -> Result<Standing, DiskError> {
     numbers.sort_unstable();
     let mut all = Vec::with_capacity(numbers.len());
     let mut newest = 0;
@@ -73,7 +86,47 @@ pub(crate) fn look_at_all<F: FileSystem>(
             *named = Named::Foreign;
         }
     }
-    Ok((all, newest))
+    let removed = removed(fs, &all)?;
+    let mut left = Vec::new();
+    if !planted::is_on(Bug::ReadRemoved) {
+        all.retain(|(number, named)| {
+            let is_left = removed.contains(*number) && named.is_ours();
+            left.extend(is_left.then_some(*number));
+            !is_left
+        });
+    }
+    Ok(Standing { all, newest, removed, left })
+}
+
+/// The segments that are gone on purpose: as the newest header says, or what comes after it.
+fn removed<F: FileSystem>(fs: &F, all: &[(u32, Named)]) -> Result<RemovedSegments, DiskError> {
+    let newest = all.iter().rev().find_map(|(_, named)| match named {
+        Named::File(copies, _) => match Parsed::first(copies.as_ref().clone()) {
+            Parsed::Header(header) => Some(header),
+            Parsed::Newer(_) | Parsed::Bad => None,
+        },
+        Named::Closed(_) | Named::Other | Named::Foreign => None,
+    });
+    let Some(Header { number, salt, removed, .. }) = newest else {
+        return Ok(RemovedSegments::default());
+    };
+    let path = layout::segment(number);
+    let read = || {
+        let file = fs.open(&path)?;
+        Scan { window: Window::new(fs, &file), segment: number, salt, end: None }.newest_removed()
+    };
+    let found = read().map_err(|error| failed("reading", &path, &error))?;
+    Ok(found.unwrap_or(removed))
+}
+
+impl Named {
+    /// Whether this log may have made it.
+    fn is_ours(&self) -> bool {
+        match self {
+            Self::File(..) | Self::Closed(_) => true,
+            Self::Other | Self::Foreign => false,
+        }
+    }
 }
 
 fn can_be_ours(newest: u32, number: u32, named: &Named) -> bool {
@@ -94,8 +147,8 @@ mod tests {
 
     #[test]
     fn a_name_far_beyond_the_others_is_none_of_ours() {
-        let bad = Named::File([Parsed::Bad; 2], 10_000);
-        let good = Named::File([Parsed::Bad, Parsed::Newer(9)], 10_000);
+        let bad = Named::File(Box::new([Parsed::Bad, Parsed::Bad]), 10_000);
+        let good = Named::File(Box::new([Parsed::Bad, Parsed::Newer(9)]), 10_000);
         for (newest, number, named, expected) in [
             (0, 1, &bad, true),
             (7, SEGMENT_GAP_MAX + 7, &bad, true),

@@ -1,6 +1,7 @@
 //! Recovery: from the files to what is known after a start, and the verdict on what was last written.
 //!
-//! Streams the log, keeps no index. The steps: flush what a killed process left; read the segments, oldest first; hash
+//! Streams the log, keeps no index. The steps: flush what a killed process left; look which segments are gone on purpose,
+//! of which nothing is read though they may be there; read the others, oldest first; hash
 //! the block files that the last group names; write that group once more; make a new segment's header durable, which
 //! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that was torn, and of one
 //! that was damaged since only what proves itself; what was found once is found after the next power cut; damage before
@@ -13,10 +14,11 @@ use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::log::Log;
-use crate::store::named::{self, Named};
+use crate::store::log::{Log, Past};
+use crate::store::named::{self, Named, Standing};
 use crate::store::place::Place;
 use crate::store::remains::Kept;
+use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Scanned, Seen, Window};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::undecoded::Undecoded;
@@ -101,10 +103,13 @@ fn open_with<F: FileSystem>(
     };
     let gone = recovery.undecoded.find_gone(&fs);
     gone.map_err(|error| failed("listing", layout::QUARANTINE, &error))?;
-    let (segments, newest) = recovery.headers()?;
-    let emptied = recovery.read_all(&segments)?;
+    let Segments { headers, newest, mut chain, mut useless } = recovery.headers()?;
+    recovery.note_gaps(&chain);
+    let emptied = recovery.read_all(&headers, &chain)?;
     recovery.rewrite_last()?;
-    let store = match segments.last() {
+    emptied.iter().for_each(|number| chain.forget(*number));
+    useless.extend(emptied);
+    let store = match headers.last() {
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
@@ -118,9 +123,10 @@ fn open_with<F: FileSystem>(
     let log_damage = left.unwrap_or_default();
     let group = recovery.good.last.number;
     let recovered = Recovered { store, group, notes, remains, rotten, log_damage, damage };
-    let mut log = Log::new(place, store, entropy, newest, recovery.good);
+    let past = Past { newest, good: recovery.good, chain };
+    let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
-    for number in emptied {
+    for number in useless {
         let _ = fs.remove(&layout::segment(number));
     }
     release_room(&fs, recovery.good);
@@ -223,6 +229,17 @@ pub(crate) fn unsound_block<F: FileSystem>(
 const PIECE: usize = 64 * 1024;
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
+/// What segments there are.
+struct Segments {
+    /// Of those that are to be read, oldest first.
+    headers: Vec<Header>,
+    /// The greatest number in use.
+    newest: u32,
+    chain: Chain,
+    /// Those that are there and of which nothing is needed.
+    useless: Vec<u32>,
+}
+
 struct Recovery<'a, F> {
     fs: &'a F,
     visitor: &'a mut dyn FnMut(Found),
@@ -240,8 +257,7 @@ struct Recovery<'a, F> {
 }
 
 impl<F: FileSystem> Recovery<'_, F> {
-    /// The headers of all readable segments, oldest first, and the greatest number in use.
-    fn headers(&mut self) -> Result<(Vec<Header>, u32), OpenError> {
+    fn headers(&mut self) -> Result<Segments, OpenError> {
         let names = self.fs.list(layout::LOG);
         let names = names.map_err(|error| failed("listing", layout::LOG, &error))?;
         let mut numbers = Vec::new();
@@ -253,12 +269,15 @@ impl<F: FileSystem> Recovery<'_, F> {
                 }
             }
         }
-        let (all, newest) = named::look_at_all(self.fs, numbers)?;
+        let Standing { all, newest, removed, left } = named::look_at_all(self.fs, numbers)?;
+        let is_closed = |named: &Named| matches!(named, Named::Closed(_));
+        let closed = all.iter().find(|(_, named)| is_closed(named)).map(|(number, _)| *number);
         let mut headers = Vec::new();
         for (number, named) in all {
             headers.extend(self.header(number, named)?);
         }
-        Ok((headers, newest))
+        let chain = Chain::new(&headers, removed, closed);
+        Ok(Segments { headers, newest, chain, useless: left })
     }
 
     fn header(&mut self, number: u32, named: Named) -> Result<Option<Header>, OpenError> {
@@ -282,7 +301,7 @@ impl<F: FileSystem> Recovery<'_, F> {
                 return Ok(None);
             }
         };
-        match Parsed::first(copies) {
+        match Parsed::first(*copies) {
             Parsed::Header(header) => return Ok(Some(header)),
             Parsed::Newer(version) => {
                 return Err(OpenError::Newer { segment: number, version });
@@ -305,19 +324,13 @@ impl<F: FileSystem> Recovery<'_, F> {
     }
 
     /// Reads all segments; the answer is those that hold nothing.
-    fn read_all(&mut self, headers: &[Header]) -> Result<Vec<u32>, OpenError> {
+    fn read_all(&mut self, headers: &[Header], chain: &Chain) -> Result<Vec<u32>, OpenError> {
         let mut emptied = Vec::new();
-        for (index, header) in headers.iter().enumerate() {
-            let next = headers.get(index + 1).map(|next| next.before);
+        for header in headers {
             self.undecoded.found_again(header.number);
-            self.note_gap(index, headers);
-            let end = match next {
-                Some(before) if before.segment == header.number => Some(before.end),
-                Some(before) if before.segment < header.number => Some(FRAMES),
-                Some(_) | None => None,
-            };
+            let end = chain.end(header.number);
             self.good = header.before;
-            let is_settled = end.is_some() || next.is_none();
+            let is_settled = end.is_some() || chain.is_last(header.number);
             if self.read_segment(header, end)? && is_settled {
                 emptied.push(header.number);
             }
@@ -325,20 +338,20 @@ impl<F: FileSystem> Recovery<'_, F> {
         Ok(emptied)
     }
 
-    /// A segment that a header tells of is not there: said once, and remembered by an empty file in its place in
+    /// A segment that another tells of is not there: said once, and remembered by an empty file in its place in
     /// `quarantine/`.
-    fn note_gap(&mut self, index: usize, headers: &[Header]) {
-        let before = headers[index].before.segment;
-        let is_there = headers[..index].iter().any(|header| header.number == before);
-        let marker = layout::bad_segment(before);
-        if before == 0 || is_there || self.fs.open(&marker).is_ok() {
-            return;
+    fn note_gaps(&mut self, chain: &Chain) {
+        for number in chain.missing() {
+            let marker = layout::bad_segment(number);
+            if self.fs.open(&marker).is_ok() {
+                continue;
+            }
+            self.has_new_damage = true;
+            self.undecoded.add_segment(number, 0);
+            let _ = self.fs.create(&marker);
+            let path = layout::segment(number);
+            self.notes.push(format!("{path} is missing: what it held is to come from peers"));
         }
-        self.has_new_damage = true;
-        self.undecoded.add_segment(before, 0);
-        let _ = self.fs.create(&marker);
-        let path = layout::segment(before);
-        self.notes.push(format!("{path} is missing: what it held is to come from peers"));
     }
 
     /// Whether nothing was ever durable in it.

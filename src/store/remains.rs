@@ -66,9 +66,11 @@ impl Kept {
                 let place = place(header.number, at, left.bytes);
                 match (left.kind, place) {
                     (Kind::Record, Some(place)) => self.record(&left, place, &mut gone),
-                    (Kind::Lost, _) if left.bytes.is_empty() => {}
+                    _ if left.only_loses() => {}
                     // It was something else.
-                    (Kind::Lost, _) | (_, None) => gone.bytes += left.bytes.len() as u64,
+                    (Kind::Lost | Kind::Dropped | Kind::Expired | Kind::Removed, _) | (_, None) => {
+                        gone.bytes += left.bytes.len() as u64;
+                    }
                     (Kind::Block, _) if left.bytes.len() != LENGTH => {
                         gone.bytes += left.bytes.len() as u64;
                     }

@@ -7,6 +7,7 @@
 use crate::planted::{self, Bug};
 use crate::store::frame::{self, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
+use crate::store::removed::RemovedSegments;
 use crate::store::segment::FRAMES;
 use crate::store::values::Found;
 use std::io;
@@ -188,13 +189,38 @@ impl<F: FileSystem> Scan<'_, F> {
         Ok(scanned)
     }
 
+    /// The segments that are gone on purpose, as the last good frame that says so has it. Of the others only the heads are
+    /// looked at: this comes before the segment is read, which may be long.
+    pub(super) fn newest_removed(mut self) -> io::Result<Option<RemovedSegments>> {
+        let limit = self.window.fs.length(self.window.file)?;
+        let mut newest = None;
+        let mut offset = FRAMES;
+        while offset < limit {
+            let bytes = self.window.read(offset, frame::HEAD + 1)?;
+            let head = Head::parse(bytes, &self.salt, offset);
+            let may_remove = bytes.get(frame::HEAD..).is_some_and(frame::may_remove);
+            offset = match head {
+                None => self.next_magic(offset + 1, limit)?,
+                Some(head) if may_remove => match self.step(offset, limit)? {
+                    Step::Good(seen) => {
+                        newest = removed_in(seen.found).or(newest);
+                        seen.end
+                    }
+                    Step::Head(_) | Step::None(_) => head.end(offset),
+                },
+                Some(head) => head.end(offset),
+            };
+        }
+        Ok(newest)
+    }
+
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
         let bytes = self.window.read(offset, frame::HEAD)?;
         let Some(head) = Head::parse(bytes, &self.salt, offset) else {
             return Ok(Step::None(offset + 1));
         };
         let body_at = offset + frame::HEAD as u64;
-        let end = body_at + (head.length + frame::TAIL) as u64;
+        let end = head.end(offset);
         if end > limit {
             return Ok(Step::Head(limit));
         }
@@ -285,6 +311,13 @@ impl<F: FileSystem> Scan<'_, F> {
         }
         Ok(limit)
     }
+}
+
+fn removed_in(found: Vec<Found>) -> Option<RemovedSegments> {
+    found.into_iter().find_map(|found| match found {
+        Found::Removed(removed) => Some(removed),
+        _ => None,
+    })
 }
 
 /// Pages of nothing but zeros at the beginning, in bytes: the space set aside behind a log is skipped fast.

@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! magic 8 | version 2 | zeros 2 | number 4 | store id 16 | salt 16 | last segment with a group 4 | zeros 4 | its end 8
-//! | last good group 8 | chain 4 | CRC-32C 4
+//! | last good group 8 | chain 4 | CRC-32C 4 | segments gone on purpose | CRC-32C of all before 4
 //! ```
-//! Big endian; written twice, in two sectors, and durable before the first frame. Knows no file. Invariant: what a
-//! header names as good was flushed before the header was written, and what lies beyond it is void for ever.
+//! Big endian; written twice, and durable before the first frame. Whatever comes after them, every format has these first
+//! 80 bytes and their CRC, by which an older program knows a newer one's segment. The first format ends with them: in it
+//! no segment is gone on purpose. Knows no file. Invariant: what a header names as good was flushed before the header was
+//! written, and what lies beyond it is void for ever.
 
 use crate::ids::StoreId;
+use crate::limits::SEGMENTS_REMOVED_MAX;
 use crate::store::frame::{Position, Salt};
+use crate::store::removed::RemovedSegments;
 
-/// Bytes of a header.
-pub(crate) const HEADER: usize = 80;
+/// Bytes of a header that every format has.
+const HEADER: usize = 80;
+/// A copy of a header is not longer.
+const COPY_MAX: usize = 4096;
 /// Where its two copies are.
 pub(crate) const COPIES: [u64; 2] = [0, 4096];
 /// Where the first frame begins.
@@ -19,7 +25,12 @@ pub(crate) const FRAMES: u64 = 8192;
 
 const MAGIC: &[u8; 8] = b"dfsdseg\n";
 /// The format that is written; greater ones are refused.
-pub(crate) const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Without the segments that are gone on purpose.
+const FIRST_VERSION: u16 = 1;
+
+// A mark, a count and 16 bytes of each; and the second CRC.
+const _: () = assert!(HEADER + 8 + 16 * SEGMENTS_REMOVED_MAX + 4 <= COPY_MAX);
 
 /// The verdict on what was written before a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,16 +44,18 @@ pub(crate) struct Verdict {
 }
 
 /// A segment's header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) number: u32,
     pub(crate) store: StoreId,
     pub(crate) salt: Salt,
     pub(crate) before: Verdict,
+    /// Segments that were gone on purpose when it was written.
+    pub(crate) removed: RemovedSegments,
 }
 
 /// What stands where a header should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Parsed {
     Header(Header),
     /// A sound header of a format that is not known here.
@@ -60,7 +73,7 @@ impl Parsed {
 impl Header {
     /// The bytes of one copy.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER);
+        let mut bytes = Vec::with_capacity(HEADER + self.removed.length() + 4);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_be_bytes());
         bytes.extend([0; 2]);
@@ -72,8 +85,9 @@ impl Header {
         bytes.extend(self.before.end.to_be_bytes());
         bytes.extend(self.before.last.number.to_be_bytes());
         bytes.extend(self.before.last.chain.to_be_bytes());
-        let check = crc32c::crc32c(&bytes);
-        bytes.extend(check.to_be_bytes());
+        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+        self.removed.encode(&mut bytes);
+        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
         bytes
     }
 
@@ -85,20 +99,24 @@ impl Header {
     /// What stands in either place of a copy.
     pub(crate) fn parse_both(bytes: &[u8], number: u32) -> [Parsed; 2] {
         COPIES.map(|at| {
-            let copy = usize::try_from(at).ok().and_then(|at| bytes.get(at..at + HEADER));
+            let copy = usize::try_from(at).ok().and_then(|at| bytes.get(at..));
             copy.map_or(Parsed::Bad, |copy| Self::parse_copy(copy, number))
         })
     }
 
     fn parse_copy(bytes: &[u8], number: u32) -> Parsed {
-        let (covered, check) = bytes.split_at(HEADER - 4);
-        if !covered.starts_with(MAGIC) || crc32c::crc32c(covered).to_be_bytes() != check {
+        let Some(covered) = checked(bytes, HEADER - 4).filter(|bytes| bytes.starts_with(MAGIC))
+        else {
             return Parsed::Bad;
-        }
-        let version = u16::from_be_bytes(array(covered, 8));
-        if version != VERSION {
-            return Parsed::Newer(version);
-        }
+        };
+        let removed = match u16::from_be_bytes(array(covered, 8)) {
+            FIRST_VERSION => RemovedSegments::default(),
+            VERSION => match removed(bytes) {
+                Some(removed) => removed,
+                None => return Parsed::Bad,
+            },
+            version => return Parsed::Newer(version),
+        };
         let header = Self {
             number: u32::from_be_bytes(array(covered, 12)),
             store: StoreId(array(covered, 16)),
@@ -111,6 +129,7 @@ impl Header {
                     chain: u32::from_be_bytes(array(covered, 72)),
                 },
             },
+            removed,
         };
         if header.number == number && header.before.segment < number {
             Parsed::Header(header)
@@ -118,6 +137,18 @@ impl Header {
             Parsed::Bad
         }
     }
+}
+
+/// So many bytes, if the CRC after them is theirs.
+fn checked(bytes: &[u8], length: usize) -> Option<&[u8]> {
+    let (covered, rest) = bytes.split_at_checked(length)?;
+    rest.starts_with(&crc32c::crc32c(covered).to_be_bytes()).then_some(covered)
+}
+
+/// The segments that are gone on purpose, in a copy of a header of the present format.
+fn removed(copy: &[u8]) -> Option<RemovedSegments> {
+    let removed = RemovedSegments::decode(copy.get(HEADER..)?)?;
+    checked(copy, HEADER + removed.length()).map(|_| removed)
 }
 
 /// The bytes of a field; the offsets here are all within a header.
@@ -129,6 +160,10 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
 
+    /// A mark, and one above it.
+    const REMOVED: [u8; 24] =
+        [0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0x23, 0x29];
+
     fn header() -> Header {
         Header {
             number: 18,
@@ -139,33 +174,72 @@ mod tests {
                 end: 9_000,
                 last: Position { number: 500, chain: 0xdead_beef },
             },
+            removed: RemovedSegments::decode(&REMOVED).unwrap(),
         }
     }
 
     #[test]
     fn either_copy_is_enough() {
         let encoded = header().encode();
-        assert_eq!(encoded.len(), HEADER);
+        assert_eq!(encoded.len(), HEADER + REMOVED.len() + 4);
         for at in [0, 4096] {
             let mut bytes = vec![0; 8192];
-            bytes[at..at + HEADER].copy_from_slice(&encoded);
+            bytes[at..at + encoded.len()].copy_from_slice(&encoded);
             assert_eq!(Header::parse(&bytes, 18), Parsed::Header(header()));
             assert_eq!(Header::parse(&bytes, 17), Parsed::Bad);
-            for byte in at..at + HEADER {
+            for byte in at..at + encoded.len() {
                 bytes[byte] ^= 1;
                 assert_eq!(Header::parse(&bytes, 18), Parsed::Bad, "byte {byte}");
                 bytes[byte] ^= 1;
             }
         }
+        for length in 0..encoded.len() {
+            assert_eq!(Header::parse(&encoded[..length], 18), Parsed::Bad, "cut at {length}");
+        }
+    }
+
+    /// The first bytes with another version, and what follows them.
+    fn of_version(version: u8, rest: &[u8]) -> Vec<u8> {
+        let mut encoded = header().encode()[..HEADER].to_vec();
+        encoded[9] = version;
+        let check = crc32c::crc32c(&encoded[..HEADER - 4]);
+        encoded[HEADER - 4..].copy_from_slice(&check.to_be_bytes());
+        [&encoded, rest].concat()
     }
 
     #[test]
     fn a_newer_format_is_told_from_damage() {
-        let mut encoded = header().encode();
-        encoded[9] = 2;
-        let check = crc32c::crc32c(&encoded[..HEADER - 4]);
-        encoded[HEADER - 4..].copy_from_slice(&check.to_be_bytes());
-        assert_eq!(Header::parse(&encoded, 18), Parsed::Newer(2));
+        for rest in [&[][..], &[7; 500]] {
+            assert_eq!(Header::parse(&of_version(3, rest), 18), Parsed::Newer(3));
+        }
+    }
+
+    #[test]
+    fn in_the_first_format_no_segment_is_gone_on_purpose() {
+        let before = Header { removed: RemovedSegments::default(), ..header() };
+        let first = of_version(1, &[]);
+        let hex: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "646673647365670a0001000000000012010101010101010101010101010101010202020202020202\
+             02020202020202020000001100000000000000000000232800000000000001f4deadbeef3f6c4876"
+        );
+        assert_eq!(Header::parse(&first, 18), Parsed::Header(before));
+    }
+
+    #[test]
+    fn the_longest_header_fits_its_place() {
+        let count = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap();
+        let mut set = [[0; 4], count.to_be_bytes()].concat();
+        for number in 1..=count {
+            set.extend(number.to_be_bytes());
+            set.extend([0; 12]);
+        }
+        let removed = RemovedSegments::decode(&set).unwrap();
+        let header = Header { removed, ..header() };
+        let encoded = header.encode();
+        assert!(encoded.len() <= COPY_MAX);
+        assert_eq!(Header::parse(&encoded, 18), Parsed::Header(header));
     }
 
     #[test]
@@ -173,8 +247,9 @@ mod tests {
         let hex = base16ct::lower::encode_string(&header().encode());
         assert_eq!(
             hex,
-            "646673647365670a0001000000000012010101010101010101010101010101010202020202020202\
-             02020202020202020000001100000000000000000000232800000000000001f4deadbeef3f6c4876"
+            "646673647365670a0002000000000012010101010101010101010101010101010202020202020202\
+             02020202020202020000001100000000000000000000232800000000000001f4deadbeefbe3f0092\
+             00000009000000010000000b0000000a0000000000002329673f380f"
         );
     }
 }

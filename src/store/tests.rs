@@ -10,6 +10,7 @@ mod damage;
 mod findings;
 mod full;
 mod remains;
+mod removed;
 mod sectors;
 mod undecoded;
 
@@ -30,6 +31,9 @@ enum Thing {
     Small(Address),
     Block(Address, u32),
     Lost(Address),
+    Dropped(Address),
+    Expired(RecordId),
+    Removed,
 }
 
 fn thing(found: &Found) -> Thing {
@@ -39,11 +43,16 @@ fn thing(found: &Found) -> Thing {
         Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
         Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),
+        Found::Dropped(address) => Thing::Dropped(*address),
+        Found::Expired(expired) => Thing::Expired(expired.id),
+        Found::Removed(_) => Thing::Removed,
     }
 }
 
 fn things(group: &Group) -> Vec<Thing> {
     let lost = group.lost.iter().map(|address| Thing::Lost(*address));
+    let lost = lost.chain(group.dropped.iter().map(|address| Thing::Dropped(*address)));
+    let lost = lost.chain(group.expired.iter().map(|expired| Thing::Expired(expired.id)));
     let blocks = group.blocks.iter();
     let blocks = blocks.map(|(_, address, length)| Thing::Block(*address, *length));
     let small = group.small.iter().map(|(address, _)| Thing::Small(*address));
@@ -147,7 +156,8 @@ impl Writer {
 
     fn promised(&mut self, group: &Group) {
         self.promised.extend(things(group));
-        self.held.retain(|address| !group.lost.contains(address));
+        let is_gone = |at: &Address| group.lost.contains(at) || group.dropped.contains(at);
+        self.held.retain(|address| !is_gone(address));
         self.held.extend(group.blocks.iter().map(|block| block.1));
     }
 
@@ -182,7 +192,13 @@ impl Writer {
             group.records.push((RecordId(self.remember(&record).0), record));
         }
         if dice.below(4) == 0 && !self.held.is_empty() {
-            group.lost.push(self.held[dice.below(self.held.len())]);
+            let address = self.held[dice.below(self.held.len())];
+            let gone = if dice.below(2) == 0 { &mut group.lost } else { &mut group.dropped };
+            gone.push(address);
+        }
+        if dice.below(8) == 0 {
+            let id = RecordId(content(dice, 32)[..].try_into().unwrap());
+            group.expired.push(Expired { id, at_ms: 7 });
         }
         Ok(group)
     }
@@ -228,7 +244,8 @@ impl Writer {
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }
                 Found::Block(address, place) => drop(held.insert(*address, *place)),
-                Found::Lost(address) => drop(held.remove(address)),
+                Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
+                Found::Expired(_) | Found::Removed(_) => {}
             }
         }
         self.held = held

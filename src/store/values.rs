@@ -5,6 +5,7 @@
 )]
 
 use crate::ids::{Address, Hash, RecordId};
+use crate::store::removed::RemovedSegments;
 use crate::wire::log_damage::LogDamage;
 use bytes::Bytes;
 
@@ -42,8 +43,23 @@ pub struct Group {
     pub pages: Vec<(Address, Bytes)>,
     /// Encoded records.
     pub records: Vec<(RecordId, Bytes)>,
-    /// Blocks that turned out to be bad or gone: no longer held.
+    /// Blocks that turned out to be bad or gone: no longer held, and to be fetched again.
     pub lost: Vec<Address>,
+    /// Blocks that are not owed any more: no longer held, and not to be fetched.
+    pub dropped: Vec<Address>,
+    /// Records that are no longer held.
+    pub expired: Vec<Expired>,
+    /// Segments of the log of which nothing is needed any more, once the rest of the group is durable.
+    pub removed: Vec<u32>,
+}
+
+/// A record that is gone, since another superseded it for long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// The record.
+    pub id: RecordId,
+    /// When it expired, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// Where a committed group's things are now, in the order in which the group had them.
@@ -51,12 +67,16 @@ pub struct Group {
 pub struct Committed {
     /// The group's number.
     pub number: u64,
+    /// The segment in which all of it stands.
+    pub segment: u32,
     /// Places of `Group::small`.
     pub small: Vec<LogPlace>,
     /// Places of `Group::pages`.
     pub pages: Vec<LogPlace>,
     /// Places of `Group::records`.
     pub records: Vec<LogPlace>,
+    /// Those of `Group::removed` that are gone. The others were not there, or are in use, or there was no room to say so.
+    pub removed: Vec<u32>,
 }
 
 /// What hashing blocks, pages and records has found.
@@ -172,6 +192,12 @@ pub enum Found {
     Page(Address, LogPlace, Bytes),
     /// A block.
     Block(Address, BlockPlace),
-    /// A block or page found before is not held any more.
+    /// A block or page found before is not held any more, and is to be fetched again.
     Lost(Address),
+    /// A block found before is not held any more, and is not to be fetched.
+    Dropped(Address),
+    /// A record, found before or not, is not held any more.
+    Expired(Expired),
+    /// All segments that were gone on purpose by then. What they held was not told.
+    Removed(RemovedSegments),
 }

@@ -138,6 +138,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("REMAINS_HASHED_MAX", &["what_is_hashed_for_damage_has_a_bound"]),
     ("START_MISSING_MAX", &["what_is_beyond_the_bound_is_left_to_a_walk"]),
     ("SEGMENT_GAP_MAX", &["a_name_far_beyond_the_others_is_none_of_ours"]),
+    ("SEGMENTS_REMOVED_MAX", &["with_very_many_holes_the_next_wait_for_the_oldest"]),
     ("SHOWN_MAX", &["the_greatest_version_of_a_name_is_remembered_and_of_names_the_last"]),
     ("SUSPECTS_MAX", &["a_flood_of_suspicions_is_looked_at_a_few_at_a_time"]),
     ("LEAVES_A_SECOND_MIN", &["too_little_in_a_period_is_slow"]),

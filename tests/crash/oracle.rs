@@ -54,12 +54,11 @@ impl Promises {
     /// All that was promised is there in order, and of the uncertain group all or nothing. What is there.
     fn hold(&self, opened: &Opened) -> Result<Vec<Thing>, String> {
         let found: Vec<_> = opened.found.iter().map(thing).collect();
-        let promised = self.groups.concat();
-        let Some(rest) = found.strip_prefix(&promised[..]) else {
-            return Err(format!("{promised:?} was acknowledged, {found:?} is there"));
-        };
-        if !rest.is_empty() && rest != self.uncertain {
-            return Err(format!("{rest:?} is shown of {:?}", self.uncertain));
+        let told: Vec<_> =
+            found.iter().filter(|thing| **thing != Thing::Removed).cloned().collect();
+        let allowed = self.allowed();
+        if !allowed.contains(&told) {
+            return Err(format!("of {allowed:?} none is there, but {told:?}"));
         }
         match self.store {
             Some(store) if store != opened.store && !self.groups.is_empty() => {
@@ -74,8 +73,7 @@ impl Promises {
         let opened = open(found.restart(), 101)?;
         let count = self.hold(&opened)?.len();
         std::mem::forget(opened);
-        let acknowledged: usize = self.groups.iter().map(Vec::len).sum();
-        Ok(self.groups.len() + usize::from(count > acknowledged))
+        Ok(self.groups.len() + usize::from(count > self.promised().len()))
     }
 }
 
@@ -101,7 +99,8 @@ fn contents(opened: &Opened) -> Result<(), String> {
             }
             Found::Page(address, place, _) => drop(held.insert(*address, BlockPlace::Log(*place))),
             Found::Block(address, place) => drop(held.insert(*address, *place)),
-            Found::Lost(address) => drop(held.remove(address)),
+            Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
+            Found::Expired(_) | Found::Removed(_) => {}
         }
     }
     let held: Vec<_> = held.into_iter().collect();

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
 use dfsd::store::fs::{SimError, SimFs};
-use dfsd::store::values::{BlockPlace, DiskError, Draft, Found, Group};
+use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Found, Group};
 use dfsd::store::{self, Disk};
 use std::sync::Arc;
 
 /// One step of a script.
+#[derive(Clone)]
 pub(super) enum Step {
     Write {
         draft: Draft,
@@ -60,6 +61,9 @@ pub(super) enum Thing {
     Small(Address),
     Block(Address, u32),
     Lost(Address),
+    Dropped(Address),
+    Expired(RecordId, u64),
+    Removed,
 }
 
 pub(super) fn thing(found: &Found) -> Thing {
@@ -69,11 +73,25 @@ pub(super) fn thing(found: &Found) -> Thing {
         Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
         Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),
+        Found::Dropped(address) => Thing::Dropped(*address),
+        Found::Expired(Expired { id, at_ms }) => Thing::Expired(*id, *at_ms),
+        Found::Removed(_) => Thing::Removed,
+    }
+}
+
+/// Where it stands, if that is known.
+fn segment(found: &Found) -> Option<u32> {
+    match found {
+        Found::Record(_, place, _) | Found::Page(_, place, _) => Some(place.segment),
+        Found::Block(_, BlockPlace::Log(place)) => Some(place.segment),
+        _ => None,
     }
 }
 
 pub(super) fn things(group: &Group) -> Vec<Thing> {
     let mut all: Vec<_> = group.lost.iter().map(|address| Thing::Lost(*address)).collect();
+    all.extend(group.dropped.iter().map(|address| Thing::Dropped(*address)));
+    all.extend(group.expired.iter().map(|gone| Thing::Expired(gone.id, gone.at_ms)));
     all.extend(group.blocks.iter().map(|(_, address, length)| Thing::Block(*address, *length)));
     all.extend(group.small.iter().map(|(address, _)| Thing::Small(*address)));
     all.extend(group.pages.iter().map(|(address, _)| Thing::Page(*address)));
@@ -81,13 +99,22 @@ pub(super) fn things(group: &Group) -> Vec<Thing> {
     all
 }
 
+/// What a group holds, and the segment in which it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Promised {
+    segment: u32,
+    things: Vec<Thing>,
+}
+
 /// What was promised by a disk until its power went.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Promises {
     /// Acknowledged groups, in order.
-    pub(super) groups: Vec<Vec<Thing>>,
+    pub(super) groups: Vec<Promised>,
     /// Of the commit that the cut hit: it may or may not be there.
     pub(super) uncertain: Vec<Thing>,
+    /// Segments that the same commit removes: if all of it is there they may be gone.
+    removing: Vec<u32>,
     /// The life of the log, if a start has told it.
     pub(super) store: Option<StoreId>,
     /// Changing calls until then.
@@ -219,17 +246,61 @@ fn touched(deed: &Deed) -> Vec<&'static str> {
 
 fn open(fs: &SimFs, life: u8, promises: &mut Promises) -> Option<Disk<SimFs>> {
     let mut found = Vec::new();
-    let opened = store::open(fs.clone(), CONFIG, [life; 16], |seen| found.push(thing(&seen)));
+    let opened = store::open(fs.clone(), CONFIG, [life; 16], |seen| found.push(seen));
     let (disk, recovered) = opened.ok()?;
     promises.store = Some(recovered.store);
-    let uncertain = std::mem::take(&mut promises.uncertain);
-    if !uncertain.is_empty() && found.len() > promises.groups.iter().map(Vec::len).sum() {
-        promises.groups.push(uncertain);
-    }
+    promises.settle(&found);
     Some(disk)
 }
 
 impl Promises {
+    /// What was acknowledged.
+    pub(super) fn promised(&self) -> Vec<Thing> {
+        self.groups.iter().flat_map(|group| group.things.clone()).collect()
+    }
+
+    /// The same without what stands in these segments.
+    fn without(&self, removed: &[u32]) -> Vec<Thing> {
+        let left = self.groups.iter().filter(|group| !removed.contains(&group.segment));
+        left.flat_map(|group| group.things.clone()).collect()
+    }
+
+    /// What may be there: without the commit that was hit, with all of it but that its segments are there still, and with
+    /// all of it.
+    pub(super) fn allowed(&self) -> [Vec<Thing>; 3] {
+        let kept = self.promised();
+        let uncertain = || self.uncertain.clone();
+        let added = [kept.clone(), uncertain()].concat();
+        [kept, added, [self.without(&self.removing), uncertain()].concat()]
+    }
+
+    /// A start has found this, which decides what became of the commit that was hit.
+    fn settle(&mut self, found: &[Found]) {
+        // That of its last record or page, or of the one before.
+        let segment = found.iter().rev().find_map(segment).unwrap_or_default();
+        let found: Vec<_> =
+            found.iter().map(thing).filter(|thing| *thing != Thing::Removed).collect();
+        let [_, added, removed] = self.allowed().map(|allowed| allowed == found);
+        let removing = std::mem::take(&mut self.removing);
+        let things = std::mem::take(&mut self.uncertain);
+        if removed && !added {
+            self.groups.retain(|group| !removing.contains(&group.segment));
+        }
+        if (added || removed) && !things.is_empty() {
+            self.groups.push(Promised { segment, things });
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.uncertain.is_empty() || !self.removing.is_empty()
+    }
+
+    fn acknowledged(&mut self, group: &Group, committed: &Committed) {
+        let promised = Promised { segment: committed.segment, things: things(group) };
+        self.groups.push(promised);
+        self.groups.retain(|group| !committed.removed.contains(&group.segment));
+    }
+
     /// Does a step on a disk that is open, and notes what is promised. False if a node would not go on with what follows.
     fn step(&mut self, disk: &Disk<SimFs>, step: &Step) -> bool {
         match step {
@@ -241,11 +312,12 @@ impl Promises {
             }
             Step::Discard(draft) => disk.discard(*draft),
             Step::Commit(group) => match disk.commit(group) {
-                Ok(_) => self.groups.push(things(group)),
+                Ok(committed) => self.acknowledged(group, &committed),
                 Err(DiskError::Full | DiskError::Scarce(_)) => {}
                 // The first is the last that is tried.
-                Err(DiskError::Failed(_)) if self.uncertain.is_empty() => {
+                Err(DiskError::Failed(_)) if !self.has_failed() => {
                     self.uncertain = things(group);
+                    self.removing.clone_from(&group.removed);
                 }
                 Err(DiskError::Failed(_)) => {}
             },
@@ -286,7 +358,7 @@ fn step_of(job: &Job) -> Option<Step> {
             Step::Finish { draft: *draft, length: *length, leaves: Arc::clone(leaves) }
         }
         Job::Discard { draft } => Step::Discard(*draft),
-        Job::Commit { group } => Step::Commit(group.clone()),
+        Job::Commit { group } => Step::Commit(group.as_ref().clone()),
         Job::WritePeers { text } => Step::WritePeers(text.clone()),
         Job::MadeGood { damage } => Step::MadeGood(*damage),
         Job::ReadLeaves { .. }

@@ -8,7 +8,7 @@ use super::script::{Script, Step};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
-use dfsd::store::values::Group;
+use dfsd::store::values::{Expired, Group};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -49,6 +49,22 @@ pub(super) fn all() -> Vec<Script> {
             vec![draft(1, 40_000), draft(2, 800), pages(), commit(&[], &[1])],
         ),
         script("a lost block", vec![draft(1, 700), commit(&[(1, 700)], &[1]), lose(700)]),
+        script("a dropped block", vec![draft(1, 700), commit(&[(1, 700)], &[1]), drop_block(700)]),
+        script("an expired record", vec![commit(&[], &[1, 2]), expire(1), commit(&[], &[3])]),
+        script("a removed segment", [segments(3), vec![remove(&[2])]].concat()),
+        script(
+            "removed segments",
+            [
+                segments(4),
+                vec![remove(&[3]), commit(&[], &[5]), restart(true), remove(&[1, 4])],
+                vec![commit(&[], &[6]), restart(false), remove(&[2, 5])],
+            ]
+            .concat(),
+        ),
+        script(
+            "full at a removal",
+            [segments(3), vec![Step::Full(0), remove(&[1]), remove(&[1])]].concat(),
+        ),
         script(
             "full at the append",
             vec![
@@ -104,7 +120,13 @@ pub(super) fn by_dice(seed: u64) -> Script {
             0 => steps.push(restart(true)),
             1 => steps.push(restart(false)),
             2 => steps.push(Step::Full(rng.random_range(0..6))),
-            3 if !held.is_empty() => steps.push(lose(held.remove(0))),
+            3 if !held.is_empty() && rng.random() => steps.push(lose(held.remove(0))),
+            3 if !held.is_empty() => steps.push(drop_block(held.remove(0))),
+            5 if rng.random() => {
+                steps.extend(segments(rng.random_range(1..3)));
+                steps.push(remove(&[rng.random_range(1..4), rng.random_range(1..6)]));
+            }
+            6 if rng.random() => steps.push(expire(rng.random_range(1..6))),
             4 => steps.push(peers(&"a node ".repeat(rng.random_range(1..200)))),
             _ => {
                 let mut files = Vec::new();
@@ -189,6 +211,24 @@ fn pages() -> Step {
 fn lose(length: usize) -> Step {
     let group = Group { lost: vec![address(length)], ..Group::default() };
     Step::Commit(group)
+}
+
+fn drop_block(length: usize) -> Step {
+    Step::Commit(Group { dropped: vec![address(length)], ..Group::default() })
+}
+
+fn expire(id: u8) -> Step {
+    let expired = vec![Expired { id: RecordId([id; 32]), at_ms: u64::from(id) }];
+    Step::Commit(Group { expired, ..Group::default() })
+}
+
+/// Groups that fill so many segments.
+fn segments(count: u8) -> Vec<Step> {
+    (1..=count).map(|id| commit(&[], &[id; 60])).collect()
+}
+
+fn remove(segments: &[u32]) -> Step {
+    Step::Commit(Group { removed: segments.to_vec(), ..Group::default() })
 }
 
 fn restart(killed: bool) -> Step {

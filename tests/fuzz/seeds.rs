@@ -208,8 +208,21 @@ fn logs() -> Vec<Seed> {
     header.extend([0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x23, 0x28]);
     header.extend([0, 0, 0, 0, 0, 0, 1, 244, 0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0]);
     let next = log_frame(43, 0, &item(5, b"another"));
+    // A mark, how many are listed, and one: its number, the one before, and where that ends.
+    let removed = [0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0x23, 0x29];
+    let mut present = header.clone();
+    present[9] = 2;
+    present.extend(removed);
+    present.extend([0; 4]);
+    let gone = log_frame(43, 0, &[item(6, &[]), item(7, &[7; 8]), item(5, b"record")].concat());
+    let gone_for_good = log_frame(44, 0, &item(8, &removed));
+    let mixed = log_frame(44, 0, &[item(8, &removed), item(1, &[])].concat());
     vec![
         seed("header", header),
+        seed("header-2", present),
+        seed("gone", segment(0, &[&good, &gone])),
+        seed("removed", segment(64, &[&good, &gone, &gone_for_good])),
+        seed("mixed", segment(0, &[&good, &mixed, &next])),
         seed("frame", good.clone()),
         seed("two", segment(0, &[&good, &next])),
         seed("zeros", segment(0, &[&good, &[0; 5000], &next])),

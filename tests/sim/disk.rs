@@ -52,6 +52,7 @@ fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
     let block = |item: &Found| match item {
         Found::Block(address, place) => Some((*address, *place)),
         Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
+        Found::Dropped(_) | Found::Expired(_) | Found::Removed(_) => None,
     };
     let blocks: Vec<_> = found.iter().filter_map(block).collect();
     disk.verify(&blocks).bad

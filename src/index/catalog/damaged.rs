@@ -70,10 +70,10 @@ impl Catalog {
             return;
         };
         self.by_id.remove(slot, &Ids(&self.entries));
-        self.lost.insert(*id);
         self.records -= 1;
         xor_into(&mut self.fingerprint, &id.0);
         if self.entries[slot].kind().is_version() && !self.entries[slot].is(Flag::Discarded) {
+            self.lost.insert(*id, Some(slot));
             self.entries[slot].set(Flag::Damaged, true);
             self.damaged += u64::from(self.is_damaged_head(slot));
             if planted::is_on(Bug::ForgetDamaged) {
@@ -84,6 +84,7 @@ impl Catalog {
                 self.shown = self.shown + u64::from(after) - u64::from(before);
             }
         } else {
+            self.lost.insert(*id, None);
             self.entries[slot].forget();
         }
     }
@@ -100,18 +101,8 @@ impl Catalog {
     }
 
     /// The entry of a version whose bytes were damaged.
-    pub(crate) fn damaged_slot(
-        &self,
-        id: &RecordId,
-        name: &Alias,
-        version: &VersionId,
-    ) -> Option<u32> {
-        if !self.lost.contains(id) {
-            return None;
-        }
-        let mut slots = self.version_slots(name, version, true);
-        slots.extend(self.version_slots(name, version, false));
-        slots.into_iter().find(|slot| self.entries[*slot].id() == *id)
+    pub(crate) fn damaged_slot(&self, id: &RecordId) -> Option<u32> {
+        self.lost.get(id).copied().flatten()
     }
 
     /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not
@@ -128,7 +119,8 @@ impl Catalog {
         let (id, version) = (remains.id, record.version);
         let is_version = Kind::of(record.kind).is_version();
         let is_here = self.contains(&id) || self.version(&record.name, &version).is_some();
-        if is_here || self.lost.contains(&id) || planted::is_on(Bug::ForgetRemains) {
+        let is_past = self.expired_ms(&id).is_some();
+        if is_here || is_past || self.lost.contains_key(&id) || planted::is_on(Bug::ForgetRemains) {
             return true;
         }
         if !is_version {

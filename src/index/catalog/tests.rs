@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::Writer;
+use crate::store::values::Expired;
 use crate::wire::discards::discarding;
 use crate::wire::record::RecordKind;
 
@@ -71,12 +72,12 @@ fn a_damaged_version_hides_the_one_before_until_it_comes_again() {
     assert!(catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
     assert_eq!((catalog.names(), catalog.records()), (1, 1));
     assert_eq!(catalog.heads(&NAME, 8), [version(2)], "an overwrite supersedes it");
-    assert!(!catalog.contains(&damaged) && catalog.lost().contains(&damaged));
+    assert!(!catalog.contains(&damaged) && catalog.lost(..).any(|id| id == damaged));
     assert_eq!(catalog.whole(), catalog.summary(whole.first, whole.last));
     insert(&mut catalog, RecordKind::File, 2, &[1]);
     assert!(!catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
     assert_eq!((catalog.names(), catalog.records()), (1, 2));
-    assert_eq!((catalog.whole(), catalog.lost().len()), (whole, 0));
+    assert_eq!((catalog.whole(), catalog.lost(..).count()), (whole, 0));
     catalog.damage(&damaged);
     insert(&mut catalog, RecordKind::File, 3, &[2]);
     assert!(!catalog.greatest(&NAME).unwrap().is(Flag::Damaged));
@@ -227,4 +228,42 @@ fn the_summaries_of_the_parts_make_that_of_the_whole() {
         assert_eq!(low.fingerprint.0[at] ^ high.fingerprint.0[at], whole.fingerprint.0[at]);
     }
     assert_eq!(catalog.range(edge(10), edge(9)).count(), 0);
+}
+
+#[test]
+fn an_expired_version_is_gone_and_no_head_should_it_come_again() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    let first = insert(&mut catalog, RecordKind::File, 1, &[]);
+    let gone = insert(&mut catalog, RecordKind::Tombstone, 2, &[1]);
+    insert(&mut catalog, RecordKind::File, 3, &[2]);
+    let whole = catalog.whole();
+    for (at_ms, id) in [(5, first), (6, gone)] {
+        catalog.expire(Expired { id, at_ms });
+        assert!(!catalog.contains(&id));
+        assert_eq!(catalog.expired_ms(&id), Some(at_ms));
+    }
+    assert_eq!((catalog.records(), catalog.names()), (1, 1));
+    assert_eq!(catalog.version(&NAME, &version(1)).map(Entry::id), None);
+    assert_eq!(catalog.whole(), catalog.summary(whole.first, whole.last));
+    catalog.expire(Expired { id: first, at_ms: 7 });
+    assert_eq!((catalog.records(), catalog.expired_ms(&first)), (1, Some(7)), "said once more");
+    insert(&mut catalog, RecordKind::File, 1, &[]);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+    assert_eq!((catalog.records(), catalog.expired_ms(&first)), (2, None));
+    // The last of all: nothing is shown.
+    catalog.expire(Expired { id: RecordId([3; 32]), at_ms: 9 });
+    catalog.expire(Expired { id: first, at_ms: 9 });
+    assert_eq!((catalog.records(), catalog.names()), (0, 0));
+    assert!(catalog.greatest(&NAME).is_none() && catalog.names_after(None).next().is_none());
+}
+
+#[test]
+fn a_damaged_record_may_expire_too() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    let id = insert(&mut catalog, RecordKind::File, 1, &[]);
+    insert(&mut catalog, RecordKind::File, 2, &[1]);
+    catalog.damage(&id);
+    catalog.expire(Expired { id, at_ms: 5 });
+    assert_eq!((catalog.records(), catalog.damaged(), catalog.lost(..).count()), (1, 0, 0));
+    assert!(catalog.version_slots(&Aliases::new([9; 16]).of(&NAME), &version(1), false).is_empty());
 }

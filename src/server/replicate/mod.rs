@@ -314,7 +314,7 @@ impl Replicate {
         let range = (after.map_or(Unbounded, Excluded), last.map_or(Unbounded, Included));
         let id = |address: Address| RecordId(address.0);
         let ids = (range.0.map(id), range.1.map(id));
-        let records = cx.index.catalog.lost().range(ids).map(|id| Address(id.0));
+        let records = cx.index.catalog.lost(ids).map(|id| Address(id.0));
         let damaged = self.needs.damaged(range, MISSING_MAX);
         let mut missing: Vec<_> = damaged.chain(records.take(MISSING_MAX)).collect();
         missing.sort_unstable();

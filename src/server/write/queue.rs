@@ -243,7 +243,7 @@ impl CommitQueue {
     /// Sends the next group to the disk if it is time; else sees to it that its time comes.
     pub(super) fn pump(&mut self, cx: &mut Context) {
         if let Some(group) = self.dispatch() {
-            cx.job(Job::Commit { group });
+            cx.job(Job::Commit { group: Box::new(group) });
         } else if !self.open.is_empty() && !self.window_set && !self.window_over {
             self.window_set = true;
             cx.after(GROUP_WINDOW, Timer::Window);

@@ -35,7 +35,7 @@ fn between() -> (SimFs, Writer, Group, Committed) {
     let pages = [1, 2].map(page).map(|page| (writer.remember(&page), page)).to_vec();
     assert!(draft(&disk, 9, &file.1));
     let blocks = vec![(9, file.0, 40_000)];
-    let group = Group { blocks, small, pages, records: records.to_vec(), lost: Vec::new() };
+    let group = Group { blocks, small, pages, records: records.to_vec(), ..Group::default() };
     let committed = commit(&disk, &group).unwrap();
     let after = content(&mut Dice(8), 300);
     let after = vec![(RecordId(writer.remember(&after).0), after)];

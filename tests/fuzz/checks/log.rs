@@ -25,15 +25,23 @@ pub(super) fn log(data: &[u8]) {
     scan(&segment, *end);
 }
 
-/// The header as it is, and with its checksum made right.
+/// The header as it is, and with its checksums made right.
 fn header(data: &[u8]) {
     let Some(own) = data.first_chunk::<HEADER>() else {
         return;
     };
     let number = u32::from_be_bytes([own[12], own[13], own[14], own[15]]);
-    let mut sound = own.to_vec();
+    let mut sound = data.to_vec();
     let check = crc32c::crc32c(&own[..HEADER - 4]);
-    sound[HEADER - 4..].copy_from_slice(&check.to_be_bytes());
+    set_word(&mut sound, HEADER - 4, check);
+    if sound.len() >= HEADER + 8 {
+        // A mark, how many follow, and each of them.
+        let end = HEADER + 8 + word(&sound, HEADER + 4) as usize * 16;
+        if end + 4 <= sound.len() {
+            let check = crc32c::crc32c(&sound[..end]);
+            set_word(&mut sound, end, check);
+        }
+    }
     for bytes in [data, &sound] {
         if let Some(again) = within(bytes.len(), || bare::header(bytes, number)) {
             assert!(bare::header(&again, number).as_ref() == Some(&again), "it comes back");

@@ -93,10 +93,14 @@ impl Holding {
             Found::Block(address, _) => {
                 self.blocks.insert(address);
             }
-            Found::Lost(address) => {
+            Found::Lost(address) | Found::Dropped(address) => {
                 self.pages.remove(&address);
                 self.blocks.remove(&address);
             }
+            Found::Expired(expired) => {
+                self.records.remove(&expired.id);
+            }
+            Found::Removed(_) => {}
         }
     }
 

@@ -1,0 +1,306 @@
+//! Which segments of the log are gone on purpose, and what the headers of all segments say of each other.
+//!
+//! ```text
+//! mark 4 | how many above it 4 | of each: number 4 | the last segment with a group before it 4 | where that one ends 8
+//! ```
+//! Big endian. All segments below the mark are gone, and those listed above it. With a segment goes its header, and what that
+//! said of the one before: that it was there, and where its good groups end. So this is kept until it is about nothing
+//! that is left. Knows no file. Invariant: what is listed ascends from the mark on and tells of a segment before it, and is
+//! at most `SEGMENTS_REMOVED_MAX`.
+
+use crate::limits::SEGMENTS_REMOVED_MAX;
+use crate::store::segment::{FRAMES, Header, Verdict};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// Bytes before the list.
+const FRONT: usize = 8;
+/// Bytes of each that is listed.
+const LISTED: usize = 16;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RemovedSegments {
+    mark: u32,
+    above: BTreeMap<u32, Before>,
+}
+
+/// What a segment's header says of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Before {
+    /// The last one with a good group; 0 if there is none.
+    segment: u32,
+    /// Where its last good group ends.
+    end: u64,
+}
+
+impl From<&Verdict> for Before {
+    fn from(verdict: &Verdict) -> Self {
+        Self { segment: verdict.segment, end: verdict.end }
+    }
+}
+
+impl RemovedSegments {
+    /// Whether a segment of this number, if there ever was one, is gone on purpose.
+    #[must_use]
+    pub fn contains(&self, number: u32) -> bool {
+        number < self.mark || self.above.contains_key(&number)
+    }
+
+    /// Bytes that it has, encoded.
+    pub(super) fn length(&self) -> usize {
+        FRONT + self.above.len() * LISTED
+    }
+
+    /// Appends its bytes.
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.mark.to_be_bytes());
+        let count = u32::try_from(self.above.len()).expect("the list is short");
+        bytes.extend(count.to_be_bytes());
+        for (number, before) in &self.above {
+            bytes.extend(number.to_be_bytes());
+            bytes.extend(before.segment.to_be_bytes());
+            bytes.extend(before.end.to_be_bytes());
+        }
+    }
+
+    /// The set at the beginning of these bytes.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (front, rest) = bytes.split_at_checked(FRONT)?;
+        let mark = number(front, 0);
+        let count = usize::try_from(number(front, 4)).ok()?;
+        if count > SEGMENTS_REMOVED_MAX {
+            return None;
+        }
+        let mut set = Self { mark, above: BTreeMap::new() };
+        let mut least = mark;
+        for listed in rest.get(..count * LISTED)?.chunks(LISTED) {
+            let (at, segment) = (number(listed, 0), number(listed, 4));
+            let end = u64::from(number(listed, 8)) << 32 | u64::from(number(listed, 12));
+            if at < least || segment >= at {
+                return None;
+            }
+            least = at.checked_add(1)?;
+            set.above.insert(at, Before { segment, end });
+        }
+        Some(set)
+    }
+
+    /// From now on all below this are gone.
+    fn raise(&mut self, mark: u32) {
+        self.mark = self.mark.max(mark);
+        self.above = self.above.split_off(&self.mark);
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+/// All segments of a log of which something is known.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// Those that are there.
+    present: BTreeMap<u32, Before>,
+    removed: RemovedSegments,
+    /// The first that is there and may not be read: the mark stays below it, or it would count as removed once it may.
+    closed: u32,
+}
+
+/// Segments that are to go, and the set of those that are gone once they are.
+pub(super) struct Removal {
+    pub(super) numbers: Vec<u32>,
+    pub(super) set: RemovedSegments,
+}
+
+impl Chain {
+    /// Of the segments with these headers. `closed`: the first one that may not be read.
+    pub(crate) fn new(headers: &[Header], removed: RemovedSegments, closed: Option<u32>) -> Self {
+        let present = headers.iter().map(|header| (header.number, Before::from(&header.before)));
+        Self { present: present.collect(), removed, closed: closed.unwrap_or(u32::MAX) }
+    }
+
+    /// Those that are gone on purpose.
+    pub(super) fn removed(&self) -> &RemovedSegments {
+        &self.removed
+    }
+
+    /// What the next one after a segment says.
+    fn next(&self, number: u32) -> Option<Before> {
+        let after = (Excluded(number), Unbounded);
+        let links = [&self.present, &self.removed.above].map(|links| links.range(after).next());
+        links.into_iter().flatten().min_by_key(|(number, _)| **number).map(|(_, before)| *before)
+    }
+
+    /// Whether it is the last one.
+    pub(super) fn is_last(&self, number: u32) -> bool {
+        self.next(number).is_none()
+    }
+
+    /// Where the good groups of a segment end, if a later one says so.
+    pub(crate) fn end(&self, number: u32) -> Option<u64> {
+        match self.next(number)? {
+            before if before.segment == number => Some(before.end),
+            before if before.segment < number => Some(FRAMES),
+            // The one that said so is lost.
+            _ => None,
+        }
+    }
+
+    /// Those of which another tells, and that are neither there nor gone on purpose, in order.
+    pub(crate) fn missing(&self) -> Vec<u32> {
+        let told = self.present.values().chain(self.removed.above.values());
+        let mut told: Vec<_> = told.map(|before| before.segment).collect();
+        told.retain(|number| *number != 0 && !self.removed.contains(*number));
+        told.retain(|number| !self.present.contains_key(number));
+        told.sort_unstable();
+        told.dedup();
+        told
+    }
+
+    /// A new segment is there.
+    pub(super) fn begin(&mut self, header: &Header) {
+        self.present.insert(header.number, Before::from(&header.before));
+    }
+
+    /// One that held nothing is there no more: the next one tells the same of those before it.
+    pub(super) fn forget(&mut self, number: u32) {
+        self.present.remove(&number);
+    }
+
+    /// What of these may go, if anything: those that are there, but for the newest, as far as they can be listed.
+    pub(super) fn removal(&self, numbers: &[u32]) -> Option<Removal> {
+        let newest = *self.present.last_key_value()?.0;
+        let mut removal = Removal { numbers: Vec::new(), set: self.removed.clone() };
+        let mut left = self.present.clone();
+        for number in numbers.iter().filter(|number| **number != newest) {
+            let Some(before) = left.remove(number) else {
+                continue;
+            };
+            let mut set = removal.set.clone();
+            set.above.insert(*number, before);
+            let oldest = left.first_key_value().map_or(newest, |(number, _)| *number);
+            set.raise(oldest.min(self.closed));
+            if set.above.len() <= SEGMENTS_REMOVED_MAX {
+                removal.set = set;
+                removal.numbers.push(*number);
+            } else {
+                left.insert(*number, before);
+            }
+        }
+        (!removal.numbers.is_empty()).then_some(removal)
+    }
+
+    /// They are gone.
+    pub(super) fn remove(&mut self, removal: Removal) {
+        self.present.retain(|number, _| !removal.numbers.contains(number));
+        self.removed = removal.set;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StoreId;
+    use crate::store::frame::Position;
+
+    /// A header that says this of the one before.
+    fn header(number: u32, segment: u32, end: u64) -> Header {
+        let before = Verdict { segment, end, last: Position::default() };
+        let removed = RemovedSegments::default();
+        Header { number, store: StoreId::default(), salt: [0; 16], before, removed }
+    }
+
+    /// Segments of which each has a group and ends at its number times 10,000.
+    fn chain(numbers: std::ops::RangeInclusive<u32>) -> Chain {
+        let end = |number: u32| u64::from(number) * 10_000;
+        let headers = numbers.map(|number| header(number, number - 1, end(number - 1)));
+        Chain::new(&headers.collect::<Vec<_>>(), RemovedSegments::default(), None)
+    }
+
+    fn remove(chain: &mut Chain, numbers: &[u32]) -> Vec<u32> {
+        let Some(removal) = chain.removal(numbers) else {
+            return Vec::new();
+        };
+        let gone = removal.numbers.clone();
+        chain.remove(removal);
+        gone
+    }
+
+    fn encoded(set: &RemovedSegments) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        set.encode(&mut bytes);
+        assert_eq!(bytes.len(), set.length());
+        bytes
+    }
+
+    #[test]
+    fn what_a_removed_segment_said_of_the_one_before_is_still_known() {
+        let mut chain = chain(1..=6);
+        assert_eq!(chain.missing(), [0; 0]);
+        assert_eq!(remove(&mut chain, &[4, 3]), [4, 3]);
+        assert_eq!((chain.end(2), chain.end(5)), (Some(20_000), Some(50_000)));
+        assert!(chain.is_last(6) && !chain.is_last(5));
+        assert!(chain.removed().contains(3) && !chain.removed().contains(2));
+        assert_eq!(chain.missing(), [0; 0]);
+        // The second is lost, of which only the third told.
+        chain.forget(2);
+        assert_eq!(chain.missing(), [2]);
+        assert_eq!(chain.end(1), None, "who said so is lost");
+    }
+
+    #[test]
+    fn the_mark_follows_the_oldest_that_is_there() {
+        let mut chain = chain(1..=6);
+        assert_eq!(remove(&mut chain, &[1, 3]), [1, 3]);
+        assert_eq!((chain.removed.mark, chain.removed.above.len()), (2, 1));
+        assert_eq!(
+            remove(&mut chain, &[2, 6, 9, 2]),
+            [2],
+            "the newest stays, and what is not there"
+        );
+        assert_eq!((chain.removed.mark, chain.removed.above.len()), (4, 0));
+        chain.closed = 5;
+        assert_eq!(remove(&mut chain, &[4, 5]), [4, 5]);
+        assert_eq!(chain.removed.mark, 5);
+        assert_eq!(remove(&mut chain, &[5]), [0; 0]);
+        assert_eq!(chain.missing(), [0; 0]);
+    }
+
+    #[test]
+    fn what_can_not_be_listed_stays() {
+        let most = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap();
+        let mut chain = chain(1..=most + 10);
+        let all: Vec<u32> = (2..=most + 5).collect();
+        assert_eq!(remove(&mut chain, &all).len(), SEGMENTS_REMOVED_MAX);
+        assert_eq!(remove(&mut chain, &[most + 3]), [0; 0]);
+        // With the oldest the list is short again.
+        assert_eq!(remove(&mut chain, &[1, most + 3]), [1, most + 3]);
+        assert_eq!(chain.missing(), [0; 0]);
+    }
+
+    #[test]
+    fn a_set_reads_back_and_nothing_else_is_read() {
+        let mut chain = chain(1..=9);
+        remove(&mut chain, &[1, 2, 5, 7]);
+        let set = chain.removed().clone();
+        let bytes = encoded(&set);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "00000003000000020000000500000004000000000000\
+             9c4000000007000000060000000000\
+             00ea60"
+        );
+        assert_eq!(RemovedSegments::decode(&bytes), Some(set));
+        assert_eq!(RemovedSegments::decode(&bytes[..bytes.len() - 1]), None, "cut");
+        // Not in order; below the mark; of one that is not before it; too many.
+        for (at, to) in [(8 + 3, 7), (3, 6), (8 + 7, 5), (6, 9)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = to;
+            assert_eq!(RemovedSegments::decode(&bytes), None, "byte {at}");
+        }
+        let none = RemovedSegments::default();
+        assert_eq!(RemovedSegments::decode(&encoded(&none)), Some(none));
+    }
+}

@@ -1,0 +1,270 @@
+//! Segments that are gone on purpose, blocks that were dropped and records that have expired: no damage, and gone for good.
+
+use super::check::{checked, damage, record, started};
+use super::damage::killed;
+use super::*;
+use crate::fsck::finding::Grade;
+use crate::limits::SEGMENTS_REMOVED_MAX;
+use crate::store::fs::{RealFs, SimError, SimFs};
+use crate::store::layout;
+
+/// Fills a segment of its own.
+fn filling(seed: u64) -> (Address, Bytes) {
+    let block = content(&mut Dice(seed), 30_000);
+    (address_of(&block), block)
+}
+
+/// So many groups, each in a segment of its own, from the first on; and where they are.
+fn fill<F: FileSystem>(disk: &Disk<F>, count: u64) -> Vec<LogPlace> {
+    let group = |seed| Group { small: vec![filling(seed)], ..Group::default() };
+    let places = (1..=count).map(|seed| commit(disk, &group(seed)).unwrap().small[0]);
+    let places: Vec<_> = places.collect();
+    assert!(places.iter().zip(1..).all(|(place, number)| place.segment == number));
+    places
+}
+
+fn remove<F: FileSystem>(disk: &Disk<F>, numbers: &[u32]) -> Vec<u32> {
+    let group = Group { removed: numbers.to_vec(), ..Group::default() };
+    commit(disk, &group).unwrap().removed
+}
+
+/// The segments whose blocks are found.
+fn found_in(found: &[Found]) -> Vec<u32> {
+    let place = |found: &Found| match found {
+        Found::Block(_, BlockPlace::Log(place)) => Some(place.segment),
+        _ => None,
+    };
+    found.iter().filter_map(place).collect()
+}
+
+#[test]
+fn a_removed_segment_is_gone_and_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    removing(|| RealFs::new(folder.path()).unwrap());
+    let mut fs = SimFs::new();
+    removing(|| {
+        fs = fs.restart();
+        fs.clone()
+    });
+}
+
+fn removing<F: FileSystem>(mut next: impl FnMut() -> F) {
+    let opened = start(next(), 1).unwrap();
+    let store = opened.recovered.store;
+    let places = fill(&opened.disk, 6);
+    assert_eq!(read_log(&opened.disk, places[1]), Ok(filling(2).1), "and it is open from now on");
+    let group =
+        Group { dropped: vec![Address([1; 32])], removed: vec![2, 5, 7, 9], ..Group::default() };
+    let committed = commit(&opened.disk, &group).unwrap();
+    assert_eq!(committed.removed, [2, 5], "neither what is appended to, nor what is not there");
+    assert_eq!(
+        (committed.number, committed.segment),
+        (8, 7),
+        "its own number, and that of the rest"
+    );
+    assert_eq!(read_log(&opened.disk, places[1]), Err(ReadError::Gone));
+    assert_eq!(read_log(&opened.disk, places[2]), Ok(filling(3).1));
+    assert_eq!(remove(&opened.disk, &[2]), [0; 0], "it is gone already");
+    drop(opened);
+    for (entropy, gone, left) in
+        [(2, &[][..], &[1, 3, 4, 6][..]), (3, &[1, 3], &[4, 6]), (4, &[4], &[6]), (5, &[], &[6])]
+    {
+        let opened = start(next(), entropy).unwrap();
+        assert_eq!(opened.recovered.notes, [""; 0], "start {entropy}");
+        assert_eq!(opened.recovered.store, store);
+        assert_eq!(found_in(&opened.found), [gone, left].concat(), "start {entropy}");
+        assert_eq!(remove(&opened.disk, gone), gone);
+    }
+}
+
+/// Six segments, of which the second and the fifth are gone on purpose, closed in order; and the bytes of these two.
+fn holed() -> (SimFs, Vec<Vec<u8>>) {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    fill(&opened.disk, 6);
+    let bytes = |number| {
+        let file = fs.open(&layout::segment(number)).unwrap();
+        let length = usize::try_from(fs.length(&file).unwrap()).unwrap();
+        fs.read(&file, 0, length).unwrap()
+    };
+    let bytes = vec![bytes(2), bytes(5)];
+    assert_eq!(remove(&opened.disk, &[2, 5]), [2, 5]);
+    drop(opened);
+    (fs.restart(), bytes)
+}
+
+#[test]
+fn what_is_left_of_a_removed_segment_is_not_read_but_removed() {
+    for restarts in 0..2 {
+        let (mut fs, bytes) = holed();
+        for entropy in 0..restarts {
+            started(&mut fs, 20 + entropy);
+        }
+        for (number, bytes) in [2, 5].into_iter().zip(&bytes) {
+            let file = fs.create(&layout::segment(number)).unwrap();
+            fs.write_at(&file, 0, bytes).unwrap();
+        }
+        // Rot in it is no damage either.
+        assert!(fs.flip(&layout::segment(5), 20) && fs.flip(&layout::segment(5), 4096 + 20));
+        let (summary, findings) = checked(&fs);
+        assert!(summary.is_clean() && findings.len() == 2, "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.what.contains("given up")));
+        let (recovered, found) = started(&mut fs, 3);
+        assert_eq!((recovered.notes.len(), found_in(&found)), (0, vec![1, 3, 4, 6]));
+        assert!(fs.open(&layout::segment(2)).is_err() && fs.open(&layout::segment(5)).is_err());
+        assert_eq!(checked(&fs).1, []);
+    }
+}
+
+#[test]
+fn a_segment_that_is_not_gone_on_purpose_is_missed_also_if_one_that_is_told_of_it() {
+    for (number, told) in [(3, "its last group was 3"), (4, "missing"), (1, "missing")] {
+        let (fs, _) = holed();
+        fs.remove(&layout::segment(number)).unwrap();
+        let (summary, findings) = checked(&fs);
+        assert_eq!(summary.damaged, 1, "{number}: {findings:?}");
+        assert!(damage(&findings)[0].1.contains(told), "{number}: {findings:?}");
+        let mut fs = fs.restart();
+        let notes = started(&mut fs, 3).0.notes;
+        assert_eq!(notes.len(), 1, "{number}: {notes:?}");
+        assert_eq!(started(&mut fs, 4).0.notes, [""; 0], "{number}: told once");
+    }
+}
+
+#[test]
+fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
+    let (fs, _, places) = killed(4);
+    assert!(fs.flip("log/00000001.seg", places[3].offset as usize));
+    let opened = start(fs.clone(), 2).unwrap();
+    assert_eq!(opened.found.len(), 3, "the last group is void");
+    for seed in [70, 71] {
+        let group = Group { small: vec![filling(seed)], ..Group::default() };
+        commit(&opened.disk, &group).unwrap();
+    }
+    // Which said where the first one ends.
+    assert_eq!(remove(&opened.disk, &[2]), [2]);
+    drop(opened);
+    let mut fs = fs.restart();
+    // Were the bytes to come right again, they are void all the same.
+    assert!(fs.flip("log/00000001.seg", places[3].offset as usize));
+    for entropy in 3..5 {
+        let (recovered, found) = started(&mut fs, entropy);
+        let records = found.iter().filter(|found| matches!(found, Found::Record(..)));
+        assert_eq!((recovered.notes.len(), records.count()), (0, 3));
+    }
+    let summary = checked(&fs).0;
+    assert_eq!((summary.log_has_gaps, summary.records), (false, 3));
+}
+
+/// Whoever sends a small block composes bytes that look like an item: in damaged bytes none is believed that takes away.
+#[test]
+fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    fill(&opened.disk, 4);
+    let small = content(&mut Dice(40), 500);
+    let kept = record(9, &[&small]);
+    let held = Group { small: vec![(address_of(&small), small.clone())], ..Group::default() };
+    commit(&opened.disk, &Group { records: vec![kept.clone()], ..held }).unwrap();
+    let group = Group {
+        dropped: vec![address_of(&small)],
+        expired: vec![Expired { id: kept.0, at_ms: 7 }],
+        removed: vec![2],
+        ..Group::default()
+    };
+    let committed = commit(&opened.disk, &group).unwrap();
+    assert_eq!(committed.removed, [2]);
+    let later = Group { records: vec![record(10, &[])], ..Group::default() };
+    commit(&opened.disk, &later).unwrap();
+    let found = started(&mut fs.restart(), 3).1;
+    assert!(found.contains(&Found::Expired(group.expired[0])));
+    assert!(found.contains(&Found::Dropped(address_of(&small))));
+    drop(opened);
+    let mut fs = fs.restart();
+    let segment = layout::segment(committed.segment);
+    // The heads of both frames: their items are whole.
+    let file = fs.open(&segment).unwrap();
+    let bytes = fs.read(&file, 0, 60_000).unwrap();
+    let heads = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"dfsG");
+    let heads: Vec<_> = heads.map(|(at, _)| at).collect();
+    let [.., gone, removed, _later, _closed] = heads[..] else { panic!("frames: {heads:?}") };
+    assert!(fs.flip(&segment, gone + 20) && fs.flip(&segment, removed + 20));
+    let (recovered, found) = started(&mut fs, 4);
+    let told: Vec<_> = found.iter().map(thing).collect();
+    assert!(
+        told.contains(&Thing::Record(kept.0)) && told.contains(&Thing::Small(address_of(&small)))
+    );
+    assert!(!told.iter().any(|thing| matches!(thing, Thing::Dropped(_) | Thing::Expired(_))));
+    assert!(!told.contains(&Thing::Removed));
+    assert_eq!(recovered.notes.len(), 2, "the damage, and the segment: {:?}", recovered.notes);
+    assert!(!recovered.log_damage.is_any() || recovered.log_damage.bytes == 0);
+}
+
+#[test]
+fn what_was_dropped_or_has_expired_is_neither_missing_nor_known() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let (block, small) = (content(&mut Dice(1), LEAF * 3), content(&mut Dice(2), 500));
+    assert!(draft(&opened.disk, 1, &block));
+    let length = u32::try_from(block.len()).unwrap();
+    let (kept, past) = (record(1, &[&block, &small]), record(2, &[&small]));
+    let group = Group {
+        blocks: vec![(1, address_of(&block), length)],
+        small: vec![(address_of(&small), small.clone())],
+        records: vec![kept, past.clone()],
+        ..Group::default()
+    };
+    commit(&opened.disk, &group).unwrap();
+    let expired = Expired { id: past.0, at_ms: 7_000 };
+    let dropped = vec![address_of(&block), address_of(&small)];
+    let gone = Group { dropped, expired: vec![expired], ..Group::default() };
+    commit(&opened.disk, &gone).unwrap();
+    assert!(fs.open(&layout::block(&address_of(&block))).is_err(), "its file is gone");
+    drop(opened);
+    let mut fs = fs.restart();
+    let (summary, findings) = checked(&fs);
+    assert_eq!(findings, []);
+    assert_eq!((summary.records, summary.blocks), (1, 0));
+    let found = started(&mut fs, 2).1;
+    assert!(found.contains(&Found::Expired(expired)), "{found:?}");
+    // Had again.
+    let opened = start(fs.clone(), 3).unwrap();
+    let small = vec![(address_of(&small), small)];
+    let again = Group { small, records: vec![past], ..Group::default() };
+    commit(&opened.disk, &again).unwrap();
+    drop(opened);
+    let summary = checked(&fs.restart()).0;
+    assert_eq!((summary.records, summary.blocks), (2, 1));
+}
+
+#[test]
+fn without_room_to_say_so_a_segment_stays() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    fill(&opened.disk, 3);
+    // The new segment that says so finds none.
+    fs.fail_nth(0, SimError::NoSpace);
+    assert_eq!(remove(&opened.disk, &[1, 2]), [0; 0]);
+    assert!(fs.open(&layout::segment(1)).is_ok());
+    assert_eq!(remove(&opened.disk, &[1, 2]), [1, 2]);
+    drop(opened);
+    let (recovered, found) = started(&mut fs.restart(), 2);
+    assert_eq!((recovered.notes.len(), found_in(&found)), (0, vec![3]));
+}
+
+#[test]
+fn with_very_many_holes_the_next_wait_for_the_oldest() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let most = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap();
+    fill(&opened.disk, u64::from(most) + 4);
+    let all: Vec<u32> = (2..=most + 3).collect();
+    assert_eq!(remove(&opened.disk, &all), all[..SEGMENTS_REMOVED_MAX]);
+    drop(opened);
+    let mut fs = fs.restart();
+    let (recovered, found) = started(&mut fs, 2);
+    assert_eq!(recovered.notes, [""; 0]);
+    assert_eq!(found_in(&found), [1, most + 2, most + 3, most + 4]);
+    let findings = checked(&fs).1;
+    assert!(findings.iter().all(|finding| finding.grade < Grade::Missing), "{findings:?}");
+}
