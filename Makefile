@@ -86,7 +86,7 @@ load:             ## the standard load suite, each beside its goal and a referen
 	@$(CARGO) bench --locked --bench suite -- --reference benches/reference.json
 
 bench:            ## what it costs
-	$(CARGO) bench --locked --bench core
+	$(CARGO) bench --locked --features testing --bench core
 	$(CARGO) bench --locked --bench throughput
 
 clean:            ## what was built, and the folders of `make run` and `make demo`

@@ -24,6 +24,7 @@
 //! | `config` | what a daemon is told | |
 //! | `cli` | what people type | `crypto`, `wire`, `keyring`, `session`, `client`, `config` |
 //! | `fsck` | the offline check of a data folder, and its command | `crypto`, `wire`, `keyring`, `store`, `server`, `cli` |
+//! | `testing` | what only tests need, behind a feature | `wire`, `store`, `conn` |
 //! | `load` | the load-test harness | `crypto`, `wire`, `keyring`, `session`, `client`, `config`, `cli` |
 //!
 //! Invariants: imports point upward in this table, to which `tests/tidy.rs` holds them; the core reaches no
@@ -77,6 +78,8 @@ pub mod planted;
 pub mod server;
 pub mod session;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
 pub mod wire;
 #[allow(clippy::disallowed_methods, reason = "a room of the shell: threads")]

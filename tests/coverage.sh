@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Which lines of the core the tests run, by room, and those that none runs. Any argument is a filter for the tests.
-# Counts lines with code as LLVM does; unit tests, the simulated disk, and what runs only with a planted bug are apart.
+# Counts lines with code as LLVM does; unit tests, and what runs only with a planted bug are apart.
 # Needs llvm-profdata and llvm-cov of rustc's LLVM version. Ends with 1 if a test fails, after the table all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -83,7 +83,7 @@ awk -F: -v root="$PWD/src/" -v rooms="$rooms" '
         if (index(path, root) != 1) next
         file = substr(path, length(root) + 1)
         room = file; sub(/[\/.].*/, "", room)
-        if (!(room in is_room) || file ~ /(^|\/)tests(\/|\.rs)|^store\/fs\/sim/) { room = ""; next }
+        if (!(room in is_room) || file ~ /(^|\/)tests(\/|\.rs)/) { room = ""; next }
         read_source(path)
     }
     /^DA:/ && room != "" {

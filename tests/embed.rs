@@ -10,8 +10,8 @@ use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_PULSE, OPERATION_SILENCE};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
-use dfsd::store::fs::SimFs;
 use dfsd::store::{Config, Disk};
+use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
 use std::time::Duration;
 

@@ -5,9 +5,10 @@
 use super::wire::record;
 use criterion::{BatchSize, Criterion, Throughput};
 use dfsd::crypto::keys::record_id;
-use dfsd::store::fs::{FileSystem, RealFs, SimFs};
+use dfsd::store::fs::{FileSystem, RealFs};
 use dfsd::store::values::Group;
 use dfsd::store::{Config, Disk, open};
+use dfsd::testing::SimFs;
 
 const RECORDS: u64 = 10_000;
 

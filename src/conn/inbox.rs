@@ -13,7 +13,7 @@ use crate::wire::message::Message;
 use bytes::Bytes;
 
 /// What a frame was.
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// Something for the owner.
     Event(Event),
     /// To be answered.
@@ -23,17 +23,17 @@ pub(super) enum Taken {
 }
 
 /// See above.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     phase: Phase,
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { phase: Phase::Handshake }
     }
 
     /// Frames may come from now on.
-    pub(super) fn become_established(&mut self) {
+    pub(crate) fn become_established(&mut self) {
         self.phase = Phase::ESTABLISHED;
     }
 
@@ -42,7 +42,7 @@ impl Inbox {
     }
 
     /// Takes one whole frame.
-    pub(super) fn take_frame(&mut self, frame: Vec<u8>) -> Result<Taken, ConnError> {
+    pub(crate) fn take_frame(&mut self, frame: Vec<u8>) -> Result<Taken, ConnError> {
         let (head, body) = frame.split_at_checked(FRAME_HEAD).unwrap_or((&frame, &[]));
         let head = Head::decode(head)?;
         if head.length as usize != body.len() {

@@ -6,11 +6,10 @@
 //! keeps no buffer.
 
 mod assemble;
-pub mod bare;
 mod error;
 mod event;
 mod handshake;
-mod inbox;
+pub(crate) mod inbox;
 mod outbox;
 mod phase;
 mod timers;

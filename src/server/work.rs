@@ -326,8 +326,9 @@ fn permitted(permit: &Permit, blocks: &[BlockRef]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::{RealFs, SimFs};
+    use crate::store::fs::RealFs;
     use crate::store::{Config, open};
+    use crate::testing::SimFs;
 
     #[test]
     fn few_checks_are_done_at_once_if_there_is_time() {

@@ -20,43 +20,43 @@ use crate::store::values::{BlockPlace, Committed, Expired, Found, Group, LogPlac
 use bytes::Bytes;
 
 /// Bytes before a frame's body.
-pub(super) const HEAD: usize = 32;
+pub(crate) const HEAD: usize = 32;
 /// Bytes after it.
-pub(super) const TAIL: usize = 4;
+pub(crate) const TAIL: usize = 4;
 /// Bytes before an item's own.
-pub(super) const ITEM_HEAD: usize = 41;
+pub(crate) const ITEM_HEAD: usize = 41;
 /// The longest body that is believed.
-pub(super) const BODY_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const BODY_MAX: usize = 64 * 1024 * 1024;
 /// The first bytes of a frame.
-pub(super) const MAGIC: [u8; 4] = *b"dfsG";
+pub(crate) const MAGIC: [u8; 4] = *b"dfsG";
 
 const END: [u8; 4] = *b"done";
 
 /// What makes a segment's frames its own.
-pub(super) type Salt = [u8; 16];
+pub(crate) type Salt = [u8; 16];
 
 /// The last group: its number, and a CRC over all groups up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Position {
     pub(crate) number: u64,
-    pub(super) chain: u32,
+    pub(crate) chain: u32,
 }
 
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Bytes of the body.
-    pub(super) length: usize,
+    pub(crate) length: usize,
     /// The group.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// Over all groups before.
-    pub(super) chain: u32,
+    pub(crate) chain: u32,
     body_check: u32,
 }
 
 impl Head {
     /// The head in these bytes, if they are one and stand at this offset of a segment with this salt.
-    pub(super) fn parse(bytes: &[u8], salt: &Salt, offset: u64) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8], salt: &Salt, offset: u64) -> Option<Self> {
         let (covered, check) = bytes.get(..HEAD)?.split_at_checked(HEAD - 4)?;
         let head = Self {
             length: usize::try_from(u32_at(covered, 4)?).ok()?,
@@ -71,19 +71,19 @@ impl Head {
     }
 
     /// Whether these bytes after the head are the body and the end mark.
-    pub(super) fn fits<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn fits<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
         let (body, tail) = rest.split_at_checked(self.length)?;
         let sound = tail.starts_with(&END) && crc32c::crc32c(body) == self.body_check;
         (sound || planted::is_on(Bug::BelieveTornFrame)).then_some(body)
     }
 
     /// Where a frame ends that begins at `offset`.
-    pub(super) fn end(&self, offset: u64) -> u64 {
+    pub(crate) fn end(&self, offset: u64) -> u64 {
         offset + (HEAD + self.length + TAIL) as u64
     }
 
     /// Where the log stands after this group.
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position {
             number: self.number,
             chain: next_chain(self.chain, self.number, self.body_check),
@@ -109,27 +109,27 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// A group, encoded for one place in the log.
 #[derive(Debug)]
-pub(super) struct Encoded {
+pub(crate) struct Encoded {
     /// The whole frame.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Where the group's things will be.
-    pub(super) committed: Committed,
+    pub(crate) committed: Committed,
     /// Where the log stands with it.
-    pub(super) position: Position,
+    pub(crate) position: Position,
 }
 
 /// Where a frame will stand.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spot {
-    pub(super) segment: u32,
-    pub(super) offset: u64,
-    pub(super) salt: Salt,
-    pub(super) last: Position,
+pub(crate) struct Spot {
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+    pub(crate) salt: Salt,
+    pub(crate) last: Position,
 }
 
 /// What becomes a frame.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     /// All that a group holds, but for the segments that it removes.
     Group(&'a Group),
     /// Segments are gone on purpose.
@@ -138,7 +138,7 @@ pub(super) enum Frame<'a> {
 
 impl Frame<'_> {
     /// Bytes that it has.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         match self {
             Self::Group(group) => frame_length(group),
             Self::Removed(removed) => HEAD + ITEM_HEAD + removed.length() + TAIL,
@@ -146,7 +146,7 @@ impl Frame<'_> {
     }
 
     /// Its bytes, after `spot.last`.
-    pub(super) fn encode(&self, spot: &Spot) -> Encoded {
+    pub(crate) fn encode(&self, spot: &Spot) -> Encoded {
         match self {
             Self::Group(group) => encode(group, spot),
             Self::Removed(removed) => encode_removed(removed, spot),
@@ -267,7 +267,7 @@ fn position_in_segment(offset: u64) -> usize {
 
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Lost = 1,
     Block = 2,
     Small = 3,
@@ -296,15 +296,15 @@ impl Kind {
 }
 
 /// An item as it stands in the log.
-pub(super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     kind: Kind,
-    pub(super) id: [u8; 32],
-    pub(super) bytes: &'a [u8],
+    pub(crate) id: [u8; 32],
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Item<'a> {
     /// The item at the beginning of these bytes, if its CRC is right.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(ITEM_HEAD)?;
         let own = rest.get(..usize::try_from(u32_at(head, 33)?).ok()?)?;
         let check = crc32c::crc32c_append(crc32c::crc32c(&head[..ITEM_HEAD - 4]), own);
@@ -344,12 +344,12 @@ fn removed(bytes: &[u8]) -> Option<RemovedSegments> {
 }
 
 /// Whether a body that begins so may say that segments are removed.
-pub(super) fn may_remove(body: &[u8]) -> bool {
+pub(crate) fn may_remove(body: &[u8]) -> bool {
     body.first() == Some(&(Kind::Removed as u8))
 }
 
 /// What a frame's body holds, `offset` being where the body begins; `None` if it is no body.
-pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found>> {
+pub(crate) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < body.len() {
@@ -368,27 +368,27 @@ pub(super) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
 }
 
 /// Whether a frame ends with these bytes.
-pub(super) fn is_end(bytes: &[u8]) -> bool {
+pub(crate) fn is_end(bytes: &[u8]) -> bool {
     bytes == END
 }
 
 /// The length of an item's own bytes, by its head alone; `None` if it is no head.
-pub(super) fn item_length(head: &[u8]) -> Option<usize> {
+pub(crate) fn item_length(head: &[u8]) -> Option<usize> {
     let length = usize::try_from(u32_at(head, 33)?).ok()?;
     (length <= LOG_BLOCK_MAX).then_some(length)
 }
 
 /// An item, in bytes that are damaged somewhere.
-pub(super) struct Left<'a> {
-    pub(super) kind: Kind,
-    pub(super) id: [u8; 32],
-    pub(super) bytes: &'a [u8],
-    pub(super) harm: Harm,
+pub(crate) struct Left<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) id: [u8; 32],
+    pub(crate) bytes: &'a [u8],
+    pub(crate) harm: Harm,
 }
 
 /// What of an item is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Harm {
+pub(crate) enum Harm {
     /// Nothing: it can be read where it is.
     None,
     /// Only its kind, which is known by the CRC.
@@ -399,7 +399,7 @@ pub(super) enum Harm {
 
 impl Left<'_> {
     /// Whether it only says that something is gone.
-    pub(super) fn only_loses(&self) -> bool {
+    pub(crate) fn only_loses(&self) -> bool {
         match self.kind {
             Kind::Lost | Kind::Dropped => self.bytes.is_empty(),
             Kind::Expired => self.bytes.len() == 8,
@@ -410,7 +410,7 @@ impl Left<'_> {
 }
 
 /// The item that these bytes are, if they can be one.
-pub(super) fn left(item: &[u8]) -> Option<Left<'_>> {
+pub(crate) fn left(item: &[u8]) -> Option<Left<'_>> {
     let (head, bytes) = item.split_at_checked(ITEM_HEAD)?;
     let stated = u32_at(head, ITEM_HEAD - 4)?;
     let fits = |kind: &Kind| {

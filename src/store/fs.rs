@@ -1,4 +1,4 @@
-//! The file system as the store needs it: a narrow seam with a real disk and a simulated one behind it.
+//! The file system as the store needs it: a narrow seam with the real disk behind it; tests put a simulated one there.
 //!
 //! Knows nothing of blocks or logs. Invariant: paths are relative to the data folder, made by `layout`, and use `/`.
 
@@ -6,12 +6,8 @@
 mod names;
 #[allow(clippy::disallowed_methods, reason = "the real disk")]
 mod real;
-mod sim;
 
 pub use real::RealFs;
-#[cfg(test)]
-pub(super) use sim::Dice;
-pub use sim::{CrashStates, Lie, SimError, SimFs};
 
 use bytes::Bytes;
 use std::io;

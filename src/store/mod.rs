@@ -8,14 +8,13 @@
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
 //! committed survives any power cut, and nothing of what was not is ever half there.
 
-pub mod bare;
 pub(crate) mod block_file;
 pub(crate) mod blocks;
 mod commit;
 mod disk;
 mod drafts;
 pub(crate) mod error;
-mod frame;
+pub(crate) mod frame;
 pub mod fs;
 pub(crate) mod layout;
 mod log;

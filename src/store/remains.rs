@@ -175,7 +175,7 @@ fn thing(left: &Left<'_>, place: LogPlace) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::SimFs;
+    use crate::testing::SimFs;
 
     #[test]
     fn what_is_hashed_for_damage_has_a_bound() {

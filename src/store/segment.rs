@@ -91,11 +91,6 @@ impl Header {
         bytes
     }
 
-    /// The first sound copy among the two in the first bytes of segment `number`.
-    pub(crate) fn parse(bytes: &[u8], number: u32) -> Parsed {
-        Parsed::first(Self::parse_both(bytes, number))
-    }
-
     /// What stands in either place of a copy.
     pub(crate) fn parse_both(bytes: &[u8], number: u32) -> [Parsed; 2] {
         COPIES.map(|at| {
@@ -160,6 +155,10 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
 
+    fn parse(bytes: &[u8], number: u32) -> Parsed {
+        Parsed::first(Header::parse_both(bytes, number))
+    }
+
     /// A mark, and one above it.
     const REMOVED: [u8; 24] =
         [0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0x23, 0x29];
@@ -185,16 +184,16 @@ mod tests {
         for at in [0, 4096] {
             let mut bytes = vec![0; 8192];
             bytes[at..at + encoded.len()].copy_from_slice(&encoded);
-            assert_eq!(Header::parse(&bytes, 18), Parsed::Header(header()));
-            assert_eq!(Header::parse(&bytes, 17), Parsed::Bad);
+            assert_eq!(parse(&bytes, 18), Parsed::Header(header()));
+            assert_eq!(parse(&bytes, 17), Parsed::Bad);
             for byte in at..at + encoded.len() {
                 bytes[byte] ^= 1;
-                assert_eq!(Header::parse(&bytes, 18), Parsed::Bad, "byte {byte}");
+                assert_eq!(parse(&bytes, 18), Parsed::Bad, "byte {byte}");
                 bytes[byte] ^= 1;
             }
         }
         for length in 0..encoded.len() {
-            assert_eq!(Header::parse(&encoded[..length], 18), Parsed::Bad, "cut at {length}");
+            assert_eq!(parse(&encoded[..length], 18), Parsed::Bad, "cut at {length}");
         }
     }
 
@@ -210,7 +209,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_from_damage() {
         for rest in [&[][..], &[7; 500]] {
-            assert_eq!(Header::parse(&of_version(3, rest), 18), Parsed::Newer(3));
+            assert_eq!(parse(&of_version(3, rest), 18), Parsed::Newer(3));
         }
     }
 
@@ -224,7 +223,7 @@ mod tests {
             "646673647365670a0001000000000012010101010101010101010101010101010202020202020202\
              02020202020202020000001100000000000000000000232800000000000001f4deadbeef3f6c4876"
         );
-        assert_eq!(Header::parse(&first, 18), Parsed::Header(before));
+        assert_eq!(parse(&first, 18), Parsed::Header(before));
     }
 
     #[test]
@@ -239,7 +238,7 @@ mod tests {
         let header = Header { removed, ..header() };
         let encoded = header.encode();
         assert!(encoded.len() <= COPY_MAX);
-        assert_eq!(Header::parse(&encoded, 18), Parsed::Header(header));
+        assert_eq!(parse(&encoded, 18), Parsed::Header(header));
     }
 
     #[test]

@@ -17,9 +17,10 @@ mod undecoded;
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};
 use crate::limits::LEAF;
-use crate::store::fs::{Dice, FileSystem};
+use crate::store::fs::FileSystem;
 use crate::store::values::*;
 use crate::store::{Config, Disk, OpenError, open};
+use crate::testing::Dice;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use dfsd::limits::{
 };
 use dfsd::node::{Action, Link, Node};
 use dfsd::store::Config;
-use dfsd::store::fs::SimFs;
+use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
 use std::collections::BTreeSet;

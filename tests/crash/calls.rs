@@ -11,7 +11,7 @@ use super::workloads;
 use dfsd::limits::BLOCK;
 use dfsd::node::Outcome;
 use dfsd::session::ClientError;
-use dfsd::store::fs::{SimError, SimFs};
+use dfsd::testing::{SimError, SimFs};
 use std::collections::BTreeMap;
 
 /// How a call fails, and whether all after it do.

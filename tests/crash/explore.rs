@@ -5,7 +5,7 @@
 
 use super::oracle;
 use super::script::{Promises, Script, Trouble};
-use dfsd::store::fs::{CrashStates, SimFs};
+use dfsd::testing::{CrashStates, SimFs};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Mutex;

@@ -12,8 +12,8 @@ use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
 use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
-use dfsd::store::fs::SimFs;
 use dfsd::store::{self, Disk, OpenError};
+use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
 use std::collections::BTreeMap;
 

@@ -7,9 +7,9 @@ use super::script::{Promises, Script, Thing, thing};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
-use dfsd::store::fs::SimFs;
 use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{self, Disk};
+use dfsd::testing::SimFs;
 use std::collections::BTreeMap;
 
 /// A store that has been opened.

@@ -7,9 +7,9 @@ use super::house::{CONFIG, Deed, Heard, House, Names, after};
 use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
-use dfsd::store::fs::{SimError, SimFs};
 use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Found, Group};
 use dfsd::store::{self, Disk};
+use dfsd::testing::{SimError, SimFs};
 use std::sync::Arc;
 
 /// One step of a script.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
 use dfsd::limits::{DRAFTS_OPEN_MAX, LEAF, LOG_BLOCK_MAX, RESERVE_FILES, RESERVE_PERCENT};
-use dfsd::store::fs::{FileSystem, SimError, SimFs};
+use dfsd::store::fs::FileSystem;
 use dfsd::store::values::{BlockPlace, Found, Group};
 use dfsd::store::{Disk, open};
+use dfsd::testing::{SimError, SimFs};
 
 const LARGE: usize = LOG_BLOCK_MAX + LEAF + 7;
 

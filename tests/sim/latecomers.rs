@@ -5,7 +5,7 @@ use super::replication::{block_of, bring, fetch, network, reference, status};
 use super::world::World;
 use dfsd::conn::Event;
 use dfsd::limits::{BLOCK, LEAF, OPERATION_SILENCE};
-use dfsd::store::fs::SimError;
+use dfsd::testing::SimError;
 use dfsd::wire::message::Message;
 use std::time::Duration;
 

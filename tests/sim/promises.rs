@@ -349,7 +349,7 @@ fn a_node_that_was_away_for_long_is_dialled_when_it_is_back() {
     world.power_cut(second);
     world.run(Duration::from_secs(120), |_| false);
     // It knows nobody any more: it must be found.
-    world.machines[second].fs = dfsd::store::fs::SimFs::new();
+    world.machines[second].fs = dfsd::testing::SimFs::new();
     world.start(second, Vec::new());
     world.run(Duration::from_secs(20), |_| false);
     assert_eq!(status(&mut world, first).peers_connected, 1);

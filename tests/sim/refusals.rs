@@ -11,7 +11,7 @@ use dfsd::crypto::{sign, tags};
 use dfsd::ids::{Address, NameId};
 use dfsd::keyring::grant;
 use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, RECONCILE_PERIOD};
-use dfsd::store::fs::SimError;
+use dfsd::testing::SimError;
 use dfsd::wire::message::{BlockRef, Message, Reason, Role};
 use dfsd::wire::record::{Record, RecordKind};
 use std::time::Duration;

@@ -10,7 +10,7 @@ use dfsd::conn::Event;
 use dfsd::crypto::keys::heads_hash;
 use dfsd::ids::{NameId, VersionId};
 use dfsd::limits::{LEAF, PEER_SILENCE, WANTS_MAX};
-use dfsd::store::fs::SimError;
+use dfsd::testing::SimError;
 use dfsd::wire::condition::HeadsSummary;
 use dfsd::wire::message::{Message, PushedRecord, Reason, Request, Role};
 use dfsd::wire::record::{Record, RecordKind};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::ids::{Address, NameId};
 use dfsd::limits::{BLOCK, LEAF, LEAVES, PAGE_ENTRIES_MAX};
-use dfsd::store::fs::SimError;
+use dfsd::testing::SimError;
 use dfsd::wire::message::{BlockRef, Message, Reason};
 use dfsd::wire::page::{Entries, Page};
 use std::time::Duration;

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::crash::calls::FAULTS;
 use bytes::Bytes;
 use dfsd::node::{Node, Outcome};
-use dfsd::store::fs::SimError;
+use dfsd::testing::SimError;
 use dfsd::wire::message::{BlockRef, Message};
 use dfsd::wire::record::RecordKind;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::limits::AT_ONCE_ITEMS_MAX;
-use crate::store::fs::{RealFs, SimFs};
+use crate::store::fs::RealFs;
 use crate::store::layout;
+use crate::testing::SimFs;
 
 /// A store with a block of each kind and a record.
 struct Stored<F: FileSystem> {

@@ -6,8 +6,8 @@ use crate::crypto::{sign, tags};
 use crate::fsck::finding::{Event, Finding, Grade, Known, Summary};
 use crate::fsck::{check, rebuild};
 use crate::ids::{NameId, VersionId, Writer};
-use crate::store::fs::SimFs;
 use crate::store::layout;
+use crate::testing::SimFs;
 use crate::wire::message::BlockRef;
 use crate::wire::record::{BlockList, Record, RecordKind};
 

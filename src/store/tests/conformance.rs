@@ -1,7 +1,8 @@
 //! One script for the real disk and the simulated one.
 
 use super::*;
-use crate::store::fs::{Kind, RealFs, SimFs};
+use crate::store::fs::{Kind, RealFs};
+use crate::testing::SimFs;
 use std::io::ErrorKind;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Power cuts, kills and failures at every call: nothing promised is lost, nothing is half there.
 
 use super::*;
-use crate::store::fs::{SimError, SimFs};
+use crate::testing::{SimError, SimFs};
 
 /// A store that has been used, so that a workload on it meets old segments, old folders and held blocks.
 fn used(seed: u64) -> (SimFs, Writer) {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::limits::{RECORD_MAX, REMAINS_MAX};
-use crate::store::fs::SimFs;
 use crate::store::layout;
+use crate::testing::SimFs;
 
 /// A store with some groups in its first segment, closed in order, and the places of their records.
 pub(super) fn closed(groups: usize) -> (SimFs, Writer, Vec<LogPlace>) {

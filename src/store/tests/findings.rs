@@ -4,8 +4,8 @@ use super::check::{checked, damage, rebuilt, record, shelf, signed, started, wit
 use super::*;
 use crate::fsck::check;
 use crate::fsck::finding::{Event, Grade, Summary};
-use crate::store::fs::{SimError, SimFs};
 use crate::store::layout;
+use crate::testing::{SimError, SimFs};
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page, PageRef};
 use crate::wire::record::BlockList;

@@ -2,7 +2,7 @@
 
 use super::damage::killed;
 use super::*;
-use crate::store::fs::SimFs;
+use crate::testing::SimFs;
 
 /// A full disk with some groups, whose process was killed.
 fn full() -> (SimFs, Writer) {

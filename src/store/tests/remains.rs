@@ -2,7 +2,7 @@
 
 use super::damage::closed;
 use super::*;
-use crate::store::fs::SimFs;
+use crate::testing::SimFs;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 

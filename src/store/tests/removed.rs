@@ -5,8 +5,9 @@ use super::damage::killed;
 use super::*;
 use crate::fsck::finding::Grade;
 use crate::limits::SEGMENTS_REMOVED_MAX;
-use crate::store::fs::{RealFs, SimError, SimFs};
+use crate::store::fs::RealFs;
 use crate::store::layout;
+use crate::testing::{SimError, SimFs};
 
 /// Fills a segment of its own.
 fn filling(seed: u64) -> (Address, Bytes) {

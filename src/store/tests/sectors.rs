@@ -3,8 +3,8 @@
 use super::check::checked;
 use super::damage::with_block;
 use super::*;
-use crate::store::fs::SimFs;
 use crate::store::layout;
+use crate::testing::SimFs;
 
 const SECTOR: usize = 512;
 

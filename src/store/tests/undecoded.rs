@@ -4,8 +4,8 @@ use super::check::rebuilt;
 use super::damage::{closed, killed};
 use super::*;
 use crate::ids::Hash;
-use crate::store::fs::SimFs;
 use crate::store::layout;
+use crate::testing::SimFs;
 use crate::wire::log_damage::LogDamage;
 
 const FIRST: &str = "log/00000001.seg";

@@ -4,7 +4,7 @@
 
 use super::meter::within;
 use dfsd::ids::{Address, Hash};
-use dfsd::store::bare;
+use dfsd::testing::formats;
 use dfsd::wire::message::Message;
 use dfsd::wire::page::Page;
 use dfsd::wire::record::{Record, split_signature};
@@ -54,7 +54,7 @@ pub(super) fn page(data: &[u8]) {
 /// The bytes as they are, and with checksum and address made right.
 fn block_foot(length: u32, foot: &[u8]) {
     let parse = |foot: &[u8], address: Address| {
-        if let Some(again) = within(foot.len(), || bare::foot(foot, length, &address)) {
+        if let Some(again) = within(foot.len(), || formats::foot(foot, length, &address)) {
             assert!(again == foot, "not canonical");
         }
     };

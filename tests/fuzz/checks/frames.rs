@@ -7,9 +7,9 @@ use super::Input;
 use super::codec::same;
 use super::meter::within;
 use dfsd::conn::Event;
-use dfsd::conn::bare::Frames;
 use dfsd::crypto::tree;
 use dfsd::ids::Hash;
+use dfsd::testing::frames::Frames;
 use dfsd::wire::frame::{Head, Open, leaves_of};
 use dfsd::wire::message::Message;
 

@@ -4,8 +4,8 @@
 //! however much of it is read at once.
 
 use super::meter::within;
-use dfsd::store::bare;
 use dfsd::store::fs::{DiskSpace, FileSystem, Identity};
+use dfsd::testing::formats;
 use std::io;
 
 const HEADER: usize = 80;
@@ -19,7 +19,7 @@ pub(super) fn log(data: &[u8]) {
     let Some((end, frames)) = data.split_first() else {
         return;
     };
-    let mut segment = vec![0; bare::FRAMES as usize];
+    let mut segment = vec![0; formats::FRAMES as usize];
     segment.extend(frames);
     sound(&mut segment);
     scan(&segment, *end);
@@ -43,20 +43,20 @@ fn header(data: &[u8]) {
         }
     }
     for bytes in [data, &sound] {
-        if let Some(again) = within(bytes.len(), || bare::header(bytes, number)) {
-            assert!(bare::header(&again, number).as_ref() == Some(&again), "it comes back");
+        if let Some(again) = within(bytes.len(), || formats::header(bytes, number)) {
+            assert!(formats::header(&again, number).as_ref() == Some(&again), "it comes back");
         }
     }
 }
 
 /// The beginning as a frame at a segment's first place.
 fn frame(data: &[u8]) {
-    let mut segment = vec![0; bare::FRAMES as usize];
+    let mut segment = vec![0; formats::FRAMES as usize];
     segment.extend(data);
     sound(&mut segment);
-    let frame = &segment[bare::FRAMES as usize..];
-    let _ = within(data.len(), || bare::frame(data, &SALT, bare::FRAMES));
-    let _ = within(data.len(), || bare::frame(frame, &SALT, bare::FRAMES));
+    let frame = &segment[formats::FRAMES as usize..];
+    let _ = within(data.len(), || formats::frame(data, &SALT, formats::FRAMES));
+    let _ = within(data.len(), || formats::frame(frame, &SALT, formats::FRAMES));
 }
 
 fn scan(segment: &Vec<u8>, end: u8) {
@@ -69,14 +69,14 @@ fn scan(segment: &Vec<u8>, end: u8) {
         192.. => Some(length + u64::from(end - 192) * 64),
     };
     let read = |at_once| {
-        let read = || bare::scan(&Memory, segment, SALT, end, at_once);
+        let read = || formats::scan(&Memory, segment, SALT, end, at_once);
         within(segment.len(), read).expect("memory can be read")
     };
     let seen = read(4096);
     let again = read(37);
     assert!(seen.frames == again.frames && seen.found == again.found, "frames differ");
     assert!(seen.damaged == again.damaged, "damage differs");
-    let mut at = bare::FRAMES;
+    let mut at = formats::FRAMES;
     let mut pieces: Vec<_> = seen.frames.clone();
     pieces.extend(seen.damaged.iter().map(|range| (range.start, range.end)));
     pieces.sort_unstable();
@@ -84,9 +84,9 @@ fn scan(segment: &Vec<u8>, end: u8) {
         assert!(start >= at && stop > start, "pieces overlap");
         at = stop;
     }
-    assert!(at == bare::FRAMES || at <= end.unwrap_or(length), "beyond the end");
+    assert!(at == formats::FRAMES || at <= end.unwrap_or(length), "beyond the end");
     let found = seen.frames.iter().map(|(start, _)| {
-        let frame = bare::frame(&segment[*start as usize..], &SALT, *start);
+        let frame = formats::frame(&segment[*start as usize..], &SALT, *start);
         frame.expect("a frame that was seen is one").len()
     });
     assert!(found.sum::<usize>() == seen.found.len());
@@ -94,7 +94,7 @@ fn scan(segment: &Vec<u8>, end: u8) {
 
 /// Makes lengths and checksums right, unless the head's four spare bytes say otherwise.
 fn sound(segment: &mut [u8]) {
-    let mut at = bare::FRAMES as usize;
+    let mut at = formats::FRAMES as usize;
     while at + HEAD + 4 <= segment.len() {
         if !segment[at..].starts_with(b"dfsG") {
             at += 1;

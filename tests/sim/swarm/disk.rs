@@ -8,8 +8,9 @@ use dfsd::crypto::keys::{DataKeys, record_id};
 use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
 use dfsd::store::Config;
-use dfsd::store::fs::{FileSystem, SimFs};
+use dfsd::store::fs::FileSystem;
 use dfsd::store::values::{Found, Remains};
+use dfsd::testing::SimFs;
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
 

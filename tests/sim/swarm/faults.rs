@@ -7,7 +7,7 @@ use super::Violation;
 use super::disk;
 use super::plan::{Kind, Plan, Promise};
 use crate::sim::world::World;
-use dfsd::store::fs::{Lie, SimError};
+use dfsd::testing::{Lie, SimError};
 use dfsd::time::Instant;
 use dfsd::wire::message::PeerAddress;
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 //! Decides nothing about when. Invariant: `Machine::harm` counts every loss of what a disk had said is durable.
 
 use super::World;
-use dfsd::store::fs::{FileSystem, Lie, SimError, SimFs};
+use dfsd::store::fs::FileSystem;
+use dfsd::testing::{Lie, SimError, SimFs};
 
 /// Nobody makes so many calls.
 const NEVER: u64 = 1 << 60;

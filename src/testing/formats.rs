@@ -15,7 +15,7 @@ pub const FRAMES: u64 = segment::FRAMES;
 /// The header among the first bytes of segment `number`, encoded anew.
 #[must_use]
 pub fn header(bytes: &[u8], number: u32) -> Option<Vec<u8>> {
-    match segment::Header::parse(bytes, number) {
+    match segment::Parsed::first(segment::Header::parse_both(bytes, number)) {
         segment::Parsed::Header(header) => Some(header.encode()),
         segment::Parsed::Newer(_) | segment::Parsed::Bad => None,
     }

@@ -126,7 +126,7 @@ pub(super) fn mix(sum: u64, value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::sim::Dice;
+    use crate::testing::Dice;
 
     #[test]
     fn it_reads_like_an_array_and_equal_bytes_have_equal_digests() {

@@ -14,7 +14,7 @@ mod unsynced;
 pub use faults::Lie;
 pub use power::CrashStates;
 
-use super::{DiskSpace, FileSpace, FileSystem, Identity, Kind};
+use crate::store::fs::{DiskSpace, FileSpace, FileSystem, Identity, Kind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -363,7 +363,7 @@ impl State {
 }
 
 /// SplitMix64 (Steele and others, 2014): enough to pick what a power cut keeps.
-pub(in crate::store) struct Dice(pub(in crate::store) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -373,7 +373,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    pub(in crate::store) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("it is below a usize")
     }
 }

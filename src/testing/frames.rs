@@ -2,9 +2,8 @@
 //!
 //! Knows no more than the inbox, to which it is a door; no connection comes through here.
 
-use crate::conn::error::ConnError;
-use crate::conn::event::Event;
 use crate::conn::inbox::{Inbox, Taken};
+use crate::conn::{ConnError, Event};
 
 /// What one side receives after its handshake.
 #[allow(missing_debug_implementations, reason = "the inbox has none")]
