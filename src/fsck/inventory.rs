@@ -32,7 +32,7 @@ impl Inventory {
                 self.is_here(address);
                 self.pages.insert(*address, *place);
             }
-            Found::Block(address, place) => {
+            Found::Block(address, place, _) => {
                 self.is_here(address);
                 self.blocks.insert(*address, *place);
             }

@@ -251,7 +251,7 @@ mod tests {
 
     impl Start {
         fn block(&mut self, number: u64) {
-            self.holdings.insert(address(number), BlockPlace::Tree { length: 7 });
+            self.holdings.insert(address(number), BlockPlace::Tree { length: 7 }, 1);
             self.complete.extend(self.completion.found(address(number), &self.holdings));
         }
 

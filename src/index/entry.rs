@@ -1,7 +1,7 @@
 //! An entry: what the catalog keeps of a record, in 71 bytes.
 //!
-//! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then those that are
-//! superseded before the heads, then by version, then by id.
+//! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then the heads before those
+//! that are superseded, then by version, then by id.
 
 use super::packed::PackedLocation;
 use crate::crypto::alias::Alias;
@@ -58,8 +58,8 @@ const KIND: u8 = 0b11;
 const VERSION: usize = Alias::LENGTH;
 const ID: usize = VERSION + 16;
 const KEY: usize = ID + RecordId::LENGTH;
-/// Set in the first byte of a head's version: no stamp reaches that bit, and heads come last.
-const HEAD: u8 = 0x80;
+/// Set in the first byte of a version that is superseded: no stamp reaches that bit, and heads come first.
+const SUPERSEDED: u8 = 0x80;
 
 const _: () = assert!(STAMP_MAX >> 63 == 0);
 
@@ -126,7 +126,7 @@ impl Entry {
     /// No known record names it as a parent.
     #[must_use]
     pub(crate) fn is_head(&self) -> bool {
-        self.key[VERSION] & HEAD != 0
+        self.key[VERSION] & SUPERSEDED == 0
     }
 
     /// It is a version, and a known record names it as a parent.
@@ -137,13 +137,12 @@ impl Entry {
 
     /// A record that names it as a parent is known. Its key changes: it must not be in an index meanwhile.
     pub(crate) fn become_superseded(&mut self) {
-        self.key[VERSION] &= !HEAD;
+        self.key[VERSION] |= SUPERSEDED;
     }
 
     /// It has been written again, there.
-    pub(crate) fn become_sound(&mut self, place: LogPlace) {
+    pub(crate) fn move_to(&mut self, place: LogPlace) {
         self.place = place.into();
-        self.set(Flag::Damaged, false);
     }
 
     /// Where its bytes are.
@@ -159,6 +158,12 @@ impl Entry {
         kinds[usize::from(self.bits & KIND)]
     }
 
+    /// Whether its bytes are damaged and no other version supersedes it: whoever asks for the name may be told so.
+    #[must_use]
+    pub(crate) fn is_damaged_head(&self) -> bool {
+        self.is(Flag::Damaged) && self.is_head() && !self.is(Flag::Discarded)
+    }
+
     /// Whether that is so.
     #[must_use]
     pub(crate) fn is(&self, flag: Flag) -> bool {
@@ -169,11 +174,6 @@ impl Entry {
     pub(crate) fn set(&mut self, flag: Flag, on: bool) {
         self.bits = if on { self.bits | flag as u8 } else { self.bits & !(flag as u8) };
     }
-
-    /// It has been forgotten, and states nothing.
-    pub(crate) fn forget(&mut self) {
-        self.bits = Kind::Other as u8;
-    }
 }
 
 /// How the keys of one version begin, as a head or as one that is superseded.
@@ -183,16 +183,15 @@ pub(crate) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8;
     key[..VERSION].copy_from_slice(&name.0);
     key[VERSION..VERSION + 8].copy_from_slice(&version.stamp.to_be_bytes());
     key[VERSION + 8..].copy_from_slice(&version.writer.0);
-    if head {
-        key[VERSION] |= HEAD;
-    } else {
-        key[VERSION] &= !HEAD;
+    key[VERSION] &= !SUPERSEDED;
+    if !head {
+        key[VERSION] |= SUPERSEDED;
     }
     key
 }
 
-/// Before the keys of a name's heads, and after those of its other versions.
+/// After the keys of a name's heads, and before those of its other versions.
 #[must_use]
-pub(crate) fn heads_key(name: &Alias) -> [u8; ID] {
-    version_key(name, &VersionId::default(), true)
+pub(crate) fn others_key(name: &Alias) -> [u8; ID] {
+    version_key(name, &VersionId::default(), false)
 }

@@ -1,10 +1,12 @@
-//! Holdings: which blocks and pages are durable on this node, and where.
+//! Holdings: which blocks and pages are durable on this node, where, and what is known of each.
 //!
 //! Reaches no disk. Derived: rebuilt from the log at every start. Invariant: nothing is in here before the group that
-//! names it has been flushed.
+//! names it has been flushed; a block takes at most 50 bytes.
 
+use super::bits::Bits;
 use super::packed::PackedLocation;
 use super::segmented::SegmentedVec;
+use super::segments::LiveBytes;
 use super::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::ids::Address;
 use crate::store::values::{BlockPlace, LogPlace};
@@ -16,42 +18,64 @@ pub(crate) struct Holdings {
     blocks: AddressIndex,
     pages: AddressIndex,
     bytes: u64,
+    live: LiveBytes,
+}
+
+/// What is said of a block or page with one bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bit {
+    /// This node is to keep it. All are today.
+    Owed,
+    /// It is kept as long as there is room for it.
+    Cached,
+    /// A collection has come by it.
+    Marked,
 }
 
 impl Holdings {
-    /// A block has become durable.
-    pub(crate) fn insert(&mut self, address: Address, place: BlockPlace) {
-        let place = PackedLocation::from(place);
+    /// A block has become durable, as a group in this segment says.
+    pub(crate) fn insert(&mut self, address: Address, place: BlockPlace, segment: u32) {
+        let place = match place {
+            BlockPlace::Tree { length } => PackedLocation::file(segment, length),
+            BlockPlace::Log(place) => place.into(),
+        };
         if let Some(before) = self.blocks.insert(address, place) {
-            self.bytes -= u64::from(length(before));
+            self.bytes -= u64::from(before.length());
+            self.live.remove(before);
         }
-        self.bytes += u64::from(length(place.into()));
+        self.bytes += u64::from(place.length());
+        self.live.add(place);
     }
 
     /// A page has become durable.
     pub(crate) fn insert_page(&mut self, address: Address, place: LogPlace) {
-        self.pages.insert(address, place.into());
+        if let Some(before) = self.pages.insert(address, place.into()) {
+            self.live.remove(before);
+        }
+        self.live.add(place);
     }
 
-    /// A block or page turned out to be bad or gone. False if it was not held.
+    /// A block or page is not held any more. False if it was not held.
     pub(crate) fn remove(&mut self, address: &Address) -> bool {
-        if let Some(place) = self.blocks.remove(address) {
-            self.bytes -= u64::from(length(place));
-            return true;
+        let block = self.blocks.remove(address);
+        self.bytes -= block.map_or(0, |place| u64::from(place.length()));
+        let removed = block.or_else(|| self.pages.remove(address));
+        if let Some(place) = removed {
+            self.live.remove(place);
         }
-        self.pages.remove(address).is_some()
+        removed.is_some()
     }
 
     /// Where a block is.
     #[must_use]
     pub(crate) fn block(&self, address: &Address) -> Option<BlockPlace> {
-        self.blocks.get(address)
+        self.blocks.get(address).map(BlockPlace::from)
     }
 
     /// Where a page is.
     #[must_use]
     pub(crate) fn page(&self, address: &Address) -> Option<LogPlace> {
-        match self.pages.get(address) {
+        match self.pages.get(address).map(BlockPlace::from) {
             Some(BlockPlace::Log(place)) => Some(place),
             Some(BlockPlace::Tree { .. }) | None => None,
         }
@@ -108,6 +132,32 @@ impl Holdings {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Bytes of the log that blocks and pages have, and what names block files.
+    pub(crate) fn live(&self) -> &LiveBytes {
+        &self.live
+    }
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "placement and collection will ask"))]
+impl Holdings {
+    /// Whether that is so of a block or page.
+    #[must_use]
+    pub(crate) fn is(&self, address: &Address, of: Bit) -> bool {
+        [&self.blocks, &self.pages].into_iter().any(|index| index.is(address, of))
+    }
+
+    /// From now on it is so of a block or page that is here, or not.
+    pub(crate) fn set(&mut self, address: &Address, of: Bit, on: bool) {
+        self.blocks.set(address, of, on);
+        self.pages.set(address, of, on);
+    }
+
+    /// A collection begins: nothing is marked.
+    pub(crate) fn clear_marks(&mut self) {
+        self.blocks.flags.marked.clear();
+        self.pages.flags.marked.clear();
+    }
 }
 
 /// Places by their addresses.
@@ -115,16 +165,41 @@ impl Holdings {
 struct AddressIndex {
     places: Places,
     order: SortedIndex,
-    /// Slots that hold nothing now.
-    free: Vec<u32>,
     count: u64,
     unnamed: Unnamed,
+    flags: Flags,
 }
 
-/// Which of a index's slots hold what no record is known to name: one bit each.
+/// See `Bit`: one bit for each slot.
+#[derive(Debug, Default)]
+struct Flags {
+    owed: Bits,
+    cached: Bits,
+    marked: Bits,
+}
+
+impl Flags {
+    fn bits(&self, of: Bit) -> &Bits {
+        match of {
+            Bit::Owed => &self.owed,
+            Bit::Cached => &self.cached,
+            Bit::Marked => &self.marked,
+        }
+    }
+
+    fn bits_mut(&mut self, of: Bit) -> &mut Bits {
+        match of {
+            Bit::Owed => &mut self.owed,
+            Bit::Cached => &mut self.cached,
+            Bit::Marked => &mut self.marked,
+        }
+    }
+}
+
+/// Which of a index's slots hold what no record is known to name.
 #[derive(Debug, Default)]
 struct Unnamed {
-    bits: Vec<u64>,
+    bits: Bits,
     count: u64,
     bytes: u64,
 }
@@ -132,17 +207,9 @@ struct Unnamed {
 impl Unnamed {
     /// Sets or clears a slot's bit; what is there has so many bytes.
     fn set(&mut self, slot: u32, unnamed: bool, bytes: u32) {
-        let (word, bit) = (slot as usize / 64, 1 << (slot % 64));
-        if word >= self.bits.len() {
-            if !unnamed {
-                return;
-            }
-            self.bits.resize(word + 1, 0);
-        }
-        if (self.bits[word] & bit != 0) == unnamed {
+        if !self.bits.set(slot, unnamed) {
             return;
         }
-        self.bits[word] ^= bit;
         if unnamed {
             self.count += 1;
             self.bytes += u64::from(bytes);
@@ -168,56 +235,69 @@ impl AddressIndex {
     }
 
     /// The slot of an address, the cursor before it being known.
-    fn slot(&self, cursor: Cursor, address: &Address) -> Option<u32> {
+    fn slot_at(&self, cursor: Cursor, address: &Address) -> Option<u32> {
         self.order.after(cursor).next().filter(|slot| self.places.0[*slot].0 == *address)
     }
 
-    fn get(&self, address: &Address) -> Option<BlockPlace> {
-        self.slot(self.cursor(address), address).map(|slot| self.places.0[slot].1.into())
+    fn slot(&self, address: &Address) -> Option<u32> {
+        self.slot_at(self.cursor(address), address)
+    }
+
+    fn get(&self, address: &Address) -> Option<PackedLocation> {
+        self.slot(address).map(|slot| self.places.0[slot].1)
     }
 
     /// Tells where it was before.
-    fn insert(&mut self, address: Address, place: PackedLocation) -> Option<BlockPlace> {
+    fn insert(&mut self, address: Address, place: PackedLocation) -> Option<PackedLocation> {
         let cursor = self.cursor(&address);
-        if let Some(slot) = self.slot(cursor, &address) {
-            let (was, is) = (length(self.places.0[slot].1.into()), length(place.into()));
-            if was != is {
-                self.unnamed.set(slot, false, was);
+        if let Some(slot) = self.slot_at(cursor, &address) {
+            let was = std::mem::replace(&mut self.places.0[slot].1, place);
+            if was.length() != place.length() {
+                self.unnamed.set(slot, false, was.length());
             }
-            return Some(std::mem::replace(&mut self.places.0[slot].1, place).into());
+            return Some(was);
         }
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.places.0[slot] = (address, place);
-                slot
-            }
-            None => self.places.0.push((address, place)),
-        };
+        let slot = self.places.0.insert((address, place));
         self.order.insert(cursor, slot, &self.places);
+        self.flags.owed.set(slot, true);
         self.count += 1;
         None
     }
 
-    fn remove(&mut self, address: &Address) -> Option<BlockPlace> {
-        let slot = self.slot(self.cursor(address), address)?;
+    fn remove(&mut self, address: &Address) -> Option<PackedLocation> {
+        let slot = self.slot(address)?;
+        let place = self.places.0[slot].1;
         self.order.remove(slot, &self.places);
-        self.unnamed.set(slot, false, length(self.places.0[slot].1.into()));
-        self.free.push(slot);
+        self.unnamed.set(slot, false, place.length());
+        for of in [Bit::Owed, Bit::Cached, Bit::Marked] {
+            self.flags.bits_mut(of).set(slot, false);
+        }
+        self.places.0.remove(slot);
         self.count -= 1;
-        Some(self.places.0[slot].1.into())
+        Some(place)
     }
 
     fn await_name(&mut self, address: &Address) {
-        if let Some(slot) = self.slot(self.cursor(address), address) {
-            self.unnamed.set(slot, true, length(self.places.0[slot].1.into()));
+        if let Some(slot) = self.slot(address) {
+            self.unnamed.set(slot, true, self.places.0[slot].1.length());
         }
     }
 
     fn name(&mut self, address: &Address) {
         if self.unnamed.count > 0
-            && let Some(slot) = self.slot(self.cursor(address), address)
+            && let Some(slot) = self.slot(address)
         {
-            self.unnamed.set(slot, false, length(self.places.0[slot].1.into()));
+            self.unnamed.set(slot, false, self.places.0[slot].1.length());
+        }
+    }
+
+    fn is(&self, address: &Address, of: Bit) -> bool {
+        self.slot(address).is_some_and(|slot| self.flags.bits(of).is(slot))
+    }
+
+    fn set(&mut self, address: &Address, of: Bit, on: bool) {
+        if let Some(slot) = self.slot(address) {
+            self.flags.bits_mut(of).set(slot, on);
         }
     }
 
@@ -237,5 +317,78 @@ impl AddressIndex {
 pub(crate) fn length(place: BlockPlace) -> u32 {
     match place {
         BlockPlace::Tree { length } | BlockPlace::Log(LogPlace { length, .. }) => length,
+    }
+}
+
+#[cfg(test)]
+impl Holdings {
+    /// Where all blocks and pages are, counted anew.
+    pub(super) fn recount(&self) -> LiveBytes {
+        let mut live = LiveBytes::default();
+        for index in [&self.blocks, &self.pages] {
+            let all = index.order.after(Cursor::FIRST);
+            all.for_each(|slot| live.add(index.places.0[slot].1));
+        }
+        live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Addresses are spread evenly.
+    fn address(number: u64) -> Address {
+        let mut address = Address([7; 32]);
+        let spread = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        address.0[..8].copy_from_slice(&spread.to_be_bytes());
+        address
+    }
+
+    fn in_log(segment: u32) -> LogPlace {
+        LogPlace { segment, offset: 9_000, length: 700 }
+    }
+
+    #[test]
+    fn what_is_said_of_a_block_goes_with_it() {
+        let all = [Bit::Owed, Bit::Cached, Bit::Marked];
+        let mut holdings = Holdings::default();
+        holdings.insert(address(1), BlockPlace::Tree { length: 70_000 }, 1);
+        holdings.insert_page(address(2), in_log(1));
+        for number in [1, 2] {
+            let at = address(number);
+            assert_eq!(all.map(|of| holdings.is(&at, of)), [true, false, false]);
+            holdings.set(&at, Bit::Owed, false);
+            holdings.set(&at, Bit::Cached, true);
+            holdings.set(&at, Bit::Marked, true);
+            assert_eq!(all.map(|of| holdings.is(&at, of)), [false, true, true]);
+        }
+        holdings.clear_marks();
+        assert_eq!(all.map(|of| holdings.is(&address(2), of)), [false, true, false]);
+        assert!(holdings.remove(&address(1)) && !holdings.remove(&address(1)));
+        assert_eq!(all.map(|of| holdings.is(&address(1), of)), [false; 3]);
+        // Its row is used again, and nothing of it is left.
+        holdings.insert(address(3), BlockPlace::Log(in_log(2)), 2);
+        assert_eq!(all.map(|of| holdings.is(&address(3), of)), [true, false, false]);
+        assert_eq!(holdings.blocks.places.0.room().1, 0);
+    }
+
+    #[test]
+    fn a_block_takes_at_most_fifty_bytes() {
+        let count = 200_000;
+        let mut holdings = Holdings::default();
+        for number in 0..count {
+            holdings.insert(address(number), BlockPlace::Tree { length: 70_000 }, 1);
+            holdings.await_name(&address(number));
+        }
+        for number in 0..count {
+            holdings.set(&address(number), Bit::Cached, true);
+            holdings.set(&address(number), Bit::Marked, true);
+        }
+        let AddressIndex { places, order, unnamed, flags, .. } = &holdings.blocks;
+        let bits = [&unnamed.bits, &flags.owed, &flags.cached, &flags.marked];
+        let rows = places.0.room().0 * size_of::<(Address, PackedLocation)>();
+        let bytes = rows + order.room() + bits.into_iter().map(Bits::room).sum::<usize>();
+        assert!(bytes as u64 <= 50 * count, "{} bytes a block", bytes as u64 / count);
     }
 }

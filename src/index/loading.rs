@@ -86,10 +86,10 @@ impl Loading {
                 let complete = self.completion.page(address, &bytes, &self.holdings);
                 self.complete(&complete);
             }
-            Found::Block(address, place) => {
+            Found::Block(address, place, segment) => {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
-                self.holdings.insert(address, place);
+                self.holdings.insert(address, place, segment);
                 let complete = self.completion.found(address, &self.holdings);
                 self.complete(&complete);
             }
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_not_here_and_not_missing_and_what_is_lost_is() {
         let address = Address([5; 32]);
-        let here = Found::Block(address, BlockPlace::Tree { length: 7 });
+        let here = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (then, expected) in [
             (vec![Found::Lost(address)], (1, 0, 0)),
             (vec![Found::Dropped(address)], (0, 0, 0)),

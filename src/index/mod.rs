@@ -3,6 +3,7 @@
 //! Pure: reaches no disk and no machine, and knows no connection. Invariant: nothing is in here before the group that
 //! brought it has been flushed, but for grants, which are learnt at once, and for what was shown and is not kept.
 
+mod bits;
 pub(crate) mod catalog;
 mod completion;
 pub(crate) mod entry;
@@ -11,20 +12,24 @@ pub(crate) mod holdings;
 mod loading;
 mod packed;
 mod segmented;
+pub(crate) mod segments;
 mod shown;
 pub(crate) mod sorted;
 pub(crate) mod steps;
 
 pub use loading::Loading;
 pub(crate) use loading::Missing;
+pub use segments::Pins;
 pub(crate) use shown::Shown;
 
 use crate::ids::{Address, RecordId};
 use crate::planted::{self, Bug};
+use crate::store::values::BlockPlace;
 use crate::wire::log_damage::LogDamage;
 use catalog::Catalog;
 use grants::Grants;
 use holdings::Holdings;
+use segments::Readers;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,6 +43,7 @@ pub(crate) struct Index {
     pub(crate) group: u64,
     /// What a start could not decode of the log, and no node has made good since.
     pub(crate) undecoded: LogDamage,
+    pub(crate) readers: Readers,
 }
 
 impl Index {
@@ -52,6 +58,32 @@ impl Index {
     /// Whether a block or a page is here.
     pub(crate) fn has(&self, address: &Address) -> bool {
         self.holdings.block(address).is_some() || self.holdings.page(address).is_some()
+    }
+
+    /// A job begins that reads from these places: until it has ended their segments are not removed.
+    pub(crate) fn pin(&mut self, places: impl IntoIterator<Item = BlockPlace>) -> Pins {
+        self.readers.pin(places.into_iter().filter_map(|place| match place {
+            BlockPlace::Log(place) => Some(place.segment),
+            BlockPlace::Tree { .. } => None,
+        }))
+    }
+
+    /// Where a block is now, that was gone from where it was read. None if it is not held, or should be there: then it is
+    /// damaged.
+    pub(crate) fn moved(&self, address: &Address, from: BlockPlace) -> Option<BlockPlace> {
+        self.holdings.block(address).filter(|place| *place != from)
+    }
+
+    /// Bytes of a segment that are needed.
+    #[must_use]
+    pub(crate) fn live_bytes(&self, segment: u32) -> u64 {
+        self.catalog.live().of(segment) + self.holdings.live().of(segment)
+    }
+
+    /// A segment has been removed: whoever had that done has seen to it that nobody needs it.
+    pub(crate) fn check_removed(&self, segment: u32) {
+        assert_eq!(self.live_bytes(segment), 0, "segment {segment} was removed and is needed");
+        assert_eq!(self.readers.of(segment), 0, "segment {segment} was removed and is read");
     }
 
     /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
@@ -72,6 +104,7 @@ impl Index {
             shown: Shown::default(),
             group: 0,
             undecoded: LogDamage::default(),
+            readers: Readers::default(),
         }
     }
 }

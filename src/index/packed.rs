@@ -9,8 +9,10 @@ use crate::store::values::{BlockPlace, LogPlace};
 /// A length has so many bits, an offset the rest of six bytes.
 const LENGTH_BITS: u32 = 21;
 const OFFSET_BITS: u32 = 48 - LENGTH_BITS;
-/// No segment has this number: the place is a file of the tree.
-const TREE: u32 = 0;
+/// No item begins there: the place is a file of the tree, and the segment the one that names it.
+const FILE: u32 = 0;
+/// What names a block file says how long that is.
+const FILE_ITEM: u32 = 4;
 
 const _: () = assert!(BLOCK < 1 << LENGTH_BITS);
 // A group begins before a segment is full.
@@ -30,7 +32,34 @@ impl PackedLocation {
         Self(bytes)
     }
 
-    /// The same place as an item of the log; of a file of the tree only the length is right.
+    /// A block file of this length, which a segment names.
+    #[must_use]
+    pub(crate) fn file(segment: u32, length: u32) -> Self {
+        Self::new(segment, FILE, length)
+    }
+
+    /// The segment in which it lies, or which names it.
+    #[must_use]
+    pub(crate) fn segment(self) -> u32 {
+        self.in_log().segment
+    }
+
+    /// How long what lies there is.
+    #[must_use]
+    pub(crate) fn length(self) -> u32 {
+        self.in_log().length
+    }
+
+    /// Bytes that the log itself has of it, without the head of its item.
+    #[must_use]
+    pub(crate) fn item_length(self) -> u32 {
+        match self.in_log() {
+            LogPlace { offset: FILE, .. } => FILE_ITEM,
+            place => place.length,
+        }
+    }
+
+    /// The same place as an item of the log; of a file of the tree the offset is none.
     #[must_use]
     pub(crate) fn in_log(self) -> LogPlace {
         let [a, b, c, d, rest @ ..] = self.0;
@@ -51,20 +80,11 @@ impl From<LogPlace> for PackedLocation {
     }
 }
 
-impl From<BlockPlace> for PackedLocation {
-    fn from(place: BlockPlace) -> Self {
-        match place {
-            BlockPlace::Tree { length } => Self::new(TREE, 0, length),
-            BlockPlace::Log(place) => place.into(),
-        }
-    }
-}
-
 impl From<PackedLocation> for BlockPlace {
     fn from(packed: PackedLocation) -> Self {
         let place = packed.in_log();
-        match place.segment {
-            TREE => Self::Tree { length: place.length },
+        match place.offset {
+            FILE => Self::Tree { length: place.length },
             _ => Self::Log(place),
         }
     }
@@ -78,15 +98,16 @@ mod tests {
     fn a_place_comes_out_as_it_went_in() {
         let last = (1 << OFFSET_BITS) - 1;
         for (segment, offset, length) in
-            [(1, 8192, 0), (7, last, 4096), (u32::MAX, 1, 65_536), (1, 0, 1 << 20)]
+            [(1, 8192, 0), (7, last, 4096), (u32::MAX, 1, 65_536), (1, 41, 1 << 20)]
         {
             let place = LogPlace { segment, offset, length };
             assert_eq!(PackedLocation::from(place).in_log(), place);
             assert_eq!(BlockPlace::from(PackedLocation::from(place)), BlockPlace::Log(place));
         }
         for length in [0, 1, 70_000, 1 << 20] {
-            let place = BlockPlace::Tree { length };
-            assert_eq!(BlockPlace::from(PackedLocation::from(place)), place);
+            let packed = PackedLocation::file(9, length);
+            assert_eq!(BlockPlace::from(packed), BlockPlace::Tree { length });
+            assert_eq!((packed.segment(), packed.length(), packed.item_length()), (9, length, 4));
         }
     }
 

@@ -1,28 +1,49 @@
-//! A segmented vector: a list that grows without moving what is in it.
+//! A segmented vector: rows found by their number, which stay where they are.
 //!
 //! Knows nothing of what a row is. Memory is taken in pieces, so that there is never an old list beside a new one, and
-//! only the last piece has room to spare. Invariant: all pieces but the last are full.
+//! only the last piece has room to spare. A row that was removed is free: the next one takes its place. Invariant: all pieces
+//! but the last are full, and no number is free twice.
 
 use std::ops::{Index, IndexMut};
 
 /// Rows of a piece: a power of two.
 const PIECE: usize = 512;
 
-/// A list whose rows are found by their number.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct SegmentedVec<T> {
     pieces: Vec<Vec<T>>,
+    free: Vec<u32>,
 }
 
 impl<T> Default for SegmentedVec<T> {
     fn default() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: Vec::new(), free: Vec::new() }
     }
 }
 
 impl<T> SegmentedVec<T> {
-    /// Adds a row; tells its number.
-    pub(crate) fn push(&mut self, row: T) -> u32 {
+    /// Puts a row where one is free, or after all others; tells its number.
+    pub(crate) fn insert(&mut self, row: T) -> u32 {
+        match self.free.pop() {
+            Some(number) => {
+                self[number] = row;
+                number
+            }
+            None => self.push(row),
+        }
+    }
+
+    /// A row is not used any more. What it held is there until another takes its place.
+    pub(crate) fn remove(&mut self, number: u32) {
+        debug_assert!(
+            !self.free.contains(&number) || self.free.len() > PIECE,
+            "it is free already"
+        );
+        self.free.push(number);
+    }
+
+    fn push(&mut self, row: T) -> u32 {
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             // The first piece is small, and not so early that a list which stays empty costs something.
             self.pieces.push(Vec::new());
@@ -41,6 +62,11 @@ impl<T> SegmentedVec<T> {
 impl<T> SegmentedVec<T> {
     fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces.iter().flatten()
+    }
+
+    /// Rows for which there is room, and those of them that are free.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (self.pieces.iter().map(Vec::capacity).sum(), self.free.len())
     }
 }
 
@@ -66,7 +92,7 @@ mod tests {
     fn rows_stay_where_they_are() {
         let mut rows = SegmentedVec::default();
         for number in 0..3000 {
-            assert_eq!(rows.push(number), number);
+            assert_eq!(rows.insert(number), number);
         }
         rows[1024] = 7;
         for (at, row) in rows.iter().enumerate() {
@@ -75,5 +101,17 @@ mod tests {
         }
         assert_eq!(rows.iter().count(), 3000);
         assert!(rows.pieces.iter().all(|piece| piece.capacity() == PIECE));
+    }
+
+    #[test]
+    fn a_row_that_was_removed_is_used_again() {
+        let mut rows = SegmentedVec::default();
+        (0..600).for_each(|number| assert_eq!(rows.insert(number), number));
+        [3, 599, 512].into_iter().for_each(|number| rows.remove(number));
+        let mut taken: Vec<u32> = (0..3).map(|_| rows.insert(7)).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [3, 512, 599]);
+        assert_eq!((rows[3], rows[4], rows.insert(8)), (7, 4, 600));
+        assert_eq!(rows.room(), (2 * PIECE, 0));
     }
 }

@@ -195,6 +195,15 @@ impl SortedIndex {
     }
 }
 
+#[cfg(test)]
+impl SortedIndex {
+    /// Bytes for which there is room.
+    pub(crate) fn room(&self) -> usize {
+        let slots = self.chunks.iter().map(|chunk| chunk.slots.capacity() * size_of::<u32>());
+        self.chunks.capacity() * size_of::<Chunk>() + slots.sum::<usize>()
+    }
+}
+
 impl Chunk {
     fn new(slots: Vec<u32>, keys: &impl Keys) -> Self {
         let prefix = slots.first().map_or(0, |first| prefix(keys.key(*first)));

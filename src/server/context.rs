@@ -16,7 +16,7 @@ use crate::ids::RecordId;
 use crate::index::Index;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::planted::{self, Bug};
-use crate::store::values::LogPlace;
+use crate::store::values::{BlockPlace, LogPlace};
 use crate::time::{Clock, Now};
 use crate::wire::message::{Message, PushedRecord, Reason};
 use rand::SeedableRng;
@@ -97,7 +97,8 @@ impl Context {
 
     /// Has items of the log read.
     pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
-        let purpose = Box::new(Reading(reason));
+        let pins = self.index.pin(places.iter().map(|place| BlockPlace::Log(*place)));
+        let purpose = Box::new(Reading { reason, pins });
         self.job(Job::ReadLog { purpose, places });
     }
 

@@ -54,6 +54,7 @@ pub use setup::Setup;
 pub use status::Standing;
 
 use crate::ids::NodeId;
+use crate::index::segments::Readers;
 use crate::index::{Index, Shown};
 use crate::limits::{DRAIN_TIMEOUT, OUTBOX_MAX, STAMP_LEAD};
 use crate::store::values::{ReadError, Recovered};
@@ -93,7 +94,8 @@ impl FileServer {
         let missing = loading.take_missing(&recovered.rotten);
         let Loading { catalog, holdings, grants, .. } = loading;
         let (shown, group) = (Shown::default(), recovered.group);
-        let index = Index { catalog, holdings, grants, shown, group, undecoded };
+        let readers = Readers::default();
+        let index = Index { catalog, holdings, grants, shown, group, undecoded, readers };
         let are_given = !setup.peers.is_empty();
         let mut server = Self {
             started: now.instant,
@@ -308,13 +310,18 @@ impl FileServer {
             }
             Done::Finished { address, result } => machines.transfer.finished(cx, address, result),
             Done::Discarded => {}
-            Done::Leaves { reader, result } => machines.transfer.leaves_read(cx, reader, result),
+            Done::Leaves { reader, pins, result } => {
+                cx.index.readers.unpin(pins);
+                machines.transfer.leaves_read(cx, reader, result);
+            }
             Done::SmallHashed { address, block, found } => {
                 machines.transfer.small_hashed(cx, address, block, found);
             }
             Done::Log { purpose, items } => return self.read(*purpose, items),
             Done::Committed { result } => machines.write.group_answered(cx, result),
-            Done::Verified { purpose: Verifying(reason), found } => {
+            Done::Verified { purpose, found } => {
+                let Verifying { reason, pins } = *purpose;
+                cx.index.readers.unpin(pins);
                 machines.replicate.found_bad(cx, &found.bad);
                 machines.scrub.verified(cx, reason, found);
             }
@@ -335,8 +342,10 @@ impl FileServer {
         machines.settle(cx);
     }
 
-    fn read(&mut self, Reading(reason): Reading, items: Vec<Result<Bytes, ReadError>>) {
+    fn read(&mut self, reading: Reading, items: Vec<Result<Bytes, ReadError>>) {
         let Self { cx, machines, .. } = self;
+        let Reading { reason, pins } = reading;
+        cx.index.readers.unpin(pins);
         match reason {
             ReadFor::Reply(reading) => {
                 let (has_compared, known) =

@@ -18,6 +18,7 @@ use super::write::{NewRecord, Offered, ReadyPut};
 
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
+use crate::index::Pins;
 use crate::keyring::permit::permits;
 use crate::keyring::signed::signed;
 use crate::limits::AT_ONCE_BYTES_MAX;
@@ -80,13 +81,20 @@ pub enum Job {
     /// A draft is not wanted any more.
     Discard { draft: Draft },
     /// Leaves of a block that is held, for this reader.
-    ReadLeaves { reader: Link, address: Address, place: BlockPlace, first: u8, count: u8 },
+    ReadLeaves {
+        reader: Link,
+        address: Address,
+        place: BlockPlace,
+        first: u8,
+        count: u8,
+        pins: Pins,
+    },
     /// Whole items of the log.
     ReadLog { purpose: Box<Reading>, places: Vec<LogPlace> },
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
     /// Blocks, pages and records are looked at anew.
-    Verify { purpose: Verifying, blocks: Vec<(Address, BlockPlace)> },
+    Verify { purpose: Box<Verifying>, blocks: Vec<(Address, BlockPlace)> },
     /// The file of known peers.
     WritePeers { text: String },
     /// Of the damage that the last start found nothing is missing any more.
@@ -134,11 +142,17 @@ pub(super) enum ReadFor {
 
 /// Why the log is read.
 #[derive(Debug)]
-pub struct Reading(pub(super) ReadFor);
+pub struct Reading {
+    pub(super) reason: ReadFor,
+    pub(super) pins: Pins,
+}
 
 /// Why something is looked at anew.
 #[derive(Debug)]
-pub struct Verifying(pub(super) VerifyFor);
+pub struct Verifying {
+    pub(super) reason: VerifyFor,
+    pub(super) pins: Pins,
+}
 
 /// What is done with what a worker has checked.
 #[derive(Debug)]
@@ -198,7 +212,7 @@ impl Job {
     #[must_use]
     pub fn background(&self) -> Option<Background> {
         match self {
-            Self::Verify { purpose: Verifying(reason), .. } => reason.background(),
+            Self::Verify { purpose, .. } => purpose.reason.background(),
             _ => None,
         }
     }
@@ -214,13 +228,13 @@ pub enum Done {
     /// The draft is gone.
     Discarded,
     /// The leaves, not checked against the hashes that come with them.
-    Leaves { reader: Link, result: Result<LeavesRead, ReadError> },
+    Leaves { reader: Link, pins: Pins, result: Result<LeavesRead, ReadError> },
     /// The items, each checked against its CRC.
     Log { purpose: Box<Reading>, items: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
     /// What is bad, and what could not be read.
-    Verified { purpose: Verifying, found: Verified },
+    Verified { purpose: Box<Verifying>, found: Verified },
     /// The file is written.
     PeersWritten { result: Result<(), DiskError> },
     /// It is written down.
@@ -246,8 +260,9 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             disk.discard(draft);
             Done::Discarded
         }
-        Job::ReadLeaves { reader, address, place, first, count } => Done::Leaves {
+        Job::ReadLeaves { reader, address, place, first, count, pins } => Done::Leaves {
             reader,
+            pins,
             result: disk.read_leaves(&address, place, LeafRange { first, count }),
         },
         Job::ReadLog { purpose, places } => {
@@ -276,10 +291,10 @@ pub fn execute_at_once<F: FileSystem>(
     has_time: bool,
 ) -> Result<Done, Job> {
     match job {
-        Job::ReadLeaves { reader, address, place, first, count } => {
+        Job::ReadLeaves { reader, address, place, first, count, pins } => {
             match disk.leaves_at_once(&address, place, LeafRange { first, count }) {
-                Some(read) => Ok(Done::Leaves { reader, result: Ok(read) }),
-                None => Err(Job::ReadLeaves { reader, address, place, first, count }),
+                Some(read) => Ok(Done::Leaves { reader, pins, result: Ok(read) }),
+                None => Err(Job::ReadLeaves { reader, address, place, first, count, pins }),
             }
         }
         Job::ReadLog { purpose, places } => match disk.items_at_once(&places) {
@@ -380,10 +395,11 @@ mod tests {
         let (small, record) = (committed.small[0], committed.records[0]);
         let leaves = || {
             let place = BlockPlace::Log(small);
-            Job::ReadLeaves { reader: 9, address, place, first: 0, count: 2 }
+            Job::ReadLeaves { reader: 9, address, place, first: 0, count: 2, pins: Pins::default() }
         };
         let items = || {
-            let purpose = Reading(ReadFor::PushRecords { link: 4, ids: Vec::new() });
+            let reason = ReadFor::PushRecords { link: 4, ids: Vec::new() };
+            let purpose = Reading { reason, pins: Pins::default() };
             Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
         };
         let others = || Job::Commit { group: Box::default() };

@@ -23,8 +23,7 @@ use bytes::Bytes;
 pub(crate) const HEAD: usize = 32;
 /// Bytes after it.
 pub(crate) const TAIL: usize = 4;
-/// Bytes before an item's own.
-pub(crate) const ITEM_HEAD: usize = 41;
+pub(crate) use crate::store::values::ITEM_HEAD;
 /// The longest body that is believed.
 pub(crate) const BODY_MAX: usize = 64 * 1024 * 1024;
 /// The first bytes of a frame.
@@ -320,9 +319,9 @@ impl<'a> Item<'a> {
             Kind::Lost => Found::Lost(address),
             Kind::Block => {
                 let length = u32::from_be_bytes(self.bytes.try_into().ok()?);
-                Found::Block(address, BlockPlace::Tree { length })
+                Found::Block(address, BlockPlace::Tree { length }, place.segment)
             }
-            Kind::Small => Found::Block(address, BlockPlace::Log(place)),
+            Kind::Small => Found::Block(address, BlockPlace::Log(place), place.segment),
             Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(self.bytes)),
             Kind::Record => {
                 let bytes = Bytes::copy_from_slice(self.bytes);
@@ -472,8 +471,8 @@ mod tests {
                 Found::Lost(Address([5; 32])),
                 Found::Dropped(Address([6; 32])),
                 Found::Expired(group().expired[0]),
-                Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }),
-                Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0])),
+                Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 3),
+                Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0]), 3),
                 Found::Page(
                     Address([3; 32]),
                     encoded.committed.pages[0],

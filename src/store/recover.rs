@@ -210,7 +210,7 @@ pub(crate) fn unsound_block<F: FileSystem>(
 ) -> Result<Option<Address>, OpenError> {
     let mut buffer = Vec::new();
     for found in &group.found {
-        let Found::Block(address, BlockPlace::Tree { length }) = found else {
+        let Found::Block(address, BlockPlace::Tree { length }, _) = found else {
             continue;
         };
         match twice(|| blocks::verify(fs, address, *length, &mut buffer)) {

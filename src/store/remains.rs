@@ -74,7 +74,7 @@ impl Kept {
                     (Kind::Block, _) if left.bytes.len() != LENGTH => {
                         gone.bytes += left.bytes.len() as u64;
                     }
-                    (Kind::Block, Some(_)) => match self.block_file(fs, &left) {
+                    (Kind::Block, Some(place)) => match self.block_file(fs, &left, place.segment) {
                         Ok(Some(block)) => found(block),
                         Ok(None) => self.rot(left.id),
                         Err(error) => failure = Some(error),
@@ -123,6 +123,7 @@ impl Kept {
         &mut self,
         fs: &F,
         left: &Left<'_>,
+        segment: u32,
     ) -> Result<Option<Found>, DiskError> {
         let address = Address(left.id);
         let has_room = (self.files.len() + 1) * ITEM_HEAD <= REMAINS_MAX;
@@ -142,7 +143,7 @@ impl Kept {
             twice(|| blocks::verify(fs, &address, length, &mut Vec::new())).map(|()| length)
         });
         match looked {
-            Ok(length) => Ok(Some(Found::Block(address, BlockPlace::Tree { length }))),
+            Ok(length) => Ok(Some(Found::Block(address, BlockPlace::Tree { length }, segment))),
             Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
             Err(Trouble::Io(error)) => match failed("reading", &layout::block(&address), &error) {
                 DiskError::Scarce(why) => Err(DiskError::Scarce(why)),
@@ -168,7 +169,7 @@ fn thing(left: &Left<'_>, place: LogPlace) -> Found {
     let address = Address(left.id);
     match left.kind {
         Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(left.bytes)),
-        _ => Found::Block(address, BlockPlace::Log(place)),
+        _ => Found::Block(address, BlockPlace::Log(place), place.segment),
     }
 }
 
@@ -197,14 +198,14 @@ mod tests {
         for (harm, bytes) in [(Harm::None, &length[..]), (Harm::Any, &[1, 2, 3])] {
             let left = Left { kind: Kind::Block, id, bytes, harm };
             let mut kept = Kept { hashed: REMAINS_HASHED_MAX - 70_000, ..Kept::default() };
-            assert!(kept.block_file(&fs, &left).unwrap().is_some());
-            assert!(kept.block_file(&fs, &left).unwrap().is_none(), "once");
+            assert!(kept.block_file(&fs, &left, 1).unwrap().is_some());
+            assert!(kept.block_file(&fs, &left, 1).unwrap().is_none(), "once");
             assert_eq!(kept.hashed, REMAINS_HASHED_MAX);
             kept.files.clear();
-            assert!(kept.block_file(&fs, &left).unwrap().is_none(), "{harm:?}");
+            assert!(kept.block_file(&fs, &left, 1).unwrap().is_none(), "{harm:?}");
         }
         fs.write_at(&file, 9, &[8]).unwrap();
         let left = Left { kind: Kind::Block, id, bytes: &length, harm: Harm::None };
-        assert!(Kept::default().block_file(&fs, &left).unwrap().is_none());
+        assert!(Kept::default().block_file(&fs, &left, 1).unwrap().is_none());
     }
 }

@@ -41,8 +41,8 @@ fn thing(found: &Found) -> Thing {
     match found {
         Found::Record(id, ..) => Thing::Record(*id),
         Found::Page(address, ..) => Thing::Page(*address),
-        Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
-        Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
+        Found::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
+        Found::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),
         Found::Dropped(address) => Thing::Dropped(*address),
         Found::Expired(expired) => Thing::Expired(expired.id),
@@ -244,7 +244,7 @@ impl Writer {
                     let page = read_log(&opened.disk, *place);
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }
-                Found::Block(address, place) => drop(held.insert(*address, *place)),
+                Found::Block(address, place, _) => drop(held.insert(*address, *place)),
                 Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
                 Found::Expired(_) | Found::Removed(_) => {}
             }

@@ -12,6 +12,9 @@ use bytes::Bytes;
 /// Names a block that is being written, before it has a place in the tree.
 pub type Draft = u64;
 
+/// Bytes before an item's own in the log.
+pub const ITEM_HEAD: usize = 41;
+
 /// Where an item of the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogPlace {
@@ -190,8 +193,8 @@ pub enum Found {
     Record(RecordId, LogPlace, Bytes),
     /// An encoded page.
     Page(Address, LogPlace, Bytes),
-    /// A block.
-    Block(Address, BlockPlace),
+    /// A block, where it is, and the segment that says so.
+    Block(Address, BlockPlace, u32),
     /// A block or page found before is not held any more, and is to be fetched again.
     Lost(Address),
     /// A block found before is not held any more, and is not to be fetched.

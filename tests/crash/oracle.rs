@@ -98,7 +98,7 @@ fn contents(opened: &Opened) -> Result<(), String> {
                 }
             }
             Found::Page(address, place, _) => drop(held.insert(*address, BlockPlace::Log(*place))),
-            Found::Block(address, place) => drop(held.insert(*address, *place)),
+            Found::Block(address, place, _) => drop(held.insert(*address, *place)),
             Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
             Found::Expired(_) | Found::Removed(_) => {}
         }

@@ -70,8 +70,8 @@ pub(super) fn thing(found: &Found) -> Thing {
     match found {
         Found::Record(id, ..) => Thing::Record(*id),
         Found::Page(address, ..) => Thing::Page(*address),
-        Found::Block(address, BlockPlace::Tree { length }) => Thing::Block(*address, *length),
-        Found::Block(address, BlockPlace::Log(_)) => Thing::Small(*address),
+        Found::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
+        Found::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         Found::Lost(address) => Thing::Lost(*address),
         Found::Dropped(address) => Thing::Dropped(*address),
         Found::Expired(Expired { id, at_ms }) => Thing::Expired(*id, *at_ms),
@@ -83,7 +83,7 @@ pub(super) fn thing(found: &Found) -> Thing {
 fn segment(found: &Found) -> Option<u32> {
     match found {
         Found::Record(_, place, _) | Found::Page(_, place, _) => Some(place.segment),
-        Found::Block(_, BlockPlace::Log(place)) => Some(place.segment),
+        Found::Block(_, _, segment) => Some(*segment),
         _ => None,
     }
 }

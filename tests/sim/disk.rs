@@ -51,7 +51,7 @@ fn has_record(found: &[Found], (id, bytes): &(RecordId, Bytes)) -> bool {
 /// The blocks that a start promises and that are not what their addresses say.
 fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
     let block = |item: &Found| match item {
-        Found::Block(address, place) => Some((*address, *place)),
+        Found::Block(address, place, _) => Some((*address, *place)),
         Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
         Found::Dropped(_) | Found::Expired(_) | Found::Removed(_) => None,
     };

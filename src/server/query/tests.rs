@@ -174,7 +174,7 @@ impl Bench for Setting {
         let mut told = Vec::new();
         while let Some(output) = self.cx.outputs.pop_front() {
             told.push(match output {
-                Output::Job(Job::ReadLog { purpose, .. }) => match purpose.0 {
+                Output::Job(Job::ReadLog { purpose, .. }) => match purpose.reason {
                     ReadFor::Reply(reading) => {
                         self.reads.push_back(reading);
                         "read".to_owned()

@@ -261,7 +261,8 @@ impl Sweep {
 }
 
 fn verify(cx: &mut Context, blocks: Vec<(Address, BlockPlace)>, reason: VerifyFor) {
-    cx.job(Job::Verify { purpose: Verifying(reason), blocks });
+    let pins = cx.index.pin(blocks.iter().map(|(_, place)| *place));
+    cx.job(Job::Verify { purpose: Box::new(Verifying { reason, pins }), blocks });
 }
 
 /// The next few blocks, pages and records, in the order of their ids.

@@ -49,7 +49,7 @@ impl Bench for Setting {
         let (scrub, cx) = (&mut self.scrub, &mut self.cx);
         match *step {
             Do::Hold(block) => {
-                cx.index.holdings.insert(address(block), BlockPlace::Tree { length: 9 });
+                cx.index.holdings.insert(address(block), BlockPlace::Tree { length: 9 }, 1);
             }
             Do::Ask(link, after) => {
                 self.next_request += 1;
@@ -92,7 +92,8 @@ impl Bench for Setting {
         let mut told = Vec::new();
         while let Some(output) = self.cx.outputs.pop_front() {
             told.push(match output {
-                Output::Job(Job::Verify { purpose: Verifying(reason), blocks }) => {
+                Output::Job(Job::Verify { purpose, blocks }) => {
+                    let Verifying { reason, .. } = *purpose;
                     let count = blocks.len();
                     let blocks = blocks.into_iter().map(|(address, _)| address).collect();
                     self.jobs.push_back((reason, blocks));

@@ -7,7 +7,7 @@ use super::*;
 use crate::ids::Hash;
 use crate::limits::{LAST_SOURCE_SILENCE, LEAF, PEER_SILENCE};
 use crate::server::samples::{Bench, run};
-use crate::store::values::BlockPlace;
+use crate::store::values::{BlockPlace, LogPlace};
 use crate::time::Instant;
 use crate::wire::frame::Open;
 
@@ -143,7 +143,7 @@ impl Bench for Setting {
             }
             Do::Arrive(block) => {
                 let place = BlockPlace::Tree { length: block.length };
-                cx.index.holdings.insert(block.address, place);
+                cx.index.holdings.insert(block.address, place, 1);
                 transfer.arrived(cx, &[block.address]);
             }
             Do::Pass(time) => cx.now.instant = cx.now.instant + time,
@@ -494,4 +494,38 @@ fn nothing_is_kept_of_a_connection_that_has_ended() {
     while bench.cx.timers.take_due(Instant(u64::MAX)).is_some() {}
     bench.act(&Do::Silence(10));
     assert_eq!(bench.cx.timers.first(), None, "nobody looks after one that is gone");
+}
+
+/// From where leaves are read.
+fn read_from(setting: &mut Setting) -> Option<BlockPlace> {
+    let outputs = setting.cx.outputs.drain(..);
+    let places = outputs.filter_map(|output| match output {
+        Output::Job(Job::ReadLeaves { place, pins, .. }) => Some((place, pins)),
+        _ => None,
+    });
+    let (place, pins) = places.last()?;
+    let BlockPlace::Log(LogPlace { segment, .. }) = place else { return Some(place) };
+    assert_eq!(setting.cx.index.readers.of(segment), 1, "it is not to be removed meanwhile");
+    setting.cx.index.readers.unpin(pins);
+    Some(place)
+}
+
+#[test]
+fn a_block_that_was_moved_while_it_was_read_is_read_where_it_is_now() {
+    let mut setting = Setting::new();
+    let at = |segment| BlockPlace::Log(LogPlace { segment, offset: 9_000, length: SMALL.length });
+    let gone = || Err(ReadError::Gone);
+    setting.cx.index.holdings.insert(SMALL.address, at(1), 1);
+    setting.act(&Do::Want(1, SMALL, 0, 1));
+    assert_eq!(read_from(&mut setting), Some(at(1)));
+    for segment in [2, 3] {
+        setting.cx.index.holdings.insert(SMALL.address, at(segment), segment);
+        setting.transfer.leaves_read(&mut setting.cx, 1, gone());
+        assert_eq!(read_from(&mut setting), Some(at(segment)));
+        assert!(setting.transfer.poll_event().is_none(), "nothing is damaged");
+    }
+    setting.transfer.leaves_read(&mut setting.cx, 1, gone());
+    assert_eq!(read_from(&mut setting), None);
+    let lost = setting.transfer.poll_event();
+    assert!(matches!(lost, Some(Event::Lost { reader: 1, .. })), "it should be there: {lost:?}");
 }

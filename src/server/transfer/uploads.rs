@@ -80,6 +80,14 @@ impl Stream {
         memory.release(Share::Serving, reserved * LEAF);
     }
 
+    /// From where it is gone, if that is why it could not be read.
+    fn gone_from(&self, error: &ReadError) -> Option<BlockPlace> {
+        match (&self.source, error) {
+            (Source::Disk(place), ReadError::Gone) => Some(*place),
+            (_, _) => None,
+        }
+    }
+
     /// What was read has not been taken for long.
     fn is_stalled(&self, now: Instant) -> bool {
         self.reserved > 0
@@ -216,7 +224,8 @@ impl Uploads {
         };
         let Want { block, first, count } = stream.read(batch, cx.now.instant);
         let address = block.address;
-        cx.job(Job::ReadLeaves { reader, address, place, first, count });
+        let pins = cx.index.pin([place]);
+        cx.job(Job::ReadLeaves { reader, address, place, first, count, pins });
     }
 
     /// There is no memory for a reader's next leaves. Those who don't take what is read for them are looked at soon.
@@ -278,7 +287,17 @@ impl Uploads {
                     cx.output(Output::Chunk { link, data });
                 }
             }
-            Err(error) => self.unreadable(cx, link, &error),
+            Err(error) => {
+                let from = stream.gone_from(&error);
+                let address = stream.want.address();
+                let Some(place) = from.and_then(|from| cx.index.moved(&address, from)) else {
+                    return self.unreadable(cx, link, &error);
+                };
+                // It was moved meanwhile: it is damaged only if it is gone from there too.
+                stream.source = Source::Disk(place);
+                stream.release(&mut cx.memory);
+                self.read_on(cx, link);
+            }
         }
     }
 

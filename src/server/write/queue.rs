@@ -287,11 +287,13 @@ impl Dispatched {
     /// It is durable: from now on what it holds is known, and whoever waits is told.
     fn enter(&mut self, cx: &mut Context, committed: &Committed) {
         cx.index.group = committed.number;
+        let segment = committed.segment;
         for (address, length) in &self.blocks {
-            cx.index.holdings.insert(*address, BlockPlace::Tree { length: *length });
+            let place = BlockPlace::Tree { length: *length };
+            cx.index.holdings.insert(*address, place, segment);
         }
         for (address, place) in self.small.iter().zip(&committed.small) {
-            cx.index.holdings.insert(*address, BlockPlace::Log(*place));
+            cx.index.holdings.insert(*address, BlockPlace::Log(*place), segment);
         }
         for (address, place) in self.pages.iter().zip(&committed.pages) {
             cx.index.holdings.insert_page(*address, *place);
@@ -302,6 +304,7 @@ impl Dispatched {
             new.complete |= !is_new || cx.index.holdings.has_all_inline(&new.record);
             cx.observe(new.record.version.stamp);
         }
+        committed.removed.iter().for_each(|segment| cx.index.check_removed(*segment));
         for waiter in &self.waiters {
             match *waiter {
                 Waiter::Put(Asker { link, request }) => {

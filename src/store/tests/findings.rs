@@ -390,7 +390,7 @@ fn a_block_file_that_a_record_in_damaged_bytes_needs_is_taken_in() {
     assert_eq!((summary.records, summary.blocks), (2, 0), "{found:?}");
     let is_held = |fs: &mut SimFs| {
         let (_, found) = started(fs, 4);
-        found.contains(&Found::Block(address, BlockPlace::Tree { length: 70_000 }))
+        found.iter().any(|one| thing(one) == Thing::Block(address, 70_000))
     };
     assert!(!is_held(&mut fs));
     rebuilt(&mut fs);

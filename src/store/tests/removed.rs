@@ -32,7 +32,7 @@ fn remove<F: FileSystem>(disk: &Disk<F>, numbers: &[u32]) -> Vec<u32> {
 /// The segments whose blocks are found.
 fn found_in(found: &[Found]) -> Vec<u32> {
     let place = |found: &Found| match found {
-        Found::Block(_, BlockPlace::Log(place)) => Some(place.segment),
+        Found::Block(_, BlockPlace::Log(place), _) => Some(place.segment),
         _ => None,
     };
     found.iter().filter_map(place).collect()

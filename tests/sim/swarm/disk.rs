@@ -91,7 +91,7 @@ impl Holding {
             Found::Page(address, ..) => {
                 self.pages.insert(address);
             }
-            Found::Block(address, _) => {
+            Found::Block(address, ..) => {
                 self.blocks.insert(address);
             }
             Found::Lost(address) | Found::Dropped(address) => {

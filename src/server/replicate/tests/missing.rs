@@ -167,7 +167,7 @@ impl Bench for Setting {
             }
             Do::Hold(number) => {
                 let address = Address([number; 32]);
-                cx.index.holdings.insert(address, BlockPlace::Tree { length: 7 });
+                cx.index.holdings.insert(address, BlockPlace::Tree { length: 7 }, 1);
                 self.replicate.blocks_came(cx, &[address]);
             }
             Do::Lose(number) => {
@@ -234,7 +234,7 @@ impl Bench for Setting {
         while let Some(output) = self.cx.outputs.pop_front() {
             match output {
                 Output::Job(Job::ReadLog { purpose, places }) => {
-                    let ReadFor::Replicate(reading) = purpose.0 else { panic!("{purpose:?}") };
+                    let ReadFor::Replicate(reading) = purpose.reason else { panic!("{purpose:?}") };
                     self.reads.push_back((places[0], reading));
                     told.push("read".to_owned());
                 }

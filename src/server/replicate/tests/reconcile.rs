@@ -66,7 +66,7 @@ impl Half {
                 Output::Send { message, .. } => said.push_back(message),
                 Output::Job(Job::ReadLog { purpose, places }) => {
                     let items = self.read(&places);
-                    match purpose.0 {
+                    match purpose.reason {
                         ReadFor::PushRecords { link, ids } => {
                             self.reconcile.records_read(&mut self.cx, link, ids, items);
                         }

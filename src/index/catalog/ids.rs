@@ -1,0 +1,101 @@
+//! Records by their ids, in order, and what ranges of them add up to.
+//!
+//! Knows no name. Invariant: the count and the fingerprint are those of the entries that are in here.
+
+use crate::ids::{Hash, RecordId};
+use crate::index::entry::Entry;
+use crate::index::segmented::SegmentedVec;
+use crate::index::sorted::{Cursor, Keys, Side, SortedIndex, xor_into};
+use crate::wire::message::RangeSummary;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    order: SortedIndex,
+    count: u64,
+    /// The exclusive or of all ids.
+    fingerprint: Hash,
+}
+
+/// Entries ordered by id.
+struct ById<'a>(&'a SegmentedVec<Entry>);
+
+impl Keys for ById<'_> {
+    fn key(&self, slot: u32) -> &[u8] {
+        self.0[slot].id_bytes()
+    }
+}
+
+impl Ids {
+    /// Before an id.
+    pub(super) fn seek(&self, entries: &SegmentedVec<Entry>, id: &RecordId) -> Cursor {
+        self.order.seek(&id.0, Side::Before, &ById(entries))
+    }
+
+    /// The entry of an id, the cursor before it being known.
+    pub(super) fn slot_at(
+        &self,
+        entries: &SegmentedVec<Entry>,
+        cursor: Cursor,
+        id: &RecordId,
+    ) -> Option<u32> {
+        self.order.after(cursor).next().filter(|slot| entries[*slot].id_bytes() == id.0)
+    }
+
+    /// The entry of an id.
+    pub(super) fn slot(&self, entries: &SegmentedVec<Entry>, id: &RecordId) -> Option<u32> {
+        self.slot_at(entries, self.seek(entries, id), id)
+    }
+
+    /// An entry that is not in here, at the cursor before its id.
+    pub(super) fn insert(&mut self, entries: &SegmentedVec<Entry>, cursor: Cursor, slot: u32) {
+        self.order.insert(cursor, slot, &ById(entries));
+        self.count += 1;
+        xor_into(&mut self.fingerprint, entries[slot].id_bytes());
+    }
+
+    /// An entry that is in here.
+    pub(super) fn remove(&mut self, entries: &SegmentedVec<Entry>, slot: u32) {
+        let was_here = self.order.remove(slot, &ById(entries));
+        debug_assert!(was_here, "whoever removes a record has found it");
+        self.count -= 1;
+        xor_into(&mut self.fingerprint, entries[slot].id_bytes());
+    }
+
+    /// How many.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Those from `first` to `last`, both included, in order.
+    pub(super) fn range<'a>(
+        &'a self,
+        entries: &'a SegmentedVec<Entry>,
+        first: RecordId,
+        last: RecordId,
+    ) -> impl Iterator<Item = &'a Entry> {
+        let cursor = self.seek(entries, &first);
+        let found = self.order.after(cursor).map(|slot| &entries[slot]);
+        found.take_while(move |entry| entry.id_bytes() <= &last.0[..])
+    }
+
+    /// What there is in all; known at any time, however much that is.
+    pub(super) fn whole(&self) -> RangeSummary {
+        let (first, last) = (RecordId([0; 32]), RecordId([u8::MAX; 32]));
+        RangeSummary { first, last, count: self.count, fingerprint: self.fingerprint }
+    }
+
+    /// What lies between two ids, both included.
+    pub(super) fn summary(
+        &self,
+        entries: &SegmentedVec<Entry>,
+        first: RecordId,
+        last: RecordId,
+    ) -> RangeSummary {
+        let ids = ById(entries);
+        let from = self.order.seek(&first.0, Side::Before, &ids);
+        let to = self.order.seek(&last.0, Side::After, &ids);
+        let (count, fingerprint) = self.order.sum(from, to, &ids);
+        RangeSummary { first, last, count, fingerprint }
+    }
+}

@@ -1,0 +1,394 @@
+//! The versions of every name, in order: first the heads, then those that another supersedes.
+//!
+//! Keeps numbers of entries, which lie with the catalog. Invariant: in here is each entry that is a version and was not
+//! discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
+
+use super::Listed;
+use crate::crypto::alias::Alias;
+use crate::ids::{VersionId, Writer};
+use crate::index::entry::{Entry, Flag, Kind, others_key, version_key};
+use crate::index::segmented::SegmentedVec;
+use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
+use crate::index::steps::Steps;
+use crate::planted::{self, Bug};
+use crate::wire::discards::discards;
+use crate::wire::record::Record;
+use std::collections::BTreeSet;
+
+type Entries = SegmentedVec<Entry>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Versions {
+    order: SortedIndex,
+    /// Named as a parent by a record, and not here: not come yet, or gone since.
+    early: BTreeSet<(Alias, VersionId)>,
+    /// Discarded by a record, here or not.
+    discarded: BTreeSet<(Alias, VersionId)>,
+    /// What is dated after this stamp is dated in the future.
+    latest: u64,
+    /// Names of which a reader sees something.
+    shown: u64,
+    /// Damaged heads.
+    damaged: u64,
+    /// Entries that were looked at.
+    pub(super) steps: Steps,
+}
+
+/// Entries ordered by name and version.
+struct ByName<'a>(&'a Entries);
+
+impl Keys for ByName<'_> {
+    fn key(&self, slot: u32) -> &[u8] {
+        self.0[slot].key()
+    }
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self {
+            order: SortedIndex::default(),
+            early: BTreeSet::new(),
+            discarded: BTreeSet::new(),
+            latest: u64::MAX,
+            shown: 0,
+            damaged: 0,
+            steps: Steps::default(),
+        }
+    }
+}
+
+/// What changes them.
+impl Versions {
+    /// A version has come.
+    pub(super) fn insert(&mut self, entries: &mut Entries, slot: u32, record: &Record) {
+        let name = entries[slot].name();
+        let before = self.shows(entries, name);
+        for parent in &record.parents {
+            if !self.supersede(entries, &name, parent) {
+                // Whenever this version comes, another has superseded it before.
+                self.early.insert((name, *parent));
+            }
+        }
+        for discarded in discards(record) {
+            self.discarded.insert((name, discarded));
+            self.discard(entries, &name, &discarded);
+        }
+        let of = (name, record.version);
+        if self.early.remove(&of) {
+            entries[slot].become_superseded();
+        }
+        if self.discarded.contains(&of) {
+            entries[slot].set(Flag::Discarded, true);
+        } else {
+            self.enter(entries, slot);
+        }
+        self.count_shown(entries, name, before);
+    }
+
+    /// An entry goes, if it is in here. That another supersedes it is not forgotten: should the version come again, it is no
+    /// head.
+    pub(super) fn remove(&mut self, entries: &Entries, slot: u32) {
+        let entry = &entries[slot];
+        if !entry.kind().is_version() || entry.is(Flag::Discarded) {
+            return;
+        }
+        let name = entry.name();
+        if entry.is_superseded() {
+            self.early.insert((name, entry.version()));
+        }
+        self.damaged -= u64::from(entry.is_damaged_head());
+        let before = self.shows(entries, name);
+        self.order.remove(slot, &ByName(entries));
+        self.count_shown(entries, name, before);
+    }
+
+    /// The bytes of a version are damaged; what it was is still known.
+    pub(super) fn become_damaged(&mut self, entries: &mut Entries, slot: u32) {
+        entries[slot].set(Flag::Damaged, true);
+        self.damaged += u64::from(entries[slot].is_damaged_head());
+        if planted::is_on(Bug::ForgetDamaged) {
+            let name = entries[slot].name();
+            let before = self.shows(entries, name);
+            self.order.remove(slot, &ByName(entries));
+            self.count_shown(entries, name, before);
+        }
+    }
+
+    /// A damaged version has been had again.
+    pub(super) fn become_sound(&mut self, entries: &mut Entries, slot: u32) {
+        self.damaged -= u64::from(entries[slot].is_damaged_head());
+        entries[slot].set(Flag::Damaged, false);
+    }
+
+    /// From now on what is dated after this stamp is dated in the future.
+    pub(super) fn set_latest(&mut self, latest: u64) {
+        self.latest = latest;
+    }
+
+    fn enter(&mut self, entries: &Entries, slot: u32) {
+        let names = ByName(entries);
+        let cursor = self.order.seek(names.key(slot), Side::Before, &names);
+        self.order.insert(cursor, slot, &names);
+    }
+
+    /// Marks a version as one that another supersedes. False if it is not known.
+    fn supersede(&mut self, entries: &mut Entries, name: &Alias, version: &VersionId) -> bool {
+        let heads = self.slots(entries, &version_key(name, version, true));
+        for slot in &heads {
+            self.damaged -= u64::from(entries[*slot].is_damaged_head());
+            self.order.remove(*slot, &ByName(entries));
+            entries[*slot].become_superseded();
+            self.enter(entries, *slot);
+        }
+        !heads.is_empty() || !self.slots(entries, &version_key(name, version, false)).is_empty()
+    }
+
+    /// Takes a version out of the versions of its name, and keeps its record.
+    fn discard(&mut self, entries: &mut Entries, name: &Alias, version: &VersionId) {
+        for slot in self.of_version(entries, name, version) {
+            self.damaged -= u64::from(entries[slot].is_damaged_head());
+            self.order.remove(slot, &ByName(entries));
+            entries[slot].set(Flag::Discarded, true);
+        }
+    }
+
+    /// `before`: whether a reader of the name saw anything before it changed.
+    fn count_shown(&mut self, entries: &Entries, name: Alias, before: bool) {
+        let after = self.shows(entries, name);
+        self.shown = self.shown + u64::from(after) - u64::from(before);
+    }
+}
+
+/// What they are asked.
+impl Versions {
+    /// Names of which a reader sees something.
+    pub(super) fn shown_names(&self) -> u64 {
+        self.shown
+    }
+
+    /// Damaged heads.
+    pub(super) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The entries of one version: more than one if a writer gave it twice.
+    pub(super) fn of_version(
+        &self,
+        entries: &Entries,
+        name: &Alias,
+        version: &VersionId,
+    ) -> impl Iterator<Item = u32> + use<> {
+        let slots =
+            [true, false].map(|head| self.slots(entries, &version_key(name, version, head)));
+        slots.into_iter().flatten()
+    }
+
+    /// The greatest version of a name that counts. It may be superseded by a record that has been lost since, or by one
+    /// whose stamp breaks the rules.
+    pub(super) fn greatest(&self, entries: &Entries, name: Alias) -> Option<u32> {
+        self.greatest_before(entries, self.past(entries, &name), name, self.latest())
+    }
+
+    /// The versions of a name that are dated in the future and neither superseded nor discarded, greatest first.
+    pub(super) fn future<'a>(
+        &'a self,
+        entries: &'a Entries,
+        name: Alias,
+    ) -> impl Iterator<Item = VersionId> {
+        let heads = self.before(entries, self.past_heads(entries, &name), name);
+        let heads = heads.map(|slot| &entries[slot]);
+        heads.take_while(|entry| !self.is_credible(entry)).map(Entry::version)
+    }
+
+    /// Versions that no other supersedes, in descending order, at most `count`: the greatest and, so that whoever names
+    /// these as parents leaves fewer behind, the least. The greatest is one of them, whatever a record that is known no
+    /// more has said of it.
+    pub(super) fn heads(&self, entries: &Entries, name: Alias, count: usize) -> Vec<VersionId> {
+        let Some(greatest) = self.greatest(entries, name).map(|slot| entries[slot].version())
+        else {
+            return Vec::new();
+        };
+        if planted::is_on(Bug::TellGreatestHeads) {
+            let greatest = self.before(entries, self.past_heads(entries, &name), name);
+            return greatest.map(|slot| entries[slot].version()).take(count).collect();
+        }
+        let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
+        let mut heads: Vec<VersionId> = Vec::new();
+        for version in self.credible_heads(entries, name) {
+            if heads.len() + 1 >= count {
+                break;
+            }
+            if version != greatest && heads.last() != Some(&version) {
+                heads.push(version);
+            }
+        }
+        heads.push(greatest);
+        heads.reverse();
+        heads
+    }
+
+    /// The heads of a name that are not dated in the future, least first: they stand at the beginning of its versions.
+    fn credible_heads(&self, entries: &Entries, name: Alias) -> impl Iterator<Item = VersionId> {
+        let first = self.order.seek(&name.0, Side::Before, &ByName(entries));
+        let slots = self.order.after(first).map(|slot| self.look(entries, slot));
+        let heads = slots.take_while(move |entry| entry.name() == name && entry.is_head());
+        heads.take_while(|entry| self.is_credible(entry)).map(Entry::version)
+    }
+
+    /// The names after `after` that a list has or counts, in the order of their aliases.
+    pub(super) fn names_after<'a>(
+        &'a self,
+        entries: &'a Entries,
+        after: Option<Alias>,
+    ) -> impl Iterator<Item = Listed<'a>> {
+        let mut cursor = after.map_or(Cursor::FIRST, |name| self.past(entries, &name));
+        let next_name = move || {
+            let name = entries[self.order.after(cursor).next()?].name();
+            cursor = self.past(entries, &name);
+            Some((cursor, name))
+        };
+        std::iter::from_fn(next_name).filter_map(|(past, name)| {
+            let shown = self.shown_before(entries, past, name, self.latest());
+            if self.greatest_head(entries, past, name).is_some_and(|head| !self.is_credible(head)) {
+                return Some(Listed::Future(name, shown));
+            }
+            shown.map(Listed::Shown)
+        })
+    }
+
+    /// The entries whose keys begin so, which is a version as a head or as one that is superseded.
+    fn slots(&self, entries: &Entries, key: &[u8]) -> Vec<u32> {
+        let cursor = self.order.seek(key, Side::Before, &ByName(entries));
+        let slots = self.order.after(cursor);
+        slots.take_while(|slot| self.look(entries, *slot).key().starts_with(key)).collect()
+    }
+
+    /// An entry on the way through the versions of a name.
+    fn look<'a>(&self, entries: &'a Entries, slot: u32) -> &'a Entry {
+        self.steps.note();
+        &entries[slot]
+    }
+
+    /// The cursor after all versions of a name.
+    fn past(&self, entries: &Entries, name: &Alias) -> Cursor {
+        self.order.seek(&name.0, Side::After, &ByName(entries))
+    }
+
+    /// The cursor after the heads of a name, and before its other versions.
+    fn past_heads(&self, entries: &Entries, name: &Alias) -> Cursor {
+        self.order.seek(&others_key(name), Side::Before, &ByName(entries))
+    }
+
+    /// The versions of a name that lie before a cursor, the nearest first.
+    fn before<'a>(
+        &'a self,
+        entries: &'a Entries,
+        cursor: Cursor,
+        name: Alias,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let slots = self.order.before(cursor);
+        slots.take_while(move |slot| self.look(entries, *slot).name() == name)
+    }
+
+    /// The greatest of a name's heads, whatever its date; `past` lies after all of the name's versions.
+    fn greatest_head<'a>(
+        &self,
+        entries: &'a Entries,
+        past: Cursor,
+        name: Alias,
+    ) -> Option<&'a Entry> {
+        let last = &entries[self.before(entries, past, name).next()?];
+        if last.is_head() {
+            // None is superseded.
+            return Some(last);
+        }
+        let heads = self.past_heads(entries, &name);
+        self.before(entries, heads, name).next().map(|slot| &entries[slot])
+    }
+
+    /// See `greatest`; `past` lies after all of the name's versions.
+    fn greatest_before(
+        &self,
+        entries: &Entries,
+        past: Cursor,
+        name: Alias,
+        latest: u64,
+    ) -> Option<u32> {
+        let mut last = self.before(entries, past, name);
+        let greatest = last.next()?;
+        if last.next().is_none() {
+            return (entries[greatest].version().stamp <= latest).then_some(greatest);
+        }
+        let heads = self.past_heads(entries, &name);
+        let heads = Part { name, head: true, past: heads };
+        let others = Part { name, head: false, past };
+        let parts = [heads, others].map(|part| self.last_dated(entries, part, latest));
+        parts.into_iter().flatten().max_by_key(|slot| entries[*slot].rank())
+    }
+
+    /// The greatest of a part that is dated no later.
+    fn last_dated(&self, entries: &Entries, part: Part, latest: u64) -> Option<u32> {
+        let Part { name, head, past } = part;
+        let is_one = |slot: &u32| entries[*slot].is_head() == head;
+        let last = self.before(entries, past, name).next().filter(is_one)?;
+        if entries[last].version().stamp <= latest {
+            return Some(last);
+        }
+        let later = VersionId { stamp: latest + 1, writer: Writer::default() };
+        let key = version_key(&name, &later, head);
+        let cursor = self.order.seek(&key, Side::Before, &ByName(entries));
+        self.before(entries, cursor, name).next().filter(is_one)
+    }
+
+    fn latest(&self) -> u64 {
+        if planted::is_on(Bug::FutureIsHead) { u64::MAX } else { self.latest }
+    }
+
+    fn is_credible(&self, entry: &Entry) -> bool {
+        entry.version().stamp <= self.latest()
+    }
+
+    /// The version that a reader of the name sees: the greatest, if that is not a tombstone; `past` lies after all of the
+    /// name's versions.
+    fn shown_before<'a>(
+        &self,
+        entries: &'a Entries,
+        past: Cursor,
+        name: Alias,
+        latest: u64,
+    ) -> Option<&'a Entry> {
+        let entry = |slot| &entries[slot];
+        let is_file = |entry: &&Entry| entry.kind() == Kind::File;
+        let all = || self.before(entries, past, name);
+        if planted::is_on(Bug::ShowLastCome) {
+            return all().max().map(entry).filter(is_file);
+        }
+        if planted::is_on(Bug::ReviveDeleted) {
+            return all().map(entry).filter(is_file).max_by_key(|entry| entry.rank());
+        }
+        self.greatest_before(entries, past, name, latest).map(entry).filter(is_file)
+    }
+
+    /// Whether a reader of the name sees anything, by whatever calendar: what is counted does not change with time alone.
+    fn shows(&self, entries: &Entries, name: Alias) -> bool {
+        self.shown_before(entries, self.past(entries, &name), name, u64::MAX).is_some()
+    }
+}
+
+/// The heads of a name, or its other versions.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    name: Alias,
+    head: bool,
+    /// After all of them.
+    past: Cursor,
+}
+
+#[cfg(test)]
+impl Versions {
+    /// How many versions are known to be superseded, and are not here.
+    pub(super) fn early(&self) -> usize {
+        self.early.len()
+    }
+}
