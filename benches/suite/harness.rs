@@ -44,7 +44,7 @@ impl Stop {
     /// An error, if it is to end.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.0.load(Ordering::Relaxed) {
-            true => Err("stopped before the end: nothing is told".to_owned()),
+            true => Err("stopped before the end: no result".to_owned()),
             false => Ok(()),
         }
     }

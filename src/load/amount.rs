@@ -49,7 +49,9 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("{text} is no size: say 4096, 64KiB, uniform:1KiB-1MiB or lognormal:64KiB:1.5")
+            format!(
+                "invalid size \"{text}\", expected 4096, 64KiB, uniform:1KiB-1MiB or lognormal:64KiB:1.5"
+            )
         };
         let amount = match text.split_once(':') {
             None => Self::Fixed(size(text).ok_or_else(wrong)?),

@@ -9,12 +9,12 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Drives a dfsd network the way many users would, and tells what it took.
+/// Drives a dfsd network the way many users would, and reports what it took.
 #[derive(Debug, Parser)]
 #[command(
     name = "dfs-load",
     version,
-    about = "Drives a dfsd network the way many users would, and tells what it took",
+    about = "Drives a dfsd network the way many users would, and reports what it took",
     after_help = "Exit codes: 0 no errors, 1 errors were counted or the run failed, 2 usage."
 )]
 pub(super) struct Arguments {
@@ -86,16 +86,16 @@ pub(super) struct Load {
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) conns: u32,
-    /// Operations under way on each connection
+    /// Operations in conn on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) depth: u32,
-    /// Begin so many operations a second, ready or not (open loop: latency counts from the intended start)
+    /// Start N operations per second regardless of completions (open loop: latency counts from the intended start)
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
     /// Run this long [default: 10 unless --ops is given]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) duration: Option<Duration>,
-    /// Run so many operations
+    /// Run this many operations
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) ops: Option<u64>,
     /// Size of files: 4096, 64KiB, uniform:1KiB-1MiB, lognormal:64KiB:1.5
@@ -131,13 +131,13 @@ pub(super) struct Load {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    let rate: f64 = text.parse().map_err(|_| format!("invalid number \"{text}\""))?;
     let fits = rate.is_finite() && (0.01..=10_000_000.0).contains(&rate);
     fits.then_some(rate).ok_or_else(|| "a rate is 0.01 to 10000000 operations a second".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("{text} is no number of seconds"))?;
+    let seconds: f64 = text.parse().map_err(|_| format!("invalid number of seconds \"{text}\""))?;
     let fits = seconds.is_finite() && (0.1..=1_000_000.0).contains(&seconds);
     fits.then(|| Duration::from_secs_f64(seconds)).ok_or_else(|| "from 0.1 to 1000000 s".to_owned())
 }

@@ -20,7 +20,7 @@ impl FromStr for Popularity {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is no popularity: say uniform, zipf or zipf:1.2");
+        let wrong = || format!("invalid popularity \"{text}\", expected uniform, zipf or zipf:1.2");
         match text.split_once(':').unwrap_or((text, "")) {
             ("uniform", "") => Ok(Self::Uniform),
             ("zipf", "") => Ok(Self::Zipf(0.99)),

@@ -2,11 +2,11 @@
 //!
 //! Knows no connection. Invariant: stdout has the result and nothing else.
 
-use super::args::{Arguments, Command, Load, Workload};
+use super::args::{Arguments, Command, Workload};
 use super::local::Scratch;
-use super::run::perform;
+use super::run::{Live, Plan, perform};
 use super::stop::Stop;
-use super::{page, table};
+use super::{html_report, table};
 use crate::cli::text;
 use crate::cli::{self, args::Place};
 use std::io::{self, IsTerminal, Write};
@@ -33,7 +33,7 @@ pub fn run() -> ExitCode {
 
 fn obey(arguments: &Arguments) -> Result<bool, String> {
     let stop = || Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"));
-    let one = |workload, load| one(&arguments.place, (workload, load), &stop()?);
+    let one = |workload, load| one(&arguments.place, Plan { workload, load }, stop()?);
     match &arguments.command {
         Command::Put(load) => one(Workload::Put, load),
         Command::Get(load) => one(Workload::Get, load),
@@ -58,15 +58,16 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 /// One workload, told of; false if there were errors.
-fn one(place: &Place, (workload, load): (Workload, &Load), stop: &Stop) -> Result<bool, String> {
+fn one(place: &Place, plan: Plan<'_>, stop: Stop) -> Result<bool, String> {
+    let load = plan.load;
     let quiet = place.quiet || !io::stderr().is_terminal();
     let scratch = |_| Scratch::new(load.folder.as_deref(), load.keep_data);
     let scratch = load.spawn.map(scratch).transpose();
     let scratch = scratch.map_err(|error| format!("no folder for the daemons: {error}"))?;
     let folder = scratch.as_ref().map_or(Path::new(""), Scratch::path);
-    let figures = perform(place, (workload, load), folder, (quiet, stop))?;
+    let figures = perform(place, plan, folder, &mut Live { quiet, stop })?;
     if let Some(file) = &load.html {
-        let written = std::fs::write(file, page::page(&figures));
+        let written = std::fs::write(file, html_report::page(&figures));
         written.map_err(|error| format!("{} can't be written: {error}", file.display()))?;
     }
     if load.json {

@@ -5,8 +5,8 @@
 
 use super::args::Workload;
 use super::content::Content;
-use super::flight::{Flight, Landed};
-use super::schedule::{Book, Clock, Deed};
+use super::in_flight::{Completed, InFlight};
+use super::schedule::{Clock, PlannedOp, Schedule};
 use super::stop::Stop;
 use super::tally::{Tally, kind_of};
 use crate::client::{BATCH, Link, Socket};
@@ -51,12 +51,31 @@ pub(super) trait Watch {
     fn second(&mut self, tally: &Tally, whole: Option<u64>) -> bool;
 }
 
+/// How many connections a driver holds, and what it does on each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pool {
+    pub(super) conns: u32,
+    /// Operations in flight on each.
+    pub(super) depth: u32,
+    /// Every byte that comes back is compared.
+    pub(super) verify: bool,
+}
+
+/// What a driver is to do, and who is told what becomes of it.
+pub(super) struct Run<'a> {
+    pub(super) workload: Workload,
+    pub(super) schedule: &'a mut Schedule,
+    pub(super) clock: Clock,
+    pub(super) tally: &'a mut Tally,
+    pub(super) watch: &'a mut dyn Watch,
+}
+
 /// One place for a connection.
-enum Seat {
+enum ConnSlot {
     /// Nobody is connected; somebody will be, when it is its turn.
     Empty,
     Taken {
-        flight: Box<Flight>,
+        conn: Box<InFlight>,
         since: Instant,
         timer: Option<Instant>,
     },
@@ -69,14 +88,14 @@ pub(super) struct Driver {
     origin: std::time::Instant,
     buffer: Vec<u8>,
     target: Target,
-    seats: Vec<Seat>,
+    slots: Vec<ConnSlot>,
     depth: usize,
     verify: bool,
     timers: BTreeSet<(Instant, usize)>,
-    /// Seats to open, each not before its time.
+    /// Slots to open, each not before its time.
     to_dial: VecDeque<(Instant, usize)>,
     dialling: usize,
-    /// Seats that can take an operation.
+    /// Slots that can take an operation.
     idle: VecDeque<usize>,
     busy: VecDeque<usize>,
     is_busy: Vec<bool>,
@@ -89,11 +108,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(
-        target: Target,
-        (conns, depth): (u32, u32),
-        verify: bool,
-    ) -> io::Result<Self> {
+    pub(super) fn new(target: Target, pool: Pool) -> io::Result<Self> {
+        let Pool { conns, depth, verify } = pool;
         let conns = conns as usize;
         Ok(Self {
             poll: Poll::new()?,
@@ -101,11 +117,11 @@ impl Driver {
             origin: std::time::Instant::now(),
             buffer: vec![0; BATCH],
             target,
-            seats: (0..conns).map(|_| Seat::Empty).collect(),
+            slots: (0..conns).map(|_| ConnSlot::Empty).collect(),
             depth: depth as usize,
             verify,
             timers: BTreeSet::new(),
-            to_dial: (0..conns).map(|seat| (Instant(0), seat)).collect(),
+            to_dial: (0..conns).map(|slot| (Instant(0), slot)).collect(),
             dialling: 0,
             idle: VecDeque::new(),
             busy: VecDeque::new(),
@@ -123,28 +139,24 @@ impl Driver {
     /// Opens all connections, or as many as can be within this time. How many there are.
     pub(super) fn open_all(
         &mut self,
-        (within, stop): (Duration, &Stop),
+        within: Duration,
+        stop: &Stop,
         tally: &mut Tally,
     ) -> io::Result<usize> {
         let begun = self.now();
-        let mut book = None;
-        while self.open < self.seats.len() && !stop.is_asked() {
+        let mut schedule = None;
+        while self.open < self.slots.len() && !stop.is_asked() {
             let end = begun + if self.open == 0 { within.min(LONELY) } else { within };
             if self.now() >= end {
                 break;
             }
-            self.turn(end, (&mut book, tally))?;
+            self.turn(end, &mut schedule, tally)?;
         }
         Ok(self.open)
     }
 
     /// Runs a workload until the clock has no more of it, and what was begun has ended.
-    pub(super) fn run(
-        &mut self,
-        (workload, book): (Workload, &mut Book),
-        clock: &mut Clock,
-        (tally, watch): (&mut Tally, &mut dyn Watch),
-    ) -> io::Result<()> {
+    pub(super) fn run(&mut self, mut run: Run<'_>) -> io::Result<()> {
         let begun = self.now();
         let mut tick = begun + Duration::from_secs(1);
         let mut next = None;
@@ -156,78 +168,75 @@ impl Driver {
             if self.open > 0 {
                 met = now;
             } else if now.since(met) >= LONELY && !is_over {
-                tally.failed("connect", "no node could be reached");
+                run.tally.failed("connect", "no node could be reached");
                 is_over = true;
             }
             if now >= tick {
                 tick = tick + Duration::from_secs(1);
-                tally.tick();
-                is_over |= !watch.second(tally, clock.whole());
+                run.tally.tick();
+                is_over |= !run.watch.second(run.tally, run.clock.whole());
             }
-            if is_over || !self.begin_due(now, (workload, book), (clock, &mut next)) {
+            if is_over || !self.begin_due(now, &mut run, &mut next) {
                 let since = *over_since.get_or_insert(now);
                 if now.since(since.max(self.heard)) >= DRAIN {
-                    self.give_up(tally);
+                    self.give_up(run.tally);
                 }
                 if self.under_way == 0 {
                     break;
                 }
             }
-            let intended = clock.next(now).filter(|at| *at > now && over_since.is_none());
-            let until = intended.into_iter().chain(clock.end().filter(|end| *end > now));
+            let intended = run.clock.next(now).filter(|at| *at > now && over_since.is_none());
+            let until = intended.into_iter().chain(run.clock.end().filter(|end| *end > now));
             let until = until.chain([tick]).min().unwrap_or(tick);
-            let mut book = Some(&mut *book);
-            self.turn(until, (&mut book, tally))?;
+            let mut schedule = Some(&mut *run.schedule);
+            self.turn(until, &mut schedule, run.tally)?;
         }
-        tally.elapsed = self.now().since(begun);
-        tally.tick();
+        run.tally.elapsed = self.now().since(begun);
+        run.tally.tick();
         Ok(())
     }
 
     /// Begins what is due, as far as there is room. False if there is nothing more to begin, ever.
-    fn begin_due(
-        &mut self,
-        now: Instant,
-        (workload, book): (Workload, &mut Book),
-        (clock, next): (&mut Clock, &mut Option<Deed>),
-    ) -> bool {
-        while let Some(intended) = clock.next(now) {
+    fn begin_due(&mut self, now: Instant, run: &mut Run<'_>, next: &mut Option<PlannedOp>) -> bool {
+        while let Some(intended) = run.clock.next(now) {
             if intended > now {
                 return true;
             }
-            let Some(deed) = next.take().or_else(|| book.next(workload)) else { return false };
-            let Some(seat) = self.idle.pop_front() else {
-                *next = Some(deed);
+            let Some(op) = next.take().or_else(|| run.schedule.next(run.workload)) else {
+                return false;
+            };
+            let Some(slot) = self.idle.pop_front() else {
+                *next = Some(op);
                 return true;
             };
-            let Seat::Taken { flight, .. } = &mut self.seats[seat] else {
-                *next = Some(deed);
+            let ConnSlot::Taken { conn, .. } = &mut self.slots[slot] else {
+                *next = Some(op);
                 continue;
             };
-            flight.begin(now, deed, intended, book);
-            clock.begun();
+            conn.begin(now, op, intended, run.schedule);
+            run.clock.begun();
             self.under_way += 1;
-            if flight.count() < self.depth {
-                self.idle.push_back(seat);
+            if conn.count() < self.depth {
+                self.idle.push_back(slot);
             }
-            self.make_busy(seat);
+            self.make_busy(slot);
         }
         false
     }
 
     fn give_up(&mut self, tally: &mut Tally) {
-        let mut landed = Vec::new();
-        for seat in &mut self.seats {
-            if let Seat::Taken { flight, .. } = seat {
-                flight.end(&ClientError::Silent, &mut landed);
+        let mut completed = Vec::new();
+        for slot in &mut self.slots {
+            if let ConnSlot::Taken { conn, .. } = slot {
+                conn.end(&ClientError::Silent, &mut completed);
             }
         }
-        self.note(landed, None, tally);
+        self.note(completed, None, tally);
     }
 
-    fn make_busy(&mut self, seat: usize) {
-        if !std::mem::replace(&mut self.is_busy[seat], true) {
-            self.busy.push_back(seat);
+    fn make_busy(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.is_busy[slot], true) {
+            self.busy.push_back(slot);
         }
     }
 
@@ -235,14 +244,15 @@ impl Driver {
     fn turn(
         &mut self,
         until: Instant,
-        (book, tally): (&mut Option<&mut Book>, &mut Tally),
+        schedule: &mut Option<&mut Schedule>,
+        tally: &mut Tally,
     ) -> io::Result<()> {
         self.dial(tally);
         self.wait(until)?;
         for _ in 0..self.busy.len() {
-            let Some(seat) = self.busy.pop_front() else { break };
-            self.is_busy[seat] = false;
-            self.serve(seat, (book, tally));
+            let Some(slot) = self.busy.pop_front() else { break };
+            self.is_busy[slot] = false;
+            self.serve(slot, schedule, tally);
         }
         Ok(())
     }
@@ -260,21 +270,21 @@ impl Driver {
             Ok(()) | Err(_) => {}
         }
         for event in &self.events {
-            let Token(seat) = event.token();
-            if let Seat::Taken { flight, .. } = &mut self.seats[seat] {
-                flight.link.ready(event);
-                if !std::mem::replace(&mut self.is_busy[seat], true) {
-                    self.busy.push_back(seat);
+            let Token(slot) = event.token();
+            if let ConnSlot::Taken { conn, .. } = &mut self.slots[slot] {
+                conn.link.ready(event);
+                if !std::mem::replace(&mut self.is_busy[slot], true) {
+                    self.busy.push_back(slot);
                 }
             }
         }
         let now = self.now();
-        while let Some((at, seat)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, seat));
-            if let Seat::Taken { timer, .. } = &mut self.seats[seat] {
+        while let Some((at, slot)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, slot));
+            if let ConnSlot::Taken { timer, .. } = &mut self.slots[slot] {
                 *timer = None;
             }
-            self.make_busy(seat);
+            self.make_busy(slot);
         }
         Ok(())
     }
@@ -282,49 +292,50 @@ impl Driver {
     fn dial(&mut self, tally: &mut Tally) {
         let now = self.now();
         while self.dialling < DIALLING_MAX
-            && let Some((at, seat)) = self.to_dial.front().copied()
+            && let Some((at, slot)) = self.to_dial.front().copied()
             && at <= now
         {
             self.to_dial.pop_front();
             let addresses = &self.target.addresses;
-            let address = addresses[seat % addresses.len()];
-            let socket = Socket { registry: self.poll.registry(), token: Token(seat), address };
+            let address = addresses[slot % addresses.len()];
+            let socket = Socket { registry: self.poll.registry(), token: Token(slot), address };
             match Link::connect(&socket, self.target.access.clone(), now) {
                 Ok(link) => {
-                    let flight = Box::new(Flight::new(link));
-                    self.seats[seat] = Seat::Taken { flight, since: at, timer: None };
+                    let conn = Box::new(InFlight::new(link));
+                    self.slots[slot] = ConnSlot::Taken { conn, since: at, timer: None };
                     self.dialling += 1;
-                    self.make_busy(seat);
+                    self.make_busy(slot);
                 }
                 Err(error) => {
                     tally.failed("connect", &error.kind().to_string());
-                    self.to_dial.push_back((now + REDIAL, seat));
+                    self.to_dial.push_back((now + REDIAL, slot));
                 }
             }
         }
     }
 
     /// Moves bytes and events of one connection.
-    fn serve(&mut self, seat: usize, (book, tally): (&mut Option<&mut Book>, &mut Tally)) {
+    fn serve(&mut self, slot: usize, schedule: &mut Option<&mut Schedule>, tally: &mut Tally) {
         let now = self.now();
-        let Seat::Taken { flight, timer, .. } = &mut self.seats[seat] else { return };
-        let (was_ready, before) = (flight.is_ready, flight.count());
-        let mut landed = Vec::new();
-        let mut result = flight.link.take_error();
+        let ConnSlot::Taken { conn, timer, .. } = &mut self.slots[slot] else { return };
+        let (was_ready, before) = (conn.is_ready, conn.count());
+        let mut completed = Vec::new();
+        let mut result = conn.link.take_error();
         for _ in 0..READS {
-            flight.link.send(now);
+            conn.link.send(now);
             let came = match &result {
-                Ok(()) if flight.link.is_readable() => flight.link.receive(now, &mut self.buffer),
+                Ok(()) if conn.link.is_readable() => conn.link.receive(now, &mut self.buffer),
                 Ok(()) => Ok(false),
                 Err(error) => Err(error.clone()),
             };
-            if let Some(book) = book {
-                flight.handle_events(&mut self.buffer, (book, self.verify), &mut landed);
+            if let Some(schedule) = schedule {
+                let checked = self.verify.then_some(&**schedule);
+                conn.handle_events(&mut self.buffer, checked, &mut completed);
             } else if matches!(
-                flight.link.session().poll_event(),
+                conn.link.session().poll_event(),
                 Some(crate::session::Event::Ready { .. })
             ) {
-                flight.is_ready = true;
+                conn.is_ready = true;
             }
             match came {
                 Ok(true) => self.heard = now,
@@ -332,94 +343,102 @@ impl Driver {
                 Err(error) => result = Err(error),
             }
         }
-        flight.link.send(now);
-        let result = result.and_then(|()| flight.link.handle_timeout(now));
-        let due = flight.link.session().poll_timeout();
+        conn.link.send(now);
+        let result = result.and_then(|()| conn.link.handle_timeout(now));
+        let due = conn.link.session().poll_timeout();
         if due != *timer {
             if let Some(before) = *timer {
-                self.timers.remove(&(before, seat));
+                self.timers.remove(&(before, slot));
             }
             *timer = due;
-            self.timers.extend(due.map(|due| (due, seat)));
+            self.timers.extend(due.map(|due| (due, slot)));
         }
-        let (is_ready, after) = (flight.is_ready, flight.count());
-        let has_more = flight.link.is_readable();
+        let (is_ready, after) = (conn.is_ready, conn.count());
+        let has_more = conn.link.is_readable();
         if is_ready && !was_ready {
-            flight.link.set_nodelay();
+            conn.link.set_nodelay();
             self.dialling -= 1;
             self.open += 1;
-            self.idle.push_back(seat);
+            self.idle.push_back(slot);
         } else if after < before && before == self.depth {
-            self.idle.push_back(seat);
+            self.idle.push_back(slot);
         }
         if let Err(error) = result {
-            self.lose(seat, &error, &mut landed, tally);
+            self.lose(slot, &error, &mut completed, tally);
         } else if has_more {
-            self.make_busy(seat);
+            self.make_busy(slot);
         }
-        self.note(landed, book.as_deref_mut(), tally);
+        self.note(completed, schedule.as_deref_mut(), tally);
     }
 
-    /// Tells the tally, and the book if something is there to be read from now on.
-    fn note(&mut self, landed: Vec<Landed>, mut book: Option<&mut Book>, tally: &mut Tally) {
+    /// Tells the tally, and the schedule if something is there to be read from now on.
+    fn note(
+        &mut self,
+        completed: Vec<Completed>,
+        mut schedule: Option<&mut Schedule>,
+        tally: &mut Tally,
+    ) {
         let now = self.now();
-        for one in landed {
+        for one in completed {
             self.under_way -= 1;
             match one.result {
                 Ok(bytes) => {
-                    tally.done(one.deed.name(), now.since(one.intended), bytes);
-                    if let (Deed::Put(Content { key, .. }), Some(book)) = (one.deed, &mut book) {
-                        book.stored(key);
+                    tally.done(one.planned.name(), now.since(one.intended), bytes);
+                    if let (PlannedOp::Put(Content { key, .. }), Some(schedule)) =
+                        (one.planned, &mut schedule)
+                    {
+                        schedule.stored(key);
                     }
                 }
-                Err(why) => tally.failed(one.deed.name(), why),
+                Err(why) => tally.failed(one.planned.name(), why),
             }
         }
     }
 
-    fn forget_timer(&mut self, timer: Option<Instant>, seat: usize) {
+    fn forget_timer(&mut self, timer: Option<Instant>, slot: usize) {
         if let Some(at) = timer {
-            self.timers.remove(&(at, seat));
+            self.timers.remove(&(at, slot));
         }
     }
 
     /// A connection has ended: its operations are errors, and it is opened again.
     fn lose(
         &mut self,
-        seat: usize,
+        slot: usize,
         error: &ClientError,
-        landed: &mut Vec<Landed>,
+        completed: &mut Vec<Completed>,
         tally: &mut Tally,
     ) {
-        let Seat::Taken { mut flight, timer, .. } =
-            std::mem::replace(&mut self.seats[seat], Seat::Empty)
+        let ConnSlot::Taken { mut conn, timer, .. } =
+            std::mem::replace(&mut self.slots[slot], ConnSlot::Empty)
         else {
             return;
         };
-        self.forget_timer(timer, seat);
-        self.idle.retain(|other| *other != seat);
-        if flight.is_ready {
+        self.forget_timer(timer, slot);
+        self.idle.retain(|other| *other != slot);
+        if conn.is_ready {
             self.open -= 1;
         } else {
             self.dialling -= 1;
         }
-        if flight.count() == 0 {
+        if conn.count() == 0 {
             tally.failed("connect", kind_of(error));
         }
-        flight.end(error, landed);
-        self.to_dial.push_back((self.now() + REDIAL, seat));
+        conn.end(error, completed);
+        self.to_dial.push_back((self.now() + REDIAL, slot));
     }
 
-    /// Connects, shakes hands and hangs up, again and again, in every seat.
+    /// Connects, shakes hands and hangs up, again and again, in every slot.
     pub(super) fn run_connects(
         &mut self,
-        clock: &mut Clock,
-        (tally, watch): (&mut Tally, &mut dyn Watch),
+        mut clock: Clock,
+        tally: &mut Tally,
+        watch: &mut dyn Watch,
     ) -> io::Result<()> {
         let begun = self.now();
         let mut tick = begun + Duration::from_secs(1);
         self.to_dial.clear();
-        let mut free: VecDeque<usize> = (0..self.seats.len()).collect();
+        let mut free: VecDeque<usize> = (0..self.slots.len()).collect();
         let mut is_over = false;
         loop {
             let now = self.now();
@@ -430,18 +449,18 @@ impl Driver {
             }
             while !is_over
                 && let Some(intended) = clock.next(now).filter(|at| *at <= now)
-                && let Some(seat) = free.pop_front()
+                && let Some(slot) = free.pop_front()
             {
                 clock.begun();
-                self.to_dial.push_back((intended, seat));
+                self.to_dial.push_back((intended, slot));
             }
             let more = clock.next(now);
             is_over |= more.is_none();
-            if is_over && free.len() == self.seats.len() {
+            if is_over && free.len() == self.slots.len() {
                 break;
             }
             let until = more.filter(|at| *at > now).into_iter().chain([tick]).min();
-            self.turn(until.unwrap_or(tick), (&mut None, tally))?;
+            self.turn(until.unwrap_or(tick), &mut None, tally)?;
             self.hang_up_ready(&mut free, tally);
         }
         tally.elapsed = self.now().since(begun);
@@ -452,21 +471,21 @@ impl Driver {
     fn hang_up_ready(&mut self, free: &mut VecDeque<usize>, tally: &mut Tally) {
         let now = self.now();
         // Whose connection was lost is dialled no second time: it is counted as an error.
-        for (at, seat) in std::mem::take(&mut self.to_dial) {
+        for (at, slot) in std::mem::take(&mut self.to_dial) {
             if at > now {
-                free.push_back(seat);
+                free.push_back(slot);
             } else {
-                self.to_dial.push_back((at, seat));
+                self.to_dial.push_back((at, slot));
             }
         }
-        while let Some(seat) = self.idle.pop_front() {
-            if let Seat::Taken { since, timer, .. } =
-                std::mem::replace(&mut self.seats[seat], Seat::Empty)
+        while let Some(slot) = self.idle.pop_front() {
+            if let ConnSlot::Taken { since, timer, .. } =
+                std::mem::replace(&mut self.slots[slot], ConnSlot::Empty)
             {
-                self.forget_timer(timer, seat);
+                self.forget_timer(timer, slot);
                 self.open -= 1;
                 tally.done("connect", now.since(since), 0);
-                free.push_back(seat);
+                free.push_back(slot);
             }
         }
     }

@@ -119,13 +119,8 @@ pub(super) fn ratio(one: f64, other: f64) -> f64 {
 }
 
 impl Figures {
-    /// Of a run that has ended.
-    pub(super) fn of(
-        workload: Workload,
-        load: &Load,
-        (nodes, names): (usize, u64),
-        tally: &Tally,
-    ) -> Self {
+    /// Of a run that has ended; on how many nodes, and with how many names, is added.
+    pub(super) fn of(workload: Workload, load: &Load, tally: &Tally) -> Self {
         let seconds = tally.elapsed.as_secs_f64();
         let kinds = tally.kinds.iter();
         Self {
@@ -133,8 +128,8 @@ impl Figures {
             seed: load.seed,
             connections: load.conns,
             depth: load.depth,
-            nodes,
-            names,
+            nodes: 0,
+            names: 0,
             rate: load.rate,
             seconds,
             operations: tally.operations(),

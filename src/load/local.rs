@@ -84,12 +84,24 @@ pub(super) struct Usage {
     pub(super) written_bytes: u64,
 }
 
+impl Usage {
+    /// What was used after the earlier one was measured.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
+            written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
+            ..*self
+        }
+    }
+}
+
 impl Local {
     /// So many connected nodes, in a folder where nothing is yet.
     pub(super) fn start(
         count: u8,
-        (folder, stop): (&Path, &Stop),
+        folder: &Path,
         options: Option<&str>,
+        stop: &Stop,
     ) -> Result<Self, String> {
         let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
         made.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
@@ -205,7 +217,7 @@ impl Local {
                 return Ok(());
             }
             if begun.elapsed() > patience {
-                return Err(format!("waited {} s in vain for {what}", patience.as_secs()));
+                return Err(format!("timed out after {} s waiting for {what}", patience.as_secs()));
             }
             self.stop.sleep(Duration::from_millis(5))?;
         }

@@ -5,7 +5,7 @@
 //! | `args`, `command` | the command line, and what it says, done |
 //! | `amount`, `choice`, `content` | sizes, keys and bytes, all from one seed |
 //! | `schedule` | when which operation is meant to begin |
-//! | `driver`, `flight` | thousands of connections on one mio loop |
+//! | `driver`, `conn` | thousands of connections on one mio loop |
 //! | `tally` | what happened: latencies, bytes, errors by kind, each second |
 //! | `local` | a network of its own, and what its daemons cost, seen from outside |
 //! | `run`, `stop` | one workload; and the wish to end it |
@@ -21,9 +21,9 @@ mod command;
 mod content;
 mod driver;
 mod figures;
-mod flight;
+mod html_report;
+mod in_flight;
 mod local;
-mod page;
 mod run;
 mod schedule;
 mod stop;

@@ -1,6 +1,6 @@
 //! The schedule: which operation comes next, when it is meant to begin, and when there are enough.
 //!
-//! Knows no connection. Invariant: of one seed the deeds are the same, whatever they meet; a key is read or deleted only
+//! Knows no connection. Invariant: of one seed the operations are the same, whatever they meet; a key is read or deleted only
 //! once it was stored.
 
 use super::amount::Amount;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum PlannedOp {
     /// Store this version of this key.
     Put(Content),
     /// Read this key.
@@ -26,7 +26,7 @@ pub(super) enum Deed {
     List,
 }
 
-impl Deed {
+impl PlannedOp {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Put(_) => "put",
@@ -58,9 +58,9 @@ impl Bounds {
     }
 }
 
-/// All keys of a run, and the deeds that concern them.
+/// All keys of a run, and the operations that concern them.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct Schedule {
     seed: u64,
     amount: Amount,
     rng: ChaCha8Rng,
@@ -73,7 +73,7 @@ pub(super) struct Book {
     to_delete: u64,
 }
 
-impl Book {
+impl Schedule {
     pub(super) fn new(load: &Load, keys: u64) -> Self {
         let count = usize::try_from(keys).unwrap_or(usize::MAX).max(1);
         Self {
@@ -111,10 +111,10 @@ impl Book {
     }
 
     /// A key that nobody has stored yet.
-    pub(super) fn put_new(&mut self) -> Deed {
+    pub(super) fn put_new(&mut self) -> PlannedOp {
         let key = self.versions.len() as u64;
         self.versions.push(1);
-        Deed::Put(self.content(key, 1))
+        PlannedOp::Put(self.content(key, 1))
     }
 
     /// A put is durable.
@@ -124,40 +124,40 @@ impl Book {
         }
     }
 
-    /// The next deed of this workload; none if there is nothing left to do it to.
-    pub(super) fn next(&mut self, workload: Workload) -> Option<Deed> {
+    /// The next op of this workload; none if there is nothing left to do it to.
+    pub(super) fn next(&mut self, workload: Workload) -> Option<PlannedOp> {
         match workload {
             Workload::Put => Some(self.put_new()),
             Workload::Get | Workload::Idle => Some(self.get()),
             Workload::Overwrite => Some(self.overwrite()),
-            Workload::List => Some(Deed::List),
+            Workload::List => Some(PlannedOp::List),
             Workload::Delete => {
                 let key = self.to_delete;
                 self.to_delete += 1;
-                (key < self.prepared).then_some(Deed::Delete(key))
+                (key < self.prepared).then_some(PlannedOp::Delete(key))
             }
             Workload::Mixed => Some(match self.rng.random_range(0..100) {
                 0..65 => self.get(),
                 65..85 => self.put_new(),
                 85..95 => self.overwrite(),
                 _ => match self.doomed.pop_front() {
-                    Some(key) => Deed::Delete(key),
+                    Some(key) => PlannedOp::Delete(key),
                     None => self.get(),
                 },
             }),
-            // A connection is its own deed.
+            // A connection is its own op.
             Workload::Connect => None,
         }
     }
 
-    fn get(&mut self) -> Deed {
-        Deed::Get(self.chooser.draw(&mut self.rng) as u64)
+    fn get(&mut self) -> PlannedOp {
+        PlannedOp::Get(self.chooser.draw(&mut self.rng) as u64)
     }
 
-    fn overwrite(&mut self) -> Deed {
+    fn overwrite(&mut self) -> PlannedOp {
         let key = self.chooser.draw(&mut self.rng);
         self.versions[key] += 1;
-        Deed::Put(self.content(key as u64, self.versions[key]))
+        PlannedOp::Put(self.content(key as u64, self.versions[key]))
     }
 }
 

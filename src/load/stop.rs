@@ -32,11 +32,7 @@ impl Stop {
 
     /// An error, if it is to end.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.is_asked() {
-            Err("stopped before the end: nothing is told".to_owned())
-        } else {
-            Ok(())
-        }
+        if self.is_asked() { Err("stopped before the end: no result".to_owned()) } else { Ok(()) }
     }
 
     /// Sleeps, unless it is to end.

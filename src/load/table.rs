@@ -4,6 +4,7 @@
 
 use super::figures::{Figures, GIB, Latency, MIB, real};
 use super::tally::Tally;
+use crate::cli::text::counted;
 use std::fmt::Write;
 
 /// One line while a run goes on.
@@ -45,7 +46,8 @@ fn head(figures: &Figures, out: &mut String) {
         None => format!("closed loop, depth {}", figures.depth),
     };
     let (name, nodes) = (figures.workload, figures.nodes);
-    line(out, format_args!("{name}: {} connections to {nodes} nodes, {how}", figures.connections));
+    let connections = counted(figures.connections.into(), "connection");
+    line(out, format_args!("{name}: {connections} to {}, {how}", counted(nodes as u64, "node")));
     line(
         out,
         format_args!(
@@ -58,7 +60,7 @@ fn head(figures: &Figures, out: &mut String) {
         ),
     );
     if let Some(settled) = figures.settled_seconds {
-        line(out, format_args!("every node had everything {settled:.2} s later"));
+        line(out, format_args!("replication completed {settled:.2} s after the last operation"));
     }
 }
 
@@ -121,8 +123,8 @@ fn idle(figures: &Figures, out: &mut String) {
 /// Microseconds, for a person.
 pub(super) fn time(micros: u64) -> String {
     match micros {
-        0..10_000 => format!("{micros} us"),
-        10_000..10_000_000 => format!("{:.1} ms", real(micros) / 1e3),
+        0..1_000 => format!("{micros} us"),
+        1_000..10_000_000 => format!("{:.1} ms", real(micros) / 1e3),
         _ => format!("{:.1} s", real(micros) / 1e6),
     }
 }

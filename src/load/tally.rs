@@ -73,8 +73,8 @@ impl Tally {
     }
 
     /// An operation has failed.
-    pub(super) fn failed(&mut self, deed: &str, why: &str) {
-        *self.errors.entry(format!("{deed}: {why}")).or_default() += 1;
+    pub(super) fn failed(&mut self, op: &str, why: &str) {
+        *self.errors.entry(format!("{op}: {why}")).or_default() += 1;
         self.now.errors += 1;
     }
 
@@ -125,7 +125,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::Damaged(_) => "damaged",
         ClientError::Forged => "forged",
         ClientError::WrongNetwork => "wrong network",
-        ClientError::NoDataKey | ClientError::NoWriteKey => "a key is missing",
+        ClientError::NoDataKey | ClientError::NoWriteKey => "missing key",
         ClientError::Refused(..) => "refused",
         ClientError::Protocol(_) => "protocol",
         ClientError::Aborted => "aborted",

@@ -1,9 +1,9 @@
-//! One connection of the harness, and the operations that are under way on it.
+//! One connection of the harness, and the operations that are in flight on it.
 //!
-//! Knows no schedule. Invariant: every operation that was begun leaves by exactly one `Landed`.
+//! Knows no schedule. Invariant: every operation that was begun leaves by exactly one `Completed`.
 
 use super::content::{Content, Stream};
-use super::schedule::{Book, Deed};
+use super::schedule::{PlannedOp, Schedule};
 use super::tally::kind_of;
 use crate::client::Link;
 use crate::session::{Answer, ClientError, Event, Meta, Op, Operation};
@@ -17,17 +17,17 @@ const CANDIDATES: usize = 64;
 
 /// What became of an operation.
 #[derive(Debug)]
-pub(super) struct Landed {
-    pub(super) deed: Deed,
+pub(super) struct Completed {
+    pub(super) planned: PlannedOp,
     /// When it was meant to begin.
     pub(super) intended: Instant,
     /// Bytes of files that went to or fro; or why it failed.
     pub(super) result: Result<u64, &'static str>,
 }
 
-/// One operation under way.
-struct Under {
-    deed: Deed,
+/// One operation in flight.
+struct InFlightOp {
+    planned: PlannedOp,
     intended: Instant,
     work: Work,
     bytes: u64,
@@ -41,65 +41,71 @@ enum Work {
 }
 
 /// See the module.
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) link: Link,
     /// The node has let us in.
     pub(super) is_ready: bool,
-    under: HashMap<Op, Under>,
+    ops: HashMap<Op, InFlightOp>,
 }
 
-impl Flight {
+impl InFlight {
     pub(super) fn new(link: Link) -> Self {
-        Self { link, is_ready: false, under: HashMap::new() }
+        Self { link, is_ready: false, ops: HashMap::new() }
     }
 
-    /// Operations under way.
+    /// Operations in flight.
     pub(super) fn count(&self) -> usize {
-        self.under.len()
+        self.ops.len()
     }
 
     /// Begins an operation.
-    pub(super) fn begin(&mut self, now: Instant, deed: Deed, intended: Instant, book: &Book) {
-        let (operation, work) = match deed {
-            Deed::Put(content) => {
-                let name = book.name(content.key);
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        planned: PlannedOp,
+        intended: Instant,
+        schedule: &Schedule,
+    ) {
+        let (operation, work) = match planned {
+            PlannedOp::Put(content) => {
+                let name = schedule.name(content.key);
                 let meta = Meta { name, ..Meta::default() };
                 let put = Operation::Put { meta, only_if_absent: false };
                 (put, Work::Put(content.stream()))
             }
-            Deed::Get(key) => (Operation::Get { name: book.name(key) }, Work::Get(None)),
-            Deed::Delete(key) => (Operation::Delete { name: book.name(key) }, Work::Other),
-            Deed::List => (Operation::List, Work::Other),
+            PlannedOp::Get(key) => (Operation::Get { name: schedule.name(key) }, Work::Get(None)),
+            PlannedOp::Delete(key) => (Operation::Delete { name: schedule.name(key) }, Work::Other),
+            PlannedOp::List => (Operation::List, Work::Other),
         };
         let op = self.link.session().start(now, operation);
-        self.under.insert(op, Under { deed, intended, work, bytes: 0 });
+        self.ops.insert(op, InFlightOp { planned, intended, work, bytes: 0 });
     }
 
-    /// Handles what the session has to tell. `check` is whether bytes are looked at.
+    /// Handles what the session has to tell. With a schedule every byte that comes back is compared.
     pub(super) fn handle_events(
         &mut self,
         buffer: &mut [u8],
-        (book, check): (&Book, bool),
-        landed: &mut Vec<Landed>,
+        schedule: Option<&Schedule>,
+        completed: &mut Vec<Completed>,
     ) {
         while let Some(event) = self.link.session().poll_event() {
             match event {
                 Event::Ready { .. } => self.is_ready = true,
                 Event::NeedData { op, room } => self.feed(op, room, buffer),
                 Event::Found { op, entry } => {
-                    if check && let Some(under) = self.under.get_mut(&op) {
-                        under.expect(book, entry.size);
+                    if let (Some(schedule), Some(under)) = (schedule, self.ops.get_mut(&op)) {
+                        under.expect(schedule, entry.size);
                     }
                 }
                 Event::Data { op, bytes } => {
-                    if let Some(under) = self.under.get_mut(&op) {
+                    if let Some(under) = self.ops.get_mut(&op) {
                         under.take(&bytes);
                     }
                 }
                 Event::Entry { .. } | Event::Progress { .. } => {}
                 Event::Finished { op, result } => {
-                    if let Some(under) = self.under.remove(&op) {
-                        landed.push(under.land(result));
+                    if let Some(under) = self.ops.remove(&op) {
+                        completed.push(under.complete(result));
                     }
                 }
             }
@@ -107,7 +113,7 @@ impl Flight {
     }
 
     fn feed(&mut self, op: Op, room: usize, buffer: &mut [u8]) {
-        let Some(Under { work: Work::Put(stream), bytes, .. }) = self.under.get_mut(&op) else {
+        let Some(InFlightOp { work: Work::Put(stream), bytes, .. }) = self.ops.get_mut(&op) else {
             return;
         };
         let part = room.min(FEED).min(buffer.len());
@@ -123,20 +129,20 @@ impl Flight {
         }
     }
 
-    /// The connection has ended, and all that was under way with it.
-    pub(super) fn end(&mut self, error: &ClientError, landed: &mut Vec<Landed>) {
+    /// The connection has ended, and all that was in flight with it.
+    pub(super) fn end(&mut self, error: &ClientError, completed: &mut Vec<Completed>) {
         let _ = self.link.session().closed(&error.to_string());
-        for (_, under) in self.under.drain() {
-            landed.push(under.land(Err(error.clone())));
+        for (_, under) in self.ops.drain() {
+            completed.push(under.complete(Err(error.clone())));
         }
     }
 }
 
-impl Under {
-    fn expect(&mut self, book: &Book, size: u64) {
-        if let (Deed::Get(key), Work::Get(streams)) = (self.deed, &mut self.work) {
+impl InFlightOp {
+    fn expect(&mut self, schedule: &Schedule, size: u64) {
+        if let (PlannedOp::Get(key), Work::Get(streams)) = (self.planned, &mut self.work) {
             let fits = |content: &Content| content.size == size;
-            let all = book.candidates(key).take(CANDIDATES).filter(fits);
+            let all = schedule.candidates(key).take(CANDIDATES).filter(fits);
             *streams = Some(all.map(Content::stream).collect());
         }
     }
@@ -148,7 +154,7 @@ impl Under {
         }
     }
 
-    fn land(self, result: Result<Answer, ClientError>) -> Landed {
+    fn complete(self, result: Result<Answer, ClientError>) -> Completed {
         let result = match (result, &self.work) {
             (Err(error), _) => Err(kind_of(&error)),
             (Ok(_), Work::Get(Some(streams))) if !streams.iter().any(|s| s.left() == 0) => {
@@ -156,6 +162,6 @@ impl Under {
             }
             (Ok(_), _) => Ok(self.bytes),
         };
-        Landed { deed: self.deed, intended: self.intended, result }
+        Completed { planned: self.planned, intended: self.intended, result }
     }
 }

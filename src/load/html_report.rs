@@ -4,6 +4,7 @@
 
 use super::figures::{Figures, Latency, PerSecond, real};
 use super::table::{size, time};
+use crate::cli::text::counted;
 use std::fmt::Write;
 
 const WIDTH: f64 = 860.0;
@@ -74,11 +75,12 @@ pub(super) fn page(figures: &Figures) -> String {
 fn subtitle(figures: &Figures) -> String {
     let how = match figures.rate {
         Some(rate) => format!("open loop at {rate} a second"),
-        None => format!("closed loop, {} under way on each", figures.depth),
+        None => format!("closed loop, {} in conn on each", figures.depth),
     };
     let checked = if figures.verified { ", every byte compared" } else { "" };
-    let (conns, nodes, seed) = (figures.connections, figures.nodes, figures.seed);
-    format!("{conns} connections to {nodes} nodes, {how}, seed {seed}{checked}")
+    let connections = counted(figures.connections.into(), "connection");
+    let (nodes, seed) = (counted(figures.nodes as u64, "node"), figures.seed);
+    format!("{connections} to {nodes}, {how}, seed {seed}{checked}")
 }
 
 fn numbers(figures: &Figures, out: &mut String) {
