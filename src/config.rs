@@ -169,14 +169,14 @@ pub struct DaemonOptions {
 pub enum DaemonCommand {
     /// Check a data folder that no daemon uses: keys, log, records, pages and blocks
     ///
-    /// Prints one line for each finding: how bad it is (note, missing, damage, mended), the file, what is wrong,
+    /// Prints one line for each finding: how bad it is (note, missing, damage, repaired), the file, what is wrong,
     /// what that means for the data, and what to do; then one line that sums up. Changes nothing without --rebuild.
     /// With a running daemon use `dfs verify`.
     ///
     /// Exit status: 0 nothing is wrong; 1 the folder can't be read; 2 usage; 5 a daemon is using it; 6 something is
     /// damaged, or was lost and has not come again.
     Check {
-        /// Put aside what is bad, take in what is good and was forgotten, and note what is lost, so that the next
+        /// Quarantine what is bad, restore what is good and was forgotten, and record what is lost, so that the next
         /// start fetches it from peers. Bad files go to DIR/quarantine, none is deleted
         #[arg(long)]
         rebuild: bool,

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     },
     /// List names, as they arrive
     Ls(List),
-    /// Tell what is known of one name
+    /// Show details of a stored file
     Stat {
         /// The stored name
         name: String,
@@ -67,20 +67,20 @@ pub(crate) enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// Give a file another name, which must be free
+    /// Rename a file; fails if the new name exists
     Mv {
         /// The stored name
         name: String,
         /// The new name
         new: String,
     },
-    /// Tell how the node is
+    /// Show node status
     Status {
         /// One JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Tell which other nodes the node is connected to or knows
+    /// List the other nodes: connected, or known
     Peers {
         /// One JSON object a line
         #[arg(long)]
@@ -93,7 +93,7 @@ pub(crate) enum Command {
         /// The local file; - for stdin
         file: PathBuf,
     },
-    /// Look at everything that the node stores: blocks and pages are hashed, records' signatures verified
+    /// Verify everything that the node stores: blocks and pages are hashed, records' signatures checked
     ///
     /// Prints how much is good; a line for each block, page or record that is bad, and whether a peer has sent it
     /// again (repaired) or not yet (missing); and a line for each file that needs one of them. Exit code 0: all is
@@ -103,7 +103,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Tell only of files whose names begin with this
+    /// Report only files whose names begin with this
     #[arg(value_name = "NAME|PREFIX")]
     pub(crate) name: Option<String>,
     /// One JSON object a line
@@ -146,7 +146,7 @@ pub(crate) struct Get {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only names that begin so
+    /// Only names with this prefix
     #[arg(default_value = "")]
     pub(crate) prefix: String,
     /// Also size and time of modification
@@ -155,7 +155,7 @@ pub(crate) struct List {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
-    /// By name; waits for the last
+    /// Sort by name (buffers the listing)
     #[arg(long)]
     pub(crate) sort: bool,
     /// Exit with 3 if the node is still synchronising, so that the list may be out of date

@@ -76,7 +76,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Told(_, sentence) => f.write_str(sentence),
-            Self::PipeClosed => f.write_str("the reader of our output has gone"),
+            Self::PipeClosed => f.write_str("the reader of the output has closed it"),
         }
     }
 }
@@ -124,7 +124,9 @@ impl Tally {
                 0 => failure.clone(),
                 done => Failure::new(
                     Exit::Partly,
-                    format_args!("{failure}; {what} done: {done}; run it again for the others"),
+                    format_args!(
+                        "{failure}; {what} done: {done}; repeat the command for the others"
+                    ),
                 ),
             });
         }

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
@@ -18,7 +19,7 @@ pub(crate) fn walk(root: &Path) -> Result<impl Iterator<Item = Found>, Failure> 
     fs::read_dir(root).map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory => Failure::new(
             Exit::Error,
-            format_args!("{} is no folder: put without -r stores a file", root.display()),
+            format_args!("{} is not a folder; put without -r stores a file", root.display()),
         ),
         _ => cannot_read(root, &error),
     })?;
@@ -44,12 +45,25 @@ fn judge(entry: walkdir::Result<DirEntry>, root: &Path) -> Option<Found> {
     // A link to a file stands for the file; a link to a folder could lead round and round.
     Some(match fs::metadata(path) {
         Ok(target) if target.is_file() => Ok(relative(path)),
-        Ok(_) => {
-            let sentence = "neither a file nor a folder, or a link to a folder: left out";
+        Ok(target) => {
+            let sentence = format_args!("skipped: {}", kind(target.file_type()));
             Err((relative(path), Failure::new(Exit::Error, sentence)))
         }
         Err(error) => Err((relative(path), cannot_read(path, &error))),
     })
+}
+
+/// What it is that is not stored.
+fn kind(file_type: fs::FileType) -> &'static str {
+    if file_type.is_dir() {
+        "link to a folder"
+    } else if file_type.is_fifo() {
+        "FIFO"
+    } else if file_type.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::landing::Landing;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::text::{self, human_size};
+use crate::cli::text::{self, counted, human_size};
 use crate::cli::{args, door, names, sync};
 use crate::client::{CallError, Client, GetJob, Sink};
 use crate::session::{ClientError, Entry};
@@ -135,8 +135,8 @@ fn fetch_folder(place: &args::Place, get: &args::Get, folder: &Path) -> Result<(
         tally.broke_off(door::failure(&error));
     }
     if !place.quiet && tally.done_count() > 0 {
-        let count = tally.done_count();
-        text::tell(format_args!("fetched {count} files into {}", folder.display()));
+        let files = counted(tally.done_count(), "file");
+        text::tell(format_args!("fetched {files} into {}", folder.display()));
     }
     match (tally.outcome("files"), left_out) {
         (Ok(()), Some(failure)) => Err(failure),

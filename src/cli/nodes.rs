@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::cli::text::{human_size, human_time, shown, table};
+use crate::cli::text::{counted, human_size, human_time, shown, table};
 use crate::cli::{json, sync};
 use crate::ids::NodeId;
 use crate::session::log_damage;
@@ -80,18 +80,17 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         }
         0 if status.full => "no room: see the warning below".to_owned(),
         0 if status.peers_connected == 0 && status.peers_known > 0 => {
-            "everything that is known is here, and no other node is connected".to_owned()
+            "all files complete on this node, but no other node is connected".to_owned()
         }
-        0 => "everything that is known is here".to_owned(),
-        1 => "1 version still lacks blocks here".to_owned(),
-        count => format!("{count} versions still lack blocks here"),
+        0 => "all files complete on this node".to_owned(),
+        count => format!("{} incomplete on this node", counted(count, "file")),
     };
     let mut rows = vec![
         ("node", status.node.to_string()),
         ("address", shown(&status.address)),
         ("up", human_time(Duration::from_secs(status.uptime_s))),
         ("peers", format!("{} of {} connected", status.peers_connected, status.peers_known)),
-        ("names", format!("{} ({} records)", status.names, status.records)),
+        ("names", format!("{} ({})", status.names, counted(status.records, "record"))),
         ("sync", sync::row(status.sync)),
         ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
         ("health", health),
@@ -150,10 +149,10 @@ pub(crate) fn peer_json(member: &Member) -> String {
 /// The other nodes for a person. `now_ms` is milliseconds since 1970.
 pub(crate) fn peer_lines(members: &[Member], now_ms: u64) -> Vec<String> {
     if members.is_empty() {
-        return vec!["no other node is known".to_owned()];
+        return vec!["no other nodes known".to_owned()];
     }
     let row = |member: &Member| {
-        let state = if member.connected { "connected" } else { "away" };
+        let state = if member.connected { "connected" } else { "offline" };
         let node = member.peer.node.short();
         vec![node, shown(&member.peer.address), state.to_owned(), last_seen(member, now_ms)]
     };
@@ -190,11 +189,11 @@ mod tests {
         let expected = [
             "NODE      ADDRESS        STATE      LAST SEEN",
             "abababab  10.0.0.1:7400  connected  now",
-            "abababab  10.0.0.1:7400  away       never",
-            "abababab  10.0.0.1:7400  away       4 s ago",
+            "abababab  10.0.0.1:7400  offline    never",
+            "abababab  10.0.0.1:7400  offline    4 s ago",
         ];
         assert_eq!(peer_lines(&members, 5000), expected);
-        assert_eq!(peer_lines(&[], 5000), ["no other node is known"]);
+        assert_eq!(peer_lines(&[], 5000), ["no other nodes known"]);
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
     fn status_says_what_is_missing() {
         let status = NodeStatus { incomplete: 2, block_bytes: 3 << 20, ..NodeStatus::default() };
         let text = status_lines(&status).join("\n");
-        assert!(text.contains("2 versions still lack blocks here"), "{text}");
+        assert!(text.contains("2 files incomplete on this node"), "{text}");
         assert!(text.contains("blocks   0 (3.0 MiB)"), "{text}");
         assert!(status_json(&status).contains(r#""incomplete":2,"#));
         assert!(!text.contains("warning"), "{text}");

@@ -15,7 +15,7 @@ use crate::cli::hash::{cannot_read, open_file};
 use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::text::{self, human_size};
+use crate::cli::text::{self, counted, human_size};
 use crate::cli::{args, door, names, place, stdin};
 use crate::client::{CallError, PutJob, Stored};
 use crate::session::{ClientError, Meta};
@@ -135,9 +135,9 @@ fn store_folder(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         tally.broke_off(door::failure(&error));
     }
     if !place.quiet && tally.done_count() > 0 {
-        let (count, prefix) = (tally.done_count(), text::shown(&prefix));
+        let (files, prefix) = (counted(tally.done_count(), "file"), text::shown(&prefix));
         text::tell(format_args!(
-            "stored {count} files under {prefix}: {} or more of each",
+            "stored {files} under {prefix}: {} or more of each",
             copies(least)
         ));
     }

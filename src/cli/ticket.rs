@@ -24,7 +24,7 @@ pub(crate) fn run(place: &args::Place, options: &args::Ticket) -> Result<(), Fai
     let access = match (options.blind, options.read_only) {
         (true, _) => place.access.blind(),
         (false, true) if place.access.is_blind() => {
-            let sentence = "these keys are blind: they make no ticket that can read";
+            let sentence = "these keys cannot read, so no ticket made of them can; use --blind";
             return Err(Failure::new(Exit::Refused, sentence));
         }
         (false, true) => place.access.read_only(),

@@ -13,7 +13,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::text::{self, human_size};
+use crate::cli::text::{self, counted, human_size};
 use crate::client::Client;
 use crate::ids::Address;
 use crate::session::{ClientError, Entry};
@@ -149,7 +149,12 @@ impl Told {
     fn print(&self, affected: &[Affected]) -> Result<(), Failure> {
         let mut output = Output::new();
         if !self.json {
-            output.line(&format!("good {} ({})", self.good, human_size(self.bytes)))?;
+            let verified = counted(self.good, "object");
+            let errors = match self.bad.len() as u64 {
+                0 => "no errors".to_owned(),
+                count => counted(count, "error"),
+            };
+            output.line(&format!("{verified} verified, {}, {errors}", human_size(self.bytes)))?;
         }
         self.bad.iter().try_for_each(|address| output.line(&self.line_of(address)))?;
         affected.iter().try_for_each(|file| output.line(&self.line_about(file)))?;
@@ -166,9 +171,9 @@ impl Told {
             return json::line(&BadJson { bad: address.to_string(), state });
         }
         let became = if missing {
-            "put aside, and asked of the peers again and again"
+            "quarantined; requested from the peers until one has it"
         } else {
-            "put aside, and fetched again from a peer"
+            "quarantined, and fetched again from a peer"
         };
         format!("bad {address}: {state}: {became}")
     }

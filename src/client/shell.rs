@@ -57,7 +57,7 @@ impl Client {
 
     fn connect_to(peer: &PeerAddress, access: &Access) -> Result<Self, ClientError> {
         let unreachable = |error: io::Error| ClientError::Unreachable(error.to_string());
-        let mut last = ClientError::Unreachable("the name leads nowhere".to_owned());
+        let mut last = ClientError::Unreachable("the name has no address".to_owned());
         for address in peer.address.to_socket_addrs().map_err(unreachable)? {
             match Self::open(address, peer, access) {
                 Ok(client) => return Ok(client),

@@ -1,4 +1,4 @@
-//! `dfsd check`: a data folder that no daemon uses is looked through, and mended if asked.
+//! `dfsd check`: a data folder that no daemon uses is looked through, and repaired if asked.
 //!
 //! What is in the store `check` says; here are the files beside it, the keys, and what the person is told.
 //! Invariant: without `--rebuild` no byte below the folder changes.
@@ -14,7 +14,7 @@ use super::finding::{Event, Finding, Grade, Known, Summary};
 use super::{check, rebuild};
 use crate::cli::json;
 use crate::cli::progress::Progress;
-use crate::cli::text::{human_size, shown, tell};
+use crate::cli::text::{counted, human_size, shown, tell};
 use crate::crypto::sealed::open_part;
 use crate::keyring::grant::granted_key;
 use crate::keyring::{Access, KeyFileError, Keyring, KeyringError};
@@ -29,7 +29,7 @@ use serde::Serialize;
 pub struct Wanted {
     /// The data folder.
     pub data: PathBuf,
-    /// Mend what can be mended.
+    /// Repair what can be repaired.
     pub rebuild: bool,
     /// One JSON object a line.
     pub json: bool,
@@ -100,7 +100,7 @@ fn carry_out(wanted: &Wanted) -> Result<bool, Failure> {
             &known,
             &summary,
             &mut |event| {
-                let left = matches!(&event, Event::Found(found) if found.grade != Grade::Mended);
+                let left = matches!(&event, Event::Found(found) if found.grade != Grade::Repaired);
                 if left && !std::mem::replace(&mut is_done, true) {
                     teller.line(Some("what is left:"));
                 }
@@ -162,7 +162,7 @@ struct SummaryJson {
     bytes: u64,
     damaged: u64,
     missing: u64,
-    mended: u64,
+    repaired: u64,
 }
 
 /// Tells findings as they come.
@@ -223,7 +223,7 @@ impl Teller {
 
     fn sum(&mut self, summary: &Summary) {
         let Summary { segments, groups, records, pages, blocks, bytes, .. } = *summary;
-        let Summary { damaged, missing, mended, .. } = *summary;
+        let Summary { damaged, missing, repaired, .. } = *summary;
         let verdict = if summary.is_clean() { "clean" } else { "damaged" };
         if self.json {
             return self.print(&json::line(&SummaryJson {
@@ -237,13 +237,20 @@ impl Teller {
                 bytes,
                 damaged,
                 missing,
-                mended,
+                repaired,
             }));
         }
+        let kinds = [
+            (segments, "segment"),
+            (groups, "group"),
+            (records, "record"),
+            (pages, "page"),
+            (blocks, "block"),
+        ];
+        let counts = kinds.map(|(count, noun)| counted(count, noun)).join(", ");
         let size = human_size(bytes);
         self.print(&format!(
-            "{verdict}: {segments} segments, {groups} groups, {records} records, {pages} pages, {blocks} blocks, \
-             {size} hashed; {damaged} damaged, {missing} missing, {mended} mended"
+            "{verdict}: {counts}, {size} hashed; {damaged} damaged, {missing} missing, {repaired} repaired"
         ));
     }
 }
@@ -266,7 +273,7 @@ fn look_at_keys(data: &Path, mend: bool, teller: &mut Teller) -> io::Result<Opti
         if mend {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
             let after = ("a secret may have been read", "it is 0600 now");
-            teller.beside(Grade::Mended, file, what, after);
+            teller.beside(Grade::Repaired, file, what, after);
         } else {
             let after =
                 ("it is a secret, and dfsd refuses it", "chmod 600, or `dfsd check --rebuild`");

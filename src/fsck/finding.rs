@@ -10,7 +10,7 @@ pub(crate) enum Grade {
     /// Worth knowing; nothing is wrong.
     Note,
     /// A rebuild has done something.
-    Mended,
+    Repaired,
     /// It was lost, which the log says, and has not come again.
     Missing,
     /// Bytes are not what was stored.
@@ -22,7 +22,7 @@ impl Grade {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Note => "note",
-            Self::Mended => "mended",
+            Self::Repaired => "repaired",
             Self::Missing => "missing",
             Self::Damage => "damage",
         }
@@ -82,8 +82,8 @@ pub(crate) struct Summary {
     pub(crate) damaged: u64,
     /// Findings of `Grade::Missing`.
     pub(crate) missing: u64,
-    /// Findings of `Grade::Mended`.
-    pub(crate) mended: u64,
+    /// Findings of `Grade::Repaired`.
+    pub(crate) repaired: u64,
     /// Something that the log held is gone with a part of it, now or earlier.
     pub(crate) log_has_gaps: bool,
 }
@@ -122,7 +122,7 @@ impl<'a> Report<'a> {
         match finding.grade {
             Grade::Damage => self.damaged += 1,
             Grade::Missing => self.missing += 1,
-            Grade::Mended | Grade::Note => {}
+            Grade::Repaired | Grade::Note => {}
         }
         (self.tell)(Event::Found(finding));
     }

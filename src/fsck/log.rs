@@ -263,7 +263,7 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                     "group {}, the last one, names block {address}, which is not whole",
                     last.position.number
                 ),
-                "the power went before it was acknowledged, or the block was harmed since: the whole group is void",
+                "the power went before it was acknowledged, or the block was harmed since: the whole group is discarded",
                 "start dfsd: what peers have of it comes from them",
             );
             return Ok(false);

@@ -1,4 +1,4 @@
-//! The offline check: what is wrong in a data folder that no daemon uses, said item by item, and mended if asked.
+//! The offline check: what is wrong in a data folder that no daemon uses, said item by item, and repaired if asked.
 //!
 //! `command` is `dfsd check`, with the keys and the files beside the store; `log` reads the segments, `held` hashes blocks
 //! and pages, `records` reads records and what they need, `tree` looks for files that the log does not name, `rebuild`
@@ -68,7 +68,7 @@ fn look<F: FileSystem>(
         bytes: held.bytes,
         damaged: report.damaged(),
         missing: report.missing(),
-        mended: 0,
+        repaired: 0,
         log_has_gaps: log.has_gaps,
     })
 }
@@ -88,7 +88,7 @@ fn look_aside<F: FileSystem>(fs: &F, report: &mut Report<'_>) -> Result<(), Open
     if aside > 0 {
         report.note(
             format!("{}/", layout::QUARANTINE),
-            format!("{aside} files that an earlier run found bad and put aside"),
+            format!("{aside} quarantined files, which an earlier run found bad"),
             "they serve nobody and take up room",
             "remove them once `dfs verify` finds nothing missing",
         );

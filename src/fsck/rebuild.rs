@@ -33,21 +33,21 @@ pub(crate) fn rebuild<F: FileSystem>(
 ) -> Result<Summary, OpenError> {
     let mut inventory = Inventory::default();
     let (disk, recovered) = open(fs, config, entropy, |found| inventory.take(&found))?;
-    let mut mended = Tally { report, count: 0 };
+    let mut repaired = Tally { report, count: 0 };
     inventory.take_remains(&recovered.remains, &recovered.rotten);
-    give_up(&disk, &recovered, &mut mended)?;
+    give_up(&disk, &recovered, &mut repaired)?;
     for note in recovered.notes {
-        mended.tell(format!("{}/", layout::LOG), note, "start dfsd");
+        repaired.tell(format!("{}/", layout::LOG), note, "start dfsd");
     }
-    let lost = drop_bad(&disk, &mut inventory, &mut mended)?;
+    let lost = drop_bad(&disk, &mut inventory, &mut repaired)?;
     // What it would say of records the check at the end says.
     let read = records::read(disk.file_system(), known, &inventory, &mut Report::new(&mut |_| {}))?;
     let wanted = Wanted { all: found.log_has_gaps, addresses: read.wanted };
-    sweep(&disk, &wanted, &inventory, &mut mended)?;
-    let count = mended.count;
+    sweep(&disk, &wanted, &inventory, &mut repaired)?;
+    let count = repaired.count;
     disk.witness_now()?;
-    let mut summary = look(disk.file_system(), known, mended.report)?;
-    summary.mended = count;
+    let mut summary = look(disk.file_system(), known, repaired.report)?;
+    summary.repaired = count;
     summary.log_has_gaps |= found.log_has_gaps || lost > 0;
     Ok(summary)
 }
@@ -56,7 +56,7 @@ pub(crate) fn rebuild<F: FileSystem>(
 fn give_up<F: FileSystem>(
     disk: &Disk<F>,
     recovered: &Recovered,
-    mended: &mut Tally<'_>,
+    repaired: &mut Tally<'_>,
 ) -> Result<(), OpenError> {
     let damage = recovered.log_damage;
     if !damage.is_any() && recovered.remains.iter().all(|remains| remains.is_sound) {
@@ -64,7 +64,7 @@ fn give_up<F: FileSystem>(
     }
     disk.made_good(&recovered.damage)?;
     let what = "what can't be decoded is given up: it counts as lost from now on".to_owned();
-    mended.tell(
+    repaired.tell(
         format!("{}/", layout::LOG),
         what,
         "start dfsd: what peers have of it comes from them",
@@ -81,7 +81,7 @@ impl Tally<'_> {
     fn tell(&mut self, path: String, what: String, advice: &'static str) {
         self.count += 1;
         let means = "the next start finds the folder in order";
-        let finding = Finding { grade: Grade::Mended, path, what, means, advice };
+        let finding = Finding { grade: Grade::Repaired, path, what, means, advice };
         (self.report)(Event::Found(finding));
     }
 }
@@ -90,7 +90,7 @@ impl Tally<'_> {
 fn drop_bad<F: FileSystem>(
     disk: &Disk<F>,
     inventory: &mut Inventory,
-    mended: &mut Tally<'_>,
+    repaired: &mut Tally<'_>,
 ) -> Result<usize, OpenError> {
     let pages = inventory.pages().into_iter();
     let pages = pages.map(|(address, place)| (address, BlockPlace::Log(place)));
@@ -98,7 +98,7 @@ fn drop_bad<F: FileSystem>(
     let mut lost = 0;
     for batch in held.chunks(BATCH) {
         let Verified { bad, bytes, .. } = disk.verify(batch);
-        (mended.report)(Event::Bytes(bytes));
+        (repaired.report)(Event::Bytes(bytes));
         if bad.is_empty() {
             continue;
         }
@@ -106,9 +106,9 @@ fn drop_bad<F: FileSystem>(
         lost += bad.len();
         for address in bad {
             inventory.take(&Found::Lost(address));
-            let what = "bad or gone: put aside, and noted as lost".to_owned();
+            let what = "bad or gone: quarantined, and recorded as lost".to_owned();
             let advice = "start dfsd: it is fetched from a peer that has it";
-            mended.tell(layout::block(&address), what, advice);
+            repaired.tell(layout::block(&address), what, advice);
         }
     }
     Ok(lost)
@@ -131,7 +131,7 @@ fn sweep<F: FileSystem>(
     disk: &Disk<F>,
     wanted: &Wanted,
     inventory: &Inventory,
-    mended: &mut Tally<'_>,
+    repaired: &mut Tally<'_>,
 ) -> Result<(), OpenError> {
     let fs = disk.file_system();
     let mut adopted = Vec::new();
@@ -140,14 +140,14 @@ fn sweep<F: FileSystem>(
             None | Some(Orphan::Foreign(_)) => {}
             Some(Orphan::Good(address, length)) if wanted.has(&address) => {
                 adopted.push((address, length));
-                let what = "a good block that no group named: taken in".to_owned();
-                mended.tell(layout::block(&address), what, "start dfsd");
+                let what = "a good block that no group named: restored".to_owned();
+                repaired.tell(layout::block(&address), what, "start dfsd");
             }
             Some(Orphan::Good(address, _) | Orphan::Bad(address)) => {
                 set_aside(fs, &address)?;
                 let what =
                     format!("no group and no record names it: now {}", layout::bad_block(&address));
-                mended.tell(layout::block(&address), what, "remove it if you like");
+                repaired.tell(layout::block(&address), what, "remove it if you like");
             }
         }
         if adopted.len() == BATCH {

@@ -98,7 +98,7 @@ impl fmt::Display for KeyFileError {
             Self::Bad { path, reason } => {
                 write!(
                     f,
-                    "{} is no good key file: {reason}; restore it from a copy",
+                    "{} is not a valid key file: {reason}; restore it from a copy",
                     path.display()
                 )
             }

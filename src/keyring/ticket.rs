@@ -53,11 +53,9 @@ pub enum BadTicket {
 impl fmt::Display for BadTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotATicket => write!(f, "this is no ticket: one begins with {PREFIX}"),
+            Self::NotATicket => write!(f, "not a valid ticket: one begins with {PREFIX}"),
             Self::Newer => f.write_str("this ticket is of a newer version of dfsd"),
-            Self::Damaged => {
-                f.write_str("the ticket is not whole: a character is wrong or missing")
-            }
+            Self::Damaged => f.write_str("the ticket is truncated or corrupted"),
             Self::Malformed(Malformed(reason)) => write!(f, "the ticket is malformed: {reason}"),
             Self::NotGranted => {
                 f.write_str("the ticket's write key is not granted by its network's root")

@@ -202,7 +202,7 @@ impl EventLoop {
 
     fn signalled(&mut self, node: &mut Node) {
         if self.signals.pending().count() > 0 {
-            log::info!("stopping: what was accepted is finished first");
+            log::info!("shutting down: finishing accepted operations");
             let now = self.now();
             node.stop(now);
         }

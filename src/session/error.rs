@@ -72,7 +72,7 @@ impl fmt::Display for ClientError {
                 "no node that can be reached has all of it; try again when more nodes are up",
             ),
             Self::NotTaken => f.write_str(
-                "the node could not take all of it: its disk is full, most likely; nothing was stored",
+                "the node could not store all of it (most likely its disk is full); nothing was stored",
             ),
             Self::Damaged(what) => write!(f, "what is stored is damaged: {what}"),
             Self::Forged => f.write_str(
@@ -80,10 +80,10 @@ impl fmt::Display for ClientError {
                  it was neither opened nor believed, and nothing was changed; ask another node",
             ),
             Self::NoDataKey => {
-                f.write_str("there is no data key here, so that nothing can be read or named")
+                f.write_str("these keys cannot read: there is no data key")
             }
             Self::NoWriteKey => {
-                f.write_str("there is no write key here, so that nothing can be changed")
+                f.write_str("these keys are read-only: there is no write key")
             }
             Self::Refused(reason, detail) => {
                 write!(f, "the node refused ({}): {detail}", word(*reason))

@@ -405,7 +405,7 @@ impl<F: FileSystem> Recovery<'_, F> {
         let unsound = unsound_block(self.fs, &last)?;
         if unsound.is_some() && !planted::is_on(Bug::BelieveLastGroup) {
             self.notes.push(format!(
-                "group {} was not whole when the power went: it is void",
+                "group {} was incomplete when the power went: it is discarded",
                 last.position.number
             ));
             return Ok(false);

@@ -23,7 +23,7 @@ fn open(fs: SimFs, life: u8) -> Result<Opened, String> {
     let mut found = Vec::new();
     let opened = store::open(fs, CONFIG, [life; 16], |thing| found.push(thing));
     let (disk, recovered) = opened.map_err(|error| format!("it does not open: {error}"))?;
-    if let Some(note) = recovered.notes.iter().find(|note| !note.ends_with("it is void")) {
+    if let Some(note) = recovered.notes.iter().find(|note| !note.ends_with("it is discarded")) {
         return Err(format!("a power cut was taken for damage: {note}"));
     }
     Ok(Opened { disk, found, store: recovered.store })

@@ -140,12 +140,12 @@ fn what_was_harmed_comes_back_from_peers() {
         harm(&data);
         let found = check(&data, &[]);
         assert!(found.text().contains(said), "{what}: {}", found.text());
-        let mended = check(&data, &["--rebuild"]);
-        assert!(matches!(mended.code, 0 | 6), "{what}: {}{}", mended.text(), mended.stderr);
+        let repaired = check(&data, &["--rebuild"]);
+        assert!(matches!(repaired.code, 0 | 6), "{what}: {}{}", repaired.text(), repaired.stderr);
         assert!(
-            mended.text().contains("mended: ") || mended.code == 0,
+            repaired.text().contains("repaired: ") || repaired.code == 0,
             "{what}: {}",
-            mended.text()
+            repaired.text()
         );
         network.nodes[0].restart();
         network.wait_connected();
@@ -168,9 +168,9 @@ fn alone_the_rest_stays_and_the_loss_is_named() {
     }
     let said = looked(&data, 6);
     assert!(said.contains("missing: file 4: "), "the name of the file is told: {said}");
-    let mended = check(&data, &["--rebuild", "--json"]);
-    assert_eq!(mended.code, 6);
-    let text = mended.text();
+    let repaired = check(&data, &["--rebuild", "--json"]);
+    assert_eq!(repaired.code, 6);
+    let text = repaired.text();
     let last = text.lines().last().unwrap();
     assert_eq!(json_field(last, "grade"), "summary");
     assert_eq!(
@@ -197,7 +197,11 @@ fn verify_names_the_files_and_tells_what_was_repaired() {
     }
     let data = network.nodes[0].data.clone();
     let whole = network.dfs(0, &["verify"]);
-    assert!(whole.text().starts_with("good 5") && whole.code == 0, "{}", whole.text());
+    assert!(
+        whole.text().starts_with("57 objects verified, ") && whole.code == 0,
+        "{}",
+        whole.text()
+    );
     for path in files_below(&data.join("blocks")) {
         flip(&path, 5_000);
     }
@@ -271,7 +275,7 @@ fn keys_modes_and_strange_files_are_told_of() {
     assert!(looked(&data, 6).contains("node.key is missing"));
     fs::write(data.join("node.key"), &key[..key.len() / 2]).unwrap();
     fs::set_permissions(data.join("node.key"), Permissions::from_mode(0o600)).unwrap();
-    assert!(looked(&data, 6).contains("no good key file"));
+    assert!(looked(&data, 6).contains("not a valid key file"));
 }
 
 #[test]

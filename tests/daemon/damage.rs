@@ -1,4 +1,4 @@
-//! Damage: what rots on a disk is found, mended from a peer, and never given out as good.
+//! Damage: what rots on a disk is found, repaired from a peer, and never given out as good.
 //!
 //! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
 
@@ -106,7 +106,7 @@ fn damage_in_the_log_is_told_as_damage_each_time() {
             }
         }
         network.put(0, "file", &noise(size, 9));
-        assert!(network.cat(0, "file") == noise(size, 9), "it is mended by being stored again");
+        assert!(network.cat(0, "file") == noise(size, 9), "it is repaired by being stored again");
     }
 }
 

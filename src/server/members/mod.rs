@@ -313,8 +313,7 @@ impl Members {
         if let Some(addresses) = self.book.failed(node, jitter, cx.now.instant) {
             let node = node.short();
             log::warn!(
-                "node {node} at {addresses} has not been reached: it is down, or elsewhere, or of another network; \
-                 it is tried again and again"
+                "node {node} at {addresses}: unreachable (down, moved or another network); retrying"
             );
         }
         if !planted::is_on(Bug::LoseRedial) {

@@ -1,4 +1,4 @@
-//! The check and the rebuild of a folder: each kind of damage is named, and mended so that a start goes on.
+//! The check and the rebuild of a folder: each kind of damage is named, and repaired so that a start goes on.
 
 use super::*;
 use crate::crypto::keys::{RootKey, record_id};
@@ -277,7 +277,7 @@ fn orphans_are_put_aside_or_taken_in() {
     let (summary, found) = checked(&shelf.fs);
     assert!(summary.is_clean(), "{found:?}");
     assert!(found.iter().any(|finding| finding.what.starts_with("1 good block files")));
-    assert_eq!(rebuilt(&mut shelf.fs).mended, 2);
+    assert_eq!(rebuilt(&mut shelf.fs).repaired, 2);
     assert_eq!(shelf.fs.paths("quarantine/"), [layout::bad_block(&address_of(&spare))]);
     let (summary, found) = checked(&shelf.fs);
     assert_eq!(found.len(), 1, "only what is in quarantine: {found:?}");
