@@ -161,14 +161,14 @@ impl Replicate {
 
     /// Blocks are durable, and those who waited for them are told.
     pub(super) fn blocks_came(&mut self, cx: &mut Context, addresses: &[Address]) {
-        self.needs.arrived(addresses);
+        self.needs.arrived(cx, addresses);
         self.settle(cx);
     }
 
     /// Pages are durable, or their group has failed: those who wait for them are told.
     pub(super) fn pages_landed(&mut self, cx: &mut Context, addresses: &[Address], durable: bool) {
         if durable {
-            self.needs.arrived(addresses);
+            self.needs.arrived(cx, addresses);
         }
         for address in addresses {
             self.pages.landed(cx, *address, durable);
@@ -196,7 +196,7 @@ impl Replicate {
         if cx.index.holdings.remove(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.events.push_back(Event::Lost { address });
-            self.needs.block_lost(cx, address, length);
+            self.needs.block_lost(address, length);
             self.settle(cx);
         }
     }
@@ -212,7 +212,7 @@ impl Replicate {
             return;
         }
         self.events.push_back(Event::Lost { address });
-        self.needs.page_lost(cx, address);
+        self.needs.page_lost(address);
         if planted::is_on(Bug::SuspectRecords) {
             let all: Vec<_> = cx.index.catalog.ids().collect();
             all.into_iter().for_each(|record| self.needs.record(record, None));
@@ -383,11 +383,11 @@ impl Replicate {
             }
             replications::Event::Ended { record, end } => {
                 self.needs.replicated(cx, record, end);
-                if let replications::End::Lacks { address, .. } = end
-                    && cx.index.has(&address)
+                if let replications::End::Lacks { address, position, .. } = end
+                    && position.is_held(&cx.index.holdings, &address)
                 {
                     // It came when it had been given up.
-                    self.needs.arrived(&[address]);
+                    self.needs.arrived(cx, &[address]);
                 }
             }
             replications::Event::RecordDamaged(record) => self.damage(cx, &record),

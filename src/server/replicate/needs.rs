@@ -64,6 +64,8 @@ pub(super) struct Needs {
     due_to: Option<Short>,
     /// What is being tried that was tried before, or was found damaged just now.
     trying: BTreeSet<Short>,
+    /// Found damaged while as much of that was being tried as is at a time: its turn comes with the end of others.
+    untried: VecDeque<Short>,
     retry_set: bool,
     /// Attempts since the last that brought something.
     retries: u32,
@@ -80,7 +82,7 @@ impl Needs {
         let mut needs = Self { blocks, pages, rotten, ..Self::default() };
         for (record, lack) in records {
             match lack {
-                Some(lack) => needs.wait(record, &lack, 0),
+                Some(lack) => needs.wait(record, &lack, Position::START),
                 None => needs.record(record, None),
             }
         }
@@ -94,28 +96,33 @@ impl Needs {
     }
 
     /// A block is damaged or gone that was held.
-    pub(super) fn block_lost(&mut self, cx: &mut Context, address: Address, length: u32) {
+    pub(super) fn block_lost(&mut self, address: Address, length: u32) {
         self.blocks.insert(address, length);
-        self.repair(cx, Short::Block(address));
+        self.repair(Short::Block(address));
     }
 
     /// A page is damaged or gone that was held: it alone is asked of the peers, since which records name it is not known
     /// without reading them all.
-    pub(super) fn page_lost(&mut self, cx: &mut Context, address: Address) {
+    pub(super) fn page_lost(&mut self, address: Address) {
         self.pages.insert(address);
-        self.repair(cx, Short::Page(address));
+        self.repair(Short::Page(address));
     }
 
-    /// What was found damaged is tried at once. What is too much for now is due.
-    fn repair(&mut self, cx: &mut Context, short: Short) {
-        if self.trying.contains(&short) {
-            return;
-        }
-        if self.trying.len() < SHORT_BATCH {
-            self.take(short, false, None);
-        } else {
-            self.due.insert(short);
-            self.set_retry(cx);
+    /// What was found damaged is tried at once, so many things at a time.
+    fn repair(&mut self, short: Short) {
+        self.untried.push_back(short);
+        self.repair_next();
+    }
+
+    fn repair_next(&mut self) {
+        // Records, which may be large files, are no reason to wait.
+        let records = Short::Record(RecordId::default());
+        while self.trying.range(..records).count() < SHORT_BATCH
+            && let Some(short) = self.untried.pop_front()
+        {
+            if self.needs(&short) && !self.trying.contains(&short) {
+                self.take(short, false, None);
+            }
         }
     }
 
@@ -154,8 +161,10 @@ impl Needs {
     /// Something is to be tried: again, or for the first time.
     fn take(&mut self, short: Short, again: bool, hint: Option<Link>) {
         let position = match short {
-            Short::Record(record) => self.stop_waiting(&record).map_or(0, |lack| lack.position),
-            Short::Block(_) | Short::Page(_) => Position::MAX,
+            Short::Record(record) => {
+                self.stop_waiting(&record).map_or(Position::START, |lack| lack.position)
+            }
+            Short::Block(_) | Short::Page(_) => Position::END,
         };
         self.trying.insert(short);
         self.events.push_back(Try { short, again: again.then_some(position), hint });
@@ -205,7 +214,7 @@ impl Needs {
                 outcome
             }
             End::Unread | End::Gone => {
-                self.wait(record, &Address::default(), 0);
+                self.wait(record, &Address::default(), Position::START);
                 Outcome::Unsure
             }
         };
@@ -215,6 +224,7 @@ impl Needs {
     /// It has been tried, whatever came of it.
     fn end(&mut self, cx: &mut Context, short: Short) {
         self.trying.remove(&short);
+        self.repair_next();
         if self.trying.is_empty() {
             cx.news.settle();
         }
@@ -298,10 +308,13 @@ impl Needs {
     }
 
     /// Blocks or pages have come, from whomever: what lacks them is tried again.
-    pub(super) fn arrived(&mut self, addresses: &[Address]) {
+    pub(super) fn arrived(&mut self, cx: &mut Context, addresses: &[Address]) {
         for address in addresses {
             self.blocks.remove(address);
-            self.pages.remove(address);
+            if self.pages.remove(address) {
+                // It was named before it was damaged, whoever has brought it back.
+                cx.index.holdings.name(address);
+            }
             if !planted::is_on(Bug::ForgetRetry) {
                 self.try_lacking(address, None);
             }
@@ -334,16 +347,14 @@ impl Needs {
 
     /// False if it is not known what needs this.
     fn told_of_one(&mut self, cx: &Context, link: Link, address: Address) -> bool {
-        if cx.index.has(&address) {
-            return true;
-        }
         let damaged = [Short::Block(address), Short::Page(address)].into_iter();
         let damaged = damaged.filter(|short| self.needs(short) && !self.trying.contains(short));
         let damaged: Vec<_> = damaged.collect();
         for short in &damaged {
             self.take(*short, true, Some(link));
         }
-        self.try_lacking(&address, Some(link)) > 0 || !damaged.is_empty()
+        let is_needed = self.try_lacking(&address, Some(link)) > 0 || !damaged.is_empty();
+        is_needed || cx.index.has(&address)
     }
 
     /// Whether it is still short.
@@ -410,18 +421,24 @@ mod tests {
     #[test]
     fn what_comes_wakes_what_lacks_it_and_nothing_else() {
         for count in [10, 10_000] {
+            let mut cx = Context::for_tests();
             let mut needs = Needs::default();
-            (0..count).for_each(|number| needs.wait(record(number), &address(number / 2), 0));
-            needs.wait(record(0), &address(7), 3);
-            needs.arrived(&[address(0), address(count)]);
+            (0..count).for_each(|number| {
+                needs.wait(record(number), &address(number / 2), Position::START);
+            });
+            needs.wait(record(0), &address(7), Position::END);
+            needs.arrived(&mut cx, &[address(0), address(count)]);
             assert_eq!(tried(&mut needs), [Short::Record(record(1))]);
             assert_eq!(needs.trying.len(), 1);
             let count = usize::try_from(count).unwrap();
             assert_eq!((needs.records.len(), needs.by_lack.len()), (count, count - 1));
-            needs.arrived(&[address(7)]);
+            needs.arrived(&mut cx, &[address(7)]);
             let again: Vec<_> = needs.events.drain(..).map(|event| event.again).collect();
-            let positions: &[_] =
-                if count == 10 { &[Some(3)] } else { &[Some(3), Some(0), Some(0)] };
+            let positions: &[_] = if count == 10 {
+                &[Some(Position::END)]
+            } else {
+                &[Some(Position::END), Some(Position::START), Some(Position::START)]
+            };
             assert_eq!(again, positions);
         }
     }
@@ -449,7 +466,7 @@ mod tests {
         let mut needs = Needs::default();
         needs.blocks.extend((0..100).map(|number| (address(number), 7)));
         needs.pages.extend((0..100).map(address));
-        (0..100).for_each(|number| needs.wait(record(number), &address(number), 0));
+        (0..100).for_each(|number| needs.wait(record(number), &address(number), Position::START));
         needs.record(record(100), None);
         let (mut cursor, mut all) = (None, Vec::new());
         loop {

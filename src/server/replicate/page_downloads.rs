@@ -48,9 +48,18 @@ pub(super) enum Event {
     Received { address: Address, page: Bytes },
 }
 
+/// One who waits, and of whom the page is to be asked for him.
+#[derive(Debug)]
+struct Waiter {
+    who: PageFor,
+    sources: Sources,
+}
+
 #[derive(Debug)]
 struct PageDownload {
-    waiters: Vec<PageFor>,
+    waiters: Vec<Waiter>,
+    /// Those that came when others had been asked already: what these said was not said to them.
+    late: Vec<Waiter>,
     sources: Sources,
     tried: Vec<Link>,
     /// What these were asked, whether or not they have answered.
@@ -80,18 +89,30 @@ impl PageDownloads {
         &mut self,
         cx: &mut Context,
         address: Address,
-        waiter: PageFor,
+        who: PageFor,
         sources: Sources,
     ) {
-        if let Some(download) = self.by_address.get_mut(&address) {
-            download.waiters.push(waiter);
-            download.sources.again &= sources.again;
-            download.sources.hint = download.sources.hint.or(sources.hint);
-            return;
+        let waiter = Waiter { who, sources };
+        let Some(download) = self.by_address.get_mut(&address) else {
+            return self.begin(cx, address, vec![waiter]);
+        };
+        download.late.push(waiter);
+        download.sources.again &= sources.again;
+        if let Some(told) = sources.hint {
+            download.tell(told);
         }
+        if download.patient && download.source(cx).is_some() {
+            self.ask_next(cx, address);
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context, address: Address, waiters: Vec<Waiter>) {
+        let again = waiters.iter().all(|waiter| waiter.sources.again);
+        let hint = waiters.iter().find_map(|waiter| waiter.sources.hint);
         let download = PageDownload {
-            waiters: vec![waiter],
-            sources,
+            waiters,
+            late: Vec::new(),
+            sources: Sources { hint, again },
             tried: Vec::new(),
             asks: Vec::new(),
             attempt: 0,
@@ -193,25 +214,26 @@ impl PageDownloads {
         let has_no_room = cx.room.is_lacking() || !cx.has_room(page.len() as u64);
         if has_no_room && !planted::is_on(Bug::ServeOwnOnly) {
             // It goes to the clients who asked, and is not kept for them.
-            download.waiters.retain(|waiter| match waiter {
-                PageFor::Reader(Asker { link, request }) => {
-                    let page = Some(page.clone());
-                    cx.reply(*link, Message::Page { request: *request, page });
-                    false
-                }
-                PageFor::Replication(_) | PageFor::Repair => true,
-            });
+            let passed = download.waiters.extract_if(.., |waiter| waiter.who.is_reader());
+            for waiter in passed.chain(download.late.extract_if(.., |it| it.who.is_reader())) {
+                waiter.who.pass(cx, &page);
+            }
         }
-        if download.waiters.is_empty() {
+        if download.waiters.is_empty() && download.late.is_empty() {
             return self.end(cx, address, Outcome::Here);
         }
         download.received = true;
         self.events.push_back(Event::Received { address, page });
     }
 
-    /// A page is durable, or its group has failed.
+    /// A page is durable, or its group has failed: that may have been another's, of what a client put.
     pub(super) fn landed(&mut self, cx: &mut Context, address: Address, durable: bool) {
-        self.end(cx, address, if durable { Outcome::Here } else { Outcome::Unsure });
+        let is_received = self.by_address.get(&address).is_some_and(|download| download.received);
+        if durable {
+            self.end(cx, address, Outcome::Here);
+        } else if is_received {
+            self.end(cx, address, Outcome::Unsure);
+        }
     }
 
     fn end(&mut self, cx: &mut Context, address: Address, outcome: Outcome) {
@@ -223,8 +245,16 @@ impl PageDownloads {
         for (link, request) in download.asks {
             cx.links.forget_ask(link, request);
         }
-        for waiter in download.waiters {
-            self.events.push_back(Event::Ended { address, waiter, outcome });
+        let mut late = download.late;
+        let mut told = download.waiters;
+        if outcome == Outcome::Here {
+            told.append(&mut late);
+        }
+        for Waiter { who, .. } in told {
+            self.events.push_back(Event::Ended { address, waiter: who, outcome });
+        }
+        if !late.is_empty() {
+            self.begin(cx, address, late);
         }
     }
 
@@ -249,7 +279,29 @@ impl PageDownloads {
     }
 }
 
+impl PageFor {
+    fn is_reader(&self) -> bool {
+        matches!(self, Self::Reader(_))
+    }
+
+    /// A client that wants it is sent the page, which is not kept.
+    fn pass(self, cx: &mut Context, page: &Bytes) {
+        if let Self::Reader(Asker { link, request }) = self {
+            cx.reply(link, Message::Page { request, page: Some(page.clone()) });
+        }
+    }
+}
+
 impl PageDownload {
+    /// A node is said to have it, which may have been asked before it had.
+    fn tell(&mut self, link: Link) {
+        self.sources.hint = Some(link);
+        let asked = self.tried.last().copied().filter(|last| *last == link && !self.received);
+        if asked.is_none() {
+            self.tried.retain(|tried| *tried != link);
+        }
+    }
+
     /// Who is asked next: whoever told of it, then the one that has been asked the least.
     fn source(&self, cx: &Context) -> Option<Link> {
         let Sources { hint, again } = self.sources;

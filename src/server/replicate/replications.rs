@@ -82,7 +82,7 @@ pub(super) enum Event {
 struct Lack {
     address: Address,
     position: Position,
-    /// The number of news until then.
+    /// The number of news when it was asked for.
     news: u64,
 }
 
@@ -94,6 +94,8 @@ struct Replication {
     traversal: Traversal,
     /// Blocks that are being fetched.
     blocks: usize,
+    /// The number of news when something was last asked for.
+    news: u64,
     lack: Option<Lack>,
     /// Not all that were asked have said that they do not have it.
     unsure: bool,
@@ -106,8 +108,8 @@ impl Replication {
     }
 
     /// Something could not be had.
-    fn fail(&mut self, cx: &Context, address: Address, position: Position, outcome: Outcome) {
-        let news = cx.news.serial();
+    fn fail(&mut self, address: Address, position: Position, outcome: Outcome) {
+        let news = self.news;
         self.lack.get_or_insert(Lack { address, position, news });
         self.unsure |= outcome == Outcome::Unsure;
     }
@@ -170,8 +172,9 @@ impl Replications {
         self.next_id += 1;
         self.late_under_way += usize::from(is_late);
         let traversal = Traversal::default();
+        let news = cx.news.serial();
         let (blocks, lack, unsure) = (0, None, false);
-        let replication = Replication { wanted, is_late, traversal, blocks, lack, unsure };
+        let replication = Replication { wanted, is_late, traversal, blocks, news, lack, unsure };
         self.under_way.insert(self.next_id, replication);
         let reading = Reading::Record { replication: self.next_id };
         cx.read_log(vec![place], ReadFor::Replicate(reading));
@@ -226,7 +229,7 @@ impl Replications {
             Err(()) => {
                 let page = self.get(id).traversal.page().expect("it has just been read");
                 self.events.push_back(Event::PageDamaged(page));
-                self.fetch_page(id, page);
+                self.fetch_page(cx, id, page);
             }
         }
     }
@@ -237,16 +240,19 @@ impl Replications {
             if cx.index.holdings.block(&block.address).is_some() {
                 continue;
             }
+            let news = cx.news.serial();
             let replication = self.get(id);
             replication.blocks += 1;
+            replication.news = news;
             let again = replication.is_again(replication.traversal.at_blocks());
             let (hint, block) = (replication.wanted.hint, *block);
             self.events.push_back(Event::FetchBlock { replication: id, block, again, hint });
         }
     }
 
-    fn fetch_page(&mut self, id: ReplicationId, address: Address) {
+    fn fetch_page(&mut self, cx: &Context, id: ReplicationId, address: Address) {
         let replication = self.get(id);
+        replication.news = cx.news.serial();
         let again = replication.is_again(replication.traversal.at_page());
         let hint = replication.wanted.hint;
         self.events.push_back(Event::FetchPage { replication: id, address, again, hint });
@@ -272,7 +278,7 @@ impl Replications {
                 let reading = Reading::Page { replication: id };
                 cx.read_log(vec![place], ReadFor::Replicate(reading));
             }
-            None => self.fetch_page(id, address),
+            None => self.fetch_page(cx, id, address),
         }
     }
 
@@ -287,7 +293,7 @@ impl Replications {
         let replication = self.get(id);
         replication.blocks -= 1;
         if outcome != Outcome::Here {
-            replication.fail(cx, address, replication.traversal.at_blocks(), outcome);
+            replication.fail(address, replication.traversal.at_blocks(), outcome);
         }
         self.step(cx, id);
     }
@@ -302,7 +308,7 @@ impl Replications {
     ) {
         let replication = self.get(id);
         if outcome != Outcome::Here {
-            replication.fail(cx, address, replication.traversal.at_page(), outcome);
+            replication.fail(address, replication.traversal.at_page(), outcome);
         }
         self.step(cx, id);
     }

@@ -5,12 +5,29 @@
 //! file, each once, and nothing is kept but the pages beside the way down.
 
 use crate::ids::Address;
+use crate::index::holdings::Holdings;
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::BlockList;
 
-/// How far a traversal has come: what it meets later is further.
-pub(super) type Position = u32;
+/// How far a traversal has come: what it meets later is further. Blocks stand at even numbers and pages at odd ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position(u32);
+
+impl Position {
+    /// Where it begins.
+    pub(super) const START: Self = Self(0);
+    /// Beyond all.
+    pub(super) const END: Self = Self(u32::MAX);
+
+    /// Whether what stands there is held.
+    pub(super) fn is_held(self, holdings: &Holdings, address: &Address) -> bool {
+        match self.0 % 2 {
+            0 => holdings.block(address).is_some(),
+            _ => holdings.page(address).is_some(),
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -57,12 +74,12 @@ impl Traversal {
 
     /// Where the blocks stand that the last page listed, or the record itself.
     pub(super) fn at_blocks(&self) -> Position {
-        2 * self.read
+        Position(2 * self.read)
     }
 
     /// Where the page stands that is to be read next.
     pub(super) fn at_page(&self) -> Position {
-        2 * self.read + 1
+        Position(2 * self.read + 1)
     }
 }
 

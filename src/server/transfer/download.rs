@@ -78,6 +78,8 @@ pub(super) struct Download {
     tried: Vec<Link>,
     /// It is tried again, and asked only of those that have news.
     again: bool,
+    /// Said to have it while it was asked of others: asked next.
+    told: Option<Link>,
     /// Not all that were asked have said that they do not have it.
     pub(super) unsure: bool,
 }
@@ -99,6 +101,7 @@ impl Download {
             source: None,
             tried: Vec::new(),
             again,
+            told: None,
             unsure: false,
         }
     }
@@ -107,6 +110,19 @@ impl Download {
     pub(super) fn join(&mut self, interest: Interest, again: bool) {
         self.again &= again;
         self.interests.push(interest);
+    }
+
+    /// A node is said to have it, which may have been asked before it had.
+    pub(super) fn tell(&mut self, link: Link) {
+        if self.source != Some(link) {
+            self.try_again(link);
+            self.told = Some(link);
+        }
+    }
+
+    /// Who is to be asked next, if anybody is said to have it.
+    pub(super) fn take_told(&mut self) -> Option<Link> {
+        self.told.take()
     }
 
     pub(super) fn again(&self) -> bool {

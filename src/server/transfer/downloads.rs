@@ -40,6 +40,15 @@ pub(super) struct Downloads {
     pub(super) events: VecDeque<Inner>,
 }
 
+/// Of whom a block is asked.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    /// Only of those that have news.
+    again: bool,
+    /// Of this one first.
+    hint: Option<Link>,
+}
+
 impl Downloads {
     /// Sees to it that a block comes here. `again`: it was asked for before, of all that had no news since.
     pub(super) fn begin(
@@ -51,7 +60,7 @@ impl Downloads {
         hint: Option<Link>,
     ) {
         if self.by_address.contains_key(&block.address) {
-            return self.join(cx, block, interest, again);
+            return self.join(cx, block, interest, Asking { again, hint });
         }
         self.next_draft += 1;
         let download = Download::new(block.length, self.next_draft, interest, again);
@@ -67,7 +76,7 @@ impl Downloads {
     }
 
     /// One more waits for a block that is on its way.
-    fn join(&mut self, cx: &mut Context, block: BlockRef, interest: Interest, again: bool) {
+    fn join(&mut self, cx: &mut Context, block: BlockRef, interest: Interest, asking: Asking) {
         let address = block.address;
         let download = self.by_address.get_mut(&address).expect("it is on its way");
         if download.length != block.length {
@@ -75,7 +84,10 @@ impl Downloads {
             let outcome = Outcome::Unsure;
             return self.events.push_back(Inner::Ended { address, interest, outcome });
         }
-        download.join(interest, again);
+        download.join(interest, asking.again);
+        if let Some(told) = asking.hint.filter(|_| !interest.is_offer()) {
+            download.tell(told);
+        }
         let source = download.source;
         if download.stage != Stage::Asking {
             return;
@@ -117,6 +129,7 @@ impl Downloads {
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
+        let hint = hint.or_else(|| download.take_told());
         let Some(link) = self.windows.source(cx, download, hint) else {
             return self.end(cx, address);
         };

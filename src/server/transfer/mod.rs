@@ -66,7 +66,7 @@ impl Transfer {
         again: bool,
         hint: Option<Link>,
     ) {
-        if interest == Interest::Repair && self.fetches(&block.address) {
+        if interest == Interest::Repair && again && self.fetches(&block.address) {
             // Others are asked for that one, perhaps: it is tried when that has ended.
             return self.ended(cx, block.address, interest, Outcome::Unsure);
         }

@@ -12,13 +12,15 @@ use crate::server::work::{CheckFor, Job, ReadFor};
 use crate::store::values::{BlockPlace, DiskError, LogPlace};
 use crate::wire::page::{Entries, Page, PageRef};
 use crate::wire::record::BlockList;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Connections below 10 are clients'.
 enum Do {
     /// A record of this name is in the catalog, of these blocks, which one of the nodes has sent.
     Record(u64, &'static [u8]),
+    /// A record that names this page as a block.
+    Claim(u64, u8),
     /// A record of a file that has a page of two blocks, and one of two more.
     Long(u64),
     /// A block is here, or is no more.
@@ -44,6 +46,7 @@ enum Do {
     /// A node has come, or got something.
     News(Link),
     Told(Link, u8),
+    ToldPage(Link, u8),
     /// So much time goes by, and what is due is done.
     Pass(Duration),
     /// The end of a turn.
@@ -88,6 +91,8 @@ struct Setting {
     fetched: BTreeMap<u8, Vec<Interest>>,
     asked: BTreeMap<Link, PageAsked>,
     arrived: Vec<Address>,
+    /// Stands for 0 among blocks.
+    claimed: Option<Address>,
     next_request: Request,
 }
 
@@ -108,6 +113,7 @@ impl Setting {
             fetched: BTreeMap::new(),
             asked: BTreeMap::new(),
             arrived: Vec::new(),
+            claimed: None,
             next_request: 0,
         }
     }
@@ -161,6 +167,11 @@ impl Bench for Setting {
                 let block = |number: &u8| BlockRef { address: Address([*number; 32]), length: 7 };
                 self.know(name, BlockList::Inline(blocks.iter().map(block).collect()));
             }
+            Do::Claim(name, number) => {
+                let block = BlockRef { address: page_address(number), length: 7 };
+                self.claimed = Some(block.address);
+                self.know(name, BlockList::Inline(vec![block]));
+            }
             Do::Long(name) => {
                 let root = page_address(100);
                 self.know(name, BlockList::Pages { root, depth: 2, blocks: 4, bytes: 28 });
@@ -180,7 +191,8 @@ impl Bench for Setting {
                 self.answer(|_| Err(ReadError::Disk(DiskError::Scarce("EMFILE".to_owned()))));
             }
             Do::Block(number, outcome) => {
-                let address = Address([number; 32]);
+                let claimed = self.claimed.filter(|_| number == 0);
+                let address = claimed.unwrap_or(Address([number; 32]));
                 for interest in self.fetched.remove(&number).expect("it is fetched") {
                     let replication = match interest {
                         Interest::Replication(id) => Some(id),
@@ -218,6 +230,9 @@ impl Bench for Setting {
             Do::News(link) => self.replicate.has_news(cx, link),
             Do::Told(link, number) => {
                 self.replicate.told_of(cx, link, &[Address([number; 32])]);
+            }
+            Do::ToldPage(link, number) => {
+                self.replicate.told_of(cx, link, &[page_address(number)]);
             }
             Do::Pass(time) => self.pass(time),
             Do::Turn => while self.replicate.go_on(cx) {},
@@ -262,7 +277,8 @@ impl Bench for Setting {
         while let Some(event) = self.replicate.poll_event() {
             told.push(match event {
                 Event::Fetch { block, interest, again, hint } => {
-                    let number = block.address.0[0];
+                    let is_claimed = Some(block.address) == self.claimed;
+                    let number = if is_claimed { 0 } else { block.address.0[0] };
                     self.fetched.entry(number).or_default().push(interest);
                     let again = if again { " again" } else { "" };
                     let hint = hint.map_or(String::new(), |link| format!(" of {link}"));
@@ -422,9 +438,85 @@ fn the_last_one_that_may_have_a_page_is_waited_for_longer() {
         (Do::WantPage(2, 101), ""),
         (Do::Refuse(10), "11 page 101"),
         (Do::Pass(PEER_SILENCE), ""),
-        (Do::Pass(rest), "1 no page, 2 no page"),
-        (Do::Page(11, Some(101)), ""),
+        (Do::Pass(rest), "10 page 101, 1 no page"),
+        (Do::Page(11, Some(101)), "page 101"),
+        (Do::Landed(true), "2 reads"),
     ]);
+}
+
+#[test]
+fn who_has_it_by_now_is_asked_though_it_had_not_when_others_wanted_it() {
+    check(&[
+        (Do::Long(5), "read"),
+        (Do::Read, "11 page 100"),
+        (Do::Page(11, None), "10 page 100"),
+        (Do::Page(10, None), ""),
+        (Do::WantPage(1, 100), "10 page 100"),
+        (Do::Page(10, None), "11 page 100"),
+        (Do::ToldPage(10, 100), "read"),
+        (Do::Read, ""),
+        (Do::Page(11, None), "10 page 100"),
+        (Do::Page(10, Some(100)), "page 100"),
+        (Do::Landed(true), "read, 1 reads"),
+    ]);
+    check(&[
+        (Do::WantPage(1, 101), "10 page 101"),
+        (Do::Page(10, None), "11 page 101"),
+        (Do::WantPage(2, 101), ""),
+        (Do::Page(11, None), "10 page 101, 1 no page"),
+        (Do::Page(10, Some(101)), "page 101"),
+        (Do::NoRoom, ""),
+        (Do::WantPage(1, 101), ""),
+        (Do::Landed(false), "10 page 101, 2 no page"),
+        (Do::Page(10, Some(101)), "1 a page"),
+    ]);
+}
+
+#[test]
+fn news_that_come_while_others_are_asked_are_not_forgotten() {
+    check(&[
+        (Do::Record(5, &[1]), "read"),
+        (Do::Read, "fetch 1 of 11"),
+        (Do::News(10), ""),
+        (Do::Turn, ""),
+        (Do::Block(1, Outcome::Nowhere), ""),
+        (Do::Pass(RETRY), "read"),
+        (Do::Read, "fetch 1"),
+    ]);
+}
+
+#[test]
+fn what_is_held_as_a_page_is_no_block_that_a_record_lacks() {
+    check(&[
+        (Do::WantPage(1, 101), "10 page 101"),
+        (Do::Page(10, Some(101)), "page 101"),
+        (Do::Landed(true), "1 reads"),
+        (Do::Claim(5, 101), "read"),
+        (Do::Read, "fetch 0 of 11"),
+        (Do::Block(0, Outcome::Nowhere), ""),
+        (Do::Turn, ""),
+    ]);
+}
+
+#[test]
+fn damaged_blocks_are_tried_so_many_at_a_time_whatever_records_wait() {
+    let mut bench = Setting::new();
+    let count = 2 * crate::limits::SHORT_BATCH + 1;
+    for number in 0..count {
+        let mut address = Address::default();
+        address.0[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
+        let block = BlockRef { address, length: 7 };
+        bench.cx.index.holdings.insert(address, BlockPlace::Tree { length: 7 }, 1);
+        bench.replicate.block_lost(&mut bench.cx, block);
+    }
+    let mut tried = BTreeSet::new();
+    while let Some(event) = bench.replicate.poll_event() {
+        if let Event::Fetch { block, .. } = event {
+            assert!(tried.insert(block.address), "each once");
+            bench.replicate.block_ended(&mut bench.cx, block.address, None, Outcome::Nowhere);
+        }
+    }
+    assert_eq!(tried.len(), count);
 }
 
 #[test]
@@ -435,6 +527,8 @@ fn a_damaged_page_is_asked_for_and_whoever_wants_to_read_it_is_told() {
         (Do::Landed(true), "1 reads"),
         (Do::LosePage(101), "10 page 101, lost"),
         (Do::WantPage(1, 101), ""),
+        (Do::Page(10, None), "11 page 101"),
+        (Do::Page(11, None), "10 page 101"),
         (Do::Page(10, None), "11 page 101"),
         (Do::Page(11, None), "1 Damaged"),
         (Do::NoRoom, ""),
