@@ -253,7 +253,7 @@ fn read_config(path: &Path) -> std::io::Result<String> {
 fn resolve(listen: &str) -> Result<SocketAddr, Failure> {
     let mut found = listen
         .to_socket_addrs()
-        .map_err(|why| (2, format!("--listen {listen} is not an address HOST:PORT: {why}")))?;
+        .map_err(|why| (USAGE, format!("--listen {listen} is not an address HOST:PORT: {why}")))?;
     found.next().ok_or_else(|| (USAGE, format!("--listen {listen} has no address")))
 }
 

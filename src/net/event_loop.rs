@@ -1,14 +1,13 @@
 //! The event loop: one thread, one `mio::Poll`.
 //!
-//! mio is edge-triggered: readiness is remembered per socket and cleared only by `WouldBlock`. A paused connection has
-//! no event coming, so whoever frees space or queues data must wake it. Each socket gets one read of at most
-//! `READ_MAX` bytes a turn, so that a fast one does not starve the others.
+//! Joins the node with its sockets, its workers, whoever dials, signals and the clock. What it knows of a socket is its
+//! token. Invariant: it never waits while something can be done.
 
+use super::clock::Clock;
 use super::heap;
-use super::lookup::Lookups;
-use super::socket::{Progress, Socket};
+use super::sockets::Sockets;
 use crate::limits::MEMORY_IDLE;
-use crate::node::{Action, Link, Node, Outcome};
+use crate::node::{Action, Node, Outcome};
 use crate::server::work::{Done, Job};
 use crate::time::{Instant, Now};
 use crate::worker::Workers;
@@ -16,24 +15,16 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use slab::Slab;
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
-/// One read.
-const READ_MAX: usize = 256 * 1024;
-/// What is sealed at a time for one socket.
-const WRITE_BATCH: usize = 128 * 1024;
-/// So many batches are written to one socket before the others have their turn.
-const WRITES_MAX: usize = 4;
 /// What is done at once may lead to more of the same: so often before the others have their turn.
 const ROUNDS_MAX: usize = 4;
 /// After so many jobs that were done at once a turn leaves to the workers what only takes little time: together it is no
@@ -69,23 +60,16 @@ impl std::error::Error for LoopError {}
 /// See the module.
 #[allow(missing_debug_implementations, reason = "it holds a node")]
 pub struct EventLoop {
-    pub(super) poll: Poll,
+    poll: Poll,
     waker: Arc<Waker>,
     listener: TcpListener,
     signals: Signals,
-    pub(super) sockets: Slab<Socket>,
-    pub(super) by_link: HashMap<Link, usize>,
-    pub(super) lookups: Lookups,
-    /// Sockets that may have bytes to be read.
-    ready: VecDeque<usize>,
+    sockets: Sockets,
+    clock: Clock,
     accepting: bool,
     accept_again: Option<Instant>,
     /// When free memory is given back, if nothing is read until then.
     trim_at: Option<Instant>,
-    /// What was just read, or is about to be written; one for all sockets.
-    inward: Vec<u8>,
-    outward: Vec<u8>,
-    origin: std::time::Instant,
     outcome: Option<Outcome>,
 }
 
@@ -106,21 +90,18 @@ impl EventLoop {
         registry
             .register(&mut signals, SIGNALS, Interest::READABLE)
             .map_err(system("can't wait for signals"))?;
+        let registry = registry.try_clone().map_err(system("no event queue"))?;
+        let clock = Clock::start();
         Ok(Self {
             poll,
             listener,
-            lookups: Lookups::new(Arc::clone(&waker)),
+            sockets: Sockets::new(registry, Arc::clone(&waker), clock),
             waker,
             signals,
-            sockets: Slab::new(),
-            by_link: HashMap::new(),
-            ready: VecDeque::new(),
+            clock,
             accepting: false,
             accept_again: None,
             trim_at: Some(Instant(0) + MEMORY_IDLE),
-            inward: vec![0; READ_MAX],
-            outward: Vec::new(),
-            origin: std::time::Instant::now(),
             outcome: None,
         })
     }
@@ -139,7 +120,7 @@ impl EventLoop {
     /// What time it is, on both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        now_since(self.origin)
+        self.clock.now()
     }
 
     /// Runs a node until it stops.
@@ -164,15 +145,18 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accepting = true,
-                    WAKER => self.dial_found(node),
+                    WAKER => self.sockets.dial_found(node),
                     SIGNALS => self.signalled(node),
-                    Token(key) => self.note(key, event),
+                    Token(key) => self.sockets.note(key, event),
                 }
             }
             self.hand_over(node, workers);
             self.accept(node);
-            self.read_ready(node);
+            let has_read = self.sockets.serve_ready(node);
             let now = self.now();
+            if has_read {
+                self.trim_at = Some(now.instant + MEMORY_IDLE);
+            }
             if node.poll_timeout().is_some_and(|at| at <= now.instant) {
                 node.handle_timeout(now);
             }
@@ -190,7 +174,7 @@ impl EventLoop {
 
     /// How long nothing need be done.
     fn patience(&self, node: &Node) -> Option<Duration> {
-        if !self.ready.is_empty() || self.accepting {
+        if self.sockets.waiting() > 0 || self.accepting {
             return Some(Duration::ZERO);
         }
         let now = self.now().instant;
@@ -208,30 +192,6 @@ impl EventLoop {
         }
     }
 
-    /// Remembers what mio says of a socket.
-    fn note(&mut self, key: usize, event: &mio::event::Event) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if event.is_writable() {
-            socket.writable = true;
-        }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            socket.readable = true;
-            socket.ending |= event.is_read_closed() || event.is_error();
-        }
-        self.queue(key);
-    }
-
-    /// Has a socket looked at before the loop waits again.
-    pub(super) fn queue(&mut self, key: usize) {
-        if let Some(socket) = self.sockets.get_mut(key)
-            && !std::mem::replace(&mut socket.queued, true)
-        {
-            self.ready.push_back(key);
-        }
-    }
-
     fn accept(&mut self, node: &mut Node) {
         let now = self.now();
         if self.accept_again.is_some_and(|at| at <= now.instant) {
@@ -246,7 +206,7 @@ impl EventLoop {
                 Ok((stream, from)) => {
                     let from = from.ip().to_canonical();
                     if let Some(link) = node.accepted(now, from, super::entropy()) {
-                        self.add(node, Socket::accepted(stream, link));
+                        self.sockets.accepted(node, link, stream);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accepting = false,
@@ -261,103 +221,19 @@ impl EventLoop {
         }
     }
 
-    /// One read and one write for each socket that is ready for it.
-    fn read_ready(&mut self, node: &mut Node) {
-        for _ in 0..self.ready.len() {
-            let Some(key) = self.ready.pop_front() else {
-                return;
-            };
-            if let Some(socket) = self.sockets.get_mut(key) {
-                socket.queued = false;
-            }
-            self.connect_finished(node, key);
-            self.write(node, key);
-            self.read(node, key);
-        }
-    }
-
-    fn read(&mut self, node: &mut Node, key: usize) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        let link = socket.link;
-        if socket.is_connecting() || !socket.readable || !node.wants_read(link) {
-            return;
-        }
-        let max = node.read_max(link).min(READ_MAX);
-        match socket.read(&mut self.inward[..max]) {
-            Progress::Bytes(count) => {
-                let now = self.now();
-                self.trim_at = Some(now.instant + MEMORY_IDLE);
-                node.received(now, link, &self.inward[..count]);
-                if self.sockets.get(key).is_some_and(|socket| socket.readable) {
-                    self.queue(key);
-                }
-            }
-            Progress::Blocked => {}
-            Progress::Ended => self.drop_socket(node, key),
-        }
-    }
-
-    /// Sends on: what the socket would not take before, then what the node has, while the socket takes all.
-    fn write(&mut self, node: &mut Node, key: usize) {
-        for _ in 0..WRITES_MAX {
-            let Some(socket) = self.sockets.get_mut(key) else {
-                return;
-            };
-            if !socket.takes_bytes() {
-                return;
-            }
-            let progress = if socket.is_flushed() {
-                self.outward.clear();
-                let now = now_since(self.origin);
-                node.transmit(now, socket.link, &mut self.outward, WRITE_BATCH);
-                if self.outward.is_empty() {
-                    return;
-                }
-                socket.send(&self.outward)
-            } else {
-                socket.flush()
-            };
-            match progress {
-                Progress::Bytes(_) => {}
-                Progress::Blocked => return,
-                Progress::Ended => return self.drop_socket(node, key),
-            }
-        }
-        self.queue(key);
-    }
-
-    /// The socket is gone, and the node is told.
-    fn drop_socket(&mut self, node: &mut Node, key: usize) {
-        if let Some(socket) = self.sockets.try_remove(key) {
-            self.by_link.remove(&socket.link);
-            let now = self.now();
-            node.closed(now, socket.link);
-        }
-    }
-
     /// Does what the node wants, until it wants nothing, or somebody else should have a turn.
     fn carry_out(&mut self, node: &mut Node, workers: &Workers<Job, Done>) {
         let (mut rounds, mut done_here) = (0, 0);
         loop {
             while let Some(action) = node.poll_action() {
                 match action {
-                    Action::Dial { link, address } => self.dial(node, link, &address),
-                    Action::Transmit { link } => {
-                        if let Some(&key) = self.by_link.get(&link) {
-                            self.write(node, key);
-                        }
-                    }
-                    Action::Read { link } => {
-                        if let Some(&key) = self.by_link.get(&link) {
-                            self.queue(key);
-                        }
-                    }
-                    Action::Close { link, .. } => self.close(node, link),
+                    Action::Dial { link, address } => self.sockets.dial(node, link, &address),
+                    Action::Transmit { link } => self.sockets.transmit(node, link),
+                    Action::Read { link } => self.sockets.wake(link),
+                    Action::Close { link, .. } => self.sockets.close(node, link),
                     Action::Job(job) => {
                         // The one whose bytes led to the job may still be queued. Of many jobs a few are done here.
-                        let has_time = done_here < CHECKS_MAX && self.ready.len() <= 1;
+                        let has_time = done_here < CHECKS_MAX && self.sockets.waiting() <= 1;
                         done_here += usize::from(workers.submit(job, has_time));
                     }
                     Action::Stopped(outcome) => self.outcome = Some(outcome),
@@ -378,28 +254,5 @@ impl EventLoop {
             let now = self.now();
             node.done(now, done);
         }
-    }
-
-    /// What the socket still takes is sent; the rest is lost.
-    fn close(&mut self, node: &mut Node, link: Link) {
-        match self.by_link.get(&link).copied() {
-            Some(key) => {
-                self.write(node, key);
-                self.drop_socket(node, key);
-            }
-            None => {
-                self.lookups.forget(link);
-                let now = self.now();
-                node.closed(now, link);
-            }
-        }
-    }
-}
-
-fn now_since(origin: std::time::Instant) -> Now {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now {
-        instant: Instant(u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX)),
-        wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
     }
 }

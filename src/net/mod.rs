@@ -1,11 +1,12 @@
 //! The mio shell: moves bytes between sockets and the node, and decides nothing.
 
+mod clock;
 pub mod descriptors;
-mod dial;
 mod event_loop;
 mod heap;
 mod lookup;
 mod socket;
+mod sockets;
 
 pub use event_loop::{EventLoop, LoopError};
 pub use heap::one_arena;

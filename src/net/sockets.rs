@@ -1,0 +1,270 @@
+//! The sockets of a node's connections: dialled or accepted, read and written in turn, and closed.
+//!
+//! mio is edge-triggered: readiness is remembered per socket and cleared only by `WouldBlock`. A paused connection has
+//! no event coming, so whoever frees space or queues data must wake it. Each socket gets one read of at most
+//! `READ_MAX` bytes a turn, so that a fast one does not starve the others. An address that is a number is used at once; a
+//! name is looked up, and every address that it has is tried in turn. Knows no listener and no worker. Invariant: each
+//! link that was dialled or accepted comes to exactly one end, of which the node is told, unless the node closes it before.
+
+use super::clock::Clock;
+use super::lookup::Lookups;
+use super::socket::{Progress, Socket};
+use crate::node::{Link, Node};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token, Waker};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One read.
+const READ_MAX: usize = 256 * 1024;
+/// What is sealed at a time for one socket.
+const WRITE_BATCH: usize = 128 * 1024;
+/// So many batches are written to one socket before the others have their turn.
+const WRITES_MAX: usize = 4;
+
+/// See the module.
+pub(super) struct Sockets {
+    registry: Registry,
+    clock: Clock,
+    sockets: Slab<Socket>,
+    by_link: HashMap<Link, usize>,
+    lookups: Lookups,
+    /// Sockets that are to be looked at.
+    ready: VecDeque<usize>,
+    /// What was just read, or is about to be written; one for all sockets.
+    inward: Vec<u8>,
+    outward: Vec<u8>,
+}
+
+impl Sockets {
+    /// None yet. Their tokens are small numbers.
+    pub(super) fn new(registry: Registry, waker: Arc<Waker>, clock: Clock) -> Self {
+        Self {
+            registry,
+            clock,
+            sockets: Slab::new(),
+            by_link: HashMap::new(),
+            lookups: Lookups::new(waker),
+            ready: VecDeque::new(),
+            inward: vec![0; READ_MAX],
+            outward: Vec::new(),
+        }
+    }
+
+    /// How many are to be looked at before the loop waits again.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) fn dial(&mut self, node: &mut Node, link: Link, address: &str) {
+        if let Ok(address) = address.parse() {
+            return self.connect(node, link, VecDeque::from([address]));
+        }
+        if !self.lookups.begin(link, address) {
+            node.closed(self.clock.now(), link);
+        }
+    }
+
+    /// Dials what was found for names.
+    pub(super) fn dial_found(&mut self, node: &mut Node) {
+        while let Some((link, addresses)) = self.lookups.next() {
+            self.connect(node, link, addresses);
+        }
+    }
+
+    /// Somebody has dialled us.
+    pub(super) fn accepted(&mut self, node: &mut Node, link: Link, stream: TcpStream) {
+        self.add(node, Socket::accepted(stream, link));
+    }
+
+    /// Tries the first of these addresses that the system lets us try; without any, the dial has failed.
+    fn connect(&mut self, node: &mut Node, link: Link, mut addresses: VecDeque<SocketAddr>) {
+        while let Some(address) = addresses.pop_front() {
+            match TcpStream::connect(address) {
+                Ok(stream) => return self.add(node, Socket::dialled(stream, link, addresses)),
+                Err(error) => log::debug!("can't dial {address}: {error}"),
+            }
+        }
+        node.closed(self.clock.now(), link);
+    }
+
+    /// Watches a new socket.
+    fn add(&mut self, node: &mut Node, mut socket: Socket) {
+        let entry = self.sockets.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Without it small answers would wait for the other side's acknowledgements; it can't be had on a dying socket only.
+        let _ = socket.stream.set_nodelay(true);
+        let link = socket.link;
+        match self.registry.register(&mut socket.stream, Token(key), interest) {
+            Ok(()) => {
+                entry.insert(socket);
+                self.by_link.insert(link, key);
+                self.queue(key);
+            }
+            Err(error) => {
+                log::warn!("a connection could not be watched: {error}");
+                node.closed(self.clock.now(), link);
+            }
+        }
+    }
+
+    /// Remembers what mio says of a socket.
+    pub(super) fn note(&mut self, key: usize, event: &mio::event::Event) {
+        // It may have been closed while the event was on its way.
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if event.is_writable() {
+            socket.writable = true;
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            socket.readable = true;
+            socket.ending |= event.is_read_closed() || event.is_error();
+        }
+        self.queue(key);
+    }
+
+    /// The node takes bytes of this one again.
+    pub(super) fn wake(&mut self, link: Link) {
+        if let Some(&key) = self.by_link.get(&link) {
+            self.queue(key);
+        }
+    }
+
+    /// Has a socket looked at before the loop waits again.
+    fn queue(&mut self, key: usize) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && !std::mem::replace(&mut socket.queued, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// One read and one write for each socket that is ready for it; whether anything was read.
+    pub(super) fn serve_ready(&mut self, node: &mut Node) -> bool {
+        let mut has_read = false;
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
+            if let Some(socket) = self.sockets.get_mut(key) {
+                socket.queued = false;
+            }
+            self.connect_finished(node, key);
+            self.write(node, key);
+            has_read |= self.read(node, key);
+        }
+        has_read
+    }
+
+    /// A dialled socket has become ready: it is connected, or it is not, or there is no telling yet.
+    fn connect_finished(&mut self, node: &mut Node, key: usize) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if !socket.is_connecting() {
+            return;
+        }
+        if matches!(socket.stream.take_error(), Ok(Some(_)) | Err(_)) {
+            return self.try_next(node, key);
+        }
+        if socket.writable && socket.stream.peer_addr().is_ok() {
+            socket.become_connected();
+            node.dialled(self.clock.now(), socket.link, super::entropy());
+        }
+    }
+
+    /// This address leads nowhere.
+    fn try_next(&mut self, node: &mut Node, key: usize) {
+        if let Some(socket) = self.sockets.try_remove(key) {
+            self.by_link.remove(&socket.link);
+            let (link, others) = socket.into_others();
+            self.connect(node, link, others);
+        }
+    }
+
+    fn read(&mut self, node: &mut Node, key: usize) -> bool {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return false;
+        };
+        let link = socket.link;
+        if socket.is_connecting() || !socket.readable || !node.wants_read(link) {
+            return false;
+        }
+        let max = node.read_max(link).min(READ_MAX);
+        match socket.read(&mut self.inward[..max]) {
+            Progress::Bytes(count) => {
+                node.received(self.clock.now(), link, &self.inward[..count]);
+                if self.sockets.get(key).is_some_and(|socket| socket.readable) {
+                    self.queue(key);
+                }
+                true
+            }
+            Progress::Blocked => false,
+            Progress::Ended => {
+                self.drop_socket(node, key);
+                false
+            }
+        }
+    }
+
+    /// The node has something to send.
+    pub(super) fn transmit(&mut self, node: &mut Node, link: Link) {
+        if let Some(&key) = self.by_link.get(&link) {
+            self.write(node, key);
+        }
+    }
+
+    /// Sends on: what the socket would not take before, then what the node has, while the socket takes all.
+    fn write(&mut self, node: &mut Node, key: usize) {
+        for _ in 0..WRITES_MAX {
+            let Some(socket) = self.sockets.get_mut(key) else {
+                return;
+            };
+            if !socket.takes_bytes() {
+                return;
+            }
+            let progress = if socket.is_flushed() {
+                self.outward.clear();
+                node.transmit(self.clock.now(), socket.link, &mut self.outward, WRITE_BATCH);
+                if self.outward.is_empty() {
+                    return;
+                }
+                socket.send(&self.outward)
+            } else {
+                socket.flush()
+            };
+            match progress {
+                Progress::Bytes(_) => {}
+                Progress::Blocked => return,
+                Progress::Ended => return self.drop_socket(node, key),
+            }
+        }
+        self.queue(key);
+    }
+
+    /// What the socket still takes is sent; the rest is lost.
+    pub(super) fn close(&mut self, node: &mut Node, link: Link) {
+        match self.by_link.get(&link).copied() {
+            Some(key) => {
+                self.write(node, key);
+                self.drop_socket(node, key);
+            }
+            None => {
+                self.lookups.forget(link);
+                node.closed(self.clock.now(), link);
+            }
+        }
+    }
+
+    /// The socket is gone, and the node is told.
+    fn drop_socket(&mut self, node: &mut Node, key: usize) {
+        if let Some(socket) = self.sockets.try_remove(key) {
+            self.by_link.remove(&socket.link);
+            node.closed(self.clock.now(), socket.link);
+        }
+    }
+}
