@@ -36,6 +36,12 @@ pub(crate) fn leftover(name: &str) -> String {
     format!("{TMP}/{name}")
 }
 
+/// Where something in `tmp/` is out of the way; `None` if it is there already.
+pub(crate) fn apart(name: &str) -> Option<String> {
+    const APART: &str = "left-alone-";
+    (!name.starts_with(APART)).then(|| format!("{TMP}/{APART}{name}"))
+}
+
 /// A block's place in the tree.
 pub(crate) fn block(address: &Address) -> String {
     let [.., folder] = shard(address);

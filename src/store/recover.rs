@@ -12,7 +12,7 @@ use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble, twice};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
-use crate::store::fs::FileSystem;
+use crate::store::fs::{FileSystem, Kind};
 use crate::store::layout;
 use crate::store::log::{Log, Past};
 use crate::store::named::{self, Named, Standing};
@@ -159,12 +159,27 @@ fn prepare<F: FileSystem>(fs: &F) -> Result<(Place, Vec<String>), OpenError> {
     for name in leftovers.map_err(|error| failed("listing", layout::TMP, &error))? {
         let path = layout::leftover(&name);
         if let Err(error) = fs.remove(&path) {
-            notes.push(format!("{path} is in the way and could not be removed: {error}"));
+            notes.push(leave_alone(fs, &name, &error));
         }
     }
     let flushed = fs.sync_all();
     flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?;
     Ok((place, notes))
+}
+
+/// What is no file is somebody else's. It stays, under a name that nothing of ours will ever want; the answer says so.
+fn leave_alone<F: FileSystem>(fs: &F, name: &str, why: &io::Error) -> String {
+    let path = layout::leftover(name);
+    if fs.identify(&path).is_ok_and(|found| found.kind == Kind::File) {
+        return format!("{path} is in the way and could not be removed: {why}");
+    }
+    let Some(apart) = layout::apart(name) else {
+        return format!("{path} is no file: left alone");
+    };
+    match fs.rename(&path, &apart) {
+        Ok(()) => format!("{path} is no file: left alone, as {apart}"),
+        Err(error) => format!("{path} is no file, and is in the way: it can't be moved: {error}"),
+    }
 }
 
 /// Makes the verdict durable. A disk that has no room for it gets back first what was set aside behind the last good group:

@@ -73,6 +73,38 @@ fn what_only_has_a_segments_name_keeps_no_daemon_from_starting() {
 }
 
 #[test]
+fn what_is_no_file_below_tmp_keeps_no_daemon_from_starting() {
+    let mut network = Network::alone();
+    let data = network.nodes[0].data.clone();
+    network.nodes[0].kill();
+    let tmp = data.join("tmp");
+    // Names that a start, the list of peers and the first blocks would use.
+    for name in ["address", "peers", "made-good", "0000000000000001", "other"] {
+        fs::create_dir(tmp.join(name)).unwrap();
+        fs::write(tmp.join(name).join("inside"), name).unwrap();
+    }
+    for round in 0..2 {
+        network.nodes[0].restart();
+        let told = network.nodes[0].log();
+        for name in ["address", "peers", "other"] {
+            let said = match round {
+                0 => format!("tmp/{name} is no file: left alone, as tmp/left-alone-{name}"),
+                _ => format!("tmp/left-alone-{name} is no file: left alone"),
+            };
+            assert!(told.contains(&said), "{said}: {told}");
+        }
+        network.put(0, &format!("round {round}"), &noise(3_000_000, round));
+        network.nodes[0].kill();
+    }
+    network.nodes[0].restart();
+    for round in 0..2 {
+        assert_eq!(network.cat(0, &format!("round {round}")), noise(3_000_000, round));
+    }
+    let kept = fs::read(tmp.join("left-alone-other").join("inside")).unwrap();
+    assert_eq!(kept, b"other");
+}
+
+#[test]
 fn odd_names_do_nothing_to_a_terminal_or_a_log() {
     let mut network = Network::alone();
     let data = network.nodes[0].data.clone();
