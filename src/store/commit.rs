@@ -9,32 +9,59 @@
 use crate::ids::Address;
 use crate::planted::{self, Bug};
 use crate::store::blocks::{self, Trouble};
-use crate::store::disk::{Disk, hold};
 use crate::store::error::{DiskResult, failed};
 use crate::store::frame::Frame;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::values::{Committed, DiskError, Draft, Group};
+use std::collections::HashSet;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-impl<F: FileSystem> Disk<F> {
-    /// Makes a group durable: renames finished drafts to their places in the tree, and writes everything else to the log.
-    ///
-    /// # Errors
-    /// The disk's. After `Full` and `Scarce` nothing of the group is kept; after `Failed` nothing is acknowledged any more.
-    pub fn commit(&self, group: &Group) -> DiskResult<Committed> {
-        let mut log = hold(&self.log);
-        self.still_sound()?;
-        let result = self.commit_in(&mut log, group);
-        match &result {
-            Ok(_) => {}
-            Err(DiskError::Full | DiskError::Scarce(_)) => {
-                group.blocks.iter().for_each(|block| self.discard(block.0));
-            }
-            Err(error) => self.condemn(error),
+/// Whoever panics in here ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
+pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The open log, and whether its disk can still be trusted. One thing happens at a time, under the lock of the log.
+pub(super) struct Commits<F: FileSystem> {
+    fs: Arc<F>,
+    log: Mutex<Log<F>>,
+    /// A segment that has grown past this is full.
+    segment_max: u64,
+    /// Folders that are known to be there.
+    folders: Mutex<HashSet<String>>,
+    failure: Mutex<Option<String>>,
+}
+
+impl<F: FileSystem> Commits<F> {
+    pub(super) fn new(fs: Arc<F>, log: Log<F>, segment_max: u64) -> Self {
+        let (folders, failure) = (Mutex::default(), Mutex::default());
+        Self { fs, log: Mutex::new(log), segment_max, folders, failure }
+    }
+
+    /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
+    fn check_sound(&self) -> DiskResult<()> {
+        match &*hold(&self.failure) {
+            Some(why) => Err(DiskError::Failed(why.clone())),
+            None => Ok(()),
         }
-        result
+    }
+
+    /// Remembers the first failure after which nothing may be acknowledged.
+    pub(super) fn poison(&self, error: &DiskError) {
+        if let DiskError::Failed(why) = error {
+            hold(&self.failure).get_or_insert_with(|| why.clone());
+        }
+    }
+
+    /// See `Disk::commit`.
+    pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
+        let mut log = hold(&self.log);
+        self.check_sound()?;
+        let result = self.commit_in(&mut log, group);
+        result.inspect_err(|error| self.poison(error))
     }
 
     fn commit_in(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
@@ -49,17 +76,17 @@ impl<F: FileSystem> Disk<F> {
 
     fn commit_items(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
         let frame = Frame::Group(group);
-        let spot = log.make_room(&self.fs, frame.length(), self.config.segment)?;
+        let spot = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
         let encoded = frame.encode(&spot);
         let mut moved = Vec::new();
         let appended = self
             .move_blocks(log, group, &mut moved)
-            .and_then(|()| log.append(&self.fs, &encoded.bytes));
+            .and_then(|()| log.append(&*self.fs, &encoded.bytes));
         if let Err(error) = appended {
             self.withdraw(&moved, &error);
             return Err(error);
         }
-        log.flush(&self.fs)?;
+        log.flush(&*self.fs)?;
         let length = encoded.bytes.len();
         log.flushed(length, encoded.position, true);
         self.remove_lost(group);
@@ -88,7 +115,6 @@ impl<F: FileSystem> Disk<F> {
 
     /// What stays behind is not read by a start, but removed.
     fn unlink_segment(&self, number: u32) {
-        self.close_segment(number);
         let _ = self.fs.remove(&layout::segment(number));
     }
 
@@ -163,11 +189,11 @@ impl<F: FileSystem> Disk<F> {
     /// first proved to have been flushed.
     pub(super) fn quarantine(&self, address: &Address, length: u32) {
         let mut log = hold(&self.log);
-        let again = blocks::verify(&self.fs, address, length, &mut Vec::new());
+        let again = blocks::verify(&*self.fs, address, length, &mut Vec::new());
         let Err(Trouble::Damaged) = again else {
             return;
         };
-        if self.still_sound().is_ok() && self.witness(&mut log).is_ok() {
+        if self.check_sound().is_ok() && self.witness(&mut log).is_ok() {
             let _ = self.fs.rename(&layout::block(address), &layout::bad_block(address));
         }
     }
@@ -178,36 +204,29 @@ impl<F: FileSystem> Disk<F> {
         if !log.doubted() || planted::is_on(Bug::SkipWitness) {
             return Ok(());
         }
-        let result = self.append_empty(log);
-        if let Err(error) = &result {
-            self.condemn(error);
-        }
-        result
+        self.append_empty(log).inspect_err(|error| self.poison(error))
     }
 
     /// Proves the last group to have been flushed.
-    pub(crate) fn witness_now(&self) -> DiskResult<()> {
+    pub(super) fn witness_now(&self) -> DiskResult<()> {
         let mut log = hold(&self.log);
-        self.still_sound()?;
+        self.check_sound()?;
         self.witness(&mut log)
     }
 
     /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
-    pub(crate) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
+    pub(super) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
         if blocks.is_empty() {
             return Ok(());
         }
         let blocks = blocks.iter().map(|(address, length)| (0, *address, *length)).collect();
         let group = Group { blocks, ..Group::default() };
         let mut log = hold(&self.log);
-        self.still_sound()?;
+        self.check_sound()?;
         // Their names may never have been flushed.
         log.name_changed();
-        let result = self.append_frame(&mut log, &Frame::Group(&group), true);
-        if let Err(error) = &result {
-            self.condemn(error);
-        }
-        result
+        let appended = self.append_frame(&mut log, &Frame::Group(&group), true);
+        appended.inspect_err(|error| self.poison(error))
     }
 
     fn append_empty(&self, log: &mut Log<F>) -> DiskResult<()> {
@@ -216,10 +235,10 @@ impl<F: FileSystem> Disk<F> {
 
     /// Appends a frame whose blocks are in their places. `doubted`: it names some.
     fn append_frame(&self, log: &mut Log<F>, frame: &Frame<'_>, doubted: bool) -> DiskResult<()> {
-        let spot = log.make_room(&self.fs, frame.length(), self.config.segment)?;
+        let spot = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
         let encoded = frame.encode(&spot);
-        log.append(&self.fs, &encoded.bytes)?;
-        log.flush(&self.fs)?;
+        log.append(&*self.fs, &encoded.bytes)?;
+        log.flush(&*self.fs)?;
         log.flushed(encoded.bytes.len(), encoded.position, doubted);
         Ok(())
     }
@@ -236,9 +255,9 @@ fn is_empty(group: &Group) -> bool {
 }
 
 /// A store that is closed in order leaves no group in doubt.
-impl<F: FileSystem> Drop for Disk<F> {
+impl<F: FileSystem> Drop for Commits<F> {
     fn drop(&mut self) {
-        if self.still_sound().is_ok() {
+        if self.check_sound().is_ok() {
             let mut log = hold(&self.log);
             let _ = self.witness(&mut log);
         }

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::planted::{self, Bug};
 use crate::store::block_file;
 use crate::store::blocks::{self, Trouble, twice};
+use crate::store::commit::{Commits, hold};
 use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
@@ -20,15 +21,14 @@ use crate::store::log::Log;
 use crate::store::records;
 use crate::store::undecoded;
 use crate::store::values::{
-    BlockPlace, DiskError, Draft, LeafRange, LeavesRead, LogPlace, ReadError, Space, Verified,
-    WriteError,
+    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
+    Space, Verified, WriteError,
 };
 use bytes::Bytes;
 use lru::LruCache;
-use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(SEGMENTS_OPEN_MAX).expect("it is not 0");
 
@@ -51,34 +51,51 @@ impl Default for Config {
 
 /// The store's disk.
 pub struct Disk<F: FileSystem> {
-    pub(super) fs: F,
-    pub(super) config: Config,
-    pub(super) log: Mutex<Log<F>>,
-    /// Folders that are known to be there.
-    pub(super) folders: Mutex<HashSet<String>>,
+    commits: Commits<F>,
+    fs: Arc<F>,
+    config: Config,
     drafts: Mutex<Drafts<F::File>>,
     segments: Mutex<LruCache<u32, Arc<F::File>>>,
     peers: Mutex<()>,
-    failure: Mutex<Option<String>>,
-}
-
-/// Whoever panics in here ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
-pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<F: FileSystem> Disk<F> {
     pub(super) fn new(fs: F, config: Config, log: Log<F>) -> Self {
+        let fs = Arc::new(fs);
         Self {
+            commits: Commits::new(Arc::clone(&fs), log, config.segment),
             fs,
             config,
-            log: Mutex::new(log),
-            folders: Mutex::default(),
             drafts: Mutex::new(Drafts::new()),
             segments: Mutex::new(LruCache::new(OPEN_MAX)),
             peers: Mutex::default(),
-            failure: Mutex::default(),
         }
+    }
+
+    /// Makes a group durable: renames finished drafts to their places in the tree, and writes everything else to the log.
+    ///
+    /// # Errors
+    /// The disk's. After `Full` and `Scarce` nothing of the group is kept; after `Failed` nothing is acknowledged any more.
+    pub fn commit(&self, group: &Group) -> DiskResult<Committed> {
+        let result = self.commits.commit(group);
+        match &result {
+            Ok(committed) => committed.removed.iter().for_each(|gone| self.close_segment(*gone)),
+            Err(DiskError::Full | DiskError::Scarce(_)) => {
+                group.blocks.iter().for_each(|block| self.discard(block.0));
+            }
+            Err(DiskError::Failed(_)) => {}
+        }
+        result
+    }
+
+    /// Proves the last group to have been flushed.
+    pub(crate) fn witness_now(&self) -> DiskResult<()> {
+        self.commits.witness_now()
+    }
+
+    /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
+    pub(crate) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
+        self.commits.adopt(blocks)
     }
 
     /// Where it is, to be looked at.
@@ -114,7 +131,7 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<LeavesRead, Trouble> {
         match place {
             BlockPlace::Tree { length } => {
-                blocks::read_leaves(&Reader::at_once(&self.fs), address, length, leaves)
+                blocks::read_leaves(&Reader::at_once(&*self.fs), address, length, leaves)
             }
             BlockPlace::Log(place) => match self.item_at_once(place)? {
                 (id, bytes) if id == address.0 => blocks::leaves_of(&bytes, leaves),
@@ -136,22 +153,7 @@ impl<F: FileSystem> Disk<F> {
             return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
         };
         drop(segments);
-        blocks::read_item(&Reader::at_once(&self.fs), &*segment, place)
-    }
-
-    /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
-    pub(super) fn still_sound(&self) -> DiskResult<()> {
-        match &*hold(&self.failure) {
-            Some(why) => Err(DiskError::Failed(why.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// Remembers the first failure after which nothing may be acknowledged.
-    pub(super) fn condemn(&self, error: &DiskError) {
-        if let DiskError::Failed(why) = error {
-            hold(&self.failure).get_or_insert_with(|| why.clone());
-        }
+        blocks::read_item(&Reader::at_once(&*self.fs), &*segment, place)
     }
 
     /// Checks these leaves (whole ones, from leaf `first` on) against `leaves`, the hashes of all the block's leaves, and
@@ -178,7 +180,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn write_good(&self, draft: Draft, first: u8, chunks: &[Bytes]) -> io::Result<()> {
-        let file = hold(&self.drafts).open(&self.fs, draft)?;
+        let file = hold(&self.drafts).open(&*self.fs, draft)?;
         self.fs.write_pieces_at(&file, u64::from(first) * LEAF as u64, chunks)
     }
 
@@ -188,7 +190,7 @@ impl<F: FileSystem> Disk<F> {
     /// The disk's. After a flush that failed no commit succeeds any more; after any `Failed` the caller acknowledges nothing.
     pub fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
         let path = layout::draft(draft);
-        let file = hold(&self.drafts).end(&self.fs, draft);
+        let file = hold(&self.drafts).end(&*self.fs, draft);
         let file = file.map_err(|error| failed("opening", &path, &error))?;
         let foot = block_file::foot(length, leaves);
         match self.fs.length(&file) {
@@ -204,7 +206,7 @@ impl<F: FileSystem> Disk<F> {
             .map_err(|error| failed("writing", &path, &error))?;
         self.fs.sync_file(&file).map_err(|error| {
             let error = failed("flushing", &path, &error).hard();
-            self.condemn(&error);
+            self.commits.poison(&error);
             error
         })
     }
@@ -227,10 +229,10 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<LeavesRead, ReadError> {
         match place {
             BlockPlace::Tree { length } => {
-                let reader = Reader::patient(&self.fs);
+                let reader = Reader::patient(&*self.fs);
                 let read = twice(|| blocks::read_leaves(&reader, address, length, leaves));
                 if let Err(Trouble::Damaged) = read {
-                    self.quarantine(address, length);
+                    self.commits.quarantine(address, length);
                 }
                 read.map_err(|trouble| trouble.tell(&layout::block(address)))
             }
@@ -259,7 +261,7 @@ impl<F: FileSystem> Disk<F> {
     fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
         twice(|| {
             let segment = self.segment(place.segment)?;
-            blocks::read_item(&Reader::patient(&self.fs), &*segment, place)
+            blocks::read_item(&Reader::patient(&*self.fs), &*segment, place)
         })
     }
 
@@ -269,7 +271,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     /// A segment is gone, and not kept open.
-    pub(super) fn close_segment(&self, number: u32) {
+    fn close_segment(&self, number: u32) {
         hold(&self.segments).pop(&number);
     }
 
@@ -296,9 +298,9 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<u32, Trouble> {
         match place {
             BlockPlace::Tree { length } => {
-                let verified = twice(|| blocks::verify(&self.fs, address, length, buffer));
+                let verified = twice(|| blocks::verify(&*self.fs, address, length, buffer));
                 if let Err(Trouble::Damaged) = verified {
-                    self.quarantine(address, length);
+                    self.commits.quarantine(address, length);
                 }
                 verified.map(|()| length)
             }
