@@ -1,212 +1,102 @@
 //! A gateway: plaintext in and out of a node by a program in whose process the node runs.
 //!
-//! A client session and the node's end of its connection, back to back in memory: the same sealing, opening and checking
-//! as a client across the network, block by block, and the node still sees ciphertext only. Knows no socket, clock or
-//! thread. Invariants: nothing more is taken from the node while events wait, so that a slow program holds no more than
-//! one turn's leaves; every operation that was started is answered by exactly one `Finished`, also when the node or the
-//! gateway ends; the time that a program spends elsewhere is not the node's.
+//! The handle of a session that lives in the node, as a connection without encryption: the same sealing, opening and
+//! checking as a client across the network, block by block, and what the node stores is still ciphertext only. Knows no
+//! socket, clock or thread. Invariants: nothing more is taken from the node while some events wait, so that a slow
+//! program holds few leaves; every operation that was started is answered by exactly one `Finished`, also when the node
+//! or the gateway ends; the time that a program spends elsewhere is not the node's.
 
-use crate::client::{Entropy, RemoteSession};
+use crate::crypto::keys::NodeKey;
 use crate::keyring::Access;
-use crate::limits::GATEWAY_PULSE;
 use crate::node::{Link, Node};
 use crate::planted::{self, Bug};
 use crate::session::{ClientError, Event, Op, Operation};
-use crate::time::{Instant, Now};
-use std::collections::VecDeque;
-
-/// What is moved at a time in one direction.
-const BATCH: usize = 64 * 1024;
+use crate::time::Now;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Why nothing more comes.
 const ENDED: &str = "the node closed it";
 const CLOSED: &str = "the program closed it";
 
 /// One program's way into a node.
-#[allow(missing_debug_implementations, reason = "it holds keys")]
+#[derive(Debug)]
 pub struct Gateway {
-    session: RemoteSession,
     link: Link,
-    events: VecDeque<Event>,
-    buffer: Vec<u8>,
-    /// The node did not want to read these yet.
-    held_back: Vec<u8>,
-    /// The program has not taken what it was told.
-    paused: bool,
-    /// When bytes were last moved.
-    pumped: Instant,
-    /// How it has ended.
-    ended: Option<ClientError>,
+    /// Not answered yet.
+    running: BTreeSet<Op>,
 }
 
 impl Gateway {
-    /// Opens one, for somebody with this access. `entropy` is the session's, `node_entropy` the node's end's; both secret
-    /// and fresh. `None` if the node takes no more connections.
+    /// Opens one, for somebody with this access. `entropy` is secret and fresh. `None` if the node takes no more
+    /// connections.
     #[must_use]
-    pub fn open(
-        node: &mut Node,
-        access: Access,
-        entropy: &Entropy,
-        node_entropy: [u8; 32],
-        now: Now,
-    ) -> Option<Self> {
-        let link = node.accepted_here(now, node_entropy)?;
-        let session = RemoteSession::new(access, entropy, now.instant);
-        let (events, buffer, held_back) = (VecDeque::new(), Vec::new(), Vec::new());
-        let (pumped, ended) = (now.instant, None);
-        let paused = false;
-        Some(Self { session, link, events, buffer, held_back, paused, pumped, ended })
+    pub fn open(node: &mut Node, access: Access, entropy: &[u8; 32], now: Now) -> Option<Self> {
+        let link = node.open_session(now, access, &NodeKey::generate(entropy))?;
+        Some(Self { link, running: BTreeSet::new() })
     }
 
-    /// The connection's number; the node's actions for it need nothing from the shell but a `pump`.
+    /// The session's number in the node.
     #[must_use]
     pub fn link(&self) -> Link {
         self.link
     }
 
     /// Begins an operation.
-    pub fn start(&mut self, now: Now, operation: Operation) -> Op {
-        self.session.set_calendar(Some(now.wall_ms));
-        let op = self.session.start(now.instant, operation);
-        if self.ended.is_some() {
-            self.session.closed(ENDED);
-        }
-        op
+    ///
+    /// # Errors
+    /// The node has ended the session: nothing was begun.
+    pub fn start(
+        &mut self,
+        node: &mut Node,
+        now: Now,
+        operation: Operation,
+    ) -> Result<Op, ClientError> {
+        let op = node.start(now, self.link, operation).ok_or_else(ended)?;
+        self.running.insert(op);
+        Ok(op)
     }
 
     /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
-    pub fn feed(&mut self, op: Op, bytes: &[u8]) -> usize {
-        self.session.feed(op, bytes)
+    pub fn feed(&self, node: &mut Node, now: Now, op: Op, bytes: &[u8]) -> usize {
+        node.feed(now, self.link, op, bytes)
     }
 
     /// The put has all its bytes.
-    pub fn feed_end(&mut self, op: Op) {
-        self.session.feed_end(op);
+    pub fn feed_end(&self, node: &mut Node, now: Now, op: Op) {
+        node.feed_end(now, self.link, op);
     }
 
     /// Gives up an operation.
-    pub fn abort(&mut self, op: Op) {
-        self.session.abort(op);
+    pub fn abort(&self, node: &mut Node, now: Now, op: Op) {
+        node.abort(now, self.link, op);
     }
 
-    /// What has happened.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.take_events();
-        self.events.pop_front()
-    }
-
-    /// When `pump` wants to be called though nothing has happened. While events wait it does not.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.ended.is_some() || !self.events.is_empty() {
-            return None;
-        }
-        let pulse = self.session.is_waiting().then(|| self.pumped + GATEWAY_PULSE);
-        self.session.poll_timeout().into_iter().chain(pulse).min()
-    }
-
-    /// Moves bytes both ways until nothing moves, or events wait to be taken. An error ends the gateway; whatever was
-    /// under way is answered, and whatever is started afterwards.
-    pub fn pump(&mut self, node: &mut Node, now: Now) -> Result<(), ClientError> {
-        if let Some(error) = &self.ended {
-            return Err(error.clone());
-        }
-        self.take_events();
-        if self.events.is_empty() {
-            self.wake(now);
-            let result = self.exchange(node, now);
-            self.pumped = now.instant;
-            result.inspect_err(|error| self.become_ended(node, now, error))?;
-        }
-        if !self.events.is_empty() {
-            self.session.pause();
-            self.paused = true;
-        }
-        Ok(())
-    }
-
-    /// What a program does between two calls says nothing about the node, but for a moment; nor while events wait.
-    fn wake(&mut self, now: Now) {
-        let away = now.instant.since(self.pumped).saturating_sub(GATEWAY_PULSE);
-        if planted::is_on(Bug::BlameNode) {
-            return;
-        }
-        if std::mem::take(&mut self.paused) {
-            self.session.resume(now.instant);
-        } else if !away.is_zero() {
-            self.session.excuse(now.instant, away);
-        }
-    }
-
-    fn become_ended(&mut self, node: &mut Node, now: Now, error: &ClientError) {
-        let why = match error {
-            ClientError::Disconnected(why) => why.clone(),
-            error => error.to_string(),
-        };
-        self.session.closed(&why);
-        self.ended = Some(error.clone());
-        node.closed(now, self.link);
-    }
-
-    fn exchange(&mut self, node: &mut Node, now: Now) -> Result<(), ClientError> {
-        loop {
-            let moved = self.give(node, now);
-            self.take_events();
-            if !self.events.is_empty() {
-                return Ok(());
+    /// What has happened. Of a session that the node has ended, that whatever was under way has ended too.
+    pub fn poll_event(&mut self, node: &mut Node, now: Now) -> Option<Event> {
+        let event = node.poll_event(now, self.link);
+        match &event {
+            Some(Event::Finished { op, .. }) => drop(self.running.remove(op)),
+            None if !node.is_open(self.link) && !planted::is_on(Bug::MissClosing) => {
+                let op = self.running.pop_first()?;
+                return Some(Event::Finished { op, result: Err(ended()) });
             }
-            if !(self.take(node, now)? || moved) {
-                break;
-            }
+            Some(_) | None => {}
         }
-        if !node.is_open(self.link) && !planted::is_on(Bug::MissClosing) {
-            return Err(ClientError::Disconnected(ENDED.to_owned()));
-        }
-        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
-            self.session.handle_timeout(now.instant)?;
-        }
-        Ok(())
-    }
-
-    /// From the session to the node.
-    fn give(&mut self, node: &mut Node, now: Now) -> bool {
-        if self.held_back.is_empty() {
-            self.session.transmit(now.instant, &mut self.held_back, BATCH);
-        }
-        if self.held_back.is_empty() || !node.wants_read(self.link) {
-            return false;
-        }
-        node.received(now, self.link, &self.held_back);
-        self.held_back.clear();
-        true
-    }
-
-    /// From the node to the session.
-    fn take(&mut self, node: &mut Node, now: Now) -> Result<bool, ClientError> {
-        self.buffer.clear();
-        node.transmit(now, self.link, &mut self.buffer, BATCH);
-        if self.buffer.is_empty() {
-            return Ok(false);
-        }
-        self.session.received(now.instant, &self.buffer)?;
-        Ok(true)
-    }
-
-    fn take_events(&mut self) {
-        while let Some(event) = self.session.poll_event() {
-            if !matches!(event, Event::Ready { .. }) {
-                self.events.push_back(event);
-            }
-        }
+        event
     }
 
     /// Closes it; the node forgets what was under way. Gives what was still to be told, the end of each operation too.
     pub fn close(mut self, node: &mut Node, now: Now) -> VecDeque<Event> {
-        if self.ended.is_none() {
-            let error = ClientError::Disconnected(CLOSED.to_owned());
-            self.become_ended(node, now, &error);
+        let mut events = VecDeque::new();
+        if !node.is_open(self.link) {
+            events.extend(std::iter::from_fn(|| self.poll_event(node, now)));
         }
-        self.take_events();
-        self.events
+        let closed = ClientError::Disconnected(CLOSED.to_owned());
+        events.extend(node.close_session(now, self.link, &closed));
+        events
     }
+}
+
+fn ended() -> ClientError {
+    ClientError::Disconnected(ENDED.to_owned())
 }

@@ -16,9 +16,9 @@
 //! | `session` | one client without its connection; pure | `crypto`, `wire`, `keyring` |
 //! | `server` | the `FileServer` | `crypto`, `wire`, `keyring`, `store`, `index` |
 //! | `client` | a session over a connection, and one small blocking shell | `crypto`, `wire`, `keyring`, `conn`, `session` |
-//! | `node` | connections and `FileServer`, the only door to the core | `crypto`, `wire`, `keyring`, `store`, `conn`, `server` |
+//! | `node` | connections, sessions of programs in the process and `FileServer`; the only door to the core | `crypto`, `wire`, `keyring`, `store`, `conn`, `session`, `server` |
 //! | `daemon` | a node's start, on a folder | `crypto`, `wire`, `keyring`, `store`, `conn`, `server`, `node` |
-//! | `gateway` | plaintext in and out, for programs that embed a node | `keyring`, `session`, `client`, `node` |
+//! | `gateway` | plaintext in and out, for programs that embed a node | `crypto`, `keyring`, `session`, `node` |
 //! | `worker` | threads | |
 //! | `net` | sockets | `server`, `node`, `worker` |
 //! | `config` | what a daemon is told | |

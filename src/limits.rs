@@ -177,6 +177,8 @@ pub const OPERATION_AHEAD: u64 = 8 * BLOCK as u64;
 pub const OPERATION_RATE: u64 = 8 * 1024;
 /// A program that embeds a node and is away for longer than this has not waited for the node meanwhile.
 pub const GATEWAY_PULSE: Duration = Duration::from_secs(1);
+/// When so many events wait for a program that embeds a node, no more is taken for it.
+pub const GATEWAY_EVENTS_MAX: usize = 8;
 /// A program that embeds a node and has not called for so long has left.
 pub const GATEWAY_ABANDONED: Duration = Duration::from_hours(1);
 /// What SIGTERM waits for.

@@ -1,12 +1,12 @@
 //! A program that embeds a node stores and reads plaintext through a gateway: no socket, no thread, no file.
 
-use dfsd::client::Entropy;
+use dfsd::client::{Entropy, RemoteSession};
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
-use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_PULSE, OPERATION_SILENCE};
+use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
@@ -45,17 +45,23 @@ impl Embedded {
         let opened = daemon::open(fs.clone(), Config::default(), network.root, [6; 16]).unwrap();
         let options = Options { memory: 8 << 20, ..Options::new(network, &key) };
         let (mut node, disk) = opened.start(options, NOW);
-        let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
-        let gateway = Gateway::open(&mut node, access, &entropy, [11; 32], NOW).unwrap();
+        let gateway = Gateway::open(&mut node, access, &[9; 32], NOW).unwrap();
         Self { node, disk, fs, gateway, now: NOW, away: Duration::ZERO }
     }
 
-    /// The program's loop: jobs are done at once, bytes are moved, timers are kept.
+    fn begin(&mut self, operation: Operation) -> Op {
+        self.gateway.start(&mut self.node, self.now, operation).expect("the node is there")
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.gateway.poll_event(&mut self.node, self.now)
+    }
+
+    /// The program's loop: jobs are done at once, timers are kept.
     fn turn(&mut self) {
         self.now.instant = self.now.instant + self.away;
         // Whoever has been away finds that everything is due.
         self.node.handle_timeout(self.now);
-        let _ = self.gateway.pump(&mut self.node, self.now);
         while let Some(action) = self.node.poll_action() {
             if let Action::Job(job) = action {
                 self.node.done(self.now, execute(&self.disk, job));
@@ -70,7 +76,7 @@ impl Embedded {
         let mut ends = Vec::new();
         for _ in 0..1_000 {
             self.turn();
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.poll_event() {
                 if let Event::Finished { op: other, result } = event
                     && other == op
                 {
@@ -87,13 +93,16 @@ impl Embedded {
         operation: Operation,
         input: &[u8],
     ) -> (Vec<u8>, Result<Answer, ClientError>) {
-        let op = self.gateway.start(self.now, operation);
+        let op = self.begin(operation);
         let (mut output, mut fed) = (Vec::new(), 0);
         for _ in 0..100_000 {
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.poll_event() {
+                let Self { gateway, node, now, .. } = self;
                 match event {
-                    Event::NeedData { .. } if fed == input.len() => self.gateway.feed_end(op),
-                    Event::NeedData { .. } => fed += self.gateway.feed(op, &input[fed..]),
+                    Event::NeedData { .. } if fed == input.len() => {
+                        gateway.feed_end(node, *now, op);
+                    }
+                    Event::NeedData { .. } => fed += gateway.feed(node, *now, op, &input[fed..]),
                     Event::Data { bytes, .. } => output.extend_from_slice(&bytes),
                     Event::Finished { result, .. } => return (output, result),
                     _ => {}
@@ -154,14 +163,14 @@ fn a_program_that_is_busy_for_100_seconds_loses_nothing() {
 fn when_the_node_closes_everything_ends_once_and_nothing_begins() {
     let mut embedded = Embedded::start();
     embedded.turn();
-    let get = embedded.gateway.start(embedded.now, Operation::Get { name: b"a".to_vec() });
+    let get = embedded.begin(Operation::Get { name: b"a".to_vec() });
     embedded.node.closed(embedded.now, embedded.gateway.link());
     let ended = embedded.ends(get);
     assert!(matches!(ended, Err(ClientError::Disconnected(_))), "{ended:?}");
-    let late = embedded.gateway.start(embedded.now, Operation::Status);
-    let ended = embedded.ends(late);
-    assert!(matches!(ended, Err(ClientError::Disconnected(_))), "{ended:?}");
-    assert_eq!(embedded.gateway.poll_timeout(), None);
+    let Embedded { node, gateway, now, .. } = &mut embedded;
+    let late = gateway.start(node, *now, Operation::Status);
+    assert!(matches!(late, Err(ClientError::Disconnected(_))), "{late:?}");
+    assert!(gateway.poll_event(node, *now).is_none());
 }
 
 #[test]
@@ -182,13 +191,13 @@ fn while_events_wait_nobody_is_late() {
     let meta = Meta { name: name.clone(), ..Meta::default() };
     embedded.run(Operation::Put { meta, only_if_absent: false }, &plain).1.unwrap();
     embedded.away = Duration::from_millis(100);
-    let get = embedded.gateway.start(embedded.now, Operation::Get { name });
+    let get = embedded.begin(Operation::Get { name });
     let mut output = Vec::new();
     loop {
         for _ in 0..400 {
             embedded.turn();
         }
-        match embedded.gateway.poll_event() {
+        match embedded.poll_event() {
             Some(Event::Data { bytes, .. }) => output.extend_from_slice(&bytes),
             Some(Event::Finished { op, result }) => {
                 assert!(op == get && result.is_ok(), "{result:?}");
@@ -199,20 +208,133 @@ fn while_events_wait_nobody_is_late() {
     }
 }
 
+/// A process that sleeps for 20 seconds in each turn hears of a client elsewhere late. Nobody is silent for that.
+#[test]
+fn what_a_client_sends_while_the_process_sleeps_is_not_late() {
+    let mut embedded = Embedded::start();
+    let entropy = Entropy { key: [20; 32], handshake: [21; 32] };
+    let mut client = RemoteSession::new(access(), &entropy, embedded.now.instant);
+    let from = [127, 0, 0, 1].into();
+    let link = embedded.node.accepted(embedded.now, from, [22; 32]).unwrap();
+    let meta = Meta { name: b"late".to_vec(), ..Meta::default() };
+    let put = Operation::Put { meta, only_if_absent: false };
+    let op = client.start(embedded.now.instant, put);
+    let plain = vec![7; 3 * 1024 * 1024];
+    let mut fed = 0;
+    for turn in 0..1_000 {
+        // Not before it is in: who has said nothing yet has less time.
+        if turn > 10 {
+            embedded.away = Duration::from_secs(20);
+        }
+        embedded.turn();
+        let now = embedded.now;
+        let mut out = Vec::new();
+        client.transmit(now.instant, &mut out, 64 * 1024);
+        embedded.node.received(now, link, &out);
+        // Until there is nothing, so that the node knows that all has left.
+        loop {
+            let mut back = Vec::new();
+            embedded.node.transmit(now, link, &mut back, 64 * 1024);
+            if back.is_empty() {
+                break;
+            }
+            client.received(now.instant, &back).unwrap();
+        }
+        while let Some(event) = client.poll_event() {
+            match event {
+                Event::NeedData { .. } if fed == plain.len() => client.feed_end(op),
+                Event::NeedData { .. } => fed += client.feed(op, &plain[fed..]),
+                Event::Finished { result, .. } => {
+                    assert!(matches!(result, Ok(Answer::Put { .. })), "{result:?}");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("the put never ended");
+}
+
+/// Their blocks together are more than the node has memory for.
+#[test]
+fn many_programs_share_a_node_and_each_gets_its_own() {
+    let mut embedded = Embedded::start();
+    let content = |program: u8| vec![program; 3 * 1024 * 1024 + usize::from(program)];
+    let name = |program: u8| vec![b'a' + program];
+    let mut programs = Vec::new();
+    for program in 0..6 {
+        let Embedded { node, now, .. } = &mut embedded;
+        let mut gateway = Gateway::open(node, access(), &[100 + program; 32], *now).unwrap();
+        let meta = Meta { name: name(program), ..Meta::default() };
+        gateway.start(node, *now, Operation::Put { meta, only_if_absent: false }).unwrap();
+        programs.push((program, gateway, 0, Vec::new()));
+    }
+    for _ in 0..20_000 {
+        for (program, gateway, fed, output) in &mut programs {
+            let Embedded { node, now, .. } = &mut embedded;
+            let input = content(*program);
+            while let Some(event) = gateway.poll_event(node, *now) {
+                match event {
+                    Event::NeedData { op, .. } if *fed == input.len() => {
+                        gateway.feed_end(node, *now, op);
+                    }
+                    Event::NeedData { op, .. } => {
+                        *fed += gateway.feed(node, *now, op, &input[*fed..]);
+                    }
+                    Event::Data { bytes, .. } => output.extend_from_slice(&bytes),
+                    Event::Finished { result: Ok(Answer::Put { .. }), .. } => {
+                        let get = Operation::Get { name: name(*program) };
+                        gateway.start(node, *now, get).unwrap();
+                    }
+                    Event::Finished { result, .. } => {
+                        assert!(matches!(result, Ok(Answer::Got(_))), "{result:?}");
+                        assert!(*output == input);
+                        *fed = usize::MAX;
+                    }
+                    Event::Ready { .. }
+                    | Event::Entry { .. }
+                    | Event::Found { .. }
+                    | Event::Progress { .. } => {}
+                }
+            }
+        }
+        programs.retain(|(_, _, fed, _)| *fed < usize::MAX);
+        if programs.is_empty() {
+            return;
+        }
+        embedded.turn();
+    }
+    panic!("{} programs have not ended", programs.len());
+}
+
+#[test]
+fn of_what_a_slow_program_does_not_take_little_is_kept() {
+    let mut embedded = Embedded::start();
+    let plain = vec![5; 3 * 1024 * 1024];
+    let name = b"slow".to_vec();
+    let meta = Meta { name: name.clone(), ..Meta::default() };
+    embedded.run(Operation::Put { meta, only_if_absent: false }, &plain).1.unwrap();
+    embedded.begin(Operation::Get { name });
+    (0..1_000).for_each(|_| embedded.turn());
+    let Embedded { mut node, gateway, now, .. } = embedded;
+    let kept = gateway.close(&mut node, now).len();
+    assert!((2..=GATEWAY_EVENTS_MAX + 1).contains(&kept), "{kept} events");
+}
+
 #[test]
 fn a_node_that_does_nothing_is_silent_to_a_program_that_waits() {
     let mut embedded = Embedded::start();
     embedded.turn();
     let began = embedded.now.instant;
-    let get = embedded.gateway.start(embedded.now, Operation::Verify);
+    let get = embedded.begin(Operation::Verify);
     // Its disk does nothing.
     let ended = loop {
-        embedded.gateway.pump(&mut embedded.node, embedded.now).unwrap();
-        if let Some(Event::Finished { op, result }) = embedded.gateway.poll_event() {
+        embedded.node.handle_timeout(embedded.now);
+        if let Some(Event::Finished { op, result }) = embedded.poll_event() {
             assert_eq!(op, get);
             break result;
         }
-        embedded.now.instant = embedded.gateway.poll_timeout().expect("something is waited for");
+        embedded.now.instant = embedded.node.poll_timeout().expect("something is waited for");
     };
     assert_eq!(ended.err(), Some(ClientError::Silent));
     let waited = embedded.now.instant.since(began);
@@ -224,7 +346,7 @@ fn what_was_under_way_when_a_program_closes_is_told_of() {
     let mut embedded = Embedded::start();
     embedded.turn();
     let Embedded { mut node, mut gateway, now, .. } = embedded;
-    let get = gateway.start(now, Operation::Get { name: b"a".to_vec() });
+    let get = gateway.start(&mut node, now, Operation::Get { name: b"a".to_vec() }).unwrap();
     let ends: Vec<_> = gateway.close(&mut node, now).into_iter().collect();
     assert!(
         matches!(ends.as_slice(), [Event::Finished { op, result: Err(_) }] if *op == get),

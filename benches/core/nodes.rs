@@ -4,7 +4,6 @@
 //! what the nodes wait for.
 
 use criterion::{Criterion, Throughput};
-use dfsd::client::Entropy;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::daemon::{self, Options};
@@ -12,7 +11,7 @@ use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::execute;
-use dfsd::session::{Answer, Event, Meta, Operation};
+use dfsd::session::{Answer, Event, Meta, Op, Operation};
 use dfsd::store::values::Group;
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
@@ -109,8 +108,7 @@ impl Pair {
         let peer = PeerAddress { node: keys[1].node_id(), address: "127.0.0.1:1".to_owned() };
         let first = Machine::new(&keys[0], vec![peer], now, groups);
         let mut machines = [first, Machine::new(&keys[1], Vec::new(), now, groups)];
-        let entropy = Entropy { key: [9; 32], handshake: [10; 32] };
-        let gateway = Gateway::open(&mut machines[0].node, access(), &entropy, [11; 32], now);
+        let gateway = Gateway::open(&mut machines[0].node, access(), &[9; 32], now);
         let gateway = gateway.expect("there is room for one");
         let mut pair = Self { machines, gateway, now, count: 0, short: 0 };
         while pair.machines[0].node.standing().peers + pair.machines[1].node.standing().peers < 2 {
@@ -122,7 +120,6 @@ impl Pair {
     /// Jobs are done at once, bytes are moved, and time passes a little.
     pub(super) fn turn(&mut self) {
         self.now.instant = self.now.instant + Duration::from_micros(100);
-        self.gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
         for at in 0..2 {
             self.machines[at].node.handle_timeout(self.now);
             if let Some(link) = self.machines[at].act(self.now) {
@@ -146,16 +143,31 @@ impl Pair {
     pub(super) fn idle(&mut self, count: u64) -> Gateway {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&count.to_be_bytes());
-        let entropy = Entropy { key, handshake: [10; 32] };
         let node = &mut self.machines[0].node;
-        let mut gateway = Gateway::open(node, access(), &entropy, [11; 32], self.now)
-            .expect("there is room for one");
+        let mut gateway =
+            Gateway::open(node, access(), &key, self.now).expect("there is room for one");
         for _ in 0..4 {
-            while gateway.poll_event().is_some() {}
-            gateway.pump(&mut self.machines[0].node, self.now).expect("nobody hangs up");
+            while gateway.poll_event(&mut self.machines[0].node, self.now).is_some() {}
             self.machines[0].act(self.now);
         }
         gateway
+    }
+
+    fn start(&mut self, operation: Operation) -> Op {
+        let node = &mut self.machines[0].node;
+        self.gateway.start(node, self.now, operation).expect("nobody hangs up")
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.gateway.poll_event(&mut self.machines[0].node, self.now)
+    }
+
+    fn feed(&mut self, op: Op, bytes: &[u8]) -> usize {
+        self.gateway.feed(&mut self.machines[0].node, self.now, op, bytes)
+    }
+
+    fn feed_end(&mut self, op: Op) {
+        self.gateway.feed_end(&mut self.machines[0].node, self.now, op);
     }
 
     fn carry(&mut self, from: usize, to: usize) {
@@ -170,13 +182,13 @@ impl Pair {
     }
 
     pub(super) fn run(&mut self, operation: Operation, input: &[u8]) -> Answer {
-        let op = self.gateway.start(self.now, operation);
+        let op = self.start(operation);
         let mut fed = 0;
         loop {
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.poll_event() {
                 match event {
-                    Event::NeedData { .. } if fed == input.len() => self.gateway.feed_end(op),
-                    Event::NeedData { .. } => fed += self.gateway.feed(op, &input[fed..]),
+                    Event::NeedData { .. } if fed == input.len() => self.feed_end(op),
+                    Event::NeedData { .. } => fed += self.feed(op, &input[fed..]),
                     Event::Finished { result, .. } => return result.expect("nothing fails"),
                     _ => {}
                 }
@@ -191,14 +203,14 @@ impl Pair {
         for number in 0..count {
             let meta = Meta { name: number.to_string().into(), ..Meta::default() };
             let put = Operation::Put { meta, only_if_absent: false };
-            fed.insert(self.gateway.start(self.now, put), 0);
+            fed.insert(self.start(put), 0);
         }
         while !fed.is_empty() {
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.poll_event() {
                 match event {
                     Event::NeedData { op, .. } => match fed.get_mut(&op) {
-                        Some(fed) if *fed == bytes.len() => self.gateway.feed_end(op),
-                        Some(fed) => *fed += self.gateway.feed(op, &bytes[*fed..]),
+                        Some(fed) if *fed == bytes.len() => self.feed_end(op),
+                        Some(fed) => *fed += self.feed(op, &bytes[*fed..]),
                         None => {}
                     },
                     Event::Finished { op, result } => {

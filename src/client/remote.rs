@@ -9,10 +9,9 @@ use crate::ids::NodeId;
 use crate::keyring::Access;
 use crate::limits::OUTBOX_HARD_MAX;
 use crate::planted::{self, Bug};
-use crate::session::{ClientError, Event, Input, Op, Operation, Output, Session};
+use crate::session::{ClientError, Event, Input, Op, Operation, Output, Session, Where};
 use crate::time::Instant;
 use crate::wire::message::Message;
-use std::time::Duration;
 
 /// Secret randomness for a session: for its key and for its handshake.
 pub struct Entropy {
@@ -36,7 +35,8 @@ impl RemoteSession {
         let key = NodeKey::generate(&entropy.key);
         let keys = ConnKeys::new(&access.network, &key);
         let conn = Conn::new(Side::Dialer, &keys, entropy.handshake, now);
-        let mut remote = Self { session: Session::new(access, &key, now), conn };
+        let session = Session::new(access, &key, Where::Elsewhere, now);
+        let mut remote = Self { session, conn };
         remote.queue();
         remote
     }
@@ -142,19 +142,6 @@ impl RemoteSession {
     pub fn resume(&mut self, now: Instant) {
         self.conn.resume(now);
         self.session.resume(now);
-    }
-
-    /// The program was elsewhere for so long: nobody could see what the node did.
-    pub fn excuse(&mut self, now: Instant, away: Duration) {
-        self.conn.pause();
-        self.conn.resume(now);
-        self.session.excuse(now, away);
-    }
-
-    /// Whether something waits for the node.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.session.is_waiting()
     }
 
     /// The connection has ended: so has everything that was under way.

@@ -231,6 +231,8 @@ impl EventLoop {
                     Action::Transmit { link } => self.sockets.transmit(node, link),
                     Action::Read { link } => self.sockets.wake(link),
                     Action::Close { link, .. } => self.sockets.close(node, link),
+                    // Nobody opens a session here.
+                    Action::Event { .. } => {}
                     Action::Job(job) => {
                         // The one whose bytes led to the job may still be queued. Of many jobs a few are done here.
                         let has_time = done_here < CHECKS_MAX && self.sockets.waiting() <= 1;

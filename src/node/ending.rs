@@ -27,6 +27,8 @@ pub enum Ending {
     MemoryKept,
     /// The program in this process that had opened it does not come back.
     Abandoned,
+    /// The session of a program in this process has found a fault with what it was told: one of dfsd's own.
+    Refused,
 }
 
 impl fmt::Display for Ending {
@@ -41,6 +43,7 @@ impl fmt::Display for Ending {
             Self::OutboxFull => "it does not take what it asks for",
             Self::MemoryKept => "it kept memory for long, and others need it",
             Self::Abandoned => "its program has left it",
+            Self::Refused => "its session has refused what the node said",
         })
     }
 }

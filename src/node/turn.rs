@@ -4,31 +4,30 @@
 //! takes again from everybody; so none is forgotten, and many that wait cost nothing.
 
 use super::entrance::Entry;
-use super::{Action, Connection, Ending, Node};
+use super::local::LeafPlace;
+use super::{Action, Ending, Node};
 use crate::conn::{Event, Stage};
-use crate::limits::{CONTROL_MEMORY, GATEWAY_ABANDONED};
 use crate::planted::{self, Bug};
 use crate::server::{Leaves, Link};
+use crate::session::Output;
 use crate::time::Now;
 use bytes::Bytes;
-use std::time::Duration;
-
-/// Counts as the least time for which anything is held, so that what is held since now has a cost too.
-const MOMENT: Duration = Duration::from_millis(1);
 
 impl Node {
     /// Takes in bytes of a connection, as long as the server takes what comes of them; the rest stays unread.
     pub(super) fn take_in(&mut self, now: Now, link: Link, mut bytes: &[u8]) {
-        self.touched.insert(link);
-        while !bytes.is_empty()
-            && let Some(connection) = self.connections.get_mut(&link)
-        {
-            if self.server.read_max(link) == 0 {
-                connection.unread = Bytes::copy_from_slice(bytes);
-                self.waiting.insert(link);
+        self.connections.touch(link);
+        while !bytes.is_empty() {
+            let takes = self.server.read_max(link) > 0;
+            let Some(native) = self.connections.native(link) else {
+                return;
+            };
+            if !takes {
+                native.unread = Bytes::copy_from_slice(bytes);
+                self.connections.wait(link);
                 return;
             }
-            let result = connection.conn.receive(now.instant, &mut bytes);
+            let result = native.conn.receive(now.instant, &mut bytes);
             self.note_stage(now, link);
             self.hand_over(now, link);
             if let Err(error) = result {
@@ -37,21 +36,13 @@ impl Node {
         }
     }
 
-    /// Goes on with what was left unread.
-    fn take_in_unread(&mut self, now: Now, link: Link) {
-        if let Some(connection) = self.connections.get_mut(&link) {
-            let unread = std::mem::take(&mut connection.unread);
-            self.take_in(now, link, &unread);
-        }
-    }
-
     /// Tells the server what has come.
     fn hand_over(&mut self, now: Now, link: Link) {
-        while let Some(connection) = self.connections.get_mut(&link) {
-            let Some(event) = connection.conn.poll_arrival() else {
+        while let Some(native) = self.connections.native(link) {
+            let Some(event) = native.conn.poll_arrival() else {
                 return;
             };
-            let reached = connection.reached;
+            let reached = native.reached;
             match event {
                 Event::Established { static_key } => {
                     if self.connections.len() > self.connections_max {
@@ -74,11 +65,11 @@ impl Node {
 
     /// Tells the entrance how far a connection has come. Another may have to give way, which has proved as much.
     fn note_stage(&mut self, now: Now, link: Link) {
-        let Some(connection) = self.connections.get_mut(&link) else {
+        let Some(native) = self.connections.native(link) else {
             return;
         };
-        let stage = connection.conn.stage();
-        if std::mem::replace(&mut connection.stage, stage) == stage {
+        let stage = native.conn.stage();
+        if std::mem::replace(&mut native.stage, stage) == stage {
             return;
         }
         match stage {
@@ -96,33 +87,23 @@ impl Node {
     pub(super) fn turn(&mut self, now: Now) {
         self.server.end_turn(now);
         self.carry_out(now);
-        while self.wake(now) {
+        loop {
+            let mut moved = self.wake(now);
+            for link in self.connections.touched_locals() {
+                moved |= self.serve_program(now, link);
+            }
+            if !moved {
+                break;
+            }
             self.server.end_turn(now);
             self.carry_out(now);
         }
-        for link in std::mem::take(&mut self.touched) {
-            self.settle(now, link);
+        for link in self.connections.take_touched() {
+            let of_server = self.server.held_bytes(link);
+            self.actions.extend(self.connections.settle(now.instant, link, of_server));
         }
-        while self.control > CONTROL_MEMORY {
-            self.make_room(now);
-        }
-    }
-
-    /// There is not enough memory for control: the connection goes that has cost most, in bytes and the time for which it
-    /// has given none back. Whoever keeps up holds much for moments only, and whoever waits for an answer holds little.
-    fn make_room(&mut self, now: Now) {
-        let cost = |connection: &Connection| {
-            let held_for = now.instant.since(connection.held_since) + MOMENT;
-            connection.held as u128 * held_for.as_micros()
-        };
-        let holding = self.connections.iter().filter(|(_, connection)| connection.held > 0);
-        let dearest = holding.max_by_key(|(_, connection)| cost(connection));
-        match dearest.map(|(link, _)| *link) {
-            Some(link) => self.end(now, link, Ending::MemoryKept),
-            None => {
-                debug_assert!(false, "{} bytes are held by nobody", self.control);
-                self.control = 0;
-            }
+        while let Some(link) = self.connections.one_too_many(now.instant) {
+            self.end(now, link, Ending::MemoryKept);
         }
     }
 
@@ -132,8 +113,8 @@ impl Node {
         let eased = before.eased(self.tight);
         // Otherwise only those can go on with which something has happened: looking at all would cost too much.
         let woken: Vec<Link> = match eased {
-            true => self.waiting.iter().copied().collect(),
-            false => self.waiting.intersection(&self.touched).copied().collect(),
+            true => self.connections.waiting(),
+            false => self.connections.touched_waiting(),
         };
         let mut took = false;
         for link in woken {
@@ -147,16 +128,24 @@ impl Node {
 
     /// True if something was taken in.
     fn wake_one(&mut self, now: Now, link: Link) -> bool {
-        let before = self.unread_bytes(link);
-        self.take_in_unread(now, link);
-        let after = self.unread_bytes(link);
+        if self.connections.local(link).is_some() {
+            self.connections.go_on(link);
+            return self.serve_program(now, link);
+        }
+        let unread = self.connections.take_unread(link);
+        let before = unread.len();
+        self.take_in(now, link, &unread);
+        let after = self.connections.unread_bytes(link);
         if after == 0
-            && let Some(connection) = self.connections.get_mut(&link)
+            && let Some(native) = self.connections.native(link)
         {
-            self.waiting.remove(&link);
-            if std::mem::take(&mut connection.paused) {
-                connection.conn.resume(now.instant);
-                self.touched.insert(link);
+            let was_paused = std::mem::take(&mut native.paused);
+            if was_paused {
+                native.conn.resume(now.instant);
+            }
+            self.connections.go_on(link);
+            if was_paused {
+                self.connections.touch(link);
                 if !planted::is_on(Bug::ForgetPaused) {
                     self.actions.push_back(Action::Read { link });
                 }
@@ -165,38 +154,96 @@ impl Node {
         after < before
     }
 
-    fn unread_bytes(&self, link: Link) -> usize {
-        self.connections.get(&link).map_or(0, |connection| connection.unread.len())
+    /// Moves what a program in this process and the server have for each other. True if anything moved.
+    fn serve_program(&mut self, now: Now, link: Link) -> bool {
+        if let Some(local) = self.connections.local(link) {
+            local.look(now.instant);
+        }
+        let mut moved = false;
+        while self.give(now, link) | self.take(now, link) {
+            moved = true;
+        }
+        if let Some(local) = self.connections.local(link) {
+            local.end_turn(now.instant);
+            self.connections.touch(link);
+        }
+        moved
     }
 
-    /// Counts what a connection keeps, sets its timer anew, and tells the shell if there is something to send.
-    fn settle(&mut self, now: Now, link: Link) {
-        let Some(connection) = self.connections.get_mut(&link) else {
-            return;
-        };
-        let held =
-            connection.conn.held_bytes() + connection.unread.len() + self.server.held_bytes(link);
-        if held < connection.held || connection.held == 0 {
-            connection.held_since = now.instant;
-        }
-        self.control = self.control - connection.held + held;
-        connection.held = held;
-        let due = match connection.is_here() {
-            true if planted::is_on(Bug::KeepAbandoned) => None,
-            true => Some(now.instant + GATEWAY_ABANDONED),
-            false => connection.conn.poll_timeout(),
-        };
-        if due != connection.timer {
-            if let Some(before) = connection.timer {
-                self.timers.remove(&(before, link));
+    /// From a program's session to the server, as long as that takes it. True if anything moved.
+    fn give(&mut self, now: Now, link: Link) -> bool {
+        let mut moved = false;
+        loop {
+            let takes = self.server.read_max(link) > 0;
+            let Some(local) = self.connections.local(link).filter(|local| local.has_output())
+            else {
+                return moved;
+            };
+            if !takes {
+                self.connections.wait(link);
+                return moved;
             }
-            connection.timer = due;
-            self.timers.extend(due.map(|due| (due, link)));
+            if let Some(output) = local.poll_output() {
+                self.give_one(now, link, output);
+                self.carry_out(now);
+                moved = true;
+            }
         }
-        let transmits = connection.conn.wants_transmit() || connection.conn.has_departures();
-        if transmits && !connection.transmitting {
-            connection.transmitting = true;
-            self.actions.push_back(Action::Transmit { link });
+    }
+
+    fn give_one(&mut self, now: Now, link: Link, output: Output) {
+        match output {
+            Output::Send(message) => self.server.message(now, link, message),
+            Output::OpenStream(open) => {
+                if let Some(local) = self.connections.local(link) {
+                    local.stream_opened(&open);
+                }
+                self.server.leaves(now, link, Leaves::Opened(open));
+            }
+            Output::Chunk(data) => {
+                let place = self
+                    .connections
+                    .local(link)
+                    .and_then(|local| local.leaf_taken(now.instant, data.len()));
+                let Some(LeafPlace { index, is_last }) = place else { return };
+                self.server.leaves(now, link, Leaves::Leaf { index, data });
+                if is_last {
+                    self.carry_out(now);
+                    self.server.leaves(now, link, Leaves::Ended);
+                    let next =
+                        self.connections.local(link).map(|local| local.stream_ended(now.instant));
+                    debug_assert!(!matches!(next, Some(Err(_))), "a stream of its own has ended");
+                }
+            }
         }
+    }
+
+    /// From the server to a program's session, as long as the program takes it. True if anything moved.
+    fn take(&mut self, now: Now, link: Link) -> bool {
+        let mut moved = false;
+        while let Some(local) = self.connections.local(link).filter(|local| local.takes_more()) {
+            let Ok(heard) = local.hear(now.instant) else {
+                self.end(now, link, Ending::Refused);
+                return true;
+            };
+            let (low, sent) = (local.mailbox().take_low(), local.mailbox().take_sent());
+            if low {
+                self.server.leaves(now, link, Leaves::Low);
+            }
+            if sent {
+                self.server.leaves(now, link, Leaves::Sent);
+            }
+            self.carry_out(now);
+            if !(heard || low) {
+                break;
+            }
+            moved = true;
+        }
+        if moved && let Some(local) = self.connections.local(link) {
+            let waiting = local.outbox_bytes();
+            self.server.outbox_level(now, link, waiting);
+            self.carry_out(now);
+        }
+        moved
     }
 }

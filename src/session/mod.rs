@@ -53,8 +53,19 @@ use operations::Operations;
 use permit::Brought;
 use put::Made;
 use seal::Seals;
+use signers::Signers;
 use std::time::Duration;
 use uploads::{Uploads, Wanted};
+
+/// Where the node of a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// In another process: whatever it says may be a lie.
+    Elsewhere,
+    /// In this one. Who has signed a record is not looked at again, since the node has done so before it committed it, or
+    /// showed what it does not keep.
+    Here,
+}
 
 /// See the module.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
@@ -71,8 +82,12 @@ pub struct Session {
 impl Session {
     /// A session of somebody with this access, whose key for this session is `key`. It introduces itself first.
     #[must_use]
-    pub fn new(access: Access, key: &NodeKey, now: Instant) -> Self {
-        let mut context = Context::new(Seals::new(access, key), now);
+    pub fn new(access: Access, key: &NodeKey, node: Where, now: Instant) -> Self {
+        let signers = match node {
+            Where::Elsewhere => Signers::new(&access),
+            Where::Here => Signers::judged_by_node(&access),
+        };
+        let mut context = Context::new(Seals::new(access, key, signers), now);
         context.send(Message::Hello(Hello {
             role: Role::Client,
             verify_key: key.verify_key(),

@@ -44,8 +44,7 @@ pub(super) struct Seals {
 }
 
 impl Seals {
-    pub(super) fn new(access: Access, session: &NodeKey) -> Self {
-        let signers = Signers::new(&access);
+    pub(super) fn new(access: Access, session: &NodeKey, signers: Signers) -> Self {
         let (writer, space) = (session.writer(), Space::default());
         Self { access, signers, writer, space, given: 0, latest: None }
     }

@@ -109,7 +109,7 @@ fn access() -> Access {
 }
 
 fn session() -> Session {
-    let mut session = Session::new(access(), &NodeKey::generate(&[5; 32]), START);
+    let mut session = Session::new(access(), &NodeKey::generate(&[5; 32]), Where::Elsewhere, START);
     session.established([6; 32]);
     let hello = Hello {
         role: Role::Node,

@@ -156,6 +156,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("QUESTION_PAGES_MAX", &["a_question_about_a_long_file_reads_a_few_pages"]),
     ("QUESTIONS_MAX", &["many_questions_at_once_are_answered_by_what_is_known"]),
     ("GATEWAY_PULSE", &["a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault"]),
+    ("GATEWAY_EVENTS_MAX", &["of_what_a_slow_program_does_not_take_little_is_kept"]),
     ("GATEWAY_ABANDONED", &["a_gateway_that_was_left_is_closed_in_the_end"]),
     ("DRAIN_TIMEOUT", &["signals_end_a_daemon_well"]),
     ("INSTANCES_MAX", &["of_many_nodes_with_one_key_a_few_are_let_in"]),

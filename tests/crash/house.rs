@@ -3,7 +3,6 @@
 //! Every job of the node can be listened to. Invariant: one operation at a time, so that what is durable when one is
 //! answered is known.
 
-use dfsd::client::Entropy;
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::daemon::{self, Options};
@@ -72,14 +71,15 @@ impl House {
         let (seed, boot) = (u64::from(life), u64::from(life));
         let options = Options { memory: 8 << 20, seed, boot, ..Options::new(network, &key) };
         let (mut node, disk) = opened.start(options, now);
-        let entropy = Entropy { key: [life; 32], handshake: [life ^ 0x55; 32] };
-        let gateway = Gateway::open(&mut node, access, &entropy, [life ^ 0xaa; 32], now);
+        let gateway = Gateway::open(&mut node, access, &[life; 32], now);
         let gateway = gateway.expect("a new node takes connections");
         Ok(Self { node, disk, gateway, now, outcome: None })
     }
 
     fn turn(&mut self, listener: Listener<'_>) -> Result<(), ClientError> {
-        self.gateway.pump(&mut self.node, self.now)?;
+        if !self.node.is_open(self.gateway.link()) {
+            return Err(ClientError::Disconnected("the node has ended the session".to_owned()));
+        }
         self.act(listener);
         // A millisecond a turn: retries and deadlines come.
         self.now.instant = Instant(self.now.instant.0 + 1_000);
@@ -126,13 +126,16 @@ impl House {
             Deed::List => (Operation::List, &[]),
             Deed::Verify => (Operation::Verify, &[]),
         };
-        let op = self.gateway.start(self.now, operation);
+        let op = self.gateway.start(&mut self.node, self.now, operation).ok()?;
         let (mut names, mut output, mut fed) = (Names::new(), Vec::new(), 0);
         for _ in 0..20_000 {
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.gateway.poll_event(&mut self.node, self.now) {
+                let Self { gateway, node, now, .. } = self;
                 match event {
-                    Event::NeedData { .. } if fed == input.len() => self.gateway.feed_end(op),
-                    Event::NeedData { .. } => fed += self.gateway.feed(op, &input[fed..]),
+                    Event::NeedData { .. } if fed == input.len() => {
+                        gateway.feed_end(node, *now, op);
+                    }
+                    Event::NeedData { .. } => fed += gateway.feed(node, *now, op, &input[fed..]),
                     Event::Data { bytes, .. } => output.extend_from_slice(&bytes),
                     Event::Entry { entry, .. } => {
                         let name = String::from_utf8_lossy(&entry.name).into_owned();
@@ -142,6 +145,8 @@ impl House {
                         if let (Deed::Get(name), Ok(Answer::Got(_))) = (deed, &result) {
                             names.insert((*name).to_owned(), std::mem::take(&mut output));
                         }
+                        // What its end has led to is done too: nobody waited for a turn of the loop.
+                        self.act(listener);
                         return Some(result.map(|_| names));
                     }
                     _ => {}

@@ -215,7 +215,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::CheckConditionAgainstCatalogAlone,
         Test("sim::conditions::a_version_below_what_is_known_is_refused_if_it_is_to_be_the_newest"),
     ),
-    (Bug::BlameSilence, Test("embed::a_program_that_is_busy_for_100_seconds_loses_nothing")),
+    (Bug::BlameSilence, Test("embed::what_a_client_sends_while_the_process_sleeps_is_not_late")),
     (Bug::ForgetRefusal, Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some")),
     (Bug::CompareInVain, Test("sim::rest::a_node_without_room_is_left_in_peace_until_it_has_some")),
     (

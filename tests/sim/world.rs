@@ -569,6 +569,7 @@ impl World {
                     let delay = Duration::from_micros(self.rng.random_range(1..500));
                     self.schedule(delay, Event::Work { machine: index, boot, job });
                 }
+                Action::Event { .. } => {}
                 Action::Stopped(outcome) => self.machines[index].outcome = Some(outcome),
             }
         }

@@ -329,7 +329,7 @@ impl Bench {
                     self.node.closed(self.now, link);
                 }
                 Action::Job(job) => self.jobs.push_back(job),
-                Action::Transmit { .. } | Action::Read { .. } => {}
+                Action::Transmit { .. } | Action::Read { .. } | Action::Event { .. } => {}
                 Action::Stopped(outcome) => panic!("the node stopped: {outcome:?}"),
             }
         }

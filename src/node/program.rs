@@ -1,0 +1,86 @@
+//! The doors for a program in this process: it opens a session, begins operations, feeds puts and takes events.
+//!
+//! Knows no operation. Invariant: a session that has ended is gone; whoever holds its number finds nothing.
+
+use super::connection::Connection;
+use super::local::Local;
+use super::{Link, Node};
+use crate::crypto::keys::{NodeKey, static_public};
+use crate::keyring::Access;
+use crate::server::Reached;
+use crate::session::{ClientError, Event, Op, Operation, Session, Where};
+use crate::time::Now;
+use std::collections::VecDeque;
+
+impl Node {
+    /// A session of somebody with this access and this key, which must be fresh. It can't be dead, and when its program is
+    /// slow that is its own affair: no time is set for anything, but for its coming back at all. `None` if the node takes
+    /// no more connections.
+    pub fn open_session(&mut self, now: Now, access: Access, key: &NodeKey) -> Option<Link> {
+        if self.connections.len() >= self.connections_max {
+            return None;
+        }
+        let link = self.connections.new_link();
+        let mut session = Session::new(access, key, Where::Here, now.instant);
+        session.established(static_public(&self.keys.static_secret));
+        let local = Local::new(session, now.instant);
+        self.connections.insert(now.instant, link, Connection::Local(Box::new(local)));
+        self.server.established(now, link, key.static_public(), Reached::Here);
+        self.turn(now);
+        Some(link)
+    }
+
+    /// Begins an operation. `None` if the session has ended.
+    pub fn start(&mut self, now: Now, link: Link, operation: Operation) -> Option<Op> {
+        let session = self.connections.call(now.instant, link)?;
+        session.set_calendar(Some(now.wall_ms));
+        let op = session.start(now.instant, operation);
+        self.turn(now);
+        Some(op)
+    }
+
+    /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
+    pub fn feed(&mut self, now: Now, link: Link, op: Op, bytes: &[u8]) -> usize {
+        let taken =
+            self.connections.call(now.instant, link).map_or(0, |session| session.feed(op, bytes));
+        self.turn(now);
+        taken
+    }
+
+    /// The put has all its bytes.
+    pub fn feed_end(&mut self, now: Now, link: Link, op: Op) {
+        if let Some(session) = self.connections.call(now.instant, link) {
+            session.feed_end(op);
+        }
+        self.turn(now);
+    }
+
+    /// Gives up an operation.
+    pub fn abort(&mut self, now: Now, link: Link, op: Op) {
+        if let Some(session) = self.connections.call(now.instant, link) {
+            session.abort(op);
+        }
+        self.turn(now);
+    }
+
+    /// What has happened in a session. When the last is taken, what waited for that goes on.
+    pub fn poll_event(&mut self, now: Now, link: Link) -> Option<Event> {
+        let event = self.connections.local(link)?.poll_event(now.instant);
+        if event.is_some() {
+            return event;
+        }
+        self.connections.touch(link);
+        self.turn(now);
+        self.connections.local(link)?.poll_event(now.instant)
+    }
+
+    /// Ends a session. Gives what was still to be told, the end of each operation too.
+    pub fn close_session(&mut self, now: Now, link: Link, error: &ClientError) -> VecDeque<Event> {
+        let events = match self.remove(now, link) {
+            Some(Connection::Local(local)) => local.close(error),
+            Some(Connection::Native(_)) | None => VecDeque::new(),
+        };
+        self.turn(now);
+        events
+    }
+}
