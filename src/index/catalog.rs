@@ -80,7 +80,7 @@ impl Catalog {
         if planted::is_on(Bug::DropLesserVersion) && self.is_less(name, &record.version) {
             return false;
         }
-        self.give_way((name, record.version), &id);
+        self.give_way(&(name, record.version));
         let damaged = self.lost.remove(&id).flatten();
         let slot = match damaged {
             Some(slot) => {
@@ -180,27 +180,18 @@ impl Catalog {
         true
     }
 
-    /// What was guessed of this version is not believed any more, since a record of it comes.
-    fn give_way(&mut self, of: Of, id: &RecordId) {
-        match self.guesses.remove(&of) {
-            // It is the one, and its entry becomes sound.
-            Some(guess) if guess == *id => {}
-            Some(guess) => self.forget_guess(&guess),
-            None => {}
-        }
-    }
-
     /// A peer has told all that it knows: what was only guessed is left to that.
     pub(crate) fn forget_guesses(&mut self) {
         while let Some(of) = self.guesses.first() {
-            if let Some(guess) = self.guesses.remove(&of) {
-                self.forget_guess(&guess);
-            }
+            self.give_way(&of);
         }
     }
 
-    fn forget_guess(&mut self, guess: &RecordId) {
-        if let Some(Some(slot)) = self.lost.remove(guess) {
+    /// What was guessed of a version is not believed any more. Nor is it by the record that it was: the guess knew nothing of
+    /// what that supersedes.
+    fn give_way(&mut self, of: &Of) {
+        let guess = self.guesses.remove(of);
+        if let Some(Some(slot)) = guess.and_then(|guess| self.lost.remove(&guess)) {
             self.take_out(slot);
         }
     }

@@ -299,3 +299,46 @@ fn a_removed_entry_frees_its_row() {
     assert_eq!((catalog.live().of(1), catalog.whole().fingerprint), (0, Default::default()));
     assert_eq!(catalog.names_after(None).count(), 0);
 }
+
+/// A version of which a start has only guessed, since its last byte is not as it was; its record, and the id of that.
+fn guess(catalog: &mut Catalog, stamp: u64, parents: &[u64]) -> (RecordId, Record) {
+    let parents = parents.iter().map(|parent| version(*parent)).collect();
+    let record = record(RecordKind::File, stamp, parents);
+    let mut bytes = record.to_bytes();
+    let id = record_id(&bytes);
+    *bytes.last_mut().unwrap() ^= 1;
+    let remains = Remains { id, bytes: bytes.into(), is_sound: false, place: None };
+    assert!(catalog.insert_remains(&remains));
+    (id, record)
+}
+
+#[test]
+fn of_what_was_guessed_the_true_record_supersedes_what_it_names() {
+    for is_superseded in [false, true] {
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
+        insert(&mut catalog, RecordKind::File, 1, &[]);
+        let (id, record) = guess(&mut catalog, 2, &[1]);
+        assert!(catalog.guessed().is_any());
+        assert_eq!(catalog.heads(&NAME, 8), [version(2), version(1)], "what it names is not known");
+        if is_superseded {
+            insert(&mut catalog, RecordKind::File, 3, &[2]);
+            assert!(!catalog.guessed().is_any(), "there was such a version");
+        }
+        assert!(catalog.insert(id, &record, PLACE));
+        let head = version(if is_superseded { 3 } else { 2 });
+        assert_eq!(catalog.heads(&NAME, 8), [head]);
+        assert!(!catalog.guessed().is_any() && catalog.lost(..).next().is_none());
+        assert_eq!((catalog.damaged(), catalog.names()), (0, 1));
+    }
+}
+
+#[test]
+fn another_record_of_a_version_that_was_guessed_and_superseded_is_no_head() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    guess(&mut catalog, 2, &[]);
+    insert(&mut catalog, RecordKind::File, 3, &[2]);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+    insert(&mut catalog, RecordKind::File, 2, &[]);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+    assert_eq!(catalog.entries.room().1, 0, "the row of the guess is used again");
+}
