@@ -70,10 +70,14 @@ impl Catalog {
         }
     }
 
-    /// Takes in a record that has just become durable, or was found by a start. False if it was known.
+    /// Takes in a record that has just become durable, or was found by a start. False if it was known: then this is where it
+    /// is from now on, since the segment of an older copy may be about to go.
     pub(crate) fn insert(&mut self, id: RecordId, record: &Record, place: LogPlace) -> bool {
         let cursor = self.ids.seek(&self.entries, &id);
-        if self.ids.slot_at(&self.entries, cursor, &id).is_some() {
+        if let Some(slot) = self.ids.slot_at(&self.entries, cursor, &id) {
+            self.live.remove(self.entries[slot].place());
+            self.live.add(place);
+            self.entries[slot].move_to(place);
             return false;
         }
         let name = self.aliases.of(&record.name);

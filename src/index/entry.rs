@@ -6,7 +6,7 @@
 use super::packed::PackedLocation;
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
-use crate::store::values::LogPlace;
+use crate::store::values::{LogItem, LogPlace};
 use crate::time::STAMP_MAX;
 use crate::wire::record::{Record, RecordKind};
 
@@ -149,6 +149,12 @@ impl Entry {
     #[must_use]
     pub(crate) fn place(&self) -> LogPlace {
         self.place.in_log()
+    }
+
+    /// The record as an item of the log.
+    #[must_use]
+    pub(crate) fn item(&self) -> LogItem {
+        LogItem { id: self.id().0, place: self.place() }
     }
 
     /// What it states.

@@ -73,11 +73,10 @@ impl Loading {
                 };
                 self.grants.learn(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
-                if !self.catalog.contains(&id) {
-                    self.catalog.insert(id, &record, place);
-                    if !self.completion.record(id, &record, &self.holdings) {
-                        self.incomplete.insert(id);
-                    }
+                if self.catalog.insert(id, &record, place)
+                    && !self.completion.record(id, &record, &self.holdings)
+                {
+                    self.incomplete.insert(id);
                 }
             }
             Found::Page(address, place, bytes) => {

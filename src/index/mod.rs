@@ -24,9 +24,10 @@ pub(crate) use shown::Shown;
 
 use crate::ids::{Address, RecordId};
 use crate::planted::{self, Bug};
-use crate::store::values::BlockPlace;
+use crate::store::values::{BlockPlace, LogItem, LogPlace};
 use crate::wire::log_damage::LogDamage;
 use catalog::Catalog;
+use entry::Entry;
 use grants::Grants;
 use holdings::Holdings;
 use segments::Readers;
@@ -72,6 +73,19 @@ impl Index {
     /// damaged.
     pub(crate) fn moved(&self, address: &Address, from: BlockPlace) -> Option<BlockPlace> {
         self.holdings.block(address).filter(|place| *place != from)
+    }
+
+    /// The same of an item of the log.
+    pub(crate) fn moved_item(&self, item: &LogItem) -> Option<LogPlace> {
+        let address = Address(item.id);
+        let record = || self.catalog.get(&RecordId(item.id)).map(Entry::place);
+        let place = record().or_else(|| self.holdings.page(&address)).or_else(|| {
+            match self.holdings.block(&address)? {
+                BlockPlace::Log(place) => Some(place),
+                BlockPlace::Tree { .. } => None,
+            }
+        });
+        place.filter(|place| *place != item.place)
     }
 
     /// Bytes of a segment that are needed.

@@ -16,9 +16,10 @@ use crate::ids::RecordId;
 use crate::index::Index;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::planted::{self, Bug};
-use crate::store::values::{BlockPlace, LogPlace};
+use crate::store::values::{BlockPlace, LogItem, ReadError};
 use crate::time::{Clock, Now};
 use crate::wire::message::{Message, PushedRecord, Reason};
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -96,10 +97,33 @@ impl Context {
     }
 
     /// Has items of the log read.
-    pub(super) fn read_log(&mut self, places: Vec<LogPlace>, reason: ReadFor) {
-        let pins = self.index.pin(places.iter().map(|place| BlockPlace::Log(*place)));
+    pub(super) fn read_log(&mut self, items: Vec<LogItem>, reason: ReadFor) {
+        let pins = self.index.pin(items.iter().map(|item| BlockPlace::Log(item.place)));
         let purpose = Box::new(Reading { reason, pins });
-        self.job(Job::ReadLog { purpose, places });
+        self.job(Job::ReadLog { purpose, items });
+    }
+
+    /// This was read of items of the log; what for. None if some are gone from where they were: then all are read once more,
+    /// and what is gone from where it should be now is damaged.
+    pub(super) fn log_read(
+        &mut self,
+        Reading { reason, pins }: Reading,
+        items: Vec<LogItem>,
+        read: &[Result<Bytes, ReadError>],
+    ) -> Option<ReadFor> {
+        self.index.readers.unpin(pins);
+        let is_gone = |read: &Result<Bytes, ReadError>| matches!(read, Err(ReadError::Gone));
+        let mut gone = items.iter().zip(read).filter(|(_, read)| is_gone(read));
+        if !gone.any(|(item, _)| self.index.moved_item(item).is_some()) {
+            return Some(reason);
+        }
+        let now = |item: LogItem| {
+            let place = self.index.moved_item(&item).unwrap_or(item.place);
+            LogItem { place, ..item }
+        };
+        let items = items.into_iter().map(now).collect();
+        self.read_log(items, reason);
+        None
     }
 
     /// This node's clock, which is never behind a stamp that it knows.
@@ -170,5 +194,54 @@ impl Context {
     pub(super) fn for_tests() -> Self {
         let now = Now { instant: crate::time::Instant(1), wall_ms: crate::limits::CALENDAR_MIN };
         Self::new(Index::for_tests(), 32 << 20, 7, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Address, NameId, VersionId};
+    use crate::store::values::LogPlace;
+    use crate::wire::record::{Record, RecordKind};
+
+    fn at(segment: u32) -> LogPlace {
+        LogPlace { segment, offset: 9_000, length: 7 }
+    }
+
+    /// The job that reads the log, which pins these segments.
+    fn job(cx: &mut Context, segments: &[u32]) -> (Reading, Vec<LogItem>) {
+        let Some(Output::Job(Job::ReadLog { purpose, items })) = cx.outputs.pop_front() else {
+            panic!("the log is read");
+        };
+        assert_eq!(items.iter().map(|item| item.place.segment).collect::<Vec<_>>(), segments);
+        assert!(segments.iter().all(|segment| cx.index.readers.of(*segment) == 1));
+        (*purpose, items)
+    }
+
+    #[test]
+    fn what_is_gone_from_the_log_is_looked_up_again_before_it_is_damaged() {
+        let mut cx = Context::for_tests();
+        let (record, page) = (RecordId([1; 32]), Address([2; 32]));
+        let version = VersionId { stamp: 7, ..VersionId::default() };
+        let bare = Record::unsigned(RecordKind::File, NameId([3; 32]), version);
+        assert!(cx.index.catalog.insert(record, &bare, at(1)));
+        cx.index.holdings.insert_page(page, at(2));
+        let items =
+            vec![LogItem { id: record.0, place: at(1) }, LogItem { id: page.0, place: at(2) }];
+        cx.read_log(items, ReadFor::PushRecords { link: 4, ids: Vec::new() });
+        let ok = || Ok(Bytes::from_static(b"is here"));
+        let gone = || Err(ReadError::Gone);
+        let (reading, items) = job(&mut cx, &[1, 2]);
+        // The record was moved, and then the page; what can be read is read once more beside it.
+        assert!(!cx.index.catalog.insert(record, &bare, at(3)));
+        assert!(cx.log_read(reading, items, &[gone(), ok()]).is_none());
+        assert_eq!((cx.index.readers.of(1), cx.index.live_bytes(1)), (0, 0), "it may go");
+        let (reading, items) = job(&mut cx, &[3, 2]);
+        cx.index.holdings.insert_page(page, at(4));
+        assert!(cx.log_read(reading, items, &[ok(), gone()]).is_none());
+        let (reading, items) = job(&mut cx, &[3, 4]);
+        let reason = cx.log_read(reading, items, &[gone(), ok()]);
+        assert!(matches!(reason, Some(ReadFor::PushRecords { link: 4, .. })), "it should be there");
+        assert!((1..5).all(|segment| cx.index.readers.of(segment) == 0) && cx.outputs.is_empty());
     }
 }

@@ -72,7 +72,7 @@ use status::Own;
 use std::time::Duration;
 use timers::Timer;
 use transfer::OFFERED_BYTES;
-use work::{CheckFor, Checked, Checking, Done, ReadFor, Reading, Verifying};
+use work::{CheckFor, Checked, Checking, Done, ReadFor, Verifying};
 
 /// What is kept of a request, but for what it brought.
 const REQUEST_BYTES: usize = 300;
@@ -317,7 +317,12 @@ impl FileServer {
             Done::SmallHashed { address, block, found } => {
                 machines.transfer.small_hashed(cx, address, block, found);
             }
-            Done::Log { purpose, items } => return self.read(*purpose, items),
+            Done::Log { purpose, items, read } => {
+                if let Some(reason) = cx.log_read(*purpose, items, &read) {
+                    self.read(reason, read);
+                }
+                return;
+            }
             Done::Committed { result } => machines.write.group_answered(cx, result),
             Done::Verified { purpose, found } => {
                 let Verifying { reason, pins } = *purpose;
@@ -342,10 +347,8 @@ impl FileServer {
         machines.settle(cx);
     }
 
-    fn read(&mut self, reading: Reading, items: Vec<Result<Bytes, ReadError>>) {
+    fn read(&mut self, reason: ReadFor, items: Vec<Result<Bytes, ReadError>>) {
         let Self { cx, machines, .. } = self;
-        let Reading { reason, pins } = reading;
-        cx.index.readers.unpin(pins);
         match reason {
             ReadFor::Reply(reading) => {
                 let (has_compared, known) =

@@ -26,7 +26,7 @@ use crate::planted::{self, Bug};
 use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
-    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
+    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogItem, ReadError,
     Space, Verified, WriteError,
 };
 use crate::wire::message::BlockRef;
@@ -90,7 +90,7 @@ pub enum Job {
         pins: Pins,
     },
     /// Whole items of the log.
-    ReadLog { purpose: Box<Reading>, places: Vec<LogPlace> },
+    ReadLog { purpose: Box<Reading>, items: Vec<LogItem> },
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
     /// Blocks, pages and records are looked at anew.
@@ -229,8 +229,8 @@ pub enum Done {
     Discarded,
     /// The leaves, not checked against the hashes that come with them.
     Leaves { reader: Link, pins: Pins, result: Result<LeavesRead, ReadError> },
-    /// The items, each checked against its CRC.
-    Log { purpose: Box<Reading>, items: Vec<Result<Bytes, ReadError>> },
+    /// What was read of each item, checked against its CRC.
+    Log { purpose: Box<Reading>, items: Vec<LogItem>, read: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
     /// What is bad, and what could not be read.
@@ -265,9 +265,9 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             pins,
             result: disk.read_leaves(&address, place, LeafRange { first, count }),
         },
-        Job::ReadLog { purpose, places } => {
-            let items = places.into_iter().map(|place| disk.read_log(place)).collect();
-            Done::Log { purpose, items }
+        Job::ReadLog { purpose, items } => {
+            let read = items.iter().map(|item| disk.read_log(item.place)).collect();
+            Done::Log { purpose, items, read }
         }
         Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
         Job::Verify { purpose, blocks } => Done::Verified { purpose, found: disk.verify(&blocks) },
@@ -297,10 +297,15 @@ pub fn execute_at_once<F: FileSystem>(
                 None => Err(Job::ReadLeaves { reader, address, place, first, count, pins }),
             }
         }
-        Job::ReadLog { purpose, places } => match disk.items_at_once(&places) {
-            Some(items) => Ok(Done::Log { purpose, items: items.into_iter().map(Ok).collect() }),
-            None => Err(Job::ReadLog { purpose, places }),
-        },
+        Job::ReadLog { purpose, items } => {
+            let places: Vec<_> = items.iter().map(|item| item.place).collect();
+            match disk.items_at_once(&places) {
+                Some(read) => {
+                    Ok(Done::Log { purpose, items, read: read.into_iter().map(Ok).collect() })
+                }
+                None => Err(Job::ReadLog { purpose, items }),
+            }
+        }
         Job::Check { ref checks, .. } if has_time && are_few(checks) => Ok(execute(disk, job)),
         Job::HashSmall { ref block, .. } if has_time && block.len() <= AT_ONCE_BYTES_MAX => {
             Ok(execute(disk, job))
@@ -400,7 +405,9 @@ mod tests {
         let items = || {
             let reason = ReadFor::PushRecords { link: 4, ids: Vec::new() };
             let purpose = Reading { reason, pins: Pins::default() };
-            Job::ReadLog { purpose: Box::new(purpose), places: vec![record, small] }
+            let record = LogItem { id: [1; 32], place: record };
+            let small = LogItem { id: address.0, place: small };
+            Job::ReadLog { purpose: Box::new(purpose), items: vec![record, small] }
         };
         let others = || Job::Commit { group: Box::default() };
         // The first read of a segment opens it.

@@ -26,6 +26,15 @@ pub struct LogPlace {
     pub length: u32,
 }
 
+/// An item of the log, and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogItem {
+    /// A record's id, or the address of a page or block.
+    pub id: [u8; 32],
+    /// Where it is.
+    pub place: LogPlace,
+}
+
 /// Where a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockPlace {

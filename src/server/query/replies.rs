@@ -17,7 +17,7 @@ use crate::server::links::Links;
 use crate::server::links::Peer;
 use crate::server::output::Link;
 use crate::server::work::ReadFor;
-use crate::store::values::{DiskError, LogPlace, ReadError};
+use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, Reason};
@@ -141,7 +141,10 @@ impl Replies {
                 Asked::Head(name) => self.answer_head(cx, asker, name),
                 Asked::List { after, future } => self.answer_list(cx, asker, after, future),
                 Asked::Page(address) => match cx.index.holdings.page(&address) {
-                    Some(place) => self.read(cx, asker, vec![place], ReplyFor::Page { address }),
+                    Some(place) => {
+                        let items = vec![LogItem { id: address.0, place }];
+                        self.read(cx, asker, items, ReplyFor::Page { address });
+                    }
                     // A peer's question is not passed on, so that none goes round in circles.
                     None if cx.links.leads_to_node(asker.link) => {
                         let Asker { link, request } = asker;
@@ -165,16 +168,17 @@ impl Replies {
     fn answer_head(&mut self, cx: &mut Context, asker: Asker, name: NameId) {
         let greatest = cx.index.catalog.greatest(&name);
         let kept = greatest.map(Entry::version);
-        let entry = greatest.map(|entry| (entry.place(), entry.id(), entry.is(Flag::Damaged)));
+        let entry = greatest.map(|entry| (entry.item(), entry.is(Flag::Damaged)));
         if cx.index.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
             // No node in reach has it any more. Whoever writes supersedes it.
             return Heads::with_shown(cx, &name).reply_damaged(cx, asker);
         }
         let heads = Heads::of(cx, &name);
         match entry {
-            Some((_, _, true)) => heads.reply_damaged(cx, asker),
-            Some((place, record, false)) => {
-                self.read(cx, asker, vec![place], ReplyFor::Head { name, record, heads });
+            Some((_, true)) => heads.reply_damaged(cx, asker),
+            Some((item, false)) => {
+                let record = RecordId(item.id);
+                self.read(cx, asker, vec![item], ReplyFor::Head { name, record, heads });
             }
             None => heads.reply(cx, asker, None),
         }
@@ -183,7 +187,7 @@ impl Replies {
     /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
     fn answer_list(&mut self, cx: &mut Context, asker: Asker, after: Option<NameId>, future: bool) {
         let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
-        let (mut places, mut damaged) = (Vec::new(), 0_u32);
+        let (mut items, mut damaged) = (Vec::new(), 0_u32);
         let mut ids = Vec::new();
         let (mut bytes, mut seen) = (0, 0);
         let mut next = None;
@@ -201,7 +205,7 @@ impl Replies {
             }
             match entry {
                 Some(entry) if !entry.is(Flag::Damaged) => {
-                    places.push(entry.place());
+                    items.push(entry.item());
                     ids.push(entry.id());
                 }
                 Some(_) => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
@@ -215,14 +219,14 @@ impl Replies {
             name.0[..Alias::LENGTH].copy_from_slice(&alias);
             name
         });
-        self.read(cx, asker, places, ReplyFor::List { ids, next, damaged });
+        self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
     }
 
     /// Reads what an answer needs.
-    fn read(&mut self, cx: &mut Context, asker: Asker, places: Vec<LogPlace>, reply: ReplyFor) {
-        let bytes = places.iter().map(|place| place.length as usize).sum();
+    fn read(&mut self, cx: &mut Context, asker: Asker, items: Vec<LogItem>, reply: ReplyFor) {
+        let bytes = items.iter().map(|item| item.place.length as usize).sum();
         let under_way = self.schedule.begin(asker.link, bytes);
-        cx.read_log(places, ReadFor::Reply(Reading { asker, reply, under_way }));
+        cx.read_log(items, ReadFor::Reply(Reading { asker, reply, under_way }));
     }
 
     /// What an answer needs has been read. `sync`: how far this node has come in hearing from the others. `go_on` takes what

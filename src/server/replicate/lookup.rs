@@ -14,7 +14,7 @@ use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::work::ReadFor;
 use crate::server::write::ReadyPut;
-use crate::store::values::ReadError;
+use crate::store::values::{LogItem, ReadError};
 use crate::wire::message::BlockRef;
 use crate::wire::page::Page;
 use crate::wire::record::Record;
@@ -95,11 +95,11 @@ impl Lookups {
     pub(super) fn question(&mut self, cx: &mut Context, record: RecordId, purpose: LookFor) {
         self.questions += 1;
         let lookup = Lookup { purpose, traversal: Traversal::default() };
-        let place = cx.index.catalog.get(&record).map(Entry::place);
-        match place {
+        let item = cx.index.catalog.get(&record).map(Entry::item);
+        match item {
             Some(_) if self.questions > QUESTIONS_MAX => self.end(cx, lookup, Found::TooMuch),
-            Some(place) => cx.read_log(
-                vec![place],
+            Some(item) => cx.read_log(
+                vec![item],
                 ReadFor::Replicate(Reading::LookedRecord { lookup: Box::new(lookup) }),
             ),
             None => self.end(cx, lookup, Found::NotAll),
@@ -175,7 +175,8 @@ impl Lookups {
         cx.index.holdings.name(&address);
         match cx.index.holdings.page(&address) {
             Some(place) => {
-                cx.read_log(vec![place], ReadFor::Replicate(Reading::LookedPage { lookup }));
+                let items = vec![LogItem { id: address.0, place }];
+                cx.read_log(items, ReadFor::Replicate(Reading::LookedPage { lookup }));
             }
             None => self.end(cx, *lookup, Found::NotAll),
         }

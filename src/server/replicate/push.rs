@@ -9,7 +9,7 @@ use crate::index::holdings::Holdings;
 use crate::limits::INLINE_BLOCK_MAX;
 use crate::planted::{self, Bug};
 use crate::server::room::adds_nothing;
-use crate::store::values::{BlockPlace, LogPlace};
+use crate::store::values::{BlockPlace, LogItem};
 use crate::wire::message::PushedRecord;
 use crate::wire::record::{BlockList, Record};
 use std::collections::VecDeque;
@@ -202,7 +202,7 @@ pub(in crate::server) struct Batch {
 /// What is to be read of the log.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    pub(super) places: Vec<LogPlace>,
+    pub(super) items: Vec<LogItem>,
     pub(super) ids: Vec<RecordId>,
     has_room: bool,
     /// Records that were looked at on the way.
@@ -213,12 +213,12 @@ pub(super) struct Reading {
 
 impl Reading {
     fn is_full(&self) -> bool {
-        self.places.len() >= BATCH || self.looks >= LOOKS_MAX
+        self.items.len() >= BATCH || self.looks >= LOOKS_MAX
     }
 
     fn take(&mut self, entry: &Entry) {
         if self.has_room || adds_nothing(entry.kind()) {
-            self.places.push(entry.place());
+            self.items.push(entry.item());
             self.ids.push(entry.id());
         } else {
             self.left_out = true;
@@ -232,7 +232,7 @@ fn stands(entry: &Entry) -> bool {
 }
 
 /// The one small block of a record that goes with it, where it is kept.
-pub(super) fn small_block_of(holdings: &Holdings, record: &[u8]) -> Option<LogPlace> {
+pub(super) fn small_block_of(holdings: &Holdings, record: &[u8]) -> Option<LogItem> {
     let record = Record::decode(record).ok()?;
     // The blocks of a longer file are no small ones.
     let BlockList::Inline(blocks) = &record.blocks else {
@@ -242,7 +242,9 @@ pub(super) fn small_block_of(holdings: &Holdings, record: &[u8]) -> Option<LogPl
         return None;
     };
     match holdings.block(&block.address)? {
-        BlockPlace::Log(place) if place.length as usize <= INLINE_BLOCK_MAX => Some(place),
+        BlockPlace::Log(place) if place.length as usize <= INLINE_BLOCK_MAX => {
+            Some(LogItem { id: block.address.0, place })
+        }
         BlockPlace::Log(_) | BlockPlace::Tree { .. } => None,
     }
 }

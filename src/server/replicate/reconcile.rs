@@ -412,14 +412,13 @@ impl Reconcile {
         if side.push.reading || is_tight {
             return;
         }
-        let Reading { places, ids, left_out, .. } =
-            side.push.next(&cx.index.catalog, !side.is_full);
+        let Reading { items, ids, left_out, .. } = side.push.next(&cx.index.catalog, !side.is_full);
         if left_out {
             side.comparison.leave_out();
         }
-        if !places.is_empty() {
+        if !items.is_empty() {
             side.push.reading = true;
-            cx.read_log(places, ReadFor::PushRecords { link, ids });
+            cx.read_log(items, ReadFor::PushRecords { link, ids });
         } else if !side.push.is_idle() {
             // A long way through what is not to be sent: others have their turn before it goes on.
             cx.after(Duration::ZERO, Timer::Push(link));
@@ -435,7 +434,7 @@ impl Reconcile {
         items: Vec<Result<Bytes, ReadError>>,
     ) {
         let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
-        let mut places = Vec::new();
+        let mut blocks = Vec::new();
         let mut bytes = 0;
         let mut unread = false;
         for (id, item) in ids.into_iter().zip(items) {
@@ -452,11 +451,11 @@ impl Reconcile {
                     continue;
                 }
             };
-            if let Some(place) = small_block_of(&cx.index.holdings, &record)
-                && bytes + place.length as usize <= BATCH_BYTES
+            if let Some(block) = small_block_of(&cx.index.holdings, &record)
+                && bytes + block.place.length as usize <= BATCH_BYTES
             {
-                bytes += place.length as usize;
-                places.push(place);
+                bytes += block.place.length as usize;
+                blocks.push(block);
                 batch.owners.push(batch.items.len());
             }
             batch.items.push(PushedRecord { record, block: Bytes::new() });
@@ -464,10 +463,10 @@ impl Reconcile {
         if unread {
             self.dropped(cx, link, UNREAD_AGAIN);
         }
-        if places.is_empty() {
+        if blocks.is_empty() {
             self.blocks_read(cx, link, batch, Vec::new());
         } else {
-            cx.read_log(places, ReadFor::PushBlocks { link, batch });
+            cx.read_log(blocks, ReadFor::PushBlocks { link, batch });
         }
     }
 

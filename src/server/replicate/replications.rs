@@ -13,7 +13,7 @@ use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::transfer::Outcome;
 use crate::server::work::ReadFor;
-use crate::store::values::{LogPlace, ReadError};
+use crate::store::values::{LogItem, ReadError};
 use crate::wire::message::BlockRef;
 use crate::wire::page::Page;
 use crate::wire::record::Record;
@@ -145,8 +145,8 @@ impl Replications {
             && let Some((wanted, is_late)) = self.next(&cx.index.catalog)
         {
             self.queued.remove(&wanted.record);
-            match cx.index.catalog.get(&wanted.record).map(|entry| entry.place()) {
-                Some(place) => self.begin(cx, wanted, is_late, place),
+            match cx.index.catalog.get(&wanted.record).map(|entry| entry.item()) {
+                Some(item) => self.begin(cx, wanted, is_late, item),
                 None => self.tell_end(wanted.record, End::Gone),
             }
         }
@@ -168,7 +168,7 @@ impl Replications {
         self.late.pop_front().map(|wanted| (wanted, true))
     }
 
-    fn begin(&mut self, cx: &mut Context, wanted: Wanted, is_late: bool, place: LogPlace) {
+    fn begin(&mut self, cx: &mut Context, wanted: Wanted, is_late: bool, item: LogItem) {
         self.next_id += 1;
         self.late_under_way += usize::from(is_late);
         let traversal = Traversal::default();
@@ -177,7 +177,7 @@ impl Replications {
         let replication = Replication { wanted, is_late, traversal, blocks, news, lack, unsure };
         self.under_way.insert(self.next_id, replication);
         let reading = Reading::Record { replication: self.next_id };
-        cx.read_log(vec![place], ReadFor::Replicate(reading));
+        cx.read_log(vec![item], ReadFor::Replicate(reading));
     }
 
     /// One that has not ended. Whoever answers for one answers before its end.
@@ -276,7 +276,8 @@ impl Replications {
         match cx.index.holdings.page(&address) {
             Some(place) => {
                 let reading = Reading::Page { replication: id };
-                cx.read_log(vec![place], ReadFor::Replicate(reading));
+                let items = vec![LogItem { id: address.0, place }];
+                cx.read_log(items, ReadFor::Replicate(reading));
             }
             None => self.fetch_page(cx, id, address),
         }

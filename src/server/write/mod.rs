@@ -262,12 +262,12 @@ impl Write {
             let parents = record.parents.iter();
             parents.filter_map(|version| catalog.version(&record.name, version))
         });
-        let places: Vec<_> = entries.map(Entry::place).collect();
-        if places.is_empty() {
+        let items: Vec<_> = entries.map(Entry::item).collect();
+        if items.is_empty() {
             return self.known_lists_read(cx, *put, &[]);
         }
         cx.checking += put.bytes();
-        cx.read_log(places, ReadFor::KnownLists { put });
+        cx.read_log(items, ReadFor::KnownLists { put });
     }
 
     /// They have been read.

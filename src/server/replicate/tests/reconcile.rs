@@ -10,7 +10,7 @@ use crate::server::links::Peer;
 use crate::server::output::Output;
 use crate::server::work::{Job, ReadFor};
 use crate::server::write::NewRecord;
-use crate::store::values::LogPlace;
+use crate::store::values::{LogItem, LogPlace};
 use crate::time::Instant;
 use crate::wire::message::Message;
 use bytes::Bytes;
@@ -48,8 +48,8 @@ impl Half {
         self.cx.index.catalog.insert(new.id, &new.record, place);
     }
 
-    fn read(&self, places: &[LogPlace]) -> Vec<Result<Bytes, ReadError>> {
-        places.iter().map(|place| Ok(self.log[&place.offset].clone())).collect()
+    fn read(&self, items: &[LogItem]) -> Vec<Result<Bytes, ReadError>> {
+        items.iter().map(|item| Ok(self.log[&item.place.offset].clone())).collect()
     }
 
     /// What it says, once its jobs are done.
@@ -64,8 +64,8 @@ impl Half {
             };
             match output {
                 Output::Send { message, .. } => said.push_back(message),
-                Output::Job(Job::ReadLog { purpose, places }) => {
-                    let items = self.read(&places);
+                Output::Job(Job::ReadLog { purpose, items }) => {
+                    let items = self.read(&items);
                     match purpose.reason {
                         ReadFor::PushRecords { link, ids } => {
                             self.reconcile.records_read(&mut self.cx, link, ids, items);
