@@ -20,7 +20,8 @@
 //! | `daemon` | a node's start, on a folder | `crypto`, `wire`, `keyring`, `store`, `conn`, `server`, `node` |
 //! | `gateway` | plaintext in and out, for programs that embed a node | `crypto`, `keyring`, `session`, `node` |
 //! | `worker` | threads | |
-//! | `net` | sockets | `server`, `node`, `worker` |
+//! | `net` | sockets, and programs in the process | `keyring`, `store`, `session`, `server`, `node`, `gateway`, `worker` |
+//! | `embed` | a node in a thread of a program, and its ways in | `wire`, `keyring`, `session`, `store`, `client`, `node`, `daemon`, `net`, `worker` |
 //! | `config` | what a daemon is told | |
 //! | `cli` | what people type | `crypto`, `wire`, `keyring`, `session`, `client`, `config` |
 //! | `fsck` | the offline check of a data folder, and its command | `crypto`, `wire`, `keyring`, `store`, `server`, `cli` |
@@ -30,6 +31,26 @@
 //! Invariants: imports point upward in this table, to which `tests/tidy.rs` holds them; the core reaches no
 //! clock, file, thread, socket or ambient randomness, which clippy sees to (`.clippy.toml`): the
 //! shell's rooms are those allowed below. No panic is reachable from network or disk bytes.
+//!
+//! # A node within a program
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # let data = folder.path().join("data");
+//! use dfsd::embed::{Embedded, Settings};
+//!
+//! let node = Embedded::start(Settings::new(data))?;
+//! let mut program = node.open()?;
+//! program.put(b"greeting", &b"hello"[..])?;
+//! let mut bytes = Vec::new();
+//! program.get(b"greeting", &mut bytes)?;
+//! assert_eq!(bytes, b"hello");
+//! node.stop()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It runs in a thread of its own under the event loop of the daemon; each `Program` is a session for one thread. Whoever
+//! has a loop of its own drives a [`node::Node`] itself, with a [`gateway::Gateway`] for its plaintext.
 
 #![cfg_attr(
     test,
@@ -54,6 +75,11 @@ pub mod config;
 pub mod conn;
 pub mod crypto;
 pub mod daemon;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a room of the shell: a thread, and the folder of a node"
+)]
+pub mod embed;
 pub mod fsck;
 pub mod gateway;
 pub mod ids;

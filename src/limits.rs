@@ -181,6 +181,12 @@ pub const GATEWAY_PULSE: Duration = Duration::from_secs(1);
 pub const GATEWAY_EVENTS_MAX: usize = 8;
 /// A program that embeds a node and has not called for so long has left.
 pub const GATEWAY_ABANDONED: Duration = Duration::from_hours(1);
+/// Commands of a program to a node that runs in a thread of its own; one that gives more waits.
+pub const HANDLE_COMMANDS_MAX: usize = 8;
+/// Events that wait for such a program; others stay in the node.
+pub const HANDLE_EVENTS_MAX: usize = 16;
+/// Programs that wait for the node to open a session.
+pub const HANDLES_WAITING_MAX: usize = 64;
 /// What SIGTERM waits for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nodes with one key that are connected at once.

@@ -16,11 +16,10 @@ use dfsd::limits::JOURNAL_PATIENCE;
 use dfsd::net::{self, EventLoop, descriptors};
 use dfsd::node::Outcome;
 use dfsd::server;
-use dfsd::server::work::{self, Done, Job};
-use dfsd::store::{self, Disk, fs::RealFs};
+use dfsd::store::{self, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
+use dfsd::worker::Workers;
 use dfsd::worker::journal::Journal;
-use dfsd::worker::{Background, Work, Workers};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::fs;
@@ -149,7 +148,8 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     }
     let keyring = if config.new_node_key { renewed(keyring, data)? } else { keyring };
     let address = resolve(&config.listen)?;
-    let event_loop = EventLoop::bind(address).map_err(error)?;
+    let mut event_loop = EventLoop::bind(address).map_err(error)?;
+    event_loop.stop_on_signals().map_err(error)?;
     let address = event_loop.address().map_err(error)?;
     let addresses = vec![advertised(config, address)];
     let node_id = keyring.node.node_id();
@@ -172,28 +172,11 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         // A waker that fails leaves the answer to the next turn.
         let _ = waker.wake();
     };
-    let workers = Workers::start(workers_of(config), OnDisk(disk), wake).map_err(error)?;
+    let workers = Workers::start(workers_of(config), disk, wake).map_err(error)?;
     ready(data, address, node_id)?;
     let outcome = event_loop.run(&mut node, &workers).map_err(error)?;
     drop(workers);
     Ok(outcome)
-}
-
-/// What the workers work on.
-struct OnDisk(Disk<RealFs>);
-
-impl Work<Job, Done> for OnDisk {
-    fn at_once(&self, job: Job, has_time: bool) -> Result<Done, Job> {
-        work::execute_at_once(&self.0, job, has_time)
-    }
-
-    fn execute(&self, job: Job) -> Done {
-        work::execute(&self.0, job)
-    }
-
-    fn background(&self, job: &Job) -> Option<Background> {
-        job.background().map(|work| Background { kind: work.kind as u8, owner: work.owner })
-    }
 }
 
 /// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.

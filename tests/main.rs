@@ -12,6 +12,7 @@ mod attack;
 mod crash;
 mod daemon;
 mod embed;
+mod embedded_node;
 mod endings;
 mod fuzz;
 #[cfg(feature = "planted-bugs")]

@@ -30,6 +30,19 @@ pub struct Stored {
     pub size: u64,
 }
 
+impl Stored {
+    /// What a put came to.
+    ///
+    /// # Errors
+    /// It is an answer to something else.
+    pub fn of(answer: Answer) -> Result<Self, ClientError> {
+        match answer {
+            Answer::Put { copies, version, hash, size } => Ok(Self { copies, version, hash, size }),
+            other => Err(other.misfit()),
+        }
+    }
+}
+
 /// One file to be stored.
 #[derive(Debug)]
 pub struct PutJob<S> {
@@ -123,7 +136,7 @@ impl Client {
         self.transfer(
             &mut Jobs { jobs: &mut jobs.into_iter(), in_flight, begin },
             |client, running, event| client.feed_from(running, &mut buffer, &event),
-            |source, result| done(source, result.and_then(stored)),
+            |source, result| done(source, result.and_then(|answer| Ok(Stored::of(answer)?))),
         )
     }
 
@@ -362,12 +375,5 @@ impl<S: Sink> Sink for Borrowed<'_, S> {
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.take(bytes)
-    }
-}
-
-fn stored(answer: Answer) -> Result<Stored, CallError> {
-    match answer {
-        Answer::Put { copies, version, hash, size } => Ok(Stored { copies, version, hash, size }),
-        other => Err(other.misfit().into()),
     }
 }

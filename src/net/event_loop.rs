@@ -1,10 +1,12 @@
 //! The event loop: one thread, one `mio::Poll`.
 //!
-//! Joins the node with its sockets, its workers, whoever dials, signals and the clock. What it knows of a socket is its
+//! Joins the node with its sockets, its workers, whoever dials, programs in the process, signals and the clock. What it knows of a socket is its
 //! token. Invariant: it never waits while something can be done.
 
 use super::clock::Clock;
+use super::handle::Door;
 use super::heap;
+use super::programs::Programs;
 use super::sockets::Sockets;
 use crate::limits::MEMORY_IDLE;
 use crate::node::{Action, Node, Outcome};
@@ -63,8 +65,10 @@ pub struct EventLoop {
     poll: Poll,
     waker: Arc<Waker>,
     listener: TcpListener,
-    signals: Signals,
+    /// None if signals are somebody else's.
+    signals: Option<Signals>,
     sockets: Sockets,
+    programs: Programs,
     clock: Clock,
     accepting: bool,
     accept_again: Option<Instant>,
@@ -85,25 +89,37 @@ impl EventLoop {
             .register(&mut listener, LISTENER, Interest::READABLE)
             .map_err(system("can't wait for connections"))?;
         let waker = Arc::new(Waker::new(registry, WAKER).map_err(system("no waker"))?);
-        let wanted = [SIGTERM, SIGINT];
-        let mut signals = Signals::new(wanted).map_err(system("can't wait for signals"))?;
-        registry
-            .register(&mut signals, SIGNALS, Interest::READABLE)
-            .map_err(system("can't wait for signals"))?;
         let registry = registry.try_clone().map_err(system("no event queue"))?;
         let clock = Clock::start();
         Ok(Self {
             poll,
             listener,
             sockets: Sockets::new(registry, Arc::clone(&waker), clock),
+            programs: Programs::new(Arc::clone(&waker)),
             waker,
-            signals,
+            signals: None,
             clock,
             accepting: false,
             accept_again: None,
             trim_at: Some(Instant(0) + MEMORY_IDLE),
             outcome: None,
         })
+    }
+
+    /// SIGTERM and SIGINT have the node finish what it has accepted, and stop.
+    pub fn stop_on_signals(&mut self) -> Result<(), LoopError> {
+        let failed = |error| LoopError::System("can't wait for signals", error);
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+        let registry = self.poll.registry();
+        registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(failed)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Where programs in this process get their ways into the node.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.programs.door()
     }
 
     /// Where it listens.
@@ -145,7 +161,7 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accepting = true,
-                    WAKER => self.sockets.dial_found(node),
+                    WAKER => self.woken(node),
                     SIGNALS => self.signalled(node),
                     Token(key) => self.sockets.note(key, event),
                 }
@@ -184,8 +200,16 @@ impl EventLoop {
         Some(due.since(now) + Duration::from_micros(if due > now { 100 } else { 0 }))
     }
 
+    /// Somebody in this process has something for the loop; workers' answers are taken anyway.
+    fn woken(&mut self, node: &mut Node) {
+        self.sockets.dial_found(node);
+        let now = self.now();
+        self.programs.serve(node, now);
+    }
+
     fn signalled(&mut self, node: &mut Node) {
-        if self.signals.pending().count() > 0 {
+        let signals = self.signals.as_mut();
+        if signals.is_some_and(|signals| signals.pending().count() > 0) {
             log::info!("shutting down: finishing accepted operations");
             let now = self.now();
             node.stop(now);
@@ -230,9 +254,15 @@ impl EventLoop {
                     Action::Dial { link, address } => self.sockets.dial(node, link, &address),
                     Action::Transmit { link } => self.sockets.transmit(node, link),
                     Action::Read { link } => self.sockets.wake(link),
-                    Action::Close { link, .. } => self.sockets.close(node, link),
-                    // Nobody opens a session here.
-                    Action::Event { .. } => {}
+                    Action::Close { link, .. } => {
+                        self.sockets.close(node, link);
+                        let now = self.now();
+                        self.programs.serve_one(node, now, link);
+                    }
+                    Action::Event { link } => {
+                        let now = self.now();
+                        self.programs.serve_one(node, now, link);
+                    }
                     Action::Job(job) => {
                         // The one whose bytes led to the job may still be queued. Of many jobs a few are done here.
                         let has_time = done_here < CHECKS_MAX && self.sockets.waiting() <= 1;

@@ -17,7 +17,7 @@ pub struct Holders {
 }
 
 /// One operation under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Op(pub(super) u64);
 
 /// Something to do.

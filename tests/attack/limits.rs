@@ -157,6 +157,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("QUESTIONS_MAX", &["many_questions_at_once_are_answered_by_what_is_known"]),
     ("GATEWAY_PULSE", &["a_program_that_is_busy_for_11_seconds_is_not_the_nodes_fault"]),
     ("GATEWAY_EVENTS_MAX", &["of_what_a_slow_program_does_not_take_little_is_kept"]),
+    ("HANDLE_COMMANDS_MAX", &["a_program_that_gives_more_than_the_loop_takes_waits"]),
+    ("HANDLE_EVENTS_MAX", &["a_program_that_takes_nothing_is_told_no_more_and_calls_when_it_does"]),
+    (
+        "HANDLES_WAITING_MAX",
+        &["of_those_who_wait_for_a_handle_there_are_few_and_none_waits_for_a_loop_that_has_ended"],
+    ),
     ("GATEWAY_ABANDONED", &["a_gateway_that_was_left_is_closed_in_the_end"]),
     ("DRAIN_TIMEOUT", &["signals_end_a_daemon_well"]),
     ("INSTANCES_MAX", &["of_many_nodes_with_one_key_a_few_are_let_in"]),
