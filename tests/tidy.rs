@@ -203,6 +203,20 @@ fn the_table_has_every_room_and_points_upward() {
 }
 
 #[test]
+fn the_map_of_tests_names_every_file_that_has_some() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    let tests = files.iter().filter(|file| file.text.lines().any(|line| line.trim() == "#[test]"));
+    let path = |path: &str| path.trim_end_matches(".rs").trim_end_matches("/mod").to_owned();
+    let found: BTreeSet<_> = tests.map(|file| path(&file.path)).collect();
+    let map = fs::read_to_string(root.join("main.rs")).unwrap();
+    let rows = map.lines().filter_map(|line| line.strip_prefix("//! | `")?.split_once('`'));
+    let named: BTreeSet<_> = rows.map(|(file, _)| file.to_owned()).collect();
+    assert_eq!(found.symmetric_difference(&named).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
 fn imports_are_read_right() {
     let text = "use crate::{ids::Hash, wire::{self, cursor::{Reader, put}}, time};\n\
                 use crate::limits::LEAF;\n// use crate::net;\nlet x = crate::node::Node;\n$crate::conn";

@@ -1,6 +1,6 @@
 //! Many connections held by one thread: strangers who send bytes, and members who send whatever a test tells them to.
 //!
-//! Knows no daemon but its address, and no meaning of any message. Invariant: nothing is read for one who is deaf, and
+//! Knows no daemon but its address, and no meaning of any message. Invariant: nothing is read for one who is stalled, and
 //! nothing is sent that the test did not ask for.
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub(super) struct Attacker {
     conn: Option<Conn>,
     unsent: Vec<u8>,
     /// It takes nothing off its socket.
-    pub(super) deaf: bool,
+    pub(super) stalled: bool,
     /// The daemon has closed it.
     pub(super) gone: bool,
     ready: bool,
@@ -90,7 +90,7 @@ impl Crowd {
             stream,
             conn,
             unsent: Vec::new(),
-            deaf: false,
+            stalled: false,
             gone: false,
             ready: false,
             sent_raw: 0,
@@ -244,7 +244,7 @@ impl Crowd {
     fn read(&mut self, index: usize) {
         let now = self.now();
         let attacker = &mut self.attackers[index];
-        while !attacker.deaf && !attacker.gone {
+        while !attacker.stalled && !attacker.gone {
             match attacker.stream.read(&mut self.buffer) {
                 Ok(0) => attacker.gone = true,
                 Ok(count) => {

@@ -1,7 +1,7 @@
 //! Many connections: idle ones, dripping ones, and those that are nothing at all.
 
 use super::crowd::{Crowd, connect};
-use super::siege::{Attack, is_full, sized};
+use super::flood::{Attack, is_full, sized};
 use super::victim::Victim;
 use dfsd::limits::{FRAME_BODY_MAX, PROGRESS_PERIOD};
 use dfsd::wire::message::Role;

@@ -3,8 +3,8 @@
 //! Counts all calls of the disk, reading ones too. Invariant: what was acknowledged before or after a failure is there at
 //! the next start, on a disk that works again, and what was not is there whole or not at all.
 
-use super::house::Deed::{self, Delete, Get, List, Put, Rename, Verify};
-use super::house::{House, Names, after};
+use super::local_node::Deed::{self, Delete, Get, List, Put, Rename, Verify};
+use super::local_node::{LocalNode, Names, after};
 use super::oracle;
 use super::script::Trouble;
 use super::workloads;
@@ -64,15 +64,15 @@ fn doings() -> Vec<(&'static str, Doing)> {
 /// A disk with two files, whose node was killed or ended in order.
 fn furnished(killed: bool) -> (SimFs, Names) {
     let fs = SimFs::new();
-    let mut house = House::start(fs.clone(), 1).unwrap();
+    let mut local = LocalNode::start(fs.clone(), 1).unwrap();
     let mut names = Names::new();
     for (name, length) in [("small", 300), ("large", 100_000)] {
         let deed = Put(name, (0..length).map(|at: u32| (at % 253) as u8).collect());
-        house.run(&deed, &mut |_| {}).unwrap().unwrap();
+        local.run(&deed, &mut |_| {}).unwrap().unwrap();
         names = after(&names, &deed);
     }
     if killed {
-        house.kill();
+        local.kill();
     }
     (fs.restart(), names)
 }
@@ -108,56 +108,56 @@ fn one(
         fs.fail_call(call, error, lasts);
         first
     };
-    let (first, house, mut allowed) = match doing {
+    let (first, local, mut allowed) = match doing {
         Doing::Start => {
             let first = fail();
-            (first, House::start(fs.clone(), 2).ok(), vec![before.clone()])
+            (first, LocalNode::start(fs.clone(), 2).ok(), vec![before.clone()])
         }
         Doing::Stop => {
-            let mut house = House::start(fs.clone(), 2).map_err(|error| error.to_string())?;
+            let mut local = LocalNode::start(fs.clone(), 2).map_err(|error| error.to_string())?;
             let first = fail();
-            let outcome = house.stop(&mut |_| {});
+            let outcome = local.stop(&mut |_| {});
             if outcome.is_none() {
                 return Err("the node does not stop".to_owned());
             }
-            drop(house);
+            drop(local);
             (first, None, vec![before.clone()])
         }
         Doing::Deed(deed) => {
-            let mut house = House::start(fs.clone(), 2).map_err(|error| error.to_string())?;
+            let mut local = LocalNode::start(fs.clone(), 2).map_err(|error| error.to_string())?;
             let first = fail();
-            let result = house.run(deed, &mut |_| {});
-            let allowed = judge(&house, deed, before, result, tally)?;
-            (first, Some(house), allowed)
+            let result = local.run(deed, &mut |_| {});
+            let allowed = judge(&local, deed, before, result, tally)?;
+            (first, Some(local), allowed)
         }
     };
     let reached = fs.all_calls() > first;
-    if let Some(mut house) = house {
-        if house.outcome.is_none() && reached && !lasts {
-            goes_on(&mut house, &mut allowed)?;
+    if let Some(mut local) = local {
+        if local.outcome.is_none() && reached && !lasts {
+            goes_on(&mut local, &mut allowed)?;
         }
-        house.kill();
+        local.kill();
     }
     for (how, fs) in [("a kill", fs.restart()), ("a power cut", fs.power_cut(call))] {
-        let mut house = House::start(fs, 3).map_err(|error| format!("after {how}: {error}"))?;
-        let names = house.names(&KNOWN).map_err(|why| format!("after {how}: {why}"))?;
+        let mut local = LocalNode::start(fs, 3).map_err(|error| format!("after {how}: {error}"))?;
+        let names = local.names(&KNOWN).map_err(|why| format!("after {how}: {why}"))?;
         if !allowed.contains(&names) {
             return Err(format!("after {how} there are {:?}", names.keys()));
         }
-        house.kill();
+        local.kill();
     }
     Ok(reached)
 }
 
 /// What may be shown from now on.
 fn judge(
-    house: &House,
+    local: &LocalNode,
     deed: &Deed,
     before: &Names,
     result: Option<Result<Names, ClientError>>,
     tally: &mut Tally,
 ) -> Result<Vec<Names>, String> {
-    match (result, &house.outcome) {
+    match (result, &local.outcome) {
         (Some(Ok(_)), _) => {
             tally.unharmed += 1;
             Ok(vec![after(before, deed)])
@@ -175,17 +175,17 @@ fn judge(
 }
 
 /// A node that has not stopped takes the next put.
-fn goes_on(house: &mut House, allowed: &mut [Names]) -> Result<(), String> {
+fn goes_on(local: &mut LocalNode, allowed: &mut [Names]) -> Result<(), String> {
     let next = Put("other", vec![1, 2, 3]);
     // Room is asked for anew by a put that found none.
     for _ in 0..2 {
-        match house.run(&next, &mut |_| {}) {
+        match local.run(&next, &mut |_| {}) {
             Some(Ok(_)) => {
                 allowed.iter_mut().for_each(|names| *names = after(names, &next));
                 return Ok(());
             }
             Some(Err(_)) => {}
-            None => return Err(format!("the next put is not answered: {:?}", house.outcome)),
+            None => return Err(format!("the next put is not answered: {:?}", local.outcome)),
         }
     }
     Err("the next puts fail too".to_owned())

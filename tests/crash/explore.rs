@@ -167,7 +167,7 @@ fn deeper(cuts: &[Cut], recoveries: usize, seed: u64) -> Vec<Cut> {
         for call in 0.. {
             let fs = found.restart();
             fs.cut_after(call);
-            let opened = dfsd::store::open(fs.clone(), super::house::CONFIG, [77; 16], drop);
+            let opened = dfsd::store::open(fs.clone(), super::local_node::CONFIG, [77; 16], drop);
             opened.into_iter().for_each(|(disk, _)| std::mem::forget(disk));
             if !fs.is_cut() {
                 break;

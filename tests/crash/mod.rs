@@ -8,7 +8,7 @@
 
 pub(crate) mod calls;
 mod explore;
-mod house;
+mod local_node;
 mod oracle;
 mod script;
 mod workloads;

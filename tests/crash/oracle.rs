@@ -2,7 +2,7 @@
 //!
 //! Knows no workload. Invariant: the disk that is looked at is not changed, but a copy of it.
 
-use super::house::{CONFIG, House};
+use super::local_node::{CONFIG, LocalNode};
 use super::script::{Promises, Script, Thing, thing};
 use bytes::Bytes;
 use dfsd::crypto::tree;
@@ -130,8 +130,8 @@ pub(super) fn judge_names(
     promises: &Promises,
 ) -> Result<(), String> {
     let groups = promises.groups_in(found)?;
-    let mut house = House::start(found.restart(), 104).map_err(|error| error.to_string())?;
-    let names = house.names(&script.known)?;
+    let mut local = LocalNode::start(found.restart(), 104).map_err(|error| error.to_string())?;
+    let names = local.names(&script.known)?;
     let told = script.shown.iter().rposition(|shown| shown.groups <= groups);
     let told = told.expect("nothing is shown of nothing");
     // Between the groups of one deed either side of it may be shown.

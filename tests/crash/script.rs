@@ -3,7 +3,7 @@
 //!
 //! Invariant: a script done again on an empty disk makes the same calls in the same order.
 
-use super::house::{CONFIG, Deed, Heard, House, Names, after};
+use super::local_node::{CONFIG, Deed, Heard, LocalNode, Names, after};
 use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
@@ -128,25 +128,25 @@ impl Script {
     pub(super) fn of_node(name: &'static str, deeds: &[Option<Deed>]) -> Self {
         let fs = SimFs::new();
         let mut recording = Recording::default();
-        let mut house = House::start(fs.clone(), 1).expect("an empty disk opens");
+        let mut local = LocalNode::start(fs.clone(), 1).expect("an empty disk opens");
         let mut fs = fs;
         let mut names = Names::new();
         let mut shown = vec![Shown { groups: 0, names: Names::new() }];
         for (life, deed) in (2..).zip(deeds) {
             let Some(deed) = deed else {
-                house.kill();
+                local.kill();
                 fs = fs.restart();
                 recording.steps.push(Step::Restart { killed: true });
-                house = House::start(fs.clone(), life).expect("a killed node's disk opens");
+                local = LocalNode::start(fs.clone(), life).expect("a killed node's disk opens");
                 continue;
             };
-            let done = house.run(deed, &mut |heard| recording.hear(heard));
+            let done = local.run(deed, &mut |heard| recording.hear(heard));
             let done = done.expect("the node answers");
             done.unwrap_or_else(|error| panic!("{name}: {deed:?}: {error}"));
             names = after(&names, deed);
             shown.push(Shown { groups: recording.groups, names: names.clone() });
         }
-        house.kill();
+        local.kill();
         let mut known: Vec<_> = deeds.iter().flatten().flat_map(touched).collect();
         known.sort_unstable();
         known.dedup();

@@ -3,7 +3,7 @@
 //! Most are deeds of a program, done by a real node; a few are groups that a node would only make by chance. A new one
 //! is a line in `all` and a list of deeds.
 
-use super::house::Deed::{self, Delete, Put, Rename};
+use super::local_node::Deed::{self, Delete, Put, Rename};
 use super::script::{Script, Step};
 use bytes::Bytes;
 use dfsd::crypto::tree;

@@ -1,11 +1,11 @@
 //! Nodes whose every connection to each other goes through a proxy.
 //!
-//! Knows no weather of its own. Invariant: a node tells others the address of its proxy and no other, so that what the
+//! Knows no chaos of its own. Invariant: a node tells others the address of its proxy and no other, so that what the
 //! proxies carry is all that nodes say to each other.
 
 use super::Network;
 use super::process::Daemon;
-use super::proxy::{Proxy, Weather};
+use super::proxy::{Chaos, Proxy};
 
 /// See the module.
 pub(super) struct Coast {
@@ -50,9 +50,9 @@ impl Coast {
     }
 
     /// The same everywhere, in both directions.
-    pub(super) fn set(&self, weather: Weather) {
+    pub(super) fn set(&self, chaos: Chaos) {
         for proxy in &self.between {
-            proxy.set_both(weather);
+            proxy.set_both(chaos);
         }
     }
 

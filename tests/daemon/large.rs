@@ -7,7 +7,7 @@
 use super::coast::Coast;
 use super::load::load;
 use super::process::Daemon;
-use super::proxy::Weather;
+use super::proxy::Chaos;
 use super::{Network, json_field, text, wait_for, wait_up_to};
 use crate::endings::faults_in;
 use std::thread;
@@ -46,7 +46,7 @@ fn come_together(common: u64, alone: u64, patience: Duration) {
         put_many(&network.nodes[0], common, 1);
         wait_up_to(patience, "both have what they are to have in common", || both(common));
     }
-    coast.set(Weather::Cut);
+    coast.set(Chaos::Cut);
     wait_for("they are parted", || (0..2).all(|node| network.connected(node) == 0));
     thread::scope(|threads| {
         for (node, seed) in network.nodes.iter().zip(2..) {
@@ -56,7 +56,7 @@ fn come_together(common: u64, alone: u64, patience: Duration) {
     assert!((0..2).all(|node| has(network, node, common + alone)), "they are parted");
     let (carried, begun) = (coast.carried(), Instant::now());
     let worked: Vec<_> = network.nodes.iter().map(Daemon::processor_time).collect();
-    coast.set(Weather::Fair);
+    coast.set(Chaos::Off);
     wait_up_to(patience, "both have everything", || both(common + 2 * alone));
     let carried = coast.carried() - carried;
     println!("{common} names and {alone} on each side: {:.1?}, {carried} bytes", begun.elapsed());

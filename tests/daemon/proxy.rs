@@ -1,6 +1,6 @@
 //! A proxy between two ends of real connections, which does to their bytes what a bad network does.
 //!
-//! Knows no protocol. Invariant: without weather every byte goes through, in order; its threads end soon after it is
+//! Knows no protocol. Invariant: without chaos every byte goes through, in order; its threads end soon after it is
 //! dropped, whatever the ends do.
 
 use rand::rngs::ChaCha8Rng;
@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How soon a thread sees that the weather has changed.
+/// How soon a thread sees that the chaos has changed.
 const TURN: Duration = Duration::from_millis(10);
 const BATCH: usize = 32 * 1024;
 
 /// What happens to bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weather {
-    Fair,
+pub(super) enum Chaos {
+    Off,
     /// Nothing goes on; nothing is closed.
     Frozen,
     /// Each batch waits so many milliseconds.
@@ -45,7 +45,7 @@ pub(super) enum Way {
 
 #[derive(Debug)]
 struct Shared {
-    weather: Mutex<[Weather; 2]>,
+    chaos: Mutex<[Chaos; 2]>,
     target: Mutex<Option<SocketAddr>>,
     stop: AtomicBool,
     accepted: AtomicU64,
@@ -67,7 +67,7 @@ impl Proxy {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            weather: Mutex::new([Weather::Fair; 2]),
+            chaos: Mutex::new([Chaos::Off; 2]),
             target: Mutex::default(),
             stop: AtomicBool::default(),
             accepted: AtomicU64::default(),
@@ -87,12 +87,12 @@ impl Proxy {
         *self.shared.target.lock().unwrap() = Some(target);
     }
 
-    pub(super) fn set(&self, way: Way, weather: Weather) {
-        self.shared.weather.lock().unwrap()[way as usize] = weather;
+    pub(super) fn set(&self, way: Way, chaos: Chaos) {
+        self.shared.chaos.lock().unwrap()[way as usize] = chaos;
     }
 
-    pub(super) fn set_both(&self, weather: Weather) {
-        *self.shared.weather.lock().unwrap() = [weather; 2];
+    pub(super) fn set_both(&self, chaos: Chaos) {
+        *self.shared.chaos.lock().unwrap() = [chaos; 2];
     }
 
     /// Connections that came.
@@ -118,8 +118,8 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn weather(&self, way: Way) -> Weather {
-        self.weather.lock().unwrap()[way as usize]
+    fn chaos(&self, way: Way) -> Chaos {
+        self.chaos.lock().unwrap()[way as usize]
     }
 
     fn is_over(&self) -> bool {
@@ -161,7 +161,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// Until either end, or the weather, ends it. Then the whole connection is gone.
+    /// Until either end, or the chaos, ends it. Then the whole connection is gone.
     fn run(mut self) {
         let mut buffer = vec![0; BATCH];
         while let Some(count) = self.read(&mut buffer) {
@@ -178,18 +178,18 @@ impl Pump {
         if self.shared.is_over() {
             return None;
         }
-        match self.shared.weather(self.way) {
-            Weather::Cut => return None,
-            Weather::Frozen => {
+        match self.shared.chaos(self.way) {
+            Chaos::Cut => return None,
+            Chaos::Frozen => {
                 thread::sleep(TURN);
                 return Some(0);
             }
-            Weather::Merged => thread::sleep(TURN * 2),
-            Weather::Fair
-            | Weather::Slow(_)
-            | Weather::Throttled(_)
-            | Weather::Split(_)
-            | Weather::Corrupt(_) => {}
+            Chaos::Merged => thread::sleep(TURN * 2),
+            Chaos::Off
+            | Chaos::Slow(_)
+            | Chaos::Throttled(_)
+            | Chaos::Split(_)
+            | Chaos::Corrupt(_) => {}
         }
         match self.source.read(buffer) {
             Ok(0) => None,
@@ -201,13 +201,13 @@ impl Pump {
     /// False if it is over.
     fn pass(&mut self, bytes: &mut [u8]) -> bool {
         self.shared.carried.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        match self.shared.weather(self.way) {
-            Weather::Slow(ms) => thread::sleep(Duration::from_millis(ms)),
-            Weather::Throttled(kib) => {
+        match self.shared.chaos(self.way) {
+            Chaos::Slow(ms) => thread::sleep(Duration::from_millis(ms)),
+            Chaos::Throttled(kib) => {
                 thread::sleep(Duration::from_micros(bytes.len() as u64 * 1_000 / kib));
             }
-            Weather::Corrupt(every) => self.corrupt(bytes, every),
-            Weather::Split(most) => {
+            Chaos::Corrupt(every) => self.corrupt(bytes, every),
+            Chaos::Split(most) => {
                 // Enough to hit every boundary, few enough to come to an end.
                 let pieces = bytes.len().min(most * 200);
                 let (split, whole) = bytes.split_at(pieces);
@@ -222,7 +222,7 @@ impl Pump {
                 }
                 return write(target, &self.shared, whole);
             }
-            Weather::Fair | Weather::Frozen | Weather::Merged | Weather::Cut => {}
+            Chaos::Off | Chaos::Frozen | Chaos::Merged | Chaos::Cut => {}
         }
         write(&mut self.target, &self.shared, bytes)
     }
@@ -259,13 +259,13 @@ fn fair_weather_lets_everything_through_and_corruption_changes_some() {
     let proxy = Proxy::start(1);
     proxy.lead_to(listener.local_addr().unwrap());
     let bytes = crate::daemon::noise(300_000, 1);
-    for (weather, is_same) in [
-        (Weather::Fair, true),
-        (Weather::Split(700), true),
-        (Weather::Merged, true),
-        (Weather::Corrupt(10_000), false),
+    for (chaos, is_same) in [
+        (Chaos::Off, true),
+        (Chaos::Split(700), true),
+        (Chaos::Merged, true),
+        (Chaos::Corrupt(10_000), false),
     ] {
-        proxy.set_both(weather);
+        proxy.set_both(chaos);
         let mut near = TcpStream::connect(proxy.address()).unwrap();
         let (far, _) = listener.accept().unwrap();
         let sent = bytes.clone();
@@ -277,7 +277,7 @@ fn fair_weather_lets_everything_through_and_corruption_changes_some() {
         });
         let mut came = Vec::new();
         far.take(bytes.len() as u64).read_to_end(&mut came).unwrap();
-        assert_eq!(came == bytes, is_same, "{weather:?}");
+        assert_eq!(came == bytes, is_same, "{chaos:?}");
         assert_eq!(came.len(), bytes.len());
     }
 }

@@ -94,7 +94,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::WaitForever,
         Test("sim::hostile::a_damaged_leaf_is_noticed_and_the_block_can_be_put_again"),
     ),
-    (Bug::LoseFailedFetch, Test("sim::strain::a_lie_about_a_length_costs_nobody_a_connection")),
+    (Bug::LoseFailedFetch, Test("sim::exhaustion::a_lie_about_a_length_costs_nobody_a_connection")),
     (
         Bug::LeaveHeads,
         Test("sim::client::heads::a_deleted_name_ends_with_one_head_however_many_it_had"),
@@ -260,17 +260,23 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::future::a_client_signs_no_time_that_its_own_calendar_does_not_believe"),
     ),
     (Bug::IntroduceNobody, Test("sim::replication::a_late_node_and_a_wiped_node_get_everything")),
-    (Bug::ReplayAccepted, Test("attack::door::a_first_message_that_was_recorded_is_worth_nothing")),
-    (Bug::HandshakesUncounted, Test("attack::door::handshakes_that_do_not_go_on_keep_nobody_out")),
+    (
+        Bug::ReplayAccepted,
+        Test("attack::accept_limits::a_first_message_that_was_recorded_is_worth_nothing"),
+    ),
+    (
+        Bug::HandshakesUncounted,
+        Test("attack::accept_limits::handshakes_that_do_not_go_on_keep_nobody_out"),
+    ),
     (
         Bug::NewestStrangerRefused,
         Test(
-            "attack::door::of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
+            "attack::accept_limits::of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
         ),
     ),
     (
         Bug::OldestStrangerGoes,
-        Test("attack::door::of_too_many_strangers_the_fullest_prefix_loses_one"),
+        Test("attack::accept_limits::of_too_many_strangers_the_fullest_prefix_loses_one"),
     ),
     (Bug::TwinsFight, Test("sim::twins::two_nodes_with_one_key_both_stay_and_are_told_of")),
     (
@@ -285,7 +291,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (
         Bug::WantEndsNode,
         Test(
-            "sim::strain::a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later",
+            "sim::exhaustion::a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later",
         ),
     ),
     (

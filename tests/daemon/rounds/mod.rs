@@ -1,5 +1,5 @@
 //! Rounds of harm: three daemons on real folders under load, killed at any moment, started again, and audited; and the
-//! same load in bad weather between them.
+//! same load on a bad network between them.
 //!
 //! `DFSD_ROUNDS` is how many, `DFSD_SEED` the first network's seed, and `DFSD_REPORT` a file that gets a line a network and
 //! from which a later run goes on. A seed decides sizes and moments as far as real processes allow. Invariant: a round
@@ -8,8 +8,8 @@
 mod audit;
 mod ledger;
 mod load;
+mod network_chaos;
 mod report;
-mod weather;
 
 use super::process::Daemon;
 use super::{Network, files_below, wait_for};

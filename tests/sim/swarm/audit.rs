@@ -6,11 +6,11 @@ use super::adversary::Deeds;
 use super::content::{Name, name_bytes};
 use super::disk::{Holding, Stated, visit};
 use super::faults::agree;
+use super::history::Seen;
 use super::inspector::{End, Inspector};
+use super::key_search::KeySearch;
 use super::ledger::Ledger;
-use super::needle::Bunch;
 use super::reader::Reader;
-use super::telling::Seen;
 use crate::sim::client::program::access;
 use crate::sim::world::{Toil, World};
 use dfsd::crypto::keys::DataKeys;
@@ -303,13 +303,13 @@ impl Audit {
         let records = self.nodes.iter().flat_map(|node| node.records.values());
         let sealed = records.filter_map(|stated| stated.sealed.as_ref());
         let keys = sealed.flat_map(|sealed| sealed.secrets.iter().map(|secret| secret.key));
-        let bunch = Bunch::new(keys.collect());
+        let search = KeySearch::new(keys.collect());
         for (machine, there) in world.machines.iter().enumerate() {
             visit(&there.fs, |path, bytes| {
                 if let Some(leak) = leaks_of(path, bytes) {
                     self.leaks.push(format!("node {machine}, {path}: {leak}"));
                 }
-                if let Some(at) = bunch.find(bytes) {
+                if let Some(at) = search.find(bytes) {
                     self.leaks
                         .push(format!("node {machine}, {path}: a block's key, {at} bytes in"));
                 }

@@ -3,11 +3,11 @@
 //! Knows what it did, and nothing of what is right. Invariant: every write that it begins is ended in the ledger once.
 
 use super::content::{Name, name_bytes, name_of};
+use super::history::{Observed, Seen, Told};
 use super::ledger::{Fate, Ledger, Thing, Write, WriteId};
 use super::line::Line;
 use super::plan::Mix;
 use super::task::{Doing, Task};
-use super::telling::{Seen, Telling, Told};
 use crate::sim::world::World;
 use dfsd::client::Entropy;
 use dfsd::ids::NodeId;
@@ -46,7 +46,7 @@ pub(super) struct Client {
     /// Takes nothing that the node has to say until then.
     paused_until: Option<Instant>,
     remembered: Vec<(Name, Entry)>,
-    pub(super) told: Vec<Telling>,
+    pub(super) told: Vec<Observed>,
     pub(super) operations: u64,
 }
 
@@ -384,7 +384,7 @@ impl Client {
     ) {
         let boot = self.line.as_ref().map_or(0, |line| line.boot);
         let (machine, told) = (self.machine, world.time().instant);
-        self.told.push(Telling { machine, boot, name, floor, asked, told, what });
+        self.told.push(Observed { machine, boot, name, floor, asked, told, what });
     }
 
     fn remember(&mut self, name: Name, entry: Entry) {

@@ -8,10 +8,10 @@ use super::adversary::{Actor, Deeds};
 use super::bulk::Bulk;
 use super::client::Client;
 use super::faults::agree;
+use super::history::{Observed, Told};
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::prober::Prober;
-use super::telling::{Telling, Told};
 use crate::sim::client::program::access;
 use crate::sim::world::World;
 use dfsd::time::Instant;
@@ -28,7 +28,7 @@ pub(super) struct Crowd {
     adversary: Option<Actor>,
     bulk: Option<Bulk>,
     pub(super) ledger: Ledger,
-    told: Vec<Telling>,
+    told: Vec<Observed>,
     /// How often each machine's disk has been harmed, as far as the ledger knows.
     harm: Vec<u64>,
     /// Nothing new is begun any more.
@@ -88,14 +88,14 @@ impl Crowd {
 
     fn gather(&mut self) {
         let clients = self.clients.iter_mut().flat_map(|client| client.told.drain(..));
-        for telling in clients.chain(self.prober.told.drain(..)) {
-            self.digest = self.digest.rotate_left(5) ^ sum(&telling);
-            self.told.push(telling);
+        for observed in clients.chain(self.prober.told.drain(..)) {
+            self.digest = self.digest.rotate_left(5) ^ sum(&observed);
+            self.told.push(observed);
         }
     }
 
     /// What was told since this was last asked.
-    pub(super) fn take_told(&mut self) -> Vec<Telling> {
+    pub(super) fn take_told(&mut self) -> Vec<Observed> {
         std::mem::take(&mut self.told)
     }
 
@@ -170,8 +170,8 @@ impl Crowd {
     }
 }
 
-fn sum(telling: &Telling) -> u64 {
-    let what = match &telling.what {
+fn sum(observed: &Observed) -> u64 {
+    let what = match &observed.what {
         Told::Shown(seen) | Told::Whole { of: seen, .. } => seen.version.stamp,
         Told::Acknowledged { version, .. } | Told::Holders { version, .. } => version.stamp ^ 1,
         Told::Bytes { offset, bytes, .. } => offset ^ bytes.len() as u64,
@@ -179,5 +179,5 @@ fn sum(telling: &Telling) -> u64 {
         Told::Absent => 2,
         Told::Failed(_) => 3,
     };
-    what ^ telling.told.0.rotate_left(20) ^ telling.machine as u64
+    what ^ observed.told.0.rotate_left(20) ^ observed.machine as u64
 }

@@ -13,10 +13,11 @@ mod crowd;
 mod disk;
 mod faults;
 mod found;
+mod history;
 mod inspector;
+mod key_search;
 mod ledger;
 mod line;
-mod needle;
 mod oracles;
 mod plan;
 mod prober;
@@ -24,7 +25,6 @@ mod reader;
 mod run;
 mod runner;
 mod task;
-mod telling;
 
 /// What must never happen has happened.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ mod versions;
 use super::Violation;
 use super::audit::Audit;
 use super::crowd::Crowd;
+use super::history::Observed;
 use super::ledger::Ledger;
 use super::plan::Promise;
-use super::telling::Telling;
 use crate::sim::world::World;
 use secrecy::Secrecy;
 
@@ -36,7 +36,7 @@ trait Oracle {
     fn name(&self) -> &'static str;
 
     /// A client was told something.
-    fn heard(&mut self, _ledger: &Ledger, _telling: &Telling) -> Result<(), String> {
+    fn heard(&mut self, _ledger: &Ledger, _telling: &Observed) -> Result<(), String> {
         Ok(())
     }
 
@@ -45,7 +45,7 @@ trait Oracle {
         &mut self,
         _world: &World,
         _ledger: &Ledger,
-        _told: &[Telling],
+        _told: &[Observed],
     ) -> Result<(), String> {
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Oracles {
         let told = crowd.take_told();
         for oracle in &mut self.oracles {
             let mut look = || {
-                told.iter().try_for_each(|telling| oracle.heard(&crowd.ledger, telling))?;
+                told.iter().try_for_each(|observed| oracle.heard(&crowd.ledger, observed))?;
                 oracle.observe(world, &crowd.ledger, &told)
             };
             look().map_err(|sentence| Violation { oracle: oracle.name(), sentence })?;
@@ -137,16 +137,16 @@ mod tests {
     use super::*;
     use crate::sim::swarm::audit::{NodeView, Reading};
     use crate::sim::swarm::disk::Stated;
-    use crate::sim::swarm::telling::Told;
+    use crate::sim::swarm::history::Told;
     use dfsd::ids::{NameId, RecordId, VersionId};
     use dfsd::time::Instant;
     use dfsd::wire::record::{BlockList, RecordKind, Sealed};
     use std::time::Duration;
 
     /// What the first node said about the first name.
-    pub(super) fn telling(machine: usize, what: Told) -> Telling {
+    pub(super) fn observed(machine: usize, what: Told) -> Observed {
         let (asked, told) = (Instant(10), Instant(20));
-        Telling { machine, boot: 1, name: 0, floor: None, asked, told, what }
+        Observed { machine, boot: 1, name: 0, floor: None, asked, told, what }
     }
 
     /// A record of the first name.

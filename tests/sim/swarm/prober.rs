@@ -4,8 +4,8 @@
 
 use super::content::{Name, name_bytes};
 use super::disk::Stated;
+use super::history::{Observed, Seen, Told};
 use super::ledger::Ledger;
-use super::telling::{Seen, Telling, Told};
 use crate::sim::client::program::access;
 use crate::sim::raw::RawClient;
 use crate::sim::world::World;
@@ -48,7 +48,7 @@ pub(super) struct Prober {
     asked: Instant,
     waiting: Option<Waiting>,
     due: Instant,
-    pub(super) told: Vec<Telling>,
+    pub(super) told: Vec<Observed>,
 }
 
 impl Prober {
@@ -227,7 +227,7 @@ impl Prober {
     fn tell(&mut self, world: &World, floor: Option<VersionId>, what: Told) {
         let (machine, boot, name) = (self.machine, self.boot, self.name);
         let (asked, told) = (self.asked, world.time().instant);
-        self.told.push(Telling { machine, boot, name, floor, asked, told, what });
+        self.told.push(Observed { machine, boot, name, floor, asked, told, what });
     }
 }
 

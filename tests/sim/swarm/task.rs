@@ -1,8 +1,8 @@
 //! What a client is in the middle of.
 
 use super::content::Name;
+use super::history::Seen;
 use super::ledger::WriteId;
-use super::telling::Seen;
 use dfsd::ids::{Hash, VersionId};
 use dfsd::time::Instant;
 use std::collections::BTreeMap;

@@ -6,9 +6,9 @@ use crate::sim::client::program::access;
 use crate::sim::swarm::audit::Audit;
 use crate::sim::swarm::content::{Name, name_bytes};
 use crate::sim::swarm::disk::Holding;
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::{Telling, Told};
 use crate::sim::world::World;
 use dfsd::ids::VersionId;
 
@@ -25,16 +25,16 @@ impl Oracle for Copies {
         "G7 copies"
     }
 
-    fn observe(&mut self, world: &World, ledger: &Ledger, told: &[Telling]) -> Result<(), String> {
-        for telling in told {
-            for (machine, version) in claims(telling) {
+    fn observe(&mut self, world: &World, ledger: &Ledger, told: &[Observed]) -> Result<(), String> {
+        for observed in told {
+            for (machine, version) in claims(observed) {
                 self.claims += 1;
-                let here = ledger.is_trusted(machine, telling.asked);
+                let here = ledger.is_trusted(machine, observed.asked);
                 if here && self.claims % ONE_OF == 1 {
-                    let place = telling.place();
+                    let place = observed.place();
                     // A rename brings no blocks: they are where they were, or still on their way.
                     let renamed = ledger.renames().any(|rename| rename.moved == version);
-                    survives_a_power_cut(world, machine, telling.name, (version, renamed))
+                    survives_a_power_cut(world, machine, observed.name, (version, renamed))
                         .map_err(|why| format!("{place}: {why}"))?;
                 }
             }
@@ -69,9 +69,9 @@ impl Oracle for Copies {
 }
 
 /// Who is said to hold which version durably.
-fn claims(telling: &Telling) -> Vec<(usize, VersionId)> {
-    match &telling.what {
-        Told::Acknowledged { version, .. } => vec![(telling.machine, *version)],
+fn claims(observed: &Observed) -> Vec<(usize, VersionId)> {
+    match &observed.what {
+        Told::Acknowledged { version, .. } => vec![(observed.machine, *version)],
         Told::Holders { version, machines, .. } => {
             machines.iter().map(|machine| (*machine, *version)).collect()
         }
@@ -105,7 +105,7 @@ mod tests {
     use crate::sim::swarm::disk::Stated;
     use crate::sim::swarm::ledger::tests::{version, write};
     use crate::sim::swarm::ledger::{Fate, Thing};
-    use crate::sim::swarm::oracles::tests::{audit_of, file, telling};
+    use crate::sim::swarm::oracles::tests::{audit_of, file, observed};
     use dfsd::time::Instant;
     use std::collections::BTreeSet;
 
@@ -114,7 +114,7 @@ mod tests {
         let world = world(1, 1);
         let ledger = Ledger::new(1, 1);
         let told = Told::Acknowledged { version: version(5), only_if_absent: false };
-        let claim = [telling(0, told)];
+        let claim = [observed(0, told)];
         assert!(Copies::default().observe(&world, &ledger, &claim).is_err());
     }
 

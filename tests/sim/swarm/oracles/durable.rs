@@ -67,10 +67,10 @@ impl Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::swarm::history::Seen;
     use crate::sim::swarm::ledger::tests::{version, write};
     use crate::sim::swarm::ledger::{Fate, Thing};
     use crate::sim::swarm::oracles::tests::{audit_of, file};
-    use crate::sim::swarm::telling::Seen;
     use dfsd::session::ClientError;
     use dfsd::time::Instant;
 

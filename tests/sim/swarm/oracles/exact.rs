@@ -4,9 +4,9 @@
 use super::Oracle;
 use crate::sim::swarm::audit::{Audit, Reading};
 use crate::sim::swarm::content::Name;
+use crate::sim::swarm::history::{Observed, Seen, Told};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::{Seen, Telling, Told};
 
 pub(super) struct Exact;
 
@@ -15,9 +15,9 @@ impl Oracle for Exact {
         "G2 exact bytes"
     }
 
-    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        match &telling.what {
-            Told::Shown(seen) => is_of_a_write(ledger, telling.name, *seen),
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
+        match &observed.what {
+            Told::Shown(seen) => is_of_a_write(ledger, observed.name, *seen),
             Told::Bytes { of, offset, bytes } => are_its_bytes(ledger, *of, *offset, bytes),
             Told::Whole { of, came } if *came != of.size => Err(format!(
                 "a get of version {} said that {came} of {} bytes are all",
@@ -25,7 +25,7 @@ impl Oracle for Exact {
             )),
             _ => Ok(()),
         }
-        .map_err(|why| format!("{}: {why}", telling.place()))
+        .map_err(|why| format!("{}: {why}", observed.place()))
     }
 
     fn at_end(&mut self, ledger: &Ledger, audit: &Audit, _: Promise) -> Result<(), String> {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::sim::swarm::ledger::tests::{version, write};
     use crate::sim::swarm::ledger::{Fate, Thing};
-    use crate::sim::swarm::oracles::tests::telling;
+    use crate::sim::swarm::oracles::tests::observed;
     use dfsd::time::Instant;
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
         let content = ledger.contents.get(&hash).unwrap().to_vec();
         let seen = Seen { version: version(5), hash, size: 100 };
         let check = |what, right: bool| {
-            let heard = Exact.heard(&ledger, &telling(0, what));
+            let heard = Exact.heard(&ledger, &observed(0, what));
             assert_eq!(heard.is_ok(), right, "{heard:?}");
         };
         check(Told::Shown(seen), true);

@@ -4,8 +4,8 @@
 //! take back while its disk is unharmed.
 
 use super::Oracle;
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::Ledger;
-use crate::sim::swarm::telling::{Telling, Told};
 use dfsd::ids::VersionId;
 
 pub(super) struct History;
@@ -15,28 +15,28 @@ impl Oracle for History {
         "G3 own writes"
     }
 
-    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
         let Some(floor) =
-            telling.floor.filter(|_| ledger.is_trusted(telling.machine, telling.asked))
+            observed.floor.filter(|_| ledger.is_trusted(observed.machine, observed.asked))
         else {
             return Ok(());
         };
         let before = |what: &str, version: VersionId| {
-            let place = telling.place();
+            let place = observed.place();
             Err(format!("{place}: {what} {version}, after version {floor} was told"))
         };
-        match &telling.what {
+        match &observed.what {
             // Those below a deletion are looked at by another oracle.
             Told::Shown(seen)
-                if seen.version < floor && !ledger.is_tombstone(telling.name, floor) =>
+                if seen.version < floor && !ledger.is_tombstone(observed.name, floor) =>
             {
                 before("it shows version", seen.version)
             }
             Told::Acknowledged { version, .. } if *version <= floor => {
                 before("it acknowledges version", *version)
             }
-            Told::Absent if !ledger.may_be_deleted(telling.name, floor) => {
-                let place = telling.place();
+            Told::Absent if !ledger.may_be_deleted(observed.name, floor) => {
+                let place = observed.place();
                 Err(format!("{place}: it knows no such name, after version {floor} was told"))
             }
             Told::Versions { greatest, .. } if greatest.is_none_or(|greatest| greatest < floor) => {
@@ -50,10 +50,10 @@ impl Oracle for History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::swarm::history::Seen;
     use crate::sim::swarm::ledger::tests::{version, write};
     use crate::sim::swarm::ledger::{Fate, Thing};
-    use crate::sim::swarm::oracles::tests::telling;
-    use crate::sim::swarm::telling::Seen;
+    use crate::sim::swarm::oracles::tests::observed;
     use dfsd::time::Instant;
 
     #[test]
@@ -64,8 +64,8 @@ mod tests {
         ledger.end(put, Instant(2), Fate::Acknowledged(version(5)));
         let shown = |stamp| Told::Shown(Seen { version: version(stamp), hash, size: 100 });
         let heard = |ledger: &Ledger, what| {
-            let telling = Telling { floor: ledger.floor(0, 0), ..telling(0, what) };
-            History.heard(ledger, &telling).is_ok()
+            let observed = Observed { floor: ledger.floor(0, 0), ..observed(0, what) };
+            History.heard(ledger, &observed).is_ok()
         };
         assert!(heard(&ledger, shown(5)) && heard(&ledger, shown(6)));
         assert!(!heard(&ledger, shown(4)) && !heard(&ledger, Told::Absent));

@@ -2,8 +2,8 @@
 
 use super::Oracle;
 use crate::endings::HONEST;
+use crate::sim::swarm::history::Observed;
 use crate::sim::swarm::ledger::Ledger;
-use crate::sim::swarm::telling::Telling;
 use crate::sim::world::{LinkEnd, World};
 
 /// Ends that were judged before.
@@ -15,7 +15,7 @@ impl Oracle for Links {
         "G9 links"
     }
 
-    fn observe(&mut self, world: &World, _: &Ledger, _: &[Telling]) -> Result<(), String> {
+    fn observe(&mut self, world: &World, _: &Ledger, _: &[Observed]) -> Result<(), String> {
         let ends = &world.link_ends()[self.0..];
         self.0 += ends.len();
         ends.iter().try_for_each(judge)

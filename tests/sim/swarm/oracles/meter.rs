@@ -3,9 +3,9 @@
 
 use super::Oracle;
 use crate::sim::swarm::audit::Audit;
+use crate::sim::swarm::history::Observed;
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::Telling;
 use crate::sim::world::World;
 use dfsd::limits::{OUTBOX_HARD_MAX, TRANSPORT_RECORD_MAX};
 use dfsd::node::Gauge;
@@ -17,7 +17,7 @@ impl Oracle for Meter {
         "G9 memory meter"
     }
 
-    fn observe(&mut self, world: &World, _: &Ledger, _: &[Telling]) -> Result<(), String> {
+    fn observe(&mut self, world: &World, _: &Ledger, _: &[Observed]) -> Result<(), String> {
         for machine in 0..world.machines.len() {
             if let Some(node) = world.node(machine) {
                 is_bounded(node.gauge()).map_err(|why| format!("node {machine}: {why}"))?;

@@ -4,9 +4,9 @@ use super::Oracle;
 use crate::sim::client::program::access;
 use crate::sim::swarm::audit::Audit;
 use crate::sim::swarm::content::MARK;
+use crate::sim::swarm::history::Observed;
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::Telling;
 use crate::sim::world::{Tap, World};
 use memchr::memmem::Finder;
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ impl Secrecy {
 
 /// What is in clear there, if anything.
 pub(super) fn leak(place: &str, bytes: &[u8]) -> Option<String> {
-    let (what, _) = SECRETS.iter().find(|(_, needle)| needle.find(bytes).is_some())?;
+    let (what, _) = SECRETS.iter().find(|(_, finder)| finder.find(bytes).is_some())?;
     Some(format!("{what} is in clear on {place}"))
 }
 
@@ -58,7 +58,7 @@ impl Oracle for Secrecy {
         "G10 secrecy"
     }
 
-    fn observe(&mut self, _: &World, _: &Ledger, _: &[Telling]) -> Result<(), String> {
+    fn observe(&mut self, _: &World, _: &Ledger, _: &[Observed]) -> Result<(), String> {
         self.found.borrow().clone().map_or(Ok(()), Err)
     }
 

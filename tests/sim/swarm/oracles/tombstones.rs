@@ -2,9 +2,9 @@
 
 use super::Oracle;
 use crate::sim::swarm::audit::{Audit, Reading};
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::{Ledger, Thing};
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::{Telling, Told};
 
 pub(super) struct Tombstones;
 
@@ -14,13 +14,13 @@ impl Oracle for Tombstones {
     }
 
     /// On the node that has acknowledged the deletion, at once.
-    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        let floor = telling.floor.filter(|_| ledger.is_trusted(telling.machine, telling.asked));
-        match (&telling.what, floor) {
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
+        let floor = observed.floor.filter(|_| ledger.is_trusted(observed.machine, observed.asked));
+        match (&observed.what, floor) {
             (Told::Shown(seen), Some(floor))
-                if seen.version < floor && ledger.is_tombstone(telling.name, floor) =>
+                if seen.version < floor && ledger.is_tombstone(observed.name, floor) =>
             {
-                let (place, version) = (telling.place(), seen.version);
+                let (place, version) = (observed.place(), seen.version);
                 Err(format!("{place}: shows version {version}, deleted by version {floor}"))
             }
             _ => Ok(()),
@@ -55,10 +55,10 @@ impl Oracle for Tombstones {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::swarm::history::Seen;
     use crate::sim::swarm::ledger::Fate;
     use crate::sim::swarm::ledger::tests::{version, write};
-    use crate::sim::swarm::oracles::tests::{audit_of_reading, telling};
-    use crate::sim::swarm::telling::Seen;
+    use crate::sim::swarm::oracles::tests::{audit_of_reading, observed};
     use dfsd::time::Instant;
 
     #[test]
@@ -69,7 +69,7 @@ mod tests {
         ledger.end(deleted, Instant(2), Fate::Acknowledged(version(5)));
         for (stamp, right) in [(4, false), (6, true)] {
             let seen = Seen { version: version(stamp), hash, size: 100 };
-            let told = Telling { floor: ledger.floor(0, 0), ..telling(0, Told::Shown(seen)) };
+            let told = Observed { floor: ledger.floor(0, 0), ..observed(0, Told::Shown(seen)) };
             assert_eq!(Tombstones.heard(&ledger, &told).is_ok(), right);
             let audit = audit_of_reading(Reading::File { seen, hash, came: 100 });
             assert_eq!(Tombstones.at_end(&ledger, &audit, Promise::Kept).is_ok(), right);

@@ -3,9 +3,9 @@
 
 use super::Oracle;
 use crate::sim::swarm::audit::{Audit, Reading};
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::{Telling, Told};
 use dfsd::session::ClientError;
 
 pub(super) struct Typed;
@@ -15,11 +15,11 @@ impl Oracle for Typed {
         "G9 typed errors"
     }
 
-    fn heard(&mut self, ledger: &Ledger, telling: &Telling) -> Result<(), String> {
-        match &telling.what {
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
+        match &observed.what {
             Told::Failed(error) => {
                 let wrong = is_wrong(ledger, error);
-                wrong.map_or(Ok(()), |why| Err(format!("node {}: {why}", telling.machine)))
+                wrong.map_or(Ok(()), |why| Err(format!("node {}: {why}", observed.machine)))
             }
             _ => Ok(()),
         }
@@ -57,13 +57,13 @@ fn is_wrong(ledger: &Ledger, error: &ClientError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::swarm::oracles::tests::{audit_of_reading, telling};
+    use crate::sim::swarm::oracles::tests::{audit_of_reading, observed};
 
     #[test]
     fn an_error_that_does_not_fit_is_seen() {
         let mut ledger = Ledger::new(1, 2);
         let heard =
-            |ledger: &Ledger, error| Typed.heard(ledger, &telling(0, Told::Failed(error))).is_ok();
+            |ledger: &Ledger, error| Typed.heard(ledger, &observed(0, Told::Failed(error))).is_ok();
         assert!(heard(&ledger, ClientError::Silent));
         assert!(!heard(&ledger, ClientError::Protocol("what".to_owned())));
         assert!(!heard(&ledger, ClientError::Damaged("a block".to_owned())));

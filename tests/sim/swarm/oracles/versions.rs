@@ -4,9 +4,9 @@
 use super::Oracle;
 use crate::sim::swarm::audit::{Audit, Reading};
 use crate::sim::swarm::disk::Stated;
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
-use crate::sim::swarm::telling::{Telling, Told};
 use dfsd::ids::{RecordId, VersionId};
 use dfsd::limits::PARENTS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,9 +18,9 @@ impl Oracle for Versions {
         "G4 versions"
     }
 
-    fn heard(&mut self, _: &Ledger, telling: &Telling) -> Result<(), String> {
-        let Told::Versions { heads, greatest } = &telling.what else { return Ok(()) };
-        let (place, in_order) = (telling.place(), heads.is_sorted_by(|one, two| one > two));
+    fn heard(&mut self, _: &Ledger, observed: &Observed) -> Result<(), String> {
+        let Told::Versions { heads, greatest } = &observed.what else { return Ok(()) };
+        let (place, in_order) = (observed.place(), heads.is_sorted_by(|one, two| one > two));
         // The greatest version is superseded by none.
         if !in_order || heads.first() != greatest.as_ref() {
             return Err(format!("{place}: it tells of versions {heads:?} and shows {greatest:?}"));

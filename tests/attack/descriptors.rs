@@ -1,9 +1,9 @@
 //! Descriptors run short: whoever has the key still gets in, and a daemon that can't accept does not spin.
 
 use super::crowd::Crowd;
-use super::patron;
-use super::siege::Attack;
+use super::flood::Attack;
 use super::victim::Victim;
+use super::workload_client;
 use dfsd::limits::{
     CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, HANDSHAKE_TIMEOUT,
     SEGMENTS_OPEN_MAX,
@@ -58,9 +58,9 @@ fn members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay() {
     }
     assert!(crowd.attackers[late].gone, "there is no descriptor for it");
     assert_eq!(crowd.alive(), CONNECTIONS_MIN - 1, "those who are in stay");
-    patron::put(&mut client, "meanwhile", b"works");
-    assert_eq!(patron::get(&mut client, "meanwhile"), b"works");
+    workload_client::put(&mut client, "meanwhile", b"works");
+    assert_eq!(workload_client::get(&mut client, "meanwhile"), b"works");
     drop(crowd);
     std::thread::sleep(Duration::from_secs(1));
-    patron::work(&victim, 1, Duration::ZERO);
+    workload_client::work(&victim, 1, Duration::ZERO);
 }

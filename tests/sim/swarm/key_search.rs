@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// Many keys of 32 bytes, looked for at once.
 ///
 /// Wherever a key is, one of its first 16 pairs of bytes begins at a multiple of 16: only these are looked at.
-pub(super) struct Bunch {
+pub(super) struct KeySearch {
     keys: BTreeSet<[u8; 32]>,
     /// Pairs of bytes that are among the first 16 of some key: one bit each.
     pairs: Vec<u64>,
@@ -14,7 +14,7 @@ pub(super) struct Bunch {
 /// Of so many pairs of bytes one is looked at.
 const STRIDE: usize = 16;
 
-impl Bunch {
+impl KeySearch {
     pub(super) fn new(keys: BTreeSet<[u8; 32]>) -> Self {
         let mut pairs = vec![0; 1 << 10];
         for pair in keys.iter().flat_map(|key| key.windows(2).take(STRIDE)) {
@@ -53,13 +53,13 @@ mod tests {
     #[test]
     fn each_key_of_a_bunch_is_found() {
         let keys: BTreeSet<_> = (0..50).map(|key| [key; 32]).collect();
-        let bunch = Bunch::new(keys);
+        let search = KeySearch::new(keys);
         for at in 0..70 {
             let mut hay: Vec<u8> = (100..=255).cycle().take(at).collect();
-            assert_eq!(bunch.find(&hay), None);
+            assert_eq!(search.find(&hay), None);
             hay.extend_from_slice(&[49; 32]);
-            assert_eq!(bunch.find(&hay), Some(at));
-            assert_eq!(bunch.find(&hay[..at + 31]), None);
+            assert_eq!(search.find(&hay), Some(at));
+            assert_eq!(search.find(&hay[..at + 31]), None);
         }
     }
 }

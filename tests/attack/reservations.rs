@@ -1,7 +1,7 @@
 //! Those who announce much and send nothing: frames, records, offers, streams.
 
 use super::crowd::Crowd;
-use super::siege::{Attack, sized};
+use super::flood::{Attack, sized};
 use super::victim::Victim;
 use dfsd::conn::Event;
 use dfsd::crypto::tree;

@@ -32,7 +32,7 @@ pub(super) enum Heard<'a> {
     Done(&'a Done),
 }
 
-pub(super) struct House {
+pub(super) struct LocalNode {
     node: Node,
     disk: Disk<SimFs>,
     gateway: Gateway,
@@ -60,7 +60,7 @@ fn access() -> Access {
     Access { network, data, write: Some(WriteKey { sign, grant }) }
 }
 
-impl House {
+impl LocalNode {
     pub(super) fn start(fs: SimFs, life: u8) -> Result<Self, OpenError> {
         let access = access();
         let key = NodeKey::generate(&[5; 32]);

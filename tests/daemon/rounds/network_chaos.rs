@@ -1,4 +1,4 @@
-//! Daemons whose every connection goes through a proxy, in bad weather: whatever it does to bytes, nothing wrong is
+//! Daemons whose every connection goes through a proxy, on a bad network: whatever it does to bytes, nothing wrong is
 //! served, all agree once it is fair, and no daemon leaks, spins or fills its log.
 //!
 //! `DFSD_SECONDS` makes the storm longer, `DFSD_SEED` another one. Invariant: the ledger judges as it does after kills.
@@ -7,7 +7,7 @@ use super::load::{Curtain, Scene, run_client};
 use super::{NODES, audit, sleep_ms, variable};
 use crate::daemon::coast::Coast;
 use crate::daemon::process::Daemon;
-use crate::daemon::proxy::{Proxy, Way, Weather};
+use crate::daemon::proxy::{Chaos, Proxy, Way};
 use crate::daemon::{Network, noise, wait_for, write_private};
 use crate::endings::faults_in;
 use dfsd::conn::{ConnError, Rule};
@@ -29,33 +29,33 @@ const CHANGED_ON_THE_WAY: [Ending; 3] = [
     Ending::Conn(ConnError::Broke(Rule::Authentic)),
 ];
 
-fn pick_weather(rng: &mut ChaCha8Rng) -> Weather {
+fn pick_chaos(rng: &mut ChaCha8Rng) -> Chaos {
     match rng.random_range(0..9) {
-        0 => Weather::Fair,
-        1 | 2 => Weather::Frozen,
-        3 => Weather::Slow(rng.random_range(1..60)),
-        4 => Weather::Throttled(rng.random_range(16..2_000)),
-        5 => Weather::Split(rng.random_range(1..900)),
-        6 => Weather::Merged,
-        7 => Weather::Corrupt(rng.random_range(2_000..200_000)),
-        _ => Weather::Cut,
+        0 => Chaos::Off,
+        1 | 2 => Chaos::Frozen,
+        3 => Chaos::Slow(rng.random_range(1..60)),
+        4 => Chaos::Throttled(rng.random_range(16..2_000)),
+        5 => Chaos::Split(rng.random_range(1..900)),
+        6 => Chaos::Merged,
+        7 => Chaos::Corrupt(rng.random_range(2_000..200_000)),
+        _ => Chaos::Cut,
     }
 }
 
-/// Another weather in one direction or both, here and there, until the time is over.
+/// Another chaos in one direction or both, here and there, until the time is over.
 fn storm(proxies: &[&Proxy], length: Duration, rng: &mut ChaCha8Rng) {
     let begun = Instant::now();
     while begun.elapsed() < length {
         for proxy in proxies {
             if rng.random_range(0..2) == 0 {
-                proxy.set(Way::There, pick_weather(rng));
-                proxy.set(Way::Back, pick_weather(rng));
+                proxy.set(Way::There, pick_chaos(rng));
+                proxy.set(Way::Back, pick_chaos(rng));
             }
         }
         sleep_ms(rng.random_range(20..300));
     }
     for proxy in proxies {
-        proxy.set_both(Weather::Fair);
+        proxy.set_both(Chaos::Off);
     }
 }
 
@@ -122,7 +122,7 @@ fn frozen_peers_stall_no_put_and_spin_no_processor() {
     let coast = Coast::start(NODES, 2);
     let network = &coast.network;
     network.put(0, "before", &noise(200_000, 1));
-    coast.set(Weather::Frozen);
+    coast.set(Chaos::Frozen);
     network.put(0, "meanwhile", &noise(2_000_000, 2));
     assert!(network.cat(0, "meanwhile") == noise(2_000_000, 2));
     let used = |node: &Daemon| node.processor_time();
@@ -132,7 +132,7 @@ fn frozen_peers_stall_no_put_and_spin_no_processor() {
         let used = node.processor_time() - before;
         assert!(used < Duration::from_millis(200), "{used:?} of a processor for nothing");
     }
-    coast.set(Weather::Fair);
+    coast.set(Chaos::Off);
     network.wait_for_copies(0, "meanwhile", NODES);
     assert!(network.cat(2, "meanwhile") == noise(2_000_000, 2));
 }
@@ -144,12 +144,12 @@ fn corrupted_connections_are_closed_and_dialled_again() {
     let proxies = &coast.between;
     let dialled = || proxies.iter().map(Proxy::accepted).sum::<u64>();
     let before = dialled();
-    coast.set(Weather::Corrupt(30_000));
+    coast.set(Chaos::Corrupt(30_000));
     for index in 0..6 {
         network.put(index % 2, &format!("file/{index}"), &noise(700_000, index as u64));
     }
     wait_for("they dial again", || dialled() > before + 2);
-    coast.set(Weather::Fair);
+    coast.set(Chaos::Off);
     for index in 0..6 {
         let name = format!("file/{index}");
         network.wait_for_copies(0, &name, 2);
@@ -179,8 +179,8 @@ fn a_client_whose_connection_is_corrupted_or_cut_says_so() {
     }
     write_private(&ticket, changed.encode().as_bytes());
     let ticket = ticket.to_str().unwrap();
-    for weather in [Weather::Corrupt(400_000), Weather::Cut] {
-        door.set_both(weather);
+    for chaos in [Chaos::Corrupt(400_000), Chaos::Cut] {
+        door.set_both(chaos);
         for arguments in [["cat", "file"], ["stat", "file"]] {
             let options = ["--ticket", ticket];
             let ended = crate::daemon::run_dfs(&[&options[..], &arguments[..]].concat(), b"");
@@ -189,7 +189,7 @@ fn a_client_whose_connection_is_corrupted_or_cut_says_so() {
             } else {
                 assert!(bytes.starts_with(&ended.stdout), "wrong bytes came out");
                 assert!(!ended.stderr.contains("panicked") && !ended.stderr.is_empty());
-                println!("{weather:?} {arguments:?}: {} {}", ended.code, ended.stderr.trim());
+                println!("{chaos:?} {arguments:?}: {} {}", ended.code, ended.stderr.trim());
             }
         }
     }

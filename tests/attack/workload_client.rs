@@ -1,4 +1,4 @@
-//! The patron: a real client that goes on putting and getting while others attack, and notes how long each takes.
+//! The workload client: a real one that goes on putting and getting while others attack, and notes how long each takes.
 //!
 //! Knows no attack. Invariant: every byte that it gets is the one that it put.
 

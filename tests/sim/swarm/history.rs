@@ -18,7 +18,7 @@ pub(super) struct Seen {
 
 /// One thing that a client was told by the node of a machine.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct Observed {
     pub(super) machine: usize,
     /// How often that machine's node had been started.
     pub(super) boot: u64,
@@ -50,7 +50,7 @@ pub(super) enum Told {
     Failed(ClientError),
 }
 
-impl Telling {
+impl Observed {
     /// "node 2, name 5": where a sentence begins.
     pub(super) fn place(&self) -> String {
         format!("node {} (start {}), name {}", self.machine, self.boot, self.name)

@@ -1,9 +1,9 @@
 //! Those who ask and do not read: their answers wait within bounds, and nobody waits for them.
 
 use super::crowd::Crowd;
-use super::patron;
-use super::siege::{Attack, sized};
+use super::flood::{Attack, sized};
 use super::victim::Victim;
+use super::workload_client;
 use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::limits::{BLOCK, LEAVES};
@@ -17,7 +17,7 @@ fn fill(victim: &Victim) {
     let mut client = victim.client();
     for index in 0..NAMES {
         let name = format!("{}{index}", "long".repeat(60));
-        patron::put(&mut client, &name, b"short");
+        workload_client::put(&mut client, &name, b"short");
     }
 }
 
@@ -27,11 +27,11 @@ fn answers_that_nobody_reads_do_not_pile_up() {
     let mut victim = Victim::start();
     fill(&victim);
     let attack = Attack {
-        name: "deaf to answers",
+        name: "stalled to answers",
         connections: count,
         begin: |crowd: &mut Crowd| {
             for index in crowd.members(count, Role::Client) {
-                crowd.attackers[index].deaf = true;
+                crowd.attackers[index].stalled = true;
             }
         },
         go_on: |crowd: &mut Crowd, _| {
@@ -63,11 +63,11 @@ fn blocks_that_nobody_reads_hold_no_memory() {
     giver.members(1, Role::Client);
     giver.give(0, &block, reference);
     let attack = Attack {
-        name: "deaf to blocks",
+        name: "stalled to blocks",
         connections: count,
         begin: |crowd: &mut Crowd| {
             for index in crowd.members(count, Role::Client) {
-                crowd.attackers[index].deaf = true;
+                crowd.attackers[index].stalled = true;
                 let want = Message::Want { block: reference, first: 0, count: LEAVES };
                 crowd.with(index, |conn| (0..100).for_each(|_| conn.send(&want)));
             }
