@@ -45,6 +45,8 @@ struct State {
     dead: bool,
     /// No file can be made, opened or read.
     exhausted: bool,
+    /// What it holds can be read without waiting, and it can tell.
+    in_memory: bool,
     /// Changing calls.
     calls: u64,
     /// All calls.
@@ -175,6 +177,11 @@ impl SimFs {
     /// From now on no file can be made, opened or read, as when descriptors have run out; or again it can.
     pub fn set_exhausted(&self, exhausted: bool) {
         self.state().exhausted = exhausted;
+    }
+
+    /// From now on all that it holds can be read at once; or nothing, and it can't tell.
+    pub fn set_in_memory(&self, in_memory: bool) {
+        self.state().in_memory = in_memory;
     }
 
     /// Flips a bit of a file, as rot does; false if there is no such byte.

@@ -3,6 +3,7 @@
 //! Drives the same `Node`, connections, cryptography and store code that the daemon runs. What a world decides is when
 //! things happen, and what is lost; never what they mean.
 
+mod at_once;
 mod disks;
 mod faults;
 mod network;
@@ -148,6 +149,8 @@ pub(super) struct World {
     pub dials: Vec<(usize, String)>,
     /// All that was done until now.
     pub toil: Toil,
+    /// What a loop can do at once is not left to a worker.
+    at_once: bool,
 }
 
 impl World {
@@ -169,6 +172,7 @@ impl World {
             reads: 0,
             dials: Vec::new(),
             toil: Toil::default(),
+            at_once: false,
         }
     }
 
@@ -330,6 +334,7 @@ impl World {
         let machine = &mut self.machines[index];
         assert!(machine.life.is_none(), "a machine has one node");
         let root = self.network.key.root;
+        machine.fs.set_in_memory(self.at_once);
         let opened = daemon::open(machine.fs.clone(), Default::default(), root, store_id);
         let lies = machine.fs.take_lies();
         machine.harm += lies;
@@ -541,9 +546,13 @@ impl World {
     /// Carries out what a node wants.
     fn settle(&mut self, index: usize) {
         let boot = self.machines[index].boots;
+        let mut done = Vec::new();
         while let Some(life) = &mut self.machines[index].life {
             let Some(action) = life.node.poll_action() else {
-                return;
+                match self.hand_back(index, &mut done) {
+                    true => continue,
+                    false => return,
+                }
             };
             match action {
                 Action::Dial { link, address } => {
@@ -565,10 +574,13 @@ impl World {
                     self.woken |= self.is_outside(index, link);
                     self.read(self.port(index, link));
                 }
-                Action::Job(job) => {
-                    let delay = Duration::from_micros(self.rng.random_range(1..500));
-                    self.schedule(delay, Event::Work { machine: index, boot, job });
-                }
+                Action::Job(job) => match self.try_at_once(index, job, done.len()) {
+                    Ok(result) => done.push(result),
+                    Err(job) => {
+                        let delay = Duration::from_micros(self.rng.random_range(1..500));
+                        self.schedule(delay, Event::Work { machine: index, boot, job });
+                    }
+                },
                 Action::Event { .. } => {}
                 Action::Stopped(outcome) => self.machines[index].outcome = Some(outcome),
             }

@@ -38,6 +38,19 @@ impl FileSystem for SimFs {
         Ok(SimFile { inode, _open })
     }
 
+    fn open_at_once(&self, path: &str) -> io::Result<SimFile> {
+        if self.state().in_memory { self.open(path) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn read_at_once(&self, file: &SimFile, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let in_memory = self.state().in_memory;
+        let bytes = if in_memory { self.read(file, offset, length)? } else { Vec::new() };
+        if in_memory && bytes.len() == length {
+            return Ok(bytes);
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     fn reopen(&self, path: &str) -> io::Result<SimFile> {
         self.open(path)
     }

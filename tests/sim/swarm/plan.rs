@@ -109,6 +109,8 @@ pub(in crate::sim) struct Plan {
     pub promise: Promise,
     pub mix: Mix,
     pub adversary: Option<Adversary>,
+    /// Whether loops do at once what they can, as those of daemons, or leave all to workers.
+    pub at_once: bool,
 }
 
 /// As long as nobody says otherwise; most are cut to half of it, since more seeds find more than longer ones.
@@ -151,6 +153,7 @@ impl Plan {
                 reads: [5, 30, 60][dice.random_range(0..3)],
             },
             adversary: Adversary::of(seed),
+            at_once: ChaCha8Rng::seed_from_u64(seed ^ 0x10ca_1000_0000_0000).random_bool(0.5),
         };
         if Bulk::of(seed).is_some() {
             // Much of it is to be on its way when somebody takes nothing.

@@ -92,6 +92,9 @@ impl Drop for Play {
 impl Play {
     fn new(plan: Plan) -> Self {
         let mut world = program::world(plan.seed, plan.nodes);
+        if plan.at_once {
+            world.do_at_once();
+        }
         let oracles = Oracles::new(&mut world);
         let crowd = Crowd::new(&mut world, &plan);
         Self { trouble: Trouble::new(&plan), plan, world, crowd, oracles }
