@@ -36,6 +36,7 @@
 //! | `daemon/secrecy` | nothing readable on a disk or a socket | G10 |
 //! | `daemon/volume` | full and failing volumes | G1 G9 |
 //! | `embed` | a program that embeds a node | G2 G9 G10 |
+//! | `embedded_node` | a node in a thread of a program, through a handle | G2 G9 |
 //! | `endings` | how connections between honest nodes may end | G9 |
 //! | `fuzz` | every decoder, on the corpus of the fuzzer | G2 G9 |
 //! | `fuzz/checks/meter` | what a decoder may allocate | G9 |
