@@ -4,12 +4,14 @@ use dfsd::client::{Entropy, RemoteSession};
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
 use dfsd::daemon::{self, Options};
+use dfsd::crypto::tree;
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
+use dfsd::store::fs::FileSystem;
 use dfsd::store::{Config, Disk};
 use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
@@ -364,4 +366,36 @@ fn a_gateway_that_was_left_is_closed_in_the_end() {
     assert!(embedded.node.is_open(link));
     embedded.node.handle_timeout(at(GATEWAY_ABANDONED + Duration::from_secs(5)));
     assert!(!embedded.node.is_open(link));
+}
+
+/// A byte of the only small block of the log changes, and its check sum with it.
+fn spoil_small_block(fs: &SimFs, length: usize) {
+    const SEGMENT: &str = "log/00000001.seg";
+    // An item: its kind, its id, its length, its check sum, its bytes.
+    const HEAD: usize = 1 + 32 + 4 + 4;
+    let log = fs.read(&fs.open(SEGMENT).unwrap(), 0, 64 * 1024).unwrap();
+    let is_its_own = |at: &usize| {
+        let block = &log[at + HEAD..at + HEAD + length];
+        tree::tree(block).0 == log[at + 1..at + 33]
+    };
+    let at = (0..log.len() - HEAD - length).find(is_its_own).expect("the block is in the log");
+    let mut item = log[at..at + HEAD + length].to_vec();
+    item[HEAD + 5] ^= 1;
+    let check = crc32c::crc32c_append(crc32c::crc32c(&item[..HEAD - 4]), &item[HEAD..]);
+    item[HEAD - 4..HEAD].copy_from_slice(&check.to_be_bytes());
+    fs.rewrite(SEGMENT, at as u64, &item).unwrap();
+}
+
+#[test]
+fn a_small_block_that_is_not_its_address_s_is_an_error_and_never_other_bytes() {
+    let mut embedded = Embedded::start();
+    embedded.away = Duration::from_millis(100);
+    let name = b"small".to_vec();
+    let meta = Meta { name: name.clone(), ..Meta::default() };
+    let put = Operation::Put { meta, only_if_absent: false };
+    embedded.run(put, &[7; 100]).1.unwrap();
+    spoil_small_block(&embedded.fs, 100);
+    let (output, got) = embedded.run(Operation::Get { name }, &[]);
+    assert!(matches!(got, Err(ClientError::Damaged(_))), "{got:?}");
+    assert!(output.is_empty(), "{} bytes", output.len());
 }

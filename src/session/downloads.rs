@@ -4,7 +4,7 @@
 
 use super::answer::Op;
 use super::context::Context;
-use crate::crypto::tree::leaf_hash;
+use crate::crypto::tree::{self, leaf_hash};
 use crate::ids::Address;
 use crate::limits::WANTS_MAX;
 use crate::planted::{self, Bug};
@@ -127,10 +127,15 @@ impl Downloads {
         self.wanted.get(address).into_iter().flatten().copied().collect()
     }
 
-    /// A stream begins; the hashes in it are the address's.
-    pub(super) fn opened(&mut self, open: Open) {
+    /// A stream begins. Of one whose hashes are not the address's no leaf is taken: a node in this process hashes small
+    /// blocks as it has read them, and no connection has compared.
+    pub(super) fn opened(&mut self, mut open: Open) {
+        let bad = tree::root(&open.leaves).0 != open.address.0;
+        if bad {
+            open.leaves.clear();
+        }
         let next = self.answered(&open.address);
-        self.incoming = next.map(|waiter| Incoming { waiter, open, bad: false });
+        self.incoming = next.map(|waiter| Incoming { waiter, open, bad });
     }
 
     /// A leaf has come. `None` if nobody waits for it, or it is not the block's.

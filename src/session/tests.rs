@@ -77,7 +77,9 @@ impl Node {
             Message::Status { request } => {
                 Message::StatusIs { request, status: Box::new(NodeStatus::default()) }
             }
-            Message::Hello(_) | Message::Records { .. } => return Vec::new(),
+            Message::Hello(_) | Message::Records { .. } | Message::Suspect { .. } => {
+                return Vec::new();
+            }
             other => panic!("{other:?}"),
         };
         vec![Input::Message(answer)]
@@ -186,6 +188,24 @@ fn what_is_put_is_got_without_a_connection() {
         assert!(output == plain, "{size} bytes came back otherwise");
         let got = ends(events);
         assert!(matches!(got.as_slice(), [Ok(Answer::Got(_))]), "{got:?}");
+    }
+}
+
+/// Whoever hashes what it has read, and not what it was asked for.
+#[test]
+fn of_a_stream_whose_hashes_are_not_the_address_s_nothing_is_handed_out() {
+    let (mut session, mut node) = (session(), Node::default());
+    for size in [100, 3 * BLOCK + 5] {
+        session.start(START, put("a"));
+        run(&mut session, &mut node, &vec![7; size]);
+        node.blocks.values_mut().for_each(|block| block[0] ^= 1);
+        session.start(START, Operation::Get { name: b"a".to_vec() });
+        let events = run(&mut session, &mut node, &[]);
+        let data = events.iter().filter(|event| matches!(event, Event::Data { .. })).count();
+        assert_eq!(data, 0, "of {size} bytes");
+        let got = ends(events);
+        assert!(matches!(got.as_slice(), [Err(ClientError::Damaged(_))]), "{got:?}");
+        node.blocks.clear();
     }
 }
 
