@@ -7,7 +7,9 @@ use dfsd::daemon::{self, Options};
 use dfsd::crypto::tree;
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
-use dfsd::limits::{GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
+use dfsd::limits::{
+    BLOCK, GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE,
+};
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
@@ -398,4 +400,54 @@ fn a_small_block_that_is_not_its_address_s_is_an_error_and_never_other_bytes() {
     let (output, got) = embedded.run(Operation::Get { name }, &[]);
     assert!(matches!(got, Err(ClientError::Damaged(_))), "{got:?}");
     assert!(output.is_empty(), "{} bytes", output.len());
+}
+
+/// It waits for the node from then on.
+#[test]
+fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
+    let mut embedded = Embedded::start();
+    let name = b"found".to_vec();
+    let meta = Meta { name: name.clone(), ..Meta::default() };
+    let put = Operation::Put { meta, only_if_absent: false };
+    embedded.run(put, &vec![5; 3 * BLOCK]).1.unwrap();
+    let get = embedded.begin(Operation::Get { name });
+    let link = embedded.gateway.link();
+    let told = |node: &mut Node| {
+        let mut told = false;
+        let mut jobs = Vec::new();
+        while let Some(action) = node.poll_action() {
+            match action {
+                Action::Event { link: other } => told |= other == link,
+                Action::Job(job) => jobs.push(job),
+                _ => {}
+            }
+        }
+        (told, jobs)
+    };
+    loop {
+        let (told, jobs) = told(&mut embedded.node);
+        if told {
+            break;
+        }
+        assert!(!jobs.is_empty(), "nothing is found");
+        for job in jobs {
+            embedded.node.done(embedded.now, execute(&embedded.disk, job));
+        }
+    }
+    let began = embedded.now.instant;
+    assert!(matches!(embedded.poll_event(), Some(Event::Found { .. })));
+    // Its disk does nothing from now on.
+    while !told(&mut embedded.node).0 {
+        let due = embedded.node.poll_timeout().expect("something is waited for");
+        assert!(due.since(began) <= GATEWAY_ABANDONED / 2, "nobody is late");
+        embedded.now.instant = due;
+        embedded.node.handle_timeout(embedded.now);
+    }
+    let waited = embedded.now.instant.since(began);
+    assert!(waited <= OPERATION_SILENCE + GATEWAY_PULSE, "{waited:?}");
+    let event = embedded.poll_event();
+    assert!(
+        matches!(&event, Some(Event::Finished { op, result: Err(ClientError::Silent) }) if *op == get),
+        "{event:?}"
+    );
 }

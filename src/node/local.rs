@@ -152,6 +152,11 @@ impl Local {
         event
     }
 
+    /// Whether the program has something to take.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Whether there are events of which the shell does not know; it is told.
     pub(super) fn take_news(&mut self) -> bool {
         !self.events.is_empty() && !std::mem::replace(&mut self.told, true)

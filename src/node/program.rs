@@ -65,13 +65,29 @@ impl Node {
 
     /// What has happened in a session. When the last is taken, what waited for that goes on.
     pub fn poll_event(&mut self, now: Now, link: Link) -> Option<Event> {
-        let event = self.connections.local(link)?.poll_event(now.instant);
-        if event.is_some() {
-            return event;
+        let mut event = self.next_event(now, link);
+        if event.is_none() && self.touch_program(now, link) {
+            event = self.next_event(now, link);
         }
-        self.connections.touch(link);
-        self.turn(now);
+        // The program need not ask once more for its session to go on, nor for the node to be late.
+        let is_last = |local: &mut Local| !local.has_events();
+        if event.is_some() && self.connections.local(link).is_some_and(is_last) {
+            self.touch_program(now, link);
+        }
+        event
+    }
+
+    fn next_event(&mut self, now: Now, link: Link) -> Option<Event> {
         self.connections.local(link)?.poll_event(now.instant)
+    }
+
+    /// Looks at a session. False if it has ended.
+    fn touch_program(&mut self, now: Now, link: Link) -> bool {
+        let is_open = self.connections.touch(link).is_some();
+        if is_open {
+            self.turn(now);
+        }
+        is_open
     }
 
     /// Ends a session. Gives what was still to be told, the end of each operation too.
