@@ -230,15 +230,22 @@ impl<S: Sink> Fetches<S> {
         done: &mut impl FnMut(S, Result<Entry, CallError>),
     ) -> Result<(), ClientError> {
         let there = client.connect_again();
-        for mut fetch in std::mem::take(&mut self.elsewhere) {
-            if there.is_ok() {
-                self.run(client, fetch);
-            } else if let Some(error) = fetch.refused.pop() {
-                let (sink, result) = fetch.judge(Err(error));
-                done(sink, result);
-            }
+        if there.is_err() {
+            self.end_refused(done);
+        }
+        for fetch in std::mem::take(&mut self.elsewhere) {
+            self.run(client, fetch);
         }
         there
+    }
+
+    /// No other node can be asked: what waits for one comes to what the last has said.
+    fn end_refused(&mut self, done: &mut impl FnMut(S, Result<Entry, CallError>)) {
+        for mut fetch in std::mem::take(&mut self.elsewhere) {
+            let error = fetch.refused.pop().expect("who waits for another node was refused by one");
+            let (sink, result) = fetch.judge(Err(error));
+            done(sink, result);
+        }
     }
 
     /// Goes on over another connection; or ends all with this error, if that is not worth a try.
@@ -263,7 +270,11 @@ impl<S: Sink> Fetches<S> {
                 done(sink, result);
             }
         }
-        if goes_on { Ok(()) } else { Err(error.clone()) }
+        if goes_on {
+            return Ok(());
+        }
+        self.end_refused(done);
+        Err(error.clone())
     }
 
     fn count_loss(&mut self, error: &ClientError) {

@@ -3,15 +3,17 @@
 use super::hostile::{Held, Pair};
 use super::program::{access, content};
 use bytes::Bytes;
-use dfsd::client::{CallError, Client};
+use dfsd::client::{CallError, Client, GetJob, Sink};
 use dfsd::conn::Conn;
 use dfsd::ids::NodeId;
 use dfsd::limits::BLOCK;
-use dfsd::session::ClientError;
+use dfsd::session::{ClientError, Entry};
 use dfsd::time::Instant;
 use dfsd::wire::message::{Message, PeerAddress, Reason};
-use std::io::{Read, Write};
+use std::cell::Cell;
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
 
 /// How a node fails a get.
 type Fault = fn(&mut Conn, &Message) -> bool;
@@ -31,14 +33,37 @@ fn serve_changed(held: &Held, fault: Fault, change: fn(&mut Vec<u8>)) -> PeerAdd
             let mut node = Pair::of(access(), fault);
             node.held = held.clone();
             node.spoil = Box::new(change);
-            converse(stream.unwrap(), node);
+            converse(stream.unwrap(), node, || false);
         }
     });
     PeerAddress { node: NodeId::default(), address }
 }
 
-/// Until the client hangs up.
-fn converse(mut stream: TcpStream, mut node: Pair) {
+/// A node that lacks the first block that it is asked for, keeps the second back, hangs up then, and is gone.
+fn fails_one_and_leaves(held: &Held) -> PeerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let held = held.clone();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        drop(listener);
+        let wants = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&wants);
+        let mut node = Pair::of(access(), move |conn, message| {
+            let Message::Want { block, .. } = message else { return false };
+            if counted.replace(counted.get() + 1) == 0 {
+                conn.send(&Message::Absent { address: block.address });
+            }
+            true
+        });
+        node.held = held;
+        converse(stream, node, || wants.get() == 2);
+    });
+    PeerAddress { node: NodeId::default(), address }
+}
+
+/// Until the client hangs up, or this node is to.
+fn converse(mut stream: TcpStream, mut node: Pair, hangs_up: impl Fn() -> bool) {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         loop {
@@ -50,6 +75,9 @@ fn converse(mut stream: TcpStream, mut node: Pair) {
             if stream.write_all(&out).is_err() {
                 return;
             }
+        }
+        if hangs_up() {
+            return;
         }
         match stream.read(&mut bytes) {
             Ok(0) | Err(_) => return,
@@ -148,4 +176,43 @@ fn a_get_ends_when_all_nodes_have_failed_it_or_one_says_that_there_is_no_such_fi
     let nothing = serve(&held, knows_nothing);
     let (_, result) = get(&[nothing, serve(&held, honest)]);
     assert_eq!(result, Err(ClientError::NotFound));
+}
+
+/// Takes what comes.
+struct Nowhere(u8);
+
+impl Sink for Nowhere {
+    fn begin(&mut self, _: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn take(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn gets_that_wait_for_another_node_are_told_of_when_there_is_none() {
+    let held = stored(&content(9, 1_000));
+    // Takes connections, and says nothing.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = deaf.local_addr().unwrap().to_string();
+    let nodes = [fails_one_and_leaves(&held), PeerAddress { node: NodeId::default(), address }];
+    let mut client = Client::connect(&nodes, &access()).unwrap();
+    let entry = client.stat(b"a").unwrap();
+    let jobs = [1, 2].map(|get| GetJob { entry: entry.clone(), sink: Nowhere(get) });
+    let mut ended = Vec::new();
+    let result = client.get_many(jobs, 2, |Nowhere(get), result| ended.push((get, result)));
+    assert!(matches!(result, Err(ClientError::Disconnected(_))), "{result:?}");
+    ended.sort_by_key(|(get, _)| *get);
+    assert!(
+        matches!(
+            ended.as_slice(),
+            [
+                (1, Err(CallError::Client(ClientError::Unavailable))),
+                (2, Err(CallError::Client(ClientError::Disconnected(_)))),
+            ]
+        ),
+        "{ended:?}"
+    );
 }
