@@ -27,9 +27,9 @@ impl Traffic {
         self.last = now;
     }
 
-    /// For so long nobody could see what moves.
-    pub(super) fn put_off(&mut self, away: Duration) {
-        self.last = self.last + away;
+    /// For so long until now nobody could see what moves.
+    pub(super) fn put_off(&mut self, now: Instant, away: Duration) {
+        self.last = (self.last + away).min(now);
     }
 }
 
@@ -85,10 +85,10 @@ impl Deadline {
         }
     }
 
-    /// For so long nobody could see what the node did.
-    pub(super) fn put_off(&mut self, away: Duration) {
-        self.since = self.since + away;
-        self.excused = self.excused + away;
+    /// For so long until now nobody could see what the node did. What came meanwhile has been counted when it came.
+    pub(super) fn put_off(&mut self, now: Instant, away: Duration) {
+        self.since = (self.since + away).min(now);
+        self.excused = (self.excused + away).min(now);
     }
 
     /// When it has waited for long enough; `None` if it does not wait.
@@ -151,9 +151,24 @@ mod tests {
         assert_eq!(deadline.at(), None);
         deadline.look(after(100), &traffic, Wait::ForNode { ahead: 0 });
         assert_eq!(deadline.at(), Some(after(100) + OPERATION_SILENCE));
-        deadline.put_off(Duration::from_secs(50));
+        deadline.put_off(after(150), Duration::from_secs(50));
         assert_eq!(deadline.at(), Some(after(150) + OPERATION_SILENCE));
         deadline.look(after(155), &traffic, Wait::ForProgram);
         assert_eq!(deadline.at(), None);
+    }
+
+    #[test]
+    fn what_came_during_a_pause_is_not_excused_twice() {
+        let mut traffic = Traffic::new(START);
+        let mut deadline = Deadline::new(START, &traffic);
+        let wait = Wait::ForNode { ahead: 0 };
+        deadline.look(START, &traffic, wait);
+        traffic.note(after(59), 1);
+        deadline.came_on(after(59), &traffic, 0);
+        let pause = Duration::from_secs(60);
+        traffic.put_off(after(60), pause);
+        deadline.put_off(after(60), pause);
+        deadline.look(after(60), &traffic, wait);
+        assert_eq!(deadline.at(), Some(after(70)));
     }
 }

@@ -248,7 +248,7 @@ impl Session {
     /// The program was elsewhere for so long: nobody could see what the node did.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
         self.context.set_now(now);
-        self.operations.put_off(away);
+        self.operations.put_off(now, away);
     }
 
     /// Whether something waits for the node.

@@ -139,13 +139,13 @@ impl Operations {
     /// It takes them again.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(since) = self.paused.take() {
-            self.put_off(now.since(since));
+            self.put_off(now, now.since(since));
         }
     }
 
-    /// For so long nobody could see what the node did.
-    pub(super) fn put_off(&mut self, away: Duration) {
-        self.traffic.put_off(away);
-        self.running.values_mut().for_each(|running| running.deadline.put_off(away));
+    /// For so long until now nobody could see what the node did.
+    pub(super) fn put_off(&mut self, now: Instant, away: Duration) {
+        self.traffic.put_off(now, away);
+        self.running.values_mut().for_each(|running| running.deadline.put_off(now, away));
     }
 }
