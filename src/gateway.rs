@@ -27,12 +27,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens one, for somebody with this access. `entropy` is secret and fresh. `None` if the node takes no more
-    /// connections.
-    #[must_use]
-    pub fn open(node: &mut Node, access: Access, entropy: &[u8; 32], now: Now) -> Option<Self> {
+    /// Opens one, for somebody with this access. `entropy` is secret and fresh.
+    ///
+    /// # Errors
+    /// The access is to another network, or the node takes no more connections.
+    pub fn open(
+        node: &mut Node,
+        access: Access,
+        entropy: &[u8; 32],
+        now: Now,
+    ) -> Result<Self, ClientError> {
         let link = node.open_session(now, access, &NodeKey::generate(entropy))?;
-        Some(Self { link, running: BTreeSet::new() })
+        Ok(Self { link, running: BTreeSet::new() })
     }
 
     /// The session's number in the node.

@@ -451,3 +451,16 @@ fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
         "{event:?}"
     );
 }
+
+#[test]
+fn who_has_the_keys_of_another_network_is_told_so() {
+    let mut embedded = Embedded::start();
+    let root = RootKey::generate(&[1; 32]);
+    let other_root = NetworkKey::generate(&[2; 32], &RootKey::generate(&[11; 32]));
+    let other_cluster = NetworkKey::generate(&[12; 32], &root);
+    for network in [other_root, other_cluster] {
+        let access = Access { network, ..access() };
+        let opened = Gateway::open(&mut embedded.node, access, &[13; 32], embedded.now);
+        assert_eq!(opened.err(), Some(ClientError::WrongNetwork));
+    }
+}

@@ -51,15 +51,12 @@ impl Programs {
 
     fn let_in(&mut self, node: &mut Node, now: Now, Visitor { line, access }: Visitor) {
         match Gateway::open(node, access, &super::entropy(), now) {
-            Some(gateway) => {
+            Ok(gateway) => {
                 line.become_open();
                 self.by_number.insert(line.number(), gateway.link());
                 self.open.insert(gateway.link(), Program { gateway, line });
             }
-            None => {
-                let why = "the node takes no more connections".to_owned();
-                line.become_ended(ClientError::Unreachable(why));
-            }
+            Err(error) => line.become_ended(error),
         }
     }
 

@@ -37,6 +37,8 @@ use std::net::IpAddr;
 #[allow(missing_debug_implementations, reason = "a node holds keys")]
 pub struct Node {
     keys: ConnKeys,
+    /// The network's, which signs its grants.
+    root: [u8; 32],
     server: FileServer,
     connections: Connections,
     /// Dialled, and not yet connected; given up then.
@@ -64,6 +66,7 @@ impl Node {
         let entrance = Entrance::new(ChaCha8Rng::seed_from_u64(!setup.seed));
         let mut node = Self {
             keys,
+            root: setup.root,
             server: FileServer::new(setup, loading, recovered, now),
             connections: Connections::default(),
             dialling: BTreeMap::new(),

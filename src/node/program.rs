@@ -12,13 +12,27 @@ use crate::session::{ClientError, Event, Op, Operation, Session, Where};
 use crate::time::Now;
 use std::collections::VecDeque;
 
+/// Why no session is opened.
+const FULL: &str = "the node takes no more connections";
+
 impl Node {
     /// A session of somebody with this access and this key, which must be fresh. It can't be dead, and when its program is
-    /// slow that is its own affair: no time is set for anything, but for its coming back at all. `None` if the node takes
-    /// no more connections.
-    pub fn open_session(&mut self, now: Now, access: Access, key: &NodeKey) -> Option<Link> {
+    /// slow that is its own affair: no time is set for anything, but for its coming back at all.
+    ///
+    /// # Errors
+    /// The access is to another network, or the node takes no more connections.
+    pub fn open_session(
+        &mut self,
+        now: Now,
+        access: Access,
+        key: &NodeKey,
+    ) -> Result<Link, ClientError> {
+        let network = &access.network;
+        if network.root != self.root || network.cluster != self.keys.cluster {
+            return Err(ClientError::WrongNetwork);
+        }
         if self.connections.len() >= self.connections_max {
-            return None;
+            return Err(ClientError::Unreachable(FULL.to_owned()));
         }
         let link = self.connections.new_link();
         let mut session = Session::new(access, key, Where::Here, now.instant);
@@ -27,7 +41,7 @@ impl Node {
         self.connections.insert(now.instant, link, Connection::Local(Box::new(local)));
         self.server.established(now, link, key.static_public(), Reached::Here);
         self.turn(now);
-        Some(link)
+        Ok(link)
     }
 
     /// Begins an operation. `None` if the session has ended.
