@@ -4,11 +4,12 @@
 //! checking as a client across the network, block by block, and what the node stores is still ciphertext only. Knows no
 //! socket, clock or thread. Invariants: nothing more is taken from the node while some events wait, so that a slow
 //! program holds few leaves; every operation that was started is answered by exactly one `Finished`, also when the node
-//! or the gateway ends; the time that a program spends elsewhere is not the node's.
+//! or the gateway ends; of one that is dropped nothing is left in the node; the time that a program spends elsewhere is
+//! not the node's.
 
 use crate::crypto::keys::NodeKey;
 use crate::keyring::Access;
-use crate::node::{Link, Node};
+use crate::node::{Link, Node, SessionGuard};
 use crate::planted::{self, Bug};
 use crate::session::{ClientError, Event, Op, Operation};
 use crate::time::Now;
@@ -21,7 +22,7 @@ const CLOSED: &str = "the program closed it";
 /// One program's way into a node.
 #[derive(Debug)]
 pub struct Gateway {
-    link: Link,
+    session: SessionGuard,
     /// Not answered yet.
     running: BTreeSet<Op>,
 }
@@ -37,14 +38,14 @@ impl Gateway {
         entropy: &[u8; 32],
         now: Now,
     ) -> Result<Self, ClientError> {
-        let link = node.open_session(now, access, &NodeKey::generate(entropy))?;
-        Ok(Self { link, running: BTreeSet::new() })
+        let session = node.open_session(now, access, &NodeKey::generate(entropy))?;
+        Ok(Self { session, running: BTreeSet::new() })
     }
 
     /// The session's number in the node.
     #[must_use]
     pub fn link(&self) -> Link {
-        self.link
+        self.session.link()
     }
 
     /// Begins an operation.
@@ -57,32 +58,32 @@ impl Gateway {
         now: Now,
         operation: Operation,
     ) -> Result<Op, ClientError> {
-        let op = node.start(now, self.link, operation).ok_or_else(ended)?;
+        let op = node.start(now, self.link(), operation).ok_or_else(ended)?;
         self.running.insert(op);
         Ok(op)
     }
 
     /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
     pub fn feed(&self, node: &mut Node, now: Now, op: Op, bytes: &[u8]) -> usize {
-        node.feed(now, self.link, op, bytes)
+        node.feed(now, self.link(), op, bytes)
     }
 
     /// The put has all its bytes.
     pub fn feed_end(&self, node: &mut Node, now: Now, op: Op) {
-        node.feed_end(now, self.link, op);
+        node.feed_end(now, self.link(), op);
     }
 
     /// Gives up an operation.
     pub fn abort(&self, node: &mut Node, now: Now, op: Op) {
-        node.abort(now, self.link, op);
+        node.abort(now, self.link(), op);
     }
 
     /// What has happened. Of a session that the node has ended, that whatever was under way has ended too.
     pub fn poll_event(&mut self, node: &mut Node, now: Now) -> Option<Event> {
-        let event = node.poll_event(now, self.link);
+        let event = node.poll_event(now, self.link());
         match &event {
             Some(Event::Finished { op, .. }) => drop(self.running.remove(op)),
-            None if !node.is_open(self.link) && !planted::is_on(Bug::MissClosing) => {
+            None if !node.is_open(self.link()) && !planted::is_on(Bug::MissClosing) => {
                 let op = self.running.pop_first()?;
                 return Some(Event::Finished { op, result: Err(ended()) });
             }
@@ -94,11 +95,11 @@ impl Gateway {
     /// Closes it; the node forgets what was under way. Gives what was still to be told, the end of each operation too.
     pub fn close(mut self, node: &mut Node, now: Now) -> VecDeque<Event> {
         let mut events = VecDeque::new();
-        if !node.is_open(self.link) {
+        if !node.is_open(self.link()) {
             events.extend(std::iter::from_fn(|| self.poll_event(node, now)));
         }
         let closed = ClientError::Disconnected(CLOSED.to_owned());
-        events.extend(node.close_session(now, self.link, &closed));
+        events.extend(node.close_session(now, self.link(), &closed));
         events
     }
 }

@@ -464,3 +464,38 @@ fn who_has_the_keys_of_another_network_is_told_so() {
         assert_eq!(opened.err(), Some(ClientError::WrongNetwork));
     }
 }
+
+#[test]
+fn of_a_gateway_that_is_dropped_nothing_is_left_in_the_node() {
+    let mut embedded = Embedded::start();
+    let meta = Meta { name: b"a".to_vec(), ..Meta::default() };
+    let put = embedded.begin(Operation::Put { meta, only_if_absent: false });
+    let plain: Vec<u8> = (0..16 * BLOCK).map(|at| (at % 253) as u8).collect();
+    let mut fed = 0;
+    while fed < plain.len() {
+        let Embedded { node, gateway, now, .. } = &mut embedded;
+        let before = fed;
+        while gateway.poll_event(node, *now).is_some() {}
+        fed += gateway.feed(node, *now, put, &plain[fed..]);
+        assert!(fed > before, "16 blocks may be on offer");
+    }
+    let Embedded { mut node, disk, fs, gateway, mut now, .. } = embedded;
+    assert!(node.gauge().programs >= 16 * BLOCK, "{:?}", node.gauge());
+    let link = gateway.link();
+    drop(gateway);
+    node.handle_timeout(now);
+    assert!(!node.is_open(link));
+    assert_eq!(node.gauge().programs, 0);
+    for _ in 0..100 {
+        while let Some(action) = node.poll_action() {
+            if let Action::Job(job) = action {
+                node.done(now, execute(&disk, job));
+            }
+        }
+        now.instant = now.instant + Duration::from_secs(1);
+        node.handle_timeout(now);
+    }
+    assert!(fs.paths("blocks").is_empty(), "{:?}", fs.paths("blocks"));
+    let gauge = node.gauge();
+    assert!(gauge.reserved == 0, "{gauge:?}");
+}

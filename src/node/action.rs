@@ -62,4 +62,6 @@ pub struct Gauge {
     pub outbox: usize,
     /// Bytes of an unfinished transport record, on the connection where they are most.
     pub partial: usize,
+    /// Bytes of blocks in sessions of programs in this process, all together: on offer, or on their way to the program.
+    pub programs: usize,
 }

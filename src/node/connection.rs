@@ -106,6 +106,14 @@ impl Connection {
         }
     }
 
+    /// Bytes of blocks that a program in this process makes us keep in its session.
+    pub(super) fn program_bytes(&self) -> usize {
+        match self {
+            Self::Native(_) => 0,
+            Self::Local(local) => local.program_bytes(),
+        }
+    }
+
     /// When `Node::handle_timeout` has something to do for it.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {

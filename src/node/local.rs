@@ -157,6 +157,15 @@ impl Local {
         !self.events.is_empty()
     }
 
+    /// Bytes of blocks that the session holds, and of those that wait for the program.
+    pub(super) fn program_bytes(&self) -> usize {
+        let data_bytes = |event: &Event| match event {
+            Event::Data { bytes, .. } => Some(bytes.len()),
+            _ => None,
+        };
+        self.session.held_bytes() + self.events.iter().filter_map(data_bytes).sum::<usize>()
+    }
+
     /// Whether there are events of which the shell does not know; it is told.
     pub(super) fn take_news(&mut self) -> bool {
         !self.events.is_empty() && !std::mem::replace(&mut self.told, true)

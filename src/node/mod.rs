@@ -8,6 +8,7 @@ mod connection;
 mod connections;
 mod ending;
 mod entrance;
+mod guards;
 mod local;
 mod mailbox;
 mod outputs;
@@ -17,6 +18,7 @@ mod turn;
 pub use crate::server::{Closing, Link};
 pub use action::{Action, Gauge, Outcome};
 pub use ending::Ending;
+pub use guards::SessionGuard;
 
 use crate::conn::{Conn, ConnKeys, Event, Side};
 use crate::ids::NodeId;
@@ -28,6 +30,7 @@ use crate::time::{Instant, Now};
 use connection::{Connection, Native};
 use connections::Connections;
 use entrance::{Entrance, Entry};
+use guards::Guards;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,6 +50,7 @@ pub struct Node {
     entrance: Entrance,
     /// Ended, for the shell to read a last time what is to be sent.
     closing: BTreeMap<Link, Conn>,
+    guards: Guards,
     /// What the server said last.
     tight: Tight,
     actions: VecDeque<Action>,
@@ -72,6 +76,7 @@ impl Node {
             dialling: BTreeMap::new(),
             entrance,
             closing: BTreeMap::new(),
+            guards: Guards::default(),
             tight: Tight::default(),
             actions: VecDeque::new(),
             connections_max: CONNECTIONS_MAX,
@@ -258,6 +263,7 @@ impl Node {
         let connections = || self.connections.all();
         let outbox = connections().map(Connection::outbox_bytes).max().unwrap_or(0);
         let partial = connections().map(Connection::partial_bytes).max().unwrap_or(0);
-        Gauge { reserved, budget, outbox, partial }
+        let programs = connections().map(Connection::program_bytes).sum();
+        Gauge { reserved, budget, outbox, partial, programs }
     }
 }

@@ -3,6 +3,7 @@
 //! Knows no operation. Invariant: a session that has ended is gone; whoever holds its number finds nothing.
 
 use super::connection::Connection;
+use super::guards::SessionGuard;
 use super::local::Local;
 use super::{Link, Node};
 use crate::crypto::keys::{NodeKey, static_public};
@@ -26,7 +27,7 @@ impl Node {
         now: Now,
         access: Access,
         key: &NodeKey,
-    ) -> Result<Link, ClientError> {
+    ) -> Result<SessionGuard, ClientError> {
         let network = &access.network;
         if network.root != self.root || network.cluster != self.keys.cluster {
             return Err(ClientError::WrongNetwork);
@@ -41,7 +42,7 @@ impl Node {
         self.connections.insert(now.instant, link, Connection::Local(Box::new(local)));
         self.server.established(now, link, key.static_public(), Reached::Here);
         self.turn(now);
-        Ok(link)
+        Ok(self.guards.guard(link))
     }
 
     /// Begins an operation. `None` if the session has ended.

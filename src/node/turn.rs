@@ -85,6 +85,9 @@ impl Node {
 
     /// The end of every door: what the server wants is done, and the shell is told what changed.
     pub(super) fn turn(&mut self, now: Now) {
+        while let Some(link) = self.guards.next_dropped() {
+            self.end(now, link, Ending::Abandoned);
+        }
         self.server.end_turn(now);
         self.carry_out(now);
         loop {

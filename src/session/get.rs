@@ -165,6 +165,12 @@ impl Get {
         Ok(())
     }
 
+    /// Bytes that wait for those before them.
+    pub(super) fn held_bytes(&self) -> usize {
+        let leaves = self.window.iter().flat_map(|slot| &slot.leaves).flatten();
+        leaves.map(Bytes::len).sum()
+    }
+
     /// Whether it can go on by asking for a block.
     pub(super) fn wants_block(&self) -> bool {
         self.window.len() < WINDOW && !self.lines.is_empty()

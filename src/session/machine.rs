@@ -112,6 +112,20 @@ impl Machine {
         }
     }
 
+    /// Bytes of blocks that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Put(put) => put.held_bytes(),
+            Self::Get(get) => get.held_bytes(),
+            Self::Ask(_)
+            | Self::Delete(_)
+            | Self::Rename(_)
+            | Self::Clear(_)
+            | Self::List(_)
+            | Self::Verify(_) => 0,
+        }
+    }
+
     /// What it comes to, if it ends so.
     pub(super) fn outcome(
         self,

@@ -251,6 +251,12 @@ impl Session {
         self.operations.put_off(now, away);
     }
 
+    /// Bytes of blocks that it holds, for the node or until others have come.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.uploads.offered_bytes() + self.operations.held_bytes()
+    }
+
     /// Whether something waits for the node.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -83,6 +83,11 @@ impl Operations {
         self.running.keys().copied().collect()
     }
 
+    /// Bytes of blocks that they hold.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.running.values().map(|running| running.machine.held_bytes()).sum()
+    }
+
     /// Whether something waits for the node.
     pub(super) fn are_waiting(&self) -> bool {
         self.running.values().any(|running| running.machine.waits_for_node())

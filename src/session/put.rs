@@ -109,6 +109,11 @@ impl Put {
         })
     }
 
+    /// Plaintext that is not a block yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// How many bytes can be fed now.
     fn room(&self) -> usize {
         match self.stage {

@@ -38,7 +38,7 @@ impl Oracle for Meter {
 }
 
 fn is_bounded(gauge: Gauge) -> Result<(), String> {
-    let Gauge { reserved, budget, outbox, partial } = gauge;
+    let Gauge { reserved, budget, outbox, partial, .. } = gauge;
     if reserved > budget {
         return Err(format!("{reserved} bytes are reserved of {budget}"));
     }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn what_is_over_its_bound_is_seen() {
-        let good = Gauge { reserved: 5, budget: 5, outbox: 9, partial: 9 };
+        let good = Gauge { reserved: 5, budget: 5, outbox: 9, partial: 9, programs: 0 };
         assert!(is_bounded(good).is_ok());
         assert!(is_bounded(Gauge { reserved: 6, ..good }).is_err());
         assert!(is_bounded(Gauge { outbox: OUTBOX_HARD_MAX + 1, ..good }).is_err());
