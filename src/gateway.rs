@@ -78,7 +78,8 @@ impl Gateway {
         node.abort(now, self.link(), op);
     }
 
-    /// What has happened. Of a session that the node has ended, that whatever was under way has ended too.
+    /// What has happened. Of a session that the node has ended, that whatever was under way has ended too: with what it
+    /// had come to by then, if the program has not been away for too long.
     pub fn poll_event(&mut self, node: &mut Node, now: Now) -> Option<Event> {
         let event = node.poll_event(now, self.link());
         match &event {

@@ -3,8 +3,8 @@
 use dfsd::client::{Entropy, RemoteSession};
 use dfsd::crypto::data::DataKeys;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
-use dfsd::daemon::{self, Options};
 use dfsd::crypto::tree;
+use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::{
@@ -167,9 +167,9 @@ fn a_program_that_is_busy_for_100_seconds_loses_nothing() {
 fn when_the_node_closes_everything_ends_once_and_nothing_begins() {
     let mut embedded = Embedded::start();
     embedded.turn();
-    let get = embedded.begin(Operation::Get { name: b"a".to_vec() });
+    let verify = embedded.begin(Operation::Verify);
     embedded.node.closed(embedded.now, embedded.gateway.link());
-    let ended = embedded.ends(get);
+    let ended = embedded.ends(verify);
     assert!(matches!(ended, Err(ClientError::Disconnected(_))), "{ended:?}");
     let Embedded { node, gateway, now, .. } = &mut embedded;
     let late = gateway.start(node, *now, Operation::Status);
@@ -453,16 +453,30 @@ fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
 }
 
 #[test]
-fn who_has_the_keys_of_another_network_is_told_so() {
+fn what_a_session_had_come_to_is_told_when_the_node_has_closed_it() {
     let mut embedded = Embedded::start();
-    let root = RootKey::generate(&[1; 32]);
-    let other_root = NetworkKey::generate(&[2; 32], &RootKey::generate(&[11; 32]));
-    let other_cluster = NetworkKey::generate(&[12; 32], &root);
-    for network in [other_root, other_cluster] {
-        let access = Access { network, ..access() };
-        let opened = Gateway::open(&mut embedded.node, access, &[13; 32], embedded.now);
-        assert_eq!(opened.err(), Some(ClientError::WrongNetwork));
-    }
+    let meta = Meta { name: b"a".to_vec(), ..Meta::default() };
+    let put = embedded.begin(Operation::Put { meta, only_if_absent: false });
+    let status = embedded.begin(Operation::Status);
+    let Embedded { node, gateway, now, .. } = &mut embedded;
+    assert_eq!(gateway.feed(node, *now, put, b"content"), 7);
+    gateway.feed_end(node, *now, put);
+    (0..100).for_each(|_| embedded.turn());
+    let Embedded { node, gateway, now, .. } = &mut embedded;
+    let late = gateway.start(node, *now, Operation::Verify).unwrap();
+    node.closed(*now, gateway.link());
+    assert!(!node.is_open(gateway.link()));
+    let ends: Vec<_> = std::iter::from_fn(|| gateway.poll_event(node, *now))
+        .filter_map(|event| match event {
+            Event::Finished { op, result } => Some((op, result)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ends.len(), 3, "{ends:?}");
+    let end = |op| ends.iter().find(|end| end.0 == op).map(|end| &end.1);
+    assert!(matches!(end(put), Some(Ok(Answer::Put { .. }))), "{ends:?}");
+    assert!(matches!(end(status), Some(Ok(Answer::Status(_)))), "{ends:?}");
+    assert!(matches!(end(late), Some(Err(ClientError::Disconnected(_)))), "{ends:?}");
 }
 
 #[test]
@@ -498,4 +512,17 @@ fn of_a_gateway_that_is_dropped_nothing_is_left_in_the_node() {
     assert!(fs.paths("blocks").is_empty(), "{:?}", fs.paths("blocks"));
     let gauge = node.gauge();
     assert!(gauge.reserved == 0, "{gauge:?}");
+}
+
+#[test]
+fn who_has_the_keys_of_another_network_is_told_so() {
+    let mut embedded = Embedded::start();
+    let root = RootKey::generate(&[1; 32]);
+    let other_root = NetworkKey::generate(&[2; 32], &RootKey::generate(&[11; 32]));
+    let other_cluster = NetworkKey::generate(&[12; 32], &root);
+    for network in [other_root, other_cluster] {
+        let access = Access { network, ..access() };
+        let opened = Gateway::open(&mut embedded.node, access, &[13; 32], embedded.now);
+        assert_eq!(opened.err(), Some(ClientError::WrongNetwork));
+    }
 }

@@ -140,7 +140,9 @@ impl Node {
             self.entrance.left(link);
             self.server.dial_failed(now, node);
         }
-        self.remove(now, link);
+        if let Some(Connection::Local(local)) = self.remove(now, link) {
+            self.keep_events(link, *local, "the node closed it");
+        }
         self.turn(now);
     }
 

@@ -4,10 +4,13 @@
 
 use super::connection::Connection;
 use super::entrance::Entry;
+use super::local::Local;
 use super::{Action, Ending, Node, Outcome};
 use crate::ids::NodeId;
 use crate::limits::{HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
+use crate::planted::{self, Bug};
 use crate::server::{Leaves, Link, Output, Reached};
+use crate::session::ClientError;
 use crate::time::Now;
 use crate::wire::message::PeerAddress;
 
@@ -85,10 +88,23 @@ impl Node {
             self.actions.push_back(Action::Close { link, why });
         }
         if let Some(connection) = self.remove(now, link) {
-            if let Connection::Native(native) = connection {
-                self.closing.insert(link, native.conn);
+            match connection {
+                Connection::Native(native) => drop(self.closing.insert(link, native.conn)),
+                // Nobody would take it.
+                Connection::Local(_) if why == Ending::Abandoned => {}
+                Connection::Local(local) => {
+                    self.keep_events(link, *local, &format!("the node closed it: {why}"));
+                }
             }
             self.actions.push_back(Action::Close { link, why });
+        }
+    }
+
+    /// A session of a program has ended for this reason. What it had come to by then is the program's all the same.
+    pub(super) fn keep_events(&mut self, link: Link, local: Local, why: &str) {
+        if !planted::is_on(Bug::MissClosing) {
+            let events = local.close(&ClientError::Disconnected(why.to_owned()));
+            self.guards.keep(link, events);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The doors for a program in this process: it opens a session, begins operations, feeds puts and takes events.
 //!
-//! Knows no operation. Invariant: a session that has ended is gone; whoever holds its number finds nothing.
+//! Knows no operation. Invariant: a session that has ended is gone; whoever holds its number finds what it had come to by
+//! then, once, and nothing else.
 
 use super::connection::Connection;
 use super::guards::SessionGuard;
@@ -78,7 +79,7 @@ impl Node {
         self.turn(now);
     }
 
-    /// What has happened in a session. When the last is taken, what waited for that goes on.
+    /// What has happened in a session, or had when it ended. When the last is taken, what waited for that goes on.
     pub fn poll_event(&mut self, now: Now, link: Link) -> Option<Event> {
         let mut event = self.next_event(now, link);
         if event.is_none() && self.touch_program(now, link) {
@@ -93,7 +94,10 @@ impl Node {
     }
 
     fn next_event(&mut self, now: Now, link: Link) -> Option<Event> {
-        self.connections.local(link)?.poll_event(now.instant)
+        match self.connections.local(link) {
+            Some(local) => local.poll_event(now.instant),
+            None => self.guards.poll_event(link),
+        }
     }
 
     /// Looks at a session. False if it has ended.
@@ -109,7 +113,7 @@ impl Node {
     pub fn close_session(&mut self, now: Now, link: Link, error: &ClientError) -> VecDeque<Event> {
         let events = match self.remove(now, link) {
             Some(Connection::Local(local)) => local.close(error),
-            Some(Connection::Native(_)) | None => VecDeque::new(),
+            Some(Connection::Native(_)) | None => self.guards.take(link),
         };
         self.turn(now);
         events
