@@ -269,3 +269,43 @@ fn with_very_many_holes_the_next_wait_for_the_oldest() {
     let findings = checked(&fs).1;
     assert!(findings.iter().all(|finding| finding.grade < Grade::Missing), "{findings:?}");
 }
+
+/// Writes both copies of a segment's header anew: the 80 bytes that all formats have, with this version.
+fn set_version(fs: &SimFs, number: u32, version: u8) {
+    let file = fs.open(&layout::segment(number)).unwrap();
+    let mut header = fs.read(&file, 0, 80).unwrap();
+    header[9] = version;
+    let sum = crc32c::crc32c(&header[..76]);
+    header[76..].copy_from_slice(&sum.to_be_bytes());
+    header.resize(4096, 0);
+    for at in [0, 4096] {
+        fs.write_at(&file, at, &header).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_of_the_first_format_is_opened_as_before_and_one_of_the_next_is_refused() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let store = opened.recovered.store;
+    fill(&opened.disk, 3);
+    drop(opened);
+    let mut fs = fs.restart();
+    (1..=4).for_each(|number| set_version(&fs, number, 1));
+    assert_eq!(checked(&fs).1, []);
+    for (entropy, found) in [(2, &[1, 2, 3][..]), (3, &[1, 2, 3])] {
+        let (recovered, here) = started(&mut fs, entropy);
+        assert_eq!((recovered.notes.len(), recovered.store), (0, store));
+        assert_eq!(found_in(&here), found);
+    }
+    // And goes on in the present one.
+    let opened = start(fs.clone(), 4).unwrap();
+    assert_eq!(remove(&opened.disk, &[2]), [2]);
+    drop(opened);
+    fs = fs.restart();
+    let (recovered, here) = started(&mut fs, 5);
+    assert_eq!((recovered.notes.len(), found_in(&here)), (0, vec![1, 3]));
+    set_version(&fs, 3, 3);
+    let refused = start(fs.restart(), 6).err();
+    assert_eq!(refused, Some(OpenError::Newer { segment: 3, version: 3 }));
+}
