@@ -24,7 +24,7 @@ pub(crate) use shown::Shown;
 
 use crate::ids::{Address, RecordId};
 use crate::planted::{self, Bug};
-use crate::store::values::{BlockPlace, LogItem, LogPlace};
+use crate::store::values::{BlockPlace, LogItem, LogPlace, Verified};
 use crate::wire::log_damage::LogDamage;
 use catalog::Catalog;
 use entry::Entry;
@@ -88,6 +88,24 @@ impl Index {
         place.filter(|place| *place != item.place)
     }
 
+    /// What was looked at, and what was found of it. What was moved meanwhile is not bad, whatever stands where it was: it is
+    /// not known how it is where it is now.
+    pub(crate) fn judge(&self, looked_at: &[(Address, BlockPlace)], found: Verified) -> Verified {
+        let is_moved = |bad: &Address| {
+            let mut at = looked_at.iter().filter(|(address, _)| address == bad);
+            at.any(|(address, from)| match *from {
+                BlockPlace::Tree { .. } => self.moved(address, *from).is_some(),
+                BlockPlace::Log(place) => {
+                    self.moved_item(&LogItem { id: address.0, place }).is_some()
+                }
+            })
+        };
+        let Verified { bytes, bad, mut unread } = found;
+        let (moved, bad): (Vec<_>, Vec<_>) = bad.into_iter().partition(is_moved);
+        unread.extend(moved);
+        Verified { bytes, bad, unread }
+    }
+
     /// Bytes of a segment that are needed.
     #[must_use]
     pub(crate) fn live_bytes(&self, segment: u32) -> u64 {
@@ -120,5 +138,49 @@ impl Index {
             undecoded: LogDamage::default(),
             readers: Readers::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_moved_while_it_was_looked_at_is_not_bad() {
+        let mut index = Index::for_tests();
+        let [stays, page, block] = [1, 2, 3].map(|byte| Address([byte; 32]));
+        let at = |segment| LogPlace { segment, offset: 9_000, length: 7 };
+        index.holdings.insert(stays, BlockPlace::Log(at(1)), 1);
+        index.holdings.insert_page(page, at(1));
+        index.holdings.insert(block, BlockPlace::Log(at(1)), 1);
+        let looked_at = [stays, page, block].map(|address| (address, BlockPlace::Log(at(1))));
+        let bad = || Verified { bad: vec![stays, page, block], ..Verified::default() };
+        assert_eq!(index.judge(&looked_at, bad()), bad());
+        index.holdings.insert_page(page, at(2));
+        index.holdings.insert(block, BlockPlace::Log(at(2)), 2);
+        let found = index.judge(&looked_at, bad());
+        assert_eq!((found.bad, found.unread), (vec![stays], vec![page, block]));
+    }
+
+    #[test]
+    #[should_panic(expected = "is needed")]
+    fn a_segment_that_is_needed_is_not_removed() {
+        let mut index = Index::for_tests();
+        index.holdings.insert(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 4);
+        index.check_removed(3);
+        index.check_removed(4);
+    }
+
+    #[test]
+    #[should_panic(expected = "is read")]
+    fn a_segment_that_is_read_is_not_removed() {
+        let mut index = Index::for_tests();
+        let place = LogPlace { segment: 4, offset: 9_000, length: 7 };
+        let pins = index.pin([BlockPlace::Log(place), BlockPlace::Tree { length: 70_000 }]);
+        let again = index.pin([BlockPlace::Log(place)]);
+        index.readers.unpin(pins);
+        index.check_removed(3);
+        index.check_removed(4);
+        index.readers.unpin(again);
     }
 }

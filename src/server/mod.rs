@@ -324,9 +324,10 @@ impl FileServer {
                 return;
             }
             Done::Committed { result } => machines.write.group_answered(cx, result),
-            Done::Verified { purpose, found } => {
+            Done::Verified { purpose, blocks, found } => {
                 let Verifying { reason, pins } = *purpose;
                 cx.index.readers.unpin(pins);
+                let found = cx.index.judge(&blocks, found);
                 machines.replicate.found_bad(cx, &found.bad);
                 machines.scrub.verified(cx, reason, found);
             }

@@ -233,8 +233,8 @@ pub enum Done {
     Log { purpose: Box<Reading>, items: Vec<LogItem>, read: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
-    /// What is bad, and what could not be read.
-    Verified { purpose: Box<Verifying>, found: Verified },
+    /// What of these is bad, and what could not be read.
+    Verified { purpose: Box<Verifying>, blocks: Vec<(Address, BlockPlace)>, found: Verified },
     /// The file is written.
     PeersWritten { result: Result<(), DiskError> },
     /// It is written down.
@@ -270,7 +270,10 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             Done::Log { purpose, items, read }
         }
         Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
-        Job::Verify { purpose, blocks } => Done::Verified { purpose, found: disk.verify(&blocks) },
+        Job::Verify { purpose, blocks } => {
+            let found = disk.verify(&blocks);
+            Done::Verified { purpose, blocks, found }
+        }
         Job::WritePeers { text } => Done::PeersWritten { result: disk.write_peers(&text) },
         Job::MadeGood { damage } => Done::MadeGood { result: disk.made_good(&damage) },
         Job::Space => Done::Space { result: disk.space() },
