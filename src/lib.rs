@@ -15,18 +15,18 @@
 //! | `index` | what a node has and knows, derived from its log; pure | `crypto`, `wire`, `keyring`, `store` |
 //! | `session` | one client without its connection; pure | `crypto`, `wire`, `keyring` |
 //! | `server` | the `FileServer` | `crypto`, `wire`, `keyring`, `store`, `index` |
-//! | `client` | a session over a connection, and one small blocking shell | `crypto`, `wire`, `keyring`, `conn`, `session` |
 //! | `node` | connections, sessions of programs in the process and `FileServer`; the only door to the core | `crypto`, `wire`, `keyring`, `store`, `conn`, `session`, `server` |
 //! | `daemon` | a node's start, on a folder | `crypto`, `wire`, `keyring`, `store`, `conn`, `server`, `node` |
 //! | `gateway` | plaintext in and out, for programs that embed a node | `crypto`, `keyring`, `session`, `node` |
 //! | `worker` | threads | |
-//! | `net` | sockets, and programs in the process | `keyring`, `store`, `session`, `server`, `node`, `gateway`, `worker` |
+//! | `net` | the sockets, the clock and the entropy of every shell; the daemon's loop, and programs in its process | `keyring`, `store`, `session`, `server`, `node`, `gateway`, `worker` |
+//! | `client` | a session over a connection, and one small blocking shell | `crypto`, `wire`, `keyring`, `conn`, `session`, `net` |
 //! | `embed` | a node in a thread of a program, and its ways in | `wire`, `keyring`, `session`, `store`, `client`, `node`, `daemon`, `net`, `worker` |
 //! | `config` | what a daemon is told | |
 //! | `cli` | what people type | `crypto`, `wire`, `keyring`, `session`, `client`, `config` |
 //! | `fsck` | the offline check of a data folder, and its command | `crypto`, `wire`, `keyring`, `store`, `server`, `cli` |
 //! | `testing` | what only tests need, behind a feature | `wire`, `store`, `conn` |
-//! | `load` | the load-test harness | `crypto`, `wire`, `keyring`, `session`, `client`, `config`, `cli` |
+//! | `load` | the load-test harness | `crypto`, `wire`, `keyring`, `session`, `net`, `client`, `config`, `cli` |
 //!
 //! Invariants: imports point upward in this table, to which `tests/tidy.rs` holds them; the core reaches no
 //! clock, file, thread, socket or ambient randomness, which clippy sees to (`.clippy.toml`): the

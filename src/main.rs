@@ -13,15 +13,13 @@ use dfsd::fsck;
 use dfsd::ids::NodeId;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
 use dfsd::limits::JOURNAL_PATIENCE;
-use dfsd::net::{self, EventLoop, descriptors};
+use dfsd::net::{self, EventLoop, descriptors, entropy};
 use dfsd::node::Outcome;
 use dfsd::server;
 use dfsd::store::{self, fs::RealFs};
 use dfsd::wire::message::PeerAddress;
 use dfsd::worker::Workers;
 use dfsd::worker::journal::Journal;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -57,7 +55,7 @@ fn main() -> ExitCode {
     };
     if let Some(DaemonCommand::Check { rebuild, json }) = command {
         let data = config.data;
-        return fsck::run(&fsck::Wanted { data, rebuild, json, entropy: random() });
+        return fsck::run(&fsck::Wanted { data, rebuild, json, entropy: entropy() });
     }
     let journal = match start_log(config.log) {
         Ok(journal) => journal,
@@ -140,7 +138,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         store_config.reserve = reserve;
         store_config.reserve_percent = 0;
     }
-    let opened = daemon::open(filesystem, store_config, root, random());
+    let opened = daemon::open(filesystem, store_config, root, entropy());
     let named = |why| error(format!("the data folder {} can't be used: {why}", data.display()));
     let opened = opened.map_err(named)?;
     for note in opened.notes() {
@@ -161,8 +159,8 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         memory: config.memory,
         peers,
         remembered,
-        seed: u64::from_be_bytes(random()),
-        boot: u64::from_be_bytes(random()),
+        seed: u64::from_be_bytes(entropy()),
+        boot: u64::from_be_bytes(entropy()),
     };
     let (mut node, disk) = opened.start(options, event_loop.now());
     drop(keyring);
@@ -278,14 +276,8 @@ fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> 
     Ok(())
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
-    bytes
-}
-
 fn secret() -> Zeroizing<[u8; 32]> {
-    Zeroizing::new(random())
+    Zeroizing::new(entropy())
 }
 
 fn wall_ms() -> u64 {

@@ -23,7 +23,7 @@ mod verify;
 
 pub use calls::{GetJob, PutJob, Stored};
 pub use error::CallError;
-pub use link::{BATCH, Link, Socket};
+pub use link::{BATCH, Link};
 pub use remote::{Entropy, RemoteSession};
 pub use resume::Sink;
 pub use shell::Client;

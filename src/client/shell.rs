@@ -3,17 +3,18 @@
 //! Moves bytes and decides nothing. Invariant: nothing is read from the socket while events wait to be taken, so that a
 //! slow program slows the node down and not its own memory up.
 
-use super::link::{BATCH, Link, Socket};
+use super::link::{BATCH, Link};
 use crate::ids::NodeId;
 use crate::keyring::Access;
 use crate::limits::{HANDSHAKE_TIMEOUT, OPERATION_SILENCE, REDIAL_FIRST};
+use crate::net::Clock;
 use crate::session::{ClientError, Event, Op, Operation};
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 use crate::wire::message::PeerAddress;
 use mio::{Events, Poll, Token};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A connection to one node of a network.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
@@ -21,7 +22,7 @@ pub struct Client {
     poll: Poll,
     events: Events,
     link: Link,
-    origin: std::time::Instant,
+    clock: Clock,
     buffer: Vec<u8>,
     address: String,
     failed: Option<ClientError>,
@@ -70,13 +71,14 @@ impl Client {
     fn open(address: SocketAddr, peer: &PeerAddress, access: &Access) -> Result<Self, ClientError> {
         let unreachable = |error: io::Error| ClientError::Unreachable(error.to_string());
         let poll = Poll::new().map_err(unreachable)?;
-        let socket = Socket { registry: poll.registry(), token: Token(0), address };
-        let link = Link::connect(&socket, access.clone(), Instant(0));
+        let clock = Clock::start();
+        let now = clock.now().instant;
+        let link = Link::connect(address, poll.registry(), Token(0), access.clone(), now);
         let mut client = Self {
             link: link.map_err(unreachable)?,
             poll,
             events: Events::with_capacity(8),
-            origin: std::time::Instant::now(),
+            clock,
             buffer: vec![0; BATCH],
             address: peer.address.clone(),
             failed: None,
@@ -161,13 +163,11 @@ impl Client {
 
     /// Begins an operation; its events come from `wait`.
     pub fn start(&mut self, operation: Operation) -> Op {
-        let now = self.now();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall_ms = u64::try_from(wall.as_millis()).ok().filter(|_| !self.allow_future);
-        self.link.session().set_calendar(wall_ms);
+        let Now { instant, wall_ms } = self.clock.now();
         let allow = self.allow_future;
+        self.link.session().set_calendar(Some(wall_ms).filter(|_| !allow));
         self.link.session().allow_future(allow);
-        self.link.session().start(now, operation)
+        self.link.session().start(instant, operation)
     }
 
     /// Gives a put its next bytes. Says how many it has taken; `NeedData` asks for more.
@@ -226,7 +226,7 @@ impl Client {
     }
 
     fn now(&self) -> Instant {
-        Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.clock.now().instant
     }
 
     fn turn(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {

@@ -9,8 +9,9 @@ use super::in_flight::{Completed, InFlight};
 use super::schedule::{Clock, PlannedOp, Schedule};
 use super::stop::Stop;
 use super::tally::{Tally, kind_of};
-use crate::client::{BATCH, Link, Socket};
+use crate::client::{BATCH, Link};
 use crate::keyring::Access;
+use crate::net;
 use crate::session::ClientError;
 use crate::time::Instant;
 use mio::{Events, Poll, Token};
@@ -85,7 +86,7 @@ enum ConnSlot {
 pub(super) struct Driver {
     poll: Poll,
     events: Events,
-    origin: std::time::Instant,
+    clock: net::Clock,
     buffer: Vec<u8>,
     target: Target,
     slots: Vec<ConnSlot>,
@@ -114,7 +115,7 @@ impl Driver {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            origin: std::time::Instant::now(),
+            clock: net::Clock::start(),
             buffer: vec![0; BATCH],
             target,
             slots: (0..conns).map(|_| ConnSlot::Empty).collect(),
@@ -133,7 +134,7 @@ impl Driver {
     }
 
     pub(super) fn now(&self) -> Instant {
-        Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.clock.now().instant
     }
 
     /// Opens all connections, or as many as can be within this time. How many there are.
@@ -298,8 +299,8 @@ impl Driver {
             self.to_dial.pop_front();
             let addresses = &self.target.addresses;
             let address = addresses[slot % addresses.len()];
-            let socket = Socket { registry: self.poll.registry(), token: Token(slot), address };
-            match Link::connect(&socket, self.target.access.clone(), now) {
+            let (registry, access) = (self.poll.registry(), self.target.access.clone());
+            match Link::connect(address, registry, Token(slot), access, now) {
                 Ok(link) => {
                     let conn = Box::new(InFlight::new(link));
                     self.slots[slot] = ConnSlot::Taken { conn, since: at, timer: None };

@@ -1,21 +1,24 @@
-//! The clock of the daemon: one that never goes back, beside the calendar.
+//! The clock: one that never goes back, beside the calendar.
 
 use crate::time::{Instant, Now};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Begins at zero when it is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub struct Clock {
     origin: std::time::Instant,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
         Self { origin: std::time::Instant::now() }
     }
 
     /// What time it is, on both clocks.
-    pub(super) fn now(self) -> Now {
+    #[must_use]
+    pub fn now(self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             instant: Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)),

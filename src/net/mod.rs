@@ -1,4 +1,5 @@
-//! The mio shell: moves bytes between sockets and the node, and decides nothing.
+//! The mio shell: moves bytes between sockets and the node, and decides nothing. What every program needs of the system
+//! is here once: the socket, the clock, entropy.
 
 mod clock;
 pub mod descriptors;
@@ -11,17 +12,19 @@ mod programs;
 mod socket;
 mod sockets;
 
+pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError};
 pub use handle::{Door, Handle};
 pub use heap::one_arena;
+pub use socket::{Progress, Socket};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-/// Secret randomness.
+/// Randomness of the operating system, fit for secrets.
 ///
 /// # Panics
-/// If the operating system gives none.
+/// The operating system gives none.
 #[must_use]
 pub fn entropy<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

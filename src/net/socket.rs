@@ -1,106 +1,117 @@
-//! One socket's side of a connection: what mio has said of it, and what it would not take yet.
+//! One socket: what mio has said of it, and what it would not take yet. Every shell has this one: the daemon, a client,
+//! the load harness.
 //!
-//! mio is edge-triggered: readiness is remembered here and cleared only by `WouldBlock`. Invariant: an idle socket owns
-//! no buffer.
+//! mio is edge-triggered: readiness is remembered here and cleared only by `WouldBlock`, or by a read that says that there
+//! is no more. Invariant: an idle socket owns no buffer.
 
-use crate::node::Link;
+use mio::event::Event;
 use mio::net::TcpStream;
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use mio::{Interest, Registry, Token};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
-/// A connection's socket.
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) stream: TcpStream,
-    pub(super) link: Link,
-    state: State,
-    pub(super) readable: bool,
+pub struct Socket {
+    stream: TcpStream,
+    readable: bool,
     /// The other side has said that nothing more comes, or the connection has failed: that is found by reading on.
-    pub(super) ending: bool,
-    pub(super) writable: bool,
-    /// It stands in the loop's queue.
-    pub(super) queued: bool,
-    /// Sealed, and not yet taken by the socket.
+    ending: bool,
+    writable: bool,
+    /// Not taken yet, and how much of it is.
     unsent: Vec<u8>,
     sent: usize,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Dialled, and the outcome is not known yet; the addresses to try if it fails.
-    Connecting(VecDeque<SocketAddr>),
-    Open,
+    /// Why it has ended, if that is an error.
+    failure: Option<io::Error>,
 }
 
 /// What a read or write came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub enum Progress {
     /// So many bytes.
     Bytes(usize),
     /// Nothing now; mio will tell.
     Blocked,
-    /// The connection has ended.
+    /// The connection has ended; `failure` has why, if that is an error.
     Ended,
 }
 
 impl Socket {
-    /// One that was accepted.
-    pub(super) fn accepted(stream: TcpStream, link: Link) -> Self {
-        Self::new(stream, link, State::Open)
+    /// One that was accepted: it may be read and written until it says otherwise.
+    #[must_use]
+    pub fn accepted(stream: TcpStream) -> Self {
+        Self::new(stream, true)
     }
 
-    /// One whose connection is under way.
-    pub(super) fn dialled(stream: TcpStream, link: Link, others: VecDeque<SocketAddr>) -> Self {
-        Self::new(stream, link, State::Connecting(others))
+    /// One that begins to connect: mio says when it has.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::new(TcpStream::connect(address)?, false))
     }
 
-    fn new(stream: TcpStream, link: Link, state: State) -> Self {
-        let open = matches!(state, State::Open);
-        Self {
-            stream,
-            link,
-            state,
-            readable: open,
-            ending: false,
-            writable: open,
-            queued: false,
-            unsent: Vec::new(),
-            sent: 0,
+    fn new(stream: TcpStream, open: bool) -> Self {
+        let (unsent, sent, failure) = (Vec::new(), 0, None);
+        Self { stream, readable: open, ending: false, writable: open, unsent, sent, failure }
+    }
+
+    /// Has mio tell of it, by this token.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Small messages are not to wait for the other side's acknowledgements. It can't be had on a dying socket only.
+    pub fn set_nodelay(&self) {
+        let _ = self.stream.set_nodelay(true);
+    }
+
+    /// Remembers what mio says of it.
+    pub fn ready(&mut self, event: &Event) {
+        self.writable |= event.is_writable();
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.readable = true;
+            self.ending |= event.is_read_closed() || event.is_error();
         }
     }
 
-    pub(super) fn is_connecting(&self) -> bool {
-        matches!(self.state, State::Connecting(_))
+    /// Whether there may be something to read: no further event will say so.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.readable
     }
 
-    /// The other side has answered.
-    pub(super) fn become_connected(&mut self) {
-        self.state = State::Open;
-        self.readable = true;
+    /// Whether it may take bytes.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
     }
 
-    /// What is left to be tried of a dialled one that has failed.
-    pub(super) fn into_others(self) -> (Link, VecDeque<SocketAddr>) {
-        match self.state {
-            State::Connecting(others) => (self.link, others),
-            State::Open => (self.link, VecDeque::new()),
-        }
-    }
-
-    /// Whether bytes may be written now.
-    pub(super) fn takes_bytes(&self) -> bool {
-        self.writable && !self.is_connecting()
-    }
-
-    /// Nothing waits to be taken by the socket.
-    pub(super) fn is_flushed(&self) -> bool {
+    /// Nothing waits to be taken by it.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
         self.unsent.is_empty()
     }
 
+    /// Whether the other side has answered; an error if it has refused, or cannot be reached.
+    pub fn is_connected(&mut self) -> io::Result<bool> {
+        match self.stream.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(self.writable && self.stream.peer_addr().is_ok()),
+        }
+    }
+
+    /// It is connected: there may be something to read.
+    pub fn become_connected(&mut self) {
+        self.readable = true;
+    }
+
+    /// Why it has ended; nothing if the other side has closed it in order.
+    pub fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
     /// One read into `buffer`.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Progress {
-        match outcome(|| self.stream.read(buffer)) {
+    pub fn read(&mut self, buffer: &mut [u8]) -> Progress {
+        let result = attempt(|| self.stream.read(buffer));
+        match self.outcome(result) {
             Progress::Bytes(0) => Progress::Ended,
             Progress::Blocked => {
                 self.readable = false;
@@ -116,7 +127,7 @@ impl Socket {
     }
 
     /// Writes `bytes`, and keeps what the socket does not take.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Progress {
+    pub fn send(&mut self, bytes: &[u8]) -> Progress {
         debug_assert!(self.is_flushed(), "what came before goes first");
         let (taken, progress) = self.write_all(bytes);
         self.unsent.extend_from_slice(&bytes[taken..]);
@@ -124,7 +135,7 @@ impl Socket {
     }
 
     /// Writes what was kept, until all is taken or the socket takes no more.
-    pub(super) fn flush(&mut self) -> Progress {
+    pub fn flush(&mut self) -> Progress {
         let unsent = std::mem::take(&mut self.unsent);
         let (taken, progress) = self.write_all(&unsent[self.sent..]);
         self.sent += taken;
@@ -136,10 +147,17 @@ impl Socket {
         progress
     }
 
+    /// It takes no more: what the other side said before it went is still to be read.
+    pub fn end_writing(&mut self) {
+        self.writable = false;
+        self.readable = true;
+    }
+
     fn write_all(&mut self, bytes: &[u8]) -> (usize, Progress) {
         let mut taken = 0;
         while taken < bytes.len() {
-            match outcome(|| self.stream.write(&bytes[taken..])) {
+            let result = attempt(|| self.stream.write(&bytes[taken..]));
+            match self.outcome(result) {
                 Progress::Bytes(0) | Progress::Ended => return (taken, Progress::Ended),
                 Progress::Bytes(count) => taken += count,
                 Progress::Blocked => {
@@ -150,15 +168,30 @@ impl Socket {
         }
         (taken, Progress::Bytes(taken))
     }
+
+    fn outcome(&mut self, result: io::Result<usize>) -> Progress {
+        match result {
+            Ok(count) => Progress::Bytes(count),
+            // Not connected yet: mio said more than it knew.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) =>
+            {
+                Progress::Blocked
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                Progress::Ended
+            }
+        }
+    }
 }
 
-fn outcome(mut attempt: impl FnMut() -> io::Result<usize>) -> Progress {
+/// A signal in the middle is no outcome.
+fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match attempt() {
-            Ok(count) => return Progress::Bytes(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Blocked,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Progress::Ended,
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
@@ -173,7 +206,7 @@ mod tests {
         let ours = Plain::connect(listener.local_addr().unwrap()).unwrap();
         ours.set_nonblocking(true).unwrap();
         let (theirs, _) = listener.accept().unwrap();
-        (Socket::accepted(TcpStream::from_std(ours), 1), theirs)
+        (Socket::accepted(TcpStream::from_std(ours)), theirs)
     }
 
     #[test]

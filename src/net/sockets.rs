@@ -11,7 +11,7 @@ use super::lookup::Lookups;
 use super::socket::{Progress, Socket};
 use crate::node::{Link, Node};
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token, Waker};
+use mio::{Registry, Token, Waker};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -24,11 +24,21 @@ const WRITE_BATCH: usize = 128 * 1024;
 /// So many batches are written to one socket before the others have their turn.
 const WRITES_MAX: usize = 4;
 
+/// A connection's socket.
+struct Attached {
+    socket: Socket,
+    link: Link,
+    /// Dialled, and the outcome is not known yet; the addresses to try if it fails.
+    connecting: Option<VecDeque<SocketAddr>>,
+    /// It is to be looked at.
+    queued: bool,
+}
+
 /// See the module.
 pub(super) struct Sockets {
     registry: Registry,
     clock: Clock,
-    sockets: Slab<Socket>,
+    sockets: Slab<Attached>,
     by_link: HashMap<Link, usize>,
     lookups: Lookups,
     /// Sockets that are to be looked at.
@@ -76,14 +86,14 @@ impl Sockets {
 
     /// Somebody has dialled us.
     pub(super) fn accepted(&mut self, node: &mut Node, link: Link, stream: TcpStream) {
-        self.add(node, Socket::accepted(stream, link));
+        self.add(node, link, Socket::accepted(stream), None);
     }
 
     /// Tries the first of these addresses that the system lets us try; without any, the dial has failed.
     fn connect(&mut self, node: &mut Node, link: Link, mut addresses: VecDeque<SocketAddr>) {
         while let Some(address) = addresses.pop_front() {
-            match TcpStream::connect(address) {
-                Ok(stream) => return self.add(node, Socket::dialled(stream, link, addresses)),
+            match Socket::connect(address) {
+                Ok(socket) => return self.add(node, link, socket, Some(addresses)),
                 Err(error) => log::debug!("can't dial {address}: {error}"),
             }
         }
@@ -91,16 +101,19 @@ impl Sockets {
     }
 
     /// Watches a new socket.
-    fn add(&mut self, node: &mut Node, mut socket: Socket) {
+    fn add(
+        &mut self,
+        node: &mut Node,
+        link: Link,
+        mut socket: Socket,
+        connecting: Option<VecDeque<SocketAddr>>,
+    ) {
         let entry = self.sockets.vacant_entry();
         let key = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // Without it small answers would wait for the other side's acknowledgements; it can't be had on a dying socket only.
-        let _ = socket.stream.set_nodelay(true);
-        let link = socket.link;
-        match self.registry.register(&mut socket.stream, Token(key), interest) {
+        socket.set_nodelay();
+        match socket.register(&self.registry, Token(key)) {
             Ok(()) => {
-                entry.insert(socket);
+                entry.insert(Attached { socket, link, connecting, queued: false });
                 self.by_link.insert(link, key);
                 self.queue(key);
             }
@@ -114,17 +127,10 @@ impl Sockets {
     /// Remembers what mio says of a socket.
     pub(super) fn note(&mut self, key: usize, event: &mio::event::Event) {
         // It may have been closed while the event was on its way.
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if event.is_writable() {
-            socket.writable = true;
+        if let Some(attached) = self.sockets.get_mut(key) {
+            attached.socket.ready(event);
+            self.queue(key);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            socket.readable = true;
-            socket.ending |= event.is_read_closed() || event.is_error();
-        }
-        self.queue(key);
     }
 
     /// The node takes bytes of this one again.
@@ -136,8 +142,8 @@ impl Sockets {
 
     /// Has a socket looked at before the loop waits again.
     fn queue(&mut self, key: usize) {
-        if let Some(socket) = self.sockets.get_mut(key)
-            && !std::mem::replace(&mut socket.queued, true)
+        if let Some(attached) = self.sockets.get_mut(key)
+            && !std::mem::replace(&mut attached.queued, true)
         {
             self.ready.push_back(key);
         }
@@ -150,8 +156,8 @@ impl Sockets {
             let Some(key) = self.ready.pop_front() else {
                 break;
             };
-            if let Some(socket) = self.sockets.get_mut(key) {
-                socket.queued = false;
+            if let Some(attached) = self.sockets.get_mut(key) {
+                attached.queued = false;
             }
             self.connect_finished(node, key);
             self.write(node, key);
@@ -162,43 +168,44 @@ impl Sockets {
 
     /// A dialled socket has become ready: it is connected, or it is not, or there is no telling yet.
     fn connect_finished(&mut self, node: &mut Node, key: usize) {
-        let Some(socket) = self.sockets.get_mut(key) else {
+        let attached = self.sockets.get_mut(key).filter(|it| it.connecting.is_some());
+        // None if it has been connected for long, or has ended.
+        let Some(Attached { socket, link, connecting, .. }) = attached else {
             return;
         };
-        if !socket.is_connecting() {
-            return;
-        }
-        if matches!(socket.stream.take_error(), Ok(Some(_)) | Err(_)) {
-            return self.try_next(node, key);
-        }
-        if socket.writable && socket.stream.peer_addr().is_ok() {
-            socket.become_connected();
-            node.dialled(self.clock.now(), socket.link, super::entropy());
+        match socket.is_connected() {
+            Ok(false) => {}
+            Ok(true) => {
+                *connecting = None;
+                socket.become_connected();
+                node.dialled(self.clock.now(), *link, super::entropy());
+            }
+            Err(_) => self.try_next(node, key),
         }
     }
 
     /// This address leads nowhere.
     fn try_next(&mut self, node: &mut Node, key: usize) {
-        if let Some(socket) = self.sockets.try_remove(key) {
-            self.by_link.remove(&socket.link);
-            let (link, others) = socket.into_others();
-            self.connect(node, link, others);
+        if let Some(Attached { link, connecting, .. }) = self.sockets.try_remove(key) {
+            self.by_link.remove(&link);
+            self.connect(node, link, connecting.unwrap_or_default());
         }
     }
 
     fn read(&mut self, node: &mut Node, key: usize) -> bool {
-        let Some(socket) = self.sockets.get_mut(key) else {
+        // None if it has just been closed.
+        let Some(Attached { socket, link, connecting, .. }) = self.sockets.get_mut(key) else {
             return false;
         };
-        let link = socket.link;
-        if socket.is_connecting() || !socket.readable || !node.wants_read(link) {
+        let link = *link;
+        if connecting.is_some() || !socket.is_readable() || !node.wants_read(link) {
             return false;
         }
         let max = node.read_max(link).min(READ_MAX);
         match socket.read(&mut self.inward[..max]) {
             Progress::Bytes(count) => {
                 node.received(self.clock.now(), link, &self.inward[..count]);
-                if self.sockets.get(key).is_some_and(|socket| socket.readable) {
+                if self.sockets.get(key).is_some_and(|it| it.socket.is_readable()) {
                     self.queue(key);
                 }
                 true
@@ -221,15 +228,16 @@ impl Sockets {
     /// Sends on: what the socket would not take before, then what the node has, while the socket takes all.
     fn write(&mut self, node: &mut Node, key: usize) {
         for _ in 0..WRITES_MAX {
-            let Some(socket) = self.sockets.get_mut(key) else {
+            // None if it has just been closed.
+            let Some(Attached { socket, link, connecting, .. }) = self.sockets.get_mut(key) else {
                 return;
             };
-            if !socket.takes_bytes() {
+            if connecting.is_some() || !socket.is_writable() {
                 return;
             }
             let progress = if socket.is_flushed() {
                 self.outward.clear();
-                node.transmit(self.clock.now(), socket.link, &mut self.outward, WRITE_BATCH);
+                node.transmit(self.clock.now(), *link, &mut self.outward, WRITE_BATCH);
                 if self.outward.is_empty() {
                     return;
                 }
@@ -262,9 +270,9 @@ impl Sockets {
 
     /// The socket is gone, and the node is told.
     fn drop_socket(&mut self, node: &mut Node, key: usize) {
-        if let Some(socket) = self.sockets.try_remove(key) {
-            self.by_link.remove(&socket.link);
-            node.closed(self.clock.now(), socket.link);
+        if let Some(Attached { link, .. }) = self.sockets.try_remove(key) {
+            self.by_link.remove(&link);
+            node.closed(self.clock.now(), link);
         }
     }
 }
