@@ -248,9 +248,10 @@ fn what_is_odd_in_a_data_folder_is_left_and_told_of() {
     network.nodes[0].restart();
     assert_eq!(network.cat(0, "file"), b"file");
     let log = network.nodes[0].log();
-    for odd in ["tmp/odd", "log/odd", "log/00000900.seg", "log/00000901.seg"] {
+    for odd in ["log/odd", "log/00000900.seg", "log/00000901.seg"] {
         assert!(log.contains(odd) && data.join(odd).exists(), "{odd}: {log}");
     }
+    assert!(log.contains("tmp/odd") && data.join("tmp/left-alone-odd").exists(), "{log}");
     network.put(0, "more", b"more");
 }
 

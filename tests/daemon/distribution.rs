@@ -254,6 +254,7 @@ fn a_ticket_can_come_by_stdin() {
         .unwrap();
     child.stdin.take().unwrap().write_all(&ticket).unwrap();
     wait_for("it joins", || network.connected(0) == 1);
+    wait_for("it has written down where the other is", || data.join("peers").exists());
     child.kill().unwrap();
     child.wait().unwrap();
     // Once is enough.
