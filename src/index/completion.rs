@@ -1,8 +1,8 @@
 //! Completion: what a start finds to be complete, as it reads the log, so that nothing has to be looked through later.
 //!
 //! Reaches no disk, and keeps only what is missing: a page or a record waits for one thing that it lacks, and is looked at
-//! again when that is found. Invariant: what is said to be complete is so because all that it names was found, in whatever
-//! order, and whatever was lost since; of what waits, it is known what it lacks, or it is left to a walk.
+//! again when that is found. Invariant: what is said to be complete is so because all that it names was found or dropped, in
+//! whatever order, and whatever was lost since; of what waits, it is known what it lacks, or it is left to a walk.
 
 use super::holdings::Holdings;
 use super::steps::Steps;
@@ -12,7 +12,7 @@ use crate::planted::{self, Bug};
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// What may be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) struct Completion {
     pages: HashMap<Address, Option<Address>>,
     /// What waits, by what it waits for.
     waiting: HashMap<Address, Vec<Waiting>>,
+    /// Blocks that were dropped and not had again: they are not here, and nobody lacks them.
+    dropped: BTreeSet<Address>,
     /// Addresses that are kept for pages that wait.
     kept: usize,
     /// Addresses that were looked at.
@@ -95,8 +97,20 @@ impl Completion {
         }
     }
 
-    /// A block is found, or a page is complete. The records that are complete with it.
-    pub(crate) fn found(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
+    /// A block is found, which `holdings` has by now. The records that are complete with it.
+    pub(crate) fn block(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
+        self.dropped.remove(&address);
+        self.found(address, holdings)
+    }
+
+    /// A block is dropped, found before or not. The records that lack nothing else.
+    pub(crate) fn dropped(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
+        self.dropped.insert(address);
+        self.found(address, holdings)
+    }
+
+    /// Nobody waits for this any more. The records that are complete with it.
+    fn found(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
         let mut complete = Vec::new();
         let mut found = vec![address];
         while let Some(address) = found.pop() {
@@ -119,7 +133,7 @@ impl Completion {
 
     fn lacks_block(&self, block: &Address, holdings: &Holdings) -> bool {
         self.steps.note();
-        holdings.block(block).is_none()
+        holdings.block(block).is_none() && !self.dropped.contains(block)
     }
 
     /// It is not here, or something below it is not.
@@ -252,7 +266,7 @@ mod tests {
     impl Start {
         fn block(&mut self, number: u64) {
             self.holdings.insert(address(number), BlockPlace::Tree { length: 7 }, 1);
-            self.complete.extend(self.completion.found(address(number), &self.holdings));
+            self.complete.extend(self.completion.block(address(number), &self.holdings));
         }
 
         fn page(&mut self, number: u64, entries: Entries) {

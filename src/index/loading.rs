@@ -1,7 +1,7 @@
 //! Loading: what a start tells of the log, before there is a server.
 //!
-//! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it, whatever was
-//! lost since.
+//! Reaches no disk. Invariant: a record is complete if all that it names was found or dropped before it or after it,
+//! whatever was lost since.
 
 use super::catalog::Catalog;
 use super::completion::Completion;
@@ -89,21 +89,27 @@ impl Loading {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
                 self.holdings.insert(address, place, segment);
-                let complete = self.completion.found(address, &self.holdings);
+                let complete = self.completion.block(address, &self.holdings);
                 self.complete(&complete);
             }
             Found::Lost(address) => {
                 if let Some(place) = self.holdings.block(&address) {
                     self.repairs.insert(address, length(place));
-                } else {
+                } else if self.holdings.page(&address).is_some()
+                    || !self.repairs.contains_key(&address)
+                {
                     self.lost.insert(address);
                 }
                 self.holdings.remove(&address);
             }
+            // A page may have the same address, and is not dropped with the block.
             Found::Dropped(address) => {
                 self.repairs.remove(&address);
-                self.lost.remove(&address);
-                self.holdings.remove(&address);
+                if self.holdings.block(&address).is_some() {
+                    self.holdings.remove(&address);
+                }
+                let complete = self.completion.dropped(address, &self.holdings);
+                self.complete(&complete);
             }
             Found::Expired(expired) => {
                 self.incomplete.remove(&expired.id);
@@ -177,9 +183,11 @@ impl Loading {
         }
     }
 
-    /// What is missing. What a record lacks and a start has found rotten is to be had again.
+    /// What is missing. What a record that is known still lacks and a start has found rotten is to be had again.
     pub(crate) fn take_missing(&mut self, rotten: &[Address]) -> Missing {
-        let lacks: BTreeMap<_, _> = mem::take(&mut self.completion).lacks().collect();
+        let lacks = mem::take(&mut self.completion);
+        let lacks = lacks.lacks().filter(|(record, _)| self.incomplete.contains(record));
+        let lacks: BTreeMap<_, _> = lacks.collect();
         let rotten: BTreeSet<_> = rotten.iter().collect();
         let (blocks, mut pages) = (mem::take(&mut self.repairs), mem::take(&mut self.lost));
         if !planted::is_on(Bug::ForgetRotten) {
@@ -233,6 +241,64 @@ mod tests {
             assert!(loading.holdings.block(&address).is_none() && loading.catalog.contains(&id));
             assert_eq!(missing(loading), expected);
         }
+    }
+
+    /// Blocks and pages share one space of addresses, and who writes both can see to it that they meet.
+    #[test]
+    fn with_a_block_that_is_dropped_no_page_of_its_address_is_forgotten() {
+        let address = Address([5; 32]);
+        let page = Found::Page(address, PLACE, Bytes::new());
+        let block = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
+        let (id, bytes) = file(address);
+        let record = Found::Record(id, PLACE, bytes);
+        for then in [
+            vec![Found::Dropped(address)],
+            vec![block.clone(), Found::Dropped(address)],
+            vec![block, Found::Lost(address), Found::Dropped(address)],
+        ] {
+            let mut loading = Loading::new([1; 32], [2; 16]);
+            [page.clone(), record.clone()]
+                .into_iter()
+                .chain(then)
+                .for_each(|one| loading.found(one));
+            assert_eq!(loading.holdings.page(&address), Some(PLACE));
+            assert!(loading.holdings.block(&address).is_none());
+            assert_eq!(missing(loading), (0, 0, 0));
+        }
+        let mut loading = Loading::new([1; 32], [2; 16]);
+        let lost = [page, Found::Lost(address), Found::Dropped(address)];
+        lost.into_iter().for_each(|one| loading.found(one));
+        assert_eq!(missing(loading), (0, 1, 0), "the page");
+    }
+
+    /// A block is dropped, and the segment that said that it was here is gone.
+    #[test]
+    fn nobody_lacks_what_was_dropped() {
+        let address = Address([5; 32]);
+        let (id, bytes) = file(address);
+        let record = Found::Record(id, PLACE, bytes);
+        let dropped = Found::Dropped(address);
+        let block = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
+        for (told, expected) in [
+            (vec![dropped.clone(), record.clone()], (0, 0, 0)),
+            (vec![record.clone(), dropped.clone()], (0, 0, 0)),
+            (vec![dropped, block, Found::Lost(address), record], (1, 0, 1)),
+        ] {
+            let mut loading = Loading::new([1; 32], [2; 16]);
+            told.into_iter().for_each(|one| loading.found(one));
+            assert_eq!(missing(loading), expected);
+        }
+    }
+
+    #[test]
+    fn what_only_an_expired_record_lacks_is_not_asked_for() {
+        let address = Address([5; 32]);
+        let (id, bytes) = file(address);
+        let mut loading = Loading::new([1; 32], [2; 16]);
+        loading.found(Found::Record(id, PLACE, bytes));
+        loading.found(Found::Expired(Expired { id, at_ms: 7 }));
+        let missing = loading.take_missing(&[address]);
+        assert!(missing.pages.is_empty() && missing.records.is_empty());
     }
 
     #[test]
