@@ -13,7 +13,9 @@ pub(super) struct Inventory {
     blocks: BTreeMap<Address, BlockPlace>,
     pages: BTreeMap<Address, LogPlace>,
     records: BTreeMap<RecordId, LogPlace>,
-    /// Held once, said to be lost since or rotten, and not had again.
+    /// Blocks held once, said to be lost since, and not had again.
+    lost_blocks: BTreeSet<Address>,
+    /// The same of pages, and of what was found to be bad and may be either.
     lost: BTreeSet<Address>,
     /// Held once, said not to be owed any more, and not had again.
     dropped: BTreeSet<Address>,
@@ -29,22 +31,25 @@ impl Inventory {
                 self.records.entry(*id).or_insert(*place);
             }
             Found::Page(address, place, _) => {
-                self.is_here(address);
+                self.lost.remove(address);
                 self.pages.insert(*address, *place);
             }
             Found::Block(address, place, _) => {
-                self.is_here(address);
+                self.lost_blocks.remove(address);
+                self.lost.remove(address);
+                self.dropped.remove(address);
                 self.blocks.insert(*address, *place);
             }
             Found::Lost(address) => {
-                let block = self.blocks.remove(address).is_some();
-                let page = self.pages.remove(address).is_some();
-                if block || page {
+                if self.blocks.remove(address).is_some() {
+                    self.lost_blocks.insert(*address);
+                } else if self.pages.remove(address).is_some() {
                     self.lost.insert(*address);
                 }
             }
+            // A page may have the same address, and is not dropped with the block.
             Found::Dropped(address) => {
-                self.is_here(address);
+                self.lost_blocks.remove(address);
                 self.blocks.remove(address);
                 self.dropped.insert(*address);
             }
@@ -55,12 +60,6 @@ impl Inventory {
             // Nothing of them was read.
             Found::Removed(_) => {}
         }
-    }
-
-    /// Whatever was said of it before does not count any more.
-    fn is_here(&mut self, address: &Address) {
-        self.lost.remove(address);
-        self.dropped.remove(address);
     }
 
     /// What is left in damaged bytes, once all that is whole was taken.
@@ -78,7 +77,7 @@ impl Inventory {
     /// A block was found to be bad.
     pub(super) fn lose_block(&mut self, address: &Address) {
         self.blocks.remove(address);
-        self.lost.insert(*address);
+        self.lost_blocks.insert(*address);
     }
 
     /// A page was found to be bad.
@@ -98,7 +97,7 @@ impl Inventory {
     }
 
     pub(super) fn is_lost(&self, address: &Address) -> bool {
-        self.lost.contains(address)
+        self.lost_blocks.contains(address) || self.lost.contains(address)
     }
 
     pub(super) fn page(&self, address: &Address) -> Option<LogPlace> {
@@ -117,5 +116,33 @@ impl Inventory {
 
     pub(super) fn records(&self) -> impl Iterator<Item = (&RecordId, &LogPlace)> {
         self.records.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const PLACE: LogPlace = LogPlace { segment: 1, offset: 9_000, length: 7 };
+
+    #[test]
+    fn with_a_block_that_is_dropped_no_page_of_its_address_is_forgotten() {
+        let address = Address([5; 32]);
+        let block = Found::Block(address, BlockPlace::Log(PLACE), 1);
+        for then in [
+            vec![Found::Dropped(address)],
+            vec![block.clone(), Found::Dropped(address)],
+            vec![block, Found::Lost(address), Found::Dropped(address)],
+        ] {
+            let mut inventory = Inventory::default();
+            inventory.take(&Found::Page(address, PLACE, Bytes::new()));
+            then.iter().for_each(|found| inventory.take(found));
+            assert_eq!(inventory.page(&address), Some(PLACE), "{then:?}");
+            assert!(!inventory.is_lost(&address) && !inventory.lacks_block(&address));
+            inventory.take(&Found::Lost(address));
+            inventory.take(&Found::Dropped(address));
+            assert!(inventory.is_lost(&address), "the page");
+        }
     }
 }
