@@ -70,7 +70,7 @@ impl Deadline {
     }
 
     /// Whether it waits for the node from now on. Looks at what has moved for others, too.
-    pub(super) fn look(&mut self, now: Instant, traffic: &Traffic, wait: Wait) {
+    pub(super) fn update(&mut self, now: Instant, traffic: &Traffic, wait: Wait) {
         match wait {
             Wait::ForNode { ahead } if !self.waits => self.came_on(now, traffic, ahead),
             Wait::ForNode { .. } | Wait::ForProgram => {}
@@ -111,10 +111,10 @@ mod tests {
     fn ends(ahead: u64, bytes_per_second: usize) -> u64 {
         let mut traffic = Traffic::new(START);
         let mut deadline = Deadline::new(START, &traffic);
-        deadline.look(START, &traffic, Wait::ForNode { ahead });
+        deadline.update(START, &traffic, Wait::ForNode { ahead });
         let silent = |second: &u64| {
             let now = after(*second);
-            deadline.look(now, &traffic, Wait::ForNode { ahead });
+            deadline.update(now, &traffic, Wait::ForNode { ahead });
             let is_due = deadline.at().is_some_and(|at| at <= now);
             if bytes_per_second > 0 {
                 traffic.note(now, bytes_per_second);
@@ -149,11 +149,11 @@ mod tests {
         let traffic = Traffic::new(START);
         let mut deadline = Deadline::new(START, &traffic);
         assert_eq!(deadline.at(), None);
-        deadline.look(after(100), &traffic, Wait::ForNode { ahead: 0 });
+        deadline.update(after(100), &traffic, Wait::ForNode { ahead: 0 });
         assert_eq!(deadline.at(), Some(after(100) + OPERATION_SILENCE));
         deadline.put_off(after(150), Duration::from_secs(50));
         assert_eq!(deadline.at(), Some(after(150) + OPERATION_SILENCE));
-        deadline.look(after(155), &traffic, Wait::ForProgram);
+        deadline.update(after(155), &traffic, Wait::ForProgram);
         assert_eq!(deadline.at(), None);
     }
 
@@ -162,13 +162,13 @@ mod tests {
         let mut traffic = Traffic::new(START);
         let mut deadline = Deadline::new(START, &traffic);
         let wait = Wait::ForNode { ahead: 0 };
-        deadline.look(START, &traffic, wait);
+        deadline.update(START, &traffic, wait);
         traffic.note(after(59), 1);
         deadline.came_on(after(59), &traffic, 0);
         let pause = Duration::from_secs(60);
         traffic.put_off(after(60), pause);
         deadline.put_off(after(60), pause);
-        deadline.look(after(60), &traffic, wait);
+        deadline.update(after(60), &traffic, wait);
         assert_eq!(deadline.at(), Some(after(70)));
     }
 }

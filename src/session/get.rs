@@ -68,7 +68,7 @@ pub(super) struct Get {
     name: NameId,
     entry: Option<Box<Entry>>,
     /// Blocks that are known and not asked for yet.
-    lines: VecDeque<(BlockRef, Secret)>,
+    pending: VecDeque<(BlockRef, Secret)>,
     /// Pages to open, the next one last.
     pages: Vec<(Address, Secret)>,
     page_asked: bool,
@@ -108,7 +108,7 @@ impl Get {
             op,
             name,
             entry: None,
-            lines: VecDeque::new(),
+            pending: VecDeque::new(),
             pages: Vec::new(),
             page_asked: false,
             window: VecDeque::new(),
@@ -142,7 +142,7 @@ impl Get {
         context.tell(Event::Found { op: self.op, entry: Box::new(entry.clone()) });
         let secrets = entry.secrets.clone();
         match &entry.list {
-            BlockList::Inline(blocks) => self.lines.extend(blocks.iter().copied().zip(secrets)),
+            BlockList::Inline(blocks) => self.pending.extend(blocks.iter().copied().zip(secrets)),
             BlockList::Pages { root, .. } => {
                 self.pages.extend(secrets.into_iter().map(|secret| (*root, secret)));
             }
@@ -156,7 +156,7 @@ impl Get {
         let Some((address, secret)) = self.pages.pop() else { return Ok(()) };
         let (entries, secrets) = open_page(page, &address, &secret)?;
         match entries {
-            Entries::Blocks(blocks) => self.lines.extend(blocks.into_iter().zip(secrets)),
+            Entries::Blocks(blocks) => self.pending.extend(blocks.into_iter().zip(secrets)),
             Entries::Pages { pages, .. } => {
                 let below = pages.iter().map(|page| page.address).zip(secrets);
                 self.pages.extend(below.collect::<Vec<_>>().into_iter().rev());
@@ -173,12 +173,12 @@ impl Get {
 
     /// Whether it can go on by asking for a block.
     pub(super) fn wants_block(&self) -> bool {
-        self.window.len() < WINDOW && !self.lines.is_empty()
+        self.window.len() < WINDOW && !self.pending.is_empty()
     }
 
     /// The next block, which is in the window from now on. `None` if nothing of it is wanted.
     pub(super) fn next_block(&mut self) -> Option<Want> {
-        let (block, secret) = self.lines.pop_front()?;
+        let (block, secret) = self.pending.pop_front()?;
         if self.skips(&block, &secret) {
             return None;
         }
@@ -218,7 +218,7 @@ impl Get {
         if self.entry.is_none() {
             return Ok(None);
         }
-        if self.lines.len() < WINDOW
+        if self.pending.len() < WINDOW
             && !self.page_asked
             && let Some((address, _)) = self.pages.last()
         {
@@ -226,7 +226,7 @@ impl Get {
             self.page_asked = true;
             context.send(Message::GetPage { request, address });
         }
-        if self.window.is_empty() && self.lines.is_empty() && self.pages.is_empty() {
+        if self.window.is_empty() && self.pending.is_empty() && self.pages.is_empty() {
             return self.end();
         }
         Ok(None)

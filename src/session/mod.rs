@@ -216,7 +216,7 @@ impl Session {
     /// To be called after whatever was received or sent at one time: looks at who waits now.
     pub fn end_turn(&mut self, now: Instant) {
         self.context.set_now(now);
-        self.operations.look(now, self.owed());
+        self.operations.update_deadlines(now, self.owed());
     }
 
     /// When `handle_timeout` wants to be called.

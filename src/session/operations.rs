@@ -112,13 +112,13 @@ impl Operations {
     }
 
     /// Looks at who waits, and at what has moved meanwhile.
-    pub(super) fn look(&mut self, now: Instant, owed: u64) {
+    pub(super) fn update_deadlines(&mut self, now: Instant, owed: u64) {
         for running in self.running.values_mut() {
             let wait = match running.machine.waits_for_node() {
                 true => Wait::ForNode { ahead: owed },
                 false => Wait::ForProgram,
             };
-            running.deadline.look(now, &self.traffic, wait);
+            running.deadline.update(now, &self.traffic, wait);
         }
     }
 
