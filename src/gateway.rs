@@ -9,6 +9,7 @@
 
 use crate::crypto::keys::NodeKey;
 use crate::keyring::Access;
+use crate::limits::GATEWAY_ABANDONED;
 use crate::node::{Link, Node, SessionGuard};
 use crate::planted::{self, Bug};
 use crate::session::{ClientError, Event, Op, Operation};
@@ -28,7 +29,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens one, for somebody with this access. `entropy` is secret and fresh.
+    /// Opens one, for somebody with this access. `entropy` is secret and fresh. A program that does not call for
+    /// `GATEWAY_ABANDONED` has left.
     ///
     /// # Errors
     /// The access is to another network, or the node takes no more connections.
@@ -38,7 +40,22 @@ impl Gateway {
         entropy: &[u8; 32],
         now: Now,
     ) -> Result<Self, ClientError> {
-        let session = node.open_session(now, access, &NodeKey::generate(entropy))?;
+        let key = NodeKey::generate(entropy);
+        let session = node.open_session(now, access, &key, Some(GATEWAY_ABANDONED))?;
+        Ok(Self { session, running: BTreeSet::new() })
+    }
+
+    /// The same for a program whose end its shell sees: it may do nothing for as long as it likes.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub fn open_until_closed(
+        node: &mut Node,
+        access: Access,
+        entropy: &[u8; 32],
+        now: Now,
+    ) -> Result<Self, ClientError> {
+        let session = node.open_session(now, access, &NodeKey::generate(entropy), None)?;
         Ok(Self { session, running: BTreeSet::new() })
     }
 

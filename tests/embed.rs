@@ -359,6 +359,19 @@ fn what_was_under_way_when_a_program_closes_is_told_of() {
 }
 
 #[test]
+fn a_program_whose_end_is_told_of_may_do_nothing_for_long() {
+    let mut embedded = Embedded::start();
+    let Embedded { node, now, .. } = &mut embedded;
+    let mut gateway = Gateway::open_until_closed(node, access(), &[30; 32], *now).unwrap();
+    let later = Now { instant: now.instant + 10 * GATEWAY_ABANDONED, ..*now };
+    node.handle_timeout(later);
+    assert!(node.is_open(gateway.link()));
+    assert!(gateway.start(node, later, Operation::Status).is_ok());
+    let ends: Vec<_> = gateway.close(node, later).into_iter().collect();
+    assert!(matches!(ends.as_slice(), [Event::Finished { .. }]), "{ends:?}");
+}
+
+#[test]
 fn a_gateway_that_was_left_is_closed_in_the_end() {
     let mut embedded = Embedded::start();
     embedded.turn();

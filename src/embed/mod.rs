@@ -12,7 +12,7 @@ use crate::daemon::{self, Options};
 use crate::keyring::{Access, Keyring, KeyringError};
 use crate::limits::MEMORY_DEFAULT;
 use crate::net::descriptors::{self, TooFew};
-use crate::net::{self, Door, EventLoop, LoopError};
+use crate::net::{self, Connector, EventLoop, LoopError};
 use crate::node::{Node, Outcome};
 use crate::session::ClientError;
 use crate::store::fs::RealFs;
@@ -89,7 +89,7 @@ impl std::error::Error for StartError {}
 /// A node that runs. It stops when this is dropped.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub struct Embedded {
-    door: Door,
+    connector: Connector,
     access: Access,
     address: SocketAddr,
     thread: Option<JoinHandle<Result<Outcome, LoopError>>>,
@@ -106,10 +106,9 @@ impl Embedded {
             descriptors::for_connections(workers).map_err(StartError::Descriptors)?;
         let fs = RealFs::new(&data).map_err(StartError::Folder)?;
         let event_loop = EventLoop::bind(listen).map_err(StartError::Loop)?;
-        let now = event_loop.now();
         let secret = || Zeroizing::new(net::entropy());
-        let keyring =
-            Keyring::open_or_create(&data, now.wall_ms, secret).map_err(StartError::Keys)?;
+        let keyring = Keyring::open_or_create(&data, event_loop.now().wall_ms, secret)
+            .map_err(StartError::Keys)?;
         let access = keyring.access.clone();
         let opened = daemon::open(fs, Config::default(), access.network.root, net::entropy())
             .map_err(StartError::Store)?;
@@ -124,11 +123,11 @@ impl Embedded {
             boot: u64::from_be_bytes(net::entropy()),
             ..Options::new(&access.network, &keyring.node)
         };
-        let (mut node, disk) = opened.start(options, now);
+        let (mut node, disk) = opened.start(options, event_loop.now());
         node.set_connections_max(connections_max);
-        let door = event_loop.door();
+        let connector = event_loop.connector();
         let thread = run(event_loop, node, disk, workers).map_err(StartError::Threads)?;
-        Ok(Self { door, access, address, thread: Some(thread) })
+        Ok(Self { connector, access, address, thread: Some(thread) })
     }
 
     /// Where other nodes and clients reach it.
@@ -142,7 +141,7 @@ impl Embedded {
     /// # Errors
     /// The node has stopped, or takes no more connections.
     pub fn open(&self) -> Result<Program, ClientError> {
-        self.door.open(self.access.clone()).map(Program::new)
+        self.connector.open(self.access.clone()).map(Program::new)
     }
 
     /// Finishes what was accepted, and stops. Gives how the run has ended.
@@ -153,7 +152,7 @@ impl Embedded {
     /// # Panics
     /// If the node's thread has.
     pub fn stop(mut self) -> Result<Outcome, LoopError> {
-        self.door.stop();
+        self.connector.stop();
         let thread = self.thread.take().expect("it is there until it is stopped");
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -162,7 +161,7 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            self.door.stop();
+            self.connector.stop();
             // How it ended is nobody's question any more.
             let _ = thread.join();
         }

@@ -4,7 +4,7 @@
 //! token. Invariant: it never waits while something can be done.
 
 use super::clock::Clock;
-use super::handle::Door;
+use super::handle::Connector;
 use super::heap;
 use super::programs::Programs;
 use super::sockets::Sockets;
@@ -118,8 +118,8 @@ impl EventLoop {
 
     /// Where programs in this process get their ways into the node.
     #[must_use]
-    pub fn door(&self) -> Door {
-        self.programs.door()
+    pub fn connector(&self) -> Connector {
+        self.programs.connector()
     }
 
     /// Where it listens.

@@ -22,12 +22,12 @@ pub(super) enum Command {
 }
 
 /// What both ends of a handle share.
-pub(super) struct Line {
+pub(super) struct Channel {
     /// No other of the loop has the same.
     number: u64,
     state: Mutex<State>,
     changed: Condvar,
-    bell: Arc<Bell>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
@@ -42,30 +42,30 @@ struct State {
     full: bool,
     /// How it has ended.
     ended: Option<ClientError>,
-    /// The program has left.
-    left: bool,
+    /// The program has closed it.
+    closed_by_program: bool,
 }
 
-fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The program's doors.
-impl Line {
-    fn new(number: u64, bell: Arc<Bell>) -> Self {
-        Self { number, state: Mutex::default(), changed: Condvar::new(), bell }
+impl Channel {
+    fn new(number: u64, shared: Arc<Shared>) -> Self {
+        Self { number, state: Mutex::default(), changed: Condvar::new(), shared }
     }
 
-    /// Has the loop look at this line.
+    /// Has the loop look at this channel.
     fn call(&self) {
-        self.bell.ring(|calls| {
-            calls.lines.insert(self.number);
+        self.shared.notify(|requests| {
+            requests.active.insert(self.number);
         });
     }
 
-    /// Waits for what this finds; an error is the line's end, behind all that was found before.
+    /// Waits for what this finds; an error is the channel's end, behind all that was found before.
     fn wait<T>(&self, mut find: impl FnMut(&mut State) -> Option<T>) -> Result<T, ClientError> {
-        let mut state = hold(&self.state);
+        let mut state = lock(&self.state);
         loop {
             if let Some(found) = find(&mut state) {
                 return Ok(found);
@@ -92,22 +92,22 @@ impl Line {
 }
 
 /// The loop's doors.
-impl Line {
+impl Channel {
     /// The session is there.
     pub(super) fn become_open(&self) {
-        hold(&self.state).open = true;
+        lock(&self.state).open = true;
         self.changed.notify_all();
     }
 
     /// Nothing more comes.
     pub(super) fn become_ended(&self, error: ClientError) {
-        hold(&self.state).ended.get_or_insert(error);
+        lock(&self.state).ended.get_or_insert(error);
         self.changed.notify_all();
     }
 
     /// What the program wants next.
     pub(super) fn next_command(&self) -> Option<Command> {
-        let command = hold(&self.state).commands.pop_front();
+        let command = lock(&self.state).commands.pop_front();
         if command.is_some() {
             self.changed.notify_all();
         }
@@ -115,19 +115,19 @@ impl Line {
     }
 
     pub(super) fn started(&self, result: Result<Op, ClientError>) {
-        hold(&self.state).started = Some(result);
+        lock(&self.state).started = Some(result);
         self.changed.notify_all();
     }
 
     /// Whether the program takes another event now; if not, it wakes the loop when it does.
     pub(super) fn takes_event(&self) -> bool {
-        let mut state = hold(&self.state);
+        let mut state = lock(&self.state);
         state.full = state.events.len() >= HANDLE_EVENTS_MAX;
         !state.full
     }
 
     pub(super) fn tell(&self, event: Event) {
-        hold(&self.state).events.push_back(event);
+        lock(&self.state).events.push_back(event);
         self.changed.notify_all();
     }
 
@@ -135,38 +135,38 @@ impl Line {
         self.number
     }
 
-    pub(super) fn has_left(&self) -> bool {
-        hold(&self.state).left
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).closed_by_program
     }
 }
 
 /// Somebody who asks for a session.
-pub(super) struct Visitor {
-    pub(super) line: Arc<Line>,
+pub(super) struct OpenRequest {
+    pub(super) channel: Arc<Channel>,
     pub(super) access: Access,
 }
 
 /// What is asked of a loop from outside.
 #[derive(Default)]
-struct Calls {
-    visitors: VecDeque<Visitor>,
-    /// Lines whose programs want something: each once.
-    lines: BTreeSet<u64>,
+struct Requests {
+    waiting: VecDeque<OpenRequest>,
+    /// Channels whose programs want something: each once.
+    active: BTreeSet<u64>,
     stop: bool,
     /// The loop takes nobody any more.
     closed: bool,
     last: u64,
 }
 
-/// Where the calls are, and what wakes the loop.
-struct Bell {
-    calls: Mutex<Calls>,
+/// Where the requests are, and what wakes the loop.
+struct Shared {
+    requests: Mutex<Requests>,
     waker: Arc<Waker>,
 }
 
-impl Bell {
-    fn ring<T>(&self, note: impl FnOnce(&mut Calls) -> T) -> T {
-        let noted = note(&mut hold(&self.calls));
+impl Shared {
+    fn notify<T>(&self, note: impl FnOnce(&mut Requests) -> T) -> T {
+        let noted = note(&mut lock(&self.requests));
         // A waker that fails leaves it to the next turn.
         let _ = self.waker.wake();
         noted
@@ -177,13 +177,13 @@ impl Bell {
 /// thread but the loop's.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "it holds keys for moments")]
-pub struct Door {
-    bell: Arc<Bell>,
+pub struct Connector {
+    shared: Arc<Shared>,
 }
 
-impl Door {
+impl Connector {
     pub(super) fn new(waker: Arc<Waker>) -> Self {
-        Self { bell: Arc::new(Bell { calls: Mutex::default(), waker }) }
+        Self { shared: Arc::new(Shared { requests: Mutex::default(), waker }) }
     }
 
     /// A session of somebody with this access. Waits until the loop has opened it.
@@ -192,47 +192,47 @@ impl Door {
     /// The loop has ended, the node takes no more connections, or too many wait for one.
     pub fn open(&self, access: Access) -> Result<Handle, ClientError> {
         let refused = |why: &str| Err(ClientError::Unreachable(why.to_owned()));
-        let line = self.bell.ring(|calls| {
-            if calls.closed {
+        let channel = self.shared.notify(|requests| {
+            if requests.closed {
                 return refused(ENDED);
             }
-            if calls.visitors.len() >= HANDLES_WAITING_MAX {
+            if requests.waiting.len() >= HANDLES_WAITING_MAX {
                 return refused("too many programs wait for it");
             }
-            calls.last += 1;
-            let line = Arc::new(Line::new(calls.last, Arc::clone(&self.bell)));
-            calls.visitors.push_back(Visitor { line: Arc::clone(&line), access });
-            Ok(line)
+            requests.last += 1;
+            let channel = Arc::new(Channel::new(requests.last, Arc::clone(&self.shared)));
+            requests.waiting.push_back(OpenRequest { channel: Arc::clone(&channel), access });
+            Ok(channel)
         })?;
-        line.wait(|state| state.open.then_some(()))?;
-        Ok(Handle { line })
+        channel.wait(|state| state.open.then_some(()))?;
+        Ok(Handle { channel })
     }
 
     /// Has the node finish what it has accepted; then the loop ends.
     pub fn stop(&self) {
-        self.bell.ring(|calls| calls.stop = true);
+        self.shared.notify(|requests| requests.stop = true);
     }
 
-    pub(super) fn next_visitor(&self) -> Option<Visitor> {
-        hold(&self.bell.calls).visitors.pop_front()
+    pub(super) fn next_request(&self) -> Option<OpenRequest> {
+        lock(&self.shared.requests).waiting.pop_front()
     }
 
-    /// The next line whose program wants something.
-    pub(super) fn next_line(&self) -> Option<u64> {
-        hold(&self.bell.calls).lines.pop_first()
+    /// The channels whose programs want something; whoever calls meanwhile is among the next.
+    pub(super) fn take_active(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut lock(&self.shared.requests).active)
     }
 
     /// Whether the loop is to stop; asked once.
     pub(super) fn take_stop(&self) -> bool {
-        std::mem::take(&mut hold(&self.bell.calls).stop)
+        std::mem::take(&mut lock(&self.shared.requests).stop)
     }
 
     /// The loop ends: nobody comes in any more.
     pub(super) fn close(&self) {
-        let mut calls = hold(&self.bell.calls);
-        calls.closed = true;
-        for Visitor { line, .. } in calls.visitors.drain(..) {
-            line.become_ended(ClientError::Unreachable(ENDED.to_owned()));
+        let mut requests = lock(&self.shared.requests);
+        requests.closed = true;
+        for OpenRequest { channel, .. } in requests.waiting.drain(..) {
+            channel.become_ended(ClientError::Unreachable(ENDED.to_owned()));
         }
     }
 }
@@ -244,7 +244,7 @@ pub(super) const ENDED: &str = "the node has stopped";
 /// wait for itself.
 #[allow(missing_debug_implementations, reason = "there is nothing to see")]
 pub struct Handle {
-    line: Arc<Line>,
+    channel: Arc<Channel>,
 }
 
 impl Handle {
@@ -253,8 +253,8 @@ impl Handle {
     /// # Errors
     /// The session has ended: nothing was begun.
     pub fn start(&mut self, operation: Operation) -> Result<Op, ClientError> {
-        self.line.command(Command::Start(operation))?;
-        self.line.wait(|state| state.started.take())?
+        self.channel.command(Command::Start(operation))?;
+        self.channel.wait(|state| state.started.take())?
     }
 
     /// Gives a put its next bytes: no more than its last `NeedData` has asked for, or the put is given up. Waits while the
@@ -263,7 +263,7 @@ impl Handle {
     /// # Errors
     /// The session has ended.
     pub fn feed(&mut self, op: Op, bytes: &[u8]) -> Result<(), ClientError> {
-        self.line.command(Command::Feed(op, bytes.to_vec()))
+        self.channel.command(Command::Feed(op, bytes.to_vec()))
     }
 
     /// The put has all its bytes.
@@ -271,7 +271,7 @@ impl Handle {
     /// # Errors
     /// The session has ended.
     pub fn feed_end(&mut self, op: Op) -> Result<(), ClientError> {
-        self.line.command(Command::FeedEnd(op))
+        self.channel.command(Command::FeedEnd(op))
     }
 
     /// Gives up an operation.
@@ -279,7 +279,7 @@ impl Handle {
     /// # Errors
     /// The session has ended.
     pub fn abort(&mut self, op: Op) -> Result<(), ClientError> {
-        self.line.command(Command::Abort(op))
+        self.channel.command(Command::Abort(op))
     }
 
     /// The next event. Only to be called while an operation is under way.
@@ -288,13 +288,13 @@ impl Handle {
     /// The session has ended, and everything that was under way with it.
     pub fn wait(&mut self) -> Result<Event, ClientError> {
         let mut wakes = false;
-        let event = self.line.wait(|state| {
+        let event = self.channel.wait(|state| {
             let event = state.events.pop_front();
             wakes = event.is_some() && std::mem::take(&mut state.full);
             event
         });
         if wakes {
-            self.line.call();
+            self.channel.call();
         }
         event
     }
@@ -302,8 +302,8 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        hold(&self.line.state).left = true;
-        self.line.call();
+        lock(&self.channel.state).closed_by_program = true;
+        self.channel.call();
     }
 }
 
@@ -315,10 +315,10 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    fn door() -> (Poll, Door) {
+    fn connector() -> (Poll, Connector) {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        (poll, Door::new(waker))
+        (poll, Connector::new(waker))
     }
 
     fn access() -> Access {
@@ -327,29 +327,29 @@ mod tests {
     }
 
     /// A handle that the loop has opened, and the loop's end of it.
-    fn opened(door: &Door) -> (Handle, Arc<Line>) {
+    fn opened(connector: &Connector) -> (Handle, Arc<Channel>) {
         thread::scope(|scope| {
-            let opening = scope.spawn(|| door.open(access()));
-            let line = loop {
-                match door.next_visitor() {
-                    Some(visitor) => break visitor.line,
+            let opening = scope.spawn(|| connector.open(access()));
+            let channel = loop {
+                match connector.next_request() {
+                    Some(request) => break request.channel,
                     None => thread::sleep(Duration::from_millis(1)),
                 }
             };
-            line.become_open();
-            (opening.join().unwrap().unwrap(), line)
+            channel.become_open();
+            (opening.join().unwrap().unwrap(), channel)
         })
     }
 
     #[test]
     fn a_program_that_gives_more_than_the_loop_takes_waits() {
-        let (_poll, door) = door();
-        let (mut handle, line) = opened(&door);
+        let (_poll, connector) = connector();
+        let (mut handle, channel) = opened(&connector);
         let op = {
-            line.started(Ok(Op::default()));
+            channel.started(Ok(Op::default()));
             handle.start(Operation::Status).unwrap()
         };
-        while line.next_command().is_some() {}
+        while channel.next_command().is_some() {}
         thread::scope(|scope| {
             let feeding = scope.spawn(move || {
                 for _ in 0..HANDLE_COMMANDS_MAX + 1 {
@@ -359,28 +359,28 @@ mod tests {
             });
             thread::sleep(Duration::from_millis(50));
             assert!(!feeding.is_finished(), "one more than the bound");
-            assert!(matches!(line.next_command(), Some(Command::Feed(..))));
+            assert!(matches!(channel.next_command(), Some(Command::Feed(..))));
             let handle = feeding.join().unwrap();
-            assert_eq!(std::iter::from_fn(|| line.next_command()).count(), HANDLE_COMMANDS_MAX);
+            assert_eq!(std::iter::from_fn(|| channel.next_command()).count(), HANDLE_COMMANDS_MAX);
             drop(handle);
         });
-        assert!(line.has_left());
+        assert!(channel.is_closed());
     }
 
     #[test]
     fn a_program_that_takes_nothing_is_told_no_more_and_calls_when_it_does() {
-        let (_poll, door) = door();
-        let (mut handle, line) = opened(&door);
+        let (_poll, connector) = connector();
+        let (mut handle, channel) = opened(&connector);
         let mut told = 0;
-        while line.takes_event() {
-            line.tell(Event::Progress { op: Op::default(), bytes: told });
+        while channel.takes_event() {
+            channel.tell(Event::Progress { op: Op::default(), bytes: told });
             told += 1;
         }
         assert_eq!(told, HANDLE_EVENTS_MAX as u64);
-        assert_eq!(door.next_line(), None);
+        assert!(connector.take_active().is_empty());
         assert!(matches!(handle.wait(), Ok(Event::Progress { bytes: 0, .. })));
-        assert_eq!(door.next_line(), Some(line.number()));
-        line.become_ended(ClientError::Silent);
+        assert_eq!(connector.take_active(), BTreeSet::from([channel.number()]));
+        channel.become_ended(ClientError::Silent);
         for _ in 1..told {
             assert!(handle.wait().is_ok(), "what was told before the end is taken");
         }
@@ -389,19 +389,20 @@ mod tests {
 
     #[test]
     fn of_those_who_wait_for_a_handle_there_are_few_and_none_waits_for_a_loop_that_has_ended() {
-        let (_poll, door) = door();
+        let (_poll, connector) = connector();
         thread::scope(|scope| {
-            let waiting: Vec<_> =
-                (0..HANDLES_WAITING_MAX).map(|_| scope.spawn(|| door.open(access()))).collect();
-            while hold(&door.bell.calls).visitors.len() < HANDLES_WAITING_MAX {
+            let waiting: Vec<_> = (0..HANDLES_WAITING_MAX)
+                .map(|_| scope.spawn(|| connector.open(access())))
+                .collect();
+            while lock(&connector.shared.requests).waiting.len() < HANDLES_WAITING_MAX {
                 thread::sleep(Duration::from_millis(1));
             }
-            assert!(door.open(access()).is_err(), "one too many");
-            door.close();
+            assert!(connector.open(access()).is_err(), "one too many");
+            connector.close();
             for waiting in waiting {
                 assert!(waiting.join().unwrap().is_err());
             }
         });
-        assert!(door.open(access()).is_err());
+        assert!(connector.open(access()).is_err());
     }
 }

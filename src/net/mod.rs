@@ -14,7 +14,7 @@ mod sockets;
 
 pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError};
-pub use handle::{Door, Handle};
+pub use handle::{Connector, Handle};
 pub use heap::one_arena;
 pub use socket::{Progress, Socket};
 

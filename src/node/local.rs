@@ -5,12 +5,13 @@
 //! nothing of the time that it spends elsewhere, or its process, is the node's fault.
 
 use super::mailbox::Mailbox;
-use crate::limits::{GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
+use crate::limits::{GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
 use crate::planted::{self, Bug};
 use crate::session::{ClientError, Event, Input, Output, Session};
 use crate::time::Instant;
 use crate::wire::frame::Open;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// The stream that the session sends.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +37,12 @@ pub(super) struct Local {
     seen: Instant,
     /// When the program last called.
     called: Instant,
+    /// After how long it counts as gone; never, if the shell knows better.
+    patience: Option<Duration>,
 }
 
 impl Local {
-    pub(super) fn new(session: Session, now: Instant) -> Self {
+    pub(super) fn new(session: Session, now: Instant, patience: Option<Duration>) -> Self {
         Self {
             session,
             mailbox: Mailbox::default(),
@@ -49,6 +52,7 @@ impl Local {
             paused: false,
             seen: now,
             called: now,
+            patience,
         }
     }
 
@@ -64,13 +68,13 @@ impl Local {
     /// The program calls: what it wants of its session.
     pub(super) fn call(&mut self, now: Instant) -> &mut Session {
         self.called = now;
-        self.look(now);
+        self.note_time(now);
         &mut self.session
     }
 
     /// The node has time for it. What it does between two looks says nothing about the node, but for a moment; nor while
     /// events wait.
-    pub(super) fn look(&mut self, now: Instant) {
+    pub(super) fn note_time(&mut self, now: Instant) {
         let away = now.since(self.seen).saturating_sub(GATEWAY_PULSE);
         self.seen = now;
         if !self.paused {
@@ -178,8 +182,8 @@ impl Local {
 
     fn abandoned_at(&self) -> Option<Instant> {
         let hurries = planted::is_on(Bug::HurryPrograms);
-        let patience = if hurries { OPERATION_SILENCE } else { GATEWAY_ABANDONED };
-        (!planted::is_on(Bug::KeepAbandoned)).then(|| self.called + patience)
+        let patience = if hurries { Some(OPERATION_SILENCE) } else { self.patience };
+        patience.filter(|_| !planted::is_on(Bug::KeepAbandoned)).map(|after| self.called + after)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -191,7 +195,7 @@ impl Local {
 
     /// Ends what took too long.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.look(now);
+        self.note_time(now);
         self.session.handle_timeout(now);
     }
 

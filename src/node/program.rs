@@ -13,13 +13,15 @@ use crate::server::Reached;
 use crate::session::{ClientError, Event, Op, Operation, Session, Where};
 use crate::time::Now;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Why no session is opened.
 const FULL: &str = "the node takes no more connections";
 
 impl Node {
     /// A session of somebody with this access and this key, which must be fresh. It can't be dead, and when its program is
-    /// slow that is its own affair: no time is set for anything, but for its coming back at all.
+    /// slow that is its own affair: no time is set for anything, but for its coming back at all, if `abandoned_after` says
+    /// so.
     ///
     /// # Errors
     /// The access is to another network, or the node takes no more connections.
@@ -28,6 +30,7 @@ impl Node {
         now: Now,
         access: Access,
         key: &NodeKey,
+        abandoned_after: Option<Duration>,
     ) -> Result<SessionGuard, ClientError> {
         let network = &access.network;
         if network.root != self.root || network.cluster != self.keys.cluster {
@@ -39,7 +42,7 @@ impl Node {
         let link = self.connections.new_link();
         let mut session = Session::new(access, key, Where::Here, now.instant);
         session.established(static_public(&self.keys.static_secret));
-        let local = Local::new(session, now.instant);
+        let local = Local::new(session, now.instant, abandoned_after);
         self.connections.insert(now.instant, link, Connection::Local(Box::new(local)));
         self.server.established(now, link, key.static_public(), Reached::Here);
         self.turn(now);

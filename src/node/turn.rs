@@ -160,7 +160,7 @@ impl Node {
     /// Moves what a program in this process and the server have for each other. True if anything moved.
     fn serve_program(&mut self, now: Now, link: Link) -> bool {
         if let Some(local) = self.connections.local(link) {
-            local.look(now.instant);
+            local.note_time(now.instant);
         }
         let mut moved = false;
         while self.give(now, link) | self.take(now, link) {
