@@ -12,7 +12,7 @@ use crate::keyring::Access;
 use crate::limits::GATEWAY_ABANDONED;
 use crate::node::{Link, Node, SessionGuard};
 use crate::planted::{self, Bug};
-use crate::session::{ClientError, Event, Op, Operation};
+use crate::session::{ClientError, Event, Op, Operation, Session};
 use crate::time::Now;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -75,24 +75,25 @@ impl Gateway {
         now: Now,
         operation: Operation,
     ) -> Result<Op, ClientError> {
-        let op = node.start(now, self.link(), operation).ok_or_else(ended)?;
+        let start = |session: &mut Session| session.start(now.instant, operation);
+        let op = node.call(now, self.link(), start).ok_or_else(ended)?;
         self.running.insert(op);
         Ok(op)
     }
 
     /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
     pub fn feed(&self, node: &mut Node, now: Now, op: Op, bytes: &[u8]) -> usize {
-        node.feed(now, self.link(), op, bytes)
+        node.call(now, self.link(), |session| session.feed(op, bytes)).unwrap_or(0)
     }
 
     /// The put has all its bytes.
     pub fn feed_end(&self, node: &mut Node, now: Now, op: Op) {
-        node.feed_end(now, self.link(), op);
+        node.call(now, self.link(), |session| session.feed_end(op));
     }
 
     /// Gives up an operation.
     pub fn abort(&self, node: &mut Node, now: Now, op: Op) {
-        node.abort(now, self.link(), op);
+        node.call(now, self.link(), |session| session.abort(op));
     }
 
     /// What has happened. Of a session that the node has ended, that whatever was under way has ended too: with what it

@@ -78,11 +78,6 @@ impl RemoteSession {
         self.session.set_calendar(wall_ms);
     }
 
-    /// See `Session::allow_future`.
-    pub fn allow_future(&mut self, allow: bool) {
-        self.session.allow_future(allow);
-    }
-
     /// What has happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.session.poll_event()

@@ -164,9 +164,8 @@ impl Client {
     /// Begins an operation; its events come from `wait`.
     pub fn start(&mut self, operation: Operation) -> Op {
         let Now { instant, wall_ms } = self.clock.now();
-        let allow = self.allow_future;
-        self.link.session().set_calendar(Some(wall_ms).filter(|_| !allow));
-        self.link.session().allow_future(allow);
+        let calendar = (!self.allow_future).then_some(wall_ms);
+        self.link.session().set_calendar(calendar);
         self.link.session().start(instant, operation)
     }
 

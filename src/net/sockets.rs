@@ -198,10 +198,13 @@ impl Sockets {
             return false;
         };
         let link = *link;
-        if connecting.is_some() || !socket.is_readable() || !node.wants_read(link) {
+        if connecting.is_some() || !socket.is_readable() {
             return false;
         }
         let max = node.read_max(link).min(READ_MAX);
+        if max == 0 {
+            return false;
+        }
         match socket.read(&mut self.inward[..max]) {
             Progress::Bytes(count) => {
                 node.received(self.clock.now(), link, &self.inward[..count]);

@@ -35,7 +35,7 @@ pub enum Action {
         /// Where.
         link: Link,
     },
-    /// `wants_read` is true again.
+    /// `read_max` is above zero again.
     Read {
         /// Where.
         link: Link,

@@ -190,26 +190,23 @@ impl Node {
         }
     }
 
-    /// Whether the next bytes of a connection may be read; if not, `Action::Read` says when.
-    pub fn wants_read(&mut self, link: Link) -> bool {
-        let takes = self.server.read_max(link) > 0;
+    /// How many bytes of a connection's may be read now; with none, `Action::Read` says when some may. Few if no leaves are
+    /// expected of it, since messages that can't be taken in at once have to be kept.
+    pub fn read_max(&mut self, link: Link) -> usize {
+        let max = self.server.read_max(link);
+        // A program in the process reads nothing.
         let Some(native) = self.connections.native(link) else {
-            return true;
+            return max;
         };
-        let wants = native.unread.is_empty() && takes;
-        if !wants && !native.paused {
+        if native.unread.is_empty() && max > 0 {
+            return max;
+        }
+        if !native.paused {
             native.paused = true;
             native.conn.pause();
             self.connections.wait(link);
         }
-        wants
-    }
-
-    /// How many bytes of a connection's may be read at once: few if no leaves are expected of it, since messages that
-    /// can't be taken in at once have to be kept.
-    #[must_use]
-    pub fn read_max(&self, link: Link) -> usize {
-        self.server.read_max(link)
+        0
     }
 
     /// A worker has answered.

@@ -10,7 +10,7 @@ use super::{Link, Node};
 use crate::crypto::keys::{NodeKey, static_public};
 use crate::keyring::Access;
 use crate::server::Reached;
-use crate::session::{ClientError, Event, Op, Operation, Session, Where};
+use crate::session::{ClientError, Event, Session, Where};
 use crate::time::Now;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -49,37 +49,18 @@ impl Node {
         Ok(self.guards.guard(link))
     }
 
-    /// Begins an operation. `None` if the session has ended.
-    pub fn start(&mut self, now: Now, link: Link, operation: Operation) -> Option<Op> {
+    /// A program calls its session, which then goes on. `None` if it has ended.
+    pub fn call<T>(
+        &mut self,
+        now: Now,
+        link: Link,
+        act: impl FnOnce(&mut Session) -> T,
+    ) -> Option<T> {
         let session = self.connections.call(now.instant, link)?;
         session.set_calendar(Some(now.wall_ms));
-        let op = session.start(now.instant, operation);
+        let answer = act(session);
         self.turn(now);
-        Some(op)
-    }
-
-    /// Gives a put its next plaintext. Says how many bytes it has taken; `NeedData` asks for more.
-    pub fn feed(&mut self, now: Now, link: Link, op: Op, bytes: &[u8]) -> usize {
-        let taken =
-            self.connections.call(now.instant, link).map_or(0, |session| session.feed(op, bytes));
-        self.turn(now);
-        taken
-    }
-
-    /// The put has all its bytes.
-    pub fn feed_end(&mut self, now: Now, link: Link, op: Op) {
-        if let Some(session) = self.connections.call(now.instant, link) {
-            session.feed_end(op);
-        }
-        self.turn(now);
-    }
-
-    /// Gives up an operation.
-    pub fn abort(&mut self, now: Now, link: Link, op: Op) {
-        if let Some(session) = self.connections.call(now.instant, link) {
-            session.abort(op);
-        }
-        self.turn(now);
+        Some(answer)
     }
 
     /// What has happened in a session, or had when it ended. When the last is taken, what waited for that goes on.

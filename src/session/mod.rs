@@ -135,14 +135,11 @@ impl Session {
     }
 
     /// What the caller's own calendar says: no version is signed that is dated over a day beyond it, whatever the node says
-    /// that the time is. Without it, or with one that is plainly wrong, nothing is judged.
+    /// that the time is. One that is plainly wrong judges nothing. With none the future is allowed: versions that are dated
+    /// in it are passed over by what reads, and discarded by what writes.
     pub fn set_calendar(&mut self, wall_ms: Option<u64>) {
         self.context.seals.set_latest(wall_ms.and_then(latest_credible));
-    }
-
-    /// Versions that are dated in the future are passed over by what reads, and discarded by what writes.
-    pub fn allow_future(&mut self, allow: bool) {
-        self.context.allow_future(allow);
+        self.context.allow_future(wall_ms.is_none());
     }
 
     /// Gives a put its next bytes. Says how many it has taken.

@@ -48,10 +48,10 @@ fn a_version_dated_in_the_future_takes_no_name_away() {
     let delete = program.call(&mut world, Operation::Delete { name: b"a".to_vec() });
     assert_eq!(delete.result.unwrap_err(), ClientError::Future);
 
-    program.session.allow_future(true);
+    program.session.set_calendar(None);
     assert_eq!(program.get(&mut world, "a").data, b"before");
     program.put(&mut world, "a", b"now").result.unwrap();
-    program.session.allow_future(false);
+    program.session.set_calendar(Some(1_000));
     assert_eq!(program.get(&mut world, "a").data, b"now");
     program.put(&mut world, "a", b"later").result.unwrap();
     world.kill(0);
@@ -97,7 +97,7 @@ fn names_with_a_version_dated_in_the_future_are_listed_if_that_is_allowed() {
     let list = program.call(&mut world, Operation::List);
     assert!(matches!(list.result, Err(ClientError::Damaged(_))), "{:?}", list.result);
     assert_eq!(list.names, ["b"]);
-    program.session.allow_future(true);
+    program.session.set_calendar(None);
     let list = program.call(&mut world, Operation::List);
     list.result.unwrap();
     assert_eq!(list.names.len(), 2, "{:?}", list.names);

@@ -266,7 +266,7 @@ impl World {
     /// Whether the node would read such a connection's next bytes.
     pub(super) fn wants_read(&mut self, index: usize, link: Link) -> bool {
         let life = self.machines[index].life.as_mut();
-        life.is_some_and(|life| life.node.wants_read(link))
+        life.is_some_and(|life| life.node.read_max(link) > 0)
     }
 
     /// The client's end of such a connection is gone.

@@ -341,7 +341,7 @@ impl Bench {
             return false;
         };
         let (mut out, mut back) = (Vec::new(), Vec::new());
-        if self.node.wants_read(peer.link) {
+        if self.node.read_max(peer.link) > 0 {
             peer.conn.transmit(self.now.instant, &mut out, PIECE);
             self.node.received(self.now, peer.link, &out);
         }

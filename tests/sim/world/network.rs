@@ -116,7 +116,7 @@ impl World {
             let Some(life) = &mut self.machines[to.machine].life else {
                 return;
             };
-            if waiting.is_empty() || !life.node.wants_read(to.link) {
+            if waiting.is_empty() || life.node.read_max(to.link) == 0 {
                 break;
             }
             // Cut anywhere, as a network does.
