@@ -11,10 +11,10 @@ use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::named::{self, Named, Standing};
-use crate::store::recover::{is_zero_from, unsound_block};
+use crate::store::recover::unsound_block;
 use crate::store::remains::Kept;
 use crate::store::removed::Chain;
-use crate::store::scan::{Scan, Seen, Window, is_medium};
+use crate::store::scan::{Scan, Seen, Window, is_medium, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use std::io;
 use std::ops::Range;
@@ -84,7 +84,15 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                 None => self.report.foreign(format!("{}/{name}", layout::LOG)),
             }
         }
-        let Standing { all, removed, left, .. } = named::look_at_all(self.fs, numbers)?;
+        let Standing { all, removed, left, doubted, .. } = named::look_at_all(self.fs, numbers)?;
+        for number in doubted {
+            self.report.note(
+                layout::segment(number),
+                "it says that segments are gone on purpose which are there, and may be of another log".to_owned(),
+                "nothing: it is not believed, and they are read",
+                "move it away if it was put there by hand",
+            );
+        }
         for number in left {
             self.report.note(
                 layout::segment(number),
@@ -128,23 +136,14 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                 return Ok(None);
             }
         };
-        let [first, second] = *copies;
-        let which = if first == Parsed::Bad { 0 } else { 4096 };
-        match (first, second) {
-            (Parsed::Newer(version), _) | (Parsed::Bad, Parsed::Newer(version)) => {
-                return Err(OpenError::Newer { segment: number, version });
-            }
-            (Parsed::Header(header), Parsed::Header(_)) => return Ok(Some(header)),
-            (Parsed::Header(header), _) | (Parsed::Bad, Parsed::Header(header)) => {
-                self.report.note(
-                    path,
-                    format!("one of the two copies of its header is bad, the one at {which}"),
-                    "nothing is lost: the other one is good",
-                    "watch this disk: it has changed bytes by itself",
-                );
+        let is_sound = [copies[0].is_sound(), copies[1].is_sound()];
+        match Parsed::first(*copies) {
+            Parsed::Newer(version) => return Err(OpenError::Newer { segment: number, version }),
+            Parsed::Header(header) if header.removed.is_some() || length > FRAMES => {
+                self.tell_of_copies(path, is_sound);
                 return Ok(Some(header));
             }
-            (Parsed::Bad, Parsed::Bad) => {}
+            Parsed::Header(_) | Parsed::Bad => {}
         }
         if length <= FRAMES {
             self.report.note(
@@ -162,6 +161,25 @@ impl<F: FileSystem> Reading<'_, '_, F> {
             );
         }
         Ok(None)
+    }
+
+    /// The copies of a header, of which one can be read.
+    fn tell_of_copies(&mut self, path: String, is_sound: [bool; 2]) {
+        let (what, means) = match is_sound {
+            [true, true] => return,
+            [false, false] => (
+                "the list of segments gone on purpose is bad in both copies of its header"
+                    .to_owned(),
+                "nothing is lost: other segments have it",
+            ),
+            [first, _] => {
+                let which = if first { 4096 } else { 0 };
+                let what =
+                    format!("one of the two copies of its header is bad, the one at {which}");
+                (what, "nothing is lost: the other one is good")
+            }
+        };
+        self.report.note(path, what, means, "watch this disk: it has changed bytes by itself");
     }
 
     /// A segment is not here of which another tells: one that is gone on purpose, if it is not this one.

@@ -1,7 +1,8 @@
 //! Rebuilding: the folder is brought to a state from which a start recovers all that can be read, and fetches the rest.
 //!
 //! It makes the steps that the daemon makes: recovery, then commits; so a power cut anywhere in it leaves what a power
-//! cut leaves of a daemon. Invariant: nothing is deleted but what recovery deletes (`tmp/`, segments that hold nothing);
+//! cut leaves of a daemon. Invariant: nothing is deleted but what recovery deletes (`tmp/`, segments that hold nothing or are gone on purpose,
+//! and the notes of missing segments that are there again);
 //! what is bad or not needed goes to `quarantine/`; a block counts as held only after its file was hashed.
 
 use super::finding::{Event, Finding, Grade, Known, Report, Summary};

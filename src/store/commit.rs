@@ -113,6 +113,11 @@ impl<F: FileSystem> Commits<F> {
         Ok(gone)
     }
 
+    /// What is missing of the log was made good.
+    pub(super) fn give_up_missing(&self) {
+        hold(&self.log).give_up_missing();
+    }
+
     /// What stays behind is not read by a start, but removed.
     fn unlink_segment(&self, number: u32) {
         let _ = self.fs.remove(&layout::segment(number));

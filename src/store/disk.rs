@@ -19,7 +19,7 @@ use crate::store::fs::{FileSpace, FileSystem, Reader};
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::records;
-use crate::store::undecoded;
+use crate::store::undecoded::Damage;
 use crate::store::values::{
     BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
     Space, Verified, WriteError,
@@ -56,11 +56,13 @@ pub struct Disk<F: FileSystem> {
     config: Config,
     drafts: Mutex<Drafts<F::File>>,
     segments: Mutex<LruCache<u32, Arc<F::File>>>,
+    /// What the start could not decode.
+    damage: Damage,
     peers: Mutex<()>,
 }
 
 impl<F: FileSystem> Disk<F> {
-    pub(super) fn new(fs: F, config: Config, log: Log<F>) -> Self {
+    pub(super) fn new(fs: F, config: Config, log: Log<F>, damage: Damage) -> Self {
         let fs = Arc::new(fs);
         Self {
             commits: Commits::new(Arc::clone(&fs), log, config.segment),
@@ -68,6 +70,7 @@ impl<F: FileSystem> Disk<F> {
             config,
             drafts: Mutex::new(Drafts::new()),
             segments: Mutex::new(LruCache::new(OPEN_MAX)),
+            damage,
             peers: Mutex::default(),
         }
     }
@@ -326,13 +329,19 @@ impl<F: FileSystem> Disk<F> {
         self.replace(layout::PEERS_DRAFT, layout::PEERS, text)
     }
 
-    /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it.
+    /// Of the damage that the last start found, nothing is missing any more: the next one need not tell of it. Of other
+    /// damage than that nothing is known here.
     ///
     /// # Errors
     /// The disk's.
     pub fn made_good(&self, damage: &Hash) -> DiskResult<()> {
+        if *damage != self.damage.id {
+            return Ok(());
+        }
         let _one_at_a_time = hold(&self.peers);
-        self.replace(layout::MADE_GOOD_DRAFT, layout::MADE_GOOD, &undecoded::made_good(damage))
+        self.replace(layout::MADE_GOOD_DRAFT, layout::MADE_GOOD, &self.damage.made_good)?;
+        self.commits.give_up_missing();
+        Ok(())
     }
 
     /// Writes a small file anew, by way of a draft.

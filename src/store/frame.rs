@@ -397,14 +397,20 @@ pub(crate) enum Harm {
 }
 
 impl Left<'_> {
-    /// Whether it only says that something is gone.
+    /// Whether it only says that something is gone which is found to be gone by itself, or is missed by nobody.
     pub(crate) fn only_loses(&self) -> bool {
         match self.kind {
             Kind::Lost | Kind::Dropped => self.bytes.is_empty(),
-            Kind::Expired => self.bytes.len() == 8,
             Kind::Removed => removed(self.bytes).is_some(),
-            Kind::Block | Kind::Small | Kind::Page | Kind::Record => false,
+            Kind::Expired | Kind::Block | Kind::Small | Kind::Page | Kind::Record => false,
         }
+    }
+
+    /// Which record has expired, if that is what it says.
+    pub(crate) fn expired(&self) -> Option<Expired> {
+        let is_it = self.kind == Kind::Expired && self.harm != Harm::Any;
+        let at_ms = u64::from_be_bytes(self.bytes.try_into().ok()?);
+        is_it.then_some(Expired { id: RecordId(self.id), at_ms })
     }
 }
 
@@ -507,8 +513,7 @@ mod tests {
             (Kind::Lost, &[][..], true),
             (Kind::Dropped, &[], true),
             (Kind::Dropped, &[1], false),
-            (Kind::Expired, &[1; 8], true),
-            (Kind::Expired, &[1; 7], false),
+            (Kind::Expired, &[1; 8], false),
             (Kind::Removed, &[0; 8], true),
             (Kind::Removed, &[0; 9], false),
             (Kind::Small, &[], false),

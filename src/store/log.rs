@@ -84,7 +84,7 @@ impl<F: FileSystem> Log<F> {
         self.segment = None;
         let (number, file) = self.create_next(fs)?;
         let salt = self.salt(number);
-        let removed = self.chain.removed().clone();
+        let removed = Some(self.chain.removed().clone());
         let header = Header { number, store: self.store, salt, before: self.good, removed };
         let path = layout::segment(number);
         write_header(fs, &file, &header).map_err(|error| {
@@ -181,6 +181,11 @@ impl<F: FileSystem> Log<F> {
     /// What of these segments may go, if anything.
     pub(super) fn removal(&self, numbers: &[u32]) -> Option<Removal> {
         self.chain.removal(numbers)
+    }
+
+    /// See `Chain::give_up_missing`.
+    pub(super) fn give_up_missing(&mut self) {
+        self.chain.give_up_missing();
     }
 
     /// It is durable that they are gone.

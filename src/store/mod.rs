@@ -2,14 +2,19 @@
 //!
 //! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
-//! stands in `log/`), `removed` (which segments are gone on purpose), `scan` (reading a segment), `log` (its open end),
+//! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `log` (its open end),
 //! `place` (the folders), `blocks` (reading blocks), `drafts` (blocks half written), `commit` (the order of a commit),
 //! `recover` (the start), `remains` (what it finds in damaged groups) and `undecoded` (what it could not read). The formats
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
 //! committed survives any power cut, and nothing of what was not is ever half there.
+//!
+//! Compaction, which copies what is needed of a segment and removes it, has to keep this: an item *expired* outlives the
+//! bytes of its record in every segment that is still there, or the record comes back; and it is not copied to behind a
+//! later place at which that record has come again, or the record is gone.
 
 pub(crate) mod block_file;
 pub(crate) mod blocks;
+mod claims;
 mod commit;
 mod disk;
 mod drafts;

@@ -5,11 +5,12 @@
 
 use crate::limits::SEGMENT_GAP_MAX;
 use crate::planted::{self, Bug};
+use crate::store::claims::{Claimed, Claims};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
 use crate::store::layout;
 use crate::store::removed::RemovedSegments;
-use crate::store::scan::{Scan, Window};
+use crate::store::scan::Window;
 use crate::store::segment::{FRAMES, Header, Parsed};
 use crate::store::values::DiskError;
 use std::io;
@@ -62,6 +63,8 @@ pub(crate) struct Standing {
     pub(crate) removed: RemovedSegments,
     /// Those of them whose files are there still.
     pub(crate) left: Vec<u32>,
+    /// Segments that say that others are gone which are here, and that may be somebody else's: they are not believed.
+    pub(crate) doubted: Vec<u32>,
 }
 
 /// Looks at these names. Numbers are given one after the other, so what is far beyond all others and has no good header was
@@ -86,7 +89,7 @@ pub(crate) fn look_at_all<F: FileSystem>(
             *named = Named::Foreign;
         }
     }
-    let removed = removed(fs, &all)?;
+    let Claimed { removed, doubted } = claims(fs, &all).judge()?;
     let mut left = Vec::new();
     if !planted::is_on(Bug::ReadRemoved) {
         all.retain(|(number, named)| {
@@ -95,28 +98,20 @@ pub(crate) fn look_at_all<F: FileSystem>(
             !is_left
         });
     }
-    Ok(Standing { all, newest, removed, left })
+    Ok(Standing { all, newest, removed, left, doubted })
 }
 
-/// The segments that are gone on purpose: as the newest header says, or what comes after it.
-fn removed<F: FileSystem>(fs: &F, all: &[(u32, Named)]) -> Result<RemovedSegments, DiskError> {
-    let newest = all.iter().rev().find_map(|(_, named)| match named {
+/// The segments that are gone on purpose, as far as those that are here say so.
+fn claims<'a, F: FileSystem>(fs: &'a F, all: &[(u32, Named)]) -> Claims<'a, F> {
+    let headers = all.iter().filter_map(|(_, named)| match named {
         Named::File(copies, _) => match Parsed::first(copies.as_ref().clone()) {
             Parsed::Header(header) => Some(header),
             Parsed::Newer(_) | Parsed::Bad => None,
         },
         Named::Closed(_) | Named::Other | Named::Foreign => None,
     });
-    let Some(Header { number, salt, removed, .. }) = newest else {
-        return Ok(RemovedSegments::default());
-    };
-    let path = layout::segment(number);
-    let read = || {
-        let file = fs.open(&path)?;
-        Scan { window: Window::new(fs, &file), segment: number, salt, end: None }.newest_removed()
-    };
-    let found = read().map_err(|error| failed("reading", &path, &error))?;
-    Ok(found.unwrap_or(removed))
+    let here = all.iter().filter(|(_, named)| named.is_ours()).map(|(number, _)| *number);
+    Claims::new(fs, headers.collect(), here.collect())
 }
 
 impl Named {

@@ -19,7 +19,7 @@ use crate::store::named::{self, Named, Standing};
 use crate::store::place::Place;
 use crate::store::remains::Kept;
 use crate::store::removed::Chain;
-use crate::store::scan::{Scan, Scanned, Seen, Window};
+use crate::store::scan::{Scan, Scanned, Seen, Window, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::undecoded::Undecoded;
 use crate::store::values::{BlockPlace, DiskError, Found, Recovered};
@@ -104,6 +104,7 @@ fn open_with<F: FileSystem>(
     let gone = recovery.undecoded.find_gone(&fs);
     gone.map_err(|error| failed("listing", layout::QUARANTINE, &error))?;
     let Segments { headers, newest, mut chain, mut useless } = recovery.headers()?;
+    recovery.undecoded.given_up(chain.removed());
     recovery.note_gaps(&chain);
     let emptied = recovery.read_all(&headers, &chain)?;
     recovery.rewrite_last()?;
@@ -115,12 +116,13 @@ fn open_with<F: FileSystem>(
     };
     let notes = recovery.notes;
     let Kept { records: mut remains, rotten, .. } = recovery.kept;
-    let (damage, left) = recovery.undecoded.finish(&fs);
-    if left.is_none() {
-        // What was only guessed has been made good too.
+    let undecoded = recovery.undecoded.finish(&fs);
+    if undecoded.left.is_none() {
+        // What was only guessed has been made good too, and what is missing.
         remains.retain(|one| one.is_sound);
+        chain.give_up_missing();
     }
-    let log_damage = left.unwrap_or_default();
+    let (damage, log_damage) = (undecoded.id, undecoded.left.unwrap_or_default());
     let group = recovery.good.last.number;
     let recovered = Recovered { store, group, notes, remains, rotten, log_damage, damage };
     let past = Past { newest, good: recovery.good, chain };
@@ -130,7 +132,7 @@ fn open_with<F: FileSystem>(
         let _ = fs.remove(&layout::segment(number));
     }
     release_room(&fs, recovery.good);
-    Ok((Disk::new(fs, config, log), recovered))
+    Ok((Disk::new(fs, config, log, undecoded), recovered))
 }
 
 /// The id of a new life of the log. Peers learn it, so it must not tell the entropy.
@@ -201,23 +203,6 @@ fn release_room<F: FileSystem>(fs: &F, good: Verdict) -> bool {
         && fs.truncate(&path, good.end).is_ok()
 }
 
-/// Whether nothing but zeros is in a file from `offset` on. What can't be read is not taken for zeros.
-pub(crate) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
-    let file = fs.open(path)?;
-    let mut bytes = vec![0; 16 * PIECE];
-    loop {
-        let count = fs.read_at(&file, offset, &mut bytes)?;
-        // Slices are compared many bytes at a time.
-        if bytes[..count].chunks(PIECE).any(|piece| *piece != ZEROS[..piece.len()]) {
-            return Ok(false);
-        }
-        if count < bytes.len() {
-            return Ok(true);
-        }
-        offset += bytes.len() as u64;
-    }
-}
-
 /// The first block file that a group names and that is not whole.
 pub(crate) fn unsound_block<F: FileSystem>(
     fs: &F,
@@ -241,8 +226,15 @@ pub(crate) fn unsound_block<F: FileSystem>(
     Ok(None)
 }
 
+/// Bytes of damage that are copied at once.
 const PIECE: usize = 64 * 1024;
-static ZEROS: [u8; PIECE] = [0; PIECE];
+
+fn not_believed(segment: u32) -> String {
+    let path = layout::segment(segment);
+    format!(
+        "{path} says that segments are removed which are there, and may be of another log: they stay"
+    )
+}
 
 /// What segments there are.
 struct Segments {
@@ -284,7 +276,9 @@ impl<F: FileSystem> Recovery<'_, F> {
                 }
             }
         }
-        let Standing { all, newest, removed, left } = named::look_at_all(self.fs, numbers)?;
+        let Standing { all, newest, removed, left, doubted } =
+            named::look_at_all(self.fs, numbers)?;
+        self.notes.extend(doubted.into_iter().map(not_believed));
         let is_closed = |named: &Named| matches!(named, Named::Closed(_));
         let closed = all.iter().find(|(_, named)| is_closed(named)).map(|(number, _)| *number);
         let mut headers = Vec::new();
@@ -317,11 +311,16 @@ impl<F: FileSystem> Recovery<'_, F> {
             }
         };
         match Parsed::first(*copies) {
-            Parsed::Header(header) => return Ok(Some(header)),
+            Parsed::Header(header) if header.removed.is_some() => return Ok(Some(header)),
+            Parsed::Header(header) if length > FRAMES => {
+                self.notes
+                    .push(format!("{path}: its list of removed segments is damaged: others tell"));
+                return Ok(Some(header));
+            }
             Parsed::Newer(version) => {
                 return Err(OpenError::Newer { segment: number, version });
             }
-            Parsed::Bad => {}
+            Parsed::Header(_) | Parsed::Bad => {}
         }
         // A frame is written only once the header is durable: a short file never had one.
         let put_away = if length <= FRAMES {
@@ -342,7 +341,7 @@ impl<F: FileSystem> Recovery<'_, F> {
     fn read_all(&mut self, headers: &[Header], chain: &Chain) -> Result<Vec<u32>, OpenError> {
         let mut emptied = Vec::new();
         for header in headers {
-            self.undecoded.found_again(header.number);
+            self.undecoded.found_again(self.fs, header.number);
             let end = chain.end(header.number);
             self.good = header.before;
             let is_settled = end.is_some() || chain.is_last(header.number);

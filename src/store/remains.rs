@@ -2,7 +2,8 @@
 //!
 //! A block or page is as good there as elsewhere if it is what its address says; a record, if whoever knows keys finds that
 //! it was signed. Invariant: nothing is believed for its place in the log alone, since a block may hold bytes that look like
-//! items, composed by whoever sent it; and what that costs has a bound.
+//! items, composed by whoever sent it, but that a record has expired where no such bytes can be: were that forgotten, a name
+//! deleted before would come back; and what all this costs has a bound.
 
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};
@@ -16,10 +17,11 @@ use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::scan::{Scan, Window};
 use crate::store::segment::Header;
-use crate::store::values::{BlockPlace, DiskError, Found, LogPlace, Remains};
+use crate::store::values::{BlockPlace, DiskError, Expired, Found, LogPlace, Remains};
 use crate::wire::page::Page;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Range;
 
 /// Bytes of an item that names a block file.
@@ -58,17 +60,20 @@ impl Kept {
         found: &mut dyn FnMut(Found),
     ) -> Result<Gone, DiskError> {
         let mut gone = Gone::default();
+        let mut expired = BTreeMap::new();
         let mut failure = None;
         let scanned = fs.open(&layout::segment(header.number)).and_then(|file| {
-            let window = Window::new(fs, &file);
-            let scan = Scan { window, segment: header.number, salt: header.salt, end: None };
-            scan.remains(range, |left, at| {
+            scan(fs, &file, header).remains(range, |left, at, is_proven| {
                 let place = place(header.number, at, left.bytes);
                 match (left.kind, place) {
                     (Kind::Record, Some(place)) => self.record(&left, place, &mut gone),
                     _ if left.only_loses() => {}
+                    (Kind::Expired, _) => match left.expired().filter(|_| is_proven) {
+                        Some(one) if has_room(expired.len()) => drop(expired.insert(one.id, one)),
+                        Some(_) | None => gone.bytes += (ITEM_HEAD + left.bytes.len()) as u64,
+                    },
                     // It was something else.
-                    (Kind::Lost | Kind::Dropped | Kind::Expired | Kind::Removed, _) | (_, None) => {
+                    (Kind::Lost | Kind::Dropped | Kind::Removed, _) | (_, None) => {
                         gone.bytes += left.bytes.len() as u64;
                     }
                     (Kind::Block, _) if left.bytes.len() != LENGTH => {
@@ -91,6 +96,10 @@ impl Kept {
         }
         // What can't be read now was told of when the segment was.
         gone.bytes += scanned.unwrap_or(range.end - range.start);
+        match forget_known(fs, header, range.end, &mut expired) {
+            Ok(()) => expired.into_values().for_each(|one| found(Found::Expired(one))),
+            Err(_) => gone.bytes += (expired.len() * ITEM_HEAD) as u64,
+        }
         Ok(gone)
     }
 
@@ -112,7 +121,7 @@ impl Kept {
     }
 
     fn rot(&mut self, id: [u8; 32]) {
-        if (self.rotten.len() + 1) * ITEM_HEAD <= REMAINS_MAX {
+        if has_room(self.rotten.len()) {
             self.rotten.push(Address(id));
         }
     }
@@ -126,8 +135,7 @@ impl Kept {
         segment: u32,
     ) -> Result<Option<Found>, DiskError> {
         let address = Address(left.id);
-        let has_room = (self.files.len() + 1) * ITEM_HEAD <= REMAINS_MAX;
-        if !has_room || !self.files.insert(address) {
+        if !has_room(self.files.len()) || !self.files.insert(address) {
             return Ok(None);
         }
         let looked = match (left.harm, left.bytes.try_into()) {
@@ -151,6 +159,38 @@ impl Kept {
             },
         }
     }
+}
+
+/// Whether there is room for one more id or address beside so many.
+fn has_room(count: usize) -> bool {
+    (count + 1) * ITEM_HEAD <= REMAINS_MAX
+}
+
+fn scan<'a, F: FileSystem>(fs: &'a F, file: &'a F::File, header: &Header) -> Scan<'a, F> {
+    let window = Window::new(fs, file);
+    Scan { window, segment: header.number, salt: header.salt, end: None }
+}
+
+/// Of a segment what is damaged is told last: of these records, those that good groups behind the damage have brought again
+/// have not expired.
+fn forget_known<F: FileSystem>(
+    fs: &F,
+    header: &Header,
+    end: u64,
+    expired: &mut BTreeMap<RecordId, Expired>,
+) -> io::Result<()> {
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let file = fs.open(&layout::segment(header.number))?;
+    let scanned = scan(fs, &file, header).run(&mut |seen| {
+        for found in seen.found.iter().filter(|_| seen.start >= end) {
+            if let Found::Record(id, ..) = found {
+                expired.remove(id);
+            }
+        }
+    });
+    scanned.map(drop)
 }
 
 fn place(segment: u32, at: u64, bytes: &[u8]) -> Option<LogPlace> {

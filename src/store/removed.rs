@@ -86,6 +86,23 @@ impl RemovedSegments {
         Some(set)
     }
 
+    /// Whether all of another is in it.
+    pub(super) fn has_all(&self, other: &Self) -> bool {
+        other.mark <= self.mark && other.above.keys().all(|number| self.contains(*number))
+    }
+
+    /// Takes in another. False if the list would be too long: then nothing has changed.
+    pub(super) fn unite(&mut self, other: &Self) -> bool {
+        let mut both = self.clone();
+        both.above.extend(&other.above);
+        both.raise(other.mark);
+        let fits = both.above.len() <= SEGMENTS_REMOVED_MAX;
+        if fits {
+            *self = both;
+        }
+        fits
+    }
+
     /// From now on all below this are gone.
     fn raise(&mut self, mark: u32) {
         self.mark = self.mark.max(mark);
@@ -105,6 +122,8 @@ pub(crate) struct Chain {
     removed: RemovedSegments,
     /// The first that is there and may not be read: the mark stays below it, or it would count as removed once it may.
     closed: u32,
+    /// Nobody waits any more for what is missing.
+    missing_given_up: bool,
 }
 
 /// Segments that are to go, and the set of those that are gone once they are.
@@ -117,7 +136,13 @@ impl Chain {
     /// Of the segments with these headers. `closed`: the first one that may not be read.
     pub(crate) fn new(headers: &[Header], removed: RemovedSegments, closed: Option<u32>) -> Self {
         let present = headers.iter().map(|header| (header.number, Before::from(&header.before)));
-        Self { present: present.collect(), removed, closed: closed.unwrap_or(u32::MAX) }
+        let closed = closed.unwrap_or(u32::MAX);
+        Self { present: present.collect(), removed, closed, missing_given_up: false }
+    }
+
+    /// What is missing was made good: from now on the mark may pass it, or the list above it would fill for ever.
+    pub(super) fn give_up_missing(&mut self) {
+        self.missing_given_up = true;
     }
 
     /// Those that are gone on purpose.
@@ -173,6 +198,7 @@ impl Chain {
         let newest = *self.present.last_key_value()?.0;
         let mut removal = Removal { numbers: Vec::new(), set: self.removed.clone() };
         let mut left = self.present.clone();
+        let lowest = self.missing().first().copied().filter(|_| !self.missing_given_up);
         for number in numbers.iter().filter(|number| **number != newest) {
             let Some(before) = left.remove(number) else {
                 continue;
@@ -180,7 +206,8 @@ impl Chain {
             let mut set = removal.set.clone();
             set.above.insert(*number, before);
             let oldest = left.first_key_value().map_or(newest, |(number, _)| *number);
-            set.raise(oldest.min(self.closed));
+            let most = lowest.map_or(u32::MAX, |lowest| beyond_known(lowest, &left, &set));
+            set.raise(oldest.min(self.closed).min(most));
             if set.above.len() <= SEGMENTS_REMOVED_MAX {
                 removal.set = set;
                 removal.numbers.push(*number);
@@ -198,6 +225,14 @@ impl Chain {
     }
 }
 
+/// How far the mark may rise while a segment is missing: were that one, or one before it of which nobody tells, to come
+/// back, it would count as removed.
+fn beyond_known(missing: u32, left: &BTreeMap<u32, Before>, set: &RemovedSegments) -> u32 {
+    let last =
+        |known: &BTreeMap<u32, Before>| known.range(..missing).next_back().map(|(at, _)| *at);
+    last(left).max(last(&set.above)).map_or(0, |known| known + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +242,7 @@ mod tests {
     /// A header that says this of the one before.
     fn header(number: u32, segment: u32, end: u64) -> Header {
         let before = Verdict { segment, end, last: Position::default() };
-        let removed = RemovedSegments::default();
+        let removed = Some(RemovedSegments::default());
         Header { number, store: StoreId::default(), salt: [0; 16], before, removed }
     }
 
@@ -265,6 +300,42 @@ mod tests {
         assert_eq!(chain.removed.mark, 5);
         assert_eq!(remove(&mut chain, &[5]), [0; 0]);
         assert_eq!(chain.missing(), [0; 0]);
+    }
+
+    #[test]
+    fn the_mark_does_not_pass_what_is_missing_before_that_was_made_good() {
+        let mut chain = chain(1..=6);
+        chain.forget(2);
+        assert_eq!(remove(&mut chain, &[1]), [1]);
+        assert_eq!((chain.removed.mark, chain.missing()), (2, vec![2]));
+        assert_eq!(remove(&mut chain, &[3, 4]), [3, 4]);
+        assert!(!chain.removed.contains(2) && chain.removed.contains(3));
+        assert_eq!((chain.removed.mark, chain.missing()), (2, vec![2]));
+        chain.give_up_missing();
+        assert_eq!(remove(&mut chain, &[5]), [5]);
+        assert_eq!((chain.removed.mark, chain.missing()), (6, vec![]));
+    }
+
+    /// With the fourth the header is gone that told of the third.
+    #[test]
+    fn nor_what_is_missing_before_that_of_which_nobody_tells() {
+        let mut chain = chain(1..=7);
+        chain.forget(3);
+        chain.forget(4);
+        assert_eq!(chain.missing(), [4]);
+        assert_eq!(remove(&mut chain, &[2, 1]), [2, 1]);
+        assert_eq!((chain.removed.mark, chain.missing()), (3, vec![4]));
+    }
+
+    #[test]
+    fn sets_are_united() {
+        let mut chain = chain(1..=9);
+        remove(&mut chain, &[1, 2, 5, 7]);
+        let mut set = RemovedSegments::default();
+        assert!(!set.has_all(&chain.removed) && chain.removed.has_all(&set));
+        assert!(set.unite(&chain.removed) && set == chain.removed);
+        remove(&mut chain, &[3, 4]);
+        assert!(set.unite(&chain.removed) && set == chain.removed && set.mark == 6);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! frame is written only after the flush of the one before.
 
 use crate::planted::{self, Bug};
-use crate::store::frame::{self, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
+use crate::store::frame::{self, Harm, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::removed::RemovedSegments;
 use crate::store::segment::FRAMES;
@@ -17,6 +17,7 @@ use std::ops::Range;
 const READ: usize = 1024 * 1024;
 /// What is read singly, and taken for zeros where the disk cannot read it.
 const PAGE: usize = 4096;
+static ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// A file, read forward through a buffer.
 pub(crate) struct Window<'a, F: FileSystem> {
@@ -214,6 +215,20 @@ impl<F: FileSystem> Scan<'_, F> {
         Ok(newest)
     }
 
+    /// Whether the head of this group is there, and its frame before this.
+    pub(super) fn has_group(mut self, group: Position, limit: u64) -> io::Result<bool> {
+        let mut offset = FRAMES;
+        while offset < limit {
+            let head = Head::parse(self.window.read(offset, frame::HEAD)?, &self.salt, offset);
+            offset = match head {
+                Some(head) if head.position() == group => return Ok(head.end(offset) <= limit),
+                Some(head) => head.end(offset),
+                None => self.next_magic(offset + 1, limit)?,
+            };
+        }
+        Ok(false)
+    }
+
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
         let bytes = self.window.read(offset, frame::HEAD)?;
         let Some(head) = Head::parse(bytes, &self.salt, offset) else {
@@ -236,19 +251,26 @@ impl<F: FileSystem> Scan<'_, F> {
     }
 
     /// Hands on what is left of a damaged range: items that follow each other, be the head of their frame sound or not, and
-    /// where the own bytes of each begin. Gives how many bytes are no items, so that anything may have been there.
+    /// where the own bytes of each begin; and whether each is proven to be an item: where a good group ends, behind a head
+    /// that is sound, and behind an item that is whole, no bytes begin that somebody else has composed. Gives how many bytes
+    /// are no items, so that anything may have been there.
     pub(super) fn remains(
         mut self,
         range: &Range<u64>,
-        mut each: impl FnMut(Left<'_>, u64),
+        mut each: impl FnMut(Left<'_>, u64, bool),
     ) -> io::Result<u64> {
         let mut lost = 0;
+        let mut is_proven = true;
         let mut offset = range.start;
         while offset < range.end {
             let head = Head::parse(self.window.read(offset, frame::HEAD)?, &self.salt, offset);
+            is_proven |= head.is_some();
             let body_at = (offset + frame::HEAD as u64).min(range.end);
             let end = head.map_or(range.end, |head| range.end.min(body_at + head.length as u64));
-            let passed = self.items(body_at, end, &mut each)?;
+            let passed = self.items(body_at, end, &mut |left, at| {
+                is_proven &= left.harm != Harm::Any;
+                each(left, at, is_proven);
+            })?;
             let is_whole = match head {
                 Some(_) => passed == end,
                 None => frame::is_end(self.window.read(passed, frame::TAIL)?),
@@ -262,6 +284,7 @@ impl<F: FileSystem> Scan<'_, F> {
                 Some(_) => end + frame::TAIL as u64,
                 None => self.next_magic(from + 1, range.end)?,
             };
+            is_proven = head.is_some();
             lost += next.min(range.end) - from;
             offset = next;
         }
@@ -313,6 +336,23 @@ impl<F: FileSystem> Scan<'_, F> {
     }
 }
 
+/// Whether nothing but zeros is in a file from `offset` on. What can't be read is not taken for zeros.
+pub(crate) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
+    let file = fs.open(path)?;
+    let mut bytes = vec![0; READ];
+    loop {
+        let count = fs.read_at(&file, offset, &mut bytes)?;
+        // Slices are compared many bytes at a time.
+        if bytes[..count].chunks(PAGE).any(|piece| *piece != ZEROS[..piece.len()]) {
+            return Ok(false);
+        }
+        if count < bytes.len() {
+            return Ok(true);
+        }
+        offset += bytes.len() as u64;
+    }
+}
+
 fn removed_in(found: Vec<Found>) -> Option<RemovedSegments> {
     found.into_iter().find_map(|found| match found {
         Found::Removed(removed) => Some(removed),
@@ -322,7 +362,6 @@ fn removed_in(found: Vec<Found>) -> Option<RemovedSegments> {
 
 /// Pages of nothing but zeros at the beginning, in bytes: the space set aside behind a log is skipped fast.
 fn leading_zeros(bytes: &[u8]) -> usize {
-    const ZEROS: [u8; PAGE] = [0; PAGE];
     let pages = bytes.chunks(PAGE);
     pages.take_while(|page| **page == ZEROS[..page.len()]).map(<[u8]>::len).sum()
 }

@@ -6,7 +6,8 @@
 //! ```
 //! Big endian; written twice, and durable before the first frame. Whatever comes after them, every format has these first
 //! 80 bytes and their CRC, by which an older program knows a newer one's segment. The first format ends with them: in it
-//! no segment is gone on purpose. Knows no file. Invariant: what a header names as good was flushed before the header was
+//! no segment is gone on purpose. What follows them may be damaged: then the header is good, and does not say what is gone.
+//! Knows no file. Invariant: what a header names as good was flushed before the header was
 //! written, and what lies beyond it is void for ever.
 
 use crate::ids::StoreId;
@@ -50,8 +51,8 @@ pub(crate) struct Header {
     pub(crate) store: StoreId,
     pub(crate) salt: Salt,
     pub(crate) before: Verdict,
-    /// Segments that were gone on purpose when it was written.
-    pub(crate) removed: RemovedSegments,
+    /// Segments that were gone on purpose when it was written; `None` if that can't be read.
+    pub(crate) removed: Option<RemovedSegments>,
 }
 
 /// What stands where a header should be.
@@ -64,16 +65,27 @@ pub(crate) enum Parsed {
 }
 
 impl Parsed {
-    /// The first of both copies that is sound.
+    /// The first of both copies that is sound, or else the first that is a header.
     pub(crate) fn first(copies: [Self; 2]) -> Self {
-        copies.into_iter().find(|copy| *copy != Self::Bad).unwrap_or(Self::Bad)
+        let [first, second] = copies;
+        match first {
+            Self::Bad => second,
+            Self::Header(Header { removed: None, .. }) if second.is_sound() => second,
+            first => first,
+        }
+    }
+
+    /// Whether it is a header with all that it says.
+    pub(crate) fn is_sound(&self) -> bool {
+        matches!(self, Self::Header(Header { removed: Some(_), .. }))
     }
 }
 
 impl Header {
     /// The bytes of one copy.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER + self.removed.length() + 4);
+        let removed = self.removed.as_ref().expect("what is written is known");
+        let mut bytes = Vec::with_capacity(HEADER + removed.length() + 4);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_be_bytes());
         bytes.extend([0; 2]);
@@ -86,7 +98,7 @@ impl Header {
         bytes.extend(self.before.last.number.to_be_bytes());
         bytes.extend(self.before.last.chain.to_be_bytes());
         bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
-        self.removed.encode(&mut bytes);
+        removed.encode(&mut bytes);
         bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
         bytes
     }
@@ -105,11 +117,8 @@ impl Header {
             return Parsed::Bad;
         };
         let removed = match u16::from_be_bytes(array(covered, 8)) {
-            FIRST_VERSION => RemovedSegments::default(),
-            VERSION => match removed(bytes) {
-                Some(removed) => removed,
-                None => return Parsed::Bad,
-            },
+            FIRST_VERSION => Some(RemovedSegments::default()),
+            VERSION => removed(bytes),
             version => return Parsed::Newer(version),
         };
         let header = Self {
@@ -173,7 +182,7 @@ mod tests {
                 end: 9_000,
                 last: Position { number: 500, chain: 0xdead_beef },
             },
-            removed: RemovedSegments::decode(&REMOVED).unwrap(),
+            removed: RemovedSegments::decode(&REMOVED),
         }
     }
 
@@ -188,12 +197,32 @@ mod tests {
             assert_eq!(parse(&bytes, 17), Parsed::Bad);
             for byte in at..at + encoded.len() {
                 bytes[byte] ^= 1;
-                assert_eq!(parse(&bytes, 18), Parsed::Bad, "byte {byte}");
+                let expected = if byte < at + HEADER { Parsed::Bad } else { unlisted() };
+                assert_eq!(parse(&bytes, 18), expected, "byte {byte}");
                 bytes[byte] ^= 1;
             }
         }
         for length in 0..encoded.len() {
-            assert_eq!(parse(&encoded[..length], 18), Parsed::Bad, "cut at {length}");
+            let expected = if length < HEADER { Parsed::Bad } else { unlisted() };
+            assert_eq!(parse(&encoded[..length], 18), expected, "cut at {length}");
+        }
+    }
+
+    fn unlisted() -> Parsed {
+        Parsed::Header(Header { removed: None, ..header() })
+    }
+
+    #[test]
+    fn of_two_copies_the_one_counts_that_says_what_is_gone() {
+        let sound = || Parsed::Header(header());
+        for (copies, expected) in [
+            ([unlisted(), sound()], sound()),
+            ([sound(), unlisted()], sound()),
+            ([unlisted(), Parsed::Bad], unlisted()),
+            ([Parsed::Bad, unlisted()], unlisted()),
+            ([Parsed::Newer(9), sound()], Parsed::Newer(9)),
+        ] {
+            assert_eq!(Parsed::first(copies), expected);
         }
     }
 
@@ -215,7 +244,7 @@ mod tests {
 
     #[test]
     fn in_the_first_format_no_segment_is_gone_on_purpose() {
-        let before = Header { removed: RemovedSegments::default(), ..header() };
+        let before = Header { removed: Some(RemovedSegments::default()), ..header() };
         let first = of_version(1, &[]);
         let hex: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
@@ -234,7 +263,7 @@ mod tests {
             set.extend(number.to_be_bytes());
             set.extend([0; 12]);
         }
-        let removed = RemovedSegments::decode(&set).unwrap();
+        let removed = RemovedSegments::decode(&set);
         let header = Header { removed, ..header() };
         let encoded = header.encode();
         assert!(encoded.len() <= COPY_MAX);

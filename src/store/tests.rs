@@ -4,9 +4,11 @@
 
 mod at_once;
 mod check;
+mod claims;
 mod conformance;
 mod crash;
 mod damage;
+mod expired;
 mod findings;
 mod full;
 mod remains;

@@ -1,29 +1,46 @@
 //! What a start could not decode of the log: how much it is, and whether all of that was made good before.
 //!
-//! Knows no name and no peer. Invariant: "made good" is said of exactly what was found then: with any other damage all of it
-//! is told again. Parts of the log that were never acknowledged are none.
+//! ```text
+//! made-good: one line of each segment with damage: 64 hex digits, a hash of what was damaged there
+//! ```
+//! Knows no name and no peer. Invariant: "made good" is said of exactly what was found then, segment by segment: with any
+//! other damage all of it is told again. Parts of the log that were never acknowledged are none.
 
 use super::fs::FileSystem;
 use super::layout;
 use super::remains::Gone;
+use super::removed::RemovedSegments;
 use crate::ids::Hash;
 use crate::planted::{self, Bug};
 use crate::wire::log_damage::LogDamage;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::io;
 use std::ops::Range;
+
+/// More of the file is not looked at: that many segments are not damaged.
+const MADE_GOOD_MAX: usize = 16 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Undecoded {
     /// In segments that can be read.
     ranges: LogDamage,
-    /// Over these, in order.
-    hasher: Sha256,
-    has_any: bool,
+    /// Over these, in order, of each segment that has some.
+    hashers: BTreeMap<u32, Sha256>,
     /// Segments that are gone as a whole, and their bytes as far as these are in `quarantine/`.
     gone: BTreeMap<u32, u64>,
+}
+
+/// All that a start could not decode.
+#[derive(Debug)]
+pub(super) struct Damage {
+    pub(super) id: Hash,
+    /// How much of it there is, unless all of it was made good before.
+    pub(super) left: Option<LogDamage>,
+    /// What the file says once it is made good.
+    pub(super) made_good: String,
 }
 
 impl Undecoded {
@@ -44,11 +61,18 @@ impl Undecoded {
         self.gone.entry(number).or_insert(bytes);
     }
 
-    /// This segment is there, and was only missed before.
-    pub(super) fn found_again(&mut self, number: u32) {
+    /// This segment is there, and was only missed before. Were that still known when it is given up, it would be missed
+    /// again.
+    pub(super) fn found_again<F: FileSystem>(&mut self, fs: &F, number: u32) {
         if self.gone.get(&number) == Some(&0) {
             self.gone.remove(&number);
+            let _ = fs.remove(&layout::bad_segment(number));
         }
+    }
+
+    /// Nobody misses what is gone on purpose.
+    pub(super) fn given_up(&mut self, removed: &RemovedSegments) {
+        self.gone.retain(|number, bytes| *bytes > 0 || !removed.contains(*number));
     }
 
     /// Of a damaged range so much is gone.
@@ -58,36 +82,53 @@ impl Undecoded {
             self.ranges.add(lost);
         }
         if lost > 0 || unsound > 0 {
-            self.has_any = true;
-            self.hasher.update(segment.to_be_bytes());
+            let hasher = self.hashers.entry(segment).or_default();
             for number in [range.start, range.end, lost, unsound] {
-                self.hasher.update(number.to_be_bytes());
+                hasher.update(number.to_be_bytes());
             }
         }
     }
 
     /// The id of all that was found, and how much of it nobody has made good.
-    pub(super) fn finish<F: FileSystem>(mut self, fs: &F) -> (Hash, Option<LogDamage>) {
+    pub(super) fn finish<F: FileSystem>(mut self, fs: &F) -> Damage {
         let mut damage = self.ranges;
-        self.hasher.update(b"dfsd log damage 1");
         for (number, bytes) in &self.gone {
             damage.add(*bytes);
-            self.hasher.update(number.to_be_bytes());
+            self.hashers.entry(*number).or_default().update(b"all");
         }
-        let digest = self.hasher.finalize();
-        let id = Hash(std::array::from_fn(|index| digest[index]));
-        let has_any = self.has_any || !self.gone.is_empty();
-        (id, (has_any && !is_made_good(fs, &id)).then_some(damage))
+        let mut all = Sha256::new();
+        let mut made_good = String::new();
+        for (number, mut hasher) in self.hashers {
+            hasher.update(number.to_be_bytes());
+            let line = hash(hasher);
+            all.update(line.0);
+            writeln!(made_good, "{line}").expect("a string takes everything");
+        }
+        let left = (!is_made_good(fs, &made_good)).then_some(damage);
+        Damage { id: hash(all), left, made_good }
     }
 }
 
-/// What the file says by which damage is known to be made good.
-pub(super) fn made_good(damage: &Hash) -> String {
-    format!("{damage}\n")
+/// What is said of all damage, or of one segment's.
+fn hash(mut hasher: Sha256) -> Hash {
+    hasher.update(b"dfsd log damage 2");
+    let digest = hasher.finalize();
+    Hash(std::array::from_fn(|index| digest[index]))
 }
 
-fn is_made_good<F: FileSystem>(fs: &F, damage: &Hash) -> bool {
-    let read = fs.open(layout::MADE_GOOD).and_then(|file| fs.read(&file, 0, 2 * Hash::LENGTH + 1));
-    let is_it = |text: Vec<u8>| text == made_good(damage).as_bytes();
-    read.is_ok_and(|text| is_it(text) || planted::is_on(Bug::MadeGoodForEver))
+/// Whether each of these lines stands in the file.
+fn is_made_good<F: FileSystem>(fs: &F, lines: &str) -> bool {
+    if lines.is_empty() {
+        return true;
+    }
+    let read = fs.open(layout::MADE_GOOD).and_then(|file| {
+        let length = usize::try_from(fs.length(&file)?).unwrap_or(usize::MAX);
+        fs.read(&file, 0, length.min(MADE_GOOD_MAX))
+    });
+    let Ok(text) = read else {
+        return false;
+    };
+    let known: BTreeSet<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    lines.lines().all(|line| known.contains(line.as_bytes()))
+        || planted::is_on(Bug::MadeGoodForEver)
 }

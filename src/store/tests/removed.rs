@@ -10,13 +10,13 @@ use crate::store::layout;
 use crate::testing::{SimError, SimFs};
 
 /// Fills a segment of its own.
-fn filling(seed: u64) -> (Address, Bytes) {
+pub(super) fn filling(seed: u64) -> (Address, Bytes) {
     let block = content(&mut Dice(seed), 30_000);
     (address_of(&block), block)
 }
 
 /// So many groups, each in a segment of its own, from the first on; and where they are.
-fn fill<F: FileSystem>(disk: &Disk<F>, count: u64) -> Vec<LogPlace> {
+pub(super) fn fill<F: FileSystem>(disk: &Disk<F>, count: u64) -> Vec<LogPlace> {
     let group = |seed| Group { small: vec![filling(seed)], ..Group::default() };
     let places = (1..=count).map(|seed| commit(disk, &group(seed)).unwrap().small[0]);
     let places: Vec<_> = places.collect();
@@ -24,13 +24,13 @@ fn fill<F: FileSystem>(disk: &Disk<F>, count: u64) -> Vec<LogPlace> {
     places
 }
 
-fn remove<F: FileSystem>(disk: &Disk<F>, numbers: &[u32]) -> Vec<u32> {
+pub(super) fn remove<F: FileSystem>(disk: &Disk<F>, numbers: &[u32]) -> Vec<u32> {
     let group = Group { removed: numbers.to_vec(), ..Group::default() };
     commit(disk, &group).unwrap().removed
 }
 
 /// The segments whose blocks are found.
-fn found_in(found: &[Found]) -> Vec<u32> {
+pub(super) fn found_in(found: &[Found]) -> Vec<u32> {
     let place = |found: &Found| match found {
         Found::Block(_, BlockPlace::Log(place), _) => Some(place.segment),
         _ => None,
@@ -79,19 +79,27 @@ fn removing<F: FileSystem>(mut next: impl FnMut() -> F) {
 }
 
 /// Six segments, of which the second and the fifth are gone on purpose, closed in order; and the bytes of these two.
-fn holed() -> (SimFs, Vec<Vec<u8>>) {
+pub(super) fn holed() -> (SimFs, Vec<Vec<u8>>) {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     fill(&opened.disk, 6);
-    let bytes = |number| {
-        let file = fs.open(&layout::segment(number)).unwrap();
-        let length = usize::try_from(fs.length(&file).unwrap()).unwrap();
-        fs.read(&file, 0, length).unwrap()
-    };
-    let bytes = vec![bytes(2), bytes(5)];
+    let bytes = vec![bytes_of(&fs, 2), bytes_of(&fs, 5)];
     assert_eq!(remove(&opened.disk, &[2, 5]), [2, 5]);
     drop(opened);
     (fs.restart(), bytes)
+}
+
+/// All of a segment.
+pub(super) fn bytes_of(fs: &SimFs, segment: u32) -> Vec<u8> {
+    let file = fs.open(&layout::segment(segment)).unwrap();
+    let length = usize::try_from(fs.length(&file).unwrap()).unwrap();
+    fs.read(&file, 0, length).unwrap()
+}
+
+/// Puts a segment there.
+pub(super) fn put_back(fs: &SimFs, segment: u32, bytes: &[u8]) {
+    let file = fs.create(&layout::segment(segment)).unwrap();
+    fs.write_at(&file, 0, bytes).unwrap();
 }
 
 #[test]
@@ -102,8 +110,7 @@ fn what_is_left_of_a_removed_segment_is_not_read_but_removed() {
             started(&mut fs, 20 + entropy);
         }
         for (number, bytes) in [2, 5].into_iter().zip(&bytes) {
-            let file = fs.create(&layout::segment(number)).unwrap();
-            fs.write_at(&file, 0, bytes).unwrap();
+            put_back(&fs, number, bytes);
         }
         // Rot in it is no damage either.
         assert!(fs.flip(&layout::segment(5), 20) && fs.flip(&layout::segment(5), 4096 + 20));
@@ -157,9 +164,10 @@ fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
     assert_eq!((summary.log_has_gaps, summary.records), (false, 3));
 }
 
-/// Whoever sends a small block composes bytes that look like an item: in damaged bytes none is believed that takes away.
+/// Whoever sends a small block composes bytes that look like an item: in damaged bytes none is believed that takes away, but
+/// that a record has expired where such bytes can't be.
 #[test]
-fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone() {
+fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_records() {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     fill(&opened.disk, 4);
@@ -184,10 +192,7 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone() {
     let mut fs = fs.restart();
     let segment = layout::segment(committed.segment);
     // The heads of both frames: their items are whole.
-    let file = fs.open(&segment).unwrap();
-    let bytes = fs.read(&file, 0, 60_000).unwrap();
-    let heads = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"dfsG");
-    let heads: Vec<_> = heads.map(|(at, _)| at).collect();
+    let heads = heads(&fs, committed.segment);
     let [.., gone, removed, _later, _closed] = heads[..] else { panic!("frames: {heads:?}") };
     assert!(fs.flip(&segment, gone + 20) && fs.flip(&segment, removed + 20));
     let (recovered, found) = started(&mut fs, 4);
@@ -195,10 +200,17 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone() {
     assert!(
         told.contains(&Thing::Record(kept.0)) && told.contains(&Thing::Small(address_of(&small)))
     );
-    assert!(!told.iter().any(|thing| matches!(thing, Thing::Dropped(_) | Thing::Expired(_))));
-    assert!(!told.contains(&Thing::Removed));
+    assert!(!told.iter().any(|thing| matches!(thing, Thing::Dropped(_) | Thing::Removed)));
+    assert!(told.contains(&Thing::Expired(kept.0)));
     assert_eq!(recovered.notes.len(), 2, "the damage, and the segment: {:?}", recovered.notes);
     assert!(!recovered.log_damage.is_any() || recovered.log_damage.bytes == 0);
+}
+
+/// Where the frames of a segment begin.
+pub(super) fn heads(fs: &SimFs, segment: u32) -> Vec<usize> {
+    let bytes = bytes_of(fs, segment);
+    let heads = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"dfsG");
+    heads.map(|(at, _)| at).collect()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::check::rebuilt;
 use super::damage::{closed, killed};
+use super::removed::{fill, remove};
 use super::*;
 use crate::ids::Hash;
 use crate::store::layout;
@@ -122,6 +123,34 @@ fn who_made_good_other_damage_has_not_made_good_this() {
     let first = started(&mut fs, 2);
     make_good(&mut fs, Hash([7; 32]));
     assert_eq!(started(&mut fs, 3).log_damage, first.log_damage);
+}
+
+fn one_record(seed: u64) -> Group {
+    let record = (RecordId([u8::try_from(seed).unwrap(); 32]), content(&mut Dice(seed), 300));
+    Group { records: vec![record], ..Group::default() }
+}
+
+#[test]
+fn what_was_made_good_of_one_segment_stays_so_when_another_is_removed() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    fill(&opened.disk, 6);
+    let last = commit(&opened.disk, &one_record(9)).unwrap().records[0];
+    commit(&opened.disk, &one_record(10)).unwrap();
+    drop(opened);
+    let mut fs = fs.restart();
+    let harm = |fs: &SimFs, segment| assert!(fs.flip(&layout::segment(segment), 8192 + 32 + 33));
+    [2, 4].into_iter().for_each(|segment| harm(&fs, segment));
+    let first = started(&mut fs, 2);
+    assert_eq!(first.log_damage.places, 2);
+    make_good(&mut fs, first.damage);
+    assert_eq!(started(&mut fs, 3).log_damage, NONE);
+    let opened = start(fs.clone(), 4).unwrap();
+    assert_eq!(remove(&opened.disk, &[2]), [2]);
+    drop(opened);
+    assert_eq!(started(&mut fs, 5).log_damage, NONE);
+    assert!(fs.flip(&layout::segment(last.segment), last.offset as usize - 5));
+    assert_eq!(started(&mut fs, 6).log_damage.places, 2, "with new damage all is told");
 }
 
 #[test]
