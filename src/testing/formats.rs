@@ -12,11 +12,12 @@ use std::io;
 /// Where in a segment the first frame begins.
 pub const FRAMES: u64 = segment::FRAMES;
 
-/// The header among the first bytes of segment `number`, encoded anew.
+/// The header among the first bytes of segment `number`, encoded anew. None also for one whose list of removed segments
+/// is damaged: such a one is read and never written.
 #[must_use]
 pub fn header(bytes: &[u8], number: u32) -> Option<Vec<u8>> {
     match segment::Parsed::first(segment::Header::parse_both(bytes, number)) {
-        segment::Parsed::Header(header) => Some(header.encode()),
+        segment::Parsed::Header(header) => header.removed.is_some().then(|| header.encode()),
         segment::Parsed::Newer(_) | segment::Parsed::Bad => None,
     }
 }
