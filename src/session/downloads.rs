@@ -4,6 +4,7 @@
 
 use super::answer::Op;
 use super::context::Context;
+use super::deferred::Deferred;
 use crate::crypto::tree::{self, leaf_hash};
 use crate::ids::Address;
 use crate::limits::WANTS_MAX;
@@ -68,13 +69,13 @@ pub(super) struct Downloads {
     /// Wants that no stream has answered yet.
     waiting: usize,
     /// Gets that may want more once there are fewer.
-    held_back: VecDeque<Op>,
+    deferred: Deferred,
 }
 
 impl Downloads {
     /// Blocks that may come before what somebody asks for now.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting + self.held_back.len()
+        self.waiting + self.deferred.len()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -82,15 +83,13 @@ impl Downloads {
     }
 
     /// This get waits for room.
-    pub(super) fn hold_back(&mut self, op: Op) {
-        self.held_back.push_back(op);
+    pub(super) fn defer(&mut self, op: Op) {
+        self.deferred.push(op);
     }
 
     /// The get that goes on next, if there is room.
-    pub(super) fn next_held_back(&mut self) -> Option<Op> {
-        let op = if self.has_room() { self.held_back.pop_front() } else { None }?;
-        self.held_back.retain(|other| *other != op);
-        Some(op)
+    pub(super) fn next_deferred(&mut self) -> Option<Op> {
+        if self.has_room() { self.deferred.next() } else { None }
     }
 
     /// The streams of an operation that has ended still come; nobody looks at them.
@@ -98,7 +97,7 @@ impl Downloads {
         if self.incoming.as_ref().is_some_and(|incoming| incoming.waiter.op == op) {
             self.incoming = None;
         }
-        self.held_back.retain(|other| *other != op);
+        self.deferred.forget(op);
     }
 
     /// Asks for a block from a leaf on.

@@ -12,6 +12,7 @@ mod ask;
 mod clear;
 mod context;
 mod deadline;
+mod deferred;
 mod delete;
 mod downloads;
 mod entry;
@@ -356,13 +357,13 @@ impl Session {
     fn advance(&mut self, op: Op) {
         let result = match self.operations.machine(op) {
             Some(Machine::Put(put)) if put.wants_input() && !self.uploads.has_room() => {
-                return self.uploads.hold_back(op);
+                return self.uploads.defer(op);
             }
             Some(Machine::Put(put)) => put.advance(&mut self.context).map(|()| None),
             Some(Machine::Get(get)) => {
                 while get.wants_block() {
                     if !self.downloads.has_room() {
-                        return self.downloads.hold_back(op);
+                        return self.downloads.defer(op);
                     }
                     if let Some(want) = get.next_block() {
                         self.downloads.want(&mut self.context, op, want);
@@ -396,14 +397,14 @@ impl Session {
 
     /// Puts that wait for fewer blocks on offer.
     fn go_on_with_puts(&mut self) {
-        while let Some(op) = self.uploads.next_held_back() {
+        while let Some(op) = self.uploads.next_deferred() {
             self.advance(op);
         }
     }
 
     /// A want was answered: a get that waits for room goes on.
     fn go_on_with_gets(&mut self) {
-        if let Some(op) = self.downloads.next_held_back() {
+        if let Some(op) = self.downloads.next_deferred() {
             self.advance(op);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::answer::Op;
 use super::context::Context;
+use super::deferred::Deferred;
 use super::error::ClientError;
 use super::output::Output;
 use super::permit::Brought;
@@ -54,7 +55,7 @@ pub(super) struct Uploads {
     /// Offers that the node may still refuse.
     requests: HashMap<Request, Address>,
     /// Puts that may take more once there are fewer.
-    held_back: VecDeque<Op>,
+    deferred: Deferred,
 }
 
 impl Uploads {
@@ -67,15 +68,13 @@ impl Uploads {
     }
 
     /// This put waits for room.
-    pub(super) fn hold_back(&mut self, op: Op) {
-        self.held_back.push_back(op);
+    pub(super) fn defer(&mut self, op: Op) {
+        self.deferred.push(op);
     }
 
     /// The put that goes on next, if there is room.
-    pub(super) fn next_held_back(&mut self) -> Option<Op> {
-        let op = if self.has_room() { self.held_back.pop_front() } else { None }?;
-        self.held_back.retain(|other| *other != op);
-        Some(op)
+    pub(super) fn next_deferred(&mut self) -> Option<Op> {
+        if self.has_room() { self.deferred.next() } else { None }
     }
 
     pub(super) fn forget(&mut self, op: Op) {
@@ -87,7 +86,7 @@ impl Uploads {
             }
             !offered.ops.is_empty()
         });
-        self.held_back.retain(|other| *other != op);
+        self.deferred.forget(op);
     }
 
     /// The node has said what became of a block: who offered it.

@@ -5,7 +5,7 @@
 //! `holdings`, page by page and block by block; a put commits on nothing less.
 
 use super::traverse::Traversal;
-use super::{Reading, first_of};
+use super::{Item, Reading};
 use crate::ids::{Address, RecordId};
 use crate::index::entry::Entry;
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
@@ -113,17 +113,17 @@ impl Lookups {
         mut lookup: Box<Lookup>,
         items: Vec<Result<Bytes, ReadError>>,
     ) {
-        let record = match first_of(items) {
-            Ok(bytes) => Record::decode(&bytes).map_err(drop),
-            Err(ReadError::Disk(_)) => return self.end(cx, *lookup, Found::NotAll),
-            Err(ReadError::Gone | ReadError::Damaged) => Err(()),
-        };
-        let Ok(record) = record else {
-            self.events.extend(lookup.purpose.question().map(Event::RecordDamaged));
-            return self.end(cx, *lookup, Found::NotAll);
-        };
-        let blocks = lookup.traversal.enter(&record.blocks);
-        self.go_on(cx, lookup, blocks);
+        match Item::of(items, Record::decode) {
+            Item::Sound(record) => {
+                let blocks = lookup.traversal.enter(&record.blocks);
+                self.go_on(cx, lookup, blocks);
+            }
+            Item::Damaged => {
+                self.events.extend(lookup.purpose.question().map(Event::RecordDamaged));
+                self.end(cx, *lookup, Found::NotAll);
+            }
+            Item::Unread => self.end(cx, *lookup, Found::NotAll),
+        }
     }
 
     /// A page has been read.
@@ -133,18 +133,17 @@ impl Lookups {
         mut lookup: Box<Lookup>,
         items: Vec<Result<Bytes, ReadError>>,
     ) {
-        let page = match first_of(items) {
-            Ok(bytes) => Page::decode(&bytes).map_err(drop),
-            // Not known to be damaged.
-            Err(ReadError::Disk(_)) => return self.end(cx, *lookup, Found::NotAll),
-            Err(ReadError::Gone | ReadError::Damaged) => Err(()),
-        };
-        let Ok(page) = page else {
-            self.events.extend(lookup.traversal.page().map(Event::PageDamaged));
-            return self.end(cx, *lookup, Found::NotAll);
-        };
-        let blocks = lookup.traversal.descend(page);
-        self.go_on(cx, lookup, &blocks);
+        match Item::of(items, Page::decode) {
+            Item::Sound(page) => {
+                let blocks = lookup.traversal.descend(page);
+                self.go_on(cx, lookup, &blocks);
+            }
+            Item::Damaged => {
+                self.events.extend(lookup.traversal.page().map(Event::PageDamaged));
+                self.end(cx, *lookup, Found::NotAll);
+            }
+            Item::Unread => self.end(cx, *lookup, Found::NotAll),
+        }
     }
 
     /// Looks for the blocks that have come up, and goes down to the next page if they are all here.

@@ -452,7 +452,24 @@ impl Replicate {
     }
 }
 
-/// The only item that was read.
-fn first_of(mut items: Vec<Result<Bytes, ReadError>>) -> Result<Bytes, ReadError> {
-    if items.is_empty() { Err(ReadError::Gone) } else { items.swap_remove(0) }
+/// What became of the only item that was read.
+enum Item<T> {
+    Sound(T),
+    /// Its bytes are bad, or gone.
+    Damaged,
+    /// The disk would not say now: it is not known to be damaged.
+    Unread,
+}
+
+impl<T> Item<T> {
+    fn of<E>(
+        items: Vec<Result<Bytes, ReadError>>,
+        decode: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Self {
+        match items.into_iter().next() {
+            Some(Ok(bytes)) => decode(&bytes).map_or(Self::Damaged, Self::Sound),
+            Some(Err(ReadError::Disk(_))) => Self::Unread,
+            Some(Err(ReadError::Gone | ReadError::Damaged)) | None => Self::Damaged,
+        }
+    }
 }

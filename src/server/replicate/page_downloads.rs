@@ -246,6 +246,8 @@ impl PageDownloads {
             cx.links.forget_ask(link, request);
         }
         let mut late = download.late;
+        // Whoever has gone asks for nothing any more.
+        late.retain(|waiter| waiter.who.is_here(cx));
         let mut told = download.waiters;
         if outcome == Outcome::Here {
             told.append(&mut late);
@@ -280,6 +282,13 @@ impl PageDownloads {
 }
 
 impl PageFor {
+    fn is_here(&self, cx: &Context) -> bool {
+        match self {
+            Self::Reader(asker) => cx.links.contains(asker.link),
+            Self::Replication(_) | Self::Repair => true,
+        }
+    }
+
     fn is_reader(&self) -> bool {
         matches!(self, Self::Reader(_))
     }

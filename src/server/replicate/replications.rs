@@ -5,7 +5,7 @@
 //! that another supersedes, whose blocks may never be asked for, take only a part of what there is room for.
 
 use super::traverse::{Position, Traversal};
-use super::{Reading, first_of};
+use super::{Item, Reading};
 use crate::ids::{Address, RecordId};
 use crate::index::catalog::Catalog;
 use crate::planted::{self, Bug};
@@ -192,19 +192,19 @@ impl Replications {
         id: ReplicationId,
         items: Vec<Result<Bytes, ReadError>>,
     ) {
-        let record = match first_of(items) {
-            Ok(bytes) => Record::decode(&bytes).map_err(drop),
-            Err(ReadError::Disk(_)) => return self.end(id, End::Unread),
-            Err(ReadError::Gone | ReadError::Damaged) => Err(()),
-        };
-        let Ok(record) = record else {
-            let damaged = self.get(id).wanted.record;
-            self.events.push_back(Event::RecordDamaged(damaged));
-            return self.end(id, End::Gone);
-        };
-        let blocks = self.get(id).traversal.enter(&record.blocks);
-        self.fetch_blocks(cx, id, blocks);
-        self.step(cx, id);
+        match Item::of(items, Record::decode) {
+            Item::Sound(record) => {
+                let blocks = self.get(id).traversal.enter(&record.blocks);
+                self.fetch_blocks(cx, id, blocks);
+                self.step(cx, id);
+            }
+            Item::Damaged => {
+                let damaged = self.get(id).wanted.record;
+                self.events.push_back(Event::RecordDamaged(damaged));
+                self.end(id, End::Gone);
+            }
+            Item::Unread => self.end(id, End::Unread),
+        }
     }
 
     /// A page has been read.
@@ -214,23 +214,19 @@ impl Replications {
         id: ReplicationId,
         items: Vec<Result<Bytes, ReadError>>,
     ) {
-        let page = match first_of(items) {
-            Ok(bytes) => Page::decode(&bytes).map_err(drop),
-            // Not known to be damaged: it stays, and the record is tried again.
-            Err(ReadError::Disk(_)) => return self.end(id, End::Unread),
-            Err(ReadError::Gone | ReadError::Damaged) => Err(()),
-        };
-        match page {
-            Ok(page) => {
+        match Item::of(items, Page::decode) {
+            Item::Sound(page) => {
                 let blocks = self.get(id).traversal.descend(page);
                 self.fetch_blocks(cx, id, &blocks);
                 self.step(cx, id);
             }
-            Err(()) => {
+            Item::Damaged => {
                 let page = self.get(id).traversal.page().expect("it has just been read");
                 self.events.push_back(Event::PageDamaged(page));
                 self.fetch_page(cx, id, page);
             }
+            // It stays, and the record is tried again.
+            Item::Unread => self.end(id, End::Unread),
         }
     }
 
