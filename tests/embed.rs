@@ -1,12 +1,12 @@
 //! A program that embeds a node stores and reads plaintext through a gateway: no socket, no thread, no file.
 
+use crate::access::access;
 use dfsd::client::{Entropy, RemoteSession};
-use dfsd::crypto::data::DataKeys;
-use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey};
 use dfsd::crypto::tree;
 use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
-use dfsd::keyring::{Access, grant};
+use dfsd::keyring::Access;
 use dfsd::limits::{
     BLOCK, GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE,
 };
@@ -29,15 +29,6 @@ struct Embedded {
     now: Now,
     /// What the program does elsewhere in each turn.
     away: Duration,
-}
-
-fn access() -> Access {
-    let root = RootKey::generate(&[1; 32]);
-    let network = NetworkKey::generate(&[2; 32], &root);
-    let sign = WriteKey::generate(&[3; 32]);
-    let grant = grant::grant(&root, &sign.public(), 1_000);
-    let data = Some(DataKeys::generate(&[4; 32]));
-    Access { network, data, write: Some(WriteKey { sign, grant }) }
 }
 
 impl Embedded {

@@ -105,6 +105,7 @@
     reason = "tests may use what the machine has"
 )]
 
+mod access;
 mod attack;
 mod crash;
 mod daemon;

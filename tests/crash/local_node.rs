@@ -3,11 +3,10 @@
 //! Every job of the node can be listened to. Invariant: one operation at a time, so that what is durable when one is
 //! answered is known.
 
-use dfsd::crypto::data::DataKeys;
-use dfsd::crypto::keys::{NetworkKey, NodeKey, RootKey, WriteKey};
+use crate::access::access;
+use dfsd::crypto::keys::NodeKey;
 use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
-use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
 use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
@@ -49,15 +48,6 @@ pub(super) enum Deed {
     Rename(&'static str, &'static str),
     List,
     Verify,
-}
-
-fn access() -> Access {
-    let root = RootKey::generate(&[1; 32]);
-    let network = NetworkKey::generate(&[2; 32], &root);
-    let sign = WriteKey::generate(&[3; 32]);
-    let grant = grant::grant(&root, &sign.public(), 1_000);
-    let data = Some(DataKeys::generate(&[4; 32]));
-    Access { network, data, write: Some(WriteKey { sign, grant }) }
 }
 
 impl LocalNode {

@@ -1,25 +1,13 @@
 //! A program that uses a session, in the world of the simulator; and the keys it has.
 
+pub(in crate::sim) use crate::access::access;
 use crate::sim::world::{Network, World};
 use dfsd::client::{Entropy, RemoteSession};
-use dfsd::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
-use dfsd::keyring::{Access, grant};
+use dfsd::keyring::Access;
 use dfsd::node::Link;
 use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// All keys of the network of these tests.
-pub(in crate::sim) fn access() -> Access {
-    let root = RootKey::generate(&[1; 32]);
-    let sign = WriteKey::generate(&[3; 32]);
-    let grant = grant::grant(&root, &sign.public(), 1_000);
-    Access {
-        network: NetworkKey::generate(&[2; 32], &root),
-        data: Some(DataKeys::generate(&[4; 32])),
-        write: Some(WriteKey { sign, grant }),
-    }
-}
 
 /// So many nodes that know each other.
 pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
