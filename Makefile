@@ -7,9 +7,9 @@ PREFIX ?= $(HOME)/.local
 export NODES
 
 # Tests are of a build in which mistakes can be switched on, one by one, to see that they are found.
-TESTED := --locked --features planted-bugs
+TESTED := --locked --features seeded-bugs
 
-.PHONY: build programs run demo test lint deny check sim crash planted kills large fuzz attack coverage budget load \
+.PHONY: build programs run demo test lint deny check sim crash seeded kills large fuzz attack coverage budget load \
         bench clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
@@ -76,8 +76,8 @@ attack: build     ## every limit attacked at full size, while a real client work
 budget: programs  ## the size of the daemon and the number of its crates stay bounded
 	@tests/budget.sh
 
-planted:          ## each planted bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
-	DFSD_ALONE=1 $(CARGO) test $(TESTED) --test integration planted:: -- --nocapture
+seeded:          ## each seeded bug is found, and by what: DFSD_BUG=name for one, DFSD_FINDER=seeds by seeds alone
+	DFSD_ALONE=1 $(CARGO) test $(TESTED) --test integration seeded:: -- --nocapture
 
 coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
 	@tests/coverage.sh

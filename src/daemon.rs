@@ -9,9 +9,9 @@ use crate::crypto::keys::{NetworkKey, NodeKey};
 use crate::keyring::presence::presence;
 use crate::limits::MEMORY_DEFAULT;
 use crate::node::Node;
-use crate::server::{Loading, Remembered, Setup};
+use crate::server::{IndexBuilder, Remembered, Setup};
 use crate::store::fs::FileSystem;
-use crate::store::values::Recovered;
+use crate::store::values::RecoveryReport;
 use crate::store::{self, Config, Disk, OpenError};
 use crate::time::Now;
 use crate::wire::message::PeerAddress;
@@ -62,8 +62,8 @@ impl<'a> Options<'a> {
 #[allow(missing_debug_implementations, reason = "it holds a disk")]
 pub struct Opened<F: FileSystem> {
     disk: Disk<F>,
-    loading: Loading,
-    recovered: Recovered,
+    builder: IndexBuilder,
+    recovered: RecoveryReport,
 }
 
 /// Opens a folder, which is made if there is none, as the store of a node in the network below this root. The entropy is
@@ -77,9 +77,9 @@ pub fn open<F: FileSystem>(
     root: [u8; 32],
     entropy: [u8; 16],
 ) -> Result<Opened<F>, OpenError> {
-    let mut loading = Loading::new(root, entropy);
-    let (disk, recovered) = store::open(fs, config, entropy, |found| loading.found(found))?;
-    Ok(Opened { disk, loading, recovered })
+    let mut builder = IndexBuilder::new(root, entropy);
+    let (disk, recovered) = store::open(fs, config, entropy, |found| builder.found(found))?;
+    Ok(Opened { disk, builder, recovered })
 }
 
 impl<F: FileSystem> Opened<F> {
@@ -107,6 +107,6 @@ impl<F: FileSystem> Opened<F> {
             boot: options.boot,
         };
         let keys = ConnKeys::new(network, node);
-        (Node::new(keys, setup, self.loading, &self.recovered, now), self.disk)
+        (Node::new(keys, setup, self.builder, &self.recovered, now), self.disk)
     }
 }

@@ -11,7 +11,7 @@ use crate::crypto::keys::NodeKey;
 use crate::keyring::Access;
 use crate::limits::GATEWAY_ABANDONED;
 use crate::node::{Link, Node, SessionGuard};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::session::{ClientError, Event, Op, Operation, Session};
 use crate::time::Now;
 use std::collections::{BTreeSet, VecDeque};
@@ -102,7 +102,7 @@ impl Gateway {
         let event = node.poll_event(now, self.link());
         match &event {
             Some(Event::Finished { op, .. }) => drop(self.running.remove(op)),
-            None if !node.is_open(self.link()) && !planted::is_on(Bug::MissClosing) => {
+            None if !node.is_open(self.link()) && !seeded::is_on(Bug::MissClosing) => {
                 let op = self.running.pop_first()?;
                 return Some(Event::Finished { op, result: Err(ended()) });
             }

@@ -6,7 +6,7 @@
 //!
 //! | room | what it is | what it may name, beside itself and values |
 //! |---|---|---|
-//! | `ids`, `time`, `limits`, `planted` | values, which all may name | |
+//! | `ids`, `time`, `limits`, `seeded` | values, which all may name | |
 //! | `crypto` | keys, trees, blocks, seals, signatures; pure | |
 //! | `wire` | bytes to values and back; total, never panics | |
 //! | `keyring` | key files and tickets | `crypto`, `wire` |
@@ -100,7 +100,7 @@ pub mod load;
 )]
 pub mod net;
 pub mod node;
-pub mod planted;
+pub mod seeded;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -154,15 +154,15 @@ pub const PACE_PERIOD: Duration = Duration::from_secs(1);
 /// And after this long if nobody does.
 pub const PACE_PERIOD_ALONE: Duration = Duration::from_secs(10);
 /// What somebody waits for is withheld if it was asked for so long ago, however much else has come.
-pub const RUN_PATIENCE: Duration = Duration::from_secs(3);
+pub const RANGE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A node that was slow is asked last for so long.
 pub const SLOW_FORGIVEN: Duration = Duration::from_secs(60);
 /// How long a silent peer is waited for before the next is asked.
-pub const PEER_SILENCE: Duration = Duration::from_secs(2);
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it is waited for if there is no next: the line to it may be slow. Shorter than whoever asked waits for the answer.
-pub const LAST_SOURCE_SILENCE: Duration = Duration::from_secs(8);
+pub const LAST_SOURCE_TIMEOUT: Duration = Duration::from_secs(8);
 /// An operation without progress ends after this long.
-pub const OPERATION_SILENCE: Duration = Duration::from_secs(10);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A node says so often that a block that it fetches for a client is coming.
 pub const COMING_PERIOD: Duration = Duration::from_secs(1);
 /// So often in a row that is believed without a leaf: of a block, and of what may have been asked for before it.
@@ -283,7 +283,7 @@ pub const JOURNAL_MAX: usize = 256 * 1024;
 /// A line of the log is cut off after so many bytes.
 pub const JOURNAL_LINE_MAX: usize = 8 * 1024;
 /// At its end the daemon waits this long for whoever reads its log.
-pub const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
+pub const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The port of a node unless told otherwise.
 pub const PORT: u16 = 7400;
@@ -317,8 +317,9 @@ const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
 const _: () = assert!(HELD_QUESTIONS_MAX < REQUESTS_MAX);
-const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
-const _: () = assert!(PACE_PERIOD.as_secs() + RUN_PATIENCE.as_secs() < OPERATION_SILENCE.as_secs());
-const _: () = assert!(PEER_SILENCE.as_secs() < LAST_SOURCE_SILENCE.as_secs());
-const _: () = assert!(LAST_SOURCE_SILENCE.as_secs() < OPERATION_SILENCE.as_secs());
-const _: () = assert!(COMING_PERIOD.as_secs() < OPERATION_SILENCE.as_secs() / 2);
+const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_TIMEOUT.as_secs() / 2);
+const _: () =
+    assert!(PACE_PERIOD.as_secs() + RANGE_TIMEOUT.as_secs() < OPERATION_TIMEOUT.as_secs());
+const _: () = assert!(PEER_TIMEOUT.as_secs() < LAST_SOURCE_TIMEOUT.as_secs());
+const _: () = assert!(LAST_SOURCE_TIMEOUT.as_secs() < OPERATION_TIMEOUT.as_secs());
+const _: () = assert!(COMING_PERIOD.as_secs() < OPERATION_TIMEOUT.as_secs() / 2);

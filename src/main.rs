@@ -12,7 +12,7 @@ use dfsd::daemon::{self, Options};
 use dfsd::fsck;
 use dfsd::ids::NodeId;
 use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
-use dfsd::limits::JOURNAL_PATIENCE;
+use dfsd::limits::JOURNAL_TIMEOUT;
 use dfsd::net::{self, EventLoop, descriptors, entropy};
 use dfsd::node::Outcome;
 use dfsd::server;
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         journal.tell(&cli::shown(&format!("dfsd: {sentence}")));
         ExitCode::from(status)
     });
-    journal.finish(JOURNAL_PATIENCE);
+    journal.finish(JOURNAL_TIMEOUT);
     status
 }
 

@@ -3,7 +3,7 @@
 //! Knows no clock. Invariant: a stamp made here is greater than every stamp observed here before.
 
 use crate::limits::{CALENDAR_MIN, FUTURE_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::time::Duration;
 
 /// Microseconds on a clock that never goes back and whose zero means nothing.
@@ -63,7 +63,7 @@ impl Clock {
     /// Takes note of a stamp made elsewhere. One that is more than `lead` ahead of the calendar moves nothing: the calendar
     /// and not this clock's own reading, or many small steps would be one great one.
     pub fn observe(&mut self, stamp: u64, wall_ms: u64, lead: Duration) {
-        if stamp <= stamp_after(stamp_at(wall_ms), lead) || planted::is_on(Bug::FollowAnyClock) {
+        if stamp <= stamp_after(stamp_at(wall_ms), lead) || seeded::is_on(Bug::FollowAnyClock) {
             self.last = self.last.max(stamp);
         }
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Which lines of the core the tests run, by room, and those that none runs. Any argument is a filter for the tests.
-# Counts lines with code as LLVM does; unit tests, and what runs only with a planted bug are apart.
+# Counts lines with code as LLVM does; unit tests, and what runs only with a seeded bug are apart.
 # Needs llvm-profdata and llvm-cov of rustc's LLVM version. Ends with 1 if a test fails, after the table all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ printf '#!/usr/bin/env bash\nexec "$@" -Cinstrument-coverage -Cdebuginfo=0\n' > 
 chmod +x "$wrapper"
 export RUSTC_WORKSPACE_WRAPPER=$wrapper LLVM_PROFILE_FILE="$work/%8m.profraw"
 
-cargo test --locked --features planted-bugs --lib --test integration --no-run \
+cargo test --locked --features seeded-bugs --lib --test integration --no-run \
     --message-format=json-render-diagnostics > "$work/built"
 sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$work/built" | sort -u > "$work/programs"
 objects=()
@@ -38,7 +38,7 @@ while read -r program; do
     # The others are what the tests start.
     case $program in
     */deps/*)
-        "$program" "$@" --skip planted:: > "$work/log" 2>&1 < /dev/null || {
+        "$program" "$@" --skip seeded:: > "$work/log" 2>&1 < /dev/null || {
             grep -E -A2 "^test .*FAILED|panicked at" "$work/log" >&2 || tail "$work/log" >&2
             echo "coverage: some tests failed" >&2
             failed=1
@@ -55,7 +55,7 @@ awk -F: -v root="$PWD/src/" -v rooms="$rooms" '
         if (from) printf "    src/%s:%s\n", file, (from == to ? from : from "-" to)
         from = 0
     }
-    # The lines of a file that are not the program: what is marked for tests, and what a planted bug alone runs.
+    # The lines of a file that are not the program: what is marked for tests, and what a seeded bug alone runs.
     function read_source(path,    line, at, indent, end, marked) {
         delete apart
         end = ""
@@ -71,7 +71,7 @@ awk -F: -v root="$PWD/src/" -v rooms="$rooms" '
             } else if (marked) {
                 marked = 0
                 if (line ~ /\{$/) { apart[at]; end = indent "}" }
-            } else if (line ~ /^ *if planted::is_on\(.*\{$/ && line !~ /\|\|/) {
+            } else if (line ~ /^ *if seeded::is_on\(.*\{$/ && line !~ /\|\|/) {
                 end = indent "}"
             }
         }

@@ -8,7 +8,7 @@ use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::keyring::Access;
 use dfsd::limits::{
-    BLOCK, GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE,
+    BLOCK, GATEWAY_ABANDONED, GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_TIMEOUT,
 };
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
@@ -113,7 +113,7 @@ impl Embedded {
 fn plaintext_goes_in_and_comes_out_and_ciphertext_is_kept() {
     let mut embedded = Embedded::start();
     for size in [0, 1, 40_000, 5 * 1024 * 1024 + 1] {
-        let secret = b"a planted plaintext that nobody may read; ";
+        let secret = b"a seeded plaintext that nobody may read; ";
         let plain: Vec<u8> = secret.iter().copied().cycle().take(size).collect();
         let name = format!("file of {size}").into_bytes();
         let meta = Meta { name: name.clone(), ..Meta::default() };
@@ -333,7 +333,7 @@ fn a_node_that_does_nothing_is_silent_to_a_program_that_waits() {
     };
     assert_eq!(ended.err(), Some(ClientError::Silent));
     let waited = embedded.now.instant.since(began);
-    assert!(waited <= OPERATION_SILENCE + GATEWAY_PULSE, "{waited:?}");
+    assert!(waited <= OPERATION_TIMEOUT + GATEWAY_PULSE, "{waited:?}");
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
         embedded.node.handle_timeout(embedded.now);
     }
     let waited = embedded.now.instant.since(began);
-    assert!(waited <= OPERATION_SILENCE + GATEWAY_PULSE, "{waited:?}");
+    assert!(waited <= OPERATION_TIMEOUT + GATEWAY_PULSE, "{waited:?}");
     let event = embedded.poll_event();
     assert!(
         matches!(&event, Some(Event::Finished { op, result: Err(ClientError::Silent) }) if *op == get),

@@ -41,7 +41,7 @@
 //! | `fuzz` | every decoder, on the corpus of the fuzzer | G2 G9 |
 //! | `fuzz/checks/meter` | what a decoder may allocate | G9 |
 //! | `fuzz/seeds` | where the corpus begins | |
-//! | `planted` | the tests tested: each planted bug is found | |
+//! | `seeded` | the tests tested: each seeded bug is found | |
 //! | `sim/client/deadlines` | timeouts of a session | G9 |
 //! | `sim/client/elsewhere` | retry: what one node fails another may do | G9 |
 //! | `sim/client/files` | put, get, delete, rename and list in a network | G2 G4 |
@@ -113,8 +113,8 @@ mod embed;
 mod embedded_node;
 mod endings;
 mod fuzz;
-#[cfg(feature = "planted-bugs")]
-mod planted;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 mod sim;
 #[path = "../benches/suite/main.rs"]
 mod suite;

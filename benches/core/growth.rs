@@ -113,7 +113,7 @@ fn with_pages(criterion: &mut Criterion) {
         let mut all = vec![Group { small, pages: named, ..Group::default() }];
         all.extend(groups(files, root));
         let mut pair = Pair::that_have(&all);
-        while pair.machines.iter().any(|machine| machine.node.standing().incomplete > 0) {
+        while pair.machines.iter().any(|machine| machine.node.summary().incomplete > 0) {
             pair.turn();
         }
         let what = format!("mend a damaged page beside {files} files with pages");
@@ -140,7 +140,7 @@ fn mend(pair: &mut Pair, disk: &SimFs, page: &[u8]) -> Duration {
     spoil(disk, page);
     let began = Instant::now();
     pair.run(Operation::Page { address: address(page) }, &[]);
-    while pair.machines[0].node.standing().incomplete > 0 {
+    while pair.machines[0].node.summary().incomplete > 0 {
         pair.turn();
     }
     began.elapsed()

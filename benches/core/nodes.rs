@@ -111,7 +111,7 @@ impl Pair {
         let gateway = Gateway::open(&mut machines[0].node, access(), &[9; 32], now);
         let gateway = gateway.expect("there is room for one");
         let mut pair = Self { machines, gateway, now, count: 0, short: 0 };
-        while pair.machines[0].node.standing().peers + pair.machines[1].node.standing().peers < 2 {
+        while pair.machines[0].node.summary().peers + pair.machines[1].node.summary().peers < 2 {
             pair.turn();
         }
         pair
@@ -235,8 +235,8 @@ impl Pair {
     pub(super) fn put_as(&mut self, name: &str, bytes: &[u8]) {
         let meta = Meta { name: name.into(), ..Meta::default() };
         self.run(Operation::Put { meta, only_if_absent: false }, bytes);
-        while self.machines[0].node.standing() != self.machines[1].node.standing()
-            || self.machines[1].node.standing().incomplete > self.short
+        while self.machines[0].node.summary() != self.machines[1].node.summary()
+            || self.machines[1].node.summary().incomplete > self.short
         {
             self.turn();
         }

@@ -12,12 +12,12 @@ use std::time::Duration;
 const PIECE: usize = 256 * 1024;
 const PIECES: usize = 4;
 /// A read that has waited for so long lets the caller look after other things.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 type Piece = io::Result<Vec<u8>>;
 
 /// What a thread of its own reads.
-pub(crate) struct Patient {
+pub(crate) struct NonBlockingStdin {
     pieces: Receiver<Piece>,
     piece: Vec<u8>,
     used: usize,
@@ -26,14 +26,14 @@ pub(crate) struct Patient {
 }
 
 /// Begins to read standard input.
-pub(crate) fn open() -> Result<Patient, io::Error> {
+pub(crate) fn open() -> Result<NonBlockingStdin, io::Error> {
     patient(io::stdin)
 }
 
-fn patient<R: Read>(open: impl FnOnce() -> R + Send + 'static) -> io::Result<Patient> {
+fn patient<R: Read>(open: impl FnOnce() -> R + Send + 'static) -> io::Result<NonBlockingStdin> {
     let (sender, pieces) = sync_channel(PIECES);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || pump(open(), &sender))?;
-    Ok(Patient { pieces, piece: Vec::new(), used: 0, is_over: false })
+    Ok(NonBlockingStdin { pieces, piece: Vec::new(), used: 0, is_over: false })
 }
 
 /// Reads until the end, an error, or until nobody wants more. The end is an empty piece.
@@ -54,10 +54,10 @@ fn pump(mut reader: impl Read, pieces: &SyncSender<Piece>) {
     }
 }
 
-impl Read for Patient {
+impl Read for NonBlockingStdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.used == self.piece.len() && !self.is_over {
-            self.piece = match self.pieces.recv_timeout(PATIENCE) {
+            self.piece = match self.pieces.recv_timeout(TIMEOUT) {
                 Ok(piece) => piece?,
                 Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::WouldBlock.into()),
                 // The thread says its end; without that the input is not whole.

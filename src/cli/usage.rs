@@ -5,7 +5,7 @@
 
 use super::failure::Exit;
 use super::text::shown;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use clap::Parser;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
@@ -33,7 +33,7 @@ pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
 /// What clap says, in its lines. What was typed is shown before it comes among them, so that it can't forge one; and
 /// nothing else in a line is believed to be harmless.
 fn sentence(mut error: clap::Error) -> String {
-    if planted::is_on(Bug::BelieveArguments) {
+    if seeded::is_on(Bug::BelieveArguments) {
         return error.render().to_string();
     }
     let typed: Vec<_> = error.context().filter_map(|(kind, value)| harmless(kind, value)).collect();

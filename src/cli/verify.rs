@@ -20,7 +20,7 @@ use crate::session::{ClientError, Entry};
 use serde::Serialize;
 
 /// How long peers are given to send what is bad here, and how often the node is asked.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// Has the node verify what it stores.
@@ -92,7 +92,7 @@ fn affected(
     Ok(affected)
 }
 
-/// What has not come again when the patience is over; at once if there is no peer to send it.
+/// What has not come again within the timeout; at once if there is no peer to send it.
 fn wait(client: &mut Client, bad: &BTreeSet<Address>) -> Result<BTreeSet<Address>, ClientError> {
     let begun = Instant::now();
     let mut missing = bad.clone();
@@ -105,7 +105,7 @@ fn wait(client: &mut Client, bad: &BTreeSet<Address>) -> Result<BTreeSet<Address
         }
         missing = still;
         let mut has_peers = || client.members().map(|all| all.iter().any(|one| one.connected));
-        if missing.is_empty() || begun.elapsed() > PATIENCE || !has_peers()? {
+        if missing.is_empty() || begun.elapsed() > TIMEOUT || !has_peers()? {
             return Ok(missing);
         }
         thread::sleep(AGAIN);

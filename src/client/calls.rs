@@ -337,7 +337,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The source is slow; the node must not take that for silence.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.breathe() {
+                    if !self.poll_once() {
                         return;
                     }
                 }

@@ -8,7 +8,7 @@ use crate::crypto::keys::NodeKey;
 use crate::ids::NodeId;
 use crate::keyring::Access;
 use crate::limits::OUTBOX_HARD_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::session::{ClientError, Event, Input, Op, Operation, Output, Session, Where};
 use crate::time::Instant;
 use crate::wire::message::Message;
@@ -99,7 +99,7 @@ impl RemoteSession {
         if streaming && out.len() > before {
             self.session.sent(now, out.len() - before);
         }
-        while let Some(event) = self.conn.poll_departure() {
+        while let Some(event) = self.conn.poll_sent() {
             if event == conn::Event::StreamSent {
                 let _ = self.session.received(now, Input::StreamSent);
                 self.queue();
@@ -149,8 +149,7 @@ impl RemoteSession {
     /// An end alone says nothing of keys: a node that refuses one says so. Until it has said hello it
     /// has let nobody in, and nothing was under way.
     fn broken(&self, why: &str) -> ClientError {
-        if planted::is_on(Bug::BusyIsWrongNetwork) && self.conn.stage() != conn::Stage::Established
-        {
+        if seeded::is_on(Bug::BusyIsWrongNetwork) && self.conn.stage() != conn::Stage::Established {
             return ClientError::WrongNetwork;
         }
         match self.session.node() {
@@ -189,7 +188,7 @@ impl RemoteSession {
     fn check_outbox(&self, input: &Input) -> Result<(), ClientError> {
         let wants = matches!(input, Input::Message(Message::Want { .. }));
         let is_full = self.conn.outbox_bytes() > OUTBOX_HARD_MAX;
-        if wants && is_full && !planted::is_on(Bug::UnboundedNodeWants) {
+        if wants && is_full && !seeded::is_on(Bug::UnboundedNodeWants) {
             return Err(ClientError::Protocol("it wants too much at once".to_owned()));
         }
         Ok(())
@@ -210,7 +209,7 @@ impl RemoteSession {
 /// Why the connection's own rules have ended it.
 fn ended_by(error: &ConnError) -> ClientError {
     match error {
-        ConnError::Stranger | ConnError::Epoch { .. } => ClientError::WrongNetwork,
+        ConnError::Unauthenticated | ConnError::Epoch { .. } => ClientError::WrongNetwork,
         ConnError::Version { .. } => ClientError::Protocol(error.to_string()),
         ConnError::TimedOut(Wait::Handshake) => ClientError::Unreachable(error.to_string()),
         ConnError::TimedOut(Wait::Frame | Wait::Arrival | Wait::Departure)

@@ -8,7 +8,7 @@
 use super::error::CallError;
 use super::shell::Client;
 use crate::limits::BLOCK;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::session::{Answer, ClientError, Entry, Event, Op, Operation};
 use std::collections::HashMap;
 use std::io;
@@ -303,7 +303,7 @@ impl<S: Sink> Fetches<S> {
                     }
                     Err(error)
                         if may_differ(&error)
-                            && !planted::is_on(Bug::EndAtFirstFailure)
+                            && !seeded::is_on(Bug::EndAtFirstFailure)
                             && fetch.failure.is_none()
                             && fetch.refused.len() < client.choices() =>
                     {

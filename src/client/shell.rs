@@ -6,7 +6,7 @@
 use super::link::{BATCH, Link};
 use crate::ids::NodeId;
 use crate::keyring::Access;
-use crate::limits::{HANDSHAKE_TIMEOUT, OPERATION_SILENCE, REDIAL_FIRST};
+use crate::limits::{HANDSHAKE_TIMEOUT, OPERATION_TIMEOUT, REDIAL_FIRST};
 use crate::net::Clock;
 use crate::session::{ClientError, Event, Op, Operation};
 use crate::time::{Instant, Now};
@@ -112,7 +112,7 @@ impl Client {
     /// is not begun again.
     ///
     /// # Errors
-    /// None has let us in for `OPERATION_SILENCE`.
+    /// None has let us in for `OPERATION_TIMEOUT`.
     pub(super) fn connect_again(&mut self) -> Result<(), ClientError> {
         let begun = std::time::Instant::now();
         let (present, mut others) = self.by_presence();
@@ -127,7 +127,7 @@ impl Client {
                     *self = client.allow_future(self.allow_future);
                     return Ok(());
                 }
-                Err(_) if begun.elapsed() < OPERATION_SILENCE => {
+                Err(_) if begun.elapsed() < OPERATION_TIMEOUT => {
                     std::thread::sleep(REDIAL_FIRST);
                 }
                 Err(error) => return Err(error),
@@ -206,7 +206,7 @@ impl Client {
 
     /// Serves the connection without waiting for anything: for a program whose input is slow. False
     /// once the connection is broken.
-    pub(super) fn breathe(&mut self) -> bool {
+    pub(super) fn poll_once(&mut self) -> bool {
         if self.failed.is_none() {
             self.turn_or_fail(Some(self.now()));
         }
@@ -235,8 +235,8 @@ impl Client {
             return self.link.handle_timeout(now);
         }
         let due = self.link.session().poll_timeout().into_iter().chain(deadline).min();
-        let patience = due.map(|due| due.since(now) + Duration::from_micros(100));
-        match self.poll.poll(&mut self.events, patience) {
+        let timeout = due.map(|due| due.since(now) + Duration::from_micros(100));
+        match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(ClientError::Disconnected(error.to_string())),

@@ -12,7 +12,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnError {
     /// Whoever is there does not have the network key, or does not speak this protocol at all.
-    Stranger,
+    Unauthenticated,
     /// The peer speaks only these versions of the protocol.
     Version {
         /// The peer's lowest.
@@ -64,7 +64,7 @@ pub enum Wait {
 impl fmt::Display for ConnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stranger => f.write_str("the other end does not have this network's key"),
+            Self::Unauthenticated => f.write_str("the other end does not have this network's key"),
             Self::Version { lowest, highest } => {
                 write!(
                     f,

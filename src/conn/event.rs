@@ -49,7 +49,7 @@ impl ConnKeys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Somebody dialled us and has proved nothing.
-    Stranger,
+    Unauthenticated,
     /// The handshake goes on with somebody who has the network key, or whom we dialled.
     Handshaking,
     /// Frames pass.

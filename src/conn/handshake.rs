@@ -11,7 +11,7 @@ use crate::conn::{ConnKeys, Side, Stage};
 use crate::crypto::keys::new_nonce;
 use crate::crypto::noise::{self, HandshakeKeys, MESSAGE_LENGTHS, Transport, Unauthentic};
 use crate::ids::ClusterId;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use zeroize::Zeroizing;
 
 /// "dfsd", lowest version, highest version, epoch: in every version of the protocol, so that each can
@@ -90,7 +90,9 @@ impl Handshake {
     /// Whether the peer has proved anything yet. Whom we dialled is no stranger.
     pub(super) fn stage(&self) -> Stage {
         match (&self.step, self.side) {
-            (Step::Head(_) | Step::Nonce(..) | Step::First(_), Side::Acceptor) => Stage::Stranger,
+            (Step::Head(_) | Step::Nonce(..) | Step::First(_), Side::Acceptor) => {
+                Stage::Unauthenticated
+            }
             (Step::Head(_) | Step::Nonce(..) | Step::First(_), Side::Dialer)
             | (Step::Second(_), Side::Dialer | Side::Acceptor) => Stage::Handshaking,
         }
@@ -102,7 +104,7 @@ impl Handshake {
         let more = |step| Ok(Outcome::More(Self { side, step }));
         match (self.step, side) {
             (Step::Head(beginning), Side::Dialer | Side::Acceptor) => {
-                let head = *piece.first_chunk().ok_or(ConnError::Stranger)?;
+                let head = *piece.first_chunk().ok_or(ConnError::Unauthenticated)?;
                 check_head(head, beginning.keys.epoch)?;
                 more(Step::Nonce(beginning, head))
             }
@@ -113,7 +115,7 @@ impl Handshake {
             (Step::First(mut noise), Side::Acceptor) => {
                 if noise.read(piece).is_err() {
                     out.extend_from_slice(&REFUSAL);
-                    return Err(ConnError::Stranger);
+                    return Err(ConnError::Unauthenticated);
                 }
                 noise.write(out).map_err(stranger)?;
                 more(Step::Second(noise))
@@ -163,7 +165,7 @@ fn preface(epoch: u16, nonce: [u8; NONCE]) -> [u8; PREFACE] {
 fn check_head(theirs: [u8; HEAD], ours: u16) -> Result<(), ConnError> {
     let [magic @ .., lowest, highest, high, low] = theirs;
     if magic != MAGIC {
-        return Err(ConnError::Stranger);
+        return Err(ConnError::Unauthenticated);
     }
     if lowest > highest || lowest > HIGHEST || highest < LOWEST {
         return Err(ConnError::Version { lowest, highest });
@@ -174,7 +176,7 @@ fn check_head(theirs: [u8; HEAD], ours: u16) -> Result<(), ConnError> {
 
 /// What both ends must agree on: the dialer's preface, the acceptor's, the cluster.
 fn prologue(dialer: &[u8], acceptor: &[u8], cluster: &ClusterId) -> Vec<u8> {
-    if planted::is_on(Bug::ReplayAccepted) {
+    if seeded::is_on(Bug::ReplayAccepted) {
         return [&dialer[..HEAD], &acceptor[..HEAD], cluster.as_ref()].concat();
     }
     [dialer, acceptor, cluster.as_ref()].concat()
@@ -186,5 +188,5 @@ fn done(noise: noise::Handshake) -> Result<Outcome, ConnError> {
 }
 
 fn stranger(_: Unauthentic) -> ConnError {
-    ConnError::Stranger
+    ConnError::Unauthenticated
 }

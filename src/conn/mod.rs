@@ -38,11 +38,11 @@ pub struct Conn {
     assembler: Assembler,
     inbox: Inbox,
     /// Bytes of the handshake that wait to be sent.
-    greeting: Vec<u8>,
+    handshake_out: Vec<u8>,
     outbox: Outbox,
     events: VecDeque<Event>,
     /// Of our streams: `StreamLow` and `StreamSent`.
-    departures: VecDeque<Event>,
+    sent_events: VecDeque<Event>,
     /// What the last `transmit` gave, and how much of it were messages. It has left when the owner asks for more.
     sealed: usize,
     sealed_messages: usize,
@@ -60,16 +60,16 @@ impl Conn {
     /// A connection whose TCP connection has just been made. `entropy` must never be used again.
     #[must_use]
     pub fn new(side: Side, keys: &ConnKeys, entropy: [u8; 32], now: Instant) -> Self {
-        let mut greeting = Vec::new();
-        let handshake = Handshake::new(side, keys, entropy, &mut greeting);
+        let mut handshake_out = Vec::new();
+        let handshake = Handshake::new(side, keys, entropy, &mut handshake_out);
         Self {
             state: State::Handshaking(Box::new(handshake)),
             assembler: Assembler::default(),
             inbox: Inbox::new(),
-            greeting,
+            handshake_out,
             outbox: Outbox::new(),
             events: VecDeque::new(),
-            departures: VecDeque::new(),
+            sent_events: VecDeque::new(),
             sealed: 0,
             sealed_messages: 0,
             timers: Timers::new(now),
@@ -99,23 +99,23 @@ impl Conn {
 
     /// What has happened, oldest first; of our own streams last.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.poll_arrival().or_else(|| self.poll_departure())
+        self.poll_received().or_else(|| self.poll_sent())
     }
 
     /// What has come.
-    pub fn poll_arrival(&mut self) -> Option<Event> {
+    pub fn poll_received(&mut self) -> Option<Event> {
         next(&mut self.events)
     }
 
     /// What has become of our stream.
-    pub fn poll_departure(&mut self) -> Option<Event> {
-        next(&mut self.departures)
+    pub fn poll_sent(&mut self) -> Option<Event> {
+        next(&mut self.sent_events)
     }
 
     /// Whether something has become of it that has not been polled.
     #[must_use]
-    pub fn has_departures(&self) -> bool {
-        !self.departures.is_empty()
+    pub fn has_sent_events(&self) -> bool {
+        !self.sent_events.is_empty()
     }
 
     /// Queues a message; before the handshake has ended it waits for that.
@@ -143,7 +143,7 @@ impl Conn {
     /// Memory that the other side makes us keep: pieces whose rest has not come, and messages that have not left.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.partial_bytes() + self.outbox_bytes() + self.greeting.len()
+        self.partial_bytes() + self.outbox_bytes() + self.handshake_out.len()
     }
 
     /// Begins our stream.
@@ -187,7 +187,7 @@ impl Conn {
     /// Whether `transmit` has something to give, or waits to hear that what it gave has left.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        !self.greeting.is_empty() || self.sealed > 0 || self.outbox.has_frame()
+        !self.handshake_out.is_empty() || self.sealed > 0 || self.outbox.has_frame()
     }
 
     /// Appends what is to be sent while `out` is shorter than `max`; it may end up longer by one
@@ -196,7 +196,7 @@ impl Conn {
         let left = std::mem::take(&mut self.sealed);
         self.sealed_messages = 0;
         let before = out.len();
-        out.append(&mut std::mem::take(&mut self.greeting));
+        out.append(&mut std::mem::take(&mut self.handshake_out));
         if let State::Established(transport) = &mut self.state {
             let mut scratch = Vec::new();
             while out.len() < max
@@ -212,12 +212,12 @@ impl Conn {
                 }
                 // Each stream that has left is told of, also when the next is opened at once.
                 if self.outbox.take_left() {
-                    self.departures.push_back(Event::StreamSent);
+                    self.sent_events.push_back(Event::StreamSent);
                 }
             }
         }
         if self.outbox.take_low() {
-            self.departures.push_back(Event::StreamLow);
+            self.sent_events.push_back(Event::StreamLow);
         }
         self.sealed = out.len() - before;
         let under_way = self.wants_transmit();
@@ -230,7 +230,7 @@ impl Conn {
         match &self.state {
             State::Handshaking(handshake) => handshake.stage(),
             State::Established(_) => Stage::Established,
-            State::Over(_) if self.inbox.phase() == Phase::Handshake => Stage::Stranger,
+            State::Over(_) if self.inbox.phase() == Phase::Handshake => Stage::Unauthenticated,
             State::Over(_) => Stage::Established,
         }
     }
@@ -282,12 +282,12 @@ impl Conn {
     /// An error ends the connection. Only a preface still leaves, so that the peer can tell why.
     fn end_on(&mut self, result: Result<(), ConnError>) -> Result<(), ConnError> {
         if let Err(error) = result {
-            self.become_over(error);
+            self.become_closed(error);
         }
         result
     }
 
-    fn become_over(&mut self, error: ConnError) {
+    fn become_closed(&mut self, error: ConnError) {
         self.state = State::Over(error);
         self.assembler = Assembler::default();
         self.outbox = Outbox::new();
@@ -334,15 +334,19 @@ impl Conn {
     fn take_greeting(&mut self, now: Instant, piece: &[u8]) -> Result<(), ConnError> {
         // A handshake is used up by each step: should the step fail, the connection is over with
         // that.
-        let gone = State::Over(ConnError::Stranger);
+        let gone = State::Over(ConnError::Unauthenticated);
         match std::mem::replace(&mut self.state, gone) {
-            State::Handshaking(handshake) => match handshake.advance(piece, &mut self.greeting) {
-                Ok(Outcome::More(handshake)) => {
-                    self.state = State::Handshaking(Box::new(handshake));
+            State::Handshaking(handshake) => {
+                match handshake.advance(piece, &mut self.handshake_out) {
+                    Ok(Outcome::More(handshake)) => {
+                        self.state = State::Handshaking(Box::new(handshake));
+                    }
+                    Ok(Outcome::Done(transport, key)) => {
+                        self.become_established(now, transport, key);
+                    }
+                    Err(error) => return Err(error),
                 }
-                Ok(Outcome::Done(transport, key)) => self.become_established(now, transport, key),
-                Err(error) => return Err(error),
-            },
+            }
             state @ (State::Established(_) | State::Over(_)) => self.state = state,
         }
         Ok(())

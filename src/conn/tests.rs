@@ -116,7 +116,7 @@ fn two_ends_meet_however_the_bytes_are_cut() {
         let mut pair = Pair { step, ..Pair::new() };
         assert_eq!(
             (pair.dialer.stage(), pair.acceptor.stage()),
-            (Stage::Handshaking, Stage::Stranger)
+            (Stage::Handshaking, Stage::Unauthenticated)
         );
         pair.dialer.send(&ping_like(1));
         pair.acceptor.send(&ping_like(2));
@@ -238,7 +238,7 @@ fn an_idle_connection_is_small() {
     for conn in [&mut pair.dialer, &mut pair.acceptor] {
         events(conn);
         let State::Established(transport) = &conn.state else { panic!("established") };
-        let kept = conn.events.capacity() + conn.greeting.capacity() + conn.partial_bytes();
+        let kept = conn.events.capacity() + conn.handshake_out.capacity() + conn.partial_bytes();
         assert_eq!(kept, 0);
         assert_eq!(conn.outbox.kept_bytes(), 0);
         let all = size_of_val(conn) + size_of_val(&**transport);

@@ -9,7 +9,7 @@
 
 use super::sign::Verifier;
 use super::tags;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -89,7 +89,7 @@ fn factor(seed: &[u8], number: u64) -> Scalar {
     let hash = Sha256::new().chain_update(tags::BATCH).chain_update(seed);
     let hash = hash.chain_update(number.to_be_bytes()).finalize();
     let (half, _) = hash.split_at(16);
-    if planted::is_on(Bug::EqualFactors) {
+    if seeded::is_on(Bug::EqualFactors) {
         return Scalar::ONE;
     }
     Scalar::from(u128::from_le_bytes(half.try_into().expect("it is 16 bytes")))

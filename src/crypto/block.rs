@@ -7,7 +7,7 @@ use crate::crypto::data::SpaceKeys;
 use crate::crypto::{lanes, tags, tree};
 use crate::ids::{Address, Hash};
 use crate::limits::{BLOCK, LEAF};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use aes::Aes256;
 use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
@@ -56,7 +56,7 @@ pub fn seal_block(keys: &SpaceKeys, context: &[u8; 32], data: &mut [u8]) -> Seal
         data.len()
     );
     let tree = tree::tree(data);
-    let of = if planted::is_on(Bug::KeyFromContext) { context } else { &tree.0 };
+    let of = if seeded::is_on(Bug::KeyFromContext) { context } else { &tree.0 };
     let key = keys.content_key(&[tags::BLOCK, context, of]);
     let leaves = encrypt_and_hash(&key, data);
     let address = Address(tree::root(&leaves).0);

@@ -10,7 +10,7 @@
 
 use crate::crypto::block::keystream;
 use crate::crypto::data::SpaceKeys;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -49,7 +49,7 @@ pub fn open_part(
     let mut plain = Zeroizing::new(sealed.to_vec());
     apply(keys, tag, &mut plain);
     let expected = synthetic_iv(keys, public, &plain);
-    let is_right = bool::from(expected.ct_eq(tag)) || planted::is_on(Bug::SkipSealCheck);
+    let is_right = bool::from(expected.ct_eq(tag)) || seeded::is_on(Bug::SkipSealCheck);
     if is_right { Ok(plain) } else { Err(Tampered) }
 }
 
@@ -59,7 +59,7 @@ fn synthetic_iv(keys: &SpaceKeys, public: &[u8], plain: &[u8]) -> [u8; 32] {
 }
 
 fn apply(keys: &SpaceKeys, tag: &[u8; 32], bytes: &mut [u8]) {
-    if planted::is_on(Bug::SealNothing) {
+    if seeded::is_on(Bug::SealNothing) {
         return;
     }
     let mut key = keys.part_key(tag);

@@ -8,7 +8,7 @@ use crate::crypto::tree;
 use crate::ids::Address;
 use crate::store::OpenError;
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble, twice};
+use crate::store::blocks::{self, ReadFault, retry_once};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Reader};
 use crate::store::layout;
@@ -59,10 +59,10 @@ pub(super) fn read_item<F: FileSystem>(
     place: LogPlace,
 ) -> Result<Option<([u8; 32], Bytes)>, OpenError> {
     let path = layout::segment(place.segment);
-    match twice(|| blocks::read_item(&Reader::patient(fs), &fs.open(&path)?, place)) {
+    match retry_once(|| blocks::read_item(&Reader::patient(fs), &fs.open(&path)?, place)) {
         Ok(item) => Ok(Some(item)),
-        Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
-        Err(Trouble::Io(error)) => Err(failed("reading", &path, &error).into()),
+        Err(ReadFault::Gone | ReadFault::Damaged) => Ok(None),
+        Err(ReadFault::Io(error)) => Err(failed("reading", &path, &error).into()),
     }
 }
 
@@ -77,15 +77,15 @@ impl<F: FileSystem> Hashing<'_, '_, F> {
     /// Whether a block's file is good.
     fn file(&mut self, address: &Address, length: u32) -> Result<bool, OpenError> {
         let path = layout::block(address);
-        let what = match twice(|| blocks::verify(self.fs, address, length, &mut self.buffer)) {
+        let what = match retry_once(|| blocks::verify(self.fs, address, length, &mut self.buffer)) {
             Ok(()) => {
                 self.held.bytes += u64::from(length);
                 self.report.advance(u64::from(length));
                 return Ok(true);
             }
-            Err(Trouble::Gone) => "missing, and the log says that it is here".to_owned(),
-            Err(Trouble::Damaged) => diagnose(self.fs, address, length, &mut self.buffer),
-            Err(Trouble::Io(error)) => return Err(failed("reading", &path, &error).into()),
+            Err(ReadFault::Gone) => "missing, and the log says that it is here".to_owned(),
+            Err(ReadFault::Damaged) => diagnose(self.fs, address, length, &mut self.buffer),
+            Err(ReadFault::Io(error)) => return Err(failed("reading", &path, &error).into()),
         };
         let means = "the files that need this block can't be read from here";
         self.report.damage(path, what, means, AGAIN);
@@ -114,8 +114,8 @@ impl<F: FileSystem> Hashing<'_, '_, F> {
 /// Which part of a bad block file is bad; `data` has what could be read of its leaves.
 fn diagnose<F: FileSystem>(fs: &F, address: &Address, length: u32, data: &mut [u8]) -> String {
     let leaves = block_file::leaf_count(length).unwrap_or(0);
-    let foot_length = block_file::foot_length(leaves);
-    let expected = u64::from(length) + foot_length as u64;
+    let footer_length = block_file::footer_length(leaves);
+    let expected = u64::from(length) + footer_length as u64;
     let Ok(file) = fs.open(&layout::block(address)) else {
         return "it can't be read".to_owned();
     };
@@ -123,9 +123,9 @@ fn diagnose<F: FileSystem>(fs: &F, address: &Address, length: u32, data: &mut [u
     if found != expected {
         return format!("{found} bytes long, and should be {expected}");
     }
-    let mut foot = vec![0; foot_length];
-    let read = fs.read_at(&file, u64::from(length), &mut foot);
-    let sound = read.ok().and_then(|_| block_file::parse(&foot, length, address));
+    let mut footer = vec![0; footer_length];
+    let read = fs.read_at(&file, u64::from(length), &mut footer);
+    let sound = read.ok().and_then(|_| block_file::parse(&footer, length, address));
     let Some(sound) = sound else {
         return "the leaf hashes or the trailer at its end are bad".to_owned();
     };

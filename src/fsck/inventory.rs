@@ -4,7 +4,7 @@
 
 use crate::ids::{Address, RecordId};
 use crate::store::records;
-use crate::store::values::{BlockPlace, Expired, Found, LogPlace, Remains};
+use crate::store::values::{BlockPlace, Expired, LogEntry, LogPlace, Remains};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -24,23 +24,23 @@ pub(super) struct Inventory {
 }
 
 impl Inventory {
-    pub(super) fn take(&mut self, found: &Found) {
+    pub(super) fn take(&mut self, found: &LogEntry) {
         match found {
-            Found::Record(id, place, _) => {
+            LogEntry::Record(id, place, _) => {
                 self.expired.remove(id);
                 self.records.entry(*id).or_insert(*place);
             }
-            Found::Page(address, place, _) => {
+            LogEntry::Page(address, place, _) => {
                 self.lost.remove(address);
                 self.pages.insert(*address, *place);
             }
-            Found::Block(address, place, _) => {
+            LogEntry::Block(address, place, _) => {
                 self.lost_blocks.remove(address);
                 self.lost.remove(address);
                 self.dropped.remove(address);
                 self.blocks.insert(*address, *place);
             }
-            Found::Lost(address) => {
+            LogEntry::Lost(address) => {
                 if self.blocks.remove(address).is_some() {
                     self.lost_blocks.insert(*address);
                 } else if self.pages.remove(address).is_some() {
@@ -48,17 +48,17 @@ impl Inventory {
                 }
             }
             // A page may have the same address, and is not dropped with the block.
-            Found::Dropped(address) => {
+            LogEntry::Dropped(address) => {
                 self.lost_blocks.remove(address);
                 self.blocks.remove(address);
                 self.dropped.insert(*address);
             }
-            Found::Expired(Expired { id, .. }) => {
+            LogEntry::Expired(Expired { id, .. }) => {
                 self.records.remove(id);
                 self.expired.insert(*id);
             }
             // Nothing of them was read.
-            Found::Removed(_) => {}
+            LogEntry::Removed(_) => {}
         }
     }
 
@@ -129,19 +129,19 @@ mod tests {
     #[test]
     fn with_a_block_that_is_dropped_no_page_of_its_address_is_forgotten() {
         let address = Address([5; 32]);
-        let block = Found::Block(address, BlockPlace::Log(PLACE), 1);
+        let block = LogEntry::Block(address, BlockPlace::Log(PLACE), 1);
         for then in [
-            vec![Found::Dropped(address)],
-            vec![block.clone(), Found::Dropped(address)],
-            vec![block, Found::Lost(address), Found::Dropped(address)],
+            vec![LogEntry::Dropped(address)],
+            vec![block.clone(), LogEntry::Dropped(address)],
+            vec![block, LogEntry::Lost(address), LogEntry::Dropped(address)],
         ] {
             let mut inventory = Inventory::default();
-            inventory.take(&Found::Page(address, PLACE, Bytes::new()));
+            inventory.take(&LogEntry::Page(address, PLACE, Bytes::new()));
             then.iter().for_each(|found| inventory.take(found));
             assert_eq!(inventory.page(&address), Some(PLACE), "{then:?}");
             assert!(!inventory.is_lost(&address) && !inventory.lacks_block(&address));
-            inventory.take(&Found::Lost(address));
-            inventory.take(&Found::Dropped(address));
+            inventory.take(&LogEntry::Lost(address));
+            inventory.take(&LogEntry::Dropped(address));
             assert!(inventory.is_lost(&address), "the page");
         }
     }

@@ -10,7 +10,7 @@ use crate::store::OpenError;
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::named::{self, Named, Standing};
+use crate::store::named::{self, Named, SegmentSet};
 use crate::store::recover::unsound_block;
 use crate::store::remains::Kept;
 use crate::store::removed::Chain;
@@ -84,7 +84,7 @@ impl<F: FileSystem> Reading<'_, '_, F> {
                 None => self.report.foreign(format!("{}/{name}", layout::LOG)),
             }
         }
-        let Standing { all, removed, left, doubted, .. } = named::look_at_all(self.fs, numbers)?;
+        let SegmentSet { all, removed, left, doubted, .. } = named::look_at_all(self.fs, numbers)?;
         for number in doubted {
             self.report.note(
                 layout::segment(number),

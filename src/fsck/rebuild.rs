@@ -13,7 +13,7 @@ use crate::ids::Address;
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::values::{BlockPlace, Found, Group, Recovered, Verified};
+use crate::store::values::{BlockPlace, Group, LogEntry, RecoveryReport, Verified};
 use crate::store::{Config, Disk, OpenError, open};
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ pub(crate) fn rebuild<F: FileSystem>(
 /// What nobody can decode is taken for gone: whoever asks for this knows of it, and peers give it back all the same.
 fn give_up<F: FileSystem>(
     disk: &Disk<F>,
-    recovered: &Recovered,
+    recovered: &RecoveryReport,
     repaired: &mut Tally<'_>,
 ) -> Result<(), OpenError> {
     let damage = recovered.log_damage;
@@ -106,7 +106,7 @@ fn drop_bad<F: FileSystem>(
         disk.commit(&Group { lost: bad.clone(), ..Group::default() })?;
         lost += bad.len();
         for address in bad {
-            inventory.take(&Found::Lost(address));
+            inventory.take(&LogEntry::Lost(address));
             let what = "bad or gone: quarantined, and recorded as lost".to_owned();
             let advice = "start dfsd: it is fetched from a peer that has it";
             repaired.tell(layout::block(&address), what, advice);
@@ -152,10 +152,10 @@ fn sweep<F: FileSystem>(
             }
         }
         if adopted.len() == BATCH {
-            disk.adopt(&std::mem::take(&mut adopted))?;
+            disk.reregister(&std::mem::take(&mut adopted))?;
         }
     }
-    disk.adopt(&adopted)?;
+    disk.reregister(&adopted)?;
     Ok(())
 }
 

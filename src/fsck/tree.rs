@@ -8,7 +8,7 @@ use super::names;
 use crate::ids::Address;
 use crate::store::OpenError;
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble, twice};
+use crate::store::blocks::{self, ReadFault, retry_once};
 use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
@@ -132,17 +132,17 @@ pub(super) fn orphan<F: FileSystem>(
 /// The length of a block whose file is good.
 fn is_good<F: FileSystem>(fs: &F, address: &Address) -> Result<Option<u32>, OpenError> {
     let verify = |length| blocks::verify(fs, address, length, &mut Vec::new()).map(|()| length);
-    match twice(|| stated_length(fs, address).and_then(verify)) {
+    match retry_once(|| stated_length(fs, address).and_then(verify)) {
         Ok(length) => Ok(Some(length)),
-        Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
-        Err(Trouble::Io(error)) => Err(failed("reading", &layout::block(address), &error).into()),
+        Err(ReadFault::Gone | ReadFault::Damaged) => Ok(None),
+        Err(ReadFault::Io(error)) => Err(failed("reading", &layout::block(address), &error).into()),
     }
 }
 
-fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, Trouble> {
+fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, ReadFault> {
     let file = fs.open(&layout::block(address))?;
     let trailer = block_file::TRAILER as u64;
-    let at = fs.length(&file)?.checked_sub(trailer).ok_or(Trouble::Damaged)?;
+    let at = fs.length(&file)?.checked_sub(trailer).ok_or(ReadFault::Damaged)?;
     let mut bytes = [0; block_file::TRAILER];
     fs.read_at(&file, at, &mut bytes)?;
     Ok(block_file::stated_length(&bytes))

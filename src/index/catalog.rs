@@ -17,7 +17,7 @@ use super::segments::LiveBytes;
 use crate::crypto::alias::{Alias, Aliases};
 use crate::crypto::keys::{heads_hash, record_id};
 use crate::ids::{NameId, RecordId, VersionId};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::{Expired, LogPlace, Remains};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
@@ -81,7 +81,7 @@ impl Catalog {
             return false;
         }
         let name = self.aliases.of(&record.name);
-        if planted::is_on(Bug::DropLesserVersion) && self.is_less(name, &record.version) {
+        if seeded::is_on(Bug::DropLesserVersion) && self.is_less(name, &record.version) {
             return false;
         }
         self.give_way(&(name, record.version));
@@ -151,7 +151,7 @@ impl Catalog {
     /// say which version of which name it was.
     pub(crate) fn insert_remains(&mut self, remains: &Remains) -> bool {
         let is_exact = record_id(&remains.bytes) == remains.id;
-        let front = || match is_exact || planted::is_on(Bug::GuessFromTheWhole) {
+        let front = || match is_exact || seeded::is_on(Bug::GuessFromTheWhole) {
             true => None,
             false => Record::decode_front(&remains.bytes).ok(),
         };
@@ -161,7 +161,7 @@ impl Catalog {
         let (id, version) = (remains.id, record.version);
         let is_here = self.contains(&id) || self.version(&record.name, &version).is_some();
         let is_past = self.expired.contains_key(&id) || self.lost.contains_key(&id);
-        if is_here || is_past || planted::is_on(Bug::ForgetRemains) {
+        if is_here || is_past || seeded::is_on(Bug::ForgetRemains) {
             return true;
         }
         if !Kind::of(record.kind).is_version() {

@@ -8,7 +8,7 @@ use super::holdings::Holdings;
 use super::steps::Steps;
 use crate::ids::{Address, RecordId};
 use crate::limits::{PAGE_DEPTH_MAX, START_MISSING_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
@@ -63,7 +63,7 @@ impl Completion {
     pub(crate) fn record(&mut self, id: RecordId, record: &Record, holdings: &Holdings) -> bool {
         let missing = match &record.blocks {
             BlockList::Inline(blocks) => self.missing_blocks(blocks, holdings),
-            BlockList::Pages { .. } if planted::is_on(Bug::WalkPagesAtStart) => return false,
+            BlockList::Pages { .. } if seeded::is_on(Bug::WalkPagesAtStart) => return false,
             BlockList::Pages { root, .. } => Missing::Pages(vec![*root]),
         };
         self.settle(Waiting { whole: Whole::Record(id), missing }, holdings).is_some()
@@ -84,7 +84,7 @@ impl Completion {
             return Vec::new();
         };
         let missing = match page.entries {
-            _ if planted::is_on(Bug::BelieveHeldPages) => Missing::Pages(Vec::new()),
+            _ if seeded::is_on(Bug::BelieveHeldPages) => Missing::Pages(Vec::new()),
             Entries::Blocks(blocks) => self.missing_blocks(&blocks, holdings),
             Entries::Pages { pages, .. } => {
                 let pages = pages.iter().map(|page| page.address);
@@ -160,7 +160,7 @@ impl Completion {
         if let Whole::Page(page) = whole {
             self.pages.insert(page, has_room.then_some(lack));
         }
-        if has_room && !planted::is_on(Bug::JudgeBeforehand) {
+        if has_room && !seeded::is_on(Bug::JudgeBeforehand) {
             self.kept += kept;
             self.waiting.entry(lack).or_default().push(waiting);
         }

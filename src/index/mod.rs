@@ -4,12 +4,12 @@
 //! brought it has been flushed, but for grants, which are learnt at once, and for what was shown and is not kept.
 
 mod bits;
+mod builder;
 pub(crate) mod catalog;
 mod completion;
 pub(crate) mod entry;
 pub(crate) mod grants;
 pub(crate) mod holdings;
-mod loading;
 mod packed;
 mod segmented;
 pub(crate) mod segments;
@@ -17,13 +17,13 @@ mod shown;
 pub(crate) mod sorted;
 pub(crate) mod steps;
 
-pub use loading::Loading;
-pub(crate) use loading::Missing;
+pub use builder::IndexBuilder;
+pub(crate) use builder::Missing;
 pub use segments::Pins;
 pub(crate) use shown::Shown;
 
 use crate::ids::{Address, RecordId};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, LogPlace, Verified};
 use crate::wire::log_damage::LogDamage;
 use catalog::Catalog;
@@ -50,7 +50,7 @@ pub(crate) struct Index {
 impl Index {
     /// What may be missing here, since a start could not decode all of the log.
     pub(crate) fn log_damage(&self) -> LogDamage {
-        if planted::is_on(Bug::HideLogDamage) {
+        if seeded::is_on(Bug::HideLogDamage) {
             return LogDamage::default();
         }
         self.undecoded.and(self.catalog.guessed())

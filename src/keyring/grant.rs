@@ -8,7 +8,7 @@ use crate::crypto::keys::{RootKey, grant_name, writer_of};
 use crate::crypto::sign::{sign, verify};
 use crate::crypto::tags;
 use crate::ids::VersionId;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::stamp_at;
 use crate::wire::record::{Extension, Record, RecordKind};
 
@@ -44,7 +44,7 @@ pub fn granted_key(record: &Record, root: &[u8; 32]) -> Option<[u8; 32]> {
     let key = named_key(record).filter(|_| record.signer == *root)?;
     let is_good = record.name == grant_name(&key)
         && (verify(root, tags::RECORD, &record.signed_bytes(), &record.signature)
-            || planted::is_on(Bug::AcceptUnsignedGrant));
+            || seeded::is_on(Bug::AcceptUnsignedGrant));
     is_good.then_some(key)
 }
 

@@ -20,7 +20,7 @@ mod ticket_file;
 
 use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey, RootKey, WriteKey};
 use crate::keyring::text::KeyText;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -134,7 +134,7 @@ impl Keyring {
         let node = parts.node.ok_or(KeyringError::Incomplete("node.key"))?;
         let access = Access { network, data: parts.data, write: parts.write };
         role::check(folder, &access)?;
-        if !role::may_be_of(folder, &access.network)? && !planted::is_on(Bug::ForgetNetwork) {
+        if !role::may_be_of(folder, &access.network)? && !seeded::is_on(Bug::ForgetNetwork) {
             return Err(KeyringError::StrangeNetwork);
         }
         checked(Self { access, root: parts.root, node })
@@ -264,7 +264,7 @@ impl Parts {
     /// Whether a folder that has lost its network's key may have had this one: everything else in it that tells a network
     /// tells this one.
     fn may_be_of(&self, folder: &Path, network: &NetworkKey) -> Result<bool, KeyringError> {
-        if planted::is_on(Bug::ForgetNetwork) {
+        if seeded::is_on(Bug::ForgetNetwork) {
             return Ok(true);
         }
         let root = self.root.as_ref().is_none_or(|root| root.0.public() == network.root);

@@ -8,7 +8,7 @@ use super::{Access, KeyFileError, KeyringError, files};
 use crate::crypto::keys::{DataKeys, NetworkKey, WriteKey};
 use crate::ids::Hash;
 use crate::keyring::text::KeyText;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::io;
 use std::path::Path;
 
@@ -36,7 +36,7 @@ pub(super) fn check(folder: &Path, access: &Access) -> Result<(), KeyringError> 
     let had = read(folder)?.had;
     let lost = held(access).into_iter().find(|(file, is_there)| !is_there && had.contains(file));
     match lost {
-        Some((file, _)) if !planted::is_on(Bug::ForgetRole) => Err(KeyringError::Lost(file)),
+        Some((file, _)) if !seeded::is_on(Bug::ForgetRole) => Err(KeyringError::Lost(file)),
         Some(_) | None => Ok(()),
     }
 }

@@ -265,8 +265,8 @@ impl Driver {
         let redial = self.to_dial.front().map(|(at, _)| *at);
         let redial = redial.filter(|_| self.dialling < DIALLING_MAX);
         let until = [timer, redial].into_iter().flatten().chain([until]).min().unwrap_or(until);
-        let patience = if self.busy.is_empty() { until.since(now) } else { Duration::ZERO };
-        match self.poll.poll(&mut self.events, Some(patience)) {
+        let timeout = if self.busy.is_empty() { until.since(now) } else { Duration::ZERO };
+        match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Ok(()) | Err(_) => {}
         }

@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A daemon starts, or stops, within this.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// All nodes have everything within this after the load has ended.
 const SETTLE: Duration = Duration::from_secs(600);
 
@@ -121,14 +121,14 @@ impl Local {
             self.add(&["--join", ticket.to_str().ok_or("the folder's name is no text")?])?;
         }
         let others = self.daemons.len() - 1;
-        self.wait_for("the nodes to connect", PATIENCE, |statuses| {
+        self.wait_for("the nodes to connect", TIMEOUT, |statuses| {
             statuses.iter().all(|status| status.peers_connected as usize == others)
         })
     }
 
     /// Waits until every node has every record, whether or not it has the blocks.
     pub(super) fn agree(&self) -> Result<(), String> {
-        self.wait_for("all nodes to have every record", PATIENCE, |statuses| {
+        self.wait_for("all nodes to have every record", TIMEOUT, |statuses| {
             statuses.windows(2).all(|pair| pair[0].records == pair[1].records)
         })
     }
@@ -200,7 +200,7 @@ impl Local {
     fn wait_for(
         &self,
         what: &str,
-        patience: Duration,
+        timeout: Duration,
         holds: impl Fn(&[crate::wire::message::NodeStatus]) -> bool,
     ) -> Result<(), String> {
         let access = self.access.as_ref().ok_or("there are no keys")?;
@@ -216,8 +216,8 @@ impl Local {
             if holds(&statuses.map_err(|error| error.to_string())?) {
                 return Ok(());
             }
-            if begun.elapsed() > patience {
-                return Err(format!("timed out after {} s waiting for {what}", patience.as_secs()));
+            if begun.elapsed() > timeout {
+                return Err(format!("timed out after {} s waiting for {what}", timeout.as_secs()));
             }
             self.stop.sleep(Duration::from_millis(5))?;
         }
@@ -250,7 +250,7 @@ impl Daemon {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("a daemon ended at its start: {status}"));
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 return Err("a daemon does not start".to_owned());
             }
             stop.sleep(Duration::from_millis(5))?;
@@ -264,7 +264,7 @@ impl Daemon {
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             if let Ok(Some(_)) = self.process.try_wait() {
                 return;
             }

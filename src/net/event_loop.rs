@@ -151,9 +151,9 @@ impl EventLoop {
             if let Some(outcome) = self.outcome.take() {
                 return Ok(outcome);
             }
-            let patience =
-                if workers.has_done() { Some(Duration::ZERO) } else { self.patience(node) };
-            match self.poll.poll(&mut events, patience) {
+            let timeout =
+                if workers.has_done() { Some(Duration::ZERO) } else { self.timeout(node) };
+            match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(LoopError::System("can't wait for events", error)),
@@ -189,7 +189,7 @@ impl EventLoop {
     }
 
     /// How long nothing need be done.
-    fn patience(&self, node: &Node) -> Option<Duration> {
+    fn timeout(&self, node: &Node) -> Option<Duration> {
         if self.sockets.waiting() > 0 || self.accepting {
             return Some(Duration::ZERO);
         }

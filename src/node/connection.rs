@@ -138,7 +138,7 @@ impl Connection {
     pub(super) fn news(&mut self, link: Link) -> Option<Action> {
         match self {
             Self::Native(native) => {
-                let transmits = native.conn.wants_transmit() || native.conn.has_departures();
+                let transmits = native.conn.wants_transmit() || native.conn.has_sent_events();
                 let news = transmits && !native.transmitting;
                 native.transmitting |= news;
                 news.then_some(Action::Transmit { link })

@@ -36,7 +36,7 @@ pub(super) struct Connections {
     /// Those that wait for the server to take more.
     waiting: BTreeSet<Link>,
     /// Those to which something has happened.
-    touched: BTreeSet<Link>,
+    dirty: BTreeSet<Link>,
     timers: BTreeSet<(Instant, Link)>,
     /// Memory for control that all take.
     control: usize,
@@ -55,7 +55,7 @@ impl Connections {
             self.locals.insert(link);
         }
         self.open.insert(link, Slot { connection, timer: None, held: 0, held_since: now });
-        self.touched.insert(link);
+        self.dirty.insert(link);
     }
 
     pub(super) fn remove(&mut self, link: Link) -> Option<Connection> {
@@ -65,7 +65,7 @@ impl Connections {
             self.timers.remove(&(at, link));
         }
         self.waiting.remove(&link);
-        self.touched.remove(&link);
+        self.dirty.remove(&link);
         self.locals.remove(&link);
         Some(slot.connection)
     }
@@ -85,7 +85,7 @@ impl Connections {
     /// A connection to which something happens; none if it has ended.
     pub(super) fn touch(&mut self, link: Link) -> Option<&mut Connection> {
         let slot = self.open.get_mut(&link)?;
-        self.touched.insert(link);
+        self.dirty.insert(link);
         Some(&mut slot.connection)
     }
 
@@ -116,12 +116,12 @@ impl Connections {
 
     /// Those to which something has happened; they are forgotten.
     pub(super) fn take_touched(&mut self) -> BTreeSet<Link> {
-        std::mem::take(&mut self.touched)
+        std::mem::take(&mut self.dirty)
     }
 
     /// Programs' to which something has happened.
     pub(super) fn touched_locals(&self) -> Vec<Link> {
-        self.locals.intersection(&self.touched).copied().collect()
+        self.locals.intersection(&self.dirty).copied().collect()
     }
 
     /// This one waits for the server to take more.
@@ -141,7 +141,7 @@ impl Connections {
 
     /// Those that wait and to which something has happened.
     pub(super) fn touched_waiting(&self) -> Vec<Link> {
-        self.waiting.intersection(&self.touched).copied().collect()
+        self.waiting.intersection(&self.dirty).copied().collect()
     }
 
     /// A timer of a link that is no connection yet.
@@ -169,7 +169,12 @@ impl Connections {
 
     /// Counts what a connection keeps, beside so many bytes in the server, sets its timer anew, and gives what the shell is
     /// to be told of it.
-    pub(super) fn settle(&mut self, now: Instant, link: Link, of_server: usize) -> Option<Action> {
+    pub(super) fn flush_state(
+        &mut self,
+        now: Instant,
+        link: Link,
+        of_server: usize,
+    ) -> Option<Action> {
         let slot = self.open.get_mut(&link)?;
         let held = slot.connection.held_bytes() + of_server;
         if held < slot.held || slot.held == 0 {

@@ -7,7 +7,7 @@
 
 use super::Link;
 use crate::limits::{ENTRANTS_PER_ADDRESS_MAX, HANDSHAKES_MAX, STRANGERS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,7 +68,7 @@ impl Crowd {
     /// One more; the oldest of its address gives way if these are many, or else one of the fullest prefix if all are.
     fn enter(&mut self, link: Link, from: Option<IpAddr>, rng: &mut ChaCha8Rng) -> Entry {
         let entry = match self.oldest_of_many(from) {
-            Some(_) if planted::is_on(Bug::NewestStrangerRefused) => return Entry::Refused,
+            Some(_) if seeded::is_on(Bug::NewestUnauthenticatedRefused) => return Entry::Refused,
             Some(oldest) => Entry::InPlaceOf(oldest),
             None if self.from.len() < self.max => Entry::Free,
             None => match self.one_of_the_fullest(rng) {
@@ -98,7 +98,7 @@ impl Crowd {
 
     /// A random one of the fullest prefix; among several as full, of a random one.
     fn one_of_the_fullest(&self, rng: &mut ChaCha8Rng) -> Option<(Prefix, Link)> {
-        if planted::is_on(Bug::OldestStrangerGoes) {
+        if seeded::is_on(Bug::OldestUnauthenticatedGoes) {
             let (link, from) = self.from.first_key_value()?;
             return Some((Prefix::of(*from), *link));
         }
@@ -162,7 +162,7 @@ impl Entrance {
             return Entry::Free;
         };
         self.strangers.leave(link);
-        if planted::is_on(Bug::HandshakesUncounted) {
+        if seeded::is_on(Bug::HandshakesUncounted) {
             return Entry::Free;
         }
         self.handshakes.enter(link, from, &mut self.rng)

@@ -5,8 +5,8 @@
 //! nothing of the time that it spends elsewhere, or its process, is the node's fault.
 
 use super::mailbox::Mailbox;
-use crate::limits::{GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_SILENCE};
-use crate::planted::{self, Bug};
+use crate::limits::{GATEWAY_EVENTS_MAX, GATEWAY_PULSE, OPERATION_TIMEOUT};
+use crate::seeded::{self, Bug};
 use crate::session::{ClientError, Event, Input, Output, Session};
 use crate::time::Instant;
 use crate::wire::frame::Open;
@@ -38,11 +38,11 @@ pub(super) struct Local {
     /// When the program last called.
     called: Instant,
     /// After how long it counts as gone; never, if the shell knows better.
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl Local {
-    pub(super) fn new(session: Session, now: Instant, patience: Option<Duration>) -> Self {
+    pub(super) fn new(session: Session, now: Instant, timeout: Option<Duration>) -> Self {
         Self {
             session,
             mailbox: Mailbox::default(),
@@ -52,7 +52,7 @@ impl Local {
             paused: false,
             seen: now,
             called: now,
-            patience,
+            timeout,
         }
     }
 
@@ -78,7 +78,7 @@ impl Local {
         let away = now.since(self.seen).saturating_sub(GATEWAY_PULSE);
         self.seen = now;
         if !self.paused {
-            if !away.is_zero() && !planted::is_on(Bug::BlameNode) {
+            if !away.is_zero() && !seeded::is_on(Bug::BlameNode) {
                 self.session.excuse(now, away);
             }
         } else if self.events.is_empty() {
@@ -181,9 +181,9 @@ impl Local {
     }
 
     fn abandoned_at(&self) -> Option<Instant> {
-        let hurries = planted::is_on(Bug::HurryPrograms);
-        let patience = if hurries { Some(OPERATION_SILENCE) } else { self.patience };
-        patience.filter(|_| !planted::is_on(Bug::KeepAbandoned)).map(|after| self.called + after)
+        let hurries = seeded::is_on(Bug::HurryPrograms);
+        let timeout = if hurries { Some(OPERATION_TIMEOUT) } else { self.timeout };
+        timeout.filter(|_| !seeded::is_on(Bug::KeepAbandoned)).map(|after| self.called + after)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -24,8 +24,8 @@ use crate::conn::{Conn, ConnKeys, Event, Side};
 use crate::ids::NodeId;
 use crate::limits::CONNECTIONS_MAX;
 use crate::server::work::Done;
-use crate::server::{FileServer, Leaves, Loading, Reached, Setup, Standing, Tight};
-use crate::store::values::Recovered;
+use crate::server::{FileServer, IndexBuilder, Leaves, Pressure, Reached, Setup, Summary};
+use crate::store::values::RecoveryReport;
 use crate::time::{Instant, Now};
 use connection::{Connection, Native};
 use connections::Connections;
@@ -52,7 +52,7 @@ pub struct Node {
     closing: BTreeMap<Link, Conn>,
     guards: Guards,
     /// What the server said last.
-    tight: Tight,
+    pressure: Pressure,
     actions: VecDeque<Action>,
     connections_max: usize,
 }
@@ -63,25 +63,25 @@ impl Node {
     pub fn new(
         keys: ConnKeys,
         setup: Setup,
-        loading: Loading,
-        recovered: &Recovered,
+        builder: IndexBuilder,
+        recovered: &RecoveryReport,
         now: Now,
     ) -> Self {
         let entrance = Entrance::new(ChaCha8Rng::seed_from_u64(!setup.seed));
         let mut node = Self {
             keys,
             root: setup.root,
-            server: FileServer::new(setup, loading, recovered, now),
+            server: FileServer::new(setup, builder, recovered, now),
             connections: Connections::default(),
             dialling: BTreeMap::new(),
             entrance,
             closing: BTreeMap::new(),
             guards: Guards::default(),
-            tight: Tight::default(),
+            pressure: Pressure::default(),
             actions: VecDeque::new(),
             connections_max: CONNECTIONS_MAX,
         };
-        node.turn(now);
+        node.run_turn(now);
         node
     }
 
@@ -112,7 +112,7 @@ impl Node {
         let conn = Conn::new(Side::Acceptor, &self.keys, entropy, now.instant);
         let native = Native::new(conn, Reached::From(from));
         self.connections.insert(now.instant, link, Connection::Native(Box::new(native)));
-        self.turn(now);
+        self.run_turn(now);
         Some(link)
     }
 
@@ -130,7 +130,7 @@ impl Node {
         let conn = Conn::new(Side::Dialer, &self.keys, entropy, now.instant);
         let native = Native::new(conn, Reached::Dialled(node));
         self.connections.insert(now.instant, link, Connection::Native(Box::new(native)));
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// The socket has ended, or could not be opened.
@@ -143,7 +143,7 @@ impl Node {
         if let Some(Connection::Local(local)) = self.remove(now, link) {
             self.keep_events(link, *local, "the node closed it");
         }
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// Bytes have come.
@@ -152,12 +152,12 @@ impl Node {
             return;
         };
         if native.unread.is_empty() {
-            self.take_in(now, link, bytes);
+            self.ingest(now, link, bytes);
         } else {
             let all = [&native.unread, bytes].concat();
             native.unread = all.into();
         }
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// Appends what is to be sent next, about `max` bytes of it. To be called when the socket has taken all that was
@@ -166,7 +166,7 @@ impl Node {
         if let Some(conn) = self.closing.get_mut(&link) {
             return conn.transmit(now.instant, out, max);
         }
-        self.handle_departures(now, link);
+        self.handle_sent_events(now, link);
         let Some(native) = self.connections.native(link) else {
             return;
         };
@@ -175,18 +175,18 @@ impl Node {
         let waiting = native.conn.outbox_bytes();
         self.connections.touch(link);
         self.server.outbox_level(now, link, waiting);
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// What was handed to the socket before has left.
-    fn handle_departures(&mut self, now: Now, link: Link) {
+    fn handle_sent_events(&mut self, now: Now, link: Link) {
         while let Some(native) = self.connections.native(link) {
-            match native.conn.poll_departure() {
+            match native.conn.poll_sent() {
                 Some(Event::StreamLow) => self.server.leaves(now, link, Leaves::Low),
                 Some(_) => self.server.leaves(now, link, Leaves::Sent),
                 None => return,
             }
-            self.carry_out(now);
+            self.apply_outputs(now);
         }
     }
 
@@ -212,13 +212,13 @@ impl Node {
     /// A worker has answered.
     pub fn done(&mut self, now: Now, done: Done) {
         self.server.done(now, done);
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// What this node has.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.server.standing()
+    pub fn summary(&self) -> Summary {
+        self.server.summary()
     }
 
     /// When `handle_timeout` wants to be called.
@@ -241,7 +241,7 @@ impl Node {
             }
         }
         self.server.handle_timeout(now);
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// The next thing to do.
@@ -252,7 +252,7 @@ impl Node {
     /// Finishes what was accepted, and says `Stopped`.
     pub fn stop(&mut self, now: Now) {
         self.server.drain(now);
-        self.turn(now);
+        self.run_turn(now);
     }
 
     /// For whoever watches over memory.

@@ -8,14 +8,14 @@ use super::local::Local;
 use super::{Action, Ending, Node, Outcome};
 use crate::ids::NodeId;
 use crate::limits::{HANDSHAKE_TIMEOUT, OUTBOX_HARD_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::{Leaves, Link, Output, Reached};
 use crate::session::ClientError;
 use crate::time::Now;
 use crate::wire::message::PeerAddress;
 
 impl Node {
-    pub(super) fn carry_out(&mut self, now: Now) {
+    pub(super) fn apply_outputs(&mut self, now: Now) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { link, message } => {
@@ -102,7 +102,7 @@ impl Node {
 
     /// A session of a program has ended for this reason. What it had come to by then is the program's all the same.
     pub(super) fn keep_events(&mut self, link: Link, local: Local, why: &str) {
-        if !planted::is_on(Bug::MissClosing) {
+        if !seeded::is_on(Bug::MissClosing) {
             let events = local.close(&ClientError::Disconnected(why.to_owned()));
             self.guards.keep(link, events);
         }

@@ -45,7 +45,7 @@ impl Node {
         let local = Local::new(session, now.instant, abandoned_after);
         self.connections.insert(now.instant, link, Connection::Local(Box::new(local)));
         self.server.established(now, link, key.static_public(), Reached::Here);
-        self.turn(now);
+        self.run_turn(now);
         Ok(self.guards.guard(link))
     }
 
@@ -59,7 +59,7 @@ impl Node {
         let session = self.connections.call(now.instant, link)?;
         session.set_calendar(Some(now.wall_ms));
         let answer = act(session);
-        self.turn(now);
+        self.run_turn(now);
         Some(answer)
     }
 
@@ -88,7 +88,7 @@ impl Node {
     fn touch_program(&mut self, now: Now, link: Link) -> bool {
         let is_open = self.connections.touch(link).is_some();
         if is_open {
-            self.turn(now);
+            self.run_turn(now);
         }
         is_open
     }
@@ -99,7 +99,7 @@ impl Node {
             Some(Connection::Local(local)) => local.close(error),
             Some(Connection::Native(_)) | None => self.guards.take(link),
         };
-        self.turn(now);
+        self.run_turn(now);
         events
     }
 }

@@ -7,7 +7,7 @@ use super::entrance::Entry;
 use super::local::LeafPlace;
 use super::{Action, Ending, Node};
 use crate::conn::{Event, Stage};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::{Leaves, Link};
 use crate::session::Output;
 use crate::time::Now;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 impl Node {
     /// Takes in bytes of a connection, as long as the server takes what comes of them; the rest stays unread.
-    pub(super) fn take_in(&mut self, now: Now, link: Link, mut bytes: &[u8]) {
+    pub(super) fn ingest(&mut self, now: Now, link: Link, mut bytes: &[u8]) {
         self.connections.touch(link);
         while !bytes.is_empty() {
             let takes = self.server.read_max(link) > 0;
@@ -29,7 +29,7 @@ impl Node {
             }
             let result = native.conn.receive(now.instant, &mut bytes);
             self.note_stage(now, link);
-            self.hand_over(now, link);
+            self.dispatch_events(now, link);
             if let Err(error) = result {
                 return self.end(now, link, Ending::Conn(error));
             }
@@ -37,9 +37,9 @@ impl Node {
     }
 
     /// Tells the server what has come.
-    fn hand_over(&mut self, now: Now, link: Link) {
+    fn dispatch_events(&mut self, now: Now, link: Link) {
         while let Some(native) = self.connections.native(link) {
-            let Some(event) = native.conn.poll_arrival() else {
+            let Some(event) = native.conn.poll_received() else {
                 return;
             };
             let reached = native.reached;
@@ -59,7 +59,7 @@ impl Node {
                 Event::Aborted => self.server.leaves(now, link, Leaves::Aborted),
                 Event::StreamLow | Event::StreamSent => {}
             }
-            self.carry_out(now);
+            self.apply_outputs(now);
         }
     }
 
@@ -73,7 +73,7 @@ impl Node {
             return;
         }
         match stage {
-            Stage::Stranger => {}
+            Stage::Unauthenticated => {}
             Stage::Handshaking => match self.entrance.proved(link) {
                 Entry::InPlaceOf(other) => self.end(now, other, Ending::MadeRoom),
                 Entry::Refused => self.end(now, link, Ending::TooManyHandshakes),
@@ -84,12 +84,12 @@ impl Node {
     }
 
     /// The end of every door: what the server wants is done, and the shell is told what changed.
-    pub(super) fn turn(&mut self, now: Now) {
+    pub(super) fn run_turn(&mut self, now: Now) {
         while let Some(link) = self.guards.next_dropped() {
             self.end(now, link, Ending::Abandoned);
         }
         self.server.end_turn(now);
-        self.carry_out(now);
+        self.apply_outputs(now);
         loop {
             let mut moved = self.wake(now);
             for link in self.connections.touched_locals() {
@@ -99,11 +99,11 @@ impl Node {
                 break;
             }
             self.server.end_turn(now);
-            self.carry_out(now);
+            self.apply_outputs(now);
         }
         for link in self.connections.take_touched() {
             let of_server = self.server.held_bytes(link);
-            self.actions.extend(self.connections.settle(now.instant, link, of_server));
+            self.actions.extend(self.connections.flush_state(now.instant, link, of_server));
         }
         while let Some(link) = self.connections.one_too_many(now.instant) {
             self.end(now, link, Ending::MemoryKept);
@@ -112,8 +112,8 @@ impl Node {
 
     /// Goes on with connections that waited for the server to take more. True if it took something.
     fn wake(&mut self, now: Now) -> bool {
-        let before = std::mem::replace(&mut self.tight, self.server.tight());
-        let eased = before.eased(self.tight);
+        let before = std::mem::replace(&mut self.pressure, self.server.pressure());
+        let eased = before.eased(self.pressure);
         // Otherwise only those can go on with which something has happened: looking at all would cost too much.
         let woken: Vec<Link> = match eased {
             true => self.connections.waiting(),
@@ -125,7 +125,7 @@ impl Node {
                 took |= self.wake_one(now, link);
             }
         }
-        self.tight = self.server.tight();
+        self.pressure = self.server.pressure();
         took
     }
 
@@ -137,7 +137,7 @@ impl Node {
         }
         let unread = self.connections.take_unread(link);
         let before = unread.len();
-        self.take_in(now, link, &unread);
+        self.ingest(now, link, &unread);
         let after = self.connections.unread_bytes(link);
         if after == 0
             && let Some(native) = self.connections.native(link)
@@ -149,7 +149,7 @@ impl Node {
             self.connections.go_on(link);
             if was_paused {
                 self.connections.touch(link);
-                if !planted::is_on(Bug::ForgetPaused) {
+                if !seeded::is_on(Bug::ForgetPaused) {
                     self.actions.push_back(Action::Read { link });
                 }
             }
@@ -188,7 +188,7 @@ impl Node {
             }
             if let Some(output) = local.poll_output() {
                 self.give_one(now, link, output);
-                self.carry_out(now);
+                self.apply_outputs(now);
                 moved = true;
             }
         }
@@ -211,7 +211,7 @@ impl Node {
                 let Some(LeafPlace { index, is_last }) = place else { return };
                 self.server.leaves(now, link, Leaves::Leaf { index, data });
                 if is_last {
-                    self.carry_out(now);
+                    self.apply_outputs(now);
                     self.server.leaves(now, link, Leaves::Ended);
                     let next =
                         self.connections.local(link).map(|local| local.stream_ended(now.instant));
@@ -236,7 +236,7 @@ impl Node {
             if sent {
                 self.server.leaves(now, link, Leaves::Sent);
             }
-            self.carry_out(now);
+            self.apply_outputs(now);
             if !(heard || low) {
                 break;
             }
@@ -245,7 +245,7 @@ impl Node {
         if moved && let Some(local) = self.connections.local(link) {
             let waiting = local.outbox_bytes();
             self.server.outbox_level(now, link, waiting);
-            self.carry_out(now);
+            self.apply_outputs(now);
         }
         moved
     }

@@ -15,7 +15,7 @@ use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
 use crate::ids::RecordId;
 use crate::index::Index;
 use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, ReadError};
 use crate::time::{Clock, Now};
 use crate::wire::message::{Message, PushedRecord, Reason};
@@ -170,7 +170,7 @@ impl Context {
 
     /// A client must know the grants before it can judge any record.
     pub(super) fn give_grants(&mut self, link: Link) {
-        if !planted::is_on(Bug::KeepGrants) {
+        if !seeded::is_on(Bug::KeepGrants) {
             let grants = self.index.grants.for_client();
             self.send_records(link, grants);
         }

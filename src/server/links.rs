@@ -35,7 +35,7 @@ pub(super) struct Progress {
 pub(super) struct Peer {
     pub(super) who: Who,
     /// Did not answer in time, and has not been heard since.
-    pub(super) silent: bool,
+    pub(super) unresponsive: bool,
     /// When it last brought or answered something, or was asked when it owed nothing.
     pub(super) heard: Instant,
     /// Bytes of messages that wait to be sent.
@@ -54,7 +54,7 @@ impl Peer {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             who: Who::Unknown,
-            silent: false,
+            unresponsive: false,
             heard: now,
             outbox: 0,
             requests: 0,
@@ -117,21 +117,21 @@ impl Links {
     }
 
     /// Whether it did not answer in time, and has not been heard since.
-    pub(super) fn is_silent(&self, link: Link) -> bool {
-        self.get(link).is_some_and(|peer| peer.silent)
+    pub(super) fn is_unresponsive(&self, link: Link) -> bool {
+        self.get(link).is_some_and(|peer| peer.unresponsive)
     }
 
     /// It did not answer in time.
-    pub(super) fn set_silent(&mut self, link: Link) {
+    pub(super) fn set_unresponsive(&mut self, link: Link) {
         if let Some(peer) = self.get_mut(link) {
-            peer.silent = true;
+            peer.unresponsive = true;
         }
     }
 
     /// It has brought something that was asked for, or answered.
     pub(super) fn hear(&mut self, link: Link, now: Instant) {
         if let Some(peer) = self.get_mut(link) {
-            peer.silent = false;
+            peer.unresponsive = false;
             peer.heard = now;
         }
     }

@@ -8,10 +8,10 @@ use super::context::Context;
 use super::links::Peer;
 use super::work::Job;
 use crate::ids::{Hash, NodeId};
-use crate::index::Loading;
+use crate::index::IndexBuilder;
 use crate::limits::PEERS_MAX;
-use crate::planted::{self, Bug};
-use crate::store::values::Recovered;
+use crate::seeded::{self, Bug};
+use crate::store::values::RecoveryReport;
 use crate::wire::log_damage::LogDamage;
 use std::collections::BTreeSet;
 
@@ -28,13 +28,13 @@ impl Undecoded {
     /// What a start has found. What is left of records and can't be believed goes to the catalog, as far as that says which
     /// they were.
     pub(super) fn new(
-        recovered: &Recovered,
+        recovered: &RecoveryReport,
         grants: &[Vec<u8>],
-        loading: &mut Loading,
+        builder: &mut IndexBuilder,
     ) -> (Self, LogDamage) {
         let (mut left, damage) = (recovered.log_damage, recovered.damage);
-        loading.allow(grants);
-        loading.believe(&recovered.remains, |catalog, remains| {
+        builder.allow(grants);
+        builder.believe(&recovered.remains, |catalog, remains| {
             if !catalog.insert_remains(remains) {
                 left.add(remains.bytes.len() as u64);
             }
@@ -49,7 +49,7 @@ impl Undecoded {
             self.newcomers.insert(node);
         }
         let is_known = had_much && self.newcomers.len() < PEERS_MAX;
-        (is_known && !self.newcomers.contains(&node)) || planted::is_on(Bug::NewcomerMakesGood)
+        (is_known && !self.newcomers.contains(&node)) || seeded::is_on(Bug::NewcomerMakesGood)
     }
 
     /// Looks whether a node has told by now all that was lost.

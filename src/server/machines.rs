@@ -1,6 +1,6 @@
 //! The machines together: what each has to tell is seen to here, and nowhere else.
 //!
-//! Knows no door of the server: what comes from outside is handed to one machine by `mod`, and then `settle` is called.
+//! Knows no door of the server: what comes from outside is handed to one machine by `mod`, and then `dispatch_events` is called.
 //! Invariants: an event is seen to whole before the next, and none is left when a door returns; whoever waits for
 //! something durable is told when all of its group is in the index.
 
@@ -18,7 +18,7 @@ use super::write::{self, Contents, Rejection, Write};
 use crate::crypto::keys::record_id;
 use crate::index::Missing;
 use crate::limits::FRAME_BODY_MAX;
-use crate::store::values::{DiskError, Recovered, Space};
+use crate::store::values::{DiskError, RecoveryReport, Space};
 use crate::time::Instant;
 use crate::wire::message::{Message, PushedRecord};
 use bytes::Bytes;
@@ -47,7 +47,12 @@ pub(super) struct Machines {
 
 impl Machines {
     /// As they are after a start that has found this.
-    pub(super) fn new(setup: Setup, missing: Missing, recovered: &Recovered, now: Instant) -> Self {
+    pub(super) fn new(
+        setup: Setup,
+        missing: Missing,
+        recovered: &RecoveryReport,
+        now: Instant,
+    ) -> Self {
         Self {
             phase: Phase::Running,
             transfer: Transfer::default(),
@@ -62,7 +67,7 @@ impl Machines {
     }
 
     /// Sees to all that the machines have to tell, each event to its end before the next.
-    pub(super) fn settle(&mut self, cx: &mut Context) {
+    pub(super) fn dispatch_events(&mut self, cx: &mut Context) {
         loop {
             if let Some(event) = self.transfer.poll_event() {
                 self.transferred(cx, event);
@@ -299,8 +304,8 @@ impl Machines {
     /// How many bytes of a connection are taken in at a time; none while it has to wait.
     pub(super) fn read_max(&self, cx: &Context, link: Link) -> usize {
         let owes_leaves = self.transfer.is_owed_by(link);
-        let is_congested = self.write.is_congested();
-        backpressure::read_max(cx, link, Load { is_congested, owes_leaves })
+        let has_backlog = self.write.has_backlog();
+        backpressure::read_max(cx, link, Load { has_backlog, owes_leaves })
     }
 
     /// A connection is gone.

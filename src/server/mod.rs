@@ -16,7 +16,7 @@
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain |
 //!
 //! What a node has and knows is the room `index`. Invariants: what is said to be stored is in a flushed group; what is
-//! served is what its address says, or an error. Each door ends with `settle`, which sees to all events.
+//! served is what its address says, or an error. Each door ends with `dispatch_events`, which sees to all events.
 
 mod ask;
 mod asker;
@@ -45,19 +45,19 @@ mod transfer;
 pub mod work;
 mod write;
 
-pub use crate::index::Loading;
-pub use backpressure::Tight;
+pub use crate::index::IndexBuilder;
+pub use backpressure::Pressure;
 pub use closing::Closing;
 pub use members::{Reached, Remembered, read_peers};
 pub use output::{Leaves, Link, Output};
 pub use setup::Setup;
-pub use status::Standing;
+pub use status::Summary;
 
 use crate::ids::NodeId;
 use crate::index::segments::Readers;
 use crate::index::{Index, Shown};
 use crate::limits::{DRAIN_TIMEOUT, OUTBOX_MAX, STAMP_LEAD};
-use crate::store::values::{ReadError, Recovered};
+use crate::store::values::{ReadError, RecoveryReport};
 use crate::time::{Instant, Now, latest_credible};
 use crate::wire::message::Message;
 use ask::Ask;
@@ -89,10 +89,15 @@ pub struct FileServer {
 impl FileServer {
     /// A server over what a start has found.
     #[must_use]
-    pub fn new(setup: Setup, mut loading: Loading, recovered: &Recovered, now: Now) -> Self {
-        let (damage, undecoded) = Undecoded::new(recovered, &setup.grants, &mut loading);
-        let missing = loading.take_missing(&recovered.rotten);
-        let Loading { catalog, holdings, grants, .. } = loading;
+    pub fn new(
+        setup: Setup,
+        mut builder: IndexBuilder,
+        recovered: &RecoveryReport,
+        now: Now,
+    ) -> Self {
+        let (damage, undecoded) = Undecoded::new(recovered, &setup.grants, &mut builder);
+        let missing = builder.take_missing(&recovered.rotten);
+        let IndexBuilder { catalog, holdings, grants, .. } = builder;
         let (shown, group) = (Shown::default(), recovered.group);
         let readers = Readers::default();
         let index = Index { catalog, holdings, grants, shown, group, undecoded, readers };
@@ -103,10 +108,10 @@ impl FileServer {
             machines: Machines::new(setup, missing, recovered, now.instant),
             undecoded: damage,
         };
-        server.cx.clock.observe(loading.newest, now.wall_ms, STAMP_LEAD);
+        server.cx.clock.observe(builder.newest, now.wall_ms, STAMP_LEAD);
         server.cx.ask_space();
         server.machines.replicate.start(&mut server.cx);
-        server.machines.write.bring(&mut server.cx, loading.anew);
+        server.machines.write.bring(&mut server.cx, builder.anew);
         server.machines.members.start(&mut server.cx, are_given);
         server.end_turn(now);
         server
@@ -136,7 +141,7 @@ impl FileServer {
         self.begin(now);
         while let Some((due, timer)) = self.cx.timers.take_due(self.cx.now.instant) {
             self.timer(timer, self.cx.now.instant.since(due));
-            self.machines.settle(&mut self.cx);
+            self.machines.dispatch_events(&mut self.cx);
         }
     }
 
@@ -144,7 +149,7 @@ impl FileServer {
         let Self { cx, machines, .. } = self;
         match timer {
             Timer::Window => machines.write.window_over(),
-            Timer::Silence(link) => machines.transfer.check_silence(cx, link, late),
+            Timer::Unresponsive(link) => machines.transfer.check_unresponsive(cx, link, late),
             Timer::Pace(link) => {
                 let takes = machines.read_max(cx, link) > 0;
                 machines.transfer.check_pace(cx, link, takes);
@@ -174,28 +179,28 @@ impl FileServer {
         self.begin(now);
         self.cx.links.insert(link, Peer::new(now.instant));
         self.machines.members.established(&mut self.cx, link, static_key, reached);
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
     }
 
     /// An attempt to reach a node has ended without a connection.
     pub fn dial_failed(&mut self, now: Now, node: NodeId) {
         self.begin(now);
         self.machines.members.dial_failed(&mut self.cx, node);
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
     }
 
     /// A connection is gone.
     pub fn link_closed(&mut self, now: Now, link: Link) {
         self.begin(now);
         self.machines.forget(&mut self.cx, link);
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
     }
 
     /// Something of a connection's stream of leaves.
     pub fn leaves(&mut self, now: Now, link: Link, leaves: Leaves) {
         self.begin(now);
         self.machines.transfer.leaves(&mut self.cx, link, leaves);
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
     }
 
     /// A message has come.
@@ -205,7 +210,7 @@ impl FileServer {
         let Some(peer) = self.cx.links.get_mut(link) else {
             return;
         };
-        peer.silent = false;
+        peer.unresponsive = false;
         match (peer.who, message) {
             (_, Message::Hello(hello)) => self.machines.members.hello(&mut self.cx, link, hello),
             (Who::Unknown, _) => {
@@ -218,7 +223,7 @@ impl FileServer {
                 }
             }
         }
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
     }
 
     /// What only nodes say to each other; anything else comes back.
@@ -345,7 +350,7 @@ impl FileServer {
                 return self.checked(reason, &found);
             }
         }
-        machines.settle(cx);
+        machines.dispatch_events(cx);
     }
 
     fn read(&mut self, reason: ReadFor, items: Vec<Result<Bytes, ReadError>>) {
@@ -356,7 +361,7 @@ impl FileServer {
                     (machines.reconcile.has_compared(), machines.members.count());
                 let sync = |cx: &Context| sync::state(cx, has_compared, known);
                 let answer = machines.query.answer(cx, reading, items, sync);
-                machines.settle(cx);
+                machines.dispatch_events(cx);
                 machines.query.go_on(cx, answer);
             }
             ReadFor::Replicate(reading) => machines.replicate.read(cx, reading, items),
@@ -368,7 +373,7 @@ impl FileServer {
                 machines.reconcile.blocks_read(cx, link, batch, items);
             }
         }
-        machines.settle(cx);
+        machines.dispatch_events(cx);
     }
 
     fn checked(&mut self, reason: CheckFor, found: &[Checked]) {
@@ -389,7 +394,7 @@ impl FileServer {
                 machines.query.passed_checked(cx, link, query, passed, found);
             }
         }
-        machines.settle(cx);
+        machines.dispatch_events(cx);
     }
 
     /// To be called when a turn's events have all been handed over: sends on what was gathered from them.
@@ -398,14 +403,14 @@ impl FileServer {
         self.undecoded.judge(&mut self.cx);
         for _ in 0..BATCHES_OF_A_TURN {
             let goes_on = self.machines.replicate.go_on(&mut self.cx);
-            self.machines.settle(&mut self.cx);
+            self.machines.dispatch_events(&mut self.cx);
             if !goes_on {
                 break;
             }
         }
         self.machines.transfer.write(&mut self.cx);
         self.machines.transfer.pump_waiting(&mut self.cx);
-        self.machines.settle(&mut self.cx);
+        self.machines.dispatch_events(&mut self.cx);
         self.machines.write.pump(&mut self.cx);
         self.machines.end_if_drained(&mut self.cx);
     }
@@ -434,7 +439,7 @@ impl FileServer {
             self.machines.reconcile.pump(&mut self.cx, link);
             self.machines.members.pump(&mut self.cx, link);
             self.machines.query.resume(&mut self.cx, link);
-            self.machines.settle(&mut self.cx);
+            self.machines.dispatch_events(&mut self.cx);
         }
     }
 
@@ -446,8 +451,8 @@ impl FileServer {
 
     /// For whom nothing is taken in, whoever it comes from.
     #[must_use]
-    pub fn tight(&self) -> Tight {
-        backpressure::tight(&self.cx, self.machines.write.is_congested())
+    pub fn pressure(&self) -> Pressure {
+        backpressure::pressure(&self.cx, self.machines.write.has_backlog())
     }
 
     /// About what is kept in memory on behalf of a connection, leaves apart, which have a budget of their own.
@@ -464,8 +469,8 @@ impl FileServer {
 
     /// What it has, to compare nodes.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing {
+    pub fn summary(&self) -> Summary {
+        Summary {
             records: self.cx.index.catalog.whole(),
             incomplete: self.machines.replicate.incomplete(),
             peers: members::connected(&self.cx),

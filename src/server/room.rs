@@ -8,7 +8,7 @@ use super::context::Context;
 use super::output::Link;
 use super::timers::Timer;
 use crate::index::entry::Kind;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use crate::wire::message::Message;
 use std::time::Duration;
@@ -112,7 +112,7 @@ impl Context {
     /// Records of so many bytes had no room. True if that is new: the peers have been told, and what they have told since
     /// may be forgotten.
     pub(super) fn lack_room(&mut self, bytes: u64) -> bool {
-        if planted::is_on(Bug::ForgetRefusal) {
+        if seeded::is_on(Bug::ForgetRefusal) {
             log::warn!("no room for records of a peer");
             return false;
         }
@@ -130,7 +130,7 @@ impl Context {
 
     /// A block of so many bytes had no room.
     pub(super) fn lack_room_for_block(&mut self, bytes: u64) {
-        if planted::is_on(Bug::ForgetBlockRefusal) {
+        if seeded::is_on(Bug::ForgetBlockRefusal) {
             return;
         }
         if self.room.refuse_block(self.now.instant, bytes) {

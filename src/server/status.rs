@@ -10,7 +10,7 @@ use crate::wire::sync_state::SyncState;
 
 /// What a node has. Two nodes of one network that are done have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Summary {
     /// All records.
     pub records: RangeSummary,
     /// Records whose blocks are not all here yet, and blocks to be had again.

@@ -5,12 +5,12 @@
 //! in the catalog.
 
 use super::context::Context;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::sync_state::SyncState;
 
 /// See the module. `has_compared`: this node has compared with another since it was started. `known`: how many nodes are.
 pub(super) fn state(cx: &Context, has_compared: bool, known: u32) -> SyncState {
-    if planted::is_on(Bug::PastAsPresent) {
+    if seeded::is_on(Bug::PastAsPresent) {
         return SyncState::Complete;
     }
     let records = cx.index.catalog.records();

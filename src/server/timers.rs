@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 pub(super) enum Timer {
     /// The open group has waited long enough.
     Window,
-    /// Has this connection, of which leaves were wanted, been silent?
-    Silence(Link),
+    /// Has this connection, of which leaves were wanted, been unresponsive?
+    Unresponsive(Link),
     /// Does this node bring what is wanted of it fast enough?
     Pace(Link),
     /// Whoever has not answered for this query will not be waited for.

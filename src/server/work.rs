@@ -22,7 +22,7 @@ use crate::index::Pins;
 use crate::keyring::permit::permits;
 use crate::keyring::signed::signed;
 use crate::limits::AT_ONCE_BYTES_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
@@ -326,7 +326,7 @@ fn are_few(checks: &[Check]) -> bool {
 fn check(check: &Check) -> Checked {
     match check {
         Check::Signature(record) => match Record::decode(record) {
-            Ok(record) if signed(&record) || planted::is_on(Bug::AcceptForgery) => Checked::Signed,
+            Ok(record) if signed(&record) || seeded::is_on(Bug::AcceptForgery) => Checked::Signed,
             Ok(_) | Err(_) => Checked::Forged,
         },
         Check::Tree(block) => Checked::Address(Address(tree::tree(block).0)),
@@ -343,7 +343,7 @@ fn check(check: &Check) -> Checked {
 
 /// Whether a permit is good for exactly these blocks.
 fn permitted(permit: &Permit, blocks: &[BlockRef]) -> bool {
-    permits(permit, blocks) || planted::is_on(Bug::PermitForAnyAddress)
+    permits(permit, blocks) || seeded::is_on(Bug::PermitForAnyAddress)
 }
 
 #[cfg(test)]

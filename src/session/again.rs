@@ -2,7 +2,7 @@
 //!
 //! Knows no operation. Invariant: nobody is tried again without an end.
 
-use crate::limits::{CHANGED_TRIES_MAX, OPERATION_SILENCE};
+use crate::limits::{CHANGED_TRIES_MAX, OPERATION_TIMEOUT};
 use crate::time::Instant;
 
 /// How often one operation has been tried again, and since when.
@@ -17,7 +17,7 @@ impl Again {
     pub(super) fn once_more(&mut self, now: Instant) -> bool {
         let first = *self.first.get_or_insert(now);
         self.tries += 1;
-        self.tries <= CHANGED_TRIES_MAX && now.since(first) < OPERATION_SILENCE
+        self.tries <= CHANGED_TRIES_MAX && now.since(first) < OPERATION_TIMEOUT
     }
 }
 
@@ -34,6 +34,6 @@ mod tests {
         let mut again = Again::default();
         assert!(again.once_more(Instant(7)));
         assert!(again.once_more(Instant(7) + Duration::from_secs(1)));
-        assert!(!again.once_more(Instant(7) + OPERATION_SILENCE));
+        assert!(!again.once_more(Instant(7) + OPERATION_TIMEOUT));
     }
 }

@@ -11,7 +11,7 @@ use super::heads::Told;
 use super::machine::Step;
 use super::seal::NewVersion;
 use crate::limits::TOMBSTONES_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::message::Message;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Clear {
     /// What is left to do for a name that is deleted.
     pub(super) fn begin(context: &mut Context, op: Op, deleted: Deleted) -> Step {
         let Deleted { name, leaves_heads, answer } = deleted;
-        let is_clear = !leaves_heads || planted::is_on(Bug::LeaveHeads);
+        let is_clear = !leaves_heads || seeded::is_on(Bug::LeaveHeads);
         if is_clear || context.ask_head(op, &name).is_err() {
             return Step::Done(answer);
         }

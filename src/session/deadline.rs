@@ -1,11 +1,11 @@
 //! Deadlines: for how long each operation may wait for the node.
 //!
-//! Knows no operation but by what is said of it here. Invariant: an operation that waits ends `OPERATION_SILENCE` after
+//! Knows no operation but by what is said of it here. Invariant: an operation that waits ends `OPERATION_TIMEOUT` after
 //! it last came on; what moves for others puts that off, but only as long as it may lie ahead of what this one waits for,
 //! and no longer than a slow line takes to carry it.
 
-use crate::limits::{OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE};
-use crate::planted::{self, Bug};
+use crate::limits::{OPERATION_AHEAD, OPERATION_RATE, OPERATION_TIMEOUT};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -77,10 +77,10 @@ impl Deadline {
         }
         self.waits = wait != Wait::ForProgram;
         let others = traffic.bytes - self.moved;
-        if others <= self.ahead + OPERATION_AHEAD || planted::is_on(Bug::ExcuseBusy) {
+        if others <= self.ahead + OPERATION_AHEAD || seeded::is_on(Bug::ExcuseBusy) {
             let carried = Duration::from_millis(others * 1000 / OPERATION_RATE);
             let latest = self.since + carried;
-            let trusts = planted::is_on(Bug::ExcuseTrickle);
+            let trusts = seeded::is_on(Bug::ExcuseTrickle);
             self.excused = if trusts { traffic.last } else { traffic.last.min(latest) };
         }
     }
@@ -93,7 +93,7 @@ impl Deadline {
 
     /// When it has waited for long enough; `None` if it does not wait.
     pub(super) fn at(&self) -> Option<Instant> {
-        self.waits.then(|| self.since.max(self.excused) + OPERATION_SILENCE)
+        self.waits.then(|| self.since.max(self.excused) + OPERATION_TIMEOUT)
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_operation_waits_no_longer_than_for_what_may_lie_ahead() {
-        let silence = OPERATION_SILENCE.as_secs();
+        let silence = OPERATION_TIMEOUT.as_secs();
         assert_eq!(ends(0, 0), silence);
         assert_eq!(ends(1 << 40, 0), silence, "nothing moves");
         let fast = usize::try_from(OPERATION_AHEAD).unwrap();
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_trickle_for_others_excuses_little() {
-        let silence = OPERATION_SILENCE.as_secs();
+        let silence = OPERATION_TIMEOUT.as_secs();
         assert!(ends(1 << 40, usize::try_from(OPERATION_RATE / 2).unwrap()) <= 2 * silence + 1);
         assert!(ends(1 << 40, 1) <= silence + 1);
     }
@@ -150,9 +150,9 @@ mod tests {
         let mut deadline = Deadline::new(START, &traffic);
         assert_eq!(deadline.at(), None);
         deadline.update(after(100), &traffic, Wait::ForNode { ahead: 0 });
-        assert_eq!(deadline.at(), Some(after(100) + OPERATION_SILENCE));
+        assert_eq!(deadline.at(), Some(after(100) + OPERATION_TIMEOUT));
         deadline.put_off(after(150), Duration::from_secs(50));
-        assert_eq!(deadline.at(), Some(after(150) + OPERATION_SILENCE));
+        assert_eq!(deadline.at(), Some(after(150) + OPERATION_TIMEOUT));
         deadline.update(after(155), &traffic, Wait::ForProgram);
         assert_eq!(deadline.at(), None);
     }

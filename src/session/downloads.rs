@@ -8,7 +8,7 @@ use super::deferred::Deferred;
 use crate::crypto::tree::{self, leaf_hash};
 use crate::ids::Address;
 use crate::limits::WANTS_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::frame::{Open, leaves_of};
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
@@ -142,7 +142,7 @@ impl Downloads {
         let incoming = self.incoming.as_mut()?;
         let index = usize::from(index);
         let is_right = incoming.open.leaves.get(index) == Some(&leaf_hash(&data));
-        if !is_right && !planted::is_on(Bug::SkipReadCheck) {
+        if !is_right && !seeded::is_on(Bug::SkipReadCheck) {
             incoming.bad = true;
             return None;
         }

@@ -21,7 +21,7 @@ pub enum ClientError {
     WrongNetwork,
     /// The connection broke. What was under way may have happened or not.
     Disconnected(String),
-    /// No progress for `OPERATION_SILENCE`. What was under way may have happened or not.
+    /// No progress for `OPERATION_TIMEOUT`. What was under way may have happened or not.
     Silent,
     /// No node that can be reached has all of the file.
     Unavailable,

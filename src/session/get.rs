@@ -14,7 +14,7 @@ use crate::crypto::block::keystream;
 use crate::crypto::tree::RootBuilder;
 use crate::ids::{Address, Hash, NameId};
 use crate::limits::{COMING_MAX, LEAF};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::frame::leaves_of;
 use crate::wire::message::{BlockRef, Message};
 use crate::wire::page::Entries;
@@ -297,7 +297,7 @@ impl Get {
     /// The node does not have a block yet, and waits for it itself. True if this get waits on for it; not for ever.
     pub(super) fn waits_on(&mut self, serial: u64) -> bool {
         let is_next = self.window.front().is_some_and(|slot| slot.serial == serial);
-        let is_believed = self.coming < COMING_MAX || planted::is_on(Bug::BelieveComing);
+        let is_believed = self.coming < COMING_MAX || seeded::is_on(Bug::BelieveComing);
         let waits = is_next && is_believed;
         self.coming += u32::from(waits);
         waits
@@ -310,7 +310,7 @@ impl Get {
         address: Address,
         is_damaged: bool,
     ) -> Result<Answer, ClientError> {
-        let entry = self.entry.take().filter(|_| planted::is_on(Bug::PassPrefix));
+        let entry = self.entry.take().filter(|_| seeded::is_on(Bug::PassPrefix));
         if let Some(entry) = entry {
             return Ok(Answer::Got(entry));
         }

@@ -6,7 +6,7 @@
 use super::error::{ClientError, damaged_heads, unexpected};
 use crate::ids::VersionId;
 use crate::limits::PARENTS_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::condition::{Condition, HeadsSummary};
 use crate::wire::log_damage::LogDamage;
@@ -27,7 +27,7 @@ pub(super) struct Heads {
 impl Heads {
     /// A stamp after all of them.
     pub(super) fn next_stamp(&self) -> u64 {
-        let known = if planted::is_on(Bug::StampBelowParents) { &[] } else { &self.versions[..] };
+        let known = if seeded::is_on(Bug::StampBelowParents) { &[] } else { &self.versions[..] };
         let latest = known.iter().map(|version| version.stamp).max();
         latest.unwrap_or(0).max(self.clock).saturating_add(1).min(STAMP_MAX)
     }

@@ -7,7 +7,7 @@
 use super::error::{ClientError, log_damage};
 use crate::ids::{NameId, RecordId};
 use crate::limits::LIST_BARREN_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::sync_state::SyncState;
 use std::collections::HashSet;
@@ -46,7 +46,7 @@ impl Listing {
     /// A record came.
     pub(super) fn take(&mut self, record: &RecordId) -> Result<(), ClientError> {
         let [half, _] = record.0.as_chunks::<16>().0 else { return Ok(()) };
-        if self.seen.insert(*half) || planted::is_on(Bug::RepeatList) {
+        if self.seen.insert(*half) || seeded::is_on(Bug::RepeatList) {
             return Ok(());
         }
         Err(ClientError::Protocol("a list that tells the same twice".to_owned()))
@@ -54,13 +54,13 @@ impl Listing {
 
     /// An answer has been read, and another may follow, from there on: a node lists in an order of its own, but in one.
     pub(super) fn go_on(&mut self, after: NameId) -> Result<(), ClientError> {
-        if self.reached.replace(after) >= Some(after) && !planted::is_on(Bug::TurnBackList) {
+        if self.reached.replace(after) >= Some(after) && !seeded::is_on(Bug::TurnBackList) {
             return Err(ClientError::Protocol("a list that turns back".to_owned()));
         }
         let brought = self.seen.len() > self.before;
         self.before = self.seen.len();
         self.barren = if brought { 0 } else { self.barren + 1 };
-        if self.barren < LIST_BARREN_MAX || planted::is_on(Bug::BarrenList) {
+        if self.barren < LIST_BARREN_MAX || seeded::is_on(Bug::BarrenList) {
             return Ok(());
         }
         Err(ClientError::Protocol("a list that goes on and tells nothing".to_owned()))

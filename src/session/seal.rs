@@ -14,7 +14,7 @@ use crate::crypto::{sign, tags};
 use crate::ids::{Hash, NameId, Space, VersionId, Writer};
 use crate::keyring::Access;
 use crate::limits::NAME_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::discards::discarding;
 use crate::wire::log_damage::LogDamage;
@@ -119,7 +119,7 @@ impl Seals {
     fn version(&mut self, heads: &Heads) -> Result<VersionId, ClientError> {
         let stamp = heads.next_stamp().max(self.given.saturating_add(1)).min(STAMP_MAX);
         let future = self.latest.is_some_and(|latest| stamp > latest);
-        if future && !planted::is_on(Bug::SignFuture) {
+        if future && !seeded::is_on(Bug::SignFuture) {
             return Err(ClientError::Future);
         }
         self.given = stamp;

@@ -13,7 +13,7 @@ use crate::ids::RecordId;
 use crate::keyring::Access;
 use crate::keyring::grant::{granted_key, named_key};
 use crate::limits::{GRANTS_MAX, JUDGED_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::record::Record;
 use std::collections::{BTreeMap, HashSet};
 
@@ -52,7 +52,7 @@ impl Signers {
         if named_key(&record).is_some_and(|key| self.granted.contains_key(&key)) {
             return;
         }
-        let key = if planted::is_on(Bug::BelieveAnyGrant) {
+        let key = if seeded::is_on(Bug::BelieveAnyGrant) {
             granted_key(&record, &record.signer)
         } else {
             granted_key(&record, &self.root)
@@ -82,12 +82,12 @@ impl Signers {
     /// Whether somebody who may write has signed a record.
     pub(super) fn judge(&self, record: &Record) -> Result<(), ClientError> {
         let granted = self.granted.get(&record.signer);
-        if granted.is_none() && planted::is_on(Bug::BelieveAnySigner) {
+        if granted.is_none() && seeded::is_on(Bug::BelieveAnySigner) {
             return Ok(());
         }
         let verifier = granted.ok_or(ClientError::Forged)?;
         let signed = || verifier.verify(tags::RECORD, &record.signed_bytes(), &record.signature);
-        if planted::is_on(Bug::SkipSignature) || signed() {
+        if seeded::is_on(Bug::SkipSignature) || signed() {
             Ok(())
         } else {
             Err(ClientError::Forged)
@@ -104,7 +104,7 @@ impl Signers {
             let Some(verifier) = self.granted.get(&record.signer) else { return false };
             batch.add(verifier, tags::RECORD, &record.signed_bytes(), &record.signature);
         }
-        batch.is_good() || planted::is_on(Bug::TrustBatch)
+        batch.is_good() || seeded::is_on(Bug::TrustBatch)
     }
 }
 

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::error::ClientError;
 use crate::ids::Address;
 use crate::limits::{LIST_BARREN_MAX, VERIFY_BAD_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Sweep {
         self.bad.extend(part.bad);
         let Some(next) = part.next else { return Ok(None) };
         let goes_on = self.reached < Some(next) && self.barren < LIST_BARREN_MAX;
-        if !goes_on && !planted::is_on(Bug::EndlessSweep) {
+        if !goes_on && !seeded::is_on(Bug::EndlessSweep) {
             return Err(ClientError::Protocol("a verification that goes on for ever".to_owned()));
         }
         if self.bad.len() > VERIFY_BAD_MAX {

@@ -4,7 +4,7 @@ use super::*;
 use crate::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
 use crate::crypto::tree;
 use crate::keyring::grant::grant;
-use crate::limits::OPERATION_SILENCE;
+use crate::limits::OPERATION_TIMEOUT;
 use crate::wire::frame::Open;
 use crate::wire::message::NodeStatus;
 use std::collections::HashMap;
@@ -284,14 +284,14 @@ fn who_waits_for_the_node_is_late_in_time_and_nobody_is_while_the_program_pauses
     session.start(START, Operation::Status);
     session.end_turn(START);
     let due = session.poll_timeout().expect("something is waited for");
-    assert_eq!(due, START + OPERATION_SILENCE);
+    assert_eq!(due, START + OPERATION_TIMEOUT);
     session.pause();
     assert_eq!(session.poll_timeout(), None);
     let later = START + Duration::from_secs(100);
     session.handle_timeout(later);
     session.resume(later);
-    assert_eq!(session.poll_timeout(), Some(later + OPERATION_SILENCE));
-    session.handle_timeout(later + OPERATION_SILENCE);
+    assert_eq!(session.poll_timeout(), Some(later + OPERATION_TIMEOUT));
+    session.handle_timeout(later + OPERATION_TIMEOUT);
     let ended = ends(std::iter::from_fn(|| session.poll_event()).collect());
     assert!(matches!(ended.as_slice(), [Err(ClientError::Silent)]), "{ended:?}");
 }

@@ -12,7 +12,7 @@ use super::permit::Brought;
 use crate::crypto::block::SealedBlock;
 use crate::ids::{Address, Hash};
 use crate::limits::{BLOCK, LEAF, LEAVES, WANTS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message, Request};
 use bytes::Bytes;
@@ -130,7 +130,7 @@ impl Uploads {
         wanted: Wanted,
     ) -> Result<(), ClientError> {
         let too_much = self.wants.len() >= 2 * WANTS_MAX;
-        if too_much && !planted::is_on(Bug::UnboundedNodeWants) {
+        if too_much && !seeded::is_on(Bug::UnboundedNodeWants) {
             return Err(ClientError::Protocol("it wants too much at once".to_owned()));
         }
         self.wants.push_back(wanted);
@@ -175,7 +175,7 @@ impl Offered {
     fn send(&mut self, context: &mut Context, wanted: Wanted) -> bool {
         let Wanted { block: BlockRef { address, length }, first, count } = wanted;
         let run = run_mask(first, count);
-        let is_new = run & !self.sent != 0 || planted::is_on(Bug::CountSentAgain);
+        let is_new = run & !self.sent != 0 || seeded::is_on(Bug::CountSentAgain);
         self.sent |= run;
         let leaves = self.leaves.clone();
         context.output(Output::OpenStream(Open { address, length, first, count, leaves }));

@@ -23,7 +23,7 @@ pub(crate) fn leaf_count(length: u32) -> Option<usize> {
 }
 
 /// Bytes after the ciphertext of a block with so many leaves.
-pub(crate) fn foot_length(leaves: usize) -> usize {
+pub(crate) fn footer_length(leaves: usize) -> usize {
     leaves * Hash::LENGTH + TRAILER
 }
 
@@ -33,28 +33,28 @@ pub(crate) fn stated_length(trailer: &[u8; TRAILER]) -> u32 {
 }
 
 /// What comes after the ciphertext.
-pub(crate) fn foot(length: u32, leaves: &[Hash]) -> Vec<u8> {
-    let mut foot = Vec::with_capacity(foot_length(leaves.len()));
-    leaves.iter().for_each(|leaf| foot.extend(leaf.0));
-    foot.extend(MAGIC);
-    foot.extend(VERSION.to_be_bytes());
-    foot.extend([0; 2]);
-    foot.extend(length.to_be_bytes());
-    foot.extend([0; 12]);
-    let check = crc32c::crc32c(&foot);
-    foot.extend(check.to_be_bytes());
-    foot
+pub(crate) fn footer(length: u32, leaves: &[Hash]) -> Vec<u8> {
+    let mut footer = Vec::with_capacity(footer_length(leaves.len()));
+    leaves.iter().for_each(|leaf| footer.extend(leaf.0));
+    footer.extend(MAGIC);
+    footer.extend(VERSION.to_be_bytes());
+    footer.extend([0; 2]);
+    footer.extend(length.to_be_bytes());
+    footer.extend([0; 12]);
+    let check = crc32c::crc32c(&footer);
+    footer.extend(check.to_be_bytes());
+    footer
 }
 
-/// The leaf hashes, if `foot` is the end of the file of this block.
-pub(crate) fn parse(foot_bytes: &[u8], length: u32, address: &Address) -> Option<Vec<Hash>> {
-    let hashes = foot_bytes.len().checked_sub(TRAILER)?;
-    let leaves: Vec<Hash> = foot_bytes[..hashes]
+/// The leaf hashes, if `footer` is the end of the file of this block.
+pub(crate) fn parse(footer_bytes: &[u8], length: u32, address: &Address) -> Option<Vec<Hash>> {
+    let hashes = footer_bytes.len().checked_sub(TRAILER)?;
+    let leaves: Vec<Hash> = footer_bytes[..hashes]
         .chunks_exact(Hash::LENGTH)
         .filter_map(|hash| hash.try_into().ok().map(Hash))
         .collect();
     let sound = leaf_count(length) == Some(leaves.len())
-        && foot(length, &leaves) == foot_bytes
+        && footer(length, &leaves) == footer_bytes
         && tree::root(&leaves).0 == address.0;
     sound.then_some(leaves)
 }
@@ -69,7 +69,7 @@ mod tests {
             let data = vec![7; length as usize];
             let leaves = tree::leaf_hashes(&data);
             let address = Address(tree::root(&leaves).0);
-            let mut bytes = foot(length, &leaves);
+            let mut bytes = footer(length, &leaves);
             assert_eq!(parse(&bytes, length, &address), Some(leaves));
             assert_eq!(parse(&bytes, length, &Address([1; 32])), None);
             assert_eq!(parse(&bytes[1..], length, &address), None);
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_format_is_kept() {
         let data = b"one leaf";
-        let bytes = foot(8, &tree::leaf_hashes(data));
+        let bytes = footer(8, &tree::leaf_hashes(data));
         let trailer: String = bytes[32..].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(trailer, "64667364626c6b0a00010000000000080000000000000000000000001e76d017");
     }

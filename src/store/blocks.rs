@@ -1,13 +1,13 @@
 //! Reading block files and items of the log, and telling what is gone from what is damaged.
 //!
-//! Changes nothing on the disk. Invariant: `Trouble::Damaged` is said only of bytes, never because descriptors or
+//! Changes nothing on the disk. Invariant: `ReadFault::Damaged` is said only of bytes, never because descriptors or
 //! memory ran out.
 
 use crate::crypto::tree;
 use crate::ids::{Address, Hash};
 use crate::limits::LEAF;
-use crate::planted::{self, Bug};
-use crate::store::block_file::{self, TRAILER, foot_length, leaf_count, parse};
+use crate::seeded::{self, Bug};
+use crate::store::block_file::{self, TRAILER, footer_length, leaf_count, parse};
 use crate::store::error::failed;
 use crate::store::frame::{ITEM_HEAD, Item};
 use crate::store::fs::{FileSystem, Reader};
@@ -19,7 +19,7 @@ use std::io;
 
 /// Why something could not be read.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ReadFault {
     /// It is not there.
     Gone,
     /// It is there, and bad.
@@ -28,7 +28,7 @@ pub(crate) enum Trouble {
     Io(io::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadFault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Gone,
@@ -40,7 +40,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-impl Trouble {
+impl ReadFault {
     /// What the core is told.
     pub(crate) fn tell(self, path: &str) -> ReadError {
         match self {
@@ -52,9 +52,11 @@ impl Trouble {
 }
 
 /// Damage is believed when it is seen twice: what is damaged is given up, and a read may fail for once.
-pub(crate) fn twice<T>(mut read: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+pub(crate) fn retry_once<T>(
+    mut read: impl FnMut() -> Result<T, ReadFault>,
+) -> Result<T, ReadFault> {
     match read() {
-        Err(Trouble::Damaged) => read(),
+        Err(ReadFault::Damaged) => read(),
         result => result,
     }
 }
@@ -69,23 +71,23 @@ fn open_block<F: FileSystem>(
     reader: &Reader<'_, F>,
     address: &Address,
     length: u32,
-) -> Result<Opened<F::File>, Trouble> {
+) -> Result<Opened<F::File>, ReadFault> {
     let file = reader.open(&layout::block(address))?;
-    let foot_length = leaf_count(length).map(foot_length).ok_or(Trouble::Damaged)?;
-    if reader.length(&file)? != u64::from(length) + foot_length as u64 {
-        return Err(Trouble::Damaged);
+    let footer_length = leaf_count(length).map(footer_length).ok_or(ReadFault::Damaged)?;
+    if reader.length(&file)? != u64::from(length) + footer_length as u64 {
+        return Err(ReadFault::Damaged);
     }
-    let foot = read(reader, &file, u64::from(length), foot_length)?;
-    let leaves = parse(&foot, length, address).ok_or(Trouble::Damaged)?;
+    let footer = read(reader, &file, u64::from(length), footer_length)?;
+    let leaves = parse(&footer, length, address).ok_or(ReadFault::Damaged)?;
     Ok(Opened { file, leaves })
 }
 
 /// How long a block is by the end of its file; whether that is so, hashing it tells.
-pub(crate) fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, Trouble> {
+pub(crate) fn stated_length<F: FileSystem>(fs: &F, address: &Address) -> Result<u32, ReadFault> {
     let file = Reader::patient(fs).open(&layout::block(address))?;
-    let at = fs.length(&file)?.checked_sub(TRAILER as u64).ok_or(Trouble::Damaged)?;
+    let at = fs.length(&file)?.checked_sub(TRAILER as u64).ok_or(ReadFault::Damaged)?;
     let trailer = fs.read(&file, at, TRAILER)?;
-    let trailer = trailer.as_slice().try_into().map_err(|_| Trouble::Damaged)?;
+    let trailer = trailer.as_slice().try_into().map_err(|_| ReadFault::Damaged)?;
     Ok(block_file::stated_length(trailer))
 }
 
@@ -95,9 +97,9 @@ fn read<F: FileSystem>(
     file: &F::File,
     offset: u64,
     length: usize,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<Vec<u8>, ReadFault> {
     let bytes = reader.read(file, offset, length)?;
-    if bytes.len() < length { Err(Trouble::Damaged) } else { Ok(bytes) }
+    if bytes.len() < length { Err(ReadFault::Damaged) } else { Ok(bytes) }
 }
 
 fn fill<F: FileSystem>(
@@ -105,9 +107,9 @@ fn fill<F: FileSystem>(
     file: &F::File,
     offset: u64,
     bytes: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), ReadFault> {
     if fs.read_at(file, offset, bytes)? < bytes.len() {
-        return Err(Trouble::Damaged);
+        return Err(ReadFault::Damaged);
     }
     Ok(())
 }
@@ -118,17 +120,17 @@ pub(crate) fn read_leaves<F: FileSystem>(
     address: &Address,
     length: u32,
     leaves: LeafRange,
-) -> Result<LeavesRead, Trouble> {
+) -> Result<LeavesRead, ReadFault> {
     let block = open_block(reader, address, length)?;
-    let range = byte_range(length, leaves).ok_or(Trouble::Gone)?;
+    let range = byte_range(length, leaves).ok_or(ReadFault::Gone)?;
     let bytes = read(reader, &block.file, range.start as u64, range.len())?;
     Ok(LeavesRead { length, leaves: block.leaves, chunks: chunks(&Bytes::from(bytes)) })
 }
 
 /// A run of leaves of a block that lies in memory.
-pub(crate) fn leaves_of(block: &Bytes, leaves: LeafRange) -> Result<LeavesRead, Trouble> {
-    let length = u32::try_from(block.len()).map_err(|_| Trouble::Damaged)?;
-    let range = byte_range(length, leaves).ok_or(Trouble::Gone)?;
+pub(crate) fn leaves_of(block: &Bytes, leaves: LeafRange) -> Result<LeavesRead, ReadFault> {
+    let length = u32::try_from(block.len()).map_err(|_| ReadFault::Damaged)?;
+    let range = byte_range(length, leaves).ok_or(ReadFault::Gone)?;
     Ok(LeavesRead { length, leaves: tree::leaf_hashes(block), chunks: chunks(&block.slice(range)) })
 }
 
@@ -137,7 +139,7 @@ fn byte_range(
     LeafRange { first, count }: LeafRange,
 ) -> Option<std::ops::Range<usize>> {
     let leaves = leaf_count(length)?;
-    let first = if planted::is_on(Bug::ReadFromFirst) { 0 } else { first };
+    let first = if seeded::is_on(Bug::ReadFromFirst) { 0 } else { first };
     let end = usize::from(first) + usize::from(count);
     let length = usize::try_from(length).ok()?;
     (end <= leaves && count > 0).then(|| usize::from(first) * LEAF..length.min(end * LEAF))
@@ -153,11 +155,11 @@ pub(crate) fn verify<F: FileSystem>(
     address: &Address,
     length: u32,
     buffer: &mut Vec<u8>,
-) -> Result<(), Trouble> {
+) -> Result<(), ReadFault> {
     let block = open_block(&Reader::patient(fs), address, length)?;
-    buffer.resize(usize::try_from(length).map_err(|_| Trouble::Damaged)?, 0);
+    buffer.resize(usize::try_from(length).map_err(|_| ReadFault::Damaged)?, 0);
     fill(fs, &block.file, 0, buffer)?;
-    if tree::leaf_hashes(buffer) == block.leaves { Ok(()) } else { Err(Trouble::Damaged) }
+    if tree::leaf_hashes(buffer) == block.leaves { Ok(()) } else { Err(ReadFault::Damaged) }
 }
 
 /// Reads an item of the log and checks its CRC: its id and its bytes.
@@ -165,13 +167,13 @@ pub(crate) fn read_item<F: FileSystem>(
     reader: &Reader<'_, F>,
     file: &F::File,
     place: LogPlace,
-) -> Result<([u8; 32], Bytes), Trouble> {
-    let length = usize::try_from(place.length).map_err(|_| Trouble::Gone)?;
-    let start = u64::from(place.offset).checked_sub(ITEM_HEAD as u64).ok_or(Trouble::Gone)?;
+) -> Result<([u8; 32], Bytes), ReadFault> {
+    let length = usize::try_from(place.length).map_err(|_| ReadFault::Gone)?;
+    let start = u64::from(place.offset).checked_sub(ITEM_HEAD as u64).ok_or(ReadFault::Gone)?;
     let bytes = read(reader, file, start, ITEM_HEAD + length)?;
-    let item = Item::parse(&bytes).ok_or(Trouble::Damaged)?;
+    let item = Item::parse(&bytes).ok_or(ReadFault::Damaged)?;
     if item.bytes.len() != length {
-        return Err(Trouble::Damaged);
+        return Err(ReadFault::Damaged);
     }
     let id = item.id;
     Ok((id, Bytes::from(bytes).slice(ITEM_HEAD..)))

@@ -7,8 +7,8 @@
 //! but names of the store's own folders, its drafts included.
 
 use crate::ids::Address;
-use crate::planted::{self, Bug};
-use crate::store::blocks::{self, Trouble};
+use crate::seeded::{self, Bug};
+use crate::store::blocks::{self, ReadFault};
 use crate::store::error::{DiskResult, failed};
 use crate::store::frame::Frame;
 use crate::store::fs::FileSystem;
@@ -20,8 +20,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whoever panics in here ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
-pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The open log, and whether its disk can still be trusted. One thing happens at a time, under the lock of the log.
@@ -43,7 +43,7 @@ impl<F: FileSystem> Commits<F> {
 
     /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
     fn check_sound(&self) -> DiskResult<()> {
-        match &*hold(&self.failure) {
+        match &*lock(&self.failure) {
             Some(why) => Err(DiskError::Failed(why.clone())),
             None => Ok(()),
         }
@@ -52,13 +52,13 @@ impl<F: FileSystem> Commits<F> {
     /// Remembers the first failure after which nothing may be acknowledged.
     pub(super) fn poison(&self, error: &DiskError) {
         if let DiskError::Failed(why) = error {
-            hold(&self.failure).get_or_insert_with(|| why.clone());
+            lock(&self.failure).get_or_insert_with(|| why.clone());
         }
     }
 
     /// See `Disk::commit`.
     pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
-        let mut log = hold(&self.log);
+        let mut log = lock(&self.log);
         self.check_sound()?;
         let result = self.commit_in(&mut log, group);
         result.inspect_err(|error| self.poison(error))
@@ -76,14 +76,14 @@ impl<F: FileSystem> Commits<F> {
 
     fn commit_items(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
         let frame = Frame::Group(group);
-        let spot = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
-        let encoded = frame.encode(&spot);
+        let place = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
+        let encoded = frame.encode(&place);
         let mut moved = Vec::new();
         let appended = self
             .move_blocks(log, group, &mut moved)
             .and_then(|()| log.append(&*self.fs, &encoded.bytes));
         if let Err(error) = appended {
-            self.withdraw(&moved, &error);
+            self.roll_back(&moved, &error);
             return Err(error);
         }
         log.flush(&*self.fs)?;
@@ -99,7 +99,7 @@ impl<F: FileSystem> Commits<F> {
         let Some(removal) = log.removal(numbers) else {
             return Ok(Vec::new());
         };
-        if planted::is_on(Bug::UnlinkFirst) {
+        if seeded::is_on(Bug::UnlinkFirst) {
             removal.numbers.iter().for_each(|number| self.unlink_segment(*number));
         }
         match self.append_frame(log, &Frame::Removed(&removal.set), false) {
@@ -115,7 +115,7 @@ impl<F: FileSystem> Commits<F> {
 
     /// What is missing of the log was made good.
     pub(super) fn give_up_missing(&self) {
-        hold(&self.log).give_up_missing();
+        lock(&self.log).give_up_missing();
     }
 
     /// What stays behind is not read by a start, but removed.
@@ -148,7 +148,7 @@ impl<F: FileSystem> Commits<F> {
         match self.fs.open(place) {
             Ok(_) => false,
             Err(error) => {
-                error.kind() == io::ErrorKind::NotFound || planted::is_on(Bug::UnopenedIsNew)
+                error.kind() == io::ErrorKind::NotFound || seeded::is_on(Bug::UnopenedIsNew)
             }
         }
     }
@@ -160,7 +160,7 @@ impl<F: FileSystem> Commits<F> {
     }
 
     fn make_shard(&self, address: &Address) -> DiskResult<()> {
-        let mut folders = hold(&self.folders);
+        let mut folders = lock(&self.folders);
         for folder in layout::shard(address) {
             if !folders.contains(&folder) {
                 let made = self.fs.make_folder(&folder);
@@ -172,7 +172,7 @@ impl<F: FileSystem> Commits<F> {
     }
 
     /// No group names these files. After a failure of the disk it is left alone.
-    fn withdraw(&self, moved: &[Address], error: &DiskError) {
+    fn roll_back(&self, moved: &[Address], error: &DiskError) {
         if !matches!(error, DiskError::Failed(_)) {
             for address in moved {
                 let _ = self.fs.remove(&layout::block(address));
@@ -193,20 +193,20 @@ impl<F: FileSystem> Commits<F> {
     /// in its place; and if the last group names it, recovery would take the hole for a torn commit: so that group is
     /// first proved to have been flushed.
     pub(super) fn quarantine(&self, address: &Address, length: u32) {
-        let mut log = hold(&self.log);
+        let mut log = lock(&self.log);
         let again = blocks::verify(&*self.fs, address, length, &mut Vec::new());
-        let Err(Trouble::Damaged) = again else {
+        let Err(ReadFault::Damaged) = again else {
             return;
         };
-        if self.check_sound().is_ok() && self.witness(&mut log).is_ok() {
+        if self.check_sound().is_ok() && self.barrier_group(&mut log).is_ok() {
             let _ = self.fs.rename(&layout::block(address), &layout::bad_block(address));
         }
     }
 
     /// Appends an empty group if the last one has block files: a group is appended only after the one before it was
     /// flushed, so from now on nothing is to be doubted.
-    fn witness(&self, log: &mut Log<F>) -> DiskResult<()> {
-        if !log.doubted() || planted::is_on(Bug::SkipWitness) {
+    fn barrier_group(&self, log: &mut Log<F>) -> DiskResult<()> {
+        if !log.doubted() || seeded::is_on(Bug::SkipWitness) {
             return Ok(());
         }
         self.append_empty(log).inspect_err(|error| self.poison(error))
@@ -214,9 +214,9 @@ impl<F: FileSystem> Commits<F> {
 
     /// Proves the last group to have been flushed.
     pub(super) fn witness_now(&self) -> DiskResult<()> {
-        let mut log = hold(&self.log);
+        let mut log = lock(&self.log);
         self.check_sound()?;
-        self.witness(&mut log)
+        self.barrier_group(&mut log)
     }
 
     /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
@@ -226,7 +226,7 @@ impl<F: FileSystem> Commits<F> {
         }
         let blocks = blocks.iter().map(|(address, length)| (0, *address, *length)).collect();
         let group = Group { blocks, ..Group::default() };
-        let mut log = hold(&self.log);
+        let mut log = lock(&self.log);
         self.check_sound()?;
         // Their names may never have been flushed.
         log.name_changed();
@@ -240,8 +240,8 @@ impl<F: FileSystem> Commits<F> {
 
     /// Appends a frame whose blocks are in their places. `doubted`: it names some.
     fn append_frame(&self, log: &mut Log<F>, frame: &Frame<'_>, doubted: bool) -> DiskResult<()> {
-        let spot = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
-        let encoded = frame.encode(&spot);
+        let place = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
+        let encoded = frame.encode(&place);
         log.append(&*self.fs, &encoded.bytes)?;
         log.flush(&*self.fs)?;
         log.flushed(encoded.bytes.len(), encoded.position, doubted);
@@ -263,8 +263,8 @@ fn is_empty(group: &Group) -> bool {
 impl<F: FileSystem> Drop for Commits<F> {
     fn drop(&mut self) {
         if self.check_sound().is_ok() {
-            let mut log = hold(&self.log);
-            let _ = self.witness(&mut log);
+            let mut log = lock(&self.log);
+            let _ = self.barrier_group(&mut log);
         }
     }
 }

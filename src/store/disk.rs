@@ -9,10 +9,10 @@ use crate::ids::{Address, Hash, RecordId};
 use crate::limits::{
     AT_ONCE_ITEMS_MAX, LEAF, RESERVE, RESERVE_FILES, RESERVE_PERCENT, SEGMENT, SEGMENTS_OPEN_MAX,
 };
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble, twice};
-use crate::store::commit::{Commits, hold};
+use crate::store::blocks::{self, ReadFault, retry_once};
+use crate::store::commit::{Commits, lock};
 use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
@@ -97,7 +97,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     /// Notes as held the blocks of these addresses and lengths, whose files are in their places already.
-    pub(crate) fn adopt(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
+    pub(crate) fn reregister(&self, blocks: &[(Address, u32)]) -> DiskResult<()> {
         self.commits.adopt(blocks)
     }
 
@@ -131,29 +131,29 @@ impl<F: FileSystem> Disk<F> {
         address: &Address,
         place: BlockPlace,
         leaves: LeafRange,
-    ) -> Result<LeavesRead, Trouble> {
+    ) -> Result<LeavesRead, ReadFault> {
         match place {
             BlockPlace::Tree { length } => {
                 blocks::read_leaves(&Reader::at_once(&*self.fs), address, length, leaves)
             }
             BlockPlace::Log(place) => match self.item_at_once(place)? {
                 (id, bytes) if id == address.0 => blocks::leaves_of(&bytes, leaves),
-                (_, _) => Err(Trouble::Damaged),
+                (_, _) => Err(ReadFault::Damaged),
             },
         }
     }
 
     /// An item of a segment that is open.
-    fn item_at_once(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
+    fn item_at_once(&self, place: LogPlace) -> Result<([u8; 32], Bytes), ReadFault> {
         let mut segments = match self.segments.try_lock() {
             Ok(segments) => segments,
             Err(TryLockError::Poisoned(segments)) => segments.into_inner(),
             Err(TryLockError::WouldBlock) => {
-                return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
+                return Err(ReadFault::Io(io::ErrorKind::WouldBlock.into()));
             }
         };
         let Some(segment) = segments.get(&place.segment).cloned() else {
-            return Err(Trouble::Io(io::ErrorKind::WouldBlock.into()));
+            return Err(ReadFault::Io(io::ErrorKind::WouldBlock.into()));
         };
         drop(segments);
         blocks::read_item(&Reader::at_once(&*self.fs), &*segment, place)
@@ -173,7 +173,7 @@ impl<F: FileSystem> Disk<F> {
     ) -> Result<(), WriteError> {
         let hashes = tree::hashes_of(chunks.iter().map(|chunk| &chunk[..]));
         for ((chunk, hash), index) in chunks.iter().zip(hashes).zip(usize::from(first)..) {
-            let is_right = leaves.get(index) == Some(&hash) || planted::is_on(Bug::SkipLeafCheck);
+            let is_right = leaves.get(index) == Some(&hash) || seeded::is_on(Bug::SkipLeafCheck);
             if !has_its_length(chunk, index, leaves.len()) || !is_right {
                 return Err(WriteError::BadLeaf(u8::try_from(index).unwrap_or(u8::MAX)));
             }
@@ -183,7 +183,7 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn write_good(&self, draft: Draft, first: u8, chunks: &[Bytes]) -> io::Result<()> {
-        let file = hold(&self.drafts).open(&*self.fs, draft)?;
+        let file = lock(&self.drafts).open(&*self.fs, draft)?;
         self.fs.write_pieces_at(&file, u64::from(first) * LEAF as u64, chunks)
     }
 
@@ -193,9 +193,9 @@ impl<F: FileSystem> Disk<F> {
     /// The disk's. After a flush that failed no commit succeeds any more; after any `Failed` the caller acknowledges nothing.
     pub fn finish(&self, draft: Draft, length: u32, leaves: &[Hash]) -> DiskResult<()> {
         let path = layout::draft(draft);
-        let file = hold(&self.drafts).end(&*self.fs, draft);
+        let file = lock(&self.drafts).end(&*self.fs, draft);
         let file = file.map_err(|error| failed("opening", &path, &error))?;
-        let foot = block_file::foot(length, leaves);
+        let footer = block_file::footer(length, leaves);
         match self.fs.length(&file) {
             Ok(written) if written == u64::from(length) => {}
             Ok(written) => {
@@ -205,7 +205,7 @@ impl<F: FileSystem> Disk<F> {
             Err(error) => return Err(failed("reading", &path, &error)),
         }
         self.fs
-            .write_at(&file, u64::from(length), &foot)
+            .write_at(&file, u64::from(length), &footer)
             .map_err(|error| failed("writing", &path, &error))?;
         self.fs.sync_file(&file).map_err(|error| {
             let error = failed("flushing", &path, &error).hard();
@@ -216,7 +216,7 @@ impl<F: FileSystem> Disk<F> {
 
     /// Forgets a draft, whether or not it exists.
     pub fn discard(&self, draft: Draft) {
-        hold(&self.drafts).forget(draft);
+        lock(&self.drafts).forget(draft);
         let _ = self.fs.remove(&layout::draft(draft));
     }
 
@@ -233,8 +233,8 @@ impl<F: FileSystem> Disk<F> {
         match place {
             BlockPlace::Tree { length } => {
                 let reader = Reader::patient(&*self.fs);
-                let read = twice(|| blocks::read_leaves(&reader, address, length, leaves));
-                if let Err(Trouble::Damaged) = read {
+                let read = retry_once(|| blocks::read_leaves(&reader, address, length, leaves));
+                if let Err(ReadFault::Damaged) = read {
                     self.commits.quarantine(address, length);
                 }
                 read.map_err(|trouble| trouble.tell(&layout::block(address)))
@@ -242,7 +242,7 @@ impl<F: FileSystem> Disk<F> {
             BlockPlace::Log(place) => {
                 let read = self.read_item(place).and_then(|(id, bytes)| {
                     let sound = id == address.0;
-                    sound.then_some(bytes).ok_or(Trouble::Damaged)
+                    sound.then_some(bytes).ok_or(ReadFault::Damaged)
                 });
                 read.and_then(|bytes| blocks::leaves_of(&bytes, leaves))
                     .map_err(|trouble| trouble.tell(&layout::segment(place.segment)))
@@ -261,8 +261,8 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), Trouble> {
-        twice(|| {
+    fn read_item(&self, place: LogPlace) -> Result<([u8; 32], Bytes), ReadFault> {
+        retry_once(|| {
             let segment = self.segment(place.segment)?;
             blocks::read_item(&Reader::patient(&*self.fs), &*segment, place)
         })
@@ -270,12 +270,12 @@ impl<F: FileSystem> Disk<F> {
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
         let open = || self.fs.open(&layout::segment(number)).map(Arc::new);
-        hold(&self.segments).try_get_or_insert(number, open).cloned()
+        lock(&self.segments).try_get_or_insert(number, open).cloned()
     }
 
     /// A segment is gone, and not kept open.
     fn close_segment(&self, number: u32) {
-        hold(&self.segments).pop(&number);
+        lock(&self.segments).pop(&number);
     }
 
     /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too. A bad
@@ -286,8 +286,8 @@ impl<F: FileSystem> Disk<F> {
         for (address, place) in blocks {
             match self.verify_one(address, *place, &mut buffer) {
                 Ok(length) => found.bytes += u64::from(length),
-                Err(Trouble::Io(_)) => found.unread.push(*address),
-                Err(Trouble::Gone | Trouble::Damaged) => found.bad.push(*address),
+                Err(ReadFault::Io(_)) => found.unread.push(*address),
+                Err(ReadFault::Gone | ReadFault::Damaged) => found.bad.push(*address),
             }
         }
         found
@@ -298,11 +298,11 @@ impl<F: FileSystem> Disk<F> {
         address: &Address,
         place: BlockPlace,
         buffer: &mut Vec<u8>,
-    ) -> Result<u32, Trouble> {
+    ) -> Result<u32, ReadFault> {
         match place {
             BlockPlace::Tree { length } => {
-                let verified = twice(|| blocks::verify(&*self.fs, address, length, buffer));
-                if let Err(Trouble::Damaged) = verified {
+                let verified = retry_once(|| blocks::verify(&*self.fs, address, length, buffer));
+                if let Err(ReadFault::Damaged) = verified {
                     self.commits.quarantine(address, length);
                 }
                 verified.map(|()| length)
@@ -312,7 +312,7 @@ impl<F: FileSystem> Disk<F> {
                 let hashed = || tree::tree(&bytes).0 == id;
                 let signed = || records::verify(&RecordId(id), &bytes).is_ok();
                 let sound = id == address.0 && (hashed() || signed());
-                sound.then_some(place.length).ok_or(Trouble::Damaged)
+                sound.then_some(place.length).ok_or(ReadFault::Damaged)
             }
         }
     }
@@ -322,10 +322,10 @@ impl<F: FileSystem> Disk<F> {
     /// # Errors
     /// The disk's.
     pub fn write_peers(&self, text: &str) -> DiskResult<()> {
-        if planted::is_on(Bug::ForgetPeers) {
+        if seeded::is_on(Bug::ForgetPeers) {
             return Ok(());
         }
-        let _one_at_a_time = hold(&self.peers);
+        let _one_at_a_time = lock(&self.peers);
         self.replace(layout::PEERS_DRAFT, layout::PEERS, text)
     }
 
@@ -338,7 +338,7 @@ impl<F: FileSystem> Disk<F> {
         if *damage != self.damage.id {
             return Ok(());
         }
-        let _one_at_a_time = hold(&self.peers);
+        let _one_at_a_time = lock(&self.peers);
         self.replace(layout::MADE_GOOD_DRAFT, layout::MADE_GOOD, &self.damage.made_good)?;
         self.commits.give_up_missing();
         Ok(())
@@ -366,7 +366,7 @@ impl<F: FileSystem> Disk<F> {
         let found = found.map_err(|error| failed("asking for the space of", "the disk", &error))?;
         let percent = found.total / 100 * self.config.reserve_percent;
         let reserve = self.config.reserve.max(percent);
-        let has_files = found.files.is_none_or(has_files) || planted::is_on(Bug::ForgetInodes);
+        let has_files = found.files.is_none_or(has_files) || seeded::is_on(Bug::ForgetInodes);
         let usable = if has_files { found.free.saturating_sub(reserve) } else { 0 };
         Ok(Space { usable, free: found.free })
     }

@@ -3,7 +3,7 @@
 //! Invariant: only "no room" is ever `Full`, only want of descriptors or memory `Scarce`, and nothing that a flush says is
 //! either.
 
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::DiskError;
 use rustix::io::Errno;
 use std::io;
@@ -16,9 +16,7 @@ pub(crate) fn failed(doing: &str, path: &str, error: &io::Error) -> DiskError {
     let sentence = || format!("{doing} {path} failed: {error}");
     match error {
         _ if is_full(error) => DiskError::Full,
-        _ if is_scarce(error) && !planted::is_on(Bug::WantEndsNode) => {
-            DiskError::Scarce(sentence())
-        }
+        _ if is_scarce(error) && !seeded::is_on(Bug::WantEndsNode) => DiskError::Scarce(sentence()),
         _ => DiskError::Failed(sentence()),
     }
 }

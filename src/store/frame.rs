@@ -14,9 +14,9 @@
 
 use crate::ids::{Address, RecordId};
 use crate::limits::LOG_BLOCK_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::removed::RemovedSegments;
-use crate::store::values::{BlockPlace, Committed, Expired, Found, Group, LogPlace};
+use crate::store::values::{BlockPlace, Committed, Expired, Group, LogEntry, LogPlace};
 use bytes::Bytes;
 
 /// Bytes before a frame's body.
@@ -73,7 +73,7 @@ impl Head {
     pub(crate) fn fits<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
         let (body, tail) = rest.split_at_checked(self.length)?;
         let sound = tail.starts_with(&END) && crc32c::crc32c(body) == self.body_check;
-        (sound || planted::is_on(Bug::BelieveTornFrame)).then_some(body)
+        (sound || seeded::is_on(Bug::BelieveTornFrame)).then_some(body)
     }
 
     /// Where a frame ends that begins at `offset`.
@@ -119,7 +119,7 @@ pub(crate) struct Encoded {
 
 /// Where a frame will stand.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spot {
+pub(crate) struct FramePlace {
     pub(crate) segment: u32,
     pub(crate) offset: u64,
     pub(crate) salt: Salt,
@@ -144,11 +144,11 @@ impl Frame<'_> {
         }
     }
 
-    /// Its bytes, after `spot.last`.
-    pub(crate) fn encode(&self, spot: &Spot) -> Encoded {
+    /// Its bytes, after `place.last`.
+    pub(crate) fn encode(&self, place: &FramePlace) -> Encoded {
         match self {
-            Self::Group(group) => encode(group, spot),
-            Self::Removed(removed) => encode_removed(removed, spot),
+            Self::Group(group) => encode(group, place),
+            Self::Removed(removed) => encode_removed(removed, place),
         }
     }
 }
@@ -164,8 +164,8 @@ fn frame_length(group: &Group) -> usize {
     HEAD + bytes + records + named + gone + TAIL
 }
 
-fn encode(group: &Group, spot: &Spot) -> Encoded {
-    let mut writer = ItemWriter::new(frame_length(group), spot);
+fn encode(group: &Group, place: &FramePlace) -> Encoded {
+    let mut writer = ItemWriter::new(frame_length(group), place);
     for address in &group.lost {
         writer.item(Kind::Lost, &address.0, &[]);
     }
@@ -178,8 +178,8 @@ fn encode(group: &Group, spot: &Spot) -> Encoded {
     for (_, address, length) in &group.blocks {
         writer.item(Kind::Block, &address.0, &length.to_be_bytes());
     }
-    let number = spot.last.number + 1;
-    let segment = spot.segment;
+    let number = place.last.number + 1;
+    let segment = place.segment;
     let mut committed = Committed { number, segment, ..Committed::default() };
     for (address, bytes) in &group.small {
         committed.small.push(writer.item(Kind::Small, &address.0, bytes));
@@ -194,10 +194,10 @@ fn encode(group: &Group, spot: &Spot) -> Encoded {
     Encoded { bytes, committed, position }
 }
 
-fn encode_removed(removed: &RemovedSegments, spot: &Spot) -> Encoded {
+fn encode_removed(removed: &RemovedSegments, place: &FramePlace) -> Encoded {
     let mut own = Vec::with_capacity(removed.length());
     removed.encode(&mut own);
-    let mut writer = ItemWriter::new(Frame::Removed(removed).length(), spot);
+    let mut writer = ItemWriter::new(Frame::Removed(removed).length(), place);
     writer.item(Kind::Removed, &[0; 32], &own);
     let (bytes, position) = writer.seal();
     let committed = Committed { number: position.number, ..Committed::default() };
@@ -206,15 +206,15 @@ fn encode_removed(removed: &RemovedSegments, spot: &Spot) -> Encoded {
 
 struct ItemWriter {
     bytes: Vec<u8>,
-    spot: Spot,
+    place: FramePlace,
 }
 
 impl ItemWriter {
     /// Of a frame of this length; its head is written by `seal`.
-    fn new(length: usize, spot: &Spot) -> Self {
+    fn new(length: usize, place: &FramePlace) -> Self {
         let mut bytes = Vec::with_capacity(length);
         bytes.resize(HEAD, 0);
-        Self { bytes, spot: *spot }
+        Self { bytes, place: *place }
     }
 
     fn item(&mut self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> LogPlace {
@@ -226,8 +226,8 @@ impl ItemWriter {
         let check = crc32c::crc32c_append(crc32c::crc32c(&self.bytes[start..]), bytes);
         self.bytes.extend(check.to_be_bytes());
         let place = LogPlace {
-            segment: self.spot.segment,
-            offset: as_u32(position_in_segment(self.spot.offset) + self.bytes.len()),
+            segment: self.place.segment,
+            offset: as_u32(position_in_segment(self.place.offset) + self.bytes.len()),
             length,
         };
         self.bytes.extend(bytes);
@@ -235,7 +235,7 @@ impl ItemWriter {
     }
 
     fn seal(mut self) -> (Vec<u8>, Position) {
-        let last = self.spot.last;
+        let last = self.place.last;
         let number = last.number + 1;
         let body = &self.bytes[HEAD..];
         assert!(body.len() <= BODY_MAX, "the core bounds its groups");
@@ -247,7 +247,7 @@ impl ItemWriter {
         head.extend(last.chain.to_be_bytes());
         head.extend(body_check.to_be_bytes());
         head.extend([0; 4]);
-        let check = head_check(&head, &self.spot.salt, self.spot.offset);
+        let check = head_check(&head, &self.place.salt, self.place.offset);
         head.extend(check.to_be_bytes());
         self.bytes[..HEAD].copy_from_slice(&head);
         self.bytes.extend(END);
@@ -307,32 +307,32 @@ impl<'a> Item<'a> {
         let (head, rest) = bytes.split_at_checked(ITEM_HEAD)?;
         let own = rest.get(..usize::try_from(u32_at(head, 33)?).ok()?)?;
         let check = crc32c::crc32c_append(crc32c::crc32c(&head[..ITEM_HEAD - 4]), own);
-        if u32_at(head, ITEM_HEAD - 4)? != check && !planted::is_on(Bug::BelieveTornFrame) {
+        if u32_at(head, ITEM_HEAD - 4)? != check && !seeded::is_on(Bug::BelieveTornFrame) {
             return None;
         }
         Some(Self { kind: Kind::parse(head[0])?, id: head[1..33].try_into().ok()?, bytes: own })
     }
 
-    fn found(&self, place: LogPlace) -> Option<Found> {
+    fn found(&self, place: LogPlace) -> Option<LogEntry> {
         let address = Address(self.id);
         Some(match self.kind {
-            Kind::Lost => Found::Lost(address),
+            Kind::Lost => LogEntry::Lost(address),
             Kind::Block => {
                 let length = u32::from_be_bytes(self.bytes.try_into().ok()?);
-                Found::Block(address, BlockPlace::Tree { length }, place.segment)
+                LogEntry::Block(address, BlockPlace::Tree { length }, place.segment)
             }
-            Kind::Small => Found::Block(address, BlockPlace::Log(place), place.segment),
-            Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(self.bytes)),
+            Kind::Small => LogEntry::Block(address, BlockPlace::Log(place), place.segment),
+            Kind::Page => LogEntry::Page(address, place, Bytes::copy_from_slice(self.bytes)),
             Kind::Record => {
                 let bytes = Bytes::copy_from_slice(self.bytes);
-                Found::Record(RecordId(self.id), place, bytes)
+                LogEntry::Record(RecordId(self.id), place, bytes)
             }
-            Kind::Dropped => Found::Dropped(address),
+            Kind::Dropped => LogEntry::Dropped(address),
             Kind::Expired => {
                 let at_ms = u64::from_be_bytes(self.bytes.try_into().ok()?);
-                Found::Expired(Expired { id: RecordId(self.id), at_ms })
+                LogEntry::Expired(Expired { id: RecordId(self.id), at_ms })
             }
-            Kind::Removed => Found::Removed(removed(self.bytes)?),
+            Kind::Removed => LogEntry::Removed(removed(self.bytes)?),
         })
     }
 }
@@ -348,7 +348,7 @@ pub(crate) fn may_remove(body: &[u8]) -> bool {
 }
 
 /// What a frame's body holds, `offset` being where the body begins; `None` if it is no body.
-pub(crate) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found>> {
+pub(crate) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<LogEntry>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < body.len() {
@@ -362,7 +362,7 @@ pub(crate) fn decode(body: &[u8], segment: u32, offset: u64) -> Option<Vec<Found
         found.push(item.found(place)?);
         at += item.bytes.len();
     }
-    let is_removed = |found: &Found| matches!(found, Found::Removed(_));
+    let is_removed = |found: &LogEntry| matches!(found, LogEntry::Removed(_));
     (found.len() == 1 || !found.iter().any(is_removed)).then_some(found)
 }
 
@@ -454,11 +454,16 @@ mod tests {
         removed(&set).unwrap()
     }
 
-    fn spot() -> Spot {
-        Spot { segment: 3, offset: 8192, salt: [6; 16], last: Position { number: 41, chain: 77 } }
+    fn place() -> FramePlace {
+        FramePlace {
+            segment: 3,
+            offset: 8192,
+            salt: [6; 16],
+            last: Position { number: 41, chain: 77 },
+        }
     }
 
-    fn read(bytes: &[u8], offset: u64) -> Option<Vec<Found>> {
+    fn read(bytes: &[u8], offset: u64) -> Option<Vec<LogEntry>> {
         let head = Head::parse(bytes, &[6; 16], offset)?;
         let body = head.fits(&bytes[HEAD..])?;
         decode(body, 3, offset + HEAD as u64)
@@ -466,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_group_reads_back_in_the_order_of_the_log() {
-        let encoded = encode(&group(), &spot());
+        let encoded = encode(&group(), &place());
         assert_eq!(encoded.bytes.len(), Frame::Group(&group()).length());
         let head = Head::parse(&encoded.bytes, &[6; 16], 8192).expect("it is one");
         assert_eq!((head.number, head.position()), (42, encoded.position));
@@ -474,17 +479,17 @@ mod tests {
         assert_eq!(
             read(&encoded.bytes, 8192),
             Some(vec![
-                Found::Lost(Address([5; 32])),
-                Found::Dropped(Address([6; 32])),
-                Found::Expired(group().expired[0]),
-                Found::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 3),
-                Found::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0]), 3),
-                Found::Page(
+                LogEntry::Lost(Address([5; 32])),
+                LogEntry::Dropped(Address([6; 32])),
+                LogEntry::Expired(group().expired[0]),
+                LogEntry::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 3),
+                LogEntry::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0]), 3),
+                LogEntry::Page(
                     Address([3; 32]),
                     encoded.committed.pages[0],
                     Bytes::from_static(b"page")
                 ),
-                Found::Record(RecordId([4; 32]), record, Bytes::from_static(b"record")),
+                LogEntry::Record(RecordId([4; 32]), record, Bytes::from_static(b"record")),
             ])
         );
         let start = record.offset as usize - 8192;
@@ -495,12 +500,12 @@ mod tests {
     fn what_says_that_segments_are_removed_stands_alone() {
         let removed = removed_segments();
         let frame = Frame::Removed(&removed);
-        let encoded = frame.encode(&spot());
+        let encoded = frame.encode(&place());
         assert_eq!((encoded.bytes.len(), encoded.committed.number), (frame.length(), 42));
         let body = &encoded.bytes[HEAD..encoded.bytes.len() - TAIL];
         assert!(may_remove(body) && !may_remove(&[]));
-        assert_eq!(read(&encoded.bytes, 8192), Some(vec![Found::Removed(removed)]));
-        let lost = encode(&Group { lost: vec![Address([5; 32])], ..Group::default() }, &spot());
+        assert_eq!(read(&encoded.bytes, 8192), Some(vec![LogEntry::Removed(removed)]));
+        let lost = encode(&Group { lost: vec![Address([5; 32])], ..Group::default() }, &place());
         let lost = &lost.bytes[HEAD..lost.bytes.len() - TAIL];
         for body in [[body, lost].concat(), [lost, body].concat(), [body, body].concat()] {
             assert_eq!(decode(&body, 3, 8192), None);
@@ -518,7 +523,7 @@ mod tests {
             (Kind::Removed, &[0; 9], false),
             (Kind::Small, &[], false),
         ] {
-            let mut writer = ItemWriter::new(0, &spot());
+            let mut writer = ItemWriter::new(0, &place());
             writer.item(kind, &[9; 32], bytes);
             let mut item = writer.bytes[HEAD..].to_vec();
             let left = left(&item).unwrap();
@@ -537,7 +542,7 @@ mod tests {
     fn no_changed_cut_or_moved_frame_is_read() {
         let removed = removed_segments();
         for frame in [Frame::Group(&group()), Frame::Removed(&removed)] {
-            let mut bytes = frame.encode(&spot()).bytes;
+            let mut bytes = frame.encode(&place()).bytes;
             assert_eq!(read(&bytes, 8193), None, "moved");
             assert_eq!(read(&bytes[..bytes.len() - 1], 8192), None, "cut");
             for at in 0..bytes.len() {
@@ -550,12 +555,12 @@ mod tests {
 
     #[test]
     fn the_format_is_kept() {
-        let encoded = encode(&group(), &spot());
+        let encoded = encode(&group(), &place());
         let check = crc32c::crc32c(&encoded.bytes);
         let hex = base16ct::lower::encode_string(&encoded.bytes[..HEAD]);
         assert_eq!(hex, "646673470000013a000000000000002a0000004d5244d42600000000cdc6a7e3");
         assert_eq!(check, 911_015_109);
-        let removed = Frame::Removed(&removed_segments()).encode(&spot());
+        let removed = Frame::Removed(&removed_segments()).encode(&place());
         assert_eq!(crc32c::crc32c(&removed.bytes), 270_181_442);
     }
 }

@@ -4,9 +4,9 @@
 //! returned; after a failed flush nothing is appended ever again; what a failed append left is never appended to.
 
 use crate::ids::StoreId;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::error::{DiskResult, failed, is_full};
-use crate::store::frame::{Position, Salt, Spot};
+use crate::store::frame::{FramePlace, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::place::Place;
@@ -92,7 +92,7 @@ impl<F: FileSystem> Log<F> {
             failed("beginning", &path, &error)
         })?;
         self.newest = number;
-        if !planted::is_on(Bug::SkipVerdict) {
+        if !seeded::is_on(Bug::SkipVerdict) {
             flush_all(fs, &file).map_err(|error| failed("flushing", &path, &error).hard())?;
         }
         self.names_changed = false;
@@ -134,7 +134,7 @@ impl<F: FileSystem> Log<F> {
         fs: &F,
         length: usize,
         segment_max: u64,
-    ) -> DiskResult<Spot> {
+    ) -> DiskResult<FramePlace> {
         if self.segment.as_ref().is_none_or(|open| open.end >= segment_max) {
             self.begin_segment(fs)?;
         }
@@ -148,10 +148,10 @@ impl<F: FileSystem> Log<F> {
                 .grow(fs, end, ample)
                 .map_err(|error| failed("growing", &layout::segment(segment.number), &error))?;
         }
-        Ok(Spot { segment: segment.number, offset: segment.end, salt: segment.salt, last })
+        Ok(FramePlace { segment: segment.number, offset: segment.end, salt: segment.salt, last })
     }
 
-    /// Writes a frame made for the spot that `make_room` told. If it does not fit the segment is closed.
+    /// Writes a frame made for the place that `make_room` told. If it does not fit the segment is closed.
     pub(super) fn append(&mut self, fs: &F, frame: &[u8]) -> DiskResult<()> {
         let segment = self.segment.take().expect("make_room has seen to it");
         fs.write_at(&segment.file, segment.end, frame)
@@ -163,16 +163,14 @@ impl<F: FileSystem> Log<F> {
     /// The one flush of a group: of everything if a name has changed, else of the log alone; and a look whether what was
     /// flushed still has a name.
     pub(super) fn flush(&mut self, fs: &F) -> DiskResult<()> {
-        if planted::is_on(Bug::SkipFlush) {
+        if seeded::is_on(Bug::SkipFlush) {
             return Ok(());
         }
         let segment = self.segment.as_ref().expect("append has written to it");
-        let all = self.names_changed && !planted::is_on(Bug::FlushLogAlone);
+        let all = self.names_changed && !seeded::is_on(Bug::FlushLogAlone);
         let flushed = if all { flush_all(fs, &segment.file) } else { fs.sync_file(&segment.file) };
         flushed
-            .or_else(
-                |error| if planted::is_on(Bug::IgnoreFlushError) { Ok(()) } else { Err(error) },
-            )
+            .or_else(|error| if seeded::is_on(Bug::IgnoreFlushError) { Ok(()) } else { Err(error) })
             .map_err(|error| failed("flushing", &layout::segment(segment.number), &error).hard())?;
         self.names_changed = false;
         self.place.check(fs, &layout::segment(segment.number), &segment.file)
@@ -226,7 +224,7 @@ impl<File> Segment<File> {
 /// where a file is flushed.
 fn flush_all<F: FileSystem>(fs: &F, log: &F::File) -> io::Result<()> {
     fs.sync_all()?;
-    if planted::is_on(Bug::SkipLogFlushAfterSync) { Ok(()) } else { fs.sync_file(log) }
+    if seeded::is_on(Bug::SkipLogFlushAfterSync) { Ok(()) } else { fs.sync_file(log) }
 }
 
 fn write_header<F: FileSystem>(fs: &F, file: &F::File, header: &Header) -> io::Result<()> {

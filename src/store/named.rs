@@ -4,7 +4,7 @@
 //! being opened, but the segment of a newer program and a disk that fails.
 
 use crate::limits::SEGMENT_GAP_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::claims::{Claimed, Claims};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
@@ -54,7 +54,7 @@ fn read_header<F: FileSystem>(fs: &F, number: u32, path: &str) -> io::Result<Nam
 }
 
 /// What there is in `log/`.
-pub(crate) struct Standing {
+pub(crate) struct SegmentSet {
     /// What stands at each name, in the order of their numbers, but for segments that are gone on purpose.
     pub(crate) all: Vec<(u32, Named)>,
     /// The greatest number that can be one of ours.
@@ -72,7 +72,7 @@ pub(crate) struct Standing {
 pub(crate) fn look_at_all<F: FileSystem>(
     fs: &F,
     mut numbers: Vec<u32>,
-) -> Result<Standing, DiskError> {
+) -> Result<SegmentSet, DiskError> {
     numbers.sort_unstable();
     let mut all = Vec::with_capacity(numbers.len());
     let mut newest = 0;
@@ -91,14 +91,14 @@ pub(crate) fn look_at_all<F: FileSystem>(
     }
     let Claimed { removed, doubted } = claims(fs, &all).judge()?;
     let mut left = Vec::new();
-    if !planted::is_on(Bug::ReadRemoved) {
+    if !seeded::is_on(Bug::ReadRemoved) {
         all.retain(|(number, named)| {
             let is_left = removed.contains(*number) && named.is_ours();
             left.extend(is_left.then_some(*number));
             !is_left
         });
     }
-    Ok(Standing { all, newest, removed, left, doubted })
+    Ok(SegmentSet { all, newest, removed, left, doubted })
 }
 
 /// The segments that are gone on purpose, as far as those that are here say so.
@@ -125,7 +125,7 @@ impl Named {
 }
 
 fn can_be_ours(newest: u32, number: u32, named: &Named) -> bool {
-    if planted::is_on(Bug::BelieveNames) {
+    if seeded::is_on(Bug::BelieveNames) {
         return true;
     }
     let is_near = number - newest <= SEGMENT_GAP_MAX;

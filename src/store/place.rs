@@ -4,7 +4,7 @@
 //! lies on, while its files are open: what is then written has no name. Knows no formats. Invariant: a place that was taken
 //! lies on one file system, and what `check` passes was there under its names when it was called.
 
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSystem, Identity, Kind};
 use crate::store::layout;
@@ -33,7 +33,7 @@ impl Place {
             if found.kind != Kind::Folder {
                 return Err(DiskError::Failed(format!("{} is no folder", name(folder))));
             }
-            if found.volume != root.volume && !planted::is_on(Bug::IgnoreOtherVolume) {
+            if found.volume != root.volume && !seeded::is_on(Bug::IgnoreOtherVolume) {
                 return Err(DiskError::Failed(format!(
                     "{} is on another file system than the data folder, and both are flushed as one: \
                      put the whole data folder on one file system",
@@ -52,7 +52,7 @@ impl Place {
         path: &str,
         file: &F::File,
     ) -> DiskResult<()> {
-        if planted::is_on(Bug::IgnoreLostFolder) {
+        if seeded::is_on(Bug::IgnoreLostFolder) {
             return Ok(());
         }
         for (number, folder) in self.numbers.iter().zip(FOLDERS).take(WATCHED) {

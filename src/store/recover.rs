@@ -8,21 +8,21 @@
 //! good groups is copied to `quarantine/` and never cut off.
 
 use crate::ids::{Address, StoreId};
-use crate::planted::{self, Bug};
-use crate::store::blocks::{self, Trouble, twice};
+use crate::seeded::{self, Bug};
+use crate::store::blocks::{self, ReadFault, retry_once};
 use crate::store::disk::{Config, Disk};
 use crate::store::error::failed;
 use crate::store::fs::{FileSystem, Kind};
 use crate::store::layout;
 use crate::store::log::{Log, Past};
-use crate::store::named::{self, Named, Standing};
+use crate::store::named::{self, Named, SegmentSet};
 use crate::store::place::Place;
 use crate::store::remains::Kept;
 use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Scanned, Seen, Window, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::undecoded::Undecoded;
-use crate::store::values::{BlockPlace, DiskError, Found, Recovered};
+use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -77,8 +77,8 @@ pub fn open<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
-    mut visitor: impl FnMut(Found),
-) -> Result<(Disk<F>, Recovered), OpenError> {
+    mut visitor: impl FnMut(LogEntry),
+) -> Result<(Disk<F>, RecoveryReport), OpenError> {
     open_with(fs, config, entropy, &mut visitor)
 }
 
@@ -87,8 +87,8 @@ fn open_with<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
-    visitor: &mut dyn FnMut(Found),
-) -> Result<(Disk<F>, Recovered), OpenError> {
+    visitor: &mut dyn FnMut(LogEntry),
+) -> Result<(Disk<F>, RecoveryReport), OpenError> {
     let (place, notes) = prepare(&fs)?;
     let mut recovery = Recovery {
         fs: &fs,
@@ -124,7 +124,7 @@ fn open_with<F: FileSystem>(
     }
     let (damage, log_damage) = (undecoded.id, undecoded.left.unwrap_or_default());
     let group = recovery.good.last.number;
-    let recovered = Recovered { store, group, notes, remains, rotten, log_damage, damage };
+    let recovered = RecoveryReport { store, group, notes, remains, rotten, log_damage, damage };
     let past = Past { newest, good: recovery.good, chain };
     let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
@@ -188,7 +188,7 @@ fn leave_alone<F: FileSystem>(fs: &F, name: &str, why: &io::Error) -> String {
 /// only zeros are there, so whenever the power goes the next start reads the same groups as this one.
 fn begin_first<F: FileSystem>(fs: &F, log: &mut Log<F>, good: Verdict) -> Result<(), OpenError> {
     match log.begin_segment(fs) {
-        Err(DiskError::Full) if !planted::is_on(Bug::KeepRoom) && release_room(fs, good) => {
+        Err(DiskError::Full) if !seeded::is_on(Bug::KeepRoom) && release_room(fs, good) => {
             Ok(log.begin_segment(fs)?)
         }
         result => Ok(result?),
@@ -210,15 +210,15 @@ pub(crate) fn unsound_block<F: FileSystem>(
 ) -> Result<Option<Address>, OpenError> {
     let mut buffer = Vec::new();
     for found in &group.found {
-        let Found::Block(address, BlockPlace::Tree { length }, _) = found else {
+        let LogEntry::Block(address, BlockPlace::Tree { length }, _) = found else {
             continue;
         };
-        match twice(|| blocks::verify(fs, address, *length, &mut buffer)) {
+        match retry_once(|| blocks::verify(fs, address, *length, &mut buffer)) {
             Ok(()) => {}
-            Err(Trouble::Gone | Trouble::Damaged) => return Ok(Some(*address)),
+            Err(ReadFault::Gone | ReadFault::Damaged) => return Ok(Some(*address)),
             // It was flushed before it had its name. That it can't be read is told when somebody wants to.
-            Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(Trouble::Io(error)) => {
+            Err(ReadFault::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(ReadFault::Io(error)) => {
                 return Err(failed("reading", &layout::block(address), &error).into());
             }
         }
@@ -249,7 +249,7 @@ struct Segments {
 
 struct Recovery<'a, F> {
     fs: &'a F,
-    visitor: &'a mut dyn FnMut(Found),
+    visitor: &'a mut dyn FnMut(LogEntry),
     notes: Vec<String>,
     /// Something that was once durable is bad, and no earlier start has said so.
     has_new_damage: bool,
@@ -276,7 +276,7 @@ impl<F: FileSystem> Recovery<'_, F> {
                 }
             }
         }
-        let Standing { all, newest, removed, left, doubted } =
+        let SegmentSet { all, newest, removed, left, doubted } =
             named::look_at_all(self.fs, numbers)?;
         self.notes.extend(doubted.into_iter().map(not_believed));
         let is_closed = |named: &Named| matches!(named, Named::Closed(_));
@@ -417,7 +417,7 @@ impl<F: FileSystem> Recovery<'_, F> {
     /// The last group was perhaps torn: it is good if all block files that it names are.
     fn judge(&mut self, segment: u32, last: Seen) -> Result<bool, OpenError> {
         let unsound = unsound_block(self.fs, &last)?;
-        if unsound.is_some() && !planted::is_on(Bug::BelieveLastGroup) {
+        if unsound.is_some() && !seeded::is_on(Bug::BelieveLastGroup) {
             self.notes.push(format!(
                 "group {} was incomplete when the power went: it is discarded",
                 last.position.number
@@ -441,7 +441,7 @@ impl<F: FileSystem> Recovery<'_, F> {
             let mut window = Window::new(self.fs, &file);
             let bytes = window.read(range.start, length)?;
             self.fs.rewrite(&path, range.start, bytes)?;
-            if planted::is_on(Bug::VerdictFirst) { Ok(()) } else { self.fs.sync_file(&file) }
+            if seeded::is_on(Bug::VerdictFirst) { Ok(()) } else { self.fs.sync_file(&file) }
         });
         Ok(result.map_err(|error| failed("writing again the end of", &path, &error).hard())?)
     }

@@ -8,16 +8,16 @@
 use crate::crypto::tree;
 use crate::ids::{Address, RecordId};
 use crate::limits::{RECORD_MAX, REMAINS_HASHED_MAX, REMAINS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::block_file;
-use crate::store::blocks::{self, Trouble, twice};
+use crate::store::blocks::{self, ReadFault, retry_once};
 use crate::store::error::failed;
 use crate::store::frame::{Harm, ITEM_HEAD, Kind, Left};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::scan::{Scan, Window};
 use crate::store::segment::Header;
-use crate::store::values::{BlockPlace, DiskError, Expired, Found, LogPlace, Remains};
+use crate::store::values::{BlockPlace, DiskError, Expired, LogEntry, LogPlace, Remains};
 use crate::wire::page::Page;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ impl Kept {
         fs: &F,
         header: &Header,
         range: &Range<u64>,
-        found: &mut dyn FnMut(Found),
+        found: &mut dyn FnMut(LogEntry),
     ) -> Result<Gone, DiskError> {
         let mut gone = Gone::default();
         let mut expired = BTreeMap::new();
@@ -97,7 +97,7 @@ impl Kept {
         // What can't be read now was told of when the segment was.
         gone.bytes += scanned.unwrap_or(range.end - range.start);
         match forget_known(fs, header, range.end, &mut expired) {
-            Ok(()) => expired.into_values().for_each(|one| found(Found::Expired(one))),
+            Ok(()) => expired.into_values().for_each(|one| found(LogEntry::Expired(one))),
             Err(_) => gone.bytes += (expired.len() * ITEM_HEAD) as u64,
         }
         Ok(gone)
@@ -133,7 +133,7 @@ impl Kept {
         fs: &F,
         left: &Left<'_>,
         segment: u32,
-    ) -> Result<Option<Found>, DiskError> {
+    ) -> Result<Option<LogEntry>, DiskError> {
         let address = Address(left.id);
         if !has_room(self.files.len()) || !self.files.insert(address) {
             return Ok(None);
@@ -145,18 +145,20 @@ impl Kept {
         let looked = looked.and_then(|length| {
             let is_length = block_file::leaf_count(length).is_some();
             if !is_length || self.hashed + u64::from(length) > REMAINS_HASHED_MAX {
-                return Err(Trouble::Damaged);
+                return Err(ReadFault::Damaged);
             }
             self.hashed += u64::from(length);
-            twice(|| blocks::verify(fs, &address, length, &mut Vec::new())).map(|()| length)
+            retry_once(|| blocks::verify(fs, &address, length, &mut Vec::new())).map(|()| length)
         });
         match looked {
-            Ok(length) => Ok(Some(Found::Block(address, BlockPlace::Tree { length }, segment))),
-            Err(Trouble::Gone | Trouble::Damaged) => Ok(None),
-            Err(Trouble::Io(error)) => match failed("reading", &layout::block(&address), &error) {
-                DiskError::Scarce(why) => Err(DiskError::Scarce(why)),
-                DiskError::Full | DiskError::Failed(_) => Ok(None),
-            },
+            Ok(length) => Ok(Some(LogEntry::Block(address, BlockPlace::Tree { length }, segment))),
+            Err(ReadFault::Gone | ReadFault::Damaged) => Ok(None),
+            Err(ReadFault::Io(error)) => {
+                match failed("reading", &layout::block(&address), &error) {
+                    DiskError::Scarce(why) => Err(DiskError::Scarce(why)),
+                    DiskError::Full | DiskError::Failed(_) => Ok(None),
+                }
+            }
         }
     }
 }
@@ -185,7 +187,7 @@ fn forget_known<F: FileSystem>(
     let file = fs.open(&layout::segment(header.number))?;
     let scanned = scan(fs, &file, header).run(&mut |seen| {
         for found in seen.found.iter().filter(|_| seen.start >= end) {
-            if let Found::Record(id, ..) = found {
+            if let LogEntry::Record(id, ..) = found {
                 expired.remove(id);
             }
         }
@@ -200,16 +202,16 @@ fn place(segment: u32, at: u64, bytes: &[u8]) -> Option<LogPlace> {
 
 /// Whether a small block or a page can be read where it is.
 fn is_whole(left: &Left<'_>) -> bool {
-    let is_it = || tree::tree(left.bytes).0 == left.id || planted::is_on(Bug::BelieveRemains);
+    let is_it = || tree::tree(left.bytes).0 == left.id || seeded::is_on(Bug::BelieveRemains);
     let is_possible = || left.kind == Kind::Small || Page::decode(left.bytes).is_ok();
-    left.harm == Harm::None && !planted::is_on(Bug::LeaveRemains) && is_possible() && is_it()
+    left.harm == Harm::None && !seeded::is_on(Bug::LeaveRemains) && is_possible() && is_it()
 }
 
-fn thing(left: &Left<'_>, place: LogPlace) -> Found {
+fn thing(left: &Left<'_>, place: LogPlace) -> LogEntry {
     let address = Address(left.id);
     match left.kind {
-        Kind::Page => Found::Page(address, place, Bytes::copy_from_slice(left.bytes)),
-        _ => Found::Block(address, BlockPlace::Log(place), place.segment),
+        Kind::Page => LogEntry::Page(address, place, Bytes::copy_from_slice(left.bytes)),
+        _ => LogEntry::Block(address, BlockPlace::Log(place), place.segment),
     }
 }
 
@@ -232,8 +234,8 @@ mod tests {
             fs.make_folder(&path[..at]).unwrap();
         }
         let file = fs.create(&path).unwrap();
-        let foot = block_file::foot(70_000, &leaves);
-        fs.write_at(&file, 0, &[&block[..], &foot].concat()).unwrap();
+        let footer = block_file::footer(70_000, &leaves);
+        fs.write_at(&file, 0, &[&block[..], &footer].concat()).unwrap();
         let length = 70_000_u32.to_be_bytes();
         for (harm, bytes) in [(Harm::None, &length[..]), (Harm::Any, &[1, 2, 3])] {
             let left = Left { kind: Kind::Block, id, bytes, harm };

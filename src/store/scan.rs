@@ -4,12 +4,12 @@
 //! sound are never searched for frames; a sound head after a damaged range proves that the range was once good, since a
 //! frame is written only after the flush of the one before.
 
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::frame::{self, Harm, Head, ITEM_HEAD, Left, MAGIC, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::removed::RemovedSegments;
 use crate::store::segment::FRAMES;
-use crate::store::values::Found;
+use crate::store::values::LogEntry;
 use std::io;
 use std::ops::Range;
 
@@ -105,7 +105,7 @@ pub(crate) fn is_medium(error: &io::Error) -> bool {
 /// One good group.
 pub(crate) struct Seen {
     /// What it holds.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<LogEntry>,
     /// Where its frame begins.
     pub(crate) start: u64,
     /// Where its frame ends.
@@ -174,9 +174,9 @@ impl<F: FileSystem> Scan<'_, F> {
                     offset = seen.end;
                     each(seen);
                 }
-                Step::Head(_) | Step::None(_) if planted::is_on(Bug::StopAtDamage) => break,
+                Step::Head(_) | Step::None(_) if seeded::is_on(Bug::StopAtDamage) => break,
                 Step::Head(next) => {
-                    if !planted::is_on(Bug::TornFromTheFirst) {
+                    if !seeded::is_on(Bug::TornFromTheFirst) {
                         scanned.prove(offset);
                     }
                     offset = self.next_magic(next, limit)?;
@@ -353,9 +353,9 @@ pub(crate) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -
     }
 }
 
-fn removed_in(found: Vec<Found>) -> Option<RemovedSegments> {
+fn removed_in(found: Vec<LogEntry>) -> Option<RemovedSegments> {
     found.into_iter().find_map(|found| match found {
-        Found::Removed(removed) => Some(removed),
+        LogEntry::Removed(removed) => Some(removed),
         _ => None,
     })
 }

@@ -39,16 +39,16 @@ enum Thing {
     Removed,
 }
 
-fn thing(found: &Found) -> Thing {
+fn thing(found: &LogEntry) -> Thing {
     match found {
-        Found::Record(id, ..) => Thing::Record(*id),
-        Found::Page(address, ..) => Thing::Page(*address),
-        Found::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
-        Found::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
-        Found::Lost(address) => Thing::Lost(*address),
-        Found::Dropped(address) => Thing::Dropped(*address),
-        Found::Expired(expired) => Thing::Expired(expired.id),
-        Found::Removed(_) => Thing::Removed,
+        LogEntry::Record(id, ..) => Thing::Record(*id),
+        LogEntry::Page(address, ..) => Thing::Page(*address),
+        LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
+        LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
+        LogEntry::Lost(address) => Thing::Lost(*address),
+        LogEntry::Dropped(address) => Thing::Dropped(*address),
+        LogEntry::Expired(expired) => Thing::Expired(expired.id),
+        LogEntry::Removed(_) => Thing::Removed,
     }
 }
 
@@ -73,8 +73,8 @@ fn small_segments() -> Config {
 /// An open store and what its start found.
 struct Opened<F: FileSystem> {
     disk: Disk<F>,
-    recovered: Recovered,
-    found: Vec<Found>,
+    recovered: RecoveryReport,
+    found: Vec<LogEntry>,
 }
 
 fn start<F: FileSystem>(fs: F, entropy: u8) -> Result<Opened<F>, OpenError> {
@@ -238,17 +238,17 @@ impl Writer {
         let mut held = BTreeMap::new();
         for found in &opened.found {
             match found {
-                Found::Record(id, place, bytes) => {
+                LogEntry::Record(id, place, bytes) => {
                     assert_eq!(read_log(&opened.disk, *place).as_ref(), Ok(bytes));
                     assert_eq!(self.contents.get(&id.0), Some(bytes));
                 }
-                Found::Page(address, place, _) => {
+                LogEntry::Page(address, place, _) => {
                     let page = read_log(&opened.disk, *place);
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }
-                Found::Block(address, place, _) => drop(held.insert(*address, *place)),
-                Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
-                Found::Expired(_) | Found::Removed(_) => {}
+                LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
+                LogEntry::Lost(address) | LogEntry::Dropped(address) => drop(held.remove(address)),
+                LogEntry::Expired(_) | LogEntry::Removed(_) => {}
             }
         }
         self.held = held

@@ -11,7 +11,7 @@ use super::layout;
 use super::remains::Gone;
 use super::removed::RemovedSegments;
 use crate::ids::Hash;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::log_damage::LogDamage;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +129,5 @@ fn is_made_good<F: FileSystem>(fs: &F, lines: &str) -> bool {
         return false;
     };
     let known: BTreeSet<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-    lines.lines().all(|line| known.contains(line.as_bytes()))
-        || planted::is_on(Bug::MadeGoodForEver)
+    lines.lines().all(|line| known.contains(line.as_bytes())) || seeded::is_on(Bug::MadeGoodForEver)
 }

@@ -164,7 +164,7 @@ pub enum DiskError {
 
 /// What is known after a start. The things themselves went, one by one, to the visitor of `store::open`.
 #[derive(Debug, Clone, Default)]
-pub struct Recovered {
+pub struct RecoveryReport {
     /// The life of this log.
     pub store: crate::ids::StoreId,
     /// The number of the last good group.
@@ -197,7 +197,7 @@ pub struct Remains {
 /// One thing that a start found in a good group of the log, or sound in a damaged one. The order is the log's, but for what
 /// is damaged, of which a segment is told last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum LogEntry {
     /// An encoded record.
     Record(RecordId, LogPlace, Bytes),
     /// An encoded page.

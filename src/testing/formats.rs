@@ -5,7 +5,7 @@
 use crate::ids::Address;
 use crate::store::fs::FileSystem;
 use crate::store::scan::{Scan, Window};
-use crate::store::values::Found;
+use crate::store::values::LogEntry;
 use crate::store::{block_file, frame, segment};
 use std::io;
 
@@ -24,7 +24,7 @@ pub fn header(bytes: &[u8], number: u32) -> Option<Vec<u8>> {
 
 /// What is in the frame that stands at `offset` of a segment with this salt.
 #[must_use]
-pub fn frame(bytes: &[u8], salt: &[u8; 16], offset: u64) -> Option<Vec<Found>> {
+pub fn frame(bytes: &[u8], salt: &[u8; 16], offset: u64) -> Option<Vec<LogEntry>> {
     let head = frame::Head::parse(bytes, salt, offset)?;
     let body = head.fits(&bytes[frame::HEAD..])?;
     frame::decode(body, 1, offset + frame::HEAD as u64)
@@ -36,7 +36,7 @@ pub struct Seen {
     /// Where each good frame begins and ends.
     pub frames: Vec<(u64, u64)>,
     /// What they hold.
-    pub found: Vec<Found>,
+    pub found: Vec<LogEntry>,
     /// What is damaged.
     pub damaged: Vec<std::ops::Range<u64>>,
 }
@@ -61,7 +61,7 @@ pub fn scan<F: FileSystem>(
 
 /// The end of the file of a block with this length and address, encoded anew.
 #[must_use]
-pub fn foot(bytes: &[u8], length: u32, address: &Address) -> Option<Vec<u8>> {
+pub fn footer(bytes: &[u8], length: u32, address: &Address) -> Option<Vec<u8>> {
     let leaves = block_file::parse(bytes, length, address)?;
-    Some(block_file::foot(length, &leaves))
+    Some(block_file::footer(length, &leaves))
 }

@@ -8,7 +8,7 @@ use crate::ids::{
     Address, ClusterId, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer,
 };
 use crate::limits::MESSAGE_TEXT_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::Malformed;
 use bytes::Bytes;
 
@@ -88,7 +88,7 @@ pub(crate) fn put_clipped(bytes: &[u8], max: usize, out: &mut Vec<u8>) {
 
 /// As many of these items as the bound allows; see `put_clipped`.
 pub(crate) fn put_clipped_list<T: Field>(items: &[T], max: usize, out: &mut Vec<u8>) {
-    let clip = if planted::is_on(Bug::EncodeAnyLength) { usize::MAX } else { max };
+    let clip = if seeded::is_on(Bug::EncodeAnyLength) { usize::MAX } else { max };
     put_list(items.get(..clip).unwrap_or(items), max, out);
 }
 

@@ -5,7 +5,7 @@
 
 use super::hold;
 use crate::limits::{JOURNAL_LINE_MAX, JOURNAL_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,7 +48,7 @@ impl Waiting {
     fn take(&mut self) -> Vec<u8> {
         let mut lines = std::mem::take(&mut self.lines);
         let dropped = std::mem::take(&mut self.dropped);
-        if dropped > 0 && !planted::is_on(Bug::DropLinesInSilence) {
+        if dropped > 0 && !seeded::is_on(Bug::DropLinesInSilence) {
             let note = format!("{dropped} log lines dropped: nobody read them in time\n");
             lines.extend(note.as_bytes());
         }
@@ -71,7 +71,7 @@ impl Journal {
         let line = line.strip_suffix('\n').unwrap_or(line);
         let line = &line.as_bytes()[..line.floor_char_boundary(JOURNAL_LINE_MAX)];
         let mut waiting = hold(&self.shared.waiting);
-        while planted::is_on(Bug::WaitForLogReader) && !waiting.takes(line.len()) {
+        while seeded::is_on(Bug::WaitForLogReader) && !waiting.takes(line.len()) {
             let wait = self.shared.changed.wait(waiting);
             waiting = wait.unwrap_or_else(PoisonError::into_inner);
         }
@@ -86,8 +86,8 @@ impl Journal {
     }
 
     /// Waits until all is written, but no longer than this. True if it is.
-    pub fn finish(&self, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
+    pub fn finish(&self, timeout: Duration) -> bool {
+        let end = Instant::now() + timeout;
         let mut waiting = hold(&self.shared.waiting);
         while waiting.is_writing || !waiting.is_empty() {
             let rest = end.saturating_duration_since(Instant::now());
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Sender, channel};
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     struct Reader(Sender<Vec<u8>>);
 
@@ -201,7 +201,7 @@ mod tests {
         writeln!(lines, " the same\ntwo").unwrap();
         writeln!(lines, "{}", "x".repeat(10 * JOURNAL_LINE_MAX)).unwrap();
         writeln!(lines, "three\u{1b}").unwrap();
-        assert!(journal.finish(PATIENCE));
+        assert!(journal.finish(TIMEOUT));
         let text = String::from_utf8(was_read.try_iter().flatten().collect()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines[0], lines[1], lines[3]), ("one and the same", "two", "threeESC"));

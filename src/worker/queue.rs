@@ -5,7 +5,7 @@
 //! stands still; and of a kind everybody for whom it is done has a turn, however much others have asked for.
 
 use crate::limits::FOREGROUND_RUN;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Background work: which kind, and for whom.
@@ -74,7 +74,7 @@ impl<J> Queue<J> {
     }
 
     pub(super) fn push(&mut self, job: J, background: Option<Background>) {
-        match background.filter(|_| !planted::is_on(Bug::VerifyInFront)) {
+        match background.filter(|_| !seeded::is_on(Bug::VerifyInFront)) {
             None => self.foreground.push_back(job),
             Some(Background { kind, owner }) => {
                 let none = || Kind {
@@ -89,7 +89,7 @@ impl<J> Queue<J> {
 
     /// The next job that may run, and its kind if it is of the background: `ended` is to be called for it.
     pub(super) fn pop(&mut self) -> Option<(J, Option<u8>)> {
-        let is_due = self.passed >= FOREGROUND_RUN && !planted::is_on(Bug::StarveBackground);
+        let is_due = self.passed >= FOREGROUND_RUN && !seeded::is_on(Bug::StarveBackground);
         if (is_due || self.foreground.is_empty())
             && let Some((job, kind)) = self.pop_background()
         {

@@ -219,9 +219,9 @@ impl Crowd {
     }
 
     /// Waits for something to happen, and takes in all that has.
-    pub(crate) fn turn(&mut self, patience: Duration) {
+    pub(crate) fn turn(&mut self, timeout: Duration) {
         let mut events = Events::with_capacity(1024);
-        match self.poll.poll(&mut events, Some(patience)) {
+        match self.poll.poll(&mut events, Some(timeout)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return,
             Err(error) => panic!("{error}"),

@@ -7,7 +7,7 @@ use super::script::{Promises, Script, Thing, thing};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
-use dfsd::store::values::{BlockPlace, Found, Group};
+use dfsd::store::values::{BlockPlace, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// A store that has been opened.
 struct Opened {
     disk: Disk<SimFs>,
-    found: Vec<Found>,
+    found: Vec<LogEntry>,
     store: StoreId,
 }
 
@@ -91,16 +91,18 @@ fn contents(opened: &Opened) -> Result<(), String> {
     let mut held = BTreeMap::new();
     for found in &opened.found {
         match found {
-            Found::Record(id, place, bytes) => {
+            LogEntry::Record(id, place, bytes) => {
                 let read = opened.disk.read_log(*place);
                 if read.as_ref() != Ok(bytes) {
                     return Err(format!("record {id:?} reads as {read:?}"));
                 }
             }
-            Found::Page(address, place, _) => drop(held.insert(*address, BlockPlace::Log(*place))),
-            Found::Block(address, place, _) => drop(held.insert(*address, *place)),
-            Found::Lost(address) | Found::Dropped(address) => drop(held.remove(address)),
-            Found::Expired(_) | Found::Removed(_) => {}
+            LogEntry::Page(address, place, _) => {
+                held.insert(*address, BlockPlace::Log(*place));
+            }
+            LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
+            LogEntry::Lost(address) | LogEntry::Dropped(address) => drop(held.remove(address)),
+            LogEntry::Expired(_) | LogEntry::Removed(_) => {}
         }
     }
     let held: Vec<_> = held.into_iter().collect();

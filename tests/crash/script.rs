@@ -7,7 +7,7 @@ use super::local_node::{CONFIG, Deed, Heard, LocalNode, Names, after};
 use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
-use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Found, Group};
+use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::{SimError, SimFs};
 use std::sync::Arc;
@@ -66,24 +66,24 @@ pub(super) enum Thing {
     Removed,
 }
 
-pub(super) fn thing(found: &Found) -> Thing {
+pub(super) fn thing(found: &LogEntry) -> Thing {
     match found {
-        Found::Record(id, ..) => Thing::Record(*id),
-        Found::Page(address, ..) => Thing::Page(*address),
-        Found::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
-        Found::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
-        Found::Lost(address) => Thing::Lost(*address),
-        Found::Dropped(address) => Thing::Dropped(*address),
-        Found::Expired(Expired { id, at_ms }) => Thing::Expired(*id, *at_ms),
-        Found::Removed(_) => Thing::Removed,
+        LogEntry::Record(id, ..) => Thing::Record(*id),
+        LogEntry::Page(address, ..) => Thing::Page(*address),
+        LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
+        LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
+        LogEntry::Lost(address) => Thing::Lost(*address),
+        LogEntry::Dropped(address) => Thing::Dropped(*address),
+        LogEntry::Expired(Expired { id, at_ms }) => Thing::Expired(*id, *at_ms),
+        LogEntry::Removed(_) => Thing::Removed,
     }
 }
 
 /// Where it stands, if that is known.
-fn segment(found: &Found) -> Option<u32> {
+fn segment(found: &LogEntry) -> Option<u32> {
     match found {
-        Found::Record(_, place, _) | Found::Page(_, place, _) => Some(place.segment),
-        Found::Block(_, _, segment) => Some(*segment),
+        LogEntry::Record(_, place, _) | LogEntry::Page(_, place, _) => Some(place.segment),
+        LogEntry::Block(_, _, segment) => Some(*segment),
         _ => None,
     }
 }
@@ -275,7 +275,7 @@ impl Promises {
     }
 
     /// A start has found this, which decides what became of the commit that was hit.
-    fn settle(&mut self, found: &[Found]) {
+    fn settle(&mut self, found: &[LogEntry]) {
         // That of its last record or page, or of the one before.
         let segment = found.iter().rev().find_map(segment).unwrap_or_default();
         let found: Vec<_> =

@@ -3,7 +3,7 @@
 //! Knows no power cut (the simulator does). Invariant: a process is killed by SIGKILL, without a warning.
 
 use super::process::{Daemon, spawn_dfs, wait_for_end};
-use super::{Network, PATIENCE, noise, text};
+use super::{Network, TIMEOUT, noise, text};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -80,7 +80,7 @@ fn a_put_whose_node_dies_fails() {
     // It may fail while it is written to.
     let _ = stdin.write_all(&noise(3_500_000, 3));
     drop(stdin);
-    let code = wait_for_end(&mut child, PATIENCE);
+    let code = wait_for_end(&mut child, TIMEOUT);
     assert_eq!(code, Some(5));
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -103,7 +103,7 @@ fn a_get_whose_source_dies_leaves_no_plausible_file() {
     let mut child = spawn_dfs(&["--data", &data, "get", "large", &text(&back)]);
     std::thread::sleep(Duration::from_millis(150));
     network.nodes[0].kill();
-    match wait_for_end(&mut child, PATIENCE) {
+    match wait_for_end(&mut child, TIMEOUT) {
         // It was quicker than the kill.
         Some(0) => assert!(fs::read(&back).unwrap() == bytes),
         code => {
@@ -129,7 +129,7 @@ fn a_get_goes_on_from_another_source() {
     let mut child = spawn_dfs(&["--data", &data, "get", "large", &text(&back)]);
     std::thread::sleep(Duration::from_millis(150));
     network.nodes[0].kill();
-    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert_eq!(wait_for_end(&mut child, TIMEOUT), Some(0));
     assert!(fs::read(&back).unwrap() == bytes);
 }
 
@@ -157,7 +157,7 @@ fn a_cat_outlives_its_node() {
         output.read_exact(&mut read[already..]).unwrap();
     }
     output.read_to_end(&mut read).unwrap();
-    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert_eq!(wait_for_end(&mut child, TIMEOUT), Some(0));
     assert!(read == bytes);
 }
 
@@ -184,7 +184,7 @@ fn goes_on_elsewhere(harm: impl Fn(&mut Daemon)) {
     output.read_exact(&mut read).unwrap();
     harm(&mut network.nodes[0]);
     output.read_to_end(&mut read).unwrap();
-    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(0));
+    assert_eq!(wait_for_end(&mut child, TIMEOUT), Some(0));
     assert!(read == bytes);
 }
 
@@ -198,7 +198,7 @@ fn a_get_ends_when_no_node_comes_back() {
     output.read_exact(&mut [0; 1_000_000]).unwrap();
     network.nodes[0].kill();
     output.read_to_end(&mut Vec::new()).unwrap();
-    assert_eq!(wait_for_end(&mut child, PATIENCE), Some(5));
+    assert_eq!(wait_for_end(&mut child, TIMEOUT), Some(5));
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("large: the connection to the node broke"), "{said}");

@@ -3,7 +3,7 @@
 //! Knows where block files and segments lie. Invariant: a test damages one node's disk only.
 
 use super::process::wait_for_end;
-use super::{Duration, Instant, Network, PATIENCE, files_below, make_pipe, noise, text};
+use super::{Duration, Instant, Network, TIMEOUT, files_below, make_pipe, noise, text};
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -228,7 +228,7 @@ fn a_folder_that_is_removed_under_a_daemon_is_noticed_before_it_acknowledges() {
     fs::remove_dir_all(data.join("log")).unwrap();
     let put = network.dfs_with(0, &["put", "-", "after"], b"after");
     assert_ne!(put.code, 0, "{put:?}");
-    let code = wait_for_end(network.nodes[0].process(), PATIENCE);
+    let code = wait_for_end(network.nodes[0].process(), TIMEOUT);
     assert_eq!(code, Some(9));
     assert!(network.nodes[0].log().contains("the folder log was removed"));
 }
@@ -393,7 +393,7 @@ fn what_nobody_can_decode_of_the_log_comes_from_a_node_that_has_it() {
     network.wait_connected();
     let begun = Instant::now();
     while network.dfs(0, &["ls"]).code != 0 {
-        assert!(begun.elapsed() < PATIENCE, "{}", network.dfs(0, &["status"]).stderr);
+        assert!(begun.elapsed() < TIMEOUT, "{}", network.dfs(0, &["status"]).stderr);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(network.cat(0, "changed"), b"two");

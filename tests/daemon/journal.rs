@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A reader that sleeps until it is woken.
 struct Asleep {
@@ -44,7 +44,7 @@ fn tell(journal: &Journal, count: usize) {
         (0..count).for_each(|number| journal.tell(&format!("line {number:05}")));
         let _ = done.send(());
     });
-    is_done.recv_timeout(PATIENCE).expect("nobody waits for the reader");
+    is_done.recv_timeout(TIMEOUT).expect("nobody waits for the reader");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_told() {
     tell(&journal, count);
     assert!(!journal.finish(Duration::from_millis(1)), "it sleeps");
     drop(wake);
-    assert!(journal.finish(PATIENCE));
+    assert!(journal.finish(TIMEOUT));
     let text = String::from_utf8(was_read.try_iter().flatten().collect()).unwrap();
     assert!(text.len() < 2 * JOURNAL_MAX + 100, "{} bytes have waited", text.len());
     let lines: Vec<&str> = text.lines().collect();

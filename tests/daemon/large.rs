@@ -38,13 +38,13 @@ fn has(network: &Network, node: usize, names: u64) -> bool {
 }
 
 /// Two nodes have so many names in common and so many each alone, and meet.
-fn come_together(common: u64, alone: u64, patience: Duration) {
+fn come_together(common: u64, alone: u64, timeout: Duration) {
     let coast = Coast::start_with(2, common ^ alone, &["--log", "debug"]);
     let network = &coast.network;
     let both = |names| (0..2).all(|node| has(network, node, names));
     if common > 0 {
         put_many(&network.nodes[0], common, 1);
-        wait_up_to(patience, "both have what they are to have in common", || both(common));
+        wait_up_to(timeout, "both have what they are to have in common", || both(common));
     }
     coast.set(Chaos::Cut);
     wait_for("they are parted", || (0..2).all(|node| network.connected(node) == 0));
@@ -57,7 +57,7 @@ fn come_together(common: u64, alone: u64, patience: Duration) {
     let (carried, begun) = (coast.carried(), Instant::now());
     let worked: Vec<_> = network.nodes.iter().map(Daemon::processor_time).collect();
     coast.set(Chaos::Off);
-    wait_up_to(patience, "both have everything", || both(common + 2 * alone));
+    wait_up_to(timeout, "both have everything", || both(common + 2 * alone));
     let carried = coast.carried() - carried;
     println!("{common} names and {alone} on each side: {:.1?}, {carried} bytes", begun.elapsed());
     for (node, worked) in network.nodes.iter().zip(worked) {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What takes a moment may take this long on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Daemons of one network, each with a folder of its own, and a folder for other files.
 struct Network {
@@ -164,18 +164,18 @@ impl Network {
     }
 }
 
-/// Waits until something holds. Fails the test when patience ends.
+/// Waits until something holds. Fails the test when the timeout ends.
 #[track_caller]
 fn wait_for(what: &str, holds: impl FnMut() -> bool) {
-    wait_up_to(PATIENCE, what, holds);
+    wait_up_to(TIMEOUT, what, holds);
 }
 
 /// The same, of what may take longer.
 #[track_caller]
-fn wait_up_to(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+fn wait_up_to(timeout: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < patience, "waited in vain: {what}");
+        assert!(begun.elapsed() < timeout, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

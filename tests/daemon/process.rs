@@ -1,8 +1,8 @@
 //! Processes: `dfsd` and `dfs` as a person starts them, with an end in any case.
 //!
-//! Knows no network. Invariant: no variable `DFSD_*` but a planted bug's name, and no home of the person who runs the tests reaches them.
+//! Knows no network. Invariant: no variable `DFSD_*` but a seeded bug's name, and no home of the person who runs the tests reaches them.
 
-use super::{PATIENCE, text, wait_for};
+use super::{TIMEOUT, text, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -96,7 +96,7 @@ impl Daemon {
     pub(super) fn stop(&mut self, signal: Signal) -> Option<i32> {
         self.signal(signal);
         let mut child = self.process.take().expect("it runs");
-        wait_for_end(&mut child, PATIENCE)
+        wait_for_end(&mut child, TIMEOUT)
     }
 
     pub(super) fn freeze(&self) {
@@ -179,8 +179,8 @@ fn command(name: &str, home: &Path) -> Command {
     let mut command = Command::new(program(name));
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();
-        // A planted bug is to be found in the programs too.
-        let is_meant = name == "DFSD_PLANTED";
+        // A seeded bug is to be found in the programs too.
+        let is_meant = name == "DFSD_SEEDED";
         if !is_meant && (name.starts_with("DFSD_") || name.starts_with("XDG_")) {
             command.env_remove(&key);
         }
@@ -232,7 +232,7 @@ fn wait_for_address(child: &mut Child, data: &Path) -> SocketAddr {
 pub(super) fn refused_daemon(data: &Path, options: &[&str]) -> (Option<i32>, String) {
     let before = fs::read_to_string(log_of(data)).unwrap_or_default().len();
     let mut child = spawn_daemon(data, "127.0.0.1:0", options);
-    let code = wait_for_end(&mut child, PATIENCE);
+    let code = wait_for_end(&mut child, TIMEOUT);
     let log = fs::read_to_string(log_of(data)).unwrap();
     (code, log[before..].to_owned())
 }

@@ -245,7 +245,7 @@ fn a_second_daemon_on_a_folder_refuses() {
     let mut second = super::process::spawn_daemon(data, "127.0.0.1:0", &[]);
     // What it removed to see the first one's start anew.
     fs::write(data.join("address"), address).unwrap();
-    let code = super::process::wait_for_end(&mut second, super::PATIENCE);
+    let code = super::process::wait_for_end(&mut second, super::TIMEOUT);
     assert!(code.is_some_and(|code| code != 0), "it started");
     let said = network.nodes[0].log();
     assert!(!said.trim().is_empty(), "it refused without a word");

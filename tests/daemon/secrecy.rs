@@ -1,6 +1,6 @@
 //! Secrecy: nothing readable lies in a data folder or passes on a socket.
 //!
-//! Knows the planted texts. Invariant: they are looked for as they are, in whole files and whole conversations.
+//! Knows the seeded texts. Invariant: they are looked for as they are, in whole files and whole conversations.
 
 use super::process::{Daemon, refused_daemon, run_dfs, spawn_dfs};
 use super::{Network, files_below, text, wait_for, write_private};
@@ -15,8 +15,8 @@ use std::thread;
 const PLAIN: &[u8] = b"Attack at dawn, by the eastern gate.";
 const NAME: &str = "plans-of-the-general/eastern-gate.txt";
 
-/// The planted words, also such as would show in a part.
-fn planted() -> [&'static [u8]; 4] {
+/// The seeded words, also such as would show in a part.
+fn seeded() -> [&'static [u8]; 4] {
     [PLAIN, NAME.as_bytes(), b"plans-of-the-general", b"eastern"]
 }
 
@@ -24,13 +24,13 @@ fn holds(bytes: &[u8], words: &[u8]) -> bool {
     memchr::memmem::find(bytes, words).is_some()
 }
 
-/// A file of many blocks with the planted text in each, and a small one.
+/// A file of many blocks with the seeded text in each, and a small one.
 fn files() -> [Vec<u8>; 2] {
     [PLAIN.repeat(60_000), PLAIN.to_vec()]
 }
 
 fn assert_sealed(bytes: &[u8], place: &Path) {
-    for words in planted() {
+    for words in seeded() {
         let shown = String::from_utf8_lossy(words);
         assert!(!holds(bytes, words), "{shown} in {}", place.display());
     }

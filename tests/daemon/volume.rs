@@ -4,7 +4,7 @@
 //! the test, however it ends.
 
 use super::process::{Daemon, wait_for_end};
-use super::{Network, PATIENCE, noise, wait_for};
+use super::{Network, TIMEOUT, noise, wait_for};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -252,7 +252,7 @@ fn a_disk_that_breaks_ends_the_daemon_with_a_status_of_its_own() {
         assert!(acknowledged < 64, "it never breaks");
     }
     let mut daemon = network.nodes.into_iter().next().unwrap();
-    let code = wait_for_end(daemon.process(), PATIENCE);
+    let code = wait_for_end(daemon.process(), TIMEOUT);
     assert_eq!(code, Some(9), "{}", daemon.log());
     assert!(daemon.log().contains("the disk failed"), "{}", daemon.log());
 }

@@ -54,7 +54,7 @@ pub(super) fn tell(world: &mut World, machine: usize, records: &[Bytes]) {
 }
 
 pub(super) fn summary(world: &World, machine: usize) -> RangeSummary {
-    world.node(machine).unwrap().standing().records
+    world.node(machine).unwrap().summary().records
 }
 
 /// Turns a bit over within these bytes, wherever the log has them. False if it does not.
@@ -187,7 +187,7 @@ fn records_that_cannot_be_read_now_are_sent_when_they_can() {
     world.machines[0].fs.set_exhausted(true);
     world.start(1, vec![world.peer(0)]);
     world.run(Duration::from_secs(5), |_| false);
-    assert_eq!(world.node(1).unwrap().standing().peers, 1);
+    assert_eq!(world.node(1).unwrap().summary().peers, 1);
     assert_eq!(summary(&world, 1).count, 1, "its own grant");
     world.machines[0].fs.set_exhausted(false);
     let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
@@ -202,9 +202,9 @@ fn a_file_is_fetched_when_its_record_can_be_read_again() {
     let block = block_of(1, BLOCK);
     put(&mut world, &mut client, 1, std::slice::from_ref(&block));
     world.run(Duration::from_secs(2), |_| false);
-    assert_eq!(world.node(1).unwrap().standing().incomplete, 1, "it knows of the file");
+    assert_eq!(world.node(1).unwrap().summary().incomplete, 1, "it knows of the file");
     world.machines[1].fs.set_exhausted(false);
-    let complete = |world: &mut World| world.node(1).unwrap().standing().incomplete == 0;
+    let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(120), complete));
     world.power_cut(0);
     assert_eq!(fetch(&mut world, 1, reference(&block)), Some(block));
@@ -223,7 +223,7 @@ fn a_record_that_rots_before_its_file_is_there_comes_again_and_the_file_with_it(
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 2, std::slice::from_ref(&block));
     let complete = |world: &mut World| {
-        let standing = world.node(1).unwrap().standing();
+        let standing = world.node(1).unwrap().summary();
         standing.incomplete == 0 && standing.records == summary(world, 0)
     };
     assert!(world.run(Duration::from_secs(300), complete));
@@ -334,5 +334,5 @@ fn what_was_dropped_for_want_of_room_comes_soon() {
     world.thaw(1);
     let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
     assert!(world.run(Duration::from_secs(15), agree));
-    assert!(world.node(1).unwrap().standing().peers == 1, "on the connection that was there");
+    assert!(world.node(1).unwrap().summary().peers == 1, "on the connection that was there");
 }

@@ -5,14 +5,14 @@ use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
 use dfsd::limits::{DRAFTS_OPEN_MAX, LEAF, LOG_BLOCK_MAX, RESERVE_FILES, RESERVE_PERCENT};
 use dfsd::store::fs::FileSystem;
-use dfsd::store::values::{BlockPlace, Found, Group};
+use dfsd::store::values::{BlockPlace, Group, LogEntry};
 use dfsd::store::{Disk, open};
 use dfsd::testing::{SimError, SimFs};
 
 const LARGE: usize = LOG_BLOCK_MAX + LEAF + 7;
 
 /// A store, and what its log holds.
-fn start(fs: &SimFs) -> (Disk<SimFs>, Vec<Found>) {
+fn start(fs: &SimFs) -> (Disk<SimFs>, Vec<LogEntry>) {
     let mut found = Vec::new();
     let opened = open(fs.clone(), Default::default(), [7; 16], |item| found.push(item));
     let (disk, _) = opened.expect("a simulated disk opens");
@@ -42,18 +42,18 @@ fn commit(disk: &Disk<SimFs>, group: &Group) -> bool {
     disk.commit(group).is_ok()
 }
 
-fn has_record(found: &[Found], (id, bytes): &(RecordId, Bytes)) -> bool {
+fn has_record(found: &[LogEntry], (id, bytes): &(RecordId, Bytes)) -> bool {
     found
         .iter()
-        .any(|item| matches!(item, Found::Record(other, _, has) if other == id && has == bytes))
+        .any(|item| matches!(item, LogEntry::Record(other, _, has) if other == id && has == bytes))
 }
 
 /// The blocks that a start promises and that are not what their addresses say.
-fn bad(disk: &Disk<SimFs>, found: &[Found]) -> Vec<Address> {
-    let block = |item: &Found| match item {
-        Found::Block(address, place, _) => Some((*address, *place)),
-        Found::Page(..) | Found::Record(..) | Found::Lost(_) => None,
-        Found::Dropped(_) | Found::Expired(_) | Found::Removed(_) => None,
+fn bad(disk: &Disk<SimFs>, found: &[LogEntry]) -> Vec<Address> {
+    let block = |item: &LogEntry| match item {
+        LogEntry::Block(address, place, _) => Some((*address, *place)),
+        LogEntry::Page(..) | LogEntry::Record(..) | LogEntry::Lost(_) => None,
+        LogEntry::Dropped(_) | LogEntry::Expired(_) | LogEntry::Removed(_) => None,
     };
     let blocks: Vec<_> = found.iter().filter_map(block).collect();
     disk.verify(&blocks).bad

@@ -6,7 +6,7 @@ use super::replication::{block_of, bring, network, put, record, reference, statu
 use super::world::World;
 use bytes::Bytes;
 use dfsd::conn::Event;
-use dfsd::limits::{COMING_PERIOD, LEAF, OPERATION_SILENCE};
+use dfsd::limits::{COMING_PERIOD, LEAF, OPERATION_TIMEOUT};
 use dfsd::time::Instant;
 use dfsd::wire::message::{BlockRef, Message, PushedRecord, Role};
 use std::collections::VecDeque;
@@ -257,7 +257,7 @@ fn who_reads_over_a_slow_line_is_told_that_it_comes() {
             }
             heard = world.time().instant;
         }
-        assert!(world.time().instant.since(heard) < OPERATION_SILENCE / 2, "without a word");
+        assert!(world.time().instant.since(heard) < OPERATION_TIMEOUT / 2, "without a word");
     }
     panic!("it has not come");
 }

@@ -246,7 +246,7 @@ fn announced_and_never_sent_holds_nobody_up_for_long() {
     let mut honest = RawClient::connect(&mut world, node);
     let block = block_of(255, BLOCK);
     offer(&world, &mut honest, vec![reference(&block)]);
-    let patience = Duration::from_secs(25);
+    let timeout = Duration::from_secs(25);
     loop {
         match honest.event(&mut world) {
             Some(Event::Message(Message::Want { first, count, .. })) => {
@@ -255,11 +255,11 @@ fn announced_and_never_sent_holds_nobody_up_for_long() {
             }
             Some(Event::Message(Message::Have { .. })) => break,
             Some(other) => panic!("unexpected: {other:?}"),
-            None => assert!(world.time().instant.since(begun) < patience, "still waiting"),
+            None => assert!(world.time().instant.since(begun) < timeout, "still waiting"),
         }
     }
     let waited = world.time().instant.since(begun);
-    assert!(waited < patience, "waited {waited:?}");
+    assert!(waited < timeout, "waited {waited:?}");
     drop(hogs);
     world.run(Duration::from_secs(200), |_| false);
     healthy(&mut world, node);

@@ -4,7 +4,7 @@ use super::raw::{RawClient, offer_of};
 use super::replication::{block_of, bring, fetch, network, reference, status};
 use super::world::World;
 use dfsd::conn::Event;
-use dfsd::limits::{BLOCK, LEAF, OPERATION_SILENCE};
+use dfsd::limits::{BLOCK, LEAF, OPERATION_TIMEOUT};
 use dfsd::testing::SimError;
 use dfsd::wire::message::Message;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn who_was_too_slow_may_still_send_what_another_has_brought() {
             run().take(already).for_each(|leaf| late.push_chunk(leaf));
             late.pump(&mut world);
         }
-        world.run(OPERATION_SILENCE * 2, |_| false);
+        world.run(OPERATION_TIMEOUT * 2, |_| false);
         let mut quick = RawClient::connect(&mut world, 0);
         bring(&mut world, &mut quick, std::slice::from_ref(&block));
         if already == 0 {
@@ -146,7 +146,7 @@ fn leaves_that_come_when_the_disk_is_full_keep_no_memory() {
     while client.message(&mut world).expect("it is told") != absent {}
     assert!(client.is_alive(&world));
     // What was wanted before is sent or not: nobody waits for it.
-    world.run(OPERATION_SILENCE * 2, |_| false);
+    world.run(OPERATION_TIMEOUT * 2, |_| false);
     let now = status(&mut world, 0);
     assert_eq!((now.memory_used, now.blocks), (0, 0));
     assert!(world.machines[0].outcome.is_none(), "a full disk ends nothing");

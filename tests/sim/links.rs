@@ -6,7 +6,7 @@ use super::raw::RawClient;
 use super::replication::{block_of, put};
 use super::world::{LinkEnd, World};
 use dfsd::ids::NameId;
-use dfsd::limits::{BLOCK, LAST_SOURCE_SILENCE, OUTBOX_HARD_MAX, PUT_RECORDS_MAX, RECORD_MAX};
+use dfsd::limits::{BLOCK, LAST_SOURCE_TIMEOUT, OUTBOX_HARD_MAX, PUT_RECORDS_MAX, RECORD_MAX};
 use dfsd::node::{Closing, Ending};
 use dfsd::wire::message::Message;
 use std::time::Duration;
@@ -51,14 +51,14 @@ fn who_takes_nothing_for_a_while_is_sent_no_more_than_may_wait_and_gets_all_in_t
 fn what_a_silent_node_brings_late_is_taken_for_what_it_is() {
     let mut world = two_nodes(92);
     // What is asked for comes after more than the silence that is waited for; what is asked for then, at once.
-    world.slow(0, 1, LAST_SOURCE_SILENCE * 5 / 8);
+    world.slow(0, 1, LAST_SOURCE_TIMEOUT * 5 / 8);
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 1, &[block_of(1, BLOCK)]);
-    world.run(LAST_SOURCE_SILENCE * 2, |_| false);
+    world.run(LAST_SOURCE_TIMEOUT * 2, |_| false);
     world.slow(0, 1, Duration::ZERO);
     let whole = |world: &mut World| {
         summary(world, 0) == summary(world, 1)
-            && world.node(1).is_some_and(|node| node.standing().incomplete == 0)
+            && world.node(1).is_some_and(|node| node.summary().incomplete == 0)
     };
     assert!(world.run(Duration::from_secs(120), whole));
     world.run(Duration::from_secs(10), |_| false);

@@ -108,7 +108,7 @@ fn get_page(world: &mut World, machine: usize, page: Address) -> Option<Bytes> {
 }
 
 fn is_whole(world: &mut World, machine: usize) -> bool {
-    let standing = world.node(machine).unwrap().standing();
+    let standing = world.node(machine).unwrap().summary();
     standing.incomplete == 0 && standing.records.count == 2
 }
 

@@ -53,7 +53,7 @@ fn a_wrong_id_at_a_right_address_costs_no_connection() {
     for _ in 0..500 {
         world.run(Duration::from_millis(20), |_| false);
         for machine in [first, second] {
-            let peers = world.node(machine).unwrap().standing().peers;
+            let peers = world.node(machine).unwrap().summary().peers;
             assert_eq!(peers, 1, "machine {machine} has lost the other");
         }
     }

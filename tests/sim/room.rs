@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dfsd::conn::Event;
 use dfsd::crypto::keys::heads_hash;
 use dfsd::ids::{NameId, VersionId};
-use dfsd::limits::{LEAF, PEER_SILENCE, WANTS_MAX};
+use dfsd::limits::{LEAF, PEER_TIMEOUT, WANTS_MAX};
 use dfsd::testing::SimError;
 use dfsd::wire::condition::HeadsSummary;
 use dfsd::wire::message::{Message, PushedRecord, Reason, Request, Role};
@@ -42,7 +42,7 @@ fn a_block_that_there_was_no_room_for_comes_when_there_is() {
     assert_eq!((had.names, had.incomplete, had.full), (1, 1, true));
     assert_eq!(fetch(&mut world, 1, reference(&block)), Some(block));
     world.machines[1].fs.set_free(1 << 40);
-    let complete = |world: &mut World| world.node(1).unwrap().standing().incomplete == 0;
+    let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(12), complete), "not before it is tried again anyway");
 }
 
@@ -78,7 +78,7 @@ fn what_there_is_no_room_for_is_read_through_the_node_and_not_kept() {
     assert_eq!((had.names, had.blocks, had.memory_used, had.full), (0, 0, 0, true));
     world.machines[1].fs.set_free(1 << 40);
     let whole = |world: &mut World| {
-        let standing = world.node(1).unwrap().standing();
+        let standing = world.node(1).unwrap().summary();
         (standing.incomplete, standing.records.count) == (0, 2)
     };
     assert!(world.run(Duration::from_secs(15), whole), "what there is room for comes at once");
@@ -91,7 +91,7 @@ fn the_newer_version_is_shown_that_there_was_no_room_for() {
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 7, &[]);
     assert!(world.run(Duration::from_secs(5), |world| {
-        world.node(1).unwrap().standing().records.count == 2
+        world.node(1).unwrap().summary().records.count == 2
     }));
     fill(&mut world, 1);
     let newer = record(&world, 7, 6, Vec::new());
@@ -226,7 +226,7 @@ fn what_a_quota_leaves_no_room_for_is_read_through_the_node_each_time() {
     let had = status(&mut world, 1);
     assert_eq!((had.incomplete, had.full), (1, true));
     world.machines[1].fs.give_room();
-    let complete = |world: &mut World| world.node(1).unwrap().standing().incomplete == 0;
+    let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(1200), complete));
 }
 
@@ -416,7 +416,7 @@ fn a_read_through_the_node_comes_back_to_who_was_left_for_another_in_vain() {
     world.run(Duration::from_millis(500), |_| false);
     let wanted: Vec<_> = peers.iter_mut().map(|peer| asked(&mut world, peer)).collect();
     let late = wanted.iter().position(Option::is_some).expect("somebody is asked");
-    world.run(PEER_SILENCE, |_| false);
+    world.run(PEER_TIMEOUT, |_| false);
     assert!(asked(&mut world, &mut peers[1 - late]).is_some(), "the other is asked instead");
     peers[1 - late].send(&Message::Absent { address: reference(&block).address });
     peers[1 - late].pump(&mut world);
@@ -442,7 +442,7 @@ fn a_read_through_the_node_comes_back_to_who_was_left_for_another_in_vain() {
 #[test]
 fn what_comes_late_for_a_reader_goes_to_nobody() {
     let spoilt = read_though_one_fails(|world, peer, block, wanted| {
-        world.run(PEER_SILENCE + Duration::from_millis(100), |_| false);
+        world.run(PEER_TIMEOUT + Duration::from_millis(100), |_| false);
         spoil(world, peer, block, wanted);
     });
     assert_eq!(spoilt, 0);

@@ -197,7 +197,7 @@ fn two_that_could_not_reach_each_other_when_they_were_introduced_meet_soon_after
     let third = world.add(&[first]);
     world.part(second, third);
     world.run(Duration::from_secs(90), |_| false);
-    let peers = |world: &World, machine| world.node(machine).unwrap().standing().peers;
+    let peers = |world: &World, machine| world.node(machine).unwrap().summary().peers;
     assert_eq!([first, second, third].map(|machine| peers(&world, machine)), [2, 1, 1]);
     world.heal(second, third);
     let meet = |world: &mut World| peers(world, second) == 2 && peers(world, third) == 2;

@@ -34,7 +34,7 @@ fn references(blocks: &[Vec<u8>]) -> Vec<BlockRef> {
 }
 
 fn incomplete(world: &World, machine: usize) -> u64 {
-    world.node(machine).unwrap().standing().incomplete
+    world.node(machine).unwrap().summary().incomplete
 }
 
 /// Two nodes that are short of the blocks of so many files, and have asked each other for them.

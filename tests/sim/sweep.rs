@@ -73,8 +73,8 @@ fn put_record(world: &mut World, client: &mut RawClient, record: impl Fn(&World)
 
 fn is_whole(world: &World, machine: usize) -> bool {
     world.node(machine).is_some_and(|node| {
-        let standing = node.standing();
-        (standing.incomplete, standing.records.count) == (0, RECORDS)
+        let summary = node.summary();
+        (summary.incomplete, summary.records.count) == (0, RECORDS)
     })
 }
 
@@ -158,7 +158,7 @@ fn one(doing: Doing, call: u64, (error, lasts): (SimError, bool)) -> Result<bool
         world.start(machine, vec![other]);
     }
     if !world.run(WHOLE_WITHIN, |world| are_whole(world)) {
-        let told = [FIRST, LATE].map(|machine| world.node(machine).map(Node::standing));
+        let told = [FIRST, LATE].map(|machine| world.node(machine).map(Node::summary));
         return Err(format!("not whole: {told:?}"));
     }
     judge(&mut world, &stock)?;
@@ -178,7 +178,7 @@ fn judge(world: &mut World, stock: &Stock) -> Result<(), String> {
         world.power_cut(machine);
         world.start(machine, Vec::new());
         if !is_whole(world, machine) {
-            let told = world.node(machine).map(Node::standing);
+            let told = world.node(machine).map(Node::summary);
             return Err(format!("node {machine} has less after a power cut: {told:?}"));
         }
         let mut client = RawClient::connect(world, machine);

@@ -39,19 +39,23 @@ fn garbage_is_a_stranger() {
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 8], &[0xff; 300], b"dfsE\x02\x02\x00\x03"]
     {
         let mut conn = acceptor(&keys(6));
-        assert_eq!(conn.received(START, garbage), Err(ConnError::Stranger), "at the eighth byte");
+        assert_eq!(
+            conn.received(START, garbage),
+            Err(ConnError::Unauthenticated),
+            "at the eighth byte"
+        );
         let sent = flight(&mut conn, START);
         assert_eq!((sent.len(), &sent[..8]), (16, HEAD), "the preface alone");
-        assert_eq!((conn.stage(), conn.poll_event()), (Stage::Stranger, None));
+        assert_eq!((conn.stage(), conn.poll_event()), (Stage::Unauthenticated, None));
     }
     let mut conn = acceptor(&keys(6));
     flight(&mut conn, START);
     let first = [HEAD, &[1; 8], &[0x55; 48]].concat();
-    assert_eq!(conn.received(START, &first), Err(ConnError::Stranger));
+    assert_eq!(conn.received(START, &first), Err(ConnError::Unauthenticated));
     assert_eq!(flight(&mut conn, START), [0; 96], "who shows a wrong key is told so");
     let mut conn = dialer(&keys(5));
     let second = [HEAD, &[1; 8], &[0x55; 96]].concat();
-    assert_eq!(conn.received(START, &second), Err(ConnError::Stranger));
+    assert_eq!(conn.received(START, &second), Err(ConnError::Unauthenticated));
 }
 
 #[test]
@@ -61,20 +65,23 @@ fn a_refusal_is_understood_and_an_end_is_none() {
     let mut dialer = dialer(&other);
     let mut acceptor = acceptor(&keys(6));
     dialer.received(START, &flight(&mut acceptor, START)).unwrap();
-    assert_eq!(acceptor.received(START, &flight(&mut dialer, START)), Err(ConnError::Stranger));
+    assert_eq!(
+        acceptor.received(START, &flight(&mut dialer, START)),
+        Err(ConnError::Unauthenticated)
+    );
     let refusal = flight(&mut acceptor, START);
     assert_eq!(dialer.received(START, &refusal[..95]), Ok(()));
-    assert_eq!(dialer.received(START, &refusal[95..]), Err(ConnError::Stranger));
+    assert_eq!(dialer.received(START, &refusal[95..]), Err(ConnError::Unauthenticated));
 }
 
 #[test]
 fn another_key_another_cluster_another_epoch() {
     let mut other = keys(5);
     other.network_secret = [9; 32];
-    assert_eq!(Pair::between(&other, &keys(6)).drive(), Err(ConnError::Stranger));
+    assert_eq!(Pair::between(&other, &keys(6)).drive(), Err(ConnError::Unauthenticated));
     let mut other = keys(5);
     other.cluster = ClusterId([9; 32]);
-    assert_eq!(Pair::between(&other, &keys(6)).drive(), Err(ConnError::Stranger));
+    assert_eq!(Pair::between(&other, &keys(6)).drive(), Err(ConnError::Unauthenticated));
     let mut other = keys(5);
     other.epoch = 4;
     let error = Err(ConnError::Epoch { ours: 3, theirs: 4 });
@@ -103,7 +110,7 @@ fn a_preface_changed_on_its_way_fails_the_handshake() {
         acceptor.received(START, &prefaces[0]).unwrap();
         dialer.received(START, &prefaces[1]).unwrap();
         let first = flight(&mut dialer, START);
-        assert_eq!(acceptor.received(START, &first), Err(ConnError::Stranger));
+        assert_eq!(acceptor.received(START, &first), Err(ConnError::Unauthenticated));
     }
 }
 
@@ -121,7 +128,7 @@ fn a_repeated_handshake_costs_nothing_and_leads_nowhere() {
     assert!(diffie_hellmans() >= 6, "they are counted");
     let before = diffie_hellmans();
     let mut again = acceptor_with(&keys(6), 0xad);
-    assert_eq!(again.received(START, &recorded), Err(ConnError::Stranger));
+    assert_eq!(again.received(START, &recorded), Err(ConnError::Unauthenticated));
     assert_eq!(again.poll_event(), None);
     assert_eq!(diffie_hellmans(), before, "a replay dies before any Diffie-Hellman");
 }
@@ -276,7 +283,7 @@ fn why_a_connection_ends_is_said_in_words_of_its_own() {
         .map(ConnError::Broke)
         .chain(waits.map(ConnError::TimedOut))
         .chain([
-            ConnError::Stranger,
+            ConnError::Unauthenticated,
             ConnError::Version { lowest: 2, highest: 3 },
             ConnError::Epoch { ours: 3, theirs: 4 },
         ])

@@ -10,7 +10,7 @@ use crate::index::entry::{Entry, Flag, Kind, others_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::discards::discards;
 use crate::wire::record::Record;
 use std::collections::BTreeSet;
@@ -107,7 +107,7 @@ impl Versions {
     pub(super) fn become_damaged(&mut self, entries: &mut Entries, slot: u32) {
         entries[slot].set(Flag::Damaged, true);
         self.damaged += u64::from(entries[slot].is_damaged_head());
-        if planted::is_on(Bug::ForgetDamaged) {
+        if seeded::is_on(Bug::ForgetDamaged) {
             let name = entries[slot].name();
             let before = self.shows(entries, name);
             self.order.remove(slot, &ByName(entries));
@@ -209,11 +209,11 @@ impl Versions {
         else {
             return Vec::new();
         };
-        if planted::is_on(Bug::TellGreatestHeads) {
+        if seeded::is_on(Bug::TellGreatestHeads) {
             let greatest = self.before(entries, self.past_heads(entries, &name), name);
             return greatest.map(|slot| entries[slot].version()).take(count).collect();
         }
-        let count = if planted::is_on(Bug::TellOneHead) { 1 } else { count };
+        let count = if seeded::is_on(Bug::TellOneHead) { 1 } else { count };
         let mut heads: Vec<VersionId> = Vec::new();
         for version in self.credible_heads(entries, name) {
             if heads.len() + 1 >= count {
@@ -342,7 +342,7 @@ impl Versions {
     }
 
     fn latest(&self) -> u64 {
-        if planted::is_on(Bug::FutureIsHead) { u64::MAX } else { self.latest }
+        if seeded::is_on(Bug::FutureIsHead) { u64::MAX } else { self.latest }
     }
 
     fn is_credible(&self, entry: &Entry) -> bool {
@@ -361,10 +361,10 @@ impl Versions {
         let entry = |slot| &entries[slot];
         let is_file = |entry: &&Entry| entry.kind() == Kind::File;
         let all = || self.before(entries, past, name);
-        if planted::is_on(Bug::ShowLastCome) {
+        if seeded::is_on(Bug::ShowLastCome) {
             return all().max().map(entry).filter(is_file);
         }
-        if planted::is_on(Bug::ReviveDeleted) {
+        if seeded::is_on(Bug::ReviveDeleted) {
             return all().map(entry).filter(is_file).max_by_key(|entry| entry.rank());
         }
         self.greatest_before(entries, past, name, latest).map(entry).filter(is_file)

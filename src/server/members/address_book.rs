@@ -10,7 +10,7 @@ use crate::limits::{
     FORGET_AFTER, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_DEAD, REDIAL_FIRST,
     REDIAL_LAST, REDIAL_SHARE,
 };
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::output::Link;
 use crate::time::{Instant, Now};
 use crate::wire::message::{Member, PeerAddress};
@@ -308,7 +308,7 @@ impl AddressBook {
 
     /// After how long a timer is to be set for whoever is due next, if none is set for that time or an earlier one.
     pub(super) fn next_redial(&mut self, now: Instant) -> Option<Duration> {
-        let is_over = |at: Instant| at <= now && !planted::is_on(Bug::LoseRedial);
+        let is_over = |at: Instant| at <= now && !seeded::is_on(Bug::LoseRedial);
         if self.redial_at.is_some_and(is_over) {
             self.redial_at = None;
         }

@@ -10,7 +10,7 @@ use crate::limits::{
     CANDIDATE_ATTEMPTS, CANDIDATE_BURST, CANDIDATE_FIRST, CANDIDATE_LAST, CANDIDATE_PERIOD,
     CANDIDATES_MAX, CANDIDATES_PER_SOURCE_MAX, FORGET_AFTER, NODE_ADDRESSES_MAX,
 };
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use crate::wire::message::PeerAddress;
 use std::collections::{BTreeMap, VecDeque};
@@ -143,7 +143,7 @@ impl Candidates {
         is_free: impl Fn(&NodeId, &str) -> bool,
     ) -> Option<PeerAddress> {
         self.refill(now);
-        let unbounded = planted::is_on(Bug::DialUnbounded);
+        let unbounded = seeded::is_on(Bug::DialUnbounded);
         if self.tokens == 0 && !unbounded {
             return None;
         }

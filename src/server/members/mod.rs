@@ -32,7 +32,7 @@ use crate::limits::{
     HANDSHAKE_TIMEOUT, INSTANCE_ANSWER, INSTANCES_MAX, MESSAGE_PRESENCES_MAX, NODE_ADDRESSES_MAX,
     OUTBOX_MAX,
 };
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::{Instant, Now};
 use crate::wire::message::{Hello, Member, Message, PeerAddress, Request, Role};
 use crate::wire::presence::Presence;
@@ -132,7 +132,7 @@ impl Members {
             return self.end(link, Closing::HelloTwice);
         }
         // A client's clock moves nobody's: it is not one of the network's.
-        if hello.role == Role::Node || planted::is_on(Bug::FollowClientClock) {
+        if hello.role == Role::Node || seeded::is_on(Bug::FollowClientClock) {
             cx.observe(hello.clock);
         }
         match hello.role {
@@ -228,7 +228,7 @@ impl Members {
     /// they are still there.
     fn admits_instance(&mut self, cx: &mut Context, link: Link, node: NodeId) -> bool {
         let others = links_of(cx, node, link);
-        if planted::is_on(Bug::TwinsFight) {
+        if seeded::is_on(Bug::TwinsFight) {
             others.into_iter().for_each(|other| self.end(other, Closing::Replaced));
             return true;
         }
@@ -316,7 +316,7 @@ impl Members {
                 "node {node} at {addresses}: unreachable (down, moved or another network); retrying"
             );
         }
-        if !planted::is_on(Bug::LoseRedial) {
+        if !seeded::is_on(Bug::LoseRedial) {
             self.set_redial(cx);
         }
     }
@@ -333,7 +333,7 @@ impl Members {
     fn introduce(&mut self, cx: &mut Context, link: Link) {
         cx.after(WRITE_AFTER, Timer::PeersFile);
         self.set_redial(cx);
-        if planted::is_on(Bug::IntroduceNobody) {
+        if seeded::is_on(Bug::IntroduceNobody) {
             return;
         }
         cx.send_all(link, Message::peers(std::slice::from_ref(&self.presence)));
@@ -371,14 +371,14 @@ impl Members {
         }
         met.introduction.go_on(&next, 1);
         let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
-        if !planted::is_on(Bug::IntroduceNobody) {
+        if !seeded::is_on(Bug::IntroduceNobody) {
             cx.send_all(link, Message::peers(&next));
         }
     }
 
     /// Tells everybody of a node, once it has answered where it says that it is.
     fn pass_presence_on(&mut self, cx: &mut Context, node: NodeId) {
-        if planted::is_on(Bug::IntroduceNobody) {
+        if seeded::is_on(Bug::IntroduceNobody) {
             return;
         }
         if let Some(presence) = self.book.untold(&node) {
@@ -416,13 +416,13 @@ impl Members {
     }
 
     fn learn_of(&mut self, cx: &mut Context, source: NodeId, node: NodeId, presence: &Presence) {
-        if planted::is_on(Bug::BelieveRumours) {
+        if seeded::is_on(Bug::BelieveRumours) {
             for address in &presence.addresses {
                 let peer = PeerAddress { node, address: address.clone() };
                 self.book.remember(&peer, cx.now.wall_ms, cx.now.instant);
             }
         }
-        if planted::is_on(Bug::PassRumoursOn) {
+        if seeded::is_on(Bug::PassRumoursOn) {
             tell_others(cx, node, presence);
         }
         self.book.claim(source, node, presence, cx.now.instant);

@@ -1,6 +1,6 @@
 //! Fan-out queries: questions that several peers are asked at once, for a client that waits.
 //!
-//! Invariant: a query ends when all have answered, or `PEER_SILENCE` after it began.
+//! Invariant: a query ends when all have answered, or `PEER_TIMEOUT` after it began.
 
 use super::event::{Event, Inner};
 use super::queries::{Passed, Queries, Question};
@@ -8,8 +8,8 @@ use super::replies::{Asked, Heads};
 use crate::crypto::keys::record_id;
 use crate::ids::{NameId, RecordId, Space};
 use crate::index::entry::{Entry, Flag};
-use crate::limits::{MESSAGE_PEERS_MAX, PEER_SILENCE};
-use crate::planted::{self, Bug};
+use crate::limits::{MESSAGE_PEERS_MAX, PEER_TIMEOUT};
+use crate::seeded::{self, Bug};
 use crate::server::ask::Ask;
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
@@ -57,7 +57,7 @@ impl FanOut {
         relay: bool,
     ) {
         let known = is_had(cx, &name);
-        let peers = cx.links.node_peers().filter(|(_, peer)| !peer.silent);
+        let peers = cx.links.node_peers().filter(|(_, peer)| !peer.unresponsive);
         let may_know_more = peers.filter(|(_, peer)| !known || !is_informed_by(cx, peer));
         let waiting: Vec<Link> = may_know_more.map(|(link, _)| link).collect();
         if !relay || waiting.is_empty() {
@@ -83,7 +83,7 @@ impl FanOut {
     fn begin(&mut self, cx: &mut Context, asker: Asker, question: Question) -> QueryId {
         self.next_id += 1;
         self.queries.begin(self.next_id, asker, question);
-        cx.after(PEER_SILENCE, Timer::Query(self.next_id));
+        cx.after(PEER_TIMEOUT, Timer::Query(self.next_id));
         self.next_id
     }
 
@@ -130,7 +130,7 @@ impl FanOut {
         if record.kind != RecordKind::File
             || !is_credible
             || !cx.index.grants.allow(&record.signer)
-            || planted::is_on(Bug::ServeOwnOnly)
+            || seeded::is_on(Bug::ServeOwnOnly)
         {
             return false;
         }
@@ -222,7 +222,7 @@ impl FanOut {
     pub(super) fn timeout(&mut self, cx: &mut Context, id: QueryId) {
         let asks = self.queries.give_up(id);
         for link in asks.keys() {
-            cx.links.set_silent(*link);
+            cx.links.set_unresponsive(*link);
         }
         forget_asks(cx, asks);
         self.finish(cx, id);
@@ -261,7 +261,7 @@ impl FanOut {
         }
         let query = self.queries.end(id).expect("it has just been found");
         let asker = query.asker;
-        let is_lost = query.is_lost && !planted::is_on(Bug::ShowDespiteNewer);
+        let is_lost = query.is_lost && !seeded::is_on(Bug::ShowDespiteNewer);
         let (question, asks) = query.into_parts();
         forget_asks(cx, asks);
         match question {
@@ -273,7 +273,7 @@ impl FanOut {
             Question::Head { name, .. } => self.reply(asker, name),
             Question::Holders { count, holders } => {
                 let fitting = u32::try_from(holders.len()).unwrap_or(u32::MAX);
-                let count = if planted::is_on(Bug::CountWhatFits) { fitting } else { count };
+                let count = if seeded::is_on(Bug::CountWhatFits) { fitting } else { count };
                 cx.reply(asker.link, Message::holders_are(asker.request, count, holders));
             }
         }

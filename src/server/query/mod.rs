@@ -51,7 +51,7 @@ impl Query {
     /// Something is to be answered from here.
     pub(super) fn ask(&mut self, cx: &mut Context, asker: Asker, asked: Asked) {
         self.replies.ask(cx, asker, asked);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A client, or a peer on behalf of one, asks for a name's versions. `relay`: the peers are to be asked too.
@@ -64,13 +64,13 @@ impl Query {
         relay: bool,
     ) {
         self.fan_out.head(cx, asker, space, name, relay);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Who holds a record whole?
     pub(super) fn holders(&mut self, cx: &mut Context, asker: Asker, record: RecordId) {
         self.fan_out.holders(cx, asker, record);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// What somebody asks; anything else comes back.
@@ -125,7 +125,7 @@ impl Query {
     /// A peer says which versions of a name it knows; nothing, if it can't say.
     fn heads_answered(&mut self, cx: &mut Context, link: Link, query: QueryId, told: Option<Told>) {
         self.fan_out.heads_answered(cx, link, query, told);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A record that a peer has shown was taken in: it comes into the catalog, or was left aside.
@@ -137,7 +137,7 @@ impl Query {
         comes: bool,
     ) {
         self.fan_out.taken(cx, query, record, comes);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// What a peer has shown and is not kept has been checked.
@@ -150,7 +150,7 @@ impl Query {
         found: &[Checked],
     ) {
         self.fan_out.passed_checked(cx, link, query, passed, found);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A peer says whether it holds a record whole: if so, who it is and where.
@@ -162,7 +162,7 @@ impl Query {
         holder: Option<PeerAddress>,
     ) {
         self.fan_out.holds_answered(cx, link, query, holder);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// The same of this node itself.
@@ -173,7 +173,7 @@ impl Query {
         holder: Option<PeerAddress>,
     ) {
         self.fan_out.held_here(cx, query, holder);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A record is durable, or could not be made so.
@@ -186,14 +186,14 @@ impl Query {
     fn finish_each(&mut self, cx: &mut Context, queries: Vec<QueryId>) {
         for query in queries {
             self.fan_out.finish(cx, query);
-            self.settle(cx);
+            self.dispatch_events(cx);
         }
     }
 
     /// Whoever has not answered is not waited for any more.
     pub(super) fn timeout(&mut self, cx: &mut Context, query: QueryId) {
         self.fan_out.timeout(cx, query);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// What an answer needs has been read from the log. `sync`: how far this node has come in hearing from the others.
@@ -206,26 +206,26 @@ impl Query {
         sync: impl FnOnce(&Context) -> SyncState,
     ) -> UnderWay {
         let answer = self.replies.answer(cx, reading, items, sync);
-        self.settle(cx);
+        self.dispatch_events(cx);
         answer
     }
 
     /// The next answers are read.
     pub(super) fn go_on(&mut self, cx: &mut Context, answer: UnderWay) {
         self.replies.go_on(cx, answer);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// What a client wanted has been seen to: the next answers are read.
     pub(super) fn pump(&mut self, cx: &mut Context) {
         self.replies.pump(cx);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A connection has taken some of what was said to it.
     pub(super) fn resume(&mut self, cx: &mut Context, link: Link) {
         self.replies.resume(cx, link);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// The connection is gone: what it asked, and what it was asked.
@@ -241,7 +241,7 @@ impl Query {
     }
 
     /// Carries what one half has for the other, until there is nothing more.
-    fn settle(&mut self, cx: &mut Context) {
+    fn dispatch_events(&mut self, cx: &mut Context) {
         while let Some(inner) = self.next_inner() {
             match inner {
                 Inner::Out(event) => self.events.push_back(event),

@@ -7,7 +7,7 @@ use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
 use crate::index::steps::Steps;
 use crate::limits::PARENTS_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::output::Link;
 use crate::wire::condition::HeadsSummary;
@@ -38,7 +38,7 @@ impl Passed {
     /// is passed on.
     pub(super) fn new(version: VersionId, claimed: Heads, shown: Bytes) -> Self {
         let Heads { mut versions, mut all, log_damage, .. } = claimed;
-        if !planted::is_on(Bug::PassClaims) {
+        if !seeded::is_on(Bug::PassClaims) {
             versions.retain(|head| *head < version);
             versions.push(version);
             versions.sort_unstable();

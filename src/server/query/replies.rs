@@ -10,7 +10,7 @@ use crate::ids::{Address, NameId, RecordId, VersionId};
 use crate::index::catalog::Listed;
 use crate::index::entry::{Entry, Flag};
 use crate::limits::{FRAME_BODY_MAX, PARENTS_MAX, RECORD_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::links::Links;
@@ -169,7 +169,7 @@ impl Replies {
         let greatest = cx.index.catalog.greatest(&name);
         let kept = greatest.map(Entry::version);
         let entry = greatest.map(|entry| (entry.item(), entry.is(Flag::Damaged)));
-        if cx.index.shown.is_newer(&name, kept) && !planted::is_on(Bug::TakeBackShown) {
+        if cx.index.shown.is_newer(&name, kept) && !seeded::is_on(Bug::TakeBackShown) {
             // No node in reach has it any more. Whoever writes supersedes it.
             return Heads::with_shown(cx, &name).reply_damaged(cx, asker);
         }
@@ -208,7 +208,7 @@ impl Replies {
                     items.push(entry.item());
                     ids.push(entry.id());
                 }
-                Some(_) => damaged += u32::from(!planted::is_on(Bug::HideDamaged)),
+                Some(_) => damaged += u32::from(!seeded::is_on(Bug::HideDamaged)),
                 None => damaged += u32::from(left_out),
             }
             seen += 1;

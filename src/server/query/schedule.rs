@@ -7,7 +7,7 @@
 
 use super::replies::Asked;
 use crate::limits::{ANSWERS_UNDER_WAY, HELD_QUESTIONS_MAX, OUTBOX_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::output::Link;
 use crate::wire::message::Request;
@@ -59,7 +59,7 @@ impl Waiting {
     /// Whether the connection takes more answers now.
     fn takes(&self, line: Line) -> bool {
         let waiting = line.outbox + self.reading;
-        !line.is_node || waiting <= OUTBOX_MAX || planted::is_on(Bug::AnswerWithoutPace)
+        !line.is_node || waiting <= OUTBOX_MAX || seeded::is_on(Bug::AnswerWithoutPace)
     }
 
     fn is_idle(&self) -> bool {

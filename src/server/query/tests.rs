@@ -3,7 +3,7 @@
 use super::super::samples::{Bench, new_record, run};
 use super::*;
 use crate::ids::{Address, NodeId};
-use crate::limits::PEER_SILENCE;
+use crate::limits::PEER_TIMEOUT;
 use crate::server::output::Output;
 use crate::server::timers::Timer;
 use crate::server::work::{Job, ReadFor};
@@ -156,7 +156,7 @@ impl Bench for Setting {
                 self.query.go_on(&mut self.cx, answer);
             }
             Do::Late => {
-                self.cx.now.instant = self.cx.now.instant + PEER_SILENCE;
+                self.cx.now.instant = self.cx.now.instant + PEER_TIMEOUT;
                 while let Some((_, timer)) = self.cx.timers.take_due(self.cx.now.instant) {
                     if let Timer::Query(query) = timer {
                         self.query.timeout(&mut self.cx, query);

@@ -5,7 +5,7 @@
 
 use crate::ids::Address;
 use crate::limits::{MESSAGE_IDS_MAX, RECONCILE_PERIOD, VAIN_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::timers::Timer;
@@ -84,7 +84,7 @@ impl Arrivals {
 
     /// Blocks or pages have come: whoever asked for them is told.
     pub(in crate::server) fn came(&mut self, cx: &mut Context, addresses: &[Address]) {
-        if addresses.is_empty() || planted::is_on(Bug::KeepArrivals) {
+        if addresses.is_empty() || seeded::is_on(Bug::KeepArrivals) {
             return;
         }
         for (link, vain) in self.by_link.iter_mut().filter(|(_, vain)| !vain.is_empty()) {

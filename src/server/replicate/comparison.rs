@@ -6,7 +6,7 @@
 
 use crate::ids::{Hash, RecordId};
 use crate::limits::{COMPARE_AWAITED_MAX, COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::message::RangeSummary;
 use std::collections::{HashSet, VecDeque};
 
@@ -117,7 +117,7 @@ impl Comparison {
     /// All that the other side had has been sent, and these are still on their way into the catalog.
     pub(super) fn told(&mut self, on_their_way: impl Iterator<Item = RecordId>) {
         self.awaited = on_their_way.take(COMPARE_AWAITED_MAX + 1).collect();
-        if planted::is_on(Bug::ToldIsKnown) {
+        if seeded::is_on(Bug::ToldIsKnown) {
             self.awaited.clear();
         }
         self.awaits = self.awaited.len() <= COMPARE_AWAITED_MAX && !self.dropped;
@@ -193,7 +193,7 @@ impl Comparison {
             let sums = (round.ours, theirs);
             let times = self.repeated + 1;
             let in_vain = round.blocked || !times.is_power_of_two();
-            if self.before == Some(sums) && in_vain && !planted::is_on(Bug::CompareInVain) {
+            if self.before == Some(sums) && in_vain && !seeded::is_on(Bug::CompareInVain) {
                 round.lacking = true;
                 round.untold = true;
                 self.left_out = true;

@@ -9,7 +9,7 @@ use super::{Item, Reading};
 use crate::ids::{Address, RecordId};
 use crate::index::entry::Entry;
 use crate::limits::{QUESTION_PAGES_MAX, QUESTIONS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::work::ReadFor;
@@ -150,7 +150,7 @@ impl Lookups {
     fn go_on(&mut self, cx: &mut Context, lookup: Box<Lookup>, blocks: &[BlockRef]) {
         let comes = |block: &Address| match &lookup.purpose {
             LookFor::Put(put) => comes_with(put, block),
-            LookFor::Holds { .. } => planted::is_on(Bug::CountRecordOnly),
+            LookFor::Holds { .. } => seeded::is_on(Bug::CountRecordOnly),
             LookFor::Query { .. } => false,
         };
         if all_here(cx, blocks, comes) {
@@ -167,7 +167,7 @@ impl Lookups {
         // A question is no reason to read as many pages as a file may have.
         if lookup.purpose.question().is_some()
             && lookup.traversal.read() >= QUESTION_PAGES_MAX
-            && !planted::is_on(Bug::WalkForQuestions)
+            && !seeded::is_on(Bug::WalkForQuestions)
         {
             return self.end(cx, *lookup, Found::TooMuch);
         }
@@ -192,7 +192,7 @@ impl Lookups {
 }
 
 fn comes_with(put: &ReadyPut, block: &Address) -> bool {
-    put.brings(block) || planted::is_on(Bug::AcceptWithoutBlocks)
+    put.brings(block) || seeded::is_on(Bug::AcceptWithoutBlocks)
 }
 
 /// Whether all these are here, or come. They are named from now on.

@@ -48,7 +48,7 @@ use super::write::{NewRecord, ReadyPut};
 use crate::ids::{Address, RecordId};
 use crate::index::Missing;
 use crate::index::holdings::length;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::ReadError;
 use crate::wire::message::{BlockRef, Message, Reason, Request};
 use bytes::Bytes;
@@ -105,32 +105,32 @@ impl Replicate {
 
     /// What a start has found missing is to be had. Nobody is connected yet.
     pub(super) fn start(&mut self, cx: &mut Context) {
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Looks whether all that a put's records name is here, or comes with it.
     pub(super) fn look_for_put(&mut self, cx: &mut Context, put: Box<ReadyPut>) {
         self.lookups.put(cx, put);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A peer asks whether a record is whole here.
     pub(super) fn holds(&mut self, cx: &mut Context, asker: Asker, record: RecordId) {
         self.lookups.question(cx, record, LookFor::Holds { asker, record });
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A query asks the same.
     pub(super) fn look(&mut self, cx: &mut Context, query: u64, record: RecordId) {
         self.lookups.question(cx, record, LookFor::Query { query, record });
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A client wants a page that is not here: before its record was replicated so far, or because it is damaged.
     pub(super) fn fetch_page(&mut self, cx: &mut Context, asker: Asker, address: Address) {
         let sources = Sources { hint: None, again: false };
         self.pages.fetch(cx, address, PageFor::Reader(asker), sources);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Items of the log have been read.
@@ -148,7 +148,7 @@ impl Replicate {
             }
             Reading::Page { replication } => self.replications.page_read(cx, replication, items),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Records are in the catalog: whatever these lack is fetched. Together, since one may supersede another.
@@ -156,13 +156,13 @@ impl Replicate {
         for new in records.iter().filter(|new| !new.complete) {
             self.needs.record(new.id, new.source);
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Blocks are durable, and those who waited for them are told.
     pub(super) fn blocks_came(&mut self, cx: &mut Context, addresses: &[Address]) {
         self.needs.arrived(cx, addresses);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Pages are durable, or their group has failed: those who wait for them are told.
@@ -173,7 +173,7 @@ impl Replicate {
         for address in addresses {
             self.pages.landed(cx, *address, durable);
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A block is here that was to be fetched, or can't be had.
@@ -188,7 +188,7 @@ impl Replicate {
             Some(id) => self.replications.block_ended(cx, id, address, outcome),
             None => self.needs.tried(cx, Short::Block(address), outcome),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A block is damaged or gone that was held: says so, and sees to it that it comes again.
@@ -197,14 +197,14 @@ impl Replicate {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.events.push_back(Event::Lost { address });
             self.needs.block_lost(address, length);
-            self.settle(cx);
+            self.dispatch_events(cx);
         }
     }
 
     /// The same of a page.
     pub(super) fn page_lost(&mut self, cx: &mut Context, address: Address) {
         self.lose_page(cx, address);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     fn lose_page(&mut self, cx: &mut Context, address: Address) {
@@ -213,7 +213,7 @@ impl Replicate {
         }
         self.events.push_back(Event::Lost { address });
         self.needs.page_lost(address);
-        if planted::is_on(Bug::SuspectRecords) {
+        if seeded::is_on(Bug::SuspectRecords) {
             let all: Vec<_> = cx.index.catalog.ids().collect();
             all.into_iter().for_each(|record| self.needs.record(record, None));
         }
@@ -233,7 +233,7 @@ impl Replicate {
                 None => self.lose_page(cx, *address),
             }
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A record's bytes turned out to be damaged: comparing with the peers brings it back.
@@ -244,13 +244,13 @@ impl Replicate {
     /// It is time to try again what could not be had.
     pub(super) fn retry(&mut self, cx: &mut Context) {
         self.needs.retry(cx);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// The end of a turn: the next of what is short is tried, if it is not to wait. False if it is.
     pub(super) fn go_on(&mut self, cx: &mut Context) -> bool {
         let goes_on = self.needs.go_on(cx);
-        self.settle(cx);
+        self.dispatch_events(cx);
         goes_on
     }
 
@@ -262,7 +262,7 @@ impl Replicate {
     /// A peer has got what it was asked for in vain; or something of it, if it does not say what.
     pub(super) fn told_of(&mut self, cx: &mut Context, link: Link, addresses: &[Address]) {
         self.needs.told_of(cx, link, addresses);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A peer answers for a page.
@@ -272,7 +272,7 @@ impl Replicate {
             // It would not say now.
             _ => self.pages.refused(cx, asked),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A page that a peer has sent has been hashed.
@@ -284,13 +284,13 @@ impl Replicate {
         found: &[Checked],
     ) {
         self.pages.checked(cx, asked, page, found);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A peer has not answered for a page until now.
     pub(super) fn page_timeout(&mut self, cx: &mut Context, asked: PageAsked) {
         self.pages.timeout(cx, asked);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     pub(super) fn link_closed(
@@ -301,12 +301,12 @@ impl Replicate {
     ) {
         cx.news.forget(link);
         self.pages.link_closed(cx, link, asks);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Whether what is not here was, and is damaged.
     pub(super) fn is_damaged(&self, address: &Address) -> bool {
-        self.needs.is_damaged(address) && !planted::is_on(Bug::DamagedIsAbsent)
+        self.needs.is_damaged(address) && !seeded::is_on(Bug::DamagedIsAbsent)
     }
 
     /// What was found damaged in a part and has not come again, in order, as much as one answer holds.
@@ -327,7 +327,7 @@ impl Replicate {
     }
 
     /// Carries what one has for the other, until there is nothing more.
-    fn settle(&mut self, cx: &mut Context) {
+    fn dispatch_events(&mut self, cx: &mut Context) {
         loop {
             if let Some(short) = self.needs.events.pop_front() {
                 self.attempt(cx, short);

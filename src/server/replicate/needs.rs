@@ -14,7 +14,7 @@ use crate::ids::{Address, RecordId};
 use crate::index::Missing;
 use crate::index::catalog::Catalog;
 use crate::limits::SHORT_BATCH;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::timers::Timer;
@@ -190,7 +190,7 @@ impl Needs {
                 self.retries = 0;
                 self.hopeful = true;
             }
-            Outcome::Nowhere if !planted::is_on(Bug::RetryAll) => {}
+            Outcome::Nowhere if !seeded::is_on(Bug::RetryAll) => {}
             Outcome::Nowhere | Outcome::Unsure => {
                 self.due.insert(short);
             }
@@ -226,7 +226,7 @@ impl Needs {
         self.trying.remove(&short);
         self.repair_next();
         if self.trying.is_empty() {
-            cx.news.settle();
+            cx.news.forget_asked();
         }
     }
 
@@ -273,13 +273,13 @@ impl Needs {
     }
 
     fn try_batch(&mut self, cx: &mut Context) {
-        if planted::is_on(Bug::ForgetRetry) {
+        if seeded::is_on(Bug::ForgetRetry) {
             return;
         }
         self.hopeful = false;
         let mut batch = cx.news.next(|cursor| self.after(cursor));
         let again = !batch.is_empty();
-        if !again && planted::is_on(Bug::RetryAll) {
+        if !again && seeded::is_on(Bug::RetryAll) {
             batch = self.after(None);
         } else if !again {
             batch = self.next_due();
@@ -303,7 +303,7 @@ impl Needs {
         let pages = pages.filter(|_| first <= 1).map(Short::Page);
         let waiting = self.records.range((record, Unbounded)).filter(|(_, lack)| lack.is_some());
         let records = waiting.map(|(record, _)| Short::Record(*record));
-        let most = if planted::is_on(Bug::RetryAll) { usize::MAX } else { SHORT_BATCH };
+        let most = if seeded::is_on(Bug::RetryAll) { usize::MAX } else { SHORT_BATCH };
         blocks.chain(pages).chain(records).take(most).collect()
     }
 
@@ -315,7 +315,7 @@ impl Needs {
                 // It was named before it was damaged, whoever has brought it back.
                 cx.index.holdings.name(address);
             }
-            if !planted::is_on(Bug::ForgetRetry) {
+            if !seeded::is_on(Bug::ForgetRetry) {
                 self.try_lacking(address, None);
             }
         }
@@ -373,7 +373,7 @@ impl Needs {
 
     /// Whether what is not here was, and is damaged.
     pub(super) fn is_damaged(&self, address: &Address) -> bool {
-        let is_rotten = self.rotten.contains(address) && !planted::is_on(Bug::ForgetRotten);
+        let is_rotten = self.rotten.contains(address) && !seeded::is_on(Bug::ForgetRotten);
         is_rotten || self.blocks.contains_key(address) || self.pages.contains(address)
     }
 

@@ -5,8 +5,8 @@
 
 use super::replications::ReplicationId;
 use crate::ids::Address;
-use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
-use crate::planted::{self, Bug};
+use crate::limits::{LAST_SOURCE_TIMEOUT, PEER_TIMEOUT};
+use crate::seeded::{self, Bug};
 use crate::server::ask::{Ask, PageAsked};
 use crate::server::asker::Asker;
 use crate::server::context::Context;
@@ -67,7 +67,7 @@ struct PageDownload {
     /// Which of all attempts the present one is.
     attempt: u32,
     /// The present source is waited for some more, since there is no next.
-    patient: bool,
+    waits_longer: bool,
     /// Not all that were asked have said that they do not have it.
     unsure: bool,
     /// It has come, and is on its way to the disk.
@@ -101,7 +101,7 @@ impl PageDownloads {
         if let Some(told) = sources.hint {
             download.tell(told);
         }
-        if download.patient && download.source(cx).is_some() {
+        if download.waits_longer && download.source(cx).is_some() {
             self.ask_next(cx, address);
         }
     }
@@ -116,7 +116,7 @@ impl PageDownloads {
             tried: Vec::new(),
             asks: Vec::new(),
             attempt: 0,
-            patient: false,
+            waits_longer: false,
             unsure: false,
             received: false,
         };
@@ -137,12 +137,12 @@ impl PageDownloads {
         self.attempts = self.attempts.wrapping_add(1);
         download.tried.push(link);
         download.attempt = self.attempts;
-        download.patient = false;
+        download.waits_longer = false;
         let asked = PageAsked { address, attempt: download.attempt };
         let request = cx.links.ask(link, Ask::Page(asked));
         download.asks.push((link, request));
         cx.send(link, Message::GetPage { request, address });
-        cx.after(PEER_SILENCE, Timer::PageAsked(asked));
+        cx.after(PEER_TIMEOUT, Timer::PageAsked(asked));
     }
 
     /// A download, if this is its present attempt and nothing has come of it.
@@ -157,14 +157,14 @@ impl PageDownloads {
         let Some(download) = self.awaited(asked) else {
             return;
         };
-        let waits_on = !download.patient && download.source(cx).is_none();
+        let waits_on = !download.waits_longer && download.source(cx).is_none();
         download.unsure = true;
-        download.patient = waits_on;
+        download.waits_longer = waits_on;
         if let Some(link) = download.tried.last() {
-            cx.links.set_silent(*link);
+            cx.links.set_unresponsive(*link);
         }
         if waits_on {
-            let rest = LAST_SOURCE_SILENCE.saturating_sub(PEER_SILENCE);
+            let rest = LAST_SOURCE_TIMEOUT.saturating_sub(PEER_TIMEOUT);
             cx.after(rest, Timer::PageAsked(asked));
         } else {
             self.ask_next(cx, asked.address);
@@ -212,7 +212,7 @@ impl PageDownloads {
             return;
         }
         let has_no_room = cx.room.is_lacking() || !cx.has_room(page.len() as u64);
-        if has_no_room && !planted::is_on(Bug::ServeOwnOnly) {
+        if has_no_room && !seeded::is_on(Bug::ServeOwnOnly) {
             // It goes to the clients who asked, and is not kept for them.
             let passed = download.waiters.extract_if(.., |waiter| waiter.who.is_reader());
             for waiter in passed.chain(download.late.extract_if(.., |it| it.who.is_reader())) {
@@ -319,7 +319,7 @@ impl PageDownload {
         let is_asked = |link: &Link| !again || cx.news.asks(*link);
         let nodes = cx.links.node_peers().filter(|(link, _)| untried(link) && is_asked(link));
         hint.or_else(|| {
-            nodes.min_by_key(|(_, peer)| (peer.silent, peer.asks.len())).map(|(link, _)| link)
+            nodes.min_by_key(|(_, peer)| (peer.unresponsive, peer.asks.len())).map(|(link, _)| link)
         })
     }
 }

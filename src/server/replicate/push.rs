@@ -7,7 +7,7 @@ use crate::index::catalog::Catalog;
 use crate::index::entry::Entry;
 use crate::index::holdings::Holdings;
 use crate::limits::INLINE_BLOCK_MAX;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::room::adds_nothing;
 use crate::store::values::{BlockPlace, LogItem};
 use crate::wire::message::PushedRecord;
@@ -228,7 +228,7 @@ impl Reading {
 
 /// No version that is known supersedes it.
 fn stands(entry: &Entry) -> bool {
-    !entry.is_superseded() || planted::is_on(Bug::PastFirst)
+    !entry.is_superseded() || seeded::is_on(Bug::PastFirst)
 }
 
 /// The one small block of a record that goes with it, where it is kept.

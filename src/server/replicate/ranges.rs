@@ -4,7 +4,7 @@
 
 use crate::ids::RecordId;
 use crate::limits::{COMPARE_PARTS, MESSAGE_IDS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::wire::message::{Message, RangeSummary};
@@ -16,7 +16,7 @@ const PARTS: u128 = COMPARE_PARTS as u128;
 pub(super) fn send_ids(cx: &mut Context, link: Link, first: RecordId, last: RecordId) {
     let entries = cx.index.catalog.range(first, last).take(MESSAGE_IDS_MAX);
     let mut ids: Vec<_> = entries.map(|entry| entry.id()).collect();
-    if planted::is_on(Bug::DropLastId) {
+    if seeded::is_on(Bug::DropLastId) {
         ids.pop();
     }
     cx.send(link, Message::Ids { first, last, ids });
@@ -45,7 +45,7 @@ pub(super) fn is_whole(first: RecordId, last: RecordId) -> bool {
 
 /// Whether both sides have the same in a range.
 pub(super) fn is_equal(ours: &RangeSummary, theirs: &RangeSummary) -> bool {
-    ours == theirs || (planted::is_on(Bug::CompareCounts) && ours.count == theirs.count)
+    ours == theirs || (seeded::is_on(Bug::CompareCounts) && ours.count == theirs.count)
 }
 
 /// The first half of an id as a number.

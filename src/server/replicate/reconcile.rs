@@ -16,7 +16,7 @@ use super::side::Side;
 use crate::ids::{Hash, NodeId, RecordId};
 use crate::index::sorted::xor_into;
 use crate::limits::{COMPARE_IDS, OUTBOX_MAX, RECONCILE_PERIOD};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::links::{Peer, Progress};
 use crate::server::output::Link;
@@ -81,7 +81,7 @@ impl Reconcile {
     /// Sets the time of the next comparison that this side begins.
     fn set_due(&mut self, cx: &mut Context, link: Link, delay: Duration) {
         if let Some(side) = self.by_link.get_mut(&link)
-            && !(planted::is_on(Bug::CompareOnce) && side.due.is_some())
+            && !(seeded::is_on(Bug::CompareOnce) && side.due.is_some())
         {
             side.due = Some(cx.now.instant + delay);
             cx.after(delay, Timer::Reconcile(link));
@@ -155,7 +155,7 @@ impl Reconcile {
         let ended = side.and_then(|side| side.comparison.end_round());
         self.note(cx, link);
         // None while something of it is still to be said.
-        let Some(ended) = ended.filter(|_| !planted::is_on(Bug::CompareOnce)) else {
+        let Some(ended) = ended.filter(|_| !seeded::is_on(Bug::CompareOnce)) else {
             return;
         };
         let delay = match ended {
@@ -185,7 +185,7 @@ impl Reconcile {
         let Some(side) = self.by_link.get_mut(&link) else {
             return;
         };
-        if planted::is_on(Bug::DropInSilence) {
+        if seeded::is_on(Bug::DropInSilence) {
             return;
         }
         side.comparison.drop_something();
@@ -354,12 +354,12 @@ impl Reconcile {
             return;
         }
         let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
-        let count = if planted::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
+        let count = if seeded::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
         for link in cx.links.nodes().into_iter().take(count) {
             let Some(side) = self.by_link.get(&link) else { continue };
             let takes_all = !side.is_full || only_deletes(records);
             let has_space = cx.links.outbox(link) + bytes < OUTBOX_MAX / 2;
-            if takes_all && (has_space || planted::is_on(Bug::PushWithoutPace)) {
+            if takes_all && (has_space || seeded::is_on(Bug::PushWithoutPace)) {
                 cx.send_records(link, items.clone());
             } else {
                 self.push_ids(cx, link, own.clone().map(|new| new.id));
@@ -408,7 +408,7 @@ impl Reconcile {
             return;
         };
         let outbox = cx.links.outbox(link);
-        let is_tight = outbox > OUTBOX_MAX / 2 && !planted::is_on(Bug::PushWithoutPace);
+        let is_tight = outbox > OUTBOX_MAX / 2 && !seeded::is_on(Bug::PushWithoutPace);
         if side.push.reading || is_tight {
             return;
         }

@@ -8,7 +8,7 @@ use super::traverse::{Position, Traversal};
 use super::{Item, Reading};
 use crate::ids::{Address, RecordId};
 use crate::index::catalog::Catalog;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::transfer::Outcome;
@@ -157,7 +157,7 @@ impl Replications {
         while let Some(wanted) = self.queue.pop_front() {
             let entry = catalog.get(&wanted.record);
             let is_superseded = entry.is_some_and(|entry| entry.is_superseded());
-            if !is_superseded || planted::is_on(Bug::FetchPastFirst) {
+            if !is_superseded || seeded::is_on(Bug::FetchPastFirst) {
                 return Some((wanted, false));
             }
             self.late.push_back(wanted);

@@ -73,7 +73,7 @@ impl Round {
     }
 
     /// What was tried has been tried: who was asked for everything is forgotten.
-    pub(in crate::server) fn settle(&mut self) {
+    pub(in crate::server) fn forget_asked(&mut self) {
         self.peers.retain(|_, news| !news.over);
     }
 
@@ -89,7 +89,7 @@ impl Round {
         after: impl Fn(Option<Short>) -> Vec<Short>,
     ) -> Vec<Short> {
         loop {
-            self.settle();
+            self.forget_asked();
             if self.peers.is_empty() {
                 return Vec::new();
             }

@@ -15,7 +15,7 @@ use super::work::{Background, BackgroundKind, Job, Verifying};
 use super::write::ReadyPut;
 use crate::ids::{Address, RecordId};
 use crate::limits::{MESSAGE_IDS_MAX, SUSPECTS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, Verified};
 use crate::wire::message::{BlockRef, Message, Reason};
 use std::collections::{BTreeMap, VecDeque};
@@ -147,7 +147,7 @@ impl Scrub {
                 holdings.block(&block.address).map(|place| (block.address, place))
             };
             let blocks: Vec<_> = offered.iter().filter_map(place).collect();
-            if planted::is_on(Bug::TrustHeldBlock) {
+            if seeded::is_on(Bug::TrustHeldBlock) {
                 let addresses: Vec<_> = blocks.into_iter().map(|(address, _)| address).collect();
                 cx.send_all(client, Message::have(&addresses));
             } else {
@@ -179,7 +179,7 @@ impl Scrub {
             return false;
         };
         let suspects = self.suspects.entry(link).or_default();
-        if *suspects >= SUSPECTS_MAX && !planted::is_on(Bug::VerifyWithoutBound) {
+        if *suspects >= SUSPECTS_MAX && !seeded::is_on(Bug::VerifyWithoutBound) {
             log::debug!("connection {link} suspects more blocks than are looked at at once");
             return false;
         }

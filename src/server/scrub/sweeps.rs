@@ -3,7 +3,7 @@
 //! Knows no disk. Invariant: at most one is under way on the node, and at most one more of each connection waits.
 
 use crate::ids::Address;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::output::Link;
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ impl Sweeps {
     /// One more. False if its connection has one that waits already.
     pub(super) fn ask(&mut self, wanted: Wanted) -> bool {
         if self.waiting.iter().any(|other| other.asker.link == wanted.asker.link)
-            && !planted::is_on(Bug::VerifyWithoutBound)
+            && !seeded::is_on(Bug::VerifyWithoutBound)
         {
             return false;
         }
@@ -36,7 +36,7 @@ impl Sweeps {
 
     /// The next one, which is under way from now on.
     pub(super) fn next(&mut self) -> Option<Wanted> {
-        if self.under_way && !planted::is_on(Bug::VerifyWithoutBound) {
+        if self.under_way && !seeded::is_on(Bug::VerifyWithoutBound) {
             return None;
         }
         let next = self.waiting.pop_front();

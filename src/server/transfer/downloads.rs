@@ -13,8 +13,8 @@ use super::want::{Interest, Outcome, Want};
 use super::window::Range;
 use super::windows::Windows;
 use crate::ids::Address;
-use crate::limits::{LEAF, PACE_PERIOD, PEER_SILENCE};
-use crate::planted::{self, Bug};
+use crate::limits::{LEAF, PACE_PERIOD, PEER_TIMEOUT};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::timers::Timer;
@@ -116,7 +116,7 @@ impl Downloads {
         let downloads = &self.by_address;
         let is_read = |address: &Address| downloads.get(address).is_some_and(Download::is_read);
         let window = self.windows.of(cx, link);
-        if is_read(&address) && !planted::is_on(Bug::ReadInTurn) {
+        if is_read(&address) && !seeded::is_on(Bug::ReadInTurn) {
             window.enqueue_before(address, |queued| !is_read(queued));
         } else {
             window.enqueue(address);
@@ -177,7 +177,7 @@ impl Downloads {
     fn ask(&mut self, cx: &mut Context, link: Link, range: Range) {
         if self.windows.of(cx, link).ask(range) {
             cx.links.set_heard(link, cx.now.instant);
-            self.watch_silence(cx, link);
+            self.watch_unresponsive(cx, link);
             self.watch_pace(cx, link);
         }
         cx.send(link, range.want().message());
@@ -185,9 +185,9 @@ impl Downloads {
 
     /// Sees to it that a connection that owes something is looked after. There is one timer at a time, however often it
     /// has nothing to bring for a moment.
-    pub(super) fn watch_silence(&mut self, cx: &mut Context, link: Link) {
+    pub(super) fn watch_unresponsive(&mut self, cx: &mut Context, link: Link) {
         if self.windows.get_mut(link).is_some_and(|window| window.watch()) {
-            cx.after(PEER_SILENCE, Timer::Silence(link));
+            cx.after(PEER_TIMEOUT, Timer::Unresponsive(link));
         }
     }
 
@@ -302,7 +302,7 @@ impl Downloads {
             }
             Some(_) | None => {
                 download.source = None;
-                if !planted::is_on(Bug::LoseFailedFetch) {
+                if !seeded::is_on(Bug::LoseFailedFetch) {
                     self.assign(cx, address, None);
                 }
             }
@@ -329,7 +329,7 @@ impl Downloads {
         };
         let mut failed: BTreeSet<Address> = window.drain().collect();
         failed.extend(self.give_up(cx, link, |_| true));
-        if planted::is_on(Bug::ForgetAbandoned)
+        if seeded::is_on(Bug::ForgetAbandoned)
             && let Some(window) = self.windows.get_mut(link)
         {
             window.forget_ranges();

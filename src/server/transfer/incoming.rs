@@ -9,7 +9,7 @@ use super::event::{Event, Inner};
 use super::window::Brought;
 use crate::ids::Address;
 use crate::limits::LEAF;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::closing::Closing;
 use crate::server::context::Context;
 use crate::server::output::Link;
@@ -58,7 +58,7 @@ impl Downloads {
             return self.events.push_back(Inner::PassLeaf { pass, data, is_last });
         }
         // Of one that was given up it may still be what is waited for, should the next not have it.
-        if !range.is_live() && planted::is_on(Bug::DropLateLeaves) {
+        if !range.is_live() && seeded::is_on(Bug::DropLateLeaves) {
             return;
         }
         range.claim(&mut cx.memory);
@@ -231,7 +231,7 @@ impl Downloads {
         let Some(download) = self.by_address.get_mut(&address) else {
             return;
         };
-        if found == address || planted::is_on(Bug::SkipSmallCheck) {
+        if found == address || seeded::is_on(Bug::SkipSmallCheck) {
             download.stage = Stage::Committing;
             // The bytes are the group's now, which has a bound of its own.
             download.drop_chunks(&mut cx.memory);

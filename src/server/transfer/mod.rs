@@ -11,9 +11,9 @@ mod incoming;
 mod memory;
 mod pace;
 mod passing;
-mod patience;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod uploads;
 mod want;
 mod window;
@@ -27,17 +27,17 @@ use super::context::Context;
 use super::output::{Leaves, Link};
 use super::work::Writing;
 use crate::ids::Address;
-use crate::limits::OPERATION_SILENCE;
-use crate::planted::{self, Bug};
+use crate::limits::OPERATION_TIMEOUT;
+use crate::seeded::{self, Bug};
 use crate::store::values::{DiskError, Draft, LeavesRead, ReadError, WriteError};
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
 use downloads::Downloads;
 use event::Inner;
 use passing::{Pass, Sought};
-use patience::Verdict;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+use timeouts::Verdict;
 use uploads::Uploads;
 use want::{Parked, Want};
 use window::Window;
@@ -71,7 +71,7 @@ impl Transfer {
             return self.ended(cx, block.address, interest, Outcome::Unsure);
         }
         self.downloads.begin(cx, block, interest, again, hint);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Sees to it that blocks come here that a client has offered.
@@ -104,7 +104,7 @@ impl Transfer {
             self.events.push_back(Event::OffersAnswered { client, count: addresses.len() });
             cx.send_all(client, Message::have(&addresses));
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Somebody who has waited is told what has come of it.
@@ -138,7 +138,7 @@ impl Transfer {
             Message::Absent { address } => self.downloads.absent(cx, link, address),
             other => return Some(other),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
         None
     }
 
@@ -157,31 +157,31 @@ impl Transfer {
             Leaves::Sent => self.uploads.stream_sent(cx, link),
             Leaves::TakenBack { count } => self.uploads.taken_back(cx, link, count),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A block that was received could not be made durable now.
     pub(super) fn fail(&mut self, cx: &mut Context, address: Address) {
         self.downloads.fail(cx, address);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// The same, for want of room.
     pub(super) fn find_no_room(&mut self, cx: &mut Context, address: Address) {
         self.downloads.find_no_room(cx, address);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A want waited, and goes on.
     fn unpark(&mut self, cx: &mut Context, parked: Parked) {
         self.uploads.unpark(cx, parked);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// That a reader's block was lost is known everywhere: the reader goes on.
     pub(super) fn resume(&mut self, cx: &mut Context, reader: Link) {
         self.uploads.pump(cx, reader);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// A reader found a block bad. True if that is seen to already.
@@ -213,7 +213,7 @@ impl Transfer {
         result: Result<LeavesRead, ReadError>,
     ) {
         self.uploads.leaves_read(cx, reader, result);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     pub(super) fn wrote(
@@ -224,7 +224,7 @@ impl Transfer {
         result: Result<(), WriteError>,
     ) {
         self.downloads.wrote(cx, purpose, draft, result);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     pub(super) fn finished(
@@ -234,7 +234,7 @@ impl Transfer {
         result: Result<(), DiskError>,
     ) {
         self.downloads.finished(cx, address, result);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     pub(super) fn small_hashed(
@@ -245,7 +245,7 @@ impl Transfer {
         found: Address,
     ) {
         self.downloads.small_hashed(cx, address, block, found);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Hands what the turn has brought to the workers.
@@ -254,17 +254,17 @@ impl Transfer {
     }
 
     /// It is time to see whether a connection answers.
-    pub(super) fn check_silence(&mut self, cx: &mut Context, link: Link, late: Duration) {
-        match self.downloads.check_silence(cx, link, late) {
+    pub(super) fn check_unresponsive(&mut self, cx: &mut Context, link: Link, late: Duration) {
+        match self.downloads.check_unresponsive(cx, link, late) {
             Verdict::Idle => return,
             Verdict::Stay => {}
             Verdict::Leave => {
                 self.leave_passes(cx, link);
-                self.downloads.leave_silent(cx, link);
+                self.downloads.leave_unresponsive(cx, link);
             }
         }
-        self.downloads.watch_silence(cx, link);
-        self.settle(cx);
+        self.downloads.watch_unresponsive(cx, link);
+        self.dispatch_events(cx);
     }
 
     /// It is time to see whether a connection is fast enough, of which all is taken that comes, or not.
@@ -273,7 +273,7 @@ impl Transfer {
             Verdict::Idle | Verdict::Stay => {}
             Verdict::Leave => self.leave_passes(cx, link),
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// It is time to see who does not take what was read for him.
@@ -290,10 +290,10 @@ impl Transfer {
         if std::mem::take(&mut self.downloads.freed) {
             for reader in std::mem::take(&mut self.uploads.waiting) {
                 self.uploads.pump(cx, reader);
-                self.settle(cx);
+                self.dispatch_events(cx);
             }
         }
-        if planted::is_on(Bug::ForgetStarved) {
+        if seeded::is_on(Bug::ForgetMemoryWaiters) {
             return;
         }
         for share in Share::ALL {
@@ -305,7 +305,7 @@ impl Transfer {
                     Share::Serving => self.uploads.pump(cx, link),
                     Share::Peers | Share::Clients => self.downloads.pump(cx, link),
                 }
-                self.settle(cx);
+                self.dispatch_events(cx);
                 if cx.memory.is_awaited_by(share, link) {
                     // It is still used up.
                     break;
@@ -338,11 +338,11 @@ impl Transfer {
     pub(super) fn link_closed(&mut self, cx: &mut Context, link: Link) {
         self.downloads.link_closed(cx, link);
         self.uploads.link_closed(cx, link);
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     /// Carries what one half has for the other, until there is nothing more.
-    fn settle(&mut self, cx: &mut Context) {
+    fn dispatch_events(&mut self, cx: &mut Context) {
         while let Some(inner) = self.next_inner() {
             match inner {
                 Inner::Out(event) => self.events.push_back(event),
@@ -382,7 +382,7 @@ impl Transfer {
             cx.send(link, Message::Absent { address });
         } else if !self.fetches(&address)
             && !cx.space.fits(u64::from(want.block.length))
-            && !planted::is_on(Bug::ServeOwnOnly)
+            && !seeded::is_on(Bug::ServeOwnOnly)
         {
             self.pass_on(cx, link, want);
         } else {
@@ -412,9 +412,9 @@ impl Transfer {
     fn ask_to_pass(&mut self, cx: &mut Context, reader: Link, source: Link) {
         let window = self.downloads.windows.get(source);
         let is_laden = window.is_some_and(Window::is_laden);
-        if is_laden && !planted::is_on(Bug::PassWithoutBound) {
+        if is_laden && !seeded::is_on(Bug::PassWithoutBound) {
             let oldest = window.and_then(Window::oldest).unwrap_or(cx.now.instant);
-            if cx.now.instant.since(oldest) >= OPERATION_SILENCE {
+            if cx.now.instant.since(oldest) >= OPERATION_TIMEOUT {
                 // It answers nothing any more, and nobody waits so long.
                 self.pass_elsewhere(cx, reader);
             } else {
@@ -432,7 +432,7 @@ impl Transfer {
         if self.uploads.end_pass(cx, pass) {
             self.pass_elsewhere(cx, pass.reader);
         }
-        self.settle(cx);
+        self.dispatch_events(cx);
     }
 
     fn pass_elsewhere(&mut self, cx: &mut Context, reader: Link) {
@@ -442,7 +442,7 @@ impl Transfer {
         }
     }
 
-    /// A node is silent or slow: what it was to bring for readers is asked of better ones that have not been asked, as far
+    /// A node is unresponsive or slow: what it was to bring for readers is asked of better ones that have not been asked, as far
     /// as there are any. It may be asked again if these do not have it.
     fn leave_passes(&mut self, cx: &mut Context, link: Link) {
         for pass in self.downloads.passes(link) {
@@ -457,7 +457,7 @@ impl Transfer {
                 self.downloads.give_up_pass(cx, link, pass);
                 self.uploads.end_pass(cx, pass);
                 self.uploads.go_on_with(cx, pass.reader, next);
-                self.settle(cx);
+                self.dispatch_events(cx);
             }
         }
         self.downloads.freed = true;

@@ -4,8 +4,8 @@
 //! connection changes nothing.
 
 use crate::ids::NodeId;
-use crate::limits::{LEAVES_A_SECOND_MIN, PEERS_MAX, RUN_PATIENCE, SLOW_FORGIVEN};
-use crate::planted::{self, Bug};
+use crate::limits::{LEAVES_A_SECOND_MIN, PEERS_MAX, RANGE_TIMEOUT, SLOW_FORGIVEN};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Pace {
 
     /// Whether what was asked for then should have come, if all was taken that came.
     pub(super) fn is_late(&self, now: Instant, asked: Instant) -> bool {
-        now.since(asked.max(self.paused)) >= RUN_PATIENCE && !planted::is_on(Bug::TrustWithheld)
+        now.since(asked.max(self.paused)) >= RANGE_TIMEOUT && !seeded::is_on(Bug::TrustWithheld)
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) struct SlowNodes(BTreeMap<NodeId, Instant>);
 impl SlowNodes {
     /// A node was found slow. Of too many the one is forgotten for which that is longest ago.
     pub(super) fn insert(&mut self, node: NodeId, now: Instant) {
-        if planted::is_on(Bug::ForgetSlow) {
+        if seeded::is_on(Bug::ForgetSlow) {
             return;
         }
         self.0.insert(node, now);

@@ -11,7 +11,7 @@ use super::uploads::{Source, Stream, Uploads};
 use super::want::Want;
 use crate::ids::Address;
 use crate::limits::LEAF;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::{Link, Output};
 use crate::wire::frame::Open;
@@ -89,7 +89,7 @@ impl Uploads {
     }
 
     /// Asks for the next batch, of as many leaves as the source may be asked for at a time, if there is memory. A peer may
-    /// be silent with what is reserved for it: only while most is free it is more than a leaf.
+    /// be unresponsive with what is reserved for it: only while most is free it is more than a leaf.
     pub(super) fn ask(&mut self, cx: &mut Context, reader: Link, most: u8) {
         // None if the reader has gone.
         let Some(serving) = self.by_link.get_mut(&reader) else {
@@ -134,7 +134,7 @@ impl Uploads {
         let stream = self.stream_mut(pass.reader)?;
         let is_it = match &stream.source {
             Source::Peer(passing) => {
-                passing.pass == Some(pass) || planted::is_on(Bug::PassWhatIsLate)
+                passing.pass == Some(pass) || seeded::is_on(Bug::PassWhatIsLate)
             }
             Source::Disk(_) => false,
         };

@@ -5,7 +5,7 @@ use super::super::output::Output;
 use super::super::work::Job;
 use super::*;
 use crate::ids::Hash;
-use crate::limits::{LAST_SOURCE_SILENCE, LEAF, PEER_SILENCE};
+use crate::limits::{LAST_SOURCE_TIMEOUT, LEAF, PEER_TIMEOUT};
 use crate::server::samples::{Bench, run};
 use crate::store::values::{BlockPlace, LogPlace};
 use crate::time::Instant;
@@ -43,8 +43,8 @@ enum Do {
     Arrive(BlockRef),
     /// So much time passes.
     Pass(Duration),
-    /// Is this connection silent?
-    Silence(Link),
+    /// Is this connection unresponsive?
+    Unresponsive(Link),
     Sent(Link),
     Closed(Link),
     /// The disk has no room from now on.
@@ -147,7 +147,7 @@ impl Bench for Setting {
                 transfer.arrived(cx, &[block.address]);
             }
             Do::Pass(time) => cx.now.instant = cx.now.instant + time,
-            Do::Silence(link) => transfer.check_silence(cx, link, Duration::ZERO),
+            Do::Unresponsive(link) => transfer.check_unresponsive(cx, link, Duration::ZERO),
             Do::Sent(link) => transfer.leaves(cx, link, Leaves::Sent),
             Do::Closed(link) => {
                 cx.links.remove(link);
@@ -321,19 +321,19 @@ fn a_leaf_that_is_bad_is_asked_of_another_and_what_was_good_stays() {
 fn a_node_that_is_silent_is_left_and_the_last_one_is_waited_for_longer() {
     check(&[
         (Do::Replicate(BLOCK), "10 want 0+3"),
-        (Do::Pass(PEER_SILENCE), ""),
-        (Do::Silence(10), "11 want 0+3"),
+        (Do::Pass(PEER_TIMEOUT), ""),
+        (Do::Unresponsive(10), "11 want 0+3"),
         (Do::Closed(12), ""),
-        (Do::Pass(PEER_SILENCE), ""),
-        (Do::Silence(11), ""),
-        (Do::Pass(LAST_SOURCE_SILENCE), ""),
-        (Do::Silence(11), "Unsure"),
+        (Do::Pass(PEER_TIMEOUT), ""),
+        (Do::Unresponsive(11), ""),
+        (Do::Pass(LAST_SOURCE_TIMEOUT), ""),
+        (Do::Unresponsive(11), "Unsure"),
     ]);
     // What it brings after all is as good.
     check(&[
         (Do::Replicate(BLOCK), "10 want 0+3"),
-        (Do::Pass(PEER_SILENCE), ""),
-        (Do::Silence(10), "11 want 0+3"),
+        (Do::Pass(PEER_TIMEOUT), ""),
+        (Do::Unresponsive(10), "11 want 0+3"),
         (Do::Open(10, BLOCK, 0, 3), ""),
         (Do::Leaves(10, 0, 3), ""),
         (Do::Turn, "write"),
@@ -492,7 +492,7 @@ fn nothing_is_kept_of_a_connection_that_has_ended() {
     assert_eq!(bench.told(), "10 want 0+3, 11 want 0+3, 12 want 0+3, Unsure");
     assert!(bench.transfer.downloads.windows.is_empty() && bench.cx.memory.used() == 0);
     while bench.cx.timers.take_due(Instant(u64::MAX)).is_some() {}
-    bench.act(&Do::Silence(10));
+    bench.act(&Do::Unresponsive(10));
     assert_eq!(bench.cx.timers.first(), None, "nobody looks after one that is gone");
 }
 

@@ -11,7 +11,7 @@ use super::want::{OFFERED_BYTES, Parked, Want};
 use crate::ids::Address;
 use crate::index::holdings::length;
 use crate::limits::{LEAF, WANTS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::closing::Closing;
 use crate::server::context::Context;
 use crate::server::output::{Link, Output};
@@ -160,7 +160,7 @@ impl Uploads {
     /// Somebody wants leaves.
     pub(super) fn want(&mut self, cx: &mut Context, link: Link, want: Want) {
         let serving = self.by_link.entry(link).or_default();
-        if serving.wants.len() + serving.parked >= WANTS_MAX && !planted::is_on(Bug::UnboundedWants)
+        if serving.wants.len() + serving.parked >= WANTS_MAX && !seeded::is_on(Bug::UnboundedWants)
         {
             return self.tell(Event::Broken { link, why: Closing::TooManyWants });
         }
@@ -409,7 +409,7 @@ impl Uploads {
     pub(super) fn link_closed(&mut self, cx: &mut Context, link: Link) {
         let serving = self.by_link.remove(&link);
         if let Some(mut stream) = serving.and_then(|serving| serving.stream)
-            && !planted::is_on(Bug::KeepReaderMemory)
+            && !seeded::is_on(Bug::KeepReaderMemory)
         {
             stream.release(&mut cx.memory);
         }

@@ -9,7 +9,7 @@ use super::passing::Pass;
 use super::want::Want;
 use crate::ids::Address;
 use crate::limits::{LEAF, LEAVES, WANTS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use crate::wire::frame::Open;
 use crate::wire::message::BlockRef;
@@ -86,7 +86,7 @@ impl Range {
     /// What it has not brought is no longer waited for, and its memory is given back.
     pub(super) fn give_up(&mut self, memory: &mut Memory) {
         self.live = false;
-        if std::mem::take(&mut self.reserved) && !planted::is_on(Bug::KeepReservation) {
+        if std::mem::take(&mut self.reserved) && !seeded::is_on(Bug::KeepReservation) {
             memory.release(self.share, self.rest());
         }
     }

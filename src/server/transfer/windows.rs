@@ -103,14 +103,15 @@ impl Windows {
             |link: &Link| !download.again() || hint == Some(*link) || cx.news.asks(*link);
         let nodes = nodes(&cx.links).filter(|link| untried(link) && is_asked(link));
         nodes.min_by_key(|link| {
-            (self.is_slow(cx, *link), cx.links.is_silent(*link), self.load(*link))
+            (self.is_slow(cx, *link), cx.links.is_unresponsive(*link), self.load(*link))
         })
     }
 
     /// Who is asked for it instead of one that is slow: those first that have shown that they bring what is asked.
     pub(super) fn better(&self, cx: &Context, than: Link, download: &Download) -> Option<Link> {
-        let is_better =
-            |link: &Link| *link != than && !cx.links.is_silent(*link) && !self.is_slow(cx, *link);
+        let is_better = |link: &Link| {
+            *link != than && !cx.links.is_unresponsive(*link) && !self.is_slow(cx, *link)
+        };
         let untried = nodes(&cx.links).filter(is_better).filter(|link| !download.has_tried(*link));
         untried.min_by_key(|link| {
             let is_trusted = self.get(*link).is_some_and(Window::is_trusted);
@@ -125,13 +126,19 @@ impl Windows {
         untried.min_by_key(|link| {
             let was_bad = bad == Some(*link);
             let is_slow = self.is_slow(cx, *link);
-            (was_bad, self.is_laden(*link), is_slow, cx.links.is_silent(*link), self.load(*link))
+            (
+                was_bad,
+                self.is_laden(*link),
+                is_slow,
+                cx.links.is_unresponsive(*link),
+                self.load(*link),
+            )
         })
     }
 
     /// Whether a peer may be asked to pass something on in place of another that is slow.
     pub(super) fn passes_well(&self, cx: &Context, link: Link) -> bool {
-        !cx.links.is_silent(link) && !self.is_laden(link) && !self.is_slow(cx, link)
+        !cx.links.is_unresponsive(link) && !self.is_laden(link) && !self.is_slow(cx, link)
     }
 }
 

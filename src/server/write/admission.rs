@@ -8,7 +8,7 @@ use crate::crypto::keys::record_id;
 use crate::ids::Address;
 use crate::index::grants::Learnt;
 use crate::limits::STAMP_LEAD;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
 use crate::server::context::Context;
@@ -226,7 +226,7 @@ fn take_put_record(cx: &Context, bytes: &Bytes) -> Result<NewRecord, Refusal> {
         let detail = "the version's stamp is too far ahead of this node's clock";
         return Err(Refusal::new(Reason::Clock, detail));
     }
-    let credible = latest_credible(cx.now.wall_ms).filter(|_| !planted::is_on(Bug::TakeFuture));
+    let credible = latest_credible(cx.now.wall_ms).filter(|_| !seeded::is_on(Bug::TakeFuture));
     if credible.is_some_and(|latest| record.version.stamp > latest) {
         let detail = "the version is dated over a day beyond this node's calendar";
         return Err(Refusal::new(Reason::Clock, detail));

@@ -7,7 +7,7 @@ use super::admission::Refusal;
 use super::queue::CommitQueue;
 use super::record::ReadyPut;
 use crate::index::catalog::Catalog;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::wire::condition::Condition;
 use crate::wire::message::Reason;
 use crate::wire::record::Record;
@@ -31,7 +31,7 @@ fn judge(
     condition: Condition,
 ) -> Option<Refusal> {
     let name = &record.name;
-    let alone = planted::is_on(Bug::CheckConditionAgainstCatalogAlone);
+    let alone = seeded::is_on(Bug::CheckConditionAgainstCatalogAlone);
     let in_flight = queue.in_flight(name).filter(|_| !alone);
     let broken = match condition {
         Condition::Any => return None,
@@ -39,15 +39,15 @@ fn judge(
         Condition::Absent => {
             let exists = catalog.shown(name).is_some()
                 || in_flight.is_some_and(|versions| versions.has_file());
-            (exists && !planted::is_on(Bug::IgnoreExisting)).then_some(EXISTS)
+            (exists && !seeded::is_on(Bug::IgnoreExisting)).then_some(EXISTS)
         }
         Condition::Unchanged(heads) => {
             let changed = in_flight.is_some() || catalog.heads_summary(name) != heads;
-            (changed && !planted::is_on(Bug::IgnoreCondition)).then_some(CHANGED)
+            (changed && !seeded::is_on(Bug::IgnoreCondition)).then_some(CHANGED)
         }
     };
     let known = catalog.greatest(name).map(|entry| entry.version());
     let greatest = known.max(in_flight.map(|versions| versions.greatest()));
-    let below = greatest > Some(record.version) && !planted::is_on(Bug::IgnoreCondition);
+    let below = greatest > Some(record.version) && !seeded::is_on(Bug::IgnoreCondition);
     broken.or_else(|| below.then_some(CHANGED))
 }

@@ -27,7 +27,7 @@ use crate::crypto::keys::record_id;
 use crate::ids::Address;
 use crate::index::entry::Entry;
 use crate::index::grants::Learnt;
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::store::values::{Committed, DiskError, Draft, ReadError};
 use crate::wire::message::{BlockRef, Message, PushedRecord, Reason};
 use crate::wire::permit::Permit;
@@ -247,7 +247,7 @@ impl Write {
                 self.queue.add_small(address, block);
             }
         }
-        if planted::is_on(Bug::AnswerBeforeCommit) {
+        if seeded::is_on(Bug::AnswerBeforeCommit) {
             let Asker { link, request } = put.asker;
             return cx.reply(link, Message::PutDone { request, copies: 1 });
         }
@@ -355,8 +355,8 @@ impl Write {
     }
 
     /// More waits than the disk keeps up with.
-    pub(super) fn is_congested(&self) -> bool {
-        self.queue.is_congested()
+    pub(super) fn has_backlog(&self) -> bool {
+        self.queue.has_backlog()
     }
 
     /// Everything that was accepted is finished.

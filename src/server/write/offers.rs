@@ -5,7 +5,7 @@
 
 use super::event::Event;
 use crate::limits::{PERMIT_LIFE_MAX, WANTS_MAX};
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
 use crate::server::context::Context;
@@ -49,7 +49,7 @@ impl Offers {
     ) {
         let link = asker.link;
         let offer = Offered { asker, blocks };
-        if planted::is_on(Bug::IgnorePermit) {
+        if seeded::is_on(Bug::IgnorePermit) {
             return self.take(cx, offer);
         }
         // None if it is void, which has been said.
@@ -171,7 +171,7 @@ fn take_permit(cx: &mut Context, asker: Asker, permit: Option<Permit>) -> Option
 fn voids(cx: &Context, permit: &Permit) -> Option<&'static str> {
     let clock = cx.clock();
     let is_granted = cx.index.grants.allow(&permit.signer);
-    let is_old = permit.not_after < clock && !planted::is_on(Bug::AcceptOldPermit);
+    let is_old = permit.not_after < clock && !seeded::is_on(Bug::AcceptOldPermit);
     if !is_granted {
         Some("no grant of this network names the write key of the permit; nothing of this was kept")
     } else if is_old || permit.not_after > stamp_after(clock, PERMIT_LIFE_MAX) {

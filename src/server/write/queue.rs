@@ -103,7 +103,7 @@ pub(super) struct CommitQueue {
 
 impl CommitQueue {
     /// More waits than one group should hold: nothing more is read.
-    pub(super) fn is_congested(&self) -> bool {
+    pub(super) fn has_backlog(&self) -> bool {
         let records: usize = self.waiting().map(|batch| batch.records.len()).sum();
         self.bytes() > GROUP_BYTES_MAX / 2 || records > GROUP_RECORDS_MAX
     }
@@ -348,7 +348,7 @@ mod tests {
             numbers.map(record).for_each(|new| queue.add_record(&mut cx, new));
             queue.wait(Waiter::Put(Asker { link: 1, request: request as Request }));
         }
-        assert!(queue.is_congested() && !queue.is_idle());
+        assert!(queue.has_backlog() && !queue.is_idle());
         while let Some(group) = queue.dispatch() {
             assert!(group.records.len() <= GROUP_RECORDS_MAX);
             assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");

@@ -100,7 +100,7 @@ pub(super) fn rebuilt(fs: &mut SimFs) -> Summary {
 }
 
 /// A start that ends in order; what it found.
-pub(super) fn started(fs: &mut SimFs, entropy: u8) -> (Recovered, Vec<Found>) {
+pub(super) fn started(fs: &mut SimFs, entropy: u8) -> (RecoveryReport, Vec<LogEntry>) {
     *fs = fs.restart();
     let Opened { disk, recovered, found } = start(fs.clone(), entropy).unwrap();
     drop(disk);
@@ -151,7 +151,7 @@ fn a_bad_block_is_named_and_noted_as_lost() {
         assert_eq!(after.damaged, 0, "{kind}");
         assert_eq!(after.missing, summary.missing, "{kind}");
         let (_, found) = started(&mut shelf.fs, 3);
-        let lost = Found::Lost(address_of(&shelf.blocks[1]));
+        let lost = LogEntry::Lost(address_of(&shelf.blocks[1]));
         assert!(found.contains(&lost), "{kind}: it is wanted again");
     }
 }

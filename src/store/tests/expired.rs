@@ -3,7 +3,7 @@
 use super::check::{record, started};
 use super::removed::heads;
 use super::*;
-use crate::index::Loading;
+use crate::index::IndexBuilder;
 use crate::store::layout;
 use crate::testing::SimFs;
 
@@ -33,10 +33,10 @@ fn deleted() -> (SimFs, RecordId) {
 }
 
 /// Whether the record is known to whoever was told all this.
-fn is_known(found: &[Found], id: RecordId) -> bool {
-    let mut loading = Loading::new([1; 32], [2; 16]);
-    found.iter().cloned().for_each(|found| loading.found(found));
-    loading.catalog.contains(&id)
+fn is_known(found: &[LogEntry], id: RecordId) -> bool {
+    let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+    found.iter().cloned().for_each(|found| builder.found(found));
+    builder.catalog.contains(&id)
 }
 
 #[test]

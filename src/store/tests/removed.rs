@@ -30,9 +30,9 @@ pub(super) fn remove<F: FileSystem>(disk: &Disk<F>, numbers: &[u32]) -> Vec<u32>
 }
 
 /// The segments whose blocks are found.
-pub(super) fn found_in(found: &[Found]) -> Vec<u32> {
-    let place = |found: &Found| match found {
-        Found::Block(_, BlockPlace::Log(place), _) => Some(place.segment),
+pub(super) fn found_in(found: &[LogEntry]) -> Vec<u32> {
+    let place = |found: &LogEntry| match found {
+        LogEntry::Block(_, BlockPlace::Log(place), _) => Some(place.segment),
         _ => None,
     };
     found.iter().filter_map(place).collect()
@@ -157,7 +157,7 @@ fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
     assert!(fs.flip("log/00000001.seg", places[3].offset as usize));
     for entropy in 3..5 {
         let (recovered, found) = started(&mut fs, entropy);
-        let records = found.iter().filter(|found| matches!(found, Found::Record(..)));
+        let records = found.iter().filter(|found| matches!(found, LogEntry::Record(..)));
         assert_eq!((recovered.notes.len(), records.count()), (0, 3));
     }
     let summary = checked(&fs).0;
@@ -186,8 +186,8 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_recor
     let later = Group { records: vec![record(10, &[])], ..Group::default() };
     commit(&opened.disk, &later).unwrap();
     let found = started(&mut fs.restart(), 3).1;
-    assert!(found.contains(&Found::Expired(group.expired[0])));
-    assert!(found.contains(&Found::Dropped(address_of(&small))));
+    assert!(found.contains(&LogEntry::Expired(group.expired[0])));
+    assert!(found.contains(&LogEntry::Dropped(address_of(&small))));
     drop(opened);
     let mut fs = fs.restart();
     let segment = layout::segment(committed.segment);
@@ -239,7 +239,7 @@ fn what_was_dropped_or_has_expired_is_neither_missing_nor_known() {
     assert_eq!(findings, []);
     assert_eq!((summary.records, summary.blocks), (1, 0));
     let found = started(&mut fs, 2).1;
-    assert!(found.contains(&Found::Expired(expired)), "{found:?}");
+    assert!(found.contains(&LogEntry::Expired(expired)), "{found:?}");
     // Had again.
     let opened = start(fs.clone(), 3).unwrap();
     let small = vec![(address_of(&small), small)];

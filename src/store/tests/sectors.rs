@@ -73,8 +73,8 @@ fn a_bad_sector_of_a_block_costs_the_block_and_is_told_of() {
 fn without_the_end_of_a_block_nothing_of_it_is_served() {
     let (fs, opened, _, (address, place)) = with_block(7);
     let BlockPlace::Tree { length } = place else { panic!("it is a large one") };
-    let foot = length as usize;
-    assert!(fs.go_bad(&layout::block(&address), foot..foot + 1));
+    let footer = length as usize;
+    assert!(fs.go_bad(&layout::block(&address), footer..footer + 1));
     assert_eq!(read_leaves(&opened.disk, (address, place), (0, 1)).err(), Some(ReadError::Damaged));
     assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
 }

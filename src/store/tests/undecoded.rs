@@ -16,7 +16,7 @@ const ITEM_HEAD: usize = 41;
 const HEAD: usize = 32;
 
 /// A start that ends in order, and what it found.
-fn started(fs: &mut SimFs, entropy: u8) -> Recovered {
+fn started(fs: &mut SimFs, entropy: u8) -> RecoveryReport {
     *fs = fs.restart();
     let recovered = start(fs.clone(), entropy).unwrap().recovered;
     *fs = fs.restart();
@@ -42,7 +42,7 @@ fn of_a_damaged_byte_it_is_known_whether_a_record_is_lost_with_it() {
         let mut fs = fs.restart();
         assert!(fs.flip(FIRST, at));
         for entropy in 2..4 {
-            let Recovered { log_damage, remains, .. } = started(&mut fs, entropy);
+            let RecoveryReport { log_damage, remains, .. } = started(&mut fs, entropy);
             let whole = remains.iter().any(|one| one.id == id && one.bytes.len() == length);
             match at - group {
                 // The heads say nothing but what follows, and the kind is found by the check sum.

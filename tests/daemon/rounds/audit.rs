@@ -4,7 +4,7 @@
 
 use super::ledger::NODES;
 use super::load::{Scene, judge_bytes, shown};
-use crate::daemon::PATIENCE;
+use crate::daemon::TIMEOUT;
 use dfsd::client::{CallError, Client, GetJob, Sink};
 use dfsd::session::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ pub(super) fn converge(scene: &Scene) {
         if listings.len() == NODES && listings.iter().all(|other| is_same(&listings[0], other)) {
             return settle(scene, &listings[0]);
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return scene.judge(Err(format!("the nodes do not agree: {}", difference(&listings))));
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -119,7 +119,7 @@ fn door(scene: &Scene, node: usize) -> Option<Client> {
     loop {
         match scene.connect(node) {
             Ok(client) => return Some(client),
-            Err(error) if begun.elapsed() > PATIENCE => {
+            Err(error) if begun.elapsed() > TIMEOUT => {
                 scene.judge(Err(format!("node {node} lets nobody in: {error}")));
                 return None;
             }

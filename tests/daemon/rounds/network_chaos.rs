@@ -24,7 +24,7 @@ const RESIDENT_KIB_MAX: u64 = 128 * 1024;
 
 /// How a connection ends whose bytes were changed.
 const CHANGED_ON_THE_WAY: [Ending; 3] = [
-    Ending::Conn(ConnError::Stranger),
+    Ending::Conn(ConnError::Unauthenticated),
     Ending::Conn(ConnError::Broke(Rule::RecordLength)),
     Ending::Conn(ConnError::Broke(Rule::Authentic)),
 ];

@@ -54,7 +54,7 @@ pub(super) fn page(data: &[u8]) {
 /// The bytes as they are, and with checksum and address made right.
 fn block_foot(length: u32, foot: &[u8]) {
     let parse = |foot: &[u8], address: Address| {
-        if let Some(again) = within(foot.len(), || formats::foot(foot, length, &address)) {
+        if let Some(again) = within(foot.len(), || formats::footer(foot, length, &address)) {
             assert!(again == foot, "not canonical");
         }
     };

@@ -362,11 +362,11 @@ impl Bench {
         self.wait(REST_MS);
         let gauge = self.node.gauge();
         assert!(gauge.reserved == 0 && gauge.outbox == 0 && gauge.partial == 0, "{gauge:?}");
-        let standing = self.node.standing();
+        let summary = self.node.summary();
         let mut next = Self::new(self.fs.restart(), self.now);
         next.wait(REST_MS);
-        let again = next.node.standing();
-        assert!(again == standing, "{standing:?}, then {again:?}");
+        let again = next.node.summary();
+        assert!(again == summary, "{summary:?}, then {again:?}");
     }
 }
 

@@ -62,7 +62,7 @@ fn blame(preface: &[u8]) -> Option<ConnError> {
     let (lowest, highest) = (preface[4], preface[5]);
     let (ours, theirs) = (keys().epoch, u16::from_be_bytes([preface[6], preface[7]]));
     if &preface[..4] != b"dfsd" {
-        Some(ConnError::Stranger)
+        Some(ConnError::Unauthenticated)
     } else if lowest > highest || !(lowest..=highest).contains(&2) {
         Some(ConnError::Version { lowest, highest })
     } else {
@@ -78,5 +78,5 @@ fn expected(side: Side, heard: &[u8]) -> Option<ConnError> {
         Side::Acceptor => MESSAGE_LENGTHS[0],
         Side::Dialer => MESSAGE_LENGTHS[1],
     };
-    blame(head).or((rest >= message).then_some(ConnError::Stranger))
+    blame(head).or((rest >= message).then_some(ConnError::Unauthenticated))
 }

@@ -4,7 +4,7 @@ use super::hostile::Pair;
 use super::program::{content, meta};
 use dfsd::ids::Address;
 use dfsd::limits::{
-    BLOCK, COMING_MAX, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_SILENCE, RECORD_MAX,
+    BLOCK, COMING_MAX, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_TIMEOUT, RECORD_MAX,
 };
 use dfsd::session::{Answer, ClientError, Operation};
 use dfsd::wire::message::Message;
@@ -19,7 +19,7 @@ fn silence_about_one_operation_ends_it_whatever_else_moves() {
     let mut pair = Pair::new(move |_, message| silent(message));
     let stat = pair.start(Operation::Stat { name: b"a".into() });
     pair.pump();
-    pair.later(OPERATION_SILENCE - Duration::from_secs(1));
+    pair.later(OPERATION_TIMEOUT - Duration::from_secs(1));
     pair.conn.send(&Message::Peers { peers: Vec::new() });
     pair.pump();
     pair.later(Duration::from_secs(1));
@@ -57,14 +57,14 @@ fn what_others_get_excuses_the_silence_about_one_as_long_as_it_may_be_behind_the
     let waited = waited_beside_others(2 * answers, apart);
     let ahead = apart * u32::try_from(answers).unwrap();
     assert!(waited >= ahead, "others had come on, and it was not waited for: {waited:?}");
-    assert!(waited <= ahead + OPERATION_SILENCE + 2 * apart, "{waited:?}");
+    assert!(waited <= ahead + OPERATION_TIMEOUT + 2 * apart, "{waited:?}");
 }
 
 #[test]
 fn a_trickle_for_others_excuses_no_silence() {
-    let apart = OPERATION_SILENCE - Duration::from_secs(1);
+    let apart = OPERATION_TIMEOUT - Duration::from_secs(1);
     let waited = waited_beside_others(100, apart);
-    assert!(waited <= OPERATION_SILENCE + apart, "{waited:?}");
+    assert!(waited <= OPERATION_TIMEOUT + apart, "{waited:?}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn leaves_that_leave_slowly_are_progress_of_their_put() {
         pair.conn.transmit(pair.now, &mut back, usize::MAX);
         pair.session.received(pair.now, &back).unwrap();
         if out.len() > LEAF {
-            pair.now = pair.now + (OPERATION_SILENCE - Duration::from_secs(2));
+            pair.now = pair.now + (OPERATION_TIMEOUT - Duration::from_secs(2));
         }
         pair.session.handle_timeout(pair.now).unwrap();
     }
@@ -108,7 +108,7 @@ fn a_node_that_wants_the_same_again_and_again_is_silent() {
         let block = offered.get().expect("a block is on offer");
         pair.conn.send(&Message::Want { block, first: 0, count: 1 });
         pair.pump();
-        pair.later(OPERATION_SILENCE / 2);
+        pair.later(OPERATION_TIMEOUT / 2);
         if let Some(result) = pair.result(put) {
             return assert_eq!(result.err(), Some(ClientError::Silent));
         }
@@ -135,7 +135,7 @@ fn a_block_that_is_said_to_be_coming_is_waited_for_but_not_for_ever() {
     for said in 1..=COMING_MAX + 2 {
         pair.conn.send(&Message::Coming { address });
         pair.pump();
-        pair.later(OPERATION_SILENCE - Duration::from_secs(1));
+        pair.later(OPERATION_TIMEOUT - Duration::from_secs(1));
         if let Some(result) = pair.result(get) {
             assert_eq!(result.err(), Some(ClientError::Silent));
             return assert!(said > COMING_MAX, "{said}");

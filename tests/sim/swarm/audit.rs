@@ -141,11 +141,11 @@ impl Audit {
     }
 
     fn wait_calmly(&mut self, world: &mut World) {
-        let standings = |world: &World| {
-            let one = |machine| world.node(machine).map(Node::standing);
+        let summaries = |world: &World| {
+            let one = |machine| world.node(machine).map(Node::summary);
             (0..world.machines.len()).map(one).collect::<Vec<_>>()
         };
-        let before = standings(world);
+        let before = summaries(world);
         // What has been pushed to a node that has it from another meanwhile may still be on its way.
         for _ in 0..QUIET_WITHIN.as_millis() / STEP.as_millis() {
             if world.toil_of(STEP) == Toil::default() {
@@ -153,7 +153,7 @@ impl Audit {
             }
         }
         self.toil = world.toil_of(CALM);
-        let after = standings(world);
+        let after = summaries(world);
         if self.settled.is_some() && before != after {
             self.stirred = Some(format!("{before:?} became {after:?}"));
         }
@@ -336,7 +336,7 @@ fn is_settled(world: &World) -> bool {
     let others = world.machines.len() - 1;
     let rests = |machine| {
         let node: Option<&Node> = world.node(machine);
-        node.is_some_and(|node| node.standing().peers == others && node.gauge().reserved == 0)
+        node.is_some_and(|node| node.summary().peers == others && node.gauge().reserved == 0)
     };
     agree(world) && (0..=others).all(rests)
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The longest that an operation may take while its client takes what comes: a silent node is given up after ten
 /// seconds, and a get asks three times for a block.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// All clients.
 pub(super) struct Crowd {
@@ -119,7 +119,7 @@ impl Crowd {
         };
         let waiting = self.clients.iter().filter_map(oldest).chain(self.prober.oldest());
         match waiting.min() {
-            Some((since, doing)) if now.since(since) > PATIENCE => {
+            Some((since, doing)) if now.since(since) > TIMEOUT => {
                 let waited = now.since(since).as_secs();
                 let sentence = format!("a client has waited {waited} s for the end of {doing}");
                 Err(Violation { oracle: "G9 deadline", sentence })

@@ -9,7 +9,7 @@ use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
 use dfsd::store::Config;
 use dfsd::store::fs::FileSystem;
-use dfsd::store::values::{Found, Remains};
+use dfsd::store::values::{LogEntry, Remains};
 use dfsd::testing::SimFs;
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,33 +75,33 @@ impl Holding {
         let (_, recovered) = opened.map_err(|error| error.to_string())?;
         for Remains { id, bytes, place, .. } in recovered.remains {
             if let Some(place) = place {
-                holding.found(Found::Record(id, place, bytes), keys);
+                holding.found(LogEntry::Record(id, place, bytes), keys);
             }
         }
         Ok(holding)
     }
 
-    fn found(&mut self, found: Found, keys: &DataKeys) {
+    fn found(&mut self, found: LogEntry, keys: &DataKeys) {
         match found {
-            Found::Record(_, _, bytes) => {
+            LogEntry::Record(_, _, bytes) => {
                 if let Some(stated) = Stated::of(&bytes, keys) {
                     self.records.insert(stated.id, stated);
                 }
             }
-            Found::Page(address, ..) => {
+            LogEntry::Page(address, ..) => {
                 self.pages.insert(address);
             }
-            Found::Block(address, ..) => {
+            LogEntry::Block(address, ..) => {
                 self.blocks.insert(address);
             }
-            Found::Lost(address) | Found::Dropped(address) => {
+            LogEntry::Lost(address) | LogEntry::Dropped(address) => {
                 self.pages.remove(&address);
                 self.blocks.remove(&address);
             }
-            Found::Expired(expired) => {
+            LogEntry::Expired(expired) => {
                 self.records.remove(&expired.id);
             }
-            Found::Removed(_) => {}
+            LogEntry::Removed(_) => {}
         }
     }
 

@@ -279,11 +279,11 @@ impl Trouble {
 /// Whether all machines run and have the same, nothing of it incomplete.
 pub(super) fn agree(world: &World) -> bool {
     let count = world.machines.len();
-    let standing = |machine| world.node(machine).map(dfsd::node::Node::standing);
-    let Some(first) = standing(0) else {
+    let summary = |machine| world.node(machine).map(dfsd::node::Node::summary);
+    let Some(first) = summary(0) else {
         return false;
     };
-    first.incomplete == 0 && (1..count).all(|machine| standing(machine) == Some(first))
+    first.incomplete == 0 && (1..count).all(|machine| summary(machine) == Some(first))
 }
 
 /// The peers of its configuration, for a machine that went down before it had noted any.

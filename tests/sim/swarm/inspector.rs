@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(2);
 
@@ -49,7 +49,7 @@ impl Inspector {
         let now = world.time().instant;
         let start = |operation| (self.line.session.start(now, operation), Part::default());
         let mut parts: BTreeMap<Op, Part> = operations.into_iter().map(start).collect();
-        let until = now + PATIENCE;
+        let until = now + TIMEOUT;
         while parts.values().any(|part| part.result.is_none()) && world.time().instant < until {
             if let Err(error) = self.line.pump(world, 64) {
                 let _ = self.line.session.closed(&error.to_string());

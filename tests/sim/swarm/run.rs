@@ -149,17 +149,17 @@ impl Play {
 
     fn has_converged(&self) -> bool {
         let others = self.world.machines.len() - 1;
-        agree(&self.world) && self.world.node(0).is_some_and(|node| node.standing().peers == others)
+        agree(&self.world) && self.world.node(0).is_some_and(|node| node.summary().peers == others)
     }
 
     fn not_converged(&self) -> Result<(), Violation> {
         if self.plan.promise == Promise::Beyond {
             return Ok(());
         }
-        let standing = |index| self.world.node(index).map(dfsd::node::Node::standing);
+        let summary = |index| self.world.node(index).map(dfsd::node::Node::summary);
         let sentence = (0..self.world.machines.len()).fold(String::new(), |told, index| {
             let told = if told.is_empty() { told } else { told + "; " };
-            told + &match standing(index) {
+            told + &match summary(index) {
                 None => format!("machine {index} is down"),
                 Some(has) => format!(
                     "machine {index} has {} records ({}), {} incomplete, {} peers",

@@ -3,7 +3,7 @@
 use super::super::*;
 use crate::crypto::tree;
 use crate::ids::NodeId;
-use crate::limits::{LAST_SOURCE_SILENCE, PEER_SILENCE};
+use crate::limits::{LAST_SOURCE_TIMEOUT, PEER_TIMEOUT};
 use crate::server::links::Peer;
 use crate::server::output::Output;
 use crate::server::samples::{Bench, file, new_record, run};
@@ -402,13 +402,13 @@ fn of_a_long_file_page_after_page_is_had_with_its_blocks() {
         (Do::Read, "11 page 101"),
         (Do::Page(11, None), "10 page 101"),
         (Do::Page(10, Some(102)), ""),
-        (Do::Pass(PEER_SILENCE), ""),
+        (Do::Pass(PEER_TIMEOUT), ""),
         (Do::Turn, ""),
     ]);
     check(&[
         (Do::Long(5), "read"),
         (Do::Read, "11 page 100"),
-        (Do::Pass(PEER_SILENCE), "10 page 100"),
+        (Do::Pass(PEER_TIMEOUT), "10 page 100"),
         (Do::Page(11, Some(100)), "page 100"),
         (Do::Page(10, Some(100)), ""),
         (Do::Landed(true), "read"),
@@ -432,12 +432,12 @@ fn of_a_long_file_page_after_page_is_had_with_its_blocks() {
 
 #[test]
 fn the_last_one_that_may_have_a_page_is_waited_for_longer() {
-    let rest = LAST_SOURCE_SILENCE.checked_sub(PEER_SILENCE).unwrap();
+    let rest = LAST_SOURCE_TIMEOUT.checked_sub(PEER_TIMEOUT).unwrap();
     check(&[
         (Do::WantPage(1, 101), "10 page 101"),
         (Do::WantPage(2, 101), ""),
         (Do::Refuse(10), "11 page 101"),
-        (Do::Pass(PEER_SILENCE), ""),
+        (Do::Pass(PEER_TIMEOUT), ""),
         (Do::Pass(rest), "10 page 101, 1 no page"),
         (Do::Page(11, Some(101)), "page 101"),
         (Do::Landed(true), "2 reads"),

@@ -1,4 +1,4 @@
-//! Loading: what a start tells of the log, before there is a server.
+//! IndexBuilder: what a start tells of the log, before there is a server.
 //!
 //! Reaches no disk. Invariant: a record is complete if all that it names was found or dropped before it or after it,
 //! whatever was lost since.
@@ -11,8 +11,8 @@ use crate::crypto::alias::Aliases;
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::signed::signed;
-use crate::planted::{self, Bug};
-use crate::store::values::{Found, Remains};
+use crate::seeded::{self, Bug};
+use crate::store::values::{LogEntry, Remains};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ pub(crate) struct Missing {
 
 /// An index while a start tells it what the log holds.
 #[derive(Debug)]
-pub struct Loading {
+pub struct IndexBuilder {
     pub(crate) catalog: Catalog,
     pub(crate) holdings: Holdings,
     pub(crate) grants: Grants,
@@ -47,7 +47,7 @@ pub struct Loading {
     completion: Completion,
 }
 
-impl Loading {
+impl IndexBuilder {
     /// An empty one. The entropy is fresh at every start.
     #[must_use]
     pub fn new(root: [u8; 32], entropy: [u8; 16]) -> Self {
@@ -65,9 +65,9 @@ impl Loading {
     }
 
     /// One thing that the log holds.
-    pub fn found(&mut self, found: Found) {
+    pub fn found(&mut self, found: LogEntry) {
         match found {
-            Found::Record(id, place, bytes) => {
+            LogEntry::Record(id, place, bytes) => {
                 let Ok(record) = Record::decode(&bytes) else {
                     return;
                 };
@@ -79,20 +79,20 @@ impl Loading {
                     self.incomplete.insert(id);
                 }
             }
-            Found::Page(address, place, bytes) => {
+            LogEntry::Page(address, place, bytes) => {
                 self.lost.remove(&address);
                 self.holdings.insert_page(address, place);
                 let complete = self.completion.page(address, &bytes, &self.holdings);
                 self.complete(&complete);
             }
-            Found::Block(address, place, segment) => {
+            LogEntry::Block(address, place, segment) => {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
                 self.holdings.insert(address, place, segment);
                 let complete = self.completion.block(address, &self.holdings);
                 self.complete(&complete);
             }
-            Found::Lost(address) => {
+            LogEntry::Lost(address) => {
                 if let Some(place) = self.holdings.block(&address) {
                     self.repairs.insert(address, length(place));
                 } else if self.holdings.page(&address).is_some()
@@ -103,7 +103,7 @@ impl Loading {
                 self.holdings.remove(&address);
             }
             // A page may have the same address, and is not dropped with the block.
-            Found::Dropped(address) => {
+            LogEntry::Dropped(address) => {
                 self.repairs.remove(&address);
                 if self.holdings.block(&address).is_some() {
                     self.holdings.remove(&address);
@@ -111,12 +111,12 @@ impl Loading {
                 let complete = self.completion.dropped(address, &self.holdings);
                 self.complete(&complete);
             }
-            Found::Expired(expired) => {
+            LogEntry::Expired(expired) => {
                 self.incomplete.remove(&expired.id);
                 self.catalog.expire(expired);
             }
             // Nothing of them was told.
-            Found::Removed(_) => {}
+            LogEntry::Removed(_) => {}
         }
     }
 
@@ -143,9 +143,8 @@ impl Loading {
         remains: &[Remains],
         mut guess: impl FnMut(&mut Catalog, &Remains),
     ) {
-        let whole = |one: &&Remains| {
-            record_id(&one.bytes) == one.id || planted::is_on(Bug::BelieveUnsigned)
-        };
+        let whole =
+            |one: &&Remains| record_id(&one.bytes) == one.id || seeded::is_on(Bug::BelieveUnsigned);
         let decoded = |one: &Remains| Record::decode(&one.bytes);
         for one in remains.iter().filter(whole) {
             if let Ok(record) = decoded(one)
@@ -161,7 +160,7 @@ impl Loading {
             }
             match decoded(one) {
                 Ok(record) if whole(&one) => {
-                    let is_signed = signed(&record) || planted::is_on(Bug::BelieveUnsigned);
+                    let is_signed = signed(&record) || seeded::is_on(Bug::BelieveUnsigned);
                     if self.grants.allow(&record.signer) && is_signed {
                         self.found_left(one, &mut guess);
                     }
@@ -175,7 +174,7 @@ impl Loading {
     /// A record that is whole. If it can't be read where it is, it is known to be damaged until it is written anew.
     fn found_left(&mut self, one: &Remains, guess: &mut impl FnMut(&mut Catalog, &Remains)) {
         match one.place {
-            Some(place) => self.found(Found::Record(one.id, place, one.bytes.clone())),
+            Some(place) => self.found(LogEntry::Record(one.id, place, one.bytes.clone())),
             None => {
                 guess(&mut self.catalog, one);
                 self.anew.push(one.bytes.clone());
@@ -190,7 +189,7 @@ impl Loading {
         let lacks: BTreeMap<_, _> = lacks.collect();
         let rotten: BTreeSet<_> = rotten.iter().collect();
         let (blocks, mut pages) = (mem::take(&mut self.repairs), mem::take(&mut self.lost));
-        if !planted::is_on(Bug::ForgetRotten) {
+        if !seeded::is_on(Bug::ForgetRotten) {
             pages.extend(lacks.values().filter(|lack| rotten.contains(lack)));
         }
         let records = mem::take(&mut self.incomplete).into_iter();
@@ -218,28 +217,31 @@ mod tests {
         (record_id(&bytes), bytes)
     }
 
-    fn missing(mut loading: Loading) -> (usize, usize, usize) {
-        let missing = loading.take_missing(&[]);
+    fn missing(mut builder: IndexBuilder) -> (usize, usize, usize) {
+        let missing = builder.take_missing(&[]);
         (missing.blocks.len(), missing.pages.len(), missing.records.len())
     }
 
     #[test]
     fn what_is_dropped_is_not_here_and_not_missing_and_what_is_lost_is() {
         let address = Address([5; 32]);
-        let here = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
+        let here = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (then, expected) in [
-            (vec![Found::Lost(address)], (1, 0, 0)),
-            (vec![Found::Dropped(address)], (0, 0, 0)),
-            (vec![Found::Lost(address), Found::Dropped(address)], (0, 0, 0)),
-            (vec![Found::Lost(address), Found::Lost(address), Found::Dropped(address)], (0, 0, 0)),
+            (vec![LogEntry::Lost(address)], (1, 0, 0)),
+            (vec![LogEntry::Dropped(address)], (0, 0, 0)),
+            (vec![LogEntry::Lost(address), LogEntry::Dropped(address)], (0, 0, 0)),
+            (
+                vec![LogEntry::Lost(address), LogEntry::Lost(address), LogEntry::Dropped(address)],
+                (0, 0, 0),
+            ),
         ] {
-            let mut loading = Loading::new([1; 32], [2; 16]);
+            let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             let (id, bytes) = file(address);
-            loading.found(here.clone());
-            loading.found(Found::Record(id, PLACE, bytes));
-            then.into_iter().for_each(|found| loading.found(found));
-            assert!(loading.holdings.block(&address).is_none() && loading.catalog.contains(&id));
-            assert_eq!(missing(loading), expected);
+            builder.found(here.clone());
+            builder.found(LogEntry::Record(id, PLACE, bytes));
+            then.into_iter().for_each(|found| builder.found(found));
+            assert!(builder.holdings.block(&address).is_none() && builder.catalog.contains(&id));
+            assert_eq!(missing(builder), expected);
         }
     }
 
@@ -247,28 +249,28 @@ mod tests {
     #[test]
     fn with_a_block_that_is_dropped_no_page_of_its_address_is_forgotten() {
         let address = Address([5; 32]);
-        let page = Found::Page(address, PLACE, Bytes::new());
-        let block = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
+        let page = LogEntry::Page(address, PLACE, Bytes::new());
+        let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         let (id, bytes) = file(address);
-        let record = Found::Record(id, PLACE, bytes);
+        let record = LogEntry::Record(id, PLACE, bytes);
         for then in [
-            vec![Found::Dropped(address)],
-            vec![block.clone(), Found::Dropped(address)],
-            vec![block, Found::Lost(address), Found::Dropped(address)],
+            vec![LogEntry::Dropped(address)],
+            vec![block.clone(), LogEntry::Dropped(address)],
+            vec![block, LogEntry::Lost(address), LogEntry::Dropped(address)],
         ] {
-            let mut loading = Loading::new([1; 32], [2; 16]);
+            let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             [page.clone(), record.clone()]
                 .into_iter()
                 .chain(then)
-                .for_each(|one| loading.found(one));
-            assert_eq!(loading.holdings.page(&address), Some(PLACE));
-            assert!(loading.holdings.block(&address).is_none());
-            assert_eq!(missing(loading), (0, 0, 0));
+                .for_each(|one| builder.found(one));
+            assert_eq!(builder.holdings.page(&address), Some(PLACE));
+            assert!(builder.holdings.block(&address).is_none());
+            assert_eq!(missing(builder), (0, 0, 0));
         }
-        let mut loading = Loading::new([1; 32], [2; 16]);
-        let lost = [page, Found::Lost(address), Found::Dropped(address)];
-        lost.into_iter().for_each(|one| loading.found(one));
-        assert_eq!(missing(loading), (0, 1, 0), "the page");
+        let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+        let lost = [page, LogEntry::Lost(address), LogEntry::Dropped(address)];
+        lost.into_iter().for_each(|one| builder.found(one));
+        assert_eq!(missing(builder), (0, 1, 0), "the page");
     }
 
     /// A block is dropped, and the segment that said that it was here is gone.
@@ -276,17 +278,17 @@ mod tests {
     fn nobody_lacks_what_was_dropped() {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
-        let record = Found::Record(id, PLACE, bytes);
-        let dropped = Found::Dropped(address);
-        let block = Found::Block(address, BlockPlace::Tree { length: 7 }, 1);
+        let record = LogEntry::Record(id, PLACE, bytes);
+        let dropped = LogEntry::Dropped(address);
+        let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (told, expected) in [
             (vec![dropped.clone(), record.clone()], (0, 0, 0)),
             (vec![record.clone(), dropped.clone()], (0, 0, 0)),
-            (vec![dropped, block, Found::Lost(address), record], (1, 0, 1)),
+            (vec![dropped, block, LogEntry::Lost(address), record], (1, 0, 1)),
         ] {
-            let mut loading = Loading::new([1; 32], [2; 16]);
-            told.into_iter().for_each(|one| loading.found(one));
-            assert_eq!(missing(loading), expected);
+            let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+            told.into_iter().for_each(|one| builder.found(one));
+            assert_eq!(missing(builder), expected);
         }
     }
 
@@ -294,10 +296,10 @@ mod tests {
     fn what_only_an_expired_record_lacks_is_not_asked_for() {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
-        let mut loading = Loading::new([1; 32], [2; 16]);
-        loading.found(Found::Record(id, PLACE, bytes));
-        loading.found(Found::Expired(Expired { id, at_ms: 7 }));
-        let missing = loading.take_missing(&[address]);
+        let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+        builder.found(LogEntry::Record(id, PLACE, bytes));
+        builder.found(LogEntry::Expired(Expired { id, at_ms: 7 }));
+        let missing = builder.take_missing(&[address]);
         assert!(missing.pages.is_empty() && missing.records.is_empty());
     }
 
@@ -305,23 +307,23 @@ mod tests {
     fn of_an_expired_record_only_that_it_has_is_known_and_nothing_is_missing_for_it() {
         let (id, bytes) = file(Address([5; 32]));
         let expired = Expired { id, at_ms: 70_000 };
-        let mut loading = Loading::new([1; 32], [2; 16]);
-        loading.found(Found::Record(id, PLACE, bytes.clone()));
-        loading.found(Found::Expired(expired));
-        assert!(!loading.catalog.contains(&id));
-        assert_eq!(loading.catalog.expired_ms(&id), Some(70_000));
+        let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+        builder.found(LogEntry::Record(id, PLACE, bytes.clone()));
+        builder.found(LogEntry::Expired(expired));
+        assert!(!builder.catalog.contains(&id));
+        assert_eq!(builder.catalog.expired_ms(&id), Some(70_000));
         // What is left of it in damaged bytes does not bring it back.
         for is_sound in [true, false] {
             let left = if is_sound { bytes.clone() } else { bytes.slice(1..) };
             let remains = [Remains { id, bytes: left, is_sound, place: Some(PLACE) }];
-            loading.believe(&remains, |catalog, one| assert!(catalog.insert_remains(one)));
-            assert!(!loading.catalog.contains(&id) && loading.catalog.lost(..).next().is_none());
+            builder.believe(&remains, |catalog, one| assert!(catalog.insert_remains(one)));
+            assert!(!builder.catalog.contains(&id) && builder.catalog.lost(..).next().is_none());
         }
-        assert_eq!(missing(loading), (0, 0, 0));
-        let mut loading = Loading::new([1; 32], [2; 16]);
-        loading.found(Found::Expired(expired));
-        loading.found(Found::Record(id, PLACE, bytes));
-        assert!(loading.catalog.contains(&id) && loading.catalog.expired_ms(&id).is_none());
-        assert_eq!(missing(loading), (0, 0, 1), "it is had again");
+        assert_eq!(missing(builder), (0, 0, 0));
+        let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+        builder.found(LogEntry::Expired(expired));
+        builder.found(LogEntry::Record(id, PLACE, bytes));
+        assert!(builder.catalog.contains(&id) && builder.catalog.expired_ms(&id).is_none());
+        assert_eq!(missing(builder), (0, 0, 1), "it is had again");
     }
 }

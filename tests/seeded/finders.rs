@@ -1,7 +1,7 @@
-//! Who finds which planted bug.
+//! Who finds which seeded bug.
 
 use Finder::{Seeds, Test};
-use dfsd::planted::Bug;
+use dfsd::seeded::Bug;
 
 /// What must fail when the bug is on.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (Bug::KeepReaderMemory, Test("sim::promises::a_reader_that_goes_away_leaves_no_memory_behind")),
     (
-        Bug::ForgetStarved,
+        Bug::ForgetMemoryWaiters,
         Test("sim::promises::a_reader_that_found_no_memory_is_served_when_there_is_some"),
     ),
     (Bug::ForgetPaused, Test("sim::promises::who_was_not_read_from_is_told_when_he_is")),
@@ -269,13 +269,13 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("attack::accept_limits::handshakes_that_do_not_go_on_keep_nobody_out"),
     ),
     (
-        Bug::NewestStrangerRefused,
+        Bug::NewestUnauthenticatedRefused,
         Test(
             "attack::accept_limits::of_seventeen_strangers_of_a_machine_the_oldest_gives_way_and_loopback_brings_more",
         ),
     ),
     (
-        Bug::OldestStrangerGoes,
+        Bug::OldestUnauthenticatedGoes,
         Test("attack::accept_limits::of_too_many_strangers_the_fullest_prefix_loses_one"),
     ),
     (Bug::TwinsFight, Test("sim::twins::two_nodes_with_one_key_both_stay_and_are_told_of")),

@@ -1,6 +1,6 @@
-//! Patience: how long what was asked of somebody is waited for, and who is told meanwhile that it comes.
+//! Timeouts: how long what was asked of somebody is waited for, and who is told meanwhile that it comes.
 //!
-//! A connection that is silent, drips, or withholds what somebody waits for is left for another, which is asked for the
+//! A connection that is unresponsive, drips, or withholds what somebody waits for is left for another, which is asked for the
 //! leaves that have not come: leaves are independent. Invariant: nobody is left, however slow, for want of another, but
 //! who has said nothing for long.
 
@@ -8,10 +8,10 @@ use super::download::{Download, Stage};
 use super::downloads::Downloads;
 use super::window::Range;
 use crate::limits::{
-    COMING_PERIOD, LAST_SOURCE_SILENCE, OPERATION_SILENCE, PACE_PERIOD, PACE_PERIOD_ALONE,
-    PEER_SILENCE,
+    COMING_PERIOD, LAST_SOURCE_TIMEOUT, OPERATION_TIMEOUT, PACE_PERIOD, PACE_PERIOD_ALONE,
+    PEER_TIMEOUT,
 };
-use crate::planted::{self, Bug};
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::links::Links;
 use crate::server::output::Link;
@@ -36,7 +36,7 @@ impl Downloads {
     /// it is given back, though it is still waited for; a node is not waited for either where another can be asked, and
     /// longer where none can: the line to it may be slow. While this process slept or was busy elsewhere nobody could be
     /// heard: so much as the look comes late is no silence.
-    pub(super) fn check_silence(
+    pub(super) fn check_unresponsive(
         &mut self,
         cx: &mut Context,
         link: Link,
@@ -48,29 +48,29 @@ impl Downloads {
         };
         window.looked();
         self.freed = true;
-        if window.in_flight() == 0 || planted::is_on(Bug::WaitForever) {
+        if window.in_flight() == 0 || seeded::is_on(Bug::WaitForever) {
             return Verdict::Idle;
         }
         let now = cx.now.instant;
         let mut heard = cx.links.heard(link);
-        if !planted::is_on(Bug::BlameSilence) {
+        if !seeded::is_on(Bug::BlameSilence) {
             heard = (heard + late).min(now);
             cx.links.set_heard(link, heard);
         }
         let silence = now.since(heard);
         let is_node = cx.links.leads_to_node(link);
-        let patience = match is_node {
-            true if planted::is_on(Bug::GiveUpTheLast) => PEER_SILENCE,
-            true => LAST_SOURCE_SILENCE,
-            false => OPERATION_SILENCE,
+        let timeout = match is_node {
+            true if seeded::is_on(Bug::GiveUpTheLast) => PEER_TIMEOUT,
+            true => LAST_SOURCE_TIMEOUT,
+            false => OPERATION_TIMEOUT,
         };
-        if silence >= patience {
-            cx.links.set_silent(link);
-            log::debug!("connection {link} is silent; others are asked instead");
+        if silence >= timeout {
+            cx.links.set_unresponsive(link);
+            log::debug!("connection {link} is unresponsive; others are asked instead");
             self.abandon(cx, link);
             return Verdict::Stay;
         }
-        if silence < PEER_SILENCE {
+        if silence < PEER_TIMEOUT {
             return Verdict::Stay;
         }
         window.distrust();
@@ -78,14 +78,14 @@ impl Downloads {
             window.give_back(&mut cx.memory);
         }
         if is_node {
-            cx.links.set_silent(link);
+            cx.links.set_unresponsive(link);
             return Verdict::Leave;
         }
         Verdict::Stay
     }
 
-    /// Others are asked for what a silent node owes, as far as there are any that have not been asked.
-    pub(super) fn leave_silent(&mut self, cx: &mut Context, link: Link) {
+    /// Others are asked for what an unresponsive node owes, as far as there are any that have not been asked.
+    pub(super) fn leave_unresponsive(&mut self, cx: &mut Context, link: Link) {
         let owed = self.windows.get(link).map(|window| window.owed()).unwrap_or_default();
         for address in owed {
             let download = self.by_address.get(&address);
@@ -115,7 +115,7 @@ impl Downloads {
         let Some(window) = self.windows.get_mut(link) else {
             return Verdict::Idle;
         };
-        let is_watched = window.in_flight() > 0 && !planted::is_on(Bug::TrustSlowSource);
+        let is_watched = window.in_flight() > 0 && !seeded::is_on(Bug::TrustSlowSource);
         window.pace.set_watched(is_watched);
         if !is_watched {
             return Verdict::Idle;
@@ -157,7 +157,7 @@ impl Downloads {
             return;
         };
         window.pace.bring(1);
-        if planted::is_on(Bug::WaitWithoutAWord)
+        if seeded::is_on(Bug::WaitWithoutAWord)
             || !window.is_time_to_tell(cx.now.instant, COMING_PERIOD)
         {
             return;

@@ -1,11 +1,11 @@
-//! Planted bugs: mistakes that the tests must find, to show that they would find them.
+//! Seeded bugs: mistakes that the tests must find, to show that they would find them.
 //!
-//! Knows no room. Only a build with the feature `planted-bugs` can switch one on, by `DFSD_PLANTED`, and no optimised
+//! Knows no room. Only a build with the feature `seeded-bugs` can switch one on, by `DFSD_SEEDED`, and no optimised
 //! build can have that feature; everywhere else `is_on` is the constant `false`, so that the daemon has none of this.
 //! Invariant: in one process at most one is on, from beginning to end.
 
-#[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
-compile_error!("planted bugs are for tests: no optimised build has them");
+#[cfg(all(feature = "seeded-bugs", not(debug_assertions)))]
+compile_error!("seeded bugs are for tests: no optimised build has them");
 
 /// Declares the bugs, each with the one sentence that says what is wrong and which promise that breaks.
 macro_rules! bugs {
@@ -20,10 +20,10 @@ macro_rules! bugs {
             /// Every one.
             pub const ALL: &[Self] = &[$(Self::$bug),+];
 
-            #[cfg(feature = "planted-bugs")]
+            #[cfg(feature = "seeded-bugs")]
             fn named(name: &str) -> Self {
                 let named = Self::ALL.iter().find(|bug| format!("{bug:?}") == name);
-                *named.expect("DFSD_PLANTED names a bug that there is")
+                *named.expect("DFSD_SEEDED names a bug that there is")
             }
 
             /// What is wrong, and the promise that it breaks.
@@ -121,7 +121,7 @@ bugs! {
     /// A reader that goes away keeps its memory (G9).
     KeepReaderMemory,
     /// Whoever found no memory is not told when there is some (G9).
-    ForgetStarved,
+    ForgetMemoryWaiters,
     /// A connection that was not read from is never read again (G9).
     ForgetPaused,
     /// A node that could not be reached is not dialled again (G5).
@@ -249,9 +249,9 @@ bugs! {
     /// Connections that were accepted do not count among the handshakes under way (G9).
     HandshakesUncounted,
     /// Of too many strangers of one address the newest is refused (G9).
-    NewestStrangerRefused,
+    NewestUnauthenticatedRefused,
     /// Of too many strangers the oldest goes, wherever it is from (G9).
-    OldestStrangerGoes,
+    OldestUnauthenticatedGoes,
     /// Of two nodes with one key the one that came last pushes the other out (G5).
     TwinsFight,
     /// A client takes every connection that ends early for another network's (G4).
@@ -347,17 +347,17 @@ bugs! {
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.
-#[cfg(feature = "planted-bugs")]
+#[cfg(feature = "seeded-bugs")]
 #[allow(clippy::disallowed_methods, reason = "tests alone have this")]
 #[must_use]
 pub fn is_on(bug: Bug) -> bool {
-    static PLANTED: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
-    let named = || std::env::var("DFSD_PLANTED").ok().map(|name| Bug::named(&name));
-    *PLANTED.get_or_init(named) == Some(bug)
+    static SEEDED: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
+    let named = || std::env::var("DFSD_SEEDED").ok().map(|name| Bug::named(&name));
+    *SEEDED.get_or_init(named) == Some(bug)
 }
 
 /// Whether this mistake is to be made: never.
-#[cfg(not(feature = "planted-bugs"))]
+#[cfg(not(feature = "seeded-bugs"))]
 #[must_use]
 pub const fn is_on(_: Bug) -> bool {
     false

@@ -1,12 +1,12 @@
-//! The tests tested: each planted bug must be found by the test or the seeds that are named here.
+//! The tests tested: each seeded bug must be found by the test or the seeds that are named here.
 //!
 //! Knows no mechanism: a bug is switched on in a process of its own, which must fail; without a bug the same must pass.
-//! Invariant: every bug of `dfsd::planted` is in the table. `DFSD_BUG=name` tries one, `DFSD_FINDER=seeds` all by seeds;
+//! Invariant: every bug of `dfsd::seeded` is in the table. `DFSD_BUG=name` tries one, `DFSD_FINDER=seeds` all by seeds;
 //! `DFSD_ALONE=1` tries the same tests without a bug as well.
 
 mod finders;
 
-use dfsd::planted::Bug;
+use dfsd::seeded::Bug;
 use finders::{FINDERS, Finder};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What takes longer than this has found nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Processes at a time.
 const WORKERS: usize = 2;
 /// Seeds for a bug whose seeds nobody has counted.
@@ -42,14 +42,14 @@ fn run(bug: Option<Bug>, finder: Finder) -> Ending {
     let output = File::create(&path).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"]);
-    command.env_remove("DFSD_PLANTED").env("DFSD_SEEDS", seeds.to_string());
-    command.envs(bug.map(|bug| ("DFSD_PLANTED", format!("{bug:?}"))));
+    command.env_remove("DFSD_SEEDED").env("DFSD_SEEDS", seeds.to_string());
+    command.envs(bug.map(|bug| ("DFSD_SEEDED", format!("{bug:?}"))));
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     let mut child = command.spawn().unwrap();
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break Some(status),
-            None if begun.elapsed() > PATIENCE => break None,
+            None if begun.elapsed() > TIMEOUT => break None,
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     };
@@ -97,7 +97,7 @@ fn each(count: usize, work: impl Fn(usize) + Sync) {
 }
 
 #[test]
-fn every_planted_bug_is_found() {
+fn every_seeded_bug_is_found() {
     let only = std::env::var("DFSD_BUG").ok();
     let by_seeds = std::env::var("DFSD_FINDER").is_ok_and(|finder| finder == "seeds");
     let count = std::env::var("DFSD_SEEDS").ok().and_then(|count| count.parse().ok());
