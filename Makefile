@@ -25,13 +25,13 @@ demo: programs    ## the same without waiting: exits 0 only if all bytes came ba
 	@tests/local-network.sh demo
 
 test:             ## everything that tests can show
-	$(CARGO) test $(TESTED) --tests
-	$(CARGO) test $(TESTED) --doc
+	$(CARGO) test $(TESTED) --workspace --tests
+	$(CARGO) test $(TESTED) --workspace --doc
 
 lint:             ## format, lints and documentation
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy $(TESTED) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TESTED) --no-deps --document-private-items
+	$(CARGO) clippy $(TESTED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TESTED) --workspace --no-deps --document-private-items
 
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 

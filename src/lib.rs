@@ -7,6 +7,7 @@
 //! | room | what it is | what it may name, beside itself and values |
 //! |---|---|---|
 //! | `ids`, `time`, `limits`, `seeded` | values, which all may name | |
+//! | `kernels` | the loops over every byte and signature: a crate of its own, built for speed where all else is for size | |
 //! | `crypto` | keys, trees, blocks, seals, signatures; pure | |
 //! | `wire` | bytes to values and back; total, never panics | |
 //! | `keyring` | key files and tickets | `crypto`, `wire` |

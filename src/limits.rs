@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// One leaf of a block: the unit of verification, of a chunk frame and of the memory budget.
-pub const LEAF: usize = 32 * 1024;
+pub const LEAF: usize = dfsd_kernels::LEAF;
 /// Leaves in a full block.
 pub const BLOCK_LEAVES: usize = LEAVES as usize;
 /// The same, as it stands in frames.

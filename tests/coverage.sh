@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rooms="wire conn store server crypto"
+rooms="kernels wire conn store server crypto"
 version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 
 tool() {
@@ -28,7 +28,7 @@ printf '#!/usr/bin/env bash\nexec "$@" -Cinstrument-coverage -Cdebuginfo=0\n' > 
 chmod +x "$wrapper"
 export RUSTC_WORKSPACE_WRAPPER=$wrapper LLVM_PROFILE_FILE="$work/%8m.profraw"
 
-cargo test --locked --features seeded-bugs --lib --test integration --no-run \
+cargo test --locked --features seeded-bugs --workspace --lib --test integration --no-run \
     --message-format=json-render-diagnostics > "$work/built"
 sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$work/built" | sort -u > "$work/programs"
 objects=()

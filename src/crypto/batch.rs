@@ -13,7 +13,7 @@ use crate::seeded::{self, Bug};
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+use dfsd_kernels::is_zero_sum;
 use sha2::{Digest, Sha256, Sha512};
 use std::collections::BTreeMap;
 
@@ -63,10 +63,11 @@ impl Batch {
             base -= factor * s;
             *by_key.entry(*signer).or_insert(Scalar::ZERO) += factor * h;
         }
-        let scalars = factors.iter().copied().chain(by_key.values().copied()).chain([base]);
+        let scalars =
+            factors.into_iter().chain(by_key.into_values()).chain([base]).collect::<Vec<_>>();
         let points = self.signatures.iter().map(|(r, _, _)| *r);
-        let points = points.chain(self.keys.values().copied()).chain([ED25519_BASEPOINT_POINT]);
-        EdwardsPoint::vartime_multiscalar_mul(scalars, points).is_identity()
+        let points = points.chain(self.keys.into_values()).chain([ED25519_BASEPOINT_POINT]);
+        is_zero_sum(&scalars, &points.collect::<Vec<_>>())
     }
 }
 

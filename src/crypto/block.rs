@@ -4,15 +4,15 @@
 //! that the keystream, whose IV is always zero, is never used for two.
 
 use crate::crypto::data::SpaceKeys;
-use crate::crypto::{lanes, tags, tree};
+use crate::crypto::{tags, tree};
 use crate::ids::{Address, Hash};
 use crate::limits::{BLOCK, LEAF};
 use crate::seeded::{self, Bug};
-use aes::Aes256;
-use ctr::Ctr64BE;
-use ctr::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
+use dfsd_kernels::lanes;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub use dfsd_kernels::keystream;
 
 /// The context of blocks that all files of a network share.
 pub const SHARED: [u8; 32] = [0; 32];
@@ -70,28 +70,16 @@ pub fn page_secret(keys: &SpaceKeys, tree: &Hash) -> BlockSecret {
     BlockSecret { key: keys.content_key(&[tags::PAGE, &tree.0]), tree: tree.0 }
 }
 
-/// Encrypts or decrypts `data`, which begins `offset` bytes into its block: AES-256 in counter mode
-/// from IV 0.
-pub fn keystream(key: &[u8; 32], data: &mut [u8], offset: u64) {
-    let mut cipher = cipher(key);
-    cipher.seek(offset);
-    cipher.apply_keystream(data);
-}
-
 /// One pass: what was encrypted is hashed while it is still in the processor's cache.
 fn encrypt_and_hash(key: &[u8; 32], data: &mut [u8]) -> Vec<Hash> {
-    let mut cipher = cipher(key);
     let mut hashes = Vec::with_capacity(data.len().div_ceil(LEAF));
+    let mut offset = 0;
     for run in data.chunks_mut(lanes::LANES * LEAF) {
-        cipher.apply_keystream(run);
-        lanes::each(run.chunks(LEAF), |hash| hashes.push(hash));
+        keystream(key, run, offset);
+        lanes::each(&mut run.chunks(LEAF), &mut |hash| hashes.push(Hash(hash)));
+        offset += run.len() as u64;
     }
     hashes
-}
-
-/// Counting in 64 bits is faster and the same as in 128 until 2^68 bytes have been encrypted.
-fn cipher(key: &[u8; 32]) -> Ctr64BE<Aes256> {
-    Ctr64BE::new(key.into(), &[0; 16].into())
 }
 
 #[cfg(test)]
@@ -99,7 +87,9 @@ mod tests {
     use super::*;
     use crate::crypto::data::DataKeys;
     use crate::ids::Space;
+    use aes::Aes256;
     use ctr::Ctr128BE;
+    use ctr::cipher::{KeyIvInit, StreamCipher};
 
     fn keys() -> SpaceKeys {
         DataKeys::generate(&[7; 32]).newest(&Space::default())

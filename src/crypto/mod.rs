@@ -10,7 +10,6 @@ pub mod batch;
 pub mod block;
 pub mod data;
 pub mod keys;
-mod lanes;
 pub mod noise;
 mod primitives;
 mod records;

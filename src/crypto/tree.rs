@@ -10,30 +10,30 @@
 //! | node | SHA-256(0x01 ‖ left ‖ right), left covering the greatest power of two of leaves that leaves some over |
 //! | empty | SHA-256() |
 
-use crate::crypto::lanes;
 use crate::ids::Hash;
 use crate::limits::LEAF;
+use dfsd_kernels::lanes;
 use sha2::{Digest, Sha256};
 
 /// The hash of one leaf.
 #[must_use]
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    lanes::one(leaf)
+    Hash(lanes::one(leaf))
 }
 
 /// The hashes of the leaves of `data`: none when it is empty.
 #[must_use]
 pub fn leaf_hashes(data: &[u8]) -> Vec<Hash> {
     let mut hashes = Vec::with_capacity(data.len().div_ceil(LEAF));
-    lanes::each(data.chunks(LEAF), |hash| hashes.push(hash));
+    lanes::each(&mut data.chunks(LEAF), &mut |hash| hashes.push(Hash(hash)));
     hashes
 }
 
 /// The hashes of leaves that lie apart, in their order: several at once where the processor can.
 #[must_use]
-pub fn hashes_of<'a>(leaves: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash> {
+pub fn hashes_of<'a>(mut leaves: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash> {
     let mut hashes = Vec::with_capacity(leaves.len());
-    lanes::each(leaves, |hash| hashes.push(hash));
+    lanes::each(&mut leaves, &mut |hash| hashes.push(Hash(hash)));
     hashes
 }
 
@@ -49,7 +49,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
 #[must_use]
 pub fn tree(data: &[u8]) -> Hash {
     let mut builder = RootBuilder::default();
-    lanes::each(data.chunks(LEAF), |leaf| builder.push(leaf));
+    lanes::each(&mut data.chunks(LEAF), &mut |leaf| builder.push(Hash(leaf)));
     builder.finish()
 }
 

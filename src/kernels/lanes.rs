@@ -14,12 +14,11 @@
 #[allow(unsafe_code, reason = "the processor's own instructions; compared with `sha2` by a test")]
 mod x86;
 
-use crate::ids::Hash;
-use crate::limits::LEAF;
-use sha2::{Digest, Sha256};
+use super::{Digest, LEAF};
+use sha2::{Digest as _, Sha256};
 
 /// Leaves that are hashed at once at most.
-pub(super) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// From so many leaves on, sixteen lanes of which some are idle are faster than pairs.
 #[cfg(target_arch = "x86_64")]
@@ -67,21 +66,22 @@ fn best() -> Way {
 }
 
 /// The hash of one leaf: SHA-256(0x00 ‖ leaf).
-pub(super) fn one(leaf: &[u8]) -> Hash {
-    Hash(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
+#[must_use]
+pub fn one(leaf: &[u8]) -> Digest {
+    Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into()
 }
 
 /// Hands the hash of each leaf to `push`, in their order. The leaves may have any lengths.
-pub(super) fn each<'a>(leaves: impl Iterator<Item = &'a [u8]>, push: impl FnMut(Hash)) {
+pub fn each(leaves: &mut dyn Iterator<Item = &[u8]>, push: &mut dyn FnMut(Digest)) {
     each_by(best(), leaves, push);
 }
 
-fn each_by<'a>(way: Way, leaves: impl Iterator<Item = &'a [u8]>, mut push: impl FnMut(Hash)) {
+fn each_by(way: Way, leaves: &mut dyn Iterator<Item = &[u8]>, push: &mut dyn FnMut(Digest)) {
     let mut waiting: [&[u8; LEAF]; LANES] = [&[0; LEAF]; LANES];
     let mut count = 0;
     for leaf in leaves {
         let Ok(whole) = <&[u8; LEAF]>::try_from(leaf) else {
-            some(way, &waiting[..count], &mut push);
+            some(way, &waiting[..count], push);
             count = 0;
             push(one(leaf));
             continue;
@@ -89,16 +89,16 @@ fn each_by<'a>(way: Way, leaves: impl Iterator<Item = &'a [u8]>, mut push: impl 
         waiting[count] = whole;
         count += 1;
         if count == LANES {
-            some(way, &waiting, &mut push);
+            some(way, &waiting, push);
             count = 0;
         }
     }
-    some(way, &waiting[..count], &mut push);
+    some(way, &waiting[..count], push);
 }
 
 /// Up to `LANES` whole leaves.
 #[cfg(target_arch = "x86_64")]
-fn some(way: Way, leaves: &[&[u8; LEAF]], push: &mut impl FnMut(Hash)) {
+fn some(way: Way, leaves: &[&[u8; LEAF]], push: &mut dyn FnMut(Digest)) {
     let rest = match way {
         Way::Sixteen if leaves.len() >= SIXTEEN_FROM => {
             let lanes = std::array::from_fn(|lane| leaves[lane % leaves.len()]);
@@ -117,7 +117,7 @@ fn some(way: Way, leaves: &[&[u8; LEAF]], push: &mut impl FnMut(Hash)) {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn some(_: Way, leaves: &[&[u8; LEAF]], push: &mut impl FnMut(Hash)) {
+fn some(_: Way, leaves: &[&[u8; LEAF]], push: &mut dyn FnMut(Digest)) {
     leaves.iter().for_each(|leaf| push(one(*leaf)));
 }
 
@@ -140,10 +140,10 @@ mod tests {
     }
 
     fn check(data: &[u8]) {
-        let expected: Vec<Hash> = data.chunks(LEAF).map(one).collect();
+        let expected: Vec<Digest> = data.chunks(LEAF).map(one).collect();
         for way in ways() {
             let mut hashes = Vec::new();
-            each_by(way, data.chunks(LEAF), |hash| hashes.push(hash));
+            each_by(way, &mut data.chunks(LEAF), &mut |hash| hashes.push(hash));
             assert!(hashes == expected, "{way:?}, {} bytes", data.len());
         }
     }
@@ -182,10 +182,10 @@ mod tests {
         let mut leaves: Vec<&[u8]> = data.chunks(LEAF).collect();
         leaves[5] = &leaves[5][..100];
         leaves[17] = &leaves[17][..0];
-        let expected: Vec<Hash> = leaves.iter().map(|leaf| one(leaf)).collect();
+        let expected: Vec<Digest> = leaves.iter().map(|leaf| one(leaf)).collect();
         for way in ways() {
             let mut hashes = Vec::new();
-            each_by(way, leaves.iter().copied(), |hash| hashes.push(hash));
+            each_by(way, &mut leaves.iter().copied(), &mut |hash| hashes.push(hash));
             assert!(hashes == expected, "{way:?}");
         }
     }

@@ -3,7 +3,7 @@
 //! Knows no tree, and no leaf of another length. Invariant: entered only where `best` or a test of the room above has
 //! found the features; nothing is read but the leaves.
 
-use super::{Hash, LANES, LEAF};
+use super::{Digest, LANES, LEAF};
 use std::arch::x86_64::*;
 
 /// FIPS 180-4, section 5.3.3.
@@ -77,12 +77,12 @@ pub(super) fn vectors_are_whole() -> bool {
     !(is_amd && family == ZEN_4)
 }
 
-pub(super) fn pair(leaves: [&[u8; LEAF]; 2]) -> [Hash; 2] {
+pub(super) fn pair(leaves: [&[u8; LEAF]; 2]) -> [Digest; 2] {
     // SAFETY: `Way::Pairs` and `Way::Sixteen` are chosen only where the processor has these.
     unsafe { pair_of(leaves) }
 }
 
-pub(super) fn sixteen(leaves: [&[u8; LEAF]; LANES]) -> [Hash; LANES] {
+pub(super) fn sixteen(leaves: [&[u8; LEAF]; LANES]) -> [Digest; LANES] {
     // SAFETY: `Way::Sixteen` is chosen only where the processor has these.
     unsafe { sixteen_of(leaves) }
 }
@@ -94,7 +94,7 @@ struct Pair {
 }
 
 #[target_feature(enable = "sha,sse4.1,ssse3")]
-fn pair_of(leaves: [&[u8; LEAF]; 2]) -> [Hash; 2] {
+fn pair_of(leaves: [&[u8; LEAF]; 2]) -> [Digest; 2] {
     let words = |at: [usize; 4]| {
         let [a, b, c, d] = at.map(|at| START[at].cast_signed());
         _mm_set_epi32(a, b, c, d)
@@ -155,7 +155,7 @@ impl Pair {
     }
 
     #[target_feature(enable = "sha,sse4.1,ssse3")]
-    fn hash(&self, lane: usize) -> Hash {
+    fn hash(&self, lane: usize) -> Digest {
         let words = |vector: __m128i| {
             [
                 _mm_extract_epi32::<3>(vector),
@@ -179,16 +179,16 @@ fn next_four(words: &[__m128i; 4], oldest: usize) -> __m128i {
     _mm_sha256msg2_epu32(sum, w12)
 }
 
-fn to_hash(words: [u32; 8]) -> Hash {
+fn to_hash(words: [u32; 8]) -> Digest {
     let mut bytes = [0; 32];
     for (word, four) in words.iter().zip(bytes.chunks_exact_mut(4)) {
         four.copy_from_slice(&word.to_be_bytes());
     }
-    Hash(bytes)
+    bytes
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn sixteen_of(leaves: [&[u8; LEAF]; LANES]) -> [Hash; LANES] {
+fn sixteen_of(leaves: [&[u8; LEAF]; LANES]) -> [Digest; LANES] {
     let mut state = [_mm512_setzero_si512(); 8];
     for (vector, word) in state.iter_mut().zip(START) {
         *vector = _mm512_set1_epi32(word.cast_signed());
