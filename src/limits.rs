@@ -24,6 +24,8 @@ pub const FRAME_HEAD: usize = 8;
 /// A transport record: a length of two bytes, one frame, the tag of the AEAD.
 pub const TRANSPORT_RECORD_MAX: usize = 2 + FRAME_HEAD + FRAME_BODY_MAX + 16;
 
+/// Bytes of what a version says of its file besides name, size, time and mode: extended attributes, and what is to come.
+pub const ATTRIBUTES_MAX: usize = 1024;
 /// A record, signature included.
 pub const RECORD_MAX: usize = 4096;
 /// A file's name in bytes.

@@ -36,6 +36,30 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
+/// When a file was changed, by the calendar; before 1970 the seconds are negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct FileTime {
+    /// Seconds since 1970.
+    pub seconds: i64,
+    /// Nanoseconds after that second, below 10^9.
+    pub nanos: u32,
+}
+
+impl FileTime {
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Self {
+        let nanos = u32::try_from(ms.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
+        Self { seconds: ms.div_euclid(1000), nanos }
+    }
+
+    /// In milliseconds since 1970, rounded down.
+    #[must_use]
+    pub fn ms(self) -> i64 {
+        self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
+    }
+}
+
 /// Stamps lie below this: 48 bits of milliseconds with the top bit clear, which is the year 6429.
 pub const STAMP_MAX: u64 = u64::MAX >> 1;
 

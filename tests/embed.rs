@@ -12,7 +12,7 @@ use dfsd::limits::{
 };
 use dfsd::node::{Action, Node};
 use dfsd::server::work::execute;
-use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
+use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation, Overwrite};
 use dfsd::store::fs::FileSystem;
 use dfsd::store::{Config, Disk};
 use dfsd::testing::SimFs;
@@ -117,7 +117,7 @@ fn plaintext_goes_in_and_comes_out_and_ciphertext_is_kept() {
         let plain: Vec<u8> = secret.iter().copied().cycle().take(size).collect();
         let name = format!("file of {size}").into_bytes();
         let meta = Meta { name: name.clone(), ..Meta::default() };
-        let (_, put) = embedded.run(Operation::Put { meta, only_if_absent: false }, &plain);
+        let (_, put) = embedded.run(Operation::Put { meta, overwrite: Overwrite::Always }, &plain);
         assert!(matches!(put, Ok(Answer::Put { copies: 1, .. })), "{put:?}");
         let (output, got) = embedded.run(Operation::Get { name: name.clone() }, &[]);
         assert!(matches!(got, Ok(Answer::Got(_))), "{got:?}");
@@ -137,7 +137,7 @@ fn a_slow_program(away: Duration) {
     let plain: Vec<u8> = (0..3 * 1024 * 1024 + 5).map(|at: usize| (at % 253) as u8).collect();
     let name = b"slow".to_vec();
     let meta = Meta { name: name.clone(), ..Meta::default() };
-    let (_, put) = embedded.run(Operation::Put { meta, only_if_absent: false }, &plain);
+    let (_, put) = embedded.run(Operation::Put { meta, overwrite: Overwrite::Always }, &plain);
     assert!(matches!(put, Ok(Answer::Put { .. })), "{put:?}");
     let (output, got) = embedded.run(Operation::Get { name }, &[]);
     assert!(matches!(got, Ok(Answer::Got(_))), "{got:?}");
@@ -184,7 +184,7 @@ fn while_events_wait_nobody_is_late() {
     let plain = vec![5; 3 * 1024 * 1024];
     let name = b"slow".to_vec();
     let meta = Meta { name: name.clone(), ..Meta::default() };
-    embedded.run(Operation::Put { meta, only_if_absent: false }, &plain).1.unwrap();
+    embedded.run(Operation::Put { meta, overwrite: Overwrite::Always }, &plain).1.unwrap();
     embedded.away = Duration::from_millis(100);
     let get = embedded.begin(Operation::Get { name });
     let mut output = Vec::new();
@@ -212,7 +212,7 @@ fn what_a_client_sends_while_the_process_sleeps_is_not_late() {
     let from = [127, 0, 0, 1].into();
     let link = embedded.node.accepted(embedded.now, from, [22; 32]).unwrap();
     let meta = Meta { name: b"late".to_vec(), ..Meta::default() };
-    let put = Operation::Put { meta, only_if_absent: false };
+    let put = Operation::Put { meta, overwrite: Overwrite::Always };
     let op = client.start(embedded.now.instant, put);
     let plain = vec![7; 3 * 1024 * 1024];
     let mut fed = 0;
@@ -261,7 +261,7 @@ fn many_programs_share_a_node_and_each_gets_its_own() {
         let Embedded { node, now, .. } = &mut embedded;
         let mut gateway = Gateway::open(node, access(), &[100 + program; 32], *now).unwrap();
         let meta = Meta { name: name(program), ..Meta::default() };
-        gateway.start(node, *now, Operation::Put { meta, only_if_absent: false }).unwrap();
+        gateway.start(node, *now, Operation::Put { meta, overwrite: Overwrite::Always }).unwrap();
         programs.push((program, gateway, 0, Vec::new()));
     }
     for _ in 0..20_000 {
@@ -308,7 +308,7 @@ fn of_what_a_slow_program_does_not_take_little_is_kept() {
     let plain = vec![5; 3 * 1024 * 1024];
     let name = b"slow".to_vec();
     let meta = Meta { name: name.clone(), ..Meta::default() };
-    embedded.run(Operation::Put { meta, only_if_absent: false }, &plain).1.unwrap();
+    embedded.run(Operation::Put { meta, overwrite: Overwrite::Always }, &plain).1.unwrap();
     embedded.begin(Operation::Get { name });
     (0..1_000).for_each(|_| embedded.turn());
     let Embedded { mut node, gateway, now, .. } = embedded;
@@ -398,7 +398,7 @@ fn a_small_block_that_is_not_its_address_s_is_an_error_and_never_other_bytes() {
     embedded.away = Duration::from_millis(100);
     let name = b"small".to_vec();
     let meta = Meta { name: name.clone(), ..Meta::default() };
-    let put = Operation::Put { meta, only_if_absent: false };
+    let put = Operation::Put { meta, overwrite: Overwrite::Always };
     embedded.run(put, &[7; 100]).1.unwrap();
     spoil_small_block(&embedded.fs, 100);
     let (output, got) = embedded.run(Operation::Get { name }, &[]);
@@ -412,7 +412,7 @@ fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
     let mut embedded = Embedded::start();
     let name = b"found".to_vec();
     let meta = Meta { name: name.clone(), ..Meta::default() };
-    let put = Operation::Put { meta, only_if_absent: false };
+    let put = Operation::Put { meta, overwrite: Overwrite::Always };
     embedded.run(put, &vec![5; 3 * BLOCK]).1.unwrap();
     let get = embedded.begin(Operation::Get { name });
     let link = embedded.gateway.link();
@@ -460,7 +460,7 @@ fn who_takes_the_last_event_need_not_ask_once_more_to_be_told_of_silence() {
 fn what_a_session_had_come_to_is_told_when_the_node_has_closed_it() {
     let mut embedded = Embedded::start();
     let meta = Meta { name: b"a".to_vec(), ..Meta::default() };
-    let put = embedded.begin(Operation::Put { meta, only_if_absent: false });
+    let put = embedded.begin(Operation::Put { meta, overwrite: Overwrite::Always });
     let status = embedded.begin(Operation::Status);
     let Embedded { node, gateway, now, .. } = &mut embedded;
     assert_eq!(gateway.feed(node, *now, put, b"content"), 7);
@@ -487,7 +487,7 @@ fn what_a_session_had_come_to_is_told_when_the_node_has_closed_it() {
 fn of_a_gateway_that_is_dropped_nothing_is_left_in_the_node() {
     let mut embedded = Embedded::start();
     let meta = Meta { name: b"a".to_vec(), ..Meta::default() };
-    let put = embedded.begin(Operation::Put { meta, only_if_absent: false });
+    let put = embedded.begin(Operation::Put { meta, overwrite: Overwrite::Always });
     let plain: Vec<u8> = (0..16 * BLOCK).map(|at| (at % 253) as u8).collect();
     let mut fed = 0;
     while fed < plain.len() {

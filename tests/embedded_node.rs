@@ -4,7 +4,7 @@ use dfsd::client::{CallError, Client};
 use dfsd::embed::{Embedded, Settings};
 use dfsd::keyring::Keyring;
 use dfsd::node::Outcome;
-use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
+use dfsd::session::{Answer, ClientError, Event, Meta, Operation, Overwrite};
 use dfsd::wire::message::PeerAddress;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -116,7 +116,8 @@ fn what_fails_on_the_programs_side_is_its_own_and_what_is_left_is_closed() {
     program.put(b"a", &b"whole"[..]).unwrap();
     // More than was asked for: the put is given up, and nothing else.
     let meta = Meta { name: b"a".to_vec(), ..Meta::default() };
-    let put = program.handle().start(Operation::Put { meta, only_if_absent: false }).unwrap();
+    let put =
+        program.handle().start(Operation::Put { meta, overwrite: Overwrite::Always }).unwrap();
     program.handle().feed(put, &vec![1; 40 << 20]).unwrap();
     let end = loop {
         if let Event::Finished { op, result } = program.handle().wait().unwrap() {

@@ -11,7 +11,7 @@ use dfsd::gateway::Gateway;
 use dfsd::keyring::{Access, grant};
 use dfsd::node::{Action, Link, Node};
 use dfsd::server::work::execute;
-use dfsd::session::{Answer, Event, Meta, Op, Operation};
+use dfsd::session::{Answer, Event, Meta, Op, Operation, Overwrite};
 use dfsd::store::values::Group;
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
@@ -202,7 +202,7 @@ impl Pair {
         let mut fed = HashMap::new();
         for number in 0..count {
             let meta = Meta { name: number.to_string().into(), ..Meta::default() };
-            let put = Operation::Put { meta, only_if_absent: false };
+            let put = Operation::Put { meta, overwrite: Overwrite::Always };
             fed.insert(self.start(put), 0);
         }
         while !fed.is_empty() {
@@ -234,7 +234,7 @@ impl Pair {
     /// The same under this name.
     pub(super) fn put_as(&mut self, name: &str, bytes: &[u8]) {
         let meta = Meta { name: name.into(), ..Meta::default() };
-        self.run(Operation::Put { meta, only_if_absent: false }, bytes);
+        self.run(Operation::Put { meta, overwrite: Overwrite::Always }, bytes);
         while self.machines[0].node.summary() != self.machines[1].node.summary()
             || self.machines[1].node.summary().incomplete > self.short
         {

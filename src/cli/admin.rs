@@ -3,28 +3,28 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::failure::{Exit, Failure, Tally};
+use crate::cli::names::Name;
 use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
-use crate::cli::text;
 use crate::cli::{args, door, names, sync};
 use crate::client::Client;
 use crate::session::ClientError;
 
 /// Deletes names; one that fails does not keep the others.
-pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure> {
-    all.iter().try_for_each(|name| names::check(name))?;
+pub(crate) fn remove(place: &args::Place, all: &[Name]) -> Result<(), Failure> {
+    all.iter().try_for_each(names::check)?;
     let mut client = door::open(place)?;
     if let [name] = all {
-        let deleted = client.delete(name.as_bytes());
+        let deleted = client.delete(name.bytes());
         return deleted.map_err(|error| name_failure(&mut client, &error).about(name));
     }
     let mut tally = Tally::default();
     for name in all {
-        match client.delete(name.as_bytes()) {
+        match client.delete(name.bytes()) {
             Ok(()) => tally.done(),
             Err(error) => {
                 let failure = name_failure(&mut client, &error);
-                tally.failed(&text::shown(name), &failure);
+                tally.failed(&name.to_string(), &failure);
             }
         }
     }
@@ -32,15 +32,20 @@ pub(crate) fn remove(place: &args::Place, all: &[String]) -> Result<(), Failure>
 }
 
 /// Gives a file another name, which must be free.
-pub(crate) fn rename(place: &args::Place, name: &str, new: &str) -> Result<(), Failure> {
+pub(crate) fn rename(
+    place: &args::Place,
+    name: &Name,
+    new: &Name,
+    raw: bool,
+) -> Result<(), Failure> {
     names::check(name)?;
-    names::check(new)?;
+    names::check_new(new, raw)?;
     if name == new {
-        let sentence = format!("{} is its name already", text::shown(new));
+        let sentence = format!("{new} is its name already");
         return Err(Failure::new(Exit::Exists, sentence));
     }
     let mut client = door::open(place)?;
-    let renamed = client.rename(name.as_bytes(), new.as_bytes());
+    let renamed = client.rename(name.bytes(), new.bytes());
     renamed.map_err(|error| {
         let failure = name_failure(&mut client, &error);
         let exists = failure.exit() == Some(Exit::Exists);

@@ -3,9 +3,12 @@
 //! Knows no command's meaning. Invariant: options here have no defaults from files; `DFSD_DATA` and
 //! `DFSD_TICKET` are looked up where they are used, because an option beats them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::cli::names::Name;
 
 /// Stores and fetches files in a dfsd network.
 #[derive(Debug, Parser)]
@@ -49,14 +52,14 @@ pub(crate) enum Command {
     /// Write a file to stdout
     Cat {
         /// The stored name
-        name: String,
+        name: Name,
     },
     /// List names, as they arrive
     Ls(List),
     /// Show details of a stored file
     Stat {
         /// The stored name
-        name: String,
+        name: Name,
         /// One JSON object
         #[arg(long)]
         json: bool,
@@ -65,14 +68,17 @@ pub(crate) enum Command {
     Rm {
         /// The stored names
         #[arg(required = true)]
-        names: Vec<String>,
+        names: Vec<Name>,
     },
     /// Rename a file; fails if the new name exists
     Mv {
         /// The stored name
-        name: String,
+        name: Name,
         /// The new name
-        new: String,
+        new: Name,
+        /// Even if get -r could not bring the new name back
+        #[arg(long)]
+        raw_names: bool,
     },
     /// Show node status
     Status {
@@ -105,7 +111,7 @@ pub(crate) enum Command {
 pub(crate) struct Verify {
     /// Report only files whose names begin with this
     #[arg(value_name = "NAME|PREFIX")]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -113,17 +119,34 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Put {
-    /// The local file; - for stdin; with -r a folder
-    #[arg(value_name = "FILE|-")]
-    pub(crate) source: PathBuf,
-    /// The name to store it by [default: the file's last component]; with -r a prefix
-    pub(crate) name: Option<String>,
-    /// Store all files of the folder
+    /// A local file and the name to store it by [default: its last component]; - for stdin, which needs a name;
+    /// with --to any number of files; with -r folders
+    #[arg(value_name = "FILE|-> [NAME", required_unless_present = "command")]
+    pub(crate) sources: Vec<OsString>,
+    /// Store each under its last component in this stored folder
+    #[arg(long, value_name = "PREFIX/", conflicts_with = "as_name")]
+    pub(crate) to: Option<Name>,
+    /// Store the one file under exactly this name
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) as_name: Option<Name>,
+    /// Store what this shell command prints, if it ends with 0: dfs put --command 'pg_dump db' NAME
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["recursive", "to"])]
+    pub(crate) command: Option<OsString>,
+    /// Store all files, links and folders below the folder
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Fail with exit code 8 where the name exists
     #[arg(long)]
     pub(crate) no_clobber: bool,
+    /// Store a file although it changes while it is read
+    #[arg(long)]
+    pub(crate) allow_changed: bool,
+    /// Also store extended attributes (user.*)
+    #[arg(long)]
+    pub(crate) xattrs: bool,
+    /// Also store names that get -r cannot bring back: with control characters, empty parts, . or ..
+    #[arg(long)]
+    pub(crate) raw_names: bool,
     /// One JSON object for each stored file
     #[arg(long)]
     pub(crate) json: bool,
@@ -131,24 +154,29 @@ pub(crate) struct Put {
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// The stored name; with -r a prefix
-    pub(crate) name: String,
-    /// The local file [default: the name's last component]; - for stdout; with -r a folder
-    #[arg(value_name = "FILE|-", required_if_eq("recursive", "true"))]
-    pub(crate) destination: Option<PathBuf>,
-    /// Fetch all files under the prefix
+    /// The stored name and the local file [default: the name's last component], - for stdout; with --to any number of
+    /// names; with -r stored folders, and the local folder
+    #[arg(value_name = "NAME> [FILE|-", required = true)]
+    pub(crate) names: Vec<OsString>,
+    /// Fetch each to its last component in this local folder
+    #[arg(long, value_name = "FOLDER/")]
+    pub(crate) to: Option<PathBuf>,
+    /// Fetch all below the stored folder
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Fail with exit code 8 where the local file exists
     #[arg(long)]
     pub(crate) no_clobber: bool,
+    /// Also restore extended attributes that were stored
+    #[arg(long)]
+    pub(crate) xattrs: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only names with this prefix
     #[arg(default_value = "")]
-    pub(crate) prefix: String,
+    pub(crate) prefix: Name,
     /// Also size and time of modification
     #[arg(short, long)]
     pub(crate) long: bool,
@@ -220,6 +248,10 @@ mod tests {
             "--ticket t cat n",
             "cat n --ticket -",
             "put --no-clobber f",
+            "put a b c --to p/",
+            "put f --as n",
+            "put --command date n",
+            "get a b --to d",
         ];
         for line in lines {
             let words = std::iter::once("dfs").chain(line.split(' '));
@@ -229,9 +261,16 @@ mod tests {
 
     #[test]
     fn other_lines_are_usage_errors() {
-        for line in
-            ["", "put", "get", "get -r p", "rm", "mv a", "ticket --blind --read-only", "frob"]
-        {
+        for line in [
+            "",
+            "put",
+            "get",
+            "put f --as n --to p/",
+            "rm",
+            "mv a",
+            "ticket --blind --read-only",
+            "frob",
+        ] {
             let words =
                 std::iter::once("dfs").chain(line.split(' ').filter(|word| !word.is_empty()));
             let error = Arguments::try_parse_from(words).expect_err(line);

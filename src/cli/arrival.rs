@@ -4,19 +4,26 @@
 //! Knows nothing about the network. Invariant: at the destination there is either what was there
 //! before or the whole file, whatever dies in between; an arrival that is dropped leaves nothing.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 
+use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::landing::{OpenFolder, link_in_the_way};
+use crate::cli::text::human_size;
+
+/// The unit of a hole: no file system has smaller ones.
+const PAGE: usize = 4096;
+static ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// What to do where the destination exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,10 @@ pub(crate) struct Arrival {
     stage: Stage,
     place: Place,
     existing: Existing,
+    /// The mode of the file whose place it takes.
+    replaced: Option<u32>,
+    /// Zeros that were taken last, and not written.
+    hole: u64,
 }
 
 /// Where a file will be: a name in a folder.
@@ -53,6 +64,52 @@ impl Place {
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join(&self.name)
     }
+
+    /// The place of a path that a person named.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let folder = Rc::new(OpenFolder::open(folder_of(path))?);
+        Ok(Self { folder, name: path.file_name().unwrap_or_default().to_owned() })
+    }
+
+    /// Puts a link there that leads to `target`, which is looked at by nobody.
+    pub(crate) fn link(
+        &self,
+        target: &[u8],
+        facts: &Facts,
+        existing: Existing,
+    ) -> Result<(), Failure> {
+        let failed = |error: io::Error| cannot_write(&self.path(), &error);
+        let fd = &self.folder.fd;
+        if let Some(found) = self.folder.stat(&self.name).map_err(failed)? {
+            let found = FileType::from_raw_mode(found.st_mode);
+            refuse_type(&self.path(), found.is_dir(), existing)?;
+        }
+        let temporary = temporary_name();
+        let made = rustix::fs::symlinkat(OsStr::from_bytes(target), fd, &temporary);
+        made.map_err(|error| failed(error.into()))?;
+        facts.set_link_time(fd, &temporary);
+        rename(fd, &temporary, &self.name, existing).map_err(|error| {
+            // Nothing can be done about an error, and the command has failed already.
+            let _ = rustix::fs::unlinkat(fd, &temporary, AtFlags::empty());
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => exists(&self.path()),
+                _ => failed(error),
+            }
+        })
+    }
+
+    /// Makes the name durable.
+    pub(crate) fn sync(&self) -> Result<(), Failure> {
+        self.folder.sync().map_err(|error| cannot_write(self.folder.path(), &error))
+    }
+}
+
+fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
+    let flags = match existing {
+        Existing::Replace => RenameFlags::empty(),
+        Existing::Keep => RenameFlags::NOREPLACE,
+    };
+    Ok(rustix::fs::renameat_with(folder, from, folder, to, flags)?)
 }
 
 #[derive(Debug)]
@@ -76,37 +133,48 @@ impl Arrival {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
+        if found.is_none() && fs::symlink_metadata(destination).is_ok() {
+            return Err(Failure::new(
+                Exit::Error,
+                format_args!(
+                    "{} is a link that leads nowhere: remove it, or name another file",
+                    destination.display()
+                ),
+            ));
+        }
         if let Some(found) = &found {
             refuse(destination, found, existing)?;
         }
-        let is_special = found.as_ref().is_some_and(|found| !found.is_file());
+        let is_special =
+            found.as_ref().is_some_and(|found| !found.is_file()) || is_open_file(destination);
         // A link stays, and the file that it leads to is replaced.
         let destination = match &found {
             Some(_) if !is_special => destination.canonicalize().map_err(failed)?,
             Some(_) | None => destination.to_owned(),
         };
-        let folder = OpenFolder::open(folder_of(&destination)).map_err(failed)?;
-        let name = destination.file_name().unwrap_or_default().to_owned();
-        let place = Place { folder: Rc::new(folder), name };
+        let place = Place::of(&destination).map_err(failed)?;
+        let replaced = found.filter(|_| !is_special).map(|found| found.mode());
         let (file, stage) = if is_special {
-            let file = OpenOptions::new().write(true).open(&destination);
+            // What somebody has opened already, and perhaps written to, goes on at its end.
+            let file = OpenOptions::new().append(true).open(&destination);
             (file.map_err(failed)?, Stage::Direct)
         } else {
             begin(&place.folder).map_err(failed)?
         };
-        Ok(Self { file, stage, place, existing })
+        Ok(Self { file, stage, place, existing, replaced, hole: 0 })
     }
 
     /// Starts a file that will be in an open folder, and takes the place of whatever is there but a folder or a link.
     pub(crate) fn create_at(place: Place, existing: Existing) -> Result<Self, Failure> {
         let failed = |error: io::Error| cannot_write(&place.path(), &error);
-        match place.folder.type_of(&place.name).map_err(failed)? {
+        let found = place.folder.stat(&place.name).map_err(failed)?.map(|found| found.st_mode);
+        match found.map(FileType::from_raw_mode) {
             None => {}
             Some(FileType::Symlink) => return Err(link_in_the_way(&place.path())),
-            Some(found) => refuse_type(&place.path(), found == FileType::Directory, existing)?,
+            Some(found) => refuse_type(&place.path(), found.is_dir(), existing)?,
         }
         let (file, stage) = begin(&place.folder).map_err(failed)?;
-        Ok(Self { file, stage, place, existing })
+        Ok(Self { file, stage, place, existing, replaced: found, hole: 0 })
     }
 
     /// Where it will be.
@@ -114,30 +182,71 @@ impl Arrival {
         self.place.path()
     }
 
-    /// Takes the next bytes.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(|error| cannot_write(&self.destination(), &error))
-    }
-
-    /// Whoever could read, write or run it where it came from may do so here, if this process lets them do that with
-    /// new files; nobody else. To be done before the first byte is written. A mode of 0 is not known.
-    pub(crate) fn take_mode(&self, mode: u32) -> Result<(), Failure> {
-        if matches!(self.stage, Stage::Direct) || mode == 0 {
+    /// Refuses a file for which there is no room, before its bytes come.
+    pub(crate) fn expect(&self, bytes: u64) -> Result<(), Failure> {
+        let Ok(found) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
+        let may_use_all = rustix::process::geteuid().is_root();
+        let blocks = if may_use_all { found.f_bfree } else { found.f_bavail };
+        let free = blocks.saturating_mul(found.f_frsize);
+        // Some systems do not say how large they are.
+        let is_known = found.f_blocks > 0 && !matches!(self.stage, Stage::Direct);
+        if !is_known || bytes <= free {
             return Ok(());
         }
-        let changed = self.file.metadata().and_then(|found| {
-            let new = found.permissions().mode() & 0o666;
-            let taken = mode & (new | (new & 0o444) >> 2);
-            if taken == new {
-                return Ok(());
+        let (bytes, free) = (human_size(bytes), human_size(free));
+        let sentence = format!(
+            "no space for {}: it needs {bytes}, and {free} are free",
+            self.destination().display()
+        );
+        Err(Failure::new(Exit::Error, sentence))
+    }
+
+    /// Takes the next bytes. Pages of zeros are left out, so that holes come back as holes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = match self.stage {
+            Stage::Direct => self.file.write_all(bytes),
+            Stage::Unnamed | Stage::Named(_) | Stage::Placed => self.write_sparse(bytes),
+        };
+        written.map_err(|error| cannot_write(&self.destination(), &error))
+    }
+
+    fn write_sparse(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut pages = bytes.chunks(PAGE).map(|page| (page.len(), *page == ZEROS[..page.len()]));
+        let (mut rest, mut next) = (bytes, pages.next());
+        while let Some((mut length, is_hole)) = next {
+            next = pages.next();
+            while let Some((more, same)) = next.filter(|(_, other)| *other == is_hole) {
+                debug_assert_eq!(same, is_hole);
+                length += more;
+                next = pages.next();
             }
-            self.file.set_permissions(Permissions::from_mode(taken))
-        });
-        match changed {
-            // The file is our own: its file system has no modes, and who may do what there was said when it was mounted.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            changed => changed.map_err(|error| cannot_write(&self.destination(), &error)),
+            let (run, behind) = rest.split_at(length);
+            rest = behind;
+            if is_hole {
+                self.hole += length as u64;
+                continue;
+            }
+            if self.hole > 0 {
+                self.file.seek(SeekFrom::Current(i64::try_from(self.hole).unwrap_or(i64::MAX)))?;
+                self.hole = 0;
+            }
+            self.file.write_all(run)?;
         }
+        Ok(())
+    }
+
+    /// All bytes have come: gives the file its length, and what is known of it besides.
+    pub(crate) fn finish(&mut self, facts: &Facts) -> Result<(), Failure> {
+        if matches!(self.stage, Stage::Direct) {
+            return Ok(());
+        }
+        let failed = |error: io::Error| cannot_write(&self.place.path(), &error);
+        if self.hole > 0 {
+            let end = self.file.stream_position().map_err(failed)? + self.hole;
+            self.file.set_len(end).map_err(failed)?;
+            self.hole = 0;
+        }
+        facts.set(&self.file, self.replaced).map_err(failed)
     }
 
     /// Makes the contents durable; to be done before `place`, here or for many files at once.
@@ -164,12 +273,8 @@ impl Arrival {
         }
         if let Stage::Named(name) = &self.stage {
             let Place { folder, name: own } = &self.place;
-            let flags = match self.existing {
-                Existing::Replace => RenameFlags::empty(),
-                Existing::Keep => RenameFlags::NOREPLACE,
-            };
-            let moved = rustix::fs::renameat_with(&folder.fd, name, &folder.fd, own, flags);
-            moved.map_err(|error| failed(error.into(), &self.destination()))?;
+            let moved = rename(&folder.fd, name, own, self.existing);
+            moved.map_err(|error| failed(error, &self.destination()))?;
             self.stage = Stage::Placed;
         }
         Ok(())
@@ -229,12 +334,12 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Tells early what `create` would refuse.
-pub(crate) fn check(destination: &Path, existing: Existing) -> Result<(), Failure> {
-    match fs::metadata(destination) {
-        Ok(found) => refuse(destination, &found, existing),
-        Err(_) => Ok(()),
-    }
+/// Whether a path names what this process has open already.
+fn is_open_file(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"];
+    let streams = ["/dev/stdout", "/dev/stderr"];
+    path.parent().is_some_and(|folder| folders.iter().any(|one| folder == Path::new(one)))
+        || streams.iter().any(|one| path == Path::new(one))
 }
 
 fn refuse(path: &Path, found: &fs::Metadata, existing: Existing) -> Result<(), Failure> {
@@ -258,13 +363,14 @@ fn exists(path: &Path) -> Failure {
     Failure::new(Exit::Exists, format_args!("{} exists, and stays as it is", path.display()))
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Error, format_args!("cannot write {}: {error}", path.display()))
 }
 
 /// A file without a name where the system can do that and name it later, else one with a temporary name.
 fn begin(folder: &OpenFolder) -> io::Result<(File, Stage)> {
-    let mode = Mode::from_raw_mode(0o666);
+    // Its owner's alone until all is known of it.
+    let mode = Mode::from_raw_mode(0o600);
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::openat(&folder.fd, ".", flags | OFlags::TMPFILE, mode) {
         let file = File::from(file);
@@ -303,6 +409,7 @@ mod tests {
     fn arrive(at: &Path, existing: Existing) -> Result<(), Failure> {
         let mut arrival = Arrival::create(at, existing)?;
         arrival.write(b"new")?;
+        arrival.finish(&Facts::default())?;
         arrival.sync()?;
         arrival.place()
     }
@@ -391,21 +498,81 @@ mod tests {
         assert!(Arrival::create_at(place, Existing::Replace).is_err());
     }
 
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
     #[test]
-    fn nobody_may_do_more_with_it_than_where_it_came_from() {
+    fn nobody_may_do_more_with_it_than_where_it_came_from_or_with_what_it_replaces() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x");
         let arrived = |mode| {
-            let arrival = Arrival::create(&file, Existing::Replace).unwrap();
-            arrival.take_mode(mode).unwrap();
+            let mut arrival = Arrival::create(&file, Existing::Replace).unwrap();
+            arrival.finish(&Facts { mode, ..Facts::default() }).unwrap();
             arrival.place().unwrap();
-            fs::metadata(&file).unwrap().permissions().mode() & 0o7777
+            mode_of(&file)
         };
-        let most = arrived(0o777);
-        assert!(most & 0o700 == 0o700, "{most:o}");
-        for mode in [0o600, 0o400, 0o755, 0o7777, 0o640, 0o100_644, 0o100_000] {
-            assert_eq!(arrived(mode), mode & most, "{mode:o}");
+        for mode in [0o100_600, 0o100_400, 0o100_755, 0o100_777, 0o100_640, 0o100_664, 0o100_000] {
+            let _ = fs::remove_file(&file);
+            assert_eq!(arrived(mode), mode & 0o777, "{mode:o}");
         }
-        assert_eq!(arrived(0), most & 0o666, "not known: as any new file");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(arrived(0o104_755), 0o755, "it is another's now");
+        let given = [(0o600, 0o644, 0o600), (0o644, 0o600, 0o600), (0o600, 0o755, 0o700)];
+        for (before, mode, expected) in given {
+            let _ = fs::remove_file(&file);
+            arrived(0o100_000 | before);
+            assert_eq!(arrived(0o100_000 | mode), expected, "{before:o} {mode:o}");
+        }
+        fs::remove_file(&file).unwrap();
+        fs::write(folder.path().join("new"), "").unwrap();
+        assert_eq!(arrived(0), mode_of(&folder.path().join("new")), "not known: as any new file");
+    }
+
+    #[test]
+    fn holes_come_back_as_holes_and_zeros_as_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        let mut bytes = vec![0; 400_000];
+        bytes[70_000] = 1;
+        bytes[399_000] = 2;
+        for length in [0, 1, 4096, 69_999, 70_001, 300_000, 400_000] {
+            let mut arrival = Arrival::create(&file, Existing::Replace).unwrap();
+            for chunk in bytes[..length].chunks(32_768) {
+                arrival.write(chunk).unwrap();
+            }
+            arrival.finish(&Facts::default()).unwrap();
+            arrival.place().unwrap();
+            assert!(fs::read(&file).unwrap() == bytes[..length], "{length}");
+        }
+        let found = fs::metadata(&file).unwrap();
+        assert!(found.blocks() * 512 < 100_000, "{} blocks", found.blocks());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("l");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let failure = arrive(&link, Existing::Replace).unwrap_err();
+        assert!(failure.to_string().contains("leads nowhere"), "{failure}");
+        assert_eq!(names(folder.path()), ["l"]);
+    }
+
+    #[test]
+    fn a_link_takes_the_place_of_a_file_and_not_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, below) = (folder.path().join("x"), folder.path().join("d"));
+        fs::write(&file, "old").unwrap();
+        fs::create_dir(&below).unwrap();
+        let link = |at: &Path, existing| {
+            Place::of(at).unwrap().link(b"../target", &Facts::default(), existing)
+        };
+        assert_eq!(link(&file, Existing::Keep).unwrap_err().exit(), Some(Exit::Exists));
+        link(&file, Existing::Replace).unwrap();
+        link(&file, Existing::Replace).unwrap();
+        assert_eq!(fs::read_link(&file).unwrap(), Path::new("../target"));
+        assert!(link(&below, Existing::Replace).is_err());
+        assert_eq!(names(folder.path()).len(), 2);
     }
 }

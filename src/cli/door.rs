@@ -55,7 +55,9 @@ fn exit(error: &ClientError) -> Exit {
         | ClientError::NoWriteKey
         | ClientError::Future => Exit::Refused,
         ClientError::Refused(reason, _) => refusal(*reason),
-        ClientError::Protocol(_) | ClientError::Aborted => Exit::Error,
+        ClientError::Protocol(_) | ClientError::Aborted | ClientError::LongAttributes => {
+            Exit::Error
+        }
         ClientError::BadName => Exit::Usage,
     }
 }

@@ -56,9 +56,11 @@ impl Failure {
     }
 
     /// The same, said of one name.
-    pub(crate) fn about(self, name: &str) -> Self {
+    pub(crate) fn about(self, name: &impl fmt::Display) -> Self {
         match self {
-            Self::Told(exit, sentence) => Self::Told(exit, format!("{}: {sentence}", shown(name))),
+            Self::Told(exit, sentence) => {
+                Self::Told(exit, format!("{}: {sentence}", shown(&name.to_string())))
+            }
             Self::PipeClosed => Self::PipeClosed,
         }
     }

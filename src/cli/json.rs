@@ -7,6 +7,7 @@ use crate::cli::text::is_hidden;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
+use std::borrow::Cow;
 use std::io;
 
 /// A value as one line, without its end.
@@ -15,6 +16,24 @@ pub(crate) fn line(value: &impl Serialize) -> String {
     let mut serializer = Serializer::with_formatter(&mut out, Visible);
     value.serialize(&mut serializer).expect("texts, numbers and lists of them can be written");
     String::from_utf8(out).expect("JSON is text")
+}
+
+/// A stored name in an object. One that is no text has its bytes beside it: two such names may look alike.
+#[derive(Serialize)]
+pub(crate) struct NameJson<'a> {
+    name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
+}
+
+impl<'a> NameJson<'a> {
+    pub(crate) fn of(name: &'a [u8]) -> Self {
+        let is_text = std::str::from_utf8(name).is_ok();
+        Self {
+            name: String::from_utf8_lossy(name),
+            name_hex: (!is_text).then(|| base16ct::lower::encode_string(name)),
+        }
+    }
 }
 
 /// Also escapes what some readers take for the end of a line, and what forges what a person sees.

@@ -3,17 +3,19 @@
 //! Knows nothing about the network. Invariant: a folder below the one that a person named is reached through open folders
 //! alone, one after the other and never through a link, so that nobody who may write there can lead a file elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
 
 /// A folder that is open: names in it are names in it, wherever its path leads meanwhile.
@@ -24,6 +26,9 @@ pub(crate) struct OpenFolder {
     /// It is open for its names alone: who may write into a folder need not be allowed to list it.
     unlisted: bool,
 }
+
+/// The mode of a folder that is being filled.
+const PRIVATE: Mode = Mode::RWXU;
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
@@ -53,28 +58,33 @@ impl OpenFolder {
     }
 
     /// What a name in it is; a link is a link. `None` if there is nothing.
-    pub(crate) fn type_of(&self, name: &OsStr) -> io::Result<Option<FileType>> {
+    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),
+            Ok(found) => Ok(Some(found)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The folder of that name in it, which is made if there is none.
-    fn below(&self, name: &OsStr) -> Result<Self, Failure> {
+    /// The folder of that name in it, which is made if there is none: its owner's alone, until all is in it. Also whether
+    /// it was there.
+    fn below(&self, name: &OsStr) -> Result<(Self, bool), Failure> {
         let path = self.path.join(name);
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let was_there = match rustix::fs::mkdirat(&self.fd, name, PRIVATE) {
+            Ok(()) => false,
+            Err(Errno::EXIST) => true,
             Err(error) => return Err(cannot_make(&path, &error.into())),
-        }
+        };
         match Self::open_at(self.fd.as_fd(), name, OFlags::NOFOLLOW, path.clone()) {
-            Ok(folder) => Ok(folder),
-            Err(error) => Err(match self.type_of(name) {
-                Ok(Some(FileType::Symlink)) => link_in_the_way(&path),
-                _ => cannot_make(&path, &error.into()),
-            }),
+            Ok(folder) => Ok((folder, was_there)),
+            Err(_) if self.is_link(name) => Err(link_in_the_way(&path)),
+            Err(error) => Err(cannot_make(&path, &error.into())),
         }
+    }
+
+    fn is_link(&self, name: &OsStr) -> bool {
+        let is_link = |found: Stat| FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
+        self.stat(name).is_ok_and(|found| found.is_some_and(is_link))
     }
 
     /// Makes the names in it durable.
@@ -94,16 +104,31 @@ pub(crate) struct Landing {
     root: Rc<OpenFolder>,
     /// The folders on the way to the last one: files come in the order of their names.
     way: Vec<(OsString, Rc<OpenFolder>)>,
-    /// All folders below the root that files came into, or folders.
-    used: BTreeSet<PathBuf>,
+    /// All folders that files came into, or folders; the root is the one without a path.
+    used: BTreeMap<PathBuf, Used>,
+}
+
+/// A folder that files came into.
+#[derive(Debug)]
+struct Used {
+    was_there: bool,
+    facts: Facts,
 }
 
 impl Landing {
     /// Makes the folder if there is none; a file in its place is an error.
     pub(crate) fn new(root: &Path) -> Result<Self, Failure> {
-        fs::create_dir_all(root).map_err(|error| cannot_make(root, &error))?;
-        let root = OpenFolder::open(root).map_err(|error| cannot_make(root, &error))?;
-        Ok(Self { root: Rc::new(root), way: Vec::new(), used: BTreeSet::new() })
+        let failed = |error: io::Error| cannot_make(root, &error);
+        let above = root.parent().filter(|above| !above.as_os_str().is_empty());
+        above.map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        let was_there = match DirBuilder::new().mode(PRIVATE.as_raw_mode()).create(root) {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+            Err(error) => return Err(failed(error)),
+        };
+        let opened = OpenFolder::open(root).map_err(failed)?;
+        let used = BTreeMap::from([(PathBuf::new(), Used { was_there, facts: Facts::default() })]);
+        Ok(Self { root: Rc::new(opened), way: Vec::new(), used })
     }
 
     /// Makes what folders a relative path needs, and gives the last of them and the name in it. `relative` is one of
@@ -113,9 +138,16 @@ impl Landing {
         relative: &Path,
     ) -> Result<(Rc<OpenFolder>, OsString), Failure> {
         let name = relative.file_name().unwrap_or_default().to_owned();
-        let folder = self.folder(relative.parent().unwrap_or(Path::new("")))?;
-        let is_link = folder.type_of(&name).is_ok_and(|found| found == Some(FileType::Symlink));
-        if is_link { Err(link_in_the_way(&folder.path.join(name))) } else { Ok((folder, name)) }
+        Ok((self.folder(relative.parent().unwrap_or(Path::new("")))?, name))
+    }
+
+    /// Makes the folder of a relative path, which gets this at the end; the root for an empty path.
+    pub(crate) fn prepare_folder(&mut self, relative: &Path, facts: Facts) -> Result<(), Failure> {
+        self.folder(relative)?;
+        if let Some(used) = self.used.get_mut(relative) {
+            used.facts = facts;
+        }
+        Ok(())
     }
 
     fn folder(&mut self, relative: &Path) -> Result<Rc<OpenFolder>, Failure> {
@@ -128,9 +160,10 @@ impl Landing {
             below.push(part);
             if self.way.get(depth).is_none_or(|(name, _)| name != part) {
                 self.way.truncate(depth);
-                let next = Rc::new(self.last().below(part)?);
-                self.way.push((part.to_owned(), next));
-                self.used.insert(below.clone());
+                let (next, was_there) = self.last().below(part)?;
+                self.way.push((part.to_owned(), Rc::new(next)));
+                let facts = Facts::default();
+                self.used.entry(below.clone()).or_insert(Used { was_there, facts });
             }
             depth += 1;
         }
@@ -142,11 +175,14 @@ impl Landing {
         self.way.last().map_or(&self.root, |(_, folder)| folder)
     }
 
-    /// Makes the names in all of them durable.
-    pub(crate) fn sync(&mut self) -> Result<(), Failure> {
-        for relative in std::mem::take(&mut self.used).into_iter().chain([PathBuf::new()]) {
+    /// Everything is in them: makes the names in all of them durable, and gives each its mode and time. The deepest come
+    /// first: what is in a folder can't be reached, perhaps, when that is done.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        for (relative, used) in std::mem::take(&mut self.used).into_iter().rev() {
             let folder = self.folder(&relative)?;
-            folder.sync().map_err(|error| cannot_make(folder.path(), &error))?;
+            let synced = folder.sync();
+            let done = synced.and_then(|()| used.facts.set_folder(&folder.fd, used.was_there));
+            done.map_err(|error| cannot_make(folder.path(), &error))?;
         }
         Ok(())
     }
@@ -166,6 +202,7 @@ fn cannot_make(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::FileTime;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -178,12 +215,45 @@ mod tests {
         assert!(root.join("a/b").is_dir());
         symlink(folder.path(), root.join("out")).unwrap();
         assert!(landing.prepare(Path::new("out/x")).is_err());
-        assert!(landing.prepare(Path::new("out")).is_err());
         fs::write(root.join("file"), "").unwrap();
         assert!(landing.prepare(Path::new("file/x")).is_err());
         landing.prepare(Path::new("a/y")).unwrap();
         landing.prepare(Path::new("z")).unwrap();
-        landing.sync().unwrap();
+        landing.finish().unwrap();
+    }
+
+    #[test]
+    fn folders_get_their_modes_and_times_when_all_is_in_them() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("d");
+        let facts = |mode, seconds| Facts {
+            mode,
+            mtime: Some(FileTime { seconds, nanos: 5 }),
+            ..Facts::default()
+        };
+        let mut landing = Landing::new(&root).unwrap();
+        landing.prepare_folder(Path::new(""), facts(0o40_700, -1)).unwrap();
+        landing.prepare_folder(Path::new("a"), facts(0o40_500, 7)).unwrap();
+        let (there, _) = landing.prepare(Path::new("a/b/x")).unwrap();
+        fs::write(there.path().join("x"), "").unwrap();
+        landing.finish().unwrap();
+        let told = |path: &Path| {
+            let found = fs::metadata(path).unwrap();
+            (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
+        };
+        assert_eq!(told(&root), (0o700, -1, 5));
+        assert_eq!(told(&root.join("a")), (0o500, 7, 5));
+        let usual = folder.path().join("usual");
+        fs::create_dir(&usual).unwrap();
+        assert_eq!(told(&root.join("a/b")).0, told(&usual).0, "not known: as any new folder");
+        // Once more: what a folder forbids it goes on to forbid.
+        let mut landing = Landing::new(&root).unwrap();
+        landing.prepare_folder(Path::new(""), facts(0o40_755, 9)).unwrap();
+        landing.finish().unwrap();
+        assert_eq!(told(&root), (0o700, 9, 5));
+        fs::set_permissions(root.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
     }
 
     #[test]
@@ -195,7 +265,7 @@ mod tests {
         fs::set_permissions(&root, PermissionsExt::from_mode(0o311)).unwrap();
         let mut landing = Landing::new(&root).unwrap();
         landing.prepare(Path::new("a/x")).unwrap();
-        landing.sync().unwrap();
+        landing.finish().unwrap();
         fs::set_permissions(&root, PermissionsExt::from_mode(0o700)).unwrap();
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! Invariant: without `--sort` nothing is kept, however many names there are.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json;
 use crate::cli::output::Output;
-use crate::cli::text::{self, human_date, human_size};
+use crate::cli::text::{self, human_size, local_date, rfc3339};
 use crate::cli::{args, door, sync};
 use crate::session::Entry;
 use serde::Serialize;
@@ -24,7 +23,7 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     let mut kept = Vec::new();
     let mut printed = Ok(());
     let listed = client.list(|entry| {
-        if !entry.name.starts_with(list.prefix.as_bytes()) {
+        if !entry.name.starts_with(list.prefix.bytes()) {
             return ControlFlow::Continue(());
         }
         if list.sort {
@@ -81,37 +80,33 @@ impl<'a> Lines<'a> {
 /// What a script may know of a stored file.
 #[derive(Serialize)]
 pub(crate) struct EntryJson<'a> {
-    name: Cow<'a, str>,
-    /// Of one that is no text: two such names may look alike.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name_hex: Option<String>,
+    #[serde(flatten)]
+    name: json::NameJson<'a>,
     size: u64,
     hash: String,
     blocks: u64,
     version: String,
-    mtime_ms: u64,
+    /// RFC 3339.
+    mtime: Option<String>,
     mode: u32,
 }
 
 /// A stored file for a script.
 pub(crate) fn entry_json(entry: &Entry) -> EntryJson<'_> {
-    let is_text = std::str::from_utf8(&entry.name).is_ok();
     EntryJson {
-        name: String::from_utf8_lossy(&entry.name),
-        name_hex: (!is_text).then(|| base16ct::lower::encode_string(&entry.name)),
+        name: json::NameJson::of(&entry.name),
         size: entry.size,
         hash: entry.hash.to_string(),
         blocks: entry.blocks,
         version: entry.version.to_string(),
-        mtime_ms: entry.mtime_ms,
+        mtime: entry.mtime.map(rfc3339),
         mode: entry.mode & 0o7777,
     }
 }
 
 fn long_line(entry: &Entry) -> String {
-    let date = human_date(entry.mtime_ms);
-    let date = if entry.mtime_ms == 0 { "-" } else { &date };
-    format!("{:>10}  {date:<19}  {}", human_size(entry.size), shown(entry))
+    let date = entry.mtime.map_or_else(|| "-".to_owned(), local_date);
+    format!("{:>10}  {date:<25}  {}", human_size(entry.size), shown(entry))
 }
 
 /// The name as a person may see it.

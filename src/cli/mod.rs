@@ -8,8 +8,8 @@ mod admin;
 pub(crate) mod args;
 mod arrival;
 mod door;
+mod facts;
 mod failure;
-mod folder;
 mod get;
 mod hash;
 pub(crate) mod json;
@@ -65,7 +65,7 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Ls(list) => list::run(place, list),
         Command::Stat { name, json } => stat::run(place, name, *json),
         Command::Rm { names } => admin::remove(place, names),
-        Command::Mv { name, new } => admin::rename(place, name, new),
+        Command::Mv { name, new, raw_names } => admin::rename(place, name, new, *raw_names),
         Command::Status { json } => admin::status(place, *json),
         Command::Peers { json } => admin::peers(place, *json),
         Command::Ticket(ticket) => ticket::run(place, ticket),

@@ -2,23 +2,20 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::list::{EntryJson, entry_json, shown};
+use crate::cli::names::Name;
 use crate::cli::output::Output;
-use crate::cli::text::{self, human_date, human_size};
+use crate::cli::text::{self, human_size, local_date};
 use crate::cli::{args, door, json, names, sync};
 use crate::session::{Entry, Holders};
-use crate::time::wall_ms_of;
+use crate::time::{FileTime, wall_ms_of};
 use serde::Serialize;
 
 /// Tells what is known of a name.
-pub(crate) fn run(place: &args::Place, name: &str, json: bool) -> Result<(), Failure> {
+pub(crate) fn run(place: &args::Place, name: &Name, json: bool) -> Result<(), Failure> {
     names::check(name)?;
     let mut client = door::open(place)?;
-    let entry = client.stat(name.as_bytes());
-    let entry = entry.map_err(|error| {
-        let failure = door::failure(&error);
-        sync::warn_if_absent(&mut client, &failure);
-        failure.about(name)
-    })?;
+    let entry = client.stat(name.bytes());
+    let entry = entry.map_err(|error| sync::explained(&mut client, name, door::failure(&error)))?;
     let holders = client.holders(&entry).map_err(|error| door::failure(&error).about(name))?;
     let status = client.status().map_err(|error| door::failure(&error))?;
     sync::warn(status.sync, "there may be a newer version");
@@ -52,18 +49,18 @@ fn stat_json(entry: &Entry, holders: &Holders) -> String {
 }
 
 fn lines(entry: &Entry, holders: &Holders) -> Vec<String> {
-    let stored = human_date(wall_ms_of(entry.version.stamp));
+    let stored_ms = i64::try_from(wall_ms_of(entry.version.stamp)).unwrap_or(i64::MAX);
     let rows = [
         ("name", shown(entry)),
         ("size", format!("{} ({} bytes)", human_size(entry.size), entry.size)),
         ("hash", entry.hash.to_string()),
         ("blocks", entry.blocks.to_string()),
-        ("modified", human_date(entry.mtime_ms)),
-        ("stored", format!("{stored} UTC")),
+        ("modified", entry.mtime.map(local_date).unwrap_or_default()),
+        ("stored", local_date(FileTime::from_ms(stored_ms))),
         ("version", entry.version.to_string()),
         ("copies", holders.count.to_string()),
     ];
-    let rows = rows.iter().filter(|(what, _)| *what != "modified" || entry.mtime_ms != 0);
+    let rows = rows.iter().filter(|(what, _)| *what != "modified" || entry.mtime.is_some());
     let mut lines: Vec<String> = rows.map(|(what, value)| format!("{what:<8} {value}")).collect();
     lines.extend(holders.listed.iter().map(|holder| {
         format!("{:<8} {} {}", "node", holder.node.short(), text::shown(&holder.address))

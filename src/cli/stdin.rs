@@ -1,8 +1,9 @@
-//! Standard input as a source that never blocks for long, however slow its writer is.
+//! Standard input, or what a command prints, as a source that never blocks for long, however slow its writer is.
 //!
 //! Invariants: at most a few pieces are read ahead; an error of stdin arrives after the bytes
 //! before it.
 
+use rustix::fs::OFlags;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -17,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 type Piece = io::Result<Vec<u8>>;
 
 /// What a thread of its own reads.
-pub(crate) struct NonBlockingStdin {
+pub(crate) struct ReadAhead {
     pieces: Receiver<Piece>,
     piece: Vec<u8>,
     used: usize,
@@ -25,15 +26,32 @@ pub(crate) struct NonBlockingStdin {
     is_over: bool,
 }
 
-/// Begins to read standard input.
-pub(crate) fn open() -> Result<NonBlockingStdin, io::Error> {
-    patient(io::stdin)
+/// Begins to read standard input. One that was closed is an error: it is not an empty one.
+pub(crate) fn open() -> io::Result<ReadAhead> {
+    if is_closed() {
+        return Err(io::Error::other("stdin is closed"));
+    }
+    read_ahead(io::stdin)
 }
 
-fn patient<R: Read>(open: impl FnOnce() -> R + Send + 'static) -> io::Result<NonBlockingStdin> {
+/// Whether whoever started this process closed its stdin. The standard library puts the null device in its place, open to
+/// be read and written; nobody who redirects stdin from there opens it so.
+fn is_closed() -> bool {
+    let stdin = io::stdin();
+    let flags = rustix::fs::fcntl_getfl(&stdin);
+    let is_both = flags.is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR);
+    let ours = rustix::fs::fstat(&stdin).ok().map(|found| found.st_rdev);
+    let null = rustix::fs::stat("/dev/null").ok().map(|found| found.st_rdev);
+    is_both && ours.is_some() && ours == null
+}
+
+/// Begins to read what `open` gives, in a thread of its own.
+pub(crate) fn read_ahead<R: Read>(
+    open: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<ReadAhead> {
     let (sender, pieces) = sync_channel(PIECES);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || pump(open(), &sender))?;
-    Ok(NonBlockingStdin { pieces, piece: Vec::new(), used: 0, is_over: false })
+    Ok(ReadAhead { pieces, piece: Vec::new(), used: 0, is_over: false })
 }
 
 /// Reads until the end, an error, or until nobody wants more. The end is an empty piece.
@@ -54,7 +72,7 @@ fn pump(mut reader: impl Read, pieces: &SyncSender<Piece>) {
     }
 }
 
-impl Read for NonBlockingStdin {
+impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.used == self.piece.len() && !self.is_over {
             self.piece = match self.pieces.recv_timeout(TIMEOUT) {
@@ -84,7 +102,7 @@ mod tests {
         let data: Vec<u8> = (0..PIECE * 3 + 5).map(|index| index.to_le_bytes()[0]).collect();
         let expected = data.clone();
         let mut read = Vec::new();
-        patient(move || io::Cursor::new(data)).unwrap().read_to_end(&mut read).unwrap();
+        read_ahead(move || io::Cursor::new(data)).unwrap().read_to_end(&mut read).unwrap();
         assert!(read == expected);
     }
 
@@ -96,7 +114,7 @@ mod tests {
                 Err(io::Error::other("broken"))
             }
         }
-        let mut source = patient(|| io::Cursor::new(b"ab").chain(Broken)).unwrap();
+        let mut source = read_ahead(|| io::Cursor::new(b"ab").chain(Broken)).unwrap();
         let mut read = Vec::new();
         assert_eq!(source.read_to_end(&mut read).unwrap_err().to_string(), "broken");
         assert_eq!(read, b"ab");

@@ -3,6 +3,7 @@
 //! Knows no command. Invariant: whoever is told nothing has an answer that no node in reach would correct.
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::names::Name;
 use crate::cli::text;
 use crate::client::Client;
 use crate::session::{Entry, log_damage};
@@ -57,6 +58,20 @@ pub(crate) fn judge_newest(entry: &Entry) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Integrity, sentence));
     }
     Ok(())
+}
+
+/// A failure to find a name, or what else a command failed with: somebody may have meant a folder.
+pub(crate) fn explained(client: &mut Client, name: &Name, failure: Failure) -> Failure {
+    if failure.exit() != Some(Exit::NotFound) {
+        return failure.about(name);
+    }
+    if !name.is_folder() && client.stat(name.marker().bytes()).is_ok() {
+        let sentence =
+            format!("{name} is a folder: get -r {name} FOLDER fetches it, ls {name} lists it");
+        return Failure::new(Exit::NotFound, sentence);
+    }
+    warn_if_absent(client, &failure);
+    failure.about(name)
 }
 
 /// Warns if a name was not found on a node that may not know it yet.

@@ -4,7 +4,9 @@
 
 use std::fmt;
 use std::time::Duration;
-use time::UtcDateTime;
+use time::{OffsetDateTime, UtcDateTime, UtcOffset};
+
+use crate::time::FileTime;
 
 /// Tells a person something on stderr, as one line: whatever a node, a file or a name has put into it is shown as text.
 pub fn tell(sentence: impl fmt::Display) {
@@ -69,12 +71,39 @@ pub(crate) fn human_time(time: Duration) -> String {
     }
 }
 
-/// Milliseconds since 1970 as `2026-11-22 21:34:10` in UTC; what lies beyond the year 9999 as its end.
-pub(crate) fn human_date(wall_ms: u64) -> String {
-    let date = i64::try_from(wall_ms / 1000).map(UtcDateTime::from_unix_timestamp);
-    let date = date.ok().and_then(Result::ok).unwrap_or(UtcDateTime::MAX);
+/// A time as `2026-11-22 22:34:10 +0100`: by the calendar of this place, with its distance from UTC.
+pub(crate) fn local_date(at: FileTime) -> String {
+    let utc = utc(at);
+    let offset = UtcOffset::local_offset_at(OffsetDateTime::from(utc)).unwrap_or(UtcOffset::UTC);
+    date_at(utc, offset)
+}
+
+fn date_at(utc: UtcDateTime, offset: UtcOffset) -> String {
+    // The first and the last days of the calendar have no other zone's.
+    let date = utc.checked_to_offset(offset).unwrap_or(OffsetDateTime::from(utc));
     let (hour, minute, second) = date.time().as_hms();
-    format!("{} {hour:02}:{minute:02}:{second:02}", date.date())
+    let (hours, minutes, _) = date.offset().as_hms();
+    let sign = if hours < 0 || minutes < 0 { '-' } else { '+' };
+    let (hours, minutes) = (hours.unsigned_abs(), minutes.unsigned_abs());
+    format!("{} {hour:02}:{minute:02}:{second:02} {sign}{hours:02}{minutes:02}", date.date())
+}
+
+/// A time for a script, in UTC, as RFC 3339 says.
+pub(crate) fn rfc3339(at: FileTime) -> String {
+    let utc = utc(at);
+    let (hour, minute, second) = utc.time().as_hms();
+    let rest = match utc.nanosecond() {
+        0 => String::new(),
+        nanos => format!(".{nanos:09}"),
+    };
+    format!("{}T{hour:02}:{minute:02}:{second:02}{rest}Z", utc.date())
+}
+
+/// What lies beyond the years that have four digits is told as their first or last moment.
+fn utc(at: FileTime) -> UtcDateTime {
+    let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    let nearest = if at.seconds < 0 { UtcDateTime::MIN } else { UtcDateTime::MAX };
+    UtcDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(nearest)
 }
 
 /// Rows under headings, each column as wide as its widest cell; numbers belong to the right.
@@ -136,11 +165,21 @@ mod tests {
     fn times_for_people() {
         assert_eq!(human_time(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(human_time(Duration::from_secs(187_200)), "2 d 4 h");
-        assert_eq!(human_date(0), "1970-01-01 00:00:00");
-        assert_eq!(human_date(951_826_154_000), "2000-02-29 12:09:14");
-        assert_eq!(human_date(1_795_383_250_999), "2026-11-22 21:34:10");
-        assert_eq!(human_date(253_402_300_799_999), "9999-12-31 23:59:59");
-        assert_eq!(human_date(u64::MAX), "9999-12-31 23:59:59", "any number has a date");
+    }
+
+    #[test]
+    fn dates_have_their_zone() {
+        let at = |seconds, nanos| FileTime { seconds, nanos };
+        let zone = |hours, minutes| UtcOffset::from_hms(hours, minutes, 0).unwrap();
+        let date = |seconds, zone| date_at(utc(at(seconds, 5)), zone);
+        assert_eq!(date(0, UtcOffset::UTC), "1970-01-01 00:00:00 +0000");
+        assert_eq!(date(951_826_154, zone(1, 0)), "2000-02-29 13:09:14 +0100");
+        assert_eq!(date(-1, zone(-3, -30)), "1969-12-31 20:29:59 -0330");
+        assert_eq!(date(i64::MAX, zone(5, 45)), "9999-12-31 23:59:59 +0000", "any number has one");
+        assert_eq!(rfc3339(at(0, 0)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(at(-1, 500_000_000)), "1969-12-31T23:59:59.500000000Z");
+        assert_eq!(rfc3339(at(1_795_383_250, 999)), "2026-11-22T21:34:10.000000999Z");
+        assert_eq!(rfc3339(at(i64::MAX, 0)), "9999-12-31T23:59:59.999999999Z");
     }
 
     #[test]

@@ -67,11 +67,11 @@ fn affected(
     if bad.is_empty() {
         return Ok(affected);
     }
-    let prefix = verify.name.as_deref().unwrap_or_default();
+    let prefix = verify.name.clone().unwrap_or_default();
     // Kept are those alone whose lists are looked into: in pages, or known to need something bad.
     let mut entries: Vec<Entry> = Vec::new();
     let listed = client.list(|entry| {
-        if entry.name.starts_with(prefix.as_bytes()) && entry.may_need(bad) {
+        if entry.name.starts_with(prefix.bytes()) && entry.may_need(bad) {
             entries.push(entry);
         }
         ControlFlow::Continue(())

@@ -7,7 +7,7 @@ use super::error::CallError;
 use super::resume::{Sink, Wanted};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
-use crate::session::{Answer, ClientError, Entry, Event, Holders, Meta, Op, Operation};
+use crate::session::{Answer, ClientError, Entry, Event, Holders, Meta, Op, Operation, Overwrite};
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
 use std::collections::HashMap;
@@ -20,8 +20,10 @@ const READ: usize = 256 * 1024;
 /// A version that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// Nodes that have it, as far as was known then.
+    /// Nodes that have it, as far as was known then; 0 if it was there and nobody was asked.
     pub copies: u16,
+    /// It was made now. Else it was there, and says the same.
+    pub is_new: bool,
     /// Which version it is.
     pub version: VersionId,
     /// The tree hash of the plaintext.
@@ -37,7 +39,9 @@ impl Stored {
     /// It is an answer to something else.
     pub fn of(answer: Answer) -> Result<Self, ClientError> {
         match answer {
-            Answer::Put { copies, version, hash, size } => Ok(Self { copies, version, hash, size }),
+            Answer::Put { copies, is_new, version, hash, size } => {
+                Ok(Self { copies, is_new, version, hash, size })
+            }
             other => Err(other.misfit()),
         }
     }
@@ -48,8 +52,8 @@ impl Stored {
 pub struct PutJob<S> {
     /// The name, and what is said of the file.
     pub meta: Meta,
-    /// Fail with `Exists` if the name exists.
-    pub only_if_absent: bool,
+    /// Whether there may be a file of that name.
+    pub overwrite: Overwrite,
     /// The bytes. A read that would block is tried again, and the connection served in between;
     /// so a slow source should wait a second at most in each read.
     pub source: S,
@@ -105,7 +109,7 @@ impl Client {
     /// # Errors
     /// Nothing was stored, but for a broken connection, where that is not known.
     pub fn put(&mut self, meta: Meta, source: impl Read) -> Result<Stored, CallError> {
-        self.put_one(PutJob { meta, only_if_absent: false, source })
+        self.put_one(PutJob { meta, overwrite: Overwrite::Always, source })
     }
 
     /// Stores a file, if no file has the name already for a job that asks for that.
@@ -129,8 +133,8 @@ impl Client {
         mut done: impl FnMut(S, Result<Stored, CallError>),
     ) -> Result<(), ClientError> {
         let begin = |client: &mut Self, job: PutJob<S>| {
-            let PutJob { meta, only_if_absent, source } = job;
-            (client.start(Operation::Put { meta, only_if_absent }), source)
+            let PutJob { meta, overwrite, source } = job;
+            (client.start(Operation::Put { meta, overwrite }), source)
         };
         let mut buffer = vec![0; READ];
         self.transfer(

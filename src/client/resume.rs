@@ -167,7 +167,8 @@ fn may_help(client: &mut Client, error: &ClientError) -> bool {
         | ClientError::Refused(..)
         | ClientError::Protocol(_)
         | ClientError::Aborted
-        | ClientError::BadName => false,
+        | ClientError::BadName
+        | ClientError::LongAttributes => false,
     }
 }
 
@@ -193,7 +194,8 @@ fn may_differ(error: &ClientError) -> bool {
         | ClientError::NoDataKey
         | ClientError::NoWriteKey
         | ClientError::Aborted
-        | ClientError::BadName => false,
+        | ClientError::BadName
+        | ClientError::LongAttributes => false,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::client::{CallError, Stored};
 use crate::net::Handle;
-use crate::session::{Answer, ClientError, Entry, Event, Meta, Operation};
+use crate::session::{Answer, ClientError, Entry, Event, Meta, Operation, Overwrite};
 use crate::wire::sync_state::SyncState;
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
@@ -42,7 +42,7 @@ impl Program {
     /// # Errors
     /// As for `put`.
     pub fn put_as(&mut self, meta: Meta, mut source: impl Read) -> Result<Stored, CallError> {
-        let put = self.handle.start(Operation::Put { meta, only_if_absent: false })?;
+        let put = self.handle.start(Operation::Put { meta, overwrite: Overwrite::Always })?;
         let mut buffer = vec![0; READ];
         let mut failure = None;
         loop {

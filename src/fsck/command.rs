@@ -135,7 +135,7 @@ fn name_of(access: &Access, record: &Record) -> Option<String> {
     let keys = access.data.as_ref()?.at(record.epoch, &record.space)?;
     let public = record.public_bytes();
     let plain = open_part(&keys, &public, &record.sealed_tag, &record.sealed).ok()?;
-    let sealed = Sealed::decode(&plain).ok()?;
+    let sealed = Sealed::decode(record.format, &plain).ok()?;
     Some(shown(&String::from_utf8_lossy(&sealed.name)))
 }
 

@@ -6,7 +6,7 @@ use super::content::{Content, Stream};
 use super::schedule::{PlannedOp, Schedule};
 use super::tally::kind_of;
 use crate::client::Link;
-use crate::session::{Answer, ClientError, Event, Meta, Op, Operation};
+use crate::session::{Answer, ClientError, Event, Meta, Op, Operation, Overwrite};
 use crate::time::Instant;
 use std::collections::HashMap;
 
@@ -70,7 +70,7 @@ impl InFlight {
             PlannedOp::Put(content) => {
                 let name = schedule.name(content.key);
                 let meta = Meta { name, ..Meta::default() };
-                let put = Operation::Put { meta, only_if_absent: false };
+                let put = Operation::Put { meta, overwrite: Overwrite::Always };
                 (put, Work::Put(content.stream()))
             }
             PlannedOp::Get(key) => (Operation::Get { name: schedule.name(key) }, Work::Get(None)),

@@ -130,6 +130,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::Protocol(_) => "protocol",
         ClientError::Aborted => "aborted",
         ClientError::BadName => "bad name",
+        ClientError::LongAttributes => "long attributes",
     }
 }
 

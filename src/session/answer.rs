@@ -1,6 +1,6 @@
 //! What a program asks of a session, and what it is told.
 
-use super::entry::{Entry, Meta};
+use super::entry::{Entry, Meta, Overwrite};
 use super::error::ClientError;
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
@@ -27,8 +27,8 @@ pub enum Operation {
     Put {
         /// The name, and what is said of the file.
         meta: Meta,
-        /// Fail with `Exists` if the name exists.
-        only_if_absent: bool,
+        /// Whether there may be a file of that name.
+        overwrite: Overwrite,
     },
     /// Read the version that is shown.
     Get {
@@ -91,8 +91,10 @@ pub enum Operation {
 pub enum Answer {
     /// The version is durable.
     Put {
-        /// On so many nodes, as far as is known now.
+        /// On so many nodes, as far as is known now; 0 if it was there and nobody was asked.
         copies: u16,
+        /// It was made now. Else it was there, and says the same.
+        is_new: bool,
         /// Which version it is.
         version: VersionId,
         /// The tree hash of the plaintext.

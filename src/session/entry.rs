@@ -3,6 +3,8 @@
 //! Knows no cipher. Invariant: an `Entry` was opened here, or is one's own.
 
 use crate::ids::{Address, Hash, RecordId, VersionId};
+use crate::time::FileTime;
+use crate::wire::attributes::Attributes;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::record::{BlockList, Secret};
 use std::collections::BTreeSet;
@@ -14,10 +16,12 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// Bytes.
     pub size: u64,
-    /// Modification time in milliseconds since 1970.
-    pub mtime_ms: u64,
-    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
+    /// Time of the last change, if it is known.
+    pub mtime: Option<FileTime>,
+    /// `st_mode` of Unix; 0 for unknown.
     pub mode: u32,
+    /// What else is said of the file.
+    pub attributes: Attributes,
     /// The tree hash of the plaintext.
     pub hash: Hash,
     /// Blocks.
@@ -60,10 +64,24 @@ impl Entry {
 pub struct Meta {
     /// The name.
     pub name: Vec<u8>,
-    /// Modification time in milliseconds since 1970.
-    pub mtime_ms: u64,
-    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
+    /// Time of the last change, if it is known.
+    pub mtime: Option<FileTime>,
+    /// `st_mode` of Unix; 0 for unknown.
     pub mode: u32,
+    /// What else is said of the file.
+    pub attributes: Attributes,
+}
+
+/// When a put writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// In any case.
+    #[default]
+    Always,
+    /// Only if the name is free: else it fails with `Exists`.
+    Never,
+    /// Only if the name's only head says something else, or has other bytes; else it ends with that version.
+    IfChanged,
 }
 
 /// What a file consists of.

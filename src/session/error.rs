@@ -1,5 +1,6 @@
 //! Why an operation did not succeed, named by whose fault it is.
 
+use crate::limits::ATTRIBUTES_MAX;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{Message, Reason};
 use std::fmt;
@@ -43,6 +44,8 @@ pub enum ClientError {
     Aborted,
     /// The name is empty, too long, or has a NUL.
     BadName,
+    /// What is said of the file besides its name, size, time and mode does not fit into a record.
+    LongAttributes,
 }
 
 impl fmt::Display for ClientError {
@@ -91,6 +94,10 @@ impl fmt::Display for ClientError {
             Self::Protocol(what) => write!(f, "the node broke the protocol: {what}"),
             Self::Aborted => f.write_str("given up; nothing was stored"),
             Self::BadName => f.write_str("a name has 1 to 1280 bytes, and no NUL among them"),
+            Self::LongAttributes => write!(
+                f,
+                "its extended attributes take more than {ATTRIBUTES_MAX} bytes; nothing was stored"
+            ),
         }
     }
 }

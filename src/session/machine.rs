@@ -45,8 +45,8 @@ impl Machine {
         operation: Operation,
     ) -> Result<Self, ClientError> {
         Ok(match operation {
-            Operation::Put { meta, only_if_absent } => {
-                Self::Put(Box::new(Put::begin(context, op, meta, only_if_absent)?))
+            Operation::Put { meta, overwrite } => {
+                Self::Put(Box::new(Put::begin(context, op, meta, overwrite)?))
             }
             Operation::Get { name } => Self::Get(Box::new(Get::begin(context, op, &name)?)),
             Operation::GetEntry { entry, from } => {

@@ -35,7 +35,7 @@ mod uploads;
 mod verify;
 
 pub use answer::{Answer, Event, Holders, Op, Operation};
-pub use entry::{Entry, Meta};
+pub use entry::{Entry, Meta, Overwrite};
 pub use error::{ClientError, log_damage};
 pub use output::{Input, Output};
 
@@ -359,7 +359,7 @@ impl Session {
             Some(Machine::Put(put)) if put.wants_input() && !self.uploads.has_room() => {
                 return self.uploads.defer(op);
             }
-            Some(Machine::Put(put)) => put.advance(&mut self.context).map(|()| None),
+            Some(Machine::Put(put)) => put.advance(&mut self.context),
             Some(Machine::Get(get)) => {
                 while get.wants_block() {
                     if !self.downloads.has_room() {
@@ -374,7 +374,7 @@ impl Session {
             _ => return,
         };
         match result {
-            Ok(None) => {}
+            Ok(None) => self.bring(op),
             Ok(Some(answer)) => self.finish(op, Ok(answer)),
             Err(error) => self.finish(op, Err(error)),
         }

@@ -5,7 +5,7 @@
 
 use super::answer::{Answer, Event, Op};
 use super::context::Context;
-use super::entry::{Content, Meta};
+use super::entry::{Content, Entry, Meta, Overwrite};
 use super::error::{ClientError, unexpected};
 use super::heads::{Heads, Told};
 use super::machine::Step;
@@ -47,6 +47,8 @@ enum Versions {
     ToAsk,
     Asked,
     Told(Heads),
+    /// The only one says what this put would say.
+    Unchanged(VersionId),
 }
 
 /// The blocks of a file that is sealed.
@@ -54,7 +56,7 @@ enum Versions {
 struct List {
     list: Option<(BlockList, Vec<Secret>)>,
     /// The only block, if it may go with the record.
-    small: Option<Bytes>,
+    small: Option<(SealedBlock, Bytes)>,
 }
 
 /// See the module.
@@ -62,7 +64,7 @@ pub(super) struct Put {
     op: Op,
     meta: Meta,
     name: NameId,
-    only_if_absent: bool,
+    overwrite: Overwrite,
     keys: SpaceKeys,
     stage: Stage,
     buffer: Vec<u8>,
@@ -88,15 +90,18 @@ impl Put {
         context: &mut Context,
         op: Op,
         meta: Meta,
-        only_if_absent: bool,
+        overwrite: Overwrite,
     ) -> Result<Self, ClientError> {
         context.seals.write_key()?;
+        if !meta.attributes.fit() {
+            return Err(ClientError::LongAttributes);
+        }
         Ok(Self {
             op,
             name: context.seals.name_id(&meta.name)?,
             keys: context.seals.keys()?,
             meta,
-            only_if_absent,
+            overwrite,
             stage: Stage::Feeding(Box::default()),
             buffer: Vec::new(),
             size: 0,
@@ -183,7 +188,7 @@ impl Put {
         self.tree.push(Hash(sealed.secret.tree));
         let pages = maker.push(&self.keys, block, secret_of(&sealed.secret));
         if only {
-            self.sealed.small = Some(Bytes::from(data));
+            self.sealed.small = Some((sealed, Bytes::from(data)));
         } else {
             self.blocks += 1;
             self.made.push_back(Made::Block(sealed, Bytes::from(data)));
@@ -215,7 +220,7 @@ impl Put {
             (_, Message::PageDone { .. }) if self.pages > 0 => self.pages -= 1,
             (Stage::Committing(version), Message::PutDone { copies, .. }) => {
                 let (version, hash, size) = (*version, self.tree.finish(), self.size);
-                return Ok(Step::Done(Answer::Put { copies, version, hash, size }));
+                return Ok(Step::Done(Answer::Put { copies, is_new: true, version, hash, size }));
             }
             (Stage::Settling(Versions::Asked), message) => {
                 self.told(context, Told::of(message)?)?;
@@ -226,16 +231,48 @@ impl Put {
     }
 
     fn told(&mut self, context: &mut Context, told: Told) -> Result<(), ClientError> {
-        if self.only_if_absent && context.seals.open_told(&told, &self.name)?.is_some() {
+        let exists = |context: &mut Context| context.seals.open_told(&told, &self.name);
+        if self.overwrite == Overwrite::Never && exists(context)?.is_some() {
             return Err(ClientError::Exists);
         }
-        // What comes now supersedes what is damaged: to write it anew is how it is mended.
-        self.stage = Stage::Settling(Versions::Told(told.into_heads()));
+        let versions = match self.unchanged(context, &told) {
+            Some(version) => {
+                // Its block is brought all the same: nobody has said that the node has it.
+                if let Some((sealed, data)) = self.sealed.small.take() {
+                    self.blocks += 1;
+                    self.made.push_back(Made::Block(sealed, data));
+                }
+                Versions::Unchanged(version)
+            }
+            // What comes now supersedes what is damaged: to write it anew is how it is mended.
+            None => Versions::Told(told.into_heads()),
+        };
+        self.stage = Stage::Settling(versions);
         Ok(())
     }
 
-    /// Asks for more input; or sends the record, when everything is ready for it.
-    pub(super) fn advance(&mut self, context: &mut Context) -> Result<(), ClientError> {
+    /// The version that makes this put needless: the only head, which is sound, kept, and says the same.
+    fn unchanged(&self, context: &mut Context, told: &Told) -> Option<VersionId> {
+        let heads = told.heads();
+        let is_plain = !heads.are_many() && heads.future().is_empty() && told.is_kept();
+        if self.overwrite != Overwrite::IfChanged || !is_plain || told.log_damage().is_any() {
+            return None;
+        }
+        // What can't be opened is superseded.
+        let entry = context.seals.open_shown(told.shown().ok()?, &self.name).ok()??;
+        self.says(&entry).then_some(entry.version)
+    }
+
+    /// Whether a version says what this put would say.
+    fn says(&self, entry: &Entry) -> bool {
+        let Meta { name: _, mtime, mode, attributes } = &self.meta;
+        (entry.size, entry.hash) == (self.size, self.tree.finish())
+            && (entry.mtime, entry.mode) == (*mtime, *mode)
+            && entry.attributes == *attributes
+    }
+
+    /// Asks for more input; or sends the record, when everything is ready for it and it is needed.
+    pub(super) fn advance(&mut self, context: &mut Context) -> Result<Option<Answer>, ClientError> {
         if self.wants_input() {
             self.asked = true;
             context.tell(Event::NeedData { op: self.op, room: self.room() });
@@ -246,9 +283,15 @@ impl Put {
                 let heads = heads.clone();
                 self.send_record(context, &heads)?;
             }
+            Stage::Settling(Versions::Unchanged(version))
+                if self.blocks == 0 && self.pages == 0 =>
+            {
+                let (version, hash, size) = (*version, self.tree.finish(), self.size);
+                return Ok(Some(Answer::Put { copies: 0, is_new: false, version, hash, size }));
+            }
             Stage::Feeding(_) | Stage::Settling(_) | Stage::Committing(_) => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     fn ask_versions(&mut self, context: &mut Context) {
@@ -260,10 +303,13 @@ impl Put {
         let List { list, small } = self.sealed.clone();
         let Some((list, secrets)) = list else { return Ok(()) };
         let content = Content { size: self.size, hash: self.tree.finish(), list, secrets };
-        let condition = if self.only_if_absent { Condition::Absent } else { Condition::Newest };
+        let condition = match self.overwrite {
+            Overwrite::Never => Condition::Absent,
+            Overwrite::Always | Overwrite::IfChanged => Condition::Newest,
+        };
         let made = context.seals.file(heads, &self.meta, content)?;
         self.stage = Stage::Committing(made.version);
-        let blocks = small.into_iter().collect();
+        let blocks = small.into_iter().map(|(_, data)| data).collect();
         context.put_records(self.op, vec![made.record], vec![condition], blocks);
         Ok(())
     }

@@ -117,7 +117,8 @@ impl Rename {
     ) -> Result<Stage, ClientError> {
         let Source { entry, heads: source_heads } = source;
         let name = self.names.target.clone();
-        let meta = Meta { name, mtime_ms: entry.mtime_ms, mode: entry.mode };
+        let Entry { mtime, mode, .. } = entry;
+        let meta = Meta { name, mtime, mode, attributes: entry.attributes.clone() };
         let Entry { size, hash, list, secrets, name: source_name, .. } = entry;
         let content = Content { size, hash, list, secrets };
         let file = context.seals.file(heads, &meta, content)?;

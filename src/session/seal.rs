@@ -96,8 +96,9 @@ impl Seals {
         let sealed = Sealed {
             name: meta.name.clone(),
             size: content.size,
-            mtime_ms: meta.mtime_ms,
+            mtime: meta.mtime,
             mode: meta.mode,
+            attributes: meta.attributes.clone(),
             content_type: String::new(),
             hash: content.hash.0,
             secrets: content.secrets,
@@ -218,8 +219,8 @@ impl Seals {
         let keys = data.at(record.epoch, &record.space).ok_or(ClientError::NoDataKey)?;
         let plain = open_part(&keys, &record.public_bytes(), &record.sealed_tag, &record.sealed)
             .map_err(|_| damaged("a record was not sealed with this network's data key"))?;
-        let sealed =
-            Sealed::decode(&plain).map_err(|_| damaged("a record's sealed part is malformed"))?;
+        let sealed = Sealed::decode(record.format, &plain)
+            .map_err(|_| damaged("a record's sealed part is malformed"))?;
         let (blocks, size) = record.blocks.totals();
         let secrets = match &record.blocks {
             BlockList::Inline(blocks) => blocks.len(),
@@ -233,8 +234,9 @@ impl Seals {
             log_damage: LogDamage::default(),
             is_kept: true,
             size: sealed.size,
-            mtime_ms: sealed.mtime_ms,
+            mtime: sealed.mtime,
             mode: sealed.mode,
+            attributes: sealed.attributes.clone(),
             hash: Hash(sealed.hash),
             blocks,
             version: record.version,

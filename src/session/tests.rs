@@ -163,7 +163,7 @@ fn ends(events: Vec<Event>) -> Vec<Result<Answer, ClientError>> {
 
 fn put(name: &str) -> Operation {
     let meta = Meta { name: name.into(), ..Meta::default() };
-    Operation::Put { meta, only_if_absent: false }
+    Operation::Put { meta, overwrite: Overwrite::Always }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::ids::{
 };
 use crate::limits::MESSAGE_TEXT_MAX;
 use crate::seeded::{self, Bug};
+use crate::time::FileTime;
 use crate::wire::Malformed;
 use bytes::Bytes;
 
@@ -52,6 +53,10 @@ impl<'a> Reader<'a> {
             items.push(T::take(self)?);
         }
         Ok(items)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Nothing may be left.
@@ -120,7 +125,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(u8, u16, u32, u64);
+integers!(u8, u16, u32, u64, i64);
 
 macro_rules! ids {
     ($($type:ident),*) => {$(
@@ -181,6 +186,19 @@ impl<T: Field> Field for Box<T> {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         T::take(from).map(Self::new)
+    }
+}
+
+impl Field for FileTime {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.seconds.put(out);
+        self.nanos.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let time = Self { seconds: i64::take(from)?, nanos: u32::take(from)? };
+        require(time.nanos < 1_000_000_000, "more nanoseconds than a second has")?;
+        Ok(time)
     }
 }
 

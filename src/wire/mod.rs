@@ -92,6 +92,7 @@
 //! | signature | `[64]`, over both and the `list` of blocks of the message that the permit stands in; a page counts as a |
 //! | | block of its own address and length |
 
+pub mod attributes;
 pub mod condition;
 pub(crate) mod cursor;
 pub mod discards;

@@ -13,8 +13,12 @@ use crate::wire::page::tree_size;
 
 pub use crate::wire::sealed::{Sealed, Secret};
 
-/// The format of the records that this program makes.
-pub const FORMAT: u8 = 1;
+/// The format of the records that this program makes. In format 1 the sealed part has a time in milliseconds, and no
+/// attributes.
+pub const FORMAT: u8 = 2;
+
+/// The oldest format that is read.
+pub const FORMAT_OLDEST: u8 = 1;
 
 /// The length of a signature, with which every record ends.
 pub const SIGNATURE: usize = 64;
@@ -207,7 +211,7 @@ impl Record {
     }
 
     fn keep_rules(&self) -> Result<(), Malformed> {
-        require(self.format >= FORMAT, "a record's format")?;
+        require(self.format >= FORMAT_OLDEST, "a record's format")?;
         require(self.version.stamp <= STAMP_MAX, "a stamp with its top bit set")?;
         require(
             self.parents.iter().all(|parent| parent.stamp < self.version.stamp),

@@ -4,7 +4,9 @@
 //! has no NUL.
 
 use crate::limits::{CONTENT_TYPE_MAX, NAME_MAX, PAGE_ENTRIES_MAX, RECORD_BLOCKS_MAX};
+use crate::time::FileTime;
 use crate::wire::Malformed;
+use crate::wire::attributes::Attributes;
 use crate::wire::cursor::{Field, Reader, put_counted, put_list, require};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -59,9 +61,9 @@ pub struct Sealed {
     pub name: Vec<u8>,
     /// Bytes of the file.
     pub size: u64,
-    /// Modification time in milliseconds since 1970.
-    pub mtime_ms: u64,
-    /// `st_mode` of Unix, of which the permission bits count; 0 for unknown.
+    /// Time of the last change, if it is known.
+    pub mtime: Option<FileTime>,
+    /// `st_mode` of Unix; 0 for unknown.
     pub mode: u32,
     /// MIME type; empty for unknown.
     pub content_type: String,
@@ -69,6 +71,8 @@ pub struct Sealed {
     pub hash: [u8; 32],
     /// One for each block that stands in the record; or one, for the root page.
     pub secrets: Vec<Secret>,
+    /// What else is said of the file.
+    pub attributes: Attributes,
 }
 
 impl fmt::Debug for Sealed {
@@ -83,29 +87,43 @@ impl Sealed {
         out.reserve(self.name.len() + self.content_type.len() + 64 + self.secrets.len() * SECRET);
         put_counted(&self.name, NAME_MAX, out);
         self.size.put(out);
-        self.mtime_ms.put(out);
+        self.mtime.put(out);
         self.mode.put(out);
         put_counted(self.content_type.as_bytes(), CONTENT_TYPE_MAX, out);
         self.hash.put(out);
         put_list(&self.secrets, RECORD_BLOCKS_MAX, out);
+        self.attributes.put(out);
     }
 
-    /// Reads the plaintext of the sealed part of a file's record or a tombstone.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    /// Reads the plaintext of the sealed part of a file's record or a tombstone, which has this format.
+    pub fn decode(format: u8, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
         let sealed = Self {
             name: from.counted(NAME_MAX)?.to_vec(),
             size: Field::take(&mut from)?,
-            mtime_ms: Field::take(&mut from)?,
+            mtime: mtime(format, &mut from)?,
             mode: Field::take(&mut from)?,
             content_type: content_type(from.counted(CONTENT_TYPE_MAX)?)?,
             hash: from.array()?,
             secrets: from.list(RECORD_BLOCKS_MAX)?,
+            attributes: match format {
+                1 => Attributes::default(),
+                _ => Field::take(&mut from)?,
+            },
         };
         from.finish()?;
         require(!sealed.name.contains(&0), "a name with a NUL")?;
         Ok(sealed)
     }
+}
+
+/// In format 1 milliseconds since 1970, of which 0 meant that the time is not known.
+fn mtime(format: u8, from: &mut Reader<'_>) -> Result<Option<FileTime>, Malformed> {
+    if format > 1 {
+        return Field::take(from);
+    }
+    let ms = u64::take(from)?;
+    Ok(i64::try_from(ms).ok().filter(|ms| *ms != 0).map(FileTime::from_ms))
 }
 
 fn content_type(bytes: &[u8]) -> Result<String, Malformed> {
@@ -116,17 +134,19 @@ fn content_type(bytes: &[u8]) -> Result<String, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::record::FORMAT;
     use proptest::prelude::*;
 
     fn sealed() -> Sealed {
         Sealed {
             name: b"letters/1.txt".to_vec(),
             size: 70_000,
-            mtime_ms: 1_700_000_000_000,
+            mtime: Some(FileTime { seconds: 1_700_000_000, nanos: 5 }),
             mode: 0o644,
             content_type: "text/plain".to_owned(),
             hash: [9; 32],
             secrets: vec![Secret { key: [1; 32], tree: [2; 32] }; 2],
+            attributes: Attributes { allocated: Some(4096), ..Attributes::default() },
         }
     }
 
@@ -138,9 +158,9 @@ mod tests {
 
     #[test]
     fn a_sealed_part_reads_back() {
-        assert_eq!(Sealed::decode(&encoded(&sealed())), Ok(sealed()));
+        assert_eq!(Sealed::decode(FORMAT, &encoded(&sealed())), Ok(sealed()));
         let name = b"a\0b".to_vec();
-        assert!(Sealed::decode(&encoded(&Sealed { name, ..sealed() })).is_err());
+        assert!(Sealed::decode(FORMAT, &encoded(&Sealed { name, ..sealed() })).is_err());
         assert_eq!(format!("{:?}", sealed()), "Sealed(70000 bytes, 2 secrets)");
     }
 
@@ -155,6 +175,27 @@ mod tests {
             &[9; 32],
             &[0, 2],
             &[[1; 32], [2; 32], [1; 32], [2; 32]].concat(),
+        ];
+        let first = Sealed {
+            mtime: Some(FileTime { seconds: 1_700_000_000, nanos: 0 }),
+            attributes: Attributes::default(),
+            ..sealed()
+        };
+        assert_eq!(Sealed::decode(1, &expected.concat()), Ok(first));
+    }
+
+    #[test]
+    fn the_second_format() {
+        let expected = [
+            &b"\0\x0dletters/1.txt"[..],
+            &[0, 0, 0, 0, 0, 1, 0x11, 0x70],
+            &[1, 0, 0, 0, 0, 0x65, 0x53, 0xf1, 0, 0, 0, 0, 5],
+            &[0, 0, 1, 0xa4],
+            b"\0\x0atext/plain",
+            &[9; 32],
+            &[0, 2],
+            &[[1; 32], [2; 32], [1; 32], [2; 32]].concat(),
+            &[0, 1, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0x10, 0],
         ];
         assert_eq!(encoded(&sealed()), expected.concat());
     }
@@ -177,7 +218,7 @@ mod tests {
             let mut bytes = encoded(&sealed());
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] = to }
-            if let Ok(sealed) = Sealed::decode(&bytes) {
+            if let Ok(sealed) = Sealed::decode(FORMAT, &bytes) {
                 prop_assert_eq!(encoded(&sealed), bytes);
             }
         }

@@ -66,6 +66,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("MESSAGE_TEXT_MAX", &["texts_and_bytes_of_messages_have_an_end"]),
     ("EXTENSIONS_MAX", &["lists_of_a_record_have_an_end"]),
     ("CONTENT_TYPE_MAX", &["a_changed_one_decodes_to_itself_or_not_at_all"]),
+    ("ATTRIBUTES_MAX", &["too_much_or_out_of_order_is_refused"]),
     (
         "CONNECTIONS_MAX",
         &[

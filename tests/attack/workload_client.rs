@@ -4,7 +4,7 @@
 
 use super::victim::Victim;
 use dfsd::client::Client;
-use dfsd::session::{Answer, Event, Meta, Operation};
+use dfsd::session::{Answer, Event, Meta, Operation, Overwrite};
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use std::time::{Duration, Instant};
 
@@ -68,8 +68,8 @@ pub(super) fn work(victim: &Victim, seed: u64, duration: Duration) -> Times {
 }
 
 pub(super) fn put(client: &mut Client, name: &str, bytes: &[u8]) {
-    let meta = Meta { name: name.into(), mtime_ms: 1, mode: 0o600 };
-    let op = client.start(Operation::Put { meta, only_if_absent: false });
+    let meta = Meta { name: name.into(), mode: 0o600, ..Meta::default() };
+    let op = client.start(Operation::Put { meta, overwrite: Overwrite::Always });
     let mut fed = client.feed(op, bytes);
     if fed == bytes.len() {
         client.feed_end(op);

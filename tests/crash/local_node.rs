@@ -9,7 +9,7 @@ use dfsd::daemon::{self, Options};
 use dfsd::gateway::Gateway;
 use dfsd::node::{Action, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
-use dfsd::session::{Answer, ClientError, Event, Meta, Operation};
+use dfsd::session::{Answer, ClientError, Event, Meta, Operation, Overwrite};
 use dfsd::store::{self, Disk, OpenError};
 use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
@@ -105,7 +105,7 @@ impl LocalNode {
         let (operation, input): (_, &[u8]) = match deed {
             Deed::Put(name, bytes) => {
                 let meta = Meta { name: text(name), ..Meta::default() };
-                (Operation::Put { meta, only_if_absent: false }, bytes)
+                (Operation::Put { meta, overwrite: Overwrite::Always }, bytes)
             }
             Deed::Get(name) => (Operation::Get { name: text(name) }, &[]),
             Deed::Delete(name) => (Operation::Delete { name: text(name) }, &[]),

@@ -199,7 +199,7 @@ fn a_flipped_bit_in_the_log_of_a_lone_node_costs_one_file() {
         assert_eq!(got.code, 6, "{}", got.stderr);
         assert!(got.stderr.contains("what is stored is damaged: "), "{}", got.stderr);
         let listed = network.dfs(0, &["ls"]).ok();
-        assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 21);
+        assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 22);
         let status = network.dfs(0, &["status", "--json"]);
         assert!(String::from_utf8(status.stdout).unwrap().contains("\"incomplete\":2,"), "{time}");
         network.nodes[0].kill();
@@ -318,7 +318,7 @@ fn what_nobody_can_decode_of_the_log_is_told_until_it_is_given_up() {
     let log = fs::read(&path).unwrap();
     // A record begins with its format, its kind and the default space, and before it is the length.
     let group = usize::try_from(before).unwrap()..usize::try_from(after).unwrap();
-    let begin = [&[1, 1][..], &[0; 16]].concat();
+    let begin = [&[2, 1][..], &[0; 16]].concat();
     let at = log[group.clone()].windows(begin.len()).rposition(|bytes| bytes == begin).unwrap();
     flip(&path, u64::try_from(group.start + at - 8).unwrap());
     for _ in 0..2 {

@@ -111,7 +111,7 @@ fn the_same_bytes_under_two_names_outlive_one_of_them() {
 fn ls_lists_by_prefix_also_as_json() {
     let network = Network::alone();
     for name in ["x/2", "x/1", "y", "a \"quoted\"\nname"] {
-        network.put(0, name, b"12345");
+        network.dfs_with(0, &["put", "--raw-names", "-", name], b"12345").ok();
     }
     let sorted = network.dfs(0, &["ls", "x/", "--sort"]).text();
     assert_eq!(sorted, "x/1\nx/2\n");
@@ -134,7 +134,7 @@ fn a_folder_goes_there_and_back() {
     }
     let back = network.path("back");
     network.dfs(0, &["put", "-r", &text(&folder)]).ok();
-    wait_for("all names have come", || network.names(1).len() == 120);
+    wait_for("all names have come", || network.names(1).len() == 120 + 8);
     network.dfs(1, &["get", "-r", "tree", &text(&back)]).ok();
     assert!(contents(&folder) == contents(&back));
     // A bare prefix is no file.
@@ -152,6 +152,7 @@ fn what_nobody_else_may_read_stays_so() {
     for private in [0o600, 0o700, 0o400, 0o000] {
         fs::set_permissions(&local, Permissions::from_mode(private)).unwrap();
         network.dfs(0, &["put", &text(&local), "x"]).ok();
+        let _ = fs::remove_file(&back);
         network.dfs(0, &["get", "x", &text(&back)]).ok();
         assert_eq!(mode(&back), private, "{private:o}");
     }

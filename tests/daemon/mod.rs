@@ -24,6 +24,7 @@ mod proxy;
 mod refusals;
 mod rounds;
 mod secrecy;
+mod trees;
 mod volume;
 
 use process::{Daemon, Ended, run_dfs};

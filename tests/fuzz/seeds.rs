@@ -9,6 +9,8 @@ use dfsd::crypto::sign::SignKey;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, NameId, NodeId, Space, VersionId, Writer};
 use dfsd::keyring::{Access, Ticket, grant};
+use dfsd::time::FileTime;
+use dfsd::wire::attributes::{Attributes, Xattr};
 use dfsd::wire::frame::{FrameKind, Head, Open, leaves_of};
 use dfsd::wire::message::{BlockRef, Message, PeerAddress};
 use dfsd::wire::page::{Entries, Page, PageRef};
@@ -134,13 +136,18 @@ fn records() -> Vec<Seed> {
     let sealed = Sealed {
         name: b"letters/1.txt".to_vec(),
         size: 70_000,
-        mtime_ms: 1_700_000_000_000,
+        mtime: Some(FileTime { seconds: 1_700_000_000, nanos: 7 }),
         mode: 0o644,
         content_type: "text/plain".to_owned(),
         hash: [9; 32],
         secrets: vec![secret(), secret()],
+        attributes: Attributes {
+            allocated: Some(4096),
+            xattrs: vec![Xattr { name: b"user.a".to_vec(), value: b"b".to_vec() }],
+            ..Attributes::default()
+        },
     };
-    assert!(Sealed::decode(&encoded(|out| sealed.encode(out))).is_ok());
+    assert!(Sealed::decode(FORMAT, &encoded(|out| sealed.encode(out))).is_ok());
     let mut seeds: Vec<_> =
         files().iter().map(|(name, record)| seed(name, record.to_bytes())).collect();
     for (name, bytes) in &seeds {

@@ -61,7 +61,8 @@ fn the_first_format() {
         &"77".repeat(64),
     ]
     .concat();
-    assert_eq!(hex(&record().to_bytes()), expected);
+    assert_eq!(hex(&Record { format: 1, ..record() }.to_bytes()), expected);
+    assert_eq!(hex(&record().to_bytes()[1..]), expected[2..], "the second has the same layout");
 }
 
 #[test]

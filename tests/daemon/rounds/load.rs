@@ -10,6 +10,7 @@ use dfsd::client::{CallError, Client};
 use dfsd::ids::NodeId;
 use dfsd::keyring::Access;
 use dfsd::session::{Answer, ClientError, Entry, Event, Meta, Operation};
+use dfsd::time::FileTime;
 use dfsd::wire::message::PeerAddress;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -74,8 +75,17 @@ pub(super) fn content(attempt: Attempt, size: usize) -> Vec<u8> {
     noise(size, attempt)
 }
 
+/// Each attempt's version has a time of its own, by which it is known again.
+fn mtime_of(attempt: Attempt) -> FileTime {
+    FileTime { seconds: i64::try_from(attempt).unwrap(), nanos: 0 }
+}
+
+fn attempt_of(entry: &Entry) -> Attempt {
+    entry.mtime.and_then(|time| Attempt::try_from(time.seconds).ok()).unwrap_or_default()
+}
+
 pub(super) fn shown(entry: &Entry) -> Shown {
-    Shown { version: entry.version, attempt: entry.mtime_ms }
+    Shown { version: entry.version, attempt: attempt_of(entry) }
 }
 
 /// Whether these are all the bytes of the version that they are said to be of.
@@ -84,14 +94,14 @@ pub(super) fn judge_bytes(
     entry: &Entry,
     bytes: &[u8],
 ) -> Result<(), String> {
-    let size = ledger.lock().unwrap().size(entry.mtime_ms);
+    let size = ledger.lock().unwrap().size(attempt_of(entry));
     let name = String::from_utf8_lossy(&entry.name).into_owned();
     match size {
-        Some(size) if bytes == content(entry.mtime_ms, size) => Ok(()),
+        Some(size) if bytes == content(attempt_of(entry), size) => Ok(()),
         size => Err(format!(
             "{name}: {} bytes were served that attempt {} of {size:?} bytes did not put",
             bytes.len(),
-            entry.mtime_ms
+            attempt_of(entry)
         )),
     }
 }
@@ -147,7 +157,8 @@ fn pick_size(rng: &mut ChaCha8Rng) -> usize {
 /// A put. False when the connection is no good any more.
 fn put(scene: &Scene, (node, client): (usize, &mut Client), name: &str, size: usize) -> bool {
     let attempt = scene.ledger().begin(name, Wish::Put { size });
-    let meta = Meta { name: name.as_bytes().to_vec(), mtime_ms: attempt, ..Meta::default() };
+    let meta =
+        Meta { name: name.as_bytes().to_vec(), mtime: Some(mtime_of(attempt)), ..Meta::default() };
     match client.put(meta, content(attempt, size).as_slice()) {
         Ok(stored) => {
             let answer = scene.ledger().acknowledged(name, attempt, (node, stored.version));

@@ -7,7 +7,7 @@ use dfsd::ids::{Address, Hash};
 use dfsd::testing::formats;
 use dfsd::wire::message::Message;
 use dfsd::wire::page::Page;
-use dfsd::wire::record::{Record, split_signature};
+use dfsd::wire::record::{FORMAT, FORMAT_OLDEST, Record, split_signature};
 use dfsd::wire::sealed::{Sealed, decode_secrets, encode_secrets};
 
 /// What was decoded gives the same bytes again.
@@ -32,9 +32,10 @@ pub(super) fn record(data: &[u8]) {
         let (blocks, bytes) = record.blocks.totals();
         assert!(record.blocks.is_empty() == (blocks == 0) && bytes >= blocks);
     }
-    if let Ok(sealed) = within(data.len(), || Sealed::decode(data)) {
+    if let Ok(sealed) = within(data.len(), || Sealed::decode(FORMAT, data)) {
         same(data, |out| sealed.encode(out));
     }
+    let _ = within(data.len(), || Sealed::decode(FORMAT_OLDEST, data));
     if let Ok(secrets) = within(data.len(), || decode_secrets(data)) {
         same(data, |out| encode_secrets(&secrets, out));
     }

@@ -6,7 +6,7 @@ use dfsd::ids::Address;
 use dfsd::limits::{
     BLOCK, COMING_MAX, LEAF, OPERATION_AHEAD, OPERATION_RATE, OPERATION_TIMEOUT, RECORD_MAX,
 };
-use dfsd::session::{Answer, ClientError, Operation};
+use dfsd::session::{Answer, ClientError, Operation, Overwrite};
 use dfsd::wire::message::Message;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -71,7 +71,7 @@ fn a_trickle_for_others_excuses_no_silence() {
 fn leaves_that_leave_slowly_are_progress_of_their_put() {
     let mut pair = Pair::honest();
     pair.pump();
-    let put = pair.start(Operation::Put { meta: meta("a"), only_if_absent: false });
+    let put = pair.start(Operation::Put { meta: meta("a"), overwrite: Overwrite::Always });
     let bytes = content(3, 8 * LEAF);
     assert_eq!(pair.session.feed(put, &bytes), bytes.len());
     pair.session.feed_end(put);

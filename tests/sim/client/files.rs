@@ -5,7 +5,7 @@ use dfsd::crypto::keys::{RootKey, WriteKey};
 use dfsd::crypto::tree;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::{BLOCK, LEAF, LOG_BLOCK_MAX, OPERATION_TIMEOUT};
-use dfsd::session::{Answer, ClientError, Operation};
+use dfsd::session::{Answer, ClientError, Operation, Overwrite};
 use dfsd::store::fs::FileSystem;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ fn files_of_every_size_come_back_equal() {
         let name = format!("size/{size}");
         let bytes = content(7, size);
         let put = program.put(&mut world, &name, &bytes);
-        let Ok(Answer::Put { hash, size: stored, copies: 1, version }) = put.result else {
+        let Ok(Answer::Put { hash, size: stored, copies: 1, is_new: true, version }) = put.result
+        else {
             panic!("{size}: {put:?}");
         };
         assert_eq!((hash, stored), (tree::tree(&bytes), size as u64));
@@ -181,7 +182,7 @@ fn a_put_that_must_be_new_changes_nothing_that_is_there() {
     let mut world = world(6, 1);
     let mut program = Program::connect(&mut world, 0, access());
     program.put(&mut world, "a", b"first").result.unwrap();
-    let put = Operation::Put { meta: meta("a"), only_if_absent: true };
+    let put = Operation::Put { meta: meta("a"), overwrite: Overwrite::Never };
     let op = program.start(&world, put);
     program.session.feed(op, b"second");
     program.session.feed_end(op);
@@ -207,7 +208,8 @@ fn any_node_gives_what_another_took() {
 fn a_version_that_is_being_put_supersedes_one_that_was_put_meanwhile() {
     let mut world = world(8, 1);
     let mut program = Program::connect(&mut world, 0, access());
-    let slow = program.start(&world, Operation::Put { meta: meta("a"), only_if_absent: false });
+    let slow =
+        program.start(&world, Operation::Put { meta: meta("a"), overwrite: Overwrite::Always });
     program.session.feed(slow, b"slow");
     program.pump(&mut world);
     world.run(Duration::from_secs(5), |_| false);
@@ -223,7 +225,8 @@ fn a_version_that_is_being_put_supersedes_one_that_was_put_meanwhile() {
 fn a_put_waits_for_its_source() {
     let mut world = world(9, 1);
     let mut program = Program::connect(&mut world, 0, access());
-    let op = program.start(&world, Operation::Put { meta: meta("a"), only_if_absent: false });
+    let op =
+        program.start(&world, Operation::Put { meta: meta("a"), overwrite: Overwrite::Always });
     program.session.feed(op, b"slow");
     for _ in 0..60 {
         program.pump(&mut world);
@@ -240,7 +243,8 @@ fn a_put_waits_for_its_source() {
 fn what_is_given_up_leaves_nothing_behind() {
     let mut world = world(10, 1);
     let mut program = Program::connect(&mut world, 0, access());
-    let op = program.start(&world, Operation::Put { meta: meta("a"), only_if_absent: false });
+    let op =
+        program.start(&world, Operation::Put { meta: meta("a"), overwrite: Overwrite::Always });
     program.session.feed(op, &content(1, 5 * BLOCK));
     program.pump(&mut world);
     program.session.abort(op);

@@ -9,7 +9,7 @@ use dfsd::crypto::sign::sign;
 use dfsd::crypto::tags;
 use dfsd::keyring::{Access, grant};
 use dfsd::limits::LIST_BARREN_MAX;
-use dfsd::session::{Answer, ClientError, Operation};
+use dfsd::session::{Answer, ClientError, Operation, Overwrite};
 use dfsd::wire::message::{Message, PushedRecord};
 use dfsd::wire::record::Record;
 
@@ -48,7 +48,7 @@ fn operations() -> Vec<Operation> {
         Operation::Delete { name: name() },
         Operation::Rename { source: name(), target: b"b".into(), replace: true },
         Operation::List,
-        Operation::Put { meta: put, only_if_absent: true },
+        Operation::Put { meta: put, overwrite: Overwrite::Never },
     ]
 }
 

@@ -9,7 +9,7 @@ use dfsd::crypto::tree;
 use dfsd::ids::Address;
 use dfsd::keyring::Access;
 use dfsd::limits::{BLOCK, LEAF, LIST_BARREN_MAX};
-use dfsd::session::{Answer, ClientError, Event, Op, Operation};
+use dfsd::session::{Answer, ClientError, Event, Op, Operation, Overwrite};
 use dfsd::time::Instant;
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Reason, Role};
@@ -206,7 +206,7 @@ impl Pair {
     }
 
     pub(super) fn put(&mut self, name: &str, content: &[u8]) -> Op {
-        let op = self.start(Operation::Put { meta: meta(name), only_if_absent: false });
+        let op = self.start(Operation::Put { meta: meta(name), overwrite: Overwrite::Always });
         let mut fed = 0;
         while fed < content.len() {
             let taken = self.session.feed(op, &content[fed..]);
@@ -362,7 +362,7 @@ fn a_refused_offer_ends_all_who_share_it_once() {
         true
     });
     let ops = ["a", "b"].map(|name| {
-        let op = pair.start(Operation::Put { meta: meta(name), only_if_absent: false });
+        let op = pair.start(Operation::Put { meta: meta(name), overwrite: Overwrite::Always });
         pair.session.feed(op, &vec![0; 3 * BLOCK]);
         op
     });

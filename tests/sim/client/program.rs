@@ -5,7 +5,7 @@ use crate::sim::world::{Network, World};
 use dfsd::client::{Entropy, RemoteSession};
 use dfsd::keyring::Access;
 use dfsd::node::Link;
-use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation};
+use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation, Overwrite};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
 }
 
 pub(in crate::sim) fn meta(name: &str) -> Meta {
-    Meta { name: name.into(), mtime_ms: 5, mode: 0o640 }
+    Meta { name: name.into(), mode: 0o640, ..Meta::default() }
 }
 
 pub(in crate::sim) fn content(seed: u8, length: usize) -> Vec<u8> {
@@ -64,7 +64,7 @@ impl Program {
     }
 
     pub(in crate::sim) fn start_put(&mut self, world: &World, name: &str, content: Vec<u8>) -> Op {
-        let put = Operation::Put { meta: meta(name), only_if_absent: false };
+        let put = Operation::Put { meta: meta(name), overwrite: Overwrite::Always };
         let op = self.start(world, put);
         self.sources.insert(op, content);
         op

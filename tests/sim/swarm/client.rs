@@ -12,7 +12,7 @@ use crate::sim::world::World;
 use dfsd::client::Entropy;
 use dfsd::ids::NodeId;
 use dfsd::keyring::Access;
-use dfsd::session::{Answer, ClientError, Entry, Event, Meta, Op, Operation};
+use dfsd::session::{Answer, ClientError, Entry, Event, Meta, Op, Operation, Overwrite};
 use dfsd::time::Instant;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -245,11 +245,12 @@ impl Client {
         });
         let write = self.new_write(world, ledger, name, Thing::File(content));
         let only_if_absent = self.rng.random_range(0..6) == 0;
-        let meta = Meta { name: name_bytes(name), mtime_ms: 7, mode: 0o644 };
+        let meta = Meta { name: name_bytes(name), mode: 0o644, ..Meta::default() };
         // Some are given up before they have all their bytes.
         let give_up = self.rng.random_range(0..20) == 0;
         let doing = Doing::Put { write, content, fed: 0, only_if_absent, give_up };
-        self.start(world, ledger, Operation::Put { meta, only_if_absent }, doing);
+        let overwrite = if only_if_absent { Overwrite::Never } else { Overwrite::Always };
+        self.start(world, ledger, Operation::Put { meta, overwrite }, doing);
     }
 
     fn begin_delete(&mut self, world: &World, ledger: &mut Ledger, name: Name) {

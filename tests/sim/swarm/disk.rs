@@ -53,7 +53,7 @@ impl Stated {
             parents: record.parents,
             blocks: record.blocks,
             sealed_tag: record.sealed_tag,
-            sealed: plain.and_then(|plain| Sealed::decode(&plain).ok()),
+            sealed: plain.and_then(|plain| Sealed::decode(record.format, &plain).ok()),
         })
     }
 }

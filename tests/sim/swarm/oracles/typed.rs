@@ -44,9 +44,10 @@ impl Oracle for Typed {
 
 fn is_wrong(ledger: &Ledger, error: &ClientError) -> Option<String> {
     match error {
-        ClientError::Protocol(_) | ClientError::BadName | ClientError::NoDataKey => {
-            Some(format!("a client that keeps the rules is told: {error}"))
-        }
+        ClientError::Protocol(_)
+        | ClientError::BadName
+        | ClientError::LongAttributes
+        | ClientError::NoDataKey => Some(format!("a client that keeps the rules is told: {error}")),
         ClientError::Damaged(_) if !ledger.any_damage() => {
             Some(format!("no disk was harmed, but a client is told: {error}"))
         }

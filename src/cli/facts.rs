@@ -1,0 +1,121 @@
+//! What is known of a stored file besides its bytes, and how a local one gets it.
+//!
+//! Knows nothing about the network. Invariants: nobody may do more with a fetched file than with the stored one, or with
+//! the one whose place it takes; a file system that has no modes, times or attributes is no error.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
+use rustix::io::Errno;
+
+use crate::session::Entry;
+use crate::time::FileTime;
+use crate::wire::attributes::Xattr;
+
+/// Read, write and run, for owner, group and others: what else a mode may say makes a program run as its owner, and a
+/// fetched file has another.
+const RIGHTS: u32 = 0o777;
+/// Of folders also that only its owner may remove a file, and that files get the folder's group.
+const FOLDER_RIGHTS: u32 = 0o3777;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// `st_mode`; 0 for unknown.
+    pub(crate) mode: u32,
+    pub(crate) mtime: Option<FileTime>,
+    pub(crate) xattrs: Vec<Xattr>,
+}
+
+/// What a stored entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Folder,
+    Link,
+}
+
+impl Facts {
+    /// What an entry says; of its extended attributes if they are wanted.
+    pub(crate) fn of(entry: &Entry, xattrs: bool) -> Self {
+        let wanted = if xattrs { entry.attributes.xattrs.clone() } else { Vec::new() };
+        Self { mode: entry.mode, mtime: entry.mtime, xattrs: wanted }
+    }
+
+    /// Gives all this to an open file, which may take the place of one with the mode `replaced`.
+    pub(crate) fn set(&self, file: &File, replaced: Option<u32>) -> io::Result<()> {
+        let rights = if self.mode == 0 { 0o666 & !umask() } else { self.mode & RIGHTS };
+        // What its owner may do is as it was stored: a program that is fetched anew can be run.
+        let rights = rights & replaced.map_or(RIGHTS, |replaced| replaced | 0o700);
+        tolerated(rustix::fs::fchmod(file, Mode::from_raw_mode(rights)))?;
+        self.set_rest(file)
+    }
+
+    /// The same for an open folder; one that was there keeps what it forbids.
+    pub(crate) fn set_folder(&self, folder: impl AsFd, was_there: bool) -> io::Result<()> {
+        let folder = folder.as_fd();
+        let found = Mode::from(rustix::fs::fstat(folder)?.st_mode).as_raw_mode() & FOLDER_RIGHTS;
+        let rights = match (self.mode, was_there) {
+            (0, true) => found,
+            (0, false) => 0o777 & !umask(),
+            (mode, true) => mode & found,
+            (mode, false) => mode & FOLDER_RIGHTS,
+        };
+        if rights != found {
+            tolerated(rustix::fs::fchmod(folder, Mode::from_raw_mode(rights)))?;
+        }
+        self.set_rest(folder)
+    }
+
+    fn set_rest(&self, fd: impl AsFd) -> io::Result<()> {
+        for xattr in &self.xattrs {
+            let name = OsStr::from_bytes(&xattr.name);
+            tolerated(rustix::fs::fsetxattr(&fd, name, &xattr.value, XattrFlags::empty()))?;
+        }
+        match self.mtime {
+            Some(time) => tolerated(rustix::fs::futimens(&fd, &times(time))),
+            None => Ok(()),
+        }
+    }
+
+    /// The time of a link itself. Where links have none nothing is lost.
+    pub(crate) fn set_link_time(&self, folder: impl AsFd, name: &OsStr) {
+        if let Some(time) = self.mtime {
+            let _ = rustix::fs::utimensat(folder, name, &times(time), AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+}
+
+/// What an entry is, by its mode. What is not known is a file.
+pub(crate) fn kind(entry: &Entry) -> Kind {
+    match rustix::fs::FileType::from_raw_mode(entry.mode) {
+        rustix::fs::FileType::Directory => Kind::Folder,
+        rustix::fs::FileType::Symlink => Kind::Link,
+        _ => Kind::File,
+    }
+}
+
+/// The file is our own: its file system has no such thing, and who may do what there was said when it was mounted.
+fn tolerated(result: Result<(), Errno>) -> io::Result<()> {
+    match result {
+        Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// What new files are denied. To ask is to set it, for a moment in which this process makes no file.
+fn umask() -> u32 {
+    let found = rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::umask(found);
+    found.as_raw_mode()
+}
+
+fn times(time: FileTime) -> Timestamps {
+    let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let last_modification = Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanos) };
+    Timestamps { last_access: omitted, last_modification }
+}
