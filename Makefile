@@ -93,5 +93,5 @@ clean:            ## what was built, and the folders of `make run` and `make dem
 	$(CARGO) clean
 	rm -rf run
 
-install:          ## both programs, under PREFIX/bin
+install:          ## all programs, into PREFIX/bin
 	$(CARGO) install --locked --path . --root "$(PREFIX)" --bins --no-track --force

@@ -344,6 +344,8 @@ bugs! {
     PassWhatIsLate,
     /// Room for blocks is not looked for when there was none (G5).
     ForgetBlockRefusal,
+    /// A file whose bytes are the same counts as unchanged, whatever its mode and time (G2).
+    ForgetMode,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

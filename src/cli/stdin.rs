@@ -29,7 +29,7 @@ pub(crate) struct ReadAhead {
 /// Begins to read standard input. One that was closed is an error: it is not an empty one.
 pub(crate) fn open() -> io::Result<ReadAhead> {
     if is_closed() {
-        return Err(io::Error::other("stdin is closed"));
+        return Err(io::Error::other("it is closed; nothing was stored"));
     }
     read_ahead(io::stdin)
 }

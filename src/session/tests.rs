@@ -4,7 +4,10 @@ use super::*;
 use crate::crypto::keys::{DataKeys, NetworkKey, RootKey, WriteKey};
 use crate::crypto::tree;
 use crate::keyring::grant::grant;
-use crate::limits::OPERATION_TIMEOUT;
+use crate::limits::{ATTRIBUTES_MAX, OPERATION_TIMEOUT};
+use crate::time::FileTime;
+use crate::wire::attributes::{Attributes, Xattr};
+use crate::wire::condition::HeadsSummary;
 use crate::wire::frame::Open;
 use crate::wire::message::NodeStatus;
 use std::collections::HashMap;
@@ -18,6 +21,10 @@ struct Node {
     blocks: HashMap<Address, Vec<u8>>,
     pages: HashMap<Address, Bytes>,
     coming: Option<(Open, Vec<u8>)>,
+    /// How many heads each name is said to have.
+    heads: u64,
+    /// What it shows another keeps.
+    is_full: bool,
 }
 
 impl Node {
@@ -56,8 +63,9 @@ impl Node {
             Message::Want { block, .. } => return self.stream(block.address),
             Message::Head { request, .. } => {
                 let shown = self.records.last().cloned();
-                let (versions, all, future, log_damage) = Default::default();
-                let (clock, kept) = (1 << 20, true);
+                let (versions, future, log_damage) = Default::default();
+                let all = HeadsSummary { count: self.heads, ..HeadsSummary::default() };
+                let (clock, kept) = (1 << 20, !self.is_full);
                 Message::Heads { request, clock, versions, all, future, log_damage, kept, shown }
             }
             Message::Put { request, records, blocks, .. } => {
@@ -207,6 +215,56 @@ fn of_a_stream_whose_hashes_are_not_the_address_s_nothing_is_handed_out() {
         assert!(matches!(got.as_slice(), [Err(ClientError::Damaged(_))]), "{got:?}");
         node.blocks.clear();
     }
+}
+
+/// What a put comes to that need not write, after the same node has been asked for `b"old"` of mode 0644.
+fn put_again(meta: Meta, bytes: &[u8], change: impl FnOnce(&mut Node)) -> (bool, Node) {
+    let (mut session, mut node) = (session(), Node::default());
+    let first = Meta { name: b"a".to_vec(), mode: 0o100_644, ..Meta::default() };
+    session.start(START, Operation::Put { meta: first, overwrite: Overwrite::Always });
+    run(&mut session, &mut node, b"old");
+    change(&mut node);
+    session.start(START, Operation::Put { meta, overwrite: Overwrite::IfChanged });
+    let ended = ends(run(&mut session, &mut node, bytes));
+    let [Ok(Answer::Put { is_new, hash, size, .. })] = ended[..] else { panic!("{ended:?}") };
+    assert_eq!((hash, size), (tree::tree(bytes), bytes.len() as u64));
+    (is_new, node)
+}
+
+#[test]
+fn a_put_that_says_the_same_writes_nothing() {
+    let same = || Meta { name: b"a".to_vec(), mode: 0o100_644, ..Meta::default() };
+    let (is_new, node) = put_again(same(), b"old", |_| {});
+    assert!(!is_new && node.records.len() == 1, "nothing differs");
+    // Nobody has said that the node still has the block: it is brought.
+    let (is_new, node) = put_again(same(), b"old", |node| node.blocks.clear());
+    assert!(!is_new && node.blocks.len() == 1, "the block was lost");
+    let at = |seconds| Some(FileTime { seconds, nanos: 0 });
+    let attributes = Attributes { allocated: Some(0), ..Attributes::default() };
+    for meta in [
+        Meta { mode: 0o100_600, ..same() },
+        Meta { mtime: at(0), ..same() },
+        Meta { attributes, ..same() },
+    ] {
+        let (is_new, node) = put_again(meta.clone(), b"old", |_| {});
+        assert!(is_new && node.records.len() == 2, "{meta:?}");
+    }
+    assert!(put_again(same(), b"new", |_| {}).0, "other bytes");
+    assert!(put_again(same(), b"old", |node| node.heads = 2).0, "another head is superseded");
+    assert!(put_again(same(), b"old", |node| node.is_full = true).0, "the node does not keep it");
+    assert!(put_again(same(), b"old", |node| node.records.clear()).0, "it was deleted");
+}
+
+#[test]
+fn attributes_that_fit_in_no_record_are_refused_before_anything_is_sent() {
+    let (mut session, mut node) = (session(), Node::default());
+    let xattrs = vec![Xattr { name: b"user.a".to_vec(), value: vec![1; ATTRIBUTES_MAX] }];
+    let attributes = Attributes { xattrs, ..Attributes::default() };
+    let meta = Meta { name: b"a".to_vec(), attributes, ..Meta::default() };
+    session.start(START, Operation::Put { meta, overwrite: Overwrite::Always });
+    let ended = ends(run(&mut session, &mut node, b"x"));
+    assert!(matches!(ended[..], [Err(ClientError::LongAttributes)]), "{ended:?}");
+    assert!(node.records.is_empty() && node.blocks.is_empty());
 }
 
 #[test]

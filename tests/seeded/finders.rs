@@ -410,4 +410,5 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::room::a_block_that_there_was_no_room_for_comes_when_there_is"),
     ),
     (Bug::PassWhatIsLate, Test("sim::room::what_comes_late_for_a_reader_goes_to_nobody")),
+    (Bug::ForgetMode, Test("daemon::trees::what_is_unchanged_is_not_stored_again")),
 ];

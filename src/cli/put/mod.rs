@@ -112,8 +112,8 @@ impl<'a> Console<'a> {
         if place::uses_stdin(self.place) {
             return Err(Failure::usage("the ticket and the file cannot both come from stdin"));
         }
-        let reader = stdin::open().map_err(|error| cannot_read(Path::new("-"), &error))?;
-        self.store_one(unknown(name), Source::Stdin(reader), "-", None)
+        let reader = stdin::open().map_err(|error| cannot_read(Path::new("stdin"), &error))?;
+        self.store_one(unknown(name), Source::Stdin(reader), "stdin", None)
     }
 
     fn store_one(

@@ -96,6 +96,11 @@ fn two(put: &args::Put, source: &OsString, name: &OsString) -> Result<Vec<Task>,
 }
 
 fn is_another_file(source: &Path, name: &Path) -> bool {
-    let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-    name.is_file() && identity(source) != identity(name)
+    let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    name.is_file()
+        && match (identity(source), identity(name)) {
+            (Ok(one), Ok(other)) => one != other,
+            // What can't be read is told of as such.
+            (Err(_), _) | (_, Err(_)) => false,
+        }
 }
