@@ -30,6 +30,9 @@ pub(crate) struct OpenFolder {
 /// The mode of a folder that is being filled.
 const PRIVATE: Mode = Mode::RWXU;
 
+/// More folders than these are made durable by one call for each file system.
+const SYNCED_EACH_MAX: usize = 64;
+
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
 impl OpenFolder {
@@ -85,6 +88,19 @@ impl OpenFolder {
     fn is_link(&self, name: &OsStr) -> bool {
         let is_link = |found: Stat| FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
         self.stat(name).is_ok_and(|found| found.is_some_and(is_link))
+    }
+
+    /// Makes durable what is on its file system, unless that is among those `done`.
+    fn sync_system(&self, done: &mut Vec<u64>) -> io::Result<()> {
+        let device = rustix::fs::fstat(&self.fd)?.st_dev;
+        if self.unlisted {
+            return self.sync();
+        }
+        if !done.contains(&device) {
+            rustix::fs::syncfs(&self.fd)?;
+            done.push(device);
+        }
+        Ok(())
     }
 
     /// Makes the names in it durable.
@@ -176,15 +192,27 @@ impl Landing {
     }
 
     /// Everything is in them: makes the names in all of them durable, and gives each its mode and time. The deepest come
-    /// first: what is in a folder can't be reached, perhaps, when that is done.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        for (relative, used) in std::mem::take(&mut self.used).into_iter().rev() {
-            let folder = self.folder(&relative)?;
-            let synced = folder.sync();
-            let done = synced.and_then(|()| used.facts.set_folder(&folder.fd, used.was_there));
-            done.map_err(|error| cannot_make(folder.path(), &error))?;
-        }
-        Ok(())
+    /// first: what is in a folder can't be reached, perhaps, when that is done. One that fails does not keep the others.
+    pub(crate) fn finish(&mut self) -> Vec<Failure> {
+        let all = std::mem::take(&mut self.used);
+        let mut devices = (all.len() > SYNCED_EACH_MAX).then(Vec::new);
+        let each = all.into_iter().rev();
+        each.filter_map(|(relative, used)| {
+            self.finish_one(&relative, &used, devices.as_mut()).err()
+        })
+        .collect()
+    }
+
+    fn finish_one(
+        &mut self,
+        relative: &Path,
+        used: &Used,
+        devices: Option<&mut Vec<u64>>,
+    ) -> Result<(), Failure> {
+        let folder = self.folder(relative)?;
+        let synced = devices.map_or_else(|| folder.sync(), |devices| folder.sync_system(devices));
+        let set = used.facts.set_folder(&folder.fd, used.was_there);
+        synced.and(set).map_err(|error| cannot_make(folder.path(), &error))
     }
 }
 
@@ -219,7 +247,7 @@ mod tests {
         assert!(landing.prepare(Path::new("file/x")).is_err());
         landing.prepare(Path::new("a/y")).unwrap();
         landing.prepare(Path::new("z")).unwrap();
-        landing.finish().unwrap();
+        assert_eq!(landing.finish(), []);
     }
 
     #[test]
@@ -237,7 +265,7 @@ mod tests {
         landing.prepare_folder(Path::new("a"), facts(0o40_500, 7)).unwrap();
         let (there, _) = landing.prepare(Path::new("a/b/x")).unwrap();
         fs::write(there.path().join("x"), "").unwrap();
-        landing.finish().unwrap();
+        assert_eq!(landing.finish(), []);
         let told = |path: &Path| {
             let found = fs::metadata(path).unwrap();
             (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
@@ -250,10 +278,25 @@ mod tests {
         // Once more: what a folder forbids it goes on to forbid.
         let mut landing = Landing::new(&root).unwrap();
         landing.prepare_folder(Path::new(""), facts(0o40_755, 9)).unwrap();
-        landing.finish().unwrap();
+        assert_eq!(landing.finish(), []);
         assert_eq!(told(&root), (0o700, 9, 5));
         fs::set_permissions(root.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .unwrap();
+    }
+
+    #[test]
+    fn many_folders_get_their_modes_too() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("d");
+        let mut landing = Landing::new(&root).unwrap();
+        for number in 0..=SYNCED_EACH_MAX {
+            let facts = Facts { mode: 0o40_711, ..Facts::default() };
+            landing.prepare_folder(Path::new(&number.to_string()), facts).unwrap();
+        }
+        assert_eq!(landing.finish(), []);
+        let modes = fs::read_dir(&root).unwrap().map(|one| one.unwrap().metadata().unwrap().mode());
+        assert!(modes.into_iter().all(|mode| mode & 0o777 == 0o711));
     }
 
     #[test]
@@ -265,7 +308,7 @@ mod tests {
         fs::set_permissions(&root, PermissionsExt::from_mode(0o311)).unwrap();
         let mut landing = Landing::new(&root).unwrap();
         landing.prepare(Path::new("a/x")).unwrap();
-        landing.finish().unwrap();
+        assert_eq!(landing.finish(), []);
         fs::set_permissions(&root, PermissionsExt::from_mode(0o700)).unwrap();
     }
 }

@@ -170,8 +170,10 @@ fn fetch_folder(
     });
     batch.place_all(&tally);
     drop(progress);
-    landing.borrow_mut().finish()?;
     let mut tally = tally.into_inner();
+    for failure in landing.borrow_mut().finish() {
+        tally.failed(&folder.display().to_string(), &failure);
+    }
     if let Err(error) = all {
         tally.broke_off(door::failure(&error));
     }
