@@ -34,6 +34,8 @@ pub struct Options<'a> {
     pub peers: Vec<PeerAddress>,
     /// Nodes that an earlier run knew.
     pub remembered: Vec<Remembered>,
+    /// When it began its network, in milliseconds since 1970; 0 if it has joined one.
+    pub began_ms: u64,
     /// Drives jitter, and nothing secret.
     pub seed: u64,
     /// Tells one run of this node's program from another.
@@ -52,6 +54,7 @@ impl<'a> Options<'a> {
             memory: MEMORY_DEFAULT,
             peers: Vec::new(),
             remembered: Vec::new(),
+            began_ms: 0,
             seed: 0,
             boot: 0,
         }
@@ -103,6 +106,7 @@ impl<F: FileSystem> Opened<F> {
             memory,
             peers: options.peers,
             remembered: options.remembered,
+            began_ms: options.began_ms,
             seed: options.seed,
             boot: options.boot,
         };

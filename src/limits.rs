@@ -64,6 +64,8 @@ pub const CANDIDATE_FIRST: Duration = Duration::from_secs(60);
 pub const CANDIDATE_LAST: Duration = Duration::from_hours(1);
 /// Presences in one message: of about 2 KiB each at most.
 pub const MESSAGE_PRESENCES_MAX: usize = 24;
+/// Why a node can't be reached, in bytes: what is longer is cut off.
+pub const TROUBLE_MAX: usize = 128;
 /// Peers, members or holders in one message.
 pub const MESSAGE_PEERS_MAX: usize = 128;
 /// Keys that may write, as far as a client is told and keeps them.
@@ -207,6 +209,10 @@ pub const REDIAL_SHARE: u32 = 60;
 pub const REDIAL_DEAD: Duration = Duration::from_hours(1);
 /// A node is forgotten that was last seen so long before another.
 pub const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
+/// When a connection has ended, the file of peers is written after this long, to say when the node was last seen.
+pub const SEEN_WRITTEN_AFTER: Duration = Duration::from_secs(60);
+/// And so often as long as somebody is connected.
+pub const SEEN_WRITTEN_EVERY: Duration = Duration::from_hours(1);
 /// Threads that look names up.
 pub const LOOKUP_WORKERS: usize = 4;
 /// Names that wait to be looked up; what waits for longer than `HANDSHAKE_TIMEOUT` is given up.
@@ -301,7 +307,9 @@ const _: () = assert!(LOG_BLOCK_MAX.is_multiple_of(LEAF) && INLINE_BLOCK_MAX <= 
 const _: () = assert!(LEAF < FRAME_BODY_MAX && RECORD_MAX < FRAME_BODY_MAX);
 const _: () = assert!(INLINE_BLOCK_MAX + PUT_RECORDS_MAX * RECORD_MAX / 4 < FRAME_BODY_MAX);
 const _: () = assert!(PAGE_ENTRIES_MAX * (32 + 4 + 64) + 64 < FRAME_BODY_MAX);
-const _: () = assert!(MESSAGE_PEERS_MAX * (32 + 2 + NETWORK_ADDRESS_MAX + 9) + 8 < FRAME_BODY_MAX);
+const _: () = assert!(
+    MESSAGE_PEERS_MAX * (32 + 2 + NETWORK_ADDRESS_MAX + 9 + 2 + TROUBLE_MAX) + 8 < FRAME_BODY_MAX
+);
 const _: () = assert!(
     MESSAGE_PRESENCES_MAX * (138 + NODE_ADDRESSES_MAX * (2 + NETWORK_ADDRESS_MAX)) + 3
         <= FRAME_BODY_MAX

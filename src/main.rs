@@ -159,6 +159,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         memory: config.memory,
         peers,
         remembered,
+        began_ms: keyring.began_ms().unwrap_or(0),
         seed: u64::from_be_bytes(entropy()),
         boot: u64::from_be_bytes(entropy()),
     };

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use crate::cli::text::{counted, human_size, human_time, shown, table};
+use crate::cli::text::{counted, human_size, human_time, local_date, rfc3339, shown, table};
 use crate::cli::{json, sync};
 use crate::ids::NodeId;
 use crate::session::log_damage;
+use crate::time::FileTime;
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
 use serde::Serialize;
@@ -38,6 +39,8 @@ struct StatusJson<'a> {
     peers_known: u32,
     group: u64,
     twins: Vec<String>,
+    /// When the node began its network, if it knows no other node of it.
+    new_network_since: Option<String>,
 }
 
 /// The node's state as one JSON object.
@@ -69,6 +72,7 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         peers_known: status.peers_known,
         group: status.group,
         twins: status.twins.iter().map(ToString::to_string).collect(),
+        new_network_since: known_time(status.began_ms),
     })
 }
 
@@ -97,6 +101,15 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("disk", format!("{} free", human_size(status.free_bytes))),
         ("memory", memory(status)),
     ];
+    if status.began_ms > 0 {
+        let began = local_date(time_of(status.began_ms));
+        let what = format!("begun on this node, {began}; no other node is known");
+        rows.insert(2, ("network", what));
+    } else if status.peers_known == 0 {
+        let what = "no other node of this network is known: take a ticket where one runs (dfs ticket --out FILE) and start \
+                    this one with --join FILE";
+        rows.push(("warning", what.to_owned()));
+    }
     if status.unnamed > 0 {
         let bytes = human_size(status.unnamed_bytes);
         rows.push(("unnamed", format!("{} blocks of unfinished puts ({bytes})", status.unnamed)));
@@ -137,12 +150,18 @@ pub(crate) fn peer_json(member: &Member) -> String {
         address: &'a str,
         connected: bool,
         last_seen_ms: u64,
+        /// Null for never.
+        last_seen: Option<String>,
+        /// Why it can't be reached; null if it is, or was not tried.
+        error: Option<&'a str>,
     }
     json::line(&Json {
         node: member.peer.node.to_string(),
         address: &member.peer.address,
         connected: member.connected,
         last_seen_ms: member.last_seen_ms,
+        last_seen: known_time(member.last_seen_ms),
+        error: Some(member.trouble.as_str()).filter(|trouble| !trouble.is_empty()),
     })
 }
 
@@ -156,8 +175,23 @@ pub(crate) fn peer_lines(members: &[Member], now_ms: u64) -> Vec<String> {
         let node = member.peer.node.short();
         vec![node, shown(&member.peer.address), state.to_owned(), last_seen(member, now_ms)]
     };
-    let rows: Vec<_> = members.iter().map(row).collect();
-    table(&["NODE", "ADDRESS", "STATE", "LAST SEEN"], &rows)
+    let mut rows: Vec<_> = members.iter().map(row).collect();
+    if members.iter().all(|member| member.trouble.is_empty()) {
+        return table(&["NODE", "ADDRESS", "STATE", "LAST SEEN"], &rows);
+    }
+    for (row, member) in rows.iter_mut().zip(members) {
+        row.push(shown(&member.trouble));
+    }
+    table(&["NODE", "ADDRESS", "STATE", "LAST SEEN", "CANNOT REACH"], &rows)
+}
+
+/// Milliseconds since 1970 as scripts read it; none for 0, which is no time.
+fn known_time(wall_ms: u64) -> Option<String> {
+    (wall_ms > 0).then(|| rfc3339(time_of(wall_ms)))
+}
+
+fn time_of(wall_ms: u64) -> FileTime {
+    FileTime::from_ms(i64::try_from(wall_ms).unwrap_or(i64::MAX))
 }
 
 fn last_seen(member: &Member, now_ms: u64) -> String {
@@ -180,7 +214,7 @@ mod tests {
 
     fn member(connected: bool, last_seen_ms: u64) -> Member {
         let peer = PeerAddress { node: NodeId([0xab; 32]), address: "10.0.0.1:7400".to_owned() };
-        Member { peer, connected, last_seen_ms }
+        Member { peer, connected, last_seen_ms, trouble: String::new() }
     }
 
     #[test]
@@ -194,18 +228,44 @@ mod tests {
         ];
         assert_eq!(peer_lines(&members, 5000), expected);
         assert_eq!(peer_lines(&[], 5000), ["no other nodes known"]);
+        let trouble = "nowhere:1: Name or service not known\u{1b}".to_owned();
+        let members = [member(true, 5), Member { trouble, ..member(false, 0) }];
+        let expected = [
+            "NODE      ADDRESS        STATE      LAST SEEN  CANNOT REACH",
+            "abababab  10.0.0.1:7400  connected  now",
+            "abababab  10.0.0.1:7400  offline    never      nowhere:1: Name or service not known\\u{1b}",
+        ];
+        assert_eq!(peer_lines(&members, 5000), expected);
     }
 
     #[test]
     fn peers_for_scripts() {
         let line = peer_json(&member(true, 5));
-        let end = r#""address":"10.0.0.1:7400","connected":true,"last_seen_ms":5}"#;
+        let end = r#""address":"10.0.0.1:7400","connected":true,"last_seen_ms":5,"last_seen":"1970-01-01T00:00:00.005000000Z","error":null}"#;
         assert!(line.starts_with(r#"{"node":"abab"#) && line.ends_with(end), "{line}");
+        let line = peer_json(&Member { trouble: "x:1: no".to_owned(), ..member(false, 0) });
+        let end = r#""last_seen_ms":0,"last_seen":null,"error":"x:1: no"}"#;
+        assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn status_says_that_a_network_is_new_or_that_nobody_is_known() {
+        let status = NodeStatus { began_ms: 951_826_154_000, ..NodeStatus::default() };
+        let text = status_lines(&status).join("\n");
+        let parts = ["network  begun on this node, 2000-0", "; no other node is known"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert!(!text.contains("warning"), "{text}");
+        let json = status_json(&status);
+        assert!(json.ends_with(r#","new_network_since":"2000-02-29T12:09:14Z"}"#), "{json}");
+        let text = status_lines(&NodeStatus::default()).join("\n");
+        assert!(text.contains("warning  no other node of this network is known"), "{text}");
+        assert!(status_json(&NodeStatus::default()).ends_with(r#","new_network_since":null}"#));
     }
 
     #[test]
     fn status_says_what_is_missing() {
-        let status = NodeStatus { incomplete: 2, block_bytes: 3 << 20, ..NodeStatus::default() };
+        let (incomplete, block_bytes, peers_known) = (2, 3 << 20, 1);
+        let status = NodeStatus { incomplete, block_bytes, peers_known, ..NodeStatus::default() };
         let text = status_lines(&status).join("\n");
         assert!(text.contains("2 files incomplete on this node"), "{text}");
         assert!(text.contains("blocks   0 (3.0 MiB)"), "{text}");

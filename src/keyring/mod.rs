@@ -21,6 +21,8 @@ mod ticket_file;
 use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey, RootKey, WriteKey};
 use crate::keyring::text::KeyText;
 use crate::seeded::{self, Bug};
+use crate::time::wall_ms_of;
+use crate::wire::record::Record;
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -174,6 +176,13 @@ impl Keyring {
         let keyring = Self::open(folder)?;
         role::remember(folder, &keyring.access)?;
         Ok(keyring)
+    }
+
+    /// When this node has begun its network, in milliseconds since 1970; none if it has joined one.
+    #[must_use]
+    pub fn began_ms(&self) -> Option<u64> {
+        let write = self.access.write.as_ref().filter(|_| self.root.is_some())?;
+        Some(wall_ms_of(Record::decode(&write.grant).ok()?.version.stamp))
     }
 
     /// Keeps a ticket's keys in the data folder, and opens it. A folder that has joined the same

@@ -1,7 +1,7 @@
 //! Looking names up, by a few threads: the system may take many seconds over each.
 //!
 //! Knows no socket. Invariants: threads and names that wait are few, however many are to be looked up; what nobody has
-//! looked at in time is answered with nothing; an answer that nobody waits for any more is dropped.
+//! looked at in time is answered with an error; an answer that nobody waits for any more is dropped.
 
 use crate::limits::{HANDSHAKE_TIMEOUT, LOOKUP_WORKERS, LOOKUPS_MAX};
 use crate::node::Link;
@@ -12,8 +12,15 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// What a name stands for; nothing if it could not be found out.
-type Found = (Link, VecDeque<SocketAddr>);
+/// What a name stands for, or why that could not be found out.
+type Found = Result<VecDeque<SocketAddr>, String>;
+
+/// The answer for one link.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) link: Link,
+    pub(super) found: Found,
+}
 
 /// A name to be looked up.
 struct Name {
@@ -23,7 +30,7 @@ struct Name {
 }
 
 /// What looks a name up; another one in tests.
-type Resolve = fn(&str) -> VecDeque<SocketAddr>;
+type Resolve = fn(&str) -> Found;
 
 /// Names that are being looked up.
 #[derive(Debug)]
@@ -31,15 +38,18 @@ pub(super) struct Lookups {
     waiting: HashSet<Link>,
     /// To the threads, which begin with the first name; none if they could not.
     names: Option<SyncSender<Name>>,
-    sender: Sender<Found>,
-    found: Receiver<Found>,
+    sender: Sender<Answer>,
+    found: Receiver<Answer>,
     waker: Arc<Waker>,
     resolve: Resolve,
 }
 
 impl Lookups {
     pub(super) fn new(waker: Arc<Waker>) -> Self {
-        Self::with(waker, |name| name.to_socket_addrs().map(Iterator::collect).unwrap_or_default())
+        Self::with(waker, |name| {
+            let found = name.to_socket_addrs().map(Iterator::collect);
+            found.map_err(|error| error.to_string())
+        })
     }
 
     fn with(waker: Arc<Waker>, resolve: Resolve) -> Self {
@@ -75,11 +85,11 @@ impl Lookups {
     }
 
     /// The next answer that somebody still waits for.
-    pub(super) fn next(&mut self) -> Option<Found> {
+    pub(super) fn next(&mut self) -> Option<Answer> {
         loop {
-            let (link, addresses) = self.found.try_recv().ok()?;
-            if self.waiting.remove(&link) {
-                return Some((link, addresses));
+            let answer = self.found.try_recv().ok()?;
+            if self.waiting.remove(&answer.link) {
+                return Some(answer);
             }
         }
     }
@@ -91,15 +101,20 @@ impl Lookups {
 }
 
 /// Looks names up until there are no more.
-fn work(queue: &Mutex<Receiver<Name>>, found: &Sender<Found>, waker: &Waker, resolve: Resolve) {
+fn work(queue: &Mutex<Receiver<Name>>, answers: &Sender<Answer>, waker: &Waker, resolve: Resolve) {
     loop {
         let name = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Name { link, name, until }) = name else {
             return;
         };
         // Whoever asked has given it up by now: those behind it must not wait for that too.
-        let addresses = if Instant::now() < until { resolve(&name) } else { VecDeque::new() };
-        if found.send((link, addresses)).is_err() {
+        let is_late = Instant::now() >= until;
+        let found = if is_late {
+            Err("the name was not looked up in time".to_owned())
+        } else {
+            resolve(&name)
+        };
+        if answers.send(Answer { link, found }).is_err() {
             return;
         }
         // A waker that fails leaves the answer to the next turn.
@@ -123,7 +138,7 @@ mod tests {
     fn a_resolver_that_does_not_answer_holds_four_threads_and_no_more() {
         let (_poll, mut lookups) = lookups(|_| {
             std::thread::sleep(Duration::from_secs(600));
-            VecDeque::new()
+            Err("nobody answers".to_owned())
         });
         let begun = (0..1000).filter(|link| lookups.begin(*link, "nowhere.example:1")).count();
         assert!((LOOKUPS_MAX..=LOOKUPS_MAX + LOOKUP_WORKERS).contains(&begun), "{begun}");
@@ -132,14 +147,14 @@ mod tests {
     #[test]
     fn every_name_that_is_waited_for_is_answered() {
         let (_poll, mut lookups) =
-            lookups(|_| VecDeque::from([SocketAddr::from(([10, 0, 0, 1], 1))]));
+            lookups(|_| Ok(VecDeque::from([SocketAddr::from(([10, 0, 0, 1], 1))])));
         assert!((0..20).all(|link| lookups.begin(link, "somewhere.example:1")));
         lookups.forget(7);
         let mut answered = HashSet::new();
         while answered.len() < 19 {
-            answered.extend(lookups.next().map(|(link, addresses)| {
-                assert_eq!(addresses.len(), 1);
-                link
+            answered.extend(lookups.next().map(|answer| {
+                assert_eq!(answer.found.unwrap().len(), 1);
+                answer.link
             }));
         }
         assert!(!answered.contains(&7));

@@ -7,13 +7,14 @@
 //! link that was dialled or accepted comes to exactly one end, of which the node is told, unless the node closes it before.
 
 use super::clock::Clock;
-use super::lookup::Lookups;
+use super::lookup::{Answer, Lookups};
 use super::socket::{Progress, Socket};
 use crate::node::{Link, Node};
 use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,10 +29,18 @@ const WRITES_MAX: usize = 4;
 struct Attached {
     socket: Socket,
     link: Link,
-    /// Dialled, and the outcome is not known yet; the addresses to try if it fails.
-    connecting: Option<VecDeque<SocketAddr>>,
+    /// Dialled, and the outcome is not known yet.
+    connecting: Option<Attempt>,
     /// It is to be looked at.
     queued: bool,
+}
+
+/// A dial that goes on.
+struct Attempt {
+    /// Still to be tried.
+    addresses: VecDeque<SocketAddr>,
+    /// Why it has failed, if none of these answers.
+    why: String,
 }
 
 /// See the module.
@@ -46,6 +55,12 @@ pub(super) struct Sockets {
     /// What was just read, or is about to be written; one for all sockets.
     inward: Vec<u8>,
     outward: Vec<u8>,
+}
+
+impl Attempt {
+    fn new(addresses: VecDeque<SocketAddr>) -> Self {
+        Self { addresses, why: "the name has no address".to_owned() }
+    }
 }
 
 impl Sockets {
@@ -70,17 +85,20 @@ impl Sockets {
 
     pub(super) fn dial(&mut self, node: &mut Node, link: Link, address: &str) {
         if let Ok(address) = address.parse() {
-            return self.connect(node, link, VecDeque::from([address]));
+            return self.connect(node, link, Attempt::new(VecDeque::from([address])));
         }
         if !self.lookups.begin(link, address) {
-            node.closed(self.clock.now(), link);
+            node.dial_failed(self.clock.now(), link, "too many names are being looked up");
         }
     }
 
     /// Dials what was found for names.
     pub(super) fn dial_found(&mut self, node: &mut Node) {
-        while let Some((link, addresses)) = self.lookups.next() {
-            self.connect(node, link, addresses);
+        while let Some(Answer { link, found }) = self.lookups.next() {
+            match found {
+                Ok(addresses) => self.connect(node, link, Attempt::new(addresses)),
+                Err(why) => node.dial_failed(self.clock.now(), link, &why),
+            }
         }
     }
 
@@ -90,14 +108,17 @@ impl Sockets {
     }
 
     /// Tries the first of these addresses that the system lets us try; without any, the dial has failed.
-    fn connect(&mut self, node: &mut Node, link: Link, mut addresses: VecDeque<SocketAddr>) {
-        while let Some(address) = addresses.pop_front() {
+    fn connect(&mut self, node: &mut Node, link: Link, mut attempt: Attempt) {
+        while let Some(address) = attempt.addresses.pop_front() {
             match Socket::connect(address) {
-                Ok(socket) => return self.add(node, link, socket, Some(addresses)),
-                Err(error) => log::debug!("can't dial {address}: {error}"),
+                Ok(socket) => return self.add(node, link, socket, Some(attempt)),
+                Err(error) => {
+                    log::debug!("can't dial {address}: {error}");
+                    attempt.why = error.to_string();
+                }
             }
         }
-        node.closed(self.clock.now(), link);
+        node.dial_failed(self.clock.now(), link, &attempt.why);
     }
 
     /// Watches a new socket.
@@ -106,7 +127,7 @@ impl Sockets {
         node: &mut Node,
         link: Link,
         mut socket: Socket,
-        connecting: Option<VecDeque<SocketAddr>>,
+        connecting: Option<Attempt>,
     ) {
         let entry = self.sockets.vacant_entry();
         let key = entry.key();
@@ -180,15 +201,16 @@ impl Sockets {
                 socket.become_connected();
                 node.dialled(self.clock.now(), *link, super::entropy());
             }
-            Err(_) => self.try_next(node, key),
+            Err(error) => self.try_next(node, key, &error),
         }
     }
 
     /// This address leads nowhere.
-    fn try_next(&mut self, node: &mut Node, key: usize) {
+    fn try_next(&mut self, node: &mut Node, key: usize, error: &io::Error) {
         if let Some(Attached { link, connecting, .. }) = self.sockets.try_remove(key) {
             self.by_link.remove(&link);
-            self.connect(node, link, connecting.unwrap_or_default());
+            let addresses = connecting.map(|attempt| attempt.addresses).unwrap_or_default();
+            self.connect(node, link, Attempt { addresses, why: error.to_string() });
         }
     }
 

@@ -16,7 +16,7 @@ pub enum Outcome {
 /// What a shell is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Connect to this address (`host:port`); then call `dialled` or `closed`.
+    /// Connect to this address (`host:port`); then call `dialled`, or `dial_failed`.
     Dial {
         /// The connection's number from now on.
         link: Link,

@@ -133,14 +133,23 @@ impl Node {
         self.run_turn(now);
     }
 
-    /// The socket has ended, or could not be opened.
+    /// The connection that `Action::Dial` asked for can't be opened, for a reason that a person may read.
+    pub fn dial_failed(&mut self, now: Now, link: Link, why: &str) {
+        if let Some(node) = self.dial_ended(link) {
+            self.entrance.left(link);
+            self.server.dial_failed(now, node, why);
+        }
+        self.run_turn(now);
+    }
+
+    /// The socket has ended, or was never opened.
     pub fn closed(&mut self, now: Now, link: Link) {
         self.closing.remove(&link);
         if let Some(node) = self.dial_ended(link) {
             self.entrance.left(link);
-            self.server.dial_failed(now, node);
+            self.server.dial_failed(now, node, &Ending::Unanswered.to_string());
         }
-        if let Some(Connection::Local(local)) = self.remove(now, link) {
+        if let Some(Connection::Local(local)) = self.remove(now, link, None) {
             self.keep_events(link, *local, "the node closed it");
         }
         self.run_turn(now);

@@ -63,7 +63,10 @@ impl Node {
     fn dial(&mut self, now: Now, peer: PeerAddress) {
         let link = self.connections.new_link();
         match self.entrance.dials(link) {
-            Entry::Refused => return self.server.dial_failed(now, peer.node),
+            Entry::Refused => {
+                let why = Ending::TooManyHandshakes.to_string();
+                return self.server.dial_failed(now, peer.node, &why);
+            }
             Entry::InPlaceOf(other) => self.end(now, other, Ending::MadeRoom),
             Entry::Free => {}
         }
@@ -84,10 +87,10 @@ impl Node {
         log::debug!("connection {link} is closed: {why}");
         if let Some(node) = self.dial_ended(link) {
             self.entrance.left(link);
-            self.server.dial_failed(now, node);
+            self.server.dial_failed(now, node, &why.to_string());
             self.actions.push_back(Action::Close { link, why });
         }
-        if let Some(connection) = self.remove(now, link) {
+        if let Some(connection) = self.remove(now, link, Some(why)) {
             match connection {
                 Connection::Native(native) => drop(self.closing.insert(link, native.conn)),
                 // Nobody would take it.
@@ -108,13 +111,20 @@ impl Node {
         }
     }
 
-    /// Takes a connection out of everything, and tells the server.
-    pub(super) fn remove(&mut self, now: Now, link: Link) -> Option<Connection> {
+    /// Takes a connection out of everything, and tells the server. `why`: if this side has ended it.
+    pub(super) fn remove(
+        &mut self,
+        now: Now,
+        link: Link,
+        why: Option<Ending>,
+    ) -> Option<Connection> {
         let connection = self.connections.remove(link)?;
         self.entrance.left(link);
         self.server.link_closed(now, link);
         if let Reached::Dialled(node) = connection.reached() {
-            self.server.dial_failed(now, node);
+            let why =
+                why.map_or_else(|| "the other side closed it".to_owned(), |it| it.to_string());
+            self.server.dial_failed(now, node, &why);
         }
         Some(connection)
     }

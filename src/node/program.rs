@@ -95,7 +95,7 @@ impl Node {
 
     /// Ends a session. Gives what was still to be told, the end of each operation too.
     pub fn close_session(&mut self, now: Now, link: Link, error: &ClientError) -> VecDeque<Event> {
-        let events = match self.remove(now, link) {
+        let events = match self.remove(now, link, None) {
             Some(Connection::Local(local)) => local.close(error),
             Some(Connection::Native(_)) | None => self.guards.take(link),
         };

@@ -346,6 +346,7 @@ impl Machines {
     pub(super) fn end_if_drained(&mut self, cx: &mut Context) {
         let is_idle = self.phase == Phase::Draining
             && self.write.is_idle()
+            && !self.members.is_writing()
             && !self.transfer.is_serving()
             && cx.links.peers().all(|peer| !peer.is_busy());
         if is_idle {

@@ -183,9 +183,9 @@ impl FileServer {
     }
 
     /// An attempt to reach a node has ended without a connection.
-    pub fn dial_failed(&mut self, now: Now, node: NodeId) {
+    pub fn dial_failed(&mut self, now: Now, node: NodeId, why: &str) {
         self.begin(now);
-        self.machines.members.dial_failed(&mut self.cx, node);
+        self.machines.members.dial_failed(&mut self.cx, node, why);
         self.machines.dispatch_events(&mut self.cx);
     }
 
@@ -281,7 +281,10 @@ impl FileServer {
             }
             Some(Message::Have { addresses }) => machines.replicate.told_of(cx, link, &addresses),
             Some(Message::Members { request }) => {
-                cx.reply(link, Message::members_are(request, machines.members.list()));
+                cx.reply(
+                    link,
+                    Message::members_are(request, machines.members.list(cx.now.wall_ms)),
+                );
             }
             Some(Message::Status { request }) => {
                 cx.ask_space();
@@ -301,6 +304,7 @@ impl FileServer {
             incomplete: self.machines.replicate.incomplete(),
             known,
             twins: self.machines.members.twins(),
+            began_ms: self.machines.members.began_ms(),
             sync: sync::state(&self.cx, self.machines.reconcile.has_compared(), known),
         }
     }
@@ -337,13 +341,16 @@ impl FileServer {
                 machines.scrub.verified(cx, reason, found);
             }
             Done::Space { result } => machines.space_answered(cx, result),
-            Done::PeersWritten { result: Err(error) } => {
-                log::warn!("the file of known peers was not written: {error:?}");
+            Done::PeersWritten { result } => {
+                if let Err(error) = result {
+                    log::warn!("the file of known peers was not written: {error:?}");
+                }
+                machines.members.written_down();
             }
             Done::MadeGood { result: Err(error) } => {
                 log::warn!("it was not written down that damage was made good: {error:?}");
             }
-            Done::PeersWritten { .. } | Done::MadeGood { .. } => {}
+            Done::MadeGood { .. } => {}
             Done::Checked { purpose, found } => {
                 let Checking { reason, bytes } = *purpose;
                 cx.checking -= bytes;
@@ -419,6 +426,7 @@ impl FileServer {
     pub fn drain(&mut self, now: Now) {
         self.begin(now);
         if self.machines.drain() {
+            self.machines.members.write_last(&mut self.cx);
             self.cx.after(DRAIN_TIMEOUT, Timer::Drain);
         }
         self.end_turn(now);

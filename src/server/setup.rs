@@ -26,6 +26,8 @@ pub struct Setup {
     pub peers: Vec<PeerAddress>,
     /// Nodes that an earlier run knew.
     pub remembered: Vec<Remembered>,
+    /// When it began its network, in milliseconds since 1970; 0 if it has joined one.
+    pub began_ms: u64,
     /// What this node says of itself, signed by its own key.
     pub presence: Presence,
     /// Drives jitter, and nothing secret.

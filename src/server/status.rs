@@ -30,13 +30,14 @@ pub(super) struct Own {
     pub(super) known: u32,
     /// Nodes whose key more than one uses.
     pub(super) twins: Vec<NodeId>,
+    /// When it began its network, if it knows no other node.
+    pub(super) began_ms: u64,
     pub(super) sync: SyncState,
 }
 
 /// All of it.
 pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
-    let Own { address: PeerAddress { node, address }, uptime_s, incomplete, known, twins, sync } =
-        own;
+    let Own { address: PeerAddress { node, address }, uptime_s, incomplete, known, .. } = own;
     let (unnamed, unnamed_bytes) = cx.index.holdings.unnamed();
     NodeStatus {
         node,
@@ -57,8 +58,9 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
         peers_connected: u32::try_from(members::connected(cx)).unwrap_or(u32::MAX),
         peers_known: known,
         group: cx.index.group,
-        sync,
+        sync: own.sync,
         log_damage: cx.index.log_damage(),
-        twins,
+        twins: own.twins,
+        began_ms: own.began_ms,
     }
 }

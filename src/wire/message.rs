@@ -146,6 +146,8 @@ pub struct NodeStatus {
     pub log_damage: LogDamage,
     /// Other nodes' keys, and its own, with which more than one node runs just now.
     pub twins: Vec<NodeId>,
+    /// When it began its network, in milliseconds since 1970, if it knows no other node of it; 0 otherwise.
+    pub began_ms: u64,
 }
 
 /// A node as another knows it.
@@ -155,8 +157,10 @@ pub struct Member {
     pub peer: PeerAddress,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// Milliseconds since 1970 when it was last heard; 0 for never.
+    /// Milliseconds since 1970 when it was last heard, which is now for one that is connected; 0 for never.
     pub last_seen_ms: u64,
+    /// Where and why it could not be reached when it was last dialled; empty if nothing is known of that.
+    pub trouble: String,
 }
 
 /// Why a request was not carried out.

@@ -130,7 +130,8 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
     let id = RecordId([1; 32]);
     let address = Address([2; 32]);
     let peer = PeerAddress { node: NodeId([3; 32]), address: "host:1".to_owned() };
-    let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 1 };
+    let trouble = String::new();
+    let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 1, trouble };
     let range = RangeSummary { first: id, last: id, count: 0, fingerprint: Default::default() };
     let version = VersionId { stamp: 1, writer: Default::default() };
     let block = BlockRef { address, length: 9 };

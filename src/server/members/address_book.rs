@@ -5,10 +5,11 @@
 //! failed; one dial at a time goes to a node, and to an address.
 
 use super::candidates::Candidates;
+use super::remembered::Remembered;
 use crate::ids::NodeId;
 use crate::limits::{
     FORGET_AFTER, HANDSHAKE_TIMEOUT, NODE_ADDRESSES_MAX, PEERS_MAX, REDIAL_DEAD, REDIAL_FIRST,
-    REDIAL_LAST, REDIAL_SHARE,
+    REDIAL_LAST, REDIAL_SHARE, TROUBLE_MAX,
 };
 use crate::seeded::{self, Bug};
 use crate::server::output::Link;
@@ -53,6 +54,8 @@ struct Known {
     places: Vec<Place>,
     next_place: usize,
     last_seen_ms: u64,
+    /// Where and why it could not be reached when it was last dialled; empty since it was reached.
+    trouble: String,
     state: State,
     /// What it says of itself, and whether the others have been told.
     presence: Option<Presence>,
@@ -65,6 +68,7 @@ impl Known {
             places: Vec::new(),
             next_place: 0,
             last_seen_ms: 0,
+            trouble: String::new(),
             state: State::Away { at: now, delay: REDIAL_FIRST, since: now },
             presence: None,
             told: false,
@@ -103,15 +107,6 @@ impl Known {
         self.places.truncate(NODE_ADDRESSES_MAX);
         self.next_place = 0;
     }
-}
-
-/// A node that an earlier run knew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
-    /// Who, and one address.
-    pub peer: PeerAddress,
-    /// When it was last connected, in milliseconds since 1970; 0 for never.
-    pub last_seen_ms: u64,
 }
 
 /// A dial under way.
@@ -185,6 +180,7 @@ impl AddressBook {
         let known = self.nodes.entry(node).or_insert_with(|| Known::new(now.instant));
         known.state = State::Connected(link);
         known.last_seen_ms = now.wall_ms;
+        known.trouble.clear();
         let rank = |place: &Place| said.iter().position(|said| *said == place.address);
         known.places.sort_by_key(|place| rank(place).unwrap_or(usize::MAX));
         known.next_place = 0;
@@ -207,12 +203,13 @@ impl AddressBook {
             let known = self.nodes.entry(node).or_insert_with(|| Known::new(now.instant));
             known.add(0, &dial.address, true);
             known.last_seen_ms = now.wall_ms;
+            known.trouble.clear();
         }
         dial.is_probe
     }
 
     /// True if this was the node's connection. A node that never answered where we dialled it is not known any more.
-    pub(super) fn disconnected(&mut self, node: NodeId, link: Link, now: Instant) -> bool {
+    pub(super) fn disconnected(&mut self, node: NodeId, link: Link, now: Now) -> bool {
         // None if there was no place for it among those that are known.
         let Some(known) = self.nodes.get_mut(&node) else {
             return false;
@@ -223,7 +220,9 @@ impl AddressBook {
         if known.places.is_empty() {
             self.nodes.remove(&node);
         } else {
-            known.state = State::Away { at: now + REDIAL_FIRST, delay: REDIAL_FIRST, since: now };
+            let since = now.instant;
+            known.last_seen_ms = now.wall_ms;
+            known.state = State::Away { at: since + REDIAL_FIRST, delay: REDIAL_FIRST, since };
         }
         true
     }
@@ -242,23 +241,35 @@ impl AddressBook {
         self.nodes.get(node).map(Known::addresses).unwrap_or_default()
     }
 
-    /// Somebody else answers where this node was dialled, or this node itself: it is not there.
-    pub(super) fn forget_address(&mut self, node: NodeId, now: Instant) {
+    /// Somebody else answers where this node was dialled, or this node itself: it is not there. The address, if none is left
+    /// now and the node is not known any more.
+    pub(super) fn forget_address(&mut self, node: NodeId, now: Instant) -> Option<String> {
         // None if it was given up meanwhile.
-        let Some(dial) = self.dials.remove(&node) else {
-            return;
-        };
+        let dial = self.dials.remove(&node)?;
         self.candidates.failed(&node, &dial.address, now);
         // None if it was only a candidate.
-        let Some(known) = self.nodes.get_mut(&node) else {
-            return;
-        };
+        let known = self.nodes.get_mut(&node)?;
         known.places.retain(|place| place.address != dial.address);
         known.next_place = 0;
         match &mut known.state {
-            State::Away { .. } if known.places.is_empty() => drop(self.nodes.remove(&node)),
+            State::Away { .. } if known.places.is_empty() => {
+                self.nodes.remove(&node);
+                return Some(dial.address);
+            }
             State::Away { at, .. } => *at = now + REDIAL_FIRST,
             State::Connected(_) => {}
+        }
+        None
+    }
+
+    /// Why the dial that is under way does not lead to the node, for people. Of a mere candidate nothing is noted.
+    pub(super) fn note_trouble(&mut self, node: &NodeId, why: &str) {
+        let (Some(dial), Some(known)) = (self.dials.get(node), self.nodes.get_mut(node)) else {
+            return;
+        };
+        if known.has_place(&dial.address) {
+            known.trouble = format!("{}: {why}", dial.address);
+            known.trouble.truncate(known.trouble.floor_char_boundary(TROUBLE_MAX));
         }
     }
 
@@ -427,47 +438,45 @@ impl AddressBook {
         u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn members(&self) -> Vec<Member> {
+    pub(super) fn is_anybody_connected(&self) -> bool {
+        self.nodes.values().any(Known::is_connected)
+    }
+
+    pub(super) fn members(&self, now_ms: u64) -> Vec<Member> {
         let member = |(node, known): (&NodeId, &Known)| Member {
             peer: PeerAddress { node: *node, address: known.address() },
-            connected: matches!(known.state, State::Connected(_)),
-            last_seen_ms: known.last_seen_ms,
+            connected: known.is_connected(),
+            last_seen_ms: known.seen_ms(now_ms),
+            trouble: known.trouble.clone(),
         };
         self.nodes.iter().map(member).collect()
     }
 
     /// One line a node: id, last seen (ms since 1970), places.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self, now_ms: u64) -> String {
         let placed = self.nodes.iter().filter(|(_, known)| !known.places.is_empty());
         let line = |(node, known): (&NodeId, &Known)| {
             let places = known.places.iter().map(|place| place.address.as_str());
             let places = places.collect::<Vec<_>>().join(" ");
-            format!("{node} {} {places}\n", known.last_seen_ms)
+            format!("{node} {} {places}\n", known.seen_ms(now_ms))
         };
         placed.map(line).collect()
     }
 }
 
 impl Known {
+    fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected(_))
+    }
+
+    /// When it was last seen: now, if it is connected.
+    fn seen_ms(&self, now_ms: u64) -> u64 {
+        if self.is_connected() { now_ms } else { self.last_seen_ms }
+    }
+
     fn has_place(&self, address: &str) -> bool {
         self.places.iter().any(|place| place.address == address)
     }
-}
-
-/// Reads what `AddressBook::text` wrote. A line that is damaged is left out: the others tell of that node again.
-#[must_use]
-pub fn read_peers(text: &str) -> Vec<Remembered> {
-    let mut peers = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(Ok(node)), seen) = (words.next().map(str::parse::<NodeId>), words.next()) else {
-            continue;
-        };
-        let last_seen_ms = seen.and_then(|seen| seen.parse().ok()).unwrap_or(0);
-        let read = words.filter_map(|address| PeerAddress::read(node, address));
-        peers.extend(read.map(|peer| Remembered { peer, last_seen_ms }));
-    }
-    peers
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(super) struct Met {
     /// Which start of its node it is, as that says.
     pub(super) boot: u64,
     pub(super) introduction: Introduction,
+    /// Another connection to the same node has ended while this one was being made.
+    pub(super) goes_on: bool,
 }
 
 /// Where a node that dialled can be dialled itself, should the name that it gives for itself lead nowhere: the address it

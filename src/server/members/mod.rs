@@ -9,13 +9,16 @@ mod candidates;
 mod event;
 mod introduction;
 mod met;
+mod presences;
+mod remembered;
 #[cfg(test)]
 mod tests;
 mod twins;
+mod writing;
 
-pub use address_book::{Remembered, read_peers};
 pub(super) use event::Event;
 pub use met::Reached;
+pub use remembered::{Remembered, read_peers};
 
 use super::ask::Ask;
 use super::closing::Closing;
@@ -24,13 +27,10 @@ use super::links::{Peer, Who};
 use super::output::{Link, Output};
 use super::setup::Setup;
 use super::timers::Timer;
-use super::work::Job;
 use crate::crypto::keys;
 use crate::ids::{NodeId, StoreId};
-use crate::keyring::presence::{holds, subject};
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, INSTANCE_ANSWER, INSTANCES_MAX, MESSAGE_PRESENCES_MAX, NODE_ADDRESSES_MAX,
-    OUTBOX_MAX,
+    HANDSHAKE_TIMEOUT, INSTANCE_ANSWER, INSTANCES_MAX, NODE_ADDRESSES_MAX, SEEN_WRITTEN_AFTER,
 };
 use crate::seeded::{self, Bug};
 use crate::time::{Instant, Now};
@@ -38,15 +38,13 @@ use crate::wire::message::{Hello, Member, Message, PeerAddress, Request, Role};
 use crate::wire::presence::Presence;
 use address_book::AddressBook;
 use calendar::Calendar;
-use introduction::{Introduction, length};
+use introduction::Introduction;
 use met::{Met, observed};
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use twins::Twins;
-
-/// The file of peers is written so long after a change, with what changed meanwhile.
-const WRITE_AFTER: Duration = Duration::from_millis(200);
+use writing::Writing;
 
 /// See the module.
 #[derive(Debug)]
@@ -56,11 +54,13 @@ pub(super) struct Members {
     boot: u64,
     addresses: Vec<String>,
     presence: Presence,
+    began_ms: u64,
     store: StoreId,
     book: AddressBook,
     twins: Twins,
     calendar: Calendar,
     by_link: BTreeMap<Link, Met>,
+    writing: Writing,
     events: VecDeque<Event>,
 }
 
@@ -74,10 +74,12 @@ impl Members {
             book: AddressBook::new(setup.node, &setup.peers, &setup.remembered, now),
             addresses: setup.addresses,
             presence: setup.presence,
+            began_ms: setup.began_ms,
             store,
             twins: Twins::default(),
             calendar: Calendar::default(),
             by_link: BTreeMap::new(),
+            writing: Writing::default(),
             events: VecDeque::new(),
         }
     }
@@ -101,7 +103,9 @@ impl Members {
         reached: Reached,
     ) {
         let (since, introduction) = (cx.now.instant, Introduction::default());
-        self.by_link.insert(link, Met { static_key, reached, since, boot: 0, introduction });
+        let (boot, goes_on) = (0, false);
+        let met = Met { static_key, reached, since, boot, introduction, goes_on };
+        self.by_link.insert(link, met);
         // Who was dialled speaks first: a node that is not the one that was meant, or to which there is a connection, must
         // not give up a good one for this one.
         if reached.dialled().is_none() {
@@ -150,11 +154,11 @@ impl Members {
         let dialled = met.reached.dialled();
         met.boot = hello.boot;
         if node == self.node {
-            if let Some(dialled) = dialled {
-                self.book.forget_address(dialled, cx.now.instant);
-            }
+            let only = dialled.and_then(|it| self.book.forget_address(it, cx.now.instant));
             if hello.boot != self.boot {
                 self.twins.found_own(node, &hello.addresses);
+            } else if let (Some(dialled), Some(address)) = (dialled, only) {
+                warn_of_itself(dialled, &address);
             }
             return self.end(link, Closing::Itself);
         }
@@ -206,7 +210,7 @@ impl Members {
             return;
         };
         let node = keys::node_id(&hello.verify_key, &met.static_key);
-        let reached = met.reached;
+        let (reached, goes_on) = (met.reached, met.goes_on);
         if !self.admits_instance(cx, link, node) {
             return self.end(link, Closing::TooManyInstances);
         }
@@ -215,7 +219,9 @@ impl Members {
         }
         cx.links.become_node(link, node);
         self.calendar.told(link, hello.clock, cx.now.instant);
-        log::info!("connected to node {} at {}", node.short(), hello.addresses.join(", "));
+        // Of one that goes on where another has ended it has been said.
+        let level = if goes_on { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "connected to node {} at {}", node.short(), hello.addresses.join(", "));
         let mut addresses = hello.addresses;
         addresses.extend(reached.from().and_then(|from| observed(from, &addresses)));
         addresses.truncate(NODE_ADDRESSES_MAX);
@@ -266,7 +272,7 @@ impl Members {
 
     /// A connection is gone. `node`: to whom it led, if to a node.
     pub(super) fn link_closed(&mut self, cx: &mut Context, link: Link, node: Option<NodeId>) {
-        self.by_link.remove(&link);
+        let met = self.by_link.remove(&link);
         self.calendar.link_closed(link, cx.now.instant);
         // It was a client's, or had not said what it is.
         let Some(node) = node else {
@@ -278,17 +284,27 @@ impl Members {
         }
         if let Some(other) = others.first() {
             self.book.goes_by(node, link, *other);
-        } else if self.book.disconnected(node, link, cx.now.instant) {
-            log::info!("lost the connection to node {}", node.short());
+        } else if self.book.disconnected(node, link, cx.now) {
+            if !met.is_some_and(|met| self.goes_on_elsewhere(&met.static_key)) {
+                log::info!("lost the connection to node {}", node.short());
+            }
             self.set_redial(cx);
+            self.writing.within(cx, SEEN_WRITTEN_AFTER);
         }
+    }
+
+    /// Whether another connection to the node of one that has ended is being made, as when both dial at once: then the
+    /// node is not lost, and it need not be said that it is connected again.
+    fn goes_on_elsewhere(&mut self, static_key: &[u8; 32]) -> bool {
+        let same = self.by_link.values_mut().filter(|met| met.static_key == *static_key);
+        same.map(|met| met.goes_on = true).count() > 0
     }
 
     /// Sees to it that whoever is known is dialled. `are_given`: the operator has named some, who are to be written down.
     pub(super) fn start(&mut self, cx: &mut Context, are_given: bool) {
         self.set_redial(cx);
         if are_given {
-            cx.after(Duration::ZERO, Timer::PeersFile);
+            self.writing.within(cx, Duration::ZERO);
         }
     }
 
@@ -308,12 +324,13 @@ impl Members {
     }
 
     /// An attempt to reach a node has ended without a connection.
-    pub(super) fn dial_failed(&mut self, cx: &mut Context, node: NodeId) {
+    pub(super) fn dial_failed(&mut self, cx: &mut Context, node: NodeId, why: &str) {
         let jitter = cx.rng.random_range(0.5..1.0);
+        self.book.note_trouble(&node, why);
         if let Some(addresses) = self.book.failed(node, jitter, cx.now.instant) {
             let node = node.short();
             log::warn!(
-                "node {node} at {addresses}: unreachable (down, moved or another network); retrying"
+                "node {node} at {addresses}: unreachable (down, moved or another network): {why}; retrying"
             );
         }
         if !seeded::is_on(Bug::LoseRedial) {
@@ -324,113 +341,37 @@ impl Members {
     /// A node has answered where it was dialled: the others may be told. True if that was only to be seen.
     fn dial_answered(&mut self, cx: &mut Context, node: NodeId) -> bool {
         let is_probe = self.book.answered(node, cx.now);
-        cx.after(WRITE_AFTER, Timer::PeersFile);
+        self.writing.soon(cx);
         self.pass_presence_on(cx, node);
         is_probe
     }
 
-    /// Tells a new peer who this node is and whom it knows.
-    fn introduce(&mut self, cx: &mut Context, link: Link) {
-        cx.after(WRITE_AFTER, Timer::PeersFile);
-        self.set_redial(cx);
-        if seeded::is_on(Bug::IntroduceNobody) {
-            return;
-        }
-        cx.send_all(link, Message::peers(std::slice::from_ref(&self.presence)));
-        if let Some(met) = self.by_link.get_mut(&link) {
-            met.introduction = Introduction::begun();
-        }
-        self.pump(cx, link);
+    /// Writes down who is known, if that is due.
+    pub(super) fn write_down(&mut self, cx: &mut Context) {
+        self.writing.write_if_due(cx, &self.book);
     }
 
-    /// Tells a peer of the next whom this node knows, while its outbox has room.
-    pub(super) fn pump(&mut self, cx: &mut Context, link: Link) {
-        while let Some(met) = self.by_link.get_mut(&link)
-            && met.introduction.is_under_way()
-            && cx.links.outbox(link) <= OUTBOX_MAX / 2
-        {
-            let next = self.book.passed_on_after(met.introduction.told(), MESSAGE_PRESENCES_MAX);
-            met.introduction.go_on(&next, MESSAGE_PRESENCES_MAX);
-            // Counted at once, since the connection tells only later.
-            cx.links.grow_outbox(link, next.iter().map(|(_, presence)| length(presence)).sum());
-            let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
-            cx.send_all(link, Message::peers(&next));
+    /// The node stops: writes down when the others were last seen.
+    pub(super) fn write_last(&mut self, cx: &mut Context) {
+        if self.book.count() > 0 {
+            self.writing.within(cx, Duration::ZERO);
+            self.writing.write_if_due(cx, &self.book);
         }
     }
 
-    /// Tells a peer again of one whom this node knows, each in turn: there may have been no room for it there.
-    pub(super) fn tell_one_more(&mut self, cx: &mut Context, link: Link) {
-        let met = self.by_link.get_mut(&link);
-        // It is still being told of all.
-        let Some(met) = met.filter(|met| !met.introduction.is_under_way()) else {
-            return;
-        };
-        let mut next = self.book.passed_on_after(met.introduction.told(), 1);
-        if next.is_empty() {
-            next = self.book.passed_on_after(None, 1);
-        }
-        met.introduction.go_on(&next, 1);
-        let next: Vec<_> = next.into_iter().map(|(_, presence)| presence).collect();
-        if !seeded::is_on(Bug::IntroduceNobody) {
-            cx.send_all(link, Message::peers(&next));
-        }
+    /// It is written down, or can't be.
+    pub(super) fn written_down(&mut self) {
+        self.writing.ended();
     }
 
-    /// Tells everybody of a node, once it has answered where it says that it is.
-    fn pass_presence_on(&mut self, cx: &mut Context, node: NodeId) {
-        if seeded::is_on(Bug::IntroduceNobody) {
-            return;
-        }
-        if let Some(presence) = self.book.untold(&node) {
-            tell_others(cx, node, &presence);
-        }
+    /// Whether something is still being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.is_under_way()
     }
 
-    /// A peer tells who it is, and whom it knows.
-    pub(super) fn learn(&mut self, cx: &mut Context, link: Link, peers: Vec<Presence>) {
-        // None if it has ended.
-        let Some(source) = cx.links.get(link).and_then(Peer::node) else {
-            return;
-        };
-        for presence in peers {
-            let node = subject(&presence);
-            // Asked first: a signature takes longer to judge than to repeat.
-            let is_news = match node == source {
-                true => self.book.is_news(&node, &presence),
-                false => self.book.wants(source, node, &presence),
-            };
-            if !is_news {
-                continue;
-            }
-            if !holds(&presence) {
-                return self.end(link, Closing::WrongPresence);
-            }
-            if node == source {
-                self.book.introduces_itself(node, presence);
-                self.pass_presence_on(cx, node);
-            } else {
-                self.learn_of(cx, source, node, &presence);
-            }
-        }
-        self.set_redial(cx);
-    }
-
-    fn learn_of(&mut self, cx: &mut Context, source: NodeId, node: NodeId, presence: &Presence) {
-        if seeded::is_on(Bug::BelieveRumours) {
-            for address in &presence.addresses {
-                let peer = PeerAddress { node, address: address.clone() };
-                self.book.remember(&peer, cx.now.wall_ms, cx.now.instant);
-            }
-        }
-        if seeded::is_on(Bug::PassRumoursOn) {
-            tell_others(cx, node, presence);
-        }
-        self.book.claim(source, node, presence, cx.now.instant);
-    }
-
-    /// Writes down who is known.
-    pub(super) fn write_down(&self, cx: &mut Context) {
-        cx.job(Job::WritePeers { text: self.book.text() });
+    /// When this node began its network, in milliseconds since 1970, if it knows no other node; 0 otherwise.
+    pub(super) fn began_ms(&self) -> u64 {
+        if self.book.count() == 0 { self.began_ms } else { 0 }
     }
 
     /// This node, and its best address.
@@ -450,8 +391,8 @@ impl Members {
     }
 
     /// The nodes that are known: those connected first, should there be more than one message holds.
-    pub(super) fn list(&self) -> Vec<Member> {
-        let mut members = self.book.members();
+    pub(super) fn list(&self, now_ms: u64) -> Vec<Member> {
+        let mut members = self.book.members(now_ms);
         members.sort_by_key(|member| (!member.connected, member.peer.clone()));
         members
     }
@@ -466,6 +407,15 @@ impl Members {
     }
 }
 
+/// All that is known of a node leads here: whoever gave it to this node is to know.
+fn warn_of_itself(dialled: NodeId, address: &str) {
+    log::warn!(
+        "node {} at {address}: that address leads to this node itself, and no other address of that node is known; take a \
+         new ticket where that node tells how others reach it (dfsd --advertise HOST:PORT), and join again (--join TICKET)",
+        dialled.short()
+    );
+}
+
 /// How many nodes are connected; twins count once.
 pub(super) fn connected(cx: &Context) -> usize {
     cx.links.node_peers().filter_map(|(_, peer)| peer.node()).collect::<BTreeSet<_>>().len()
@@ -475,13 +425,4 @@ pub(super) fn connected(cx: &Context) -> usize {
 fn links_of(cx: &Context, node: NodeId, but: Link) -> Vec<Link> {
     let same = cx.links.node_peers().filter(|(_, peer)| peer.node() == Some(node));
     same.map(|(link, _)| link).filter(|link| *link != but).collect()
-}
-
-fn tell_others(cx: &mut Context, node: NodeId, presence: &Presence) {
-    for link in cx.links.nodes() {
-        let is_subject = cx.links.get(link).and_then(Peer::node) == Some(node);
-        if !is_subject {
-            cx.send_all(link, Message::peers(std::slice::from_ref(presence)));
-        }
-    }
 }

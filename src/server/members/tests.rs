@@ -50,6 +50,7 @@ impl Setting {
             memory: 1 << 20,
             peers: Vec::new(),
             remembered: Vec::new(),
+            began_ms: 0,
             presence: presence(me, &["me:1".to_owned()], 1),
             seed: 7,
             boot: 70,
@@ -191,6 +192,27 @@ fn of_two_connections_that_both_dialled_at_once_that_of_the_lesser_id_stays() {
         (Do::Came(2), "2 hello"),
         (Do::Hello(2, 3, 1), "1 Replaced, 2 connected"),
     ]);
+}
+
+/// Of two that dial at once neither has lost the other, whichever connection ends first, and by whose doing.
+#[test]
+fn of_two_that_dial_at_once_the_second_connection_goes_on_where_the_first_ends() {
+    let mut bench = Setting::new();
+    run(
+        &mut bench,
+        &[
+            (Do::Dialled(1, 3), ""),
+            (Do::Hello(1, 3, 1), "1 hello, 1 connected"),
+            (Do::Came(2), "2 hello"),
+        ],
+    );
+    let static_key = keys()[3].static_public();
+    bench.members.by_link.get_mut(&2).unwrap().static_key = static_key;
+    bench.close(1);
+    assert!(bench.members.by_link[&2].goes_on);
+    run(&mut bench, &[(Do::Hello(2, 3, 1), "2 connected"), (Do::Came(4), "4 hello")]);
+    bench.close(2);
+    assert!(!bench.members.by_link[&4].goes_on, "that is somebody else");
 }
 
 #[test]

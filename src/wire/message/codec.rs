@@ -10,7 +10,8 @@ use super::{
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
     MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX,
-    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
+    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TROUBLE_MAX,
+    TWINS_TOLD_MAX,
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
@@ -169,11 +170,11 @@ parts! {
     PushedRecord { record, block }
         if is_within(record, RECORD_MAX) && is_within(block, INLINE_BLOCK_MAX);
     RangeSummary { first, last, count, fingerprint } if first <= last;
-    Member { peer, connected, last_seen_ms };
+    Member { peer, connected, last_seen_ms, trouble } if trouble.len() <= TROUBLE_MAX;
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, damaged,
         unnamed, unnamed_bytes, free_bytes, full, memory_used, memory_max, peers_connected, peers_known,
-        group, sync, log_damage, twins[TWINS_TOLD_MAX]
+        group, sync, log_damage, twins[TWINS_TOLD_MAX], began_ms
     } if is_network_address(address);
 }
 

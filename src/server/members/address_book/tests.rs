@@ -1,5 +1,6 @@
 //! The verbs of the address book, one by one.
 
+use super::super::remembered::read_peers;
 use super::*;
 
 const ME: NodeId = NodeId([1; 32]);
@@ -33,9 +34,9 @@ fn what_a_node_says_of_itself_counts_when_it_has_answered_there() {
     assert!(book.answered(TWO, at(1)), "which is only to be seen");
     assert_eq!(book.address_of(&TWO), "said:1");
     assert_eq!(dialled(&mut book, 1000), [""; 0]);
-    assert!(book.text().ends_with(" said:1 given:1\n"));
+    assert!(book.text(9).ends_with(" said:1 given:1\n"));
     // What is written down is read again, and that it was seen.
-    let mut again = AddressBook::new(ME, &[], &read_peers(&book.text()), at(2).instant);
+    let mut again = AddressBook::new(ME, &[], &read_peers(&book.text(9)), at(2).instant);
     assert_eq!(again.address_of(&TWO), "said:1");
     assert_eq!(dialled(&mut again, 2), ["said:1"]);
 }
@@ -45,10 +46,10 @@ fn who_never_answered_is_on_no_list_and_is_forgotten_with_its_connection() {
     let mut book = AddressBook::new(ME, &[], &[], at(0).instant);
     book.connected(TWO, 5, &addresses(["victim:1"]), at(0));
     assert_eq!(
-        (book.count(), book.address_of(&TWO), book.text()),
+        (book.count(), book.address_of(&TWO), book.text(9)),
         (1, String::new(), String::new())
     );
-    assert!(book.disconnected(TWO, 5, at(0).instant));
+    assert!(book.disconnected(TWO, 5, at(0)));
     assert_eq!(book.count(), 0);
     assert_eq!(dialled(&mut book, 1), ["victim:1"]);
     book.failed(TWO, 1.0, at(1).instant);
@@ -56,13 +57,45 @@ fn who_never_answered_is_on_no_list_and_is_forgotten_with_its_connection() {
 }
 
 #[test]
+fn who_is_connected_is_seen_now_and_who_was_is_seen_last_when_it_ended() {
+    let mut book = AddressBook::new(ME, &[peer(TWO, "given:1")], &[], at(0).instant);
+    let seen = |book: &AddressBook, now_ms| book.members(now_ms)[0].last_seen_ms;
+    assert_eq!(seen(&book, 9), 0, "never");
+    book.connected(TWO, 4, &[], at(1));
+    assert_eq!(seen(&book, at(7).wall_ms), at(7).wall_ms);
+    assert!(book.text(at(7).wall_ms).contains(&format!(" {} given:1", at(7).wall_ms)));
+    assert!(book.disconnected(TWO, 4, at(9)));
+    assert_eq!(seen(&book, at(50).wall_ms), at(9).wall_ms);
+    let again = AddressBook::new(ME, &[], &read_peers(&book.text(0)), at(60).instant);
+    assert_eq!(seen(&again, 0), at(9).wall_ms, "also after a restart");
+}
+
+#[test]
+fn why_a_node_cannot_be_reached_is_known_until_it_is() {
+    let mut book = AddressBook::new(ME, &[peer(TWO, "given:1")], &[], at(0).instant);
+    let trouble = |book: &AddressBook| book.members(0)[0].trouble.clone();
+    assert_eq!(dialled(&mut book, 0), ["given:1"]);
+    book.note_trouble(&TWO, "refused");
+    book.failed(TWO, 1.0, at(0).instant);
+    assert_eq!(trouble(&book), "given:1: refused");
+    book.note_trouble(&TWO, "no dial is under way");
+    assert_eq!(trouble(&book), "given:1: refused");
+    assert_eq!(dialled(&mut book, 1), ["given:1"]);
+    book.note_trouble(&TWO, &"ä".repeat(TROUBLE_MAX));
+    let text = trouble(&book);
+    assert!(text.len() <= TROUBLE_MAX && text.starts_with("given:1: ää"), "{text}");
+    book.connected(TWO, 4, &[], at(1));
+    assert_eq!(trouble(&book), "");
+}
+
+#[test]
 fn another_node_at_a_place_ends_that_place_alone() {
     let given = [peer(TWO, "one:1"), peer(TWO, "two:1")];
     let mut book = AddressBook::new(ME, &given, &[], at(0).instant);
     assert_eq!(dialled(&mut book, 0), ["one:1"]);
-    book.forget_address(TWO, at(0).instant);
+    assert_eq!(book.forget_address(TWO, at(0).instant), None);
     assert_eq!(dialled(&mut book, 1), ["two:1"]);
-    book.forget_address(TWO, at(1).instant);
+    assert_eq!(book.forget_address(TWO, at(1).instant).as_deref(), Some("two:1"));
     assert_eq!(book.count(), 0);
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         sync: SyncState::Syncing { records: 15, of: 16 },
         log_damage: LogDamage { places: 17, bytes: 18 },
         twins: vec![peer.node],
+        began_ms: 20,
     };
     let presence = Presence {
         verify_key: [0xaa; 32],
@@ -66,7 +67,8 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         addresses: vec![peer.address.clone()],
         signature: [0xac; 64],
     };
-    let member = Member { peer: peer.clone(), connected: true, last_seen_ms: 7 };
+    let member =
+        Member { peer: peer.clone(), connected: true, last_seen_ms: 7, trouble: "a:1: no".into() };
     let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
     vec![
         Message::Hello(hello),
