@@ -162,7 +162,8 @@ impl Daemon {
     fn start(data: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dfsd"));
         command.args(["--data", text(data), "--listen", "127.0.0.1:0", "--log", "warn"]);
-        let process = command.args(options).stdout(Stdio::null()).spawn().unwrap();
+        command.args(options).env("XDG_STATE_HOME", data.with_extension("state"));
+        let process = command.stdout(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         while !data.join("address").exists() {
             assert!(begun.elapsed() < Duration::from_secs(30), "a daemon did not start");

@@ -15,6 +15,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::limits;
 
+mod print;
+
 /// A number of bytes, written as `64MiB`, `4KiB`, `1GiB`, or as a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -122,7 +124,7 @@ impl Visitor<'_> for SizeVisitor {
 }
 
 /// The options of `dfsd`. Each may also stand in the environment as `DFSD_*`.
-#[derive(Debug, Default, Parser)]
+#[derive(Debug, Clone, Default, Parser)]
 #[command(
     name = "dfsd",
     version,
@@ -141,6 +143,12 @@ pub struct DaemonOptions {
     /// Join the network of this ticket (- reads it from stdin); needed once
     #[arg(long, value_name = "FILE|-", env = "DFSD_JOIN", hide_env_values = true)]
     pub join: Option<PathBuf>,
+    /// Begin a new network, also in a folder that is empty and held a node before
+    #[arg(long, conflicts_with_all = ["join", "existing"])]
+    pub create: bool,
+    /// Never begin a new network: without a ticket to join by, the data folder must hold a node
+    #[arg(long)]
+    pub existing: bool,
     /// Give this node a new key: once, where a data folder is a copy of another that is in use too
     #[arg(long)]
     pub new_node_key: bool,
@@ -156,9 +164,13 @@ pub struct DaemonOptions {
     /// Disk space never used by puts [default: 256MiB, or 2 % of the disk if that is more]
     #[arg(long, value_name = "SIZE", env = "DFSD_RESERVE", hide_env_values = true)]
     pub reserve: Option<Size>,
-    /// A TOML file with any of the above but --join and --new-node-key, by the same names
+    /// A TOML file with any of the above but --join, --create and --new-node-key, by the same names; SIGHUP has the log
+    /// level of it read again
     #[arg(long, value_name = "FILE", env = "DFSD_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
+    /// Print what options, environment and file come to, one key a line, and exit: 0, or 2 if something is wrong with them
+    #[arg(long)]
+    pub check_config: bool,
     /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<DaemonCommand>,
@@ -197,6 +209,7 @@ struct DaemonFile {
     memory: Option<Size>,
     log: Option<String>,
     reserve: Option<Size>,
+    existing: Option<bool>,
 }
 
 /// What a daemon runs with, when everything has been considered.
@@ -210,6 +223,10 @@ pub struct DaemonConfig {
     pub advertise: Option<String>,
     /// The ticket to join by; `-` is stdin.
     pub join: Option<PathBuf>,
+    /// A new network is meant.
+    pub create: bool,
+    /// No new network is meant.
+    pub existing: bool,
     /// The node gets a new key.
     pub new_node_key: bool,
     /// Worker threads; `None` leaves the number to the machine.
@@ -220,6 +237,8 @@ pub struct DaemonConfig {
     pub log: log::LevelFilter,
     /// Disk space that puts leave free, in bytes; `None` for the default of `limits`.
     pub reserve: Option<u64>,
+    /// Where it is remembered, outside the data folder, to which network that belongs; nowhere if there is no home.
+    pub state: Option<PathBuf>,
 }
 
 /// Why there is no configuration. Nothing has been started or written.
@@ -260,16 +279,21 @@ impl DaemonOptions {
         let file_log =
             file_log.map_err(|error| ConfigError::File(format!("{}: {error}", name.display())))?;
         let data = self.data.or(file.data).filter(|path| !path.as_os_str().is_empty());
+        let state = state_folder(&variable);
         let config = DaemonConfig {
             data: data.or_else(|| default_data(variable)).ok_or(ConfigError::NoHome)?,
             listen: self.listen.or(file.listen).unwrap_or_else(default_listen),
             advertise: self.advertise.or(file.advertise),
             join: self.join,
+            create: self.create,
+            // The file is of every start, the option of this one.
+            existing: (self.existing || file.existing == Some(true)) && !self.create,
             new_node_key: self.new_node_key,
             workers: self.workers.or(file.workers),
             memory: memory(self.memory.or(file.memory))?,
             log: self.log.or(file_log).unwrap_or(log::LevelFilter::Info),
             reserve: self.reserve.or(file.reserve).map(|size| size.0),
+            state,
         };
         check(&config)?;
         Ok(config)
@@ -345,12 +369,30 @@ fn level(text: &str) -> Result<log::LevelFilter, BadValue> {
 
 /// The data folder of someone who named none: `DFSD_DATA`, else `dfsd` in the XDG data folder.
 pub fn default_data(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let path =
-        |name: &str| variable(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    let named = path(&variable, "DFSD_DATA");
+    named.or_else(|| xdg_folder(&variable, "XDG_DATA_HOME", ".local/share"))
+}
+
+/// Where a daemon keeps what it remembers beside its data: `dfsd` in the XDG state folder.
+fn state_folder(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    xdg_folder(variable, "XDG_STATE_HOME", ".local/state")
+}
+
+/// `dfsd` in the folder that this variable names, else in that one of the home.
+fn xdg_folder(
+    variable: &impl Fn(&str) -> Option<OsString>,
+    name: &str,
+    below_home: &str,
+) -> Option<PathBuf> {
     // The XDG rules: a relative path there is to be ignored.
-    let xdg = || path("XDG_DATA_HOME").filter(|folder| folder.is_absolute());
-    let home = || path("HOME").map(|home| home.join(".local/share"));
-    path("DFSD_DATA").or_else(|| xdg().or_else(home).map(|folder| folder.join("dfsd")))
+    let xdg = path(variable, name).filter(|folder| folder.is_absolute());
+    let home = || path(variable, "HOME").map(|home| home.join(below_home));
+    xdg.or_else(home).map(|folder| folder.join("dfsd"))
+}
+
+/// A path in the environment.
+fn path(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
+    variable(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// The file in which a ready daemon tells the address that it listens on.

@@ -297,6 +297,10 @@ pub const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub const PORT: u16 = 7400;
 /// A key file or a ticket is not longer.
 pub const SMALL_FILE_MAX: u64 = 1024 * 1024;
+/// Folders in which a daemon has run, as far as their networks are remembered outside them.
+pub const KNOWN_FOLDERS_MAX: usize = 128;
+/// The path of such a folder; of a longer one nothing is remembered.
+pub const KNOWN_FOLDER_PATH_MAX: usize = 4096;
 /// A configuration file is not longer: telling what is wrong with one costs 200 times its length in memory.
 pub const CONFIG_FILE_MAX: usize = 64 * 1024;
 
@@ -310,6 +314,8 @@ const _: () = assert!(PAGE_ENTRIES_MAX * (32 + 4 + 64) + 64 < FRAME_BODY_MAX);
 const _: () = assert!(
     MESSAGE_PEERS_MAX * (32 + 2 + NETWORK_ADDRESS_MAX + 9 + 2 + TROUBLE_MAX) + 8 < FRAME_BODY_MAX
 );
+const _: () =
+    assert!((KNOWN_FOLDERS_MAX * (64 + 1 + KNOWN_FOLDER_PATH_MAX + 1)) as u64 <= SMALL_FILE_MAX);
 const _: () = assert!(
     MESSAGE_PRESENCES_MAX * (138 + NODE_ADDRESSES_MAX * (2 + NETWORK_ADDRESS_MAX)) + 3
         <= FRAME_BODY_MAX

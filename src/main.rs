@@ -10,8 +10,7 @@ use dfsd::cli;
 use dfsd::config::{self, DaemonCommand, DaemonConfig, DaemonOptions};
 use dfsd::daemon::{self, Options};
 use dfsd::fsck;
-use dfsd::ids::NodeId;
-use dfsd::keyring::{self, Keyring, KeyringError, Ticket, TicketFileError};
+use dfsd::keyring::{self, Intent, Keyring, KnownFolders, Start, StartError, TicketFileError};
 use dfsd::limits::JOURNAL_TIMEOUT;
 use dfsd::net::{self, EventLoop, descriptors, entropy};
 use dfsd::node::Outcome;
@@ -49,10 +48,13 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let command = options.command.clone();
-    let config = match load(options) {
+    let config = match load(options.clone()) {
         Ok(config) => config,
         Err(failure) => return fail(failure),
     };
+    if options.check_config {
+        return print(&config.lines());
+    }
     if let Some(DaemonCommand::Check { rebuild, json }) = command {
         let data = config.data;
         return fsck::run(&fsck::Wanted { data, rebuild, json, entropy: entropy() });
@@ -61,6 +63,10 @@ fn main() -> ExitCode {
         Ok(journal) => journal,
         Err(failure) => return fail(failure),
     };
+    let begun = config.clone();
+    if let Err(why) = cli::on_hangup(move || reload(&options, &begun)) {
+        return fail(error(format!("cannot wait for SIGHUP: {why}")));
+    }
     let failure = match run(&config) {
         Ok(Outcome::Drained) => None,
         Ok(Outcome::DiskFailed(why)) => Some((
@@ -91,6 +97,40 @@ fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
     config.map_err(|why| (USAGE, why.to_string()))
 }
 
+/// Reads the configuration again. Of what it says the log level alone can be changed in a daemon that runs.
+fn reload(options: &DaemonOptions, begun: &DaemonConfig) {
+    let Some(file) = &options.config else {
+        log::info!("SIGHUP: there is no configuration file (--config), so nothing was reloaded");
+        return;
+    };
+    let config = match load(options.clone()) {
+        Ok(config) => config,
+        Err((_, why)) => {
+            log::error!("SIGHUP: {why}; everything stays as it was");
+            return;
+        }
+    };
+    let (before, restart) = (log::max_level(), begun.differences(&config));
+    let changed = if before == config.log { "still" } else { "now" };
+    let level = config.log.to_string().to_lowercase();
+    let restart = match restart.is_empty() {
+        true => "nothing else has changed".to_owned(),
+        false => format!("a restart is needed for {}", restart.join(", ")),
+    };
+    // Whoever has asked is answered, whatever is logged otherwise.
+    log::set_max_level(before.max(config.log).max(log::LevelFilter::Info));
+    log::info!("SIGHUP: reloaded {}: log is {changed} {level}; {restart}", file.display());
+    log::set_max_level(config.log);
+}
+
+fn print(lines: &[String]) -> ExitCode {
+    let text: String = lines.iter().map(|line| format!("{}\n", cli::shown(line))).collect();
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(error(format!("cannot write to stdout: {why}"))),
+    }
+}
+
 fn fail((status, sentence): Failure) -> ExitCode {
     cli::tell(format_args!("dfsd: {sentence}"));
     ExitCode::from(status)
@@ -107,7 +147,10 @@ fn start_log(level: log::LevelFilter) -> Result<Journal, Failure> {
     let mut config = simplelog::ConfigBuilder::new();
     config.set_time_level(log::LevelFilter::Error).set_time_format_rfc3339();
     let config = config.build();
-    let _ = simplelog::WriteLogger::init(level, config, journal.lines(cli::shown));
+    // It takes every line that is asked of it; which are, may change.
+    let every = log::LevelFilter::Trace;
+    let _ = simplelog::WriteLogger::init(every, config, journal.lines(cli::shown));
+    log::set_max_level(level);
     Ok(journal)
 }
 
@@ -128,9 +171,37 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
     net::one_arena();
     let data = config.data.as_path();
     let connections_max = descriptors::for_connections(workers_of(config)).map_err(error)?;
+    // Nobody need read it.
+    let terminal = Journal::start(std::io::stdout()).map_err(error)?;
+    let known = KnownFolders::below(config.state.clone());
+    let Start { keyring, peers, has_begun, .. } = open_keys(config, &known)?;
+    if has_begun {
+        let data = data.display();
+        let line = format!(
+            "dfsd: began a new network in {data}: its keys are there and nowhere else; back up {data}/*.key"
+        );
+        terminal.tell(&cli::shown(&line));
+    }
+    let outcome = serve(config, Opening { keyring, peers, connections_max, known }, &terminal);
+    if outcome.is_err() {
+        terminal.finish(JOURNAL_TIMEOUT);
+    }
+    outcome
+}
+
+/// What a node is started with.
+struct Opening {
+    keyring: Keyring,
+    peers: Vec<PeerAddress>,
+    connections_max: usize,
+    known: KnownFolders,
+}
+
+fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<Outcome, Failure> {
+    let Opening { keyring, peers, connections_max, known } = opening;
+    let data = config.data.as_path();
     let filesystem = RealFs::new(data)
         .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
-    let (keyring, peers) = open_keys(config)?;
     let remembered = server::read_peers(&read_peers_file(data));
     let root = keyring.access.network.root;
     let mut store_config = store::Config::default();
@@ -164,6 +235,7 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         boot: u64::from_be_bytes(entropy()),
     };
     let (mut node, disk) = opened.start(options, event_loop.now());
+    known.note(data, &keyring.access.network);
     drop(keyring);
     node.set_connections_max(connections_max);
     let waker = event_loop.waker();
@@ -172,42 +244,45 @@ fn run(config: &DaemonConfig) -> Result<Outcome, Failure> {
         let _ = waker.wake();
     };
     let workers = Workers::start(workers_of(config), disk, wake).map_err(error)?;
-    ready(data, address, node_id)?;
+    write_address(data, address)?;
+    let (id, folder) = (node_id.short(), data.display());
+    let line = format!("dfsd: node {id} listens on {address}, data in {folder}");
+    terminal.tell(&cli::shown(&line));
     let outcome = event_loop.run(&mut node, &workers).map_err(error)?;
     drop(workers);
     Ok(outcome)
 }
 
-/// The folder's keys, made or taken from a ticket if there are none; and the nodes that the ticket names.
-fn open_keys(config: &DaemonConfig) -> Result<(Keyring, Vec<PeerAddress>), Failure> {
-    let refused = |why: KeyringError| (WRONG_KEY, format!("{}: {why}", config.data.display()));
-    match &config.join {
-        None => {
-            let keyring =
-                Keyring::open_or_create(&config.data, wall_ms(), secret).map_err(refused)?;
-            Ok((keyring, Vec::new()))
-        }
-        Some(path) => {
-            let keyring::TicketText { text, warning } =
-                keyring::read_ticket(path).map_err(|why| refused_file(&why))?;
-            if let Some(warning) = warning {
-                log::warn!("{}", cli::shown(&warning));
-            }
-            let refused_ticket = |why| (WRONG_KEY, format!("{}: {why}", path.display()));
-            let ticket = Ticket::parse(&text).map_err(refused_ticket)?;
-            let keyring = Keyring::join(&config.data, &ticket.access, secret).map_err(refused)?;
-            Ok((keyring, ticket.peers))
-        }
+/// The folder's keys, made or taken from a ticket if there are none.
+fn open_keys(config: &DaemonConfig, known: &KnownFolders) -> Result<Start, Failure> {
+    let intent = match (config.create, config.existing) {
+        (true, _) => Intent::Create,
+        (false, true) => Intent::Existing,
+        (false, false) => Intent::Unsaid,
+    };
+    let (folder, ticket) = (config.data.as_path(), config.join.as_deref());
+    let wanted = keyring::Wanted { folder, ticket, intent, known };
+    let start = keyring::start(&wanted, wall_ms(), secret);
+    let start = start.map_err(|why| (status_of(&why), why.to_string()))?;
+    for note in &start.notes {
+        log::info!("{}", cli::shown(note));
     }
+    for warning in &start.warnings {
+        log::warn!("{}", cli::shown(warning));
+    }
+    Ok(start)
 }
 
 /// A ticket's file is judged as a key's is.
-fn refused_file(why: &TicketFileError) -> Failure {
-    let status = match why {
-        TicketFileError::Io(..) => ERROR,
-        TicketFileError::Writable(..) | TicketFileError::Foreign(..) => WRONG_KEY,
-    };
-    (status, why.to_string())
+fn status_of(why: &StartError) -> u8 {
+    match why {
+        StartError::TicketFile(TicketFileError::Io(..))
+        | StartError::NoNode(..)
+        | StartError::Gone(..) => ERROR,
+        StartError::TicketFile(TicketFileError::Writable(..) | TicketFileError::Foreign(..))
+        | StartError::Ticket(..)
+        | StartError::Keys(..) => WRONG_KEY,
+    }
 }
 
 /// The same keys with another node's. The folder is locked: no daemon runs with the old one.
@@ -258,8 +333,8 @@ fn advertised(config: &DaemonConfig, address: SocketAddr) -> String {
     }
 }
 
-/// Says where the node listens, to programs and to people.
-fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> {
+/// Tells programs where the node listens.
+fn write_address(data: &Path, address: SocketAddr) -> Result<(), Failure> {
     let written = || {
         let temporary = data.join("tmp").join("address");
         // New, so that no link leads elsewhere; what an earlier start has left there was removed by this one.
@@ -268,13 +343,7 @@ fn ready(data: &Path, address: SocketAddr, node: NodeId) -> Result<(), Failure> 
         writeln!(file, "{address}")?;
         fs::rename(&temporary, config::address_file(data))
     };
-    written()
-        .map_err(|why| error(format!("{}/address can't be written: {why}", data.display())))?;
-    let line =
-        format!("dfsd: node {} listens on {address}, data in {}", node.short(), data.display());
-    // Nobody need read it.
-    Journal::start(std::io::stdout()).map_err(error)?.tell(&cli::shown(&line));
-    Ok(())
+    written().map_err(|why| error(format!("{}/address can't be written: {why}", data.display())))
 }
 
 fn secret() -> Zeroizing<[u8; 32]> {

@@ -30,7 +30,7 @@ mod ticket;
 mod usage;
 mod verify;
 
-pub use signals::survive_file_limits;
+pub use signals::{on_hangup, survive_file_limits};
 pub use text::{shown, tell};
 pub use usage::arguments;
 

@@ -1,9 +1,12 @@
 //! Signals that would end a program where an error says it better.
 //!
-//! Knows no command. Invariant: a write past the limit on the size of files fails, and nothing else happens.
+//! Knows no command. Invariants: a write past the limit on the size of files fails, and nothing else happens; a hangup ends
+//! nothing.
 
 use crate::seeded::{self, Bug};
-use signal_hook::consts::SIGXFSZ;
+use signal_hook::consts::{SIGHUP, SIGXFSZ};
+use signal_hook::iterator::Signals;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,4 +17,15 @@ pub fn survive_file_limits() {
         // Where that can't be done the system does as it always did.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     }
+}
+
+/// Does this at each SIGHUP from now on, in a thread of its own.
+///
+/// # Errors
+/// The system gives no thread, or no way to wait for signals.
+pub fn on_hangup(mut action: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP])?;
+    let thread = std::thread::Builder::new().name("hangup".to_owned());
+    thread.spawn(move || signals.forever().for_each(|_| action()))?;
+    Ok(())
 }

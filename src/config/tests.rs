@@ -88,6 +88,53 @@ fn bad_values_are_errors_that_name_them() {
 }
 
 #[test]
+fn a_node_that_must_be_there_stands_in_the_file_and_the_command_line_beats_it() {
+    let file = Some("existing = true\n");
+    let said = |config: DaemonConfig| (config.create, config.existing);
+    assert_eq!(said(settle(&[], None).unwrap()), (false, false));
+    assert_eq!(said(settle(&[], file).unwrap()), (false, true));
+    assert_eq!(said(settle(&["--existing"], None).unwrap()), (false, true));
+    assert_eq!(said(settle(&["--create"], file).unwrap()), (true, false));
+    for line in [["--create", "--existing"], ["--create", "--join=t"]] {
+        let words = std::iter::once("dfsd").chain(line);
+        assert!(DaemonOptions::try_parse_from(words).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn what_is_printed_means_the_same_as_a_file() {
+    let file = "data = \"/a \\\"b\"\nworkers = 2\nmemory = 16777216\nlog = \"debug\"\n";
+    let lines: [&[&str]; 3] = [&[], &["--advertise", "me:1", "--reserve", "1GiB"], &["--existing"]];
+    for line in lines {
+        let config = settle(line, Some(file)).unwrap();
+        let printed = config.lines().join("\n");
+        assert_eq!(settle(&[], Some(&printed)).unwrap(), config, "{printed}");
+    }
+    let config = settle(&["--data", "/d"], None).unwrap();
+    let expected = [
+        "data = \"/d\"",
+        "listen = \"0.0.0.0:7400\"",
+        "# advertise is not set: the address that is listened on",
+        "# workers is not set: one a core, 4 at most",
+        "memory = \"32MiB\"",
+        "# reserve is not set: 256MiB, or 2 % of the disk if that is more",
+        "log = \"info\"",
+        "existing = false",
+    ];
+    assert_eq!(config.lines(), expected);
+    let once = settle(&["--join", "t", "--new-node-key"], None).unwrap().lines();
+    assert_eq!(once[8..], ["# join = \"t\"", "# new-node-key = true"]);
+}
+
+#[test]
+fn what_differs_is_named_but_for_the_log_level() {
+    let one = settle(&["--memory", "64MiB"], None).unwrap();
+    let other = settle(&["--log", "warn", "--listen", "a:1", "--existing"], None).unwrap();
+    assert_eq!(one.differences(&other), ["listen", "memory", "existing"]);
+    assert_eq!(one.differences(&one), [""; 0]);
+}
+
+#[test]
 fn the_data_folder_follows_the_rules() {
     let find = |pairs: &'static [(&str, &str)]| {
         default_data(|name| {
@@ -103,4 +150,13 @@ fn the_data_folder_follows_the_rules() {
         Some("/h/.local/share/dfsd".into())
     );
     assert_eq!(find(&[("DFSD_DATA", "/d"), ("HOME", "/h")]), Some("/d".into()));
+    let state = |pairs: &'static [(&str, &str)]| {
+        state_folder(&|name: &str| {
+            let pair = pairs.iter().find(|pair| pair.0 == name);
+            pair.map(|pair| OsString::from(pair.1))
+        })
+    };
+    assert_eq!(state(&[("DFSD_DATA", "/d")]), None);
+    assert_eq!(state(&[("HOME", "/h")]), Some("/h/.local/state/dfsd".into()));
+    assert_eq!(state(&[("HOME", "/h"), ("XDG_STATE_HOME", "/x")]), Some("/x/dfsd".into()));
 }

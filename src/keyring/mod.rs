@@ -9,11 +9,13 @@ pub mod access;
 mod armor;
 pub mod files;
 pub mod grant;
+mod known_folders;
 mod memory;
 pub mod permit;
 pub mod presence;
 mod role;
 pub mod signed;
+mod start;
 pub mod text;
 pub mod ticket;
 mod ticket_file;
@@ -29,7 +31,9 @@ use zeroize::Zeroizing;
 
 pub use access::Access;
 pub use files::KeyFileError;
+pub use known_folders::KnownFolders;
 pub use memory::no_core_dumps;
+pub use start::{Intent, Start, StartError, Wanted, start};
 pub use ticket::{BadTicket, Ticket};
 pub use ticket_file::{
     TicketFileError, TicketText, is_readable_by_others, read_ticket, write_ticket,

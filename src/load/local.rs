@@ -143,6 +143,8 @@ impl Local {
         let mut command = Command::new(&program);
         command.arg("--data").arg(&data).args(["--listen", "127.0.0.1:0", "--log", "warn"]);
         command.args(options).args(&self.options);
+        // What it remembers beside its data goes with the folder.
+        command.env("XDG_STATE_HOME", &self.folder);
         // Ctrl-C is for the harness, which then stops them itself.
         let started = command.stdout(Stdio::null()).process_group(0).spawn();
         let process = started.map_err(|error| format!("{}: {error}", program.display()))?;

@@ -48,6 +48,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("FORGET_AFTER", &["the_dead_are_dialled_ever_more_rarely_and_forgotten_in_the_end"]),
     ("SEEN_WRITTEN_AFTER", &["many_changes_are_written_once_and_the_earliest_time_holds"]),
     ("SEEN_WRITTEN_EVERY", &["whoever_is_connected_is_written_down_now_and_then"]),
+    ("KNOWN_FOLDERS_MAX", &["they_are_few_and_trials_go_first"]),
+    ("KNOWN_FOLDER_PATH_MAX", &["they_are_few_and_trials_go_first"]),
     ("LOOKUP_WORKERS", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("LOOKUPS_MAX", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("TROUBLE_MAX", &["why_a_node_cannot_be_reached_is_known_until_it_is"]),

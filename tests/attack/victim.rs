@@ -41,6 +41,7 @@ impl Victim {
             }
         }
         let mut child = command
+            .env("XDG_STATE_HOME", folder.path())
             .arg("--data")
             .arg(&data)
             .args(["--listen", "127.0.0.1:0", "--log", "info"])

@@ -247,6 +247,7 @@ fn a_ticket_can_come_by_stdin() {
     let ticket = std::fs::read(network.ticket()).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_dfsd"))
         .args(["--data", &text(&data), "--listen", "127.0.0.1:0", "--join", "-"])
+        .env("HOME", network.folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

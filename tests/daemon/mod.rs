@@ -24,6 +24,7 @@ mod proxy;
 mod refusals;
 mod rounds;
 mod secrecy;
+mod start;
 mod trees;
 mod volume;
 

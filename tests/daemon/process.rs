@@ -107,7 +107,7 @@ impl Daemon {
         self.signal(Signal::CONT);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
@@ -115,6 +115,11 @@ impl Daemon {
     /// What it has logged.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(log_of(&self.data)).unwrap()
+    }
+
+    /// What it has printed for people, on stdout.
+    pub(super) fn printed(&self) -> String {
+        fs::read_to_string(printed_of(&self.data)).unwrap()
     }
 
     /// Time of a processor that it has used.
@@ -167,6 +172,10 @@ fn log_of(data: &Path) -> PathBuf {
     data.with_extension("log")
 }
 
+fn printed_of(data: &Path) -> PathBuf {
+    data.with_extension("printed")
+}
+
 /// Where one of our programs is: built for tests, or beside the one that `DFSD_PROGRAM` names.
 pub(super) fn program(name: &str) -> PathBuf {
     let other = std::env::var_os("DFSD_PROGRAM");
@@ -191,8 +200,18 @@ fn command(name: &str, home: &Path) -> Command {
 
 pub(super) fn spawn_daemon(data: &Path, listen: &str, options: &[&str]) -> Child {
     let _ = fs::remove_file(data.join("address"));
-    let log = File::options().create(true).append(true).open(log_of(data)).unwrap();
-    spawn_daemon_telling(data, listen, options, log.into())
+    let append = |path| File::options().create(true).append(true).open(path).unwrap();
+    let mut command = daemon_command(data, listen, options);
+    command.stdout(append(printed_of(data))).stderr(append(log_of(data))).spawn().unwrap()
+}
+
+fn daemon_command(data: &Path, listen: &str, options: &[&str]) -> Command {
+    let mut command = command("dfsd", data.parent().unwrap());
+    command
+        .args(["--data", &text(data), "--listen", listen, "--workers", "1"])
+        .args(options)
+        .stdin(Stdio::null());
+    command
 }
 
 /// One whose log goes elsewhere.
@@ -202,14 +221,7 @@ pub(super) fn spawn_daemon_telling(
     options: &[&str],
     log: Stdio,
 ) -> Child {
-    command("dfsd", data.parent().unwrap())
-        .args(["--data", &text(data), "--listen", listen, "--workers", "1"])
-        .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    daemon_command(data, listen, options).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 #[track_caller]

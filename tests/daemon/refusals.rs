@@ -323,7 +323,8 @@ fn too_few_descriptors_are_told_at_the_start() {
             "ulimit -n {limit}; exec {dfsd} --data {} --listen 127.0.0.1:0",
             data.display()
         );
-        std::process::Command::new("sh").args(["-c", &command]).output().unwrap()
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &command]).env("HOME", folder.path()).output().unwrap()
     };
     let ended = limited(256);
     let said = String::from_utf8_lossy(&ended.stderr);
