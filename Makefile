@@ -2,9 +2,10 @@
 
 CARGO  ?= cargo
 NODES  ?= 3
+FRESH  ?=
 PREFIX ?= $(HOME)/.local
 
-export NODES
+export NODES FRESH
 
 # Tests are of a build in which mistakes can be switched on, one by one, to see that they are found.
 TESTED := --locked --features seeded-bugs
@@ -18,7 +19,7 @@ build:            ## dfsd, dfs and dfs-load, optimised
 programs:         ## dfsd and dfs alone
 	$(CARGO) build --release --locked --bin dfsd --bin dfs
 
-run: programs     ## a network of NODES nodes on this machine, until Ctrl-C
+run: programs     ## a network of NODES nodes on this machine, until Ctrl-C; the next goes on with it, but for FRESH=1
 	@tests/local-network.sh run
 
 demo: programs    ## the same without waiting: exits 0 only if all bytes came back equal

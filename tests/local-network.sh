@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # A network of real nodes on this machine.
 #
-#   local-network.sh run    NODES daemons under run/; stays until Ctrl-C, then stops them all
-#   local-network.sh demo   the same under run/demo; wipes a node, sees it refill, and ends
+#   local-network.sh run    NODES daemons under run/; stays until Ctrl-C, then stops them all. The next run goes on with
+#                           their network; FRESH=1 begins a new one, and says what it removes
+#   local-network.sh demo   a new network under run/demo; wipes a node, sees it refill, and ends
 #
 # Exits 0 only if every byte that was stored came back equal. Needs the release programs (make build).
 set -euo pipefail
 
 mode=${1:-demo}
 nodes=${NODES:-3}
+fresh=${FRESH:-}
+large_mib=${LARGE_MIB:-40}
 wait_s=15
 cd "$(dirname "$0")/.."
 
@@ -30,6 +33,8 @@ for program in "$dfsd" "$dfs"; do
 done
 # The network is made here, so nothing of another one may reach it.
 for variable in $(compgen -e DFSD_ || true); do unset "$variable"; done
+# Nor is it remembered in the home of whoever tries it.
+export XDG_STATE_HOME=$PWD/$folder/state
 
 pids=()
 
@@ -71,22 +76,47 @@ stop_all() {
     pids=()
 }
 
-# start_node NUMBER LISTEN [OPTION...]: ends when the node is ready.
-start_node() {
-    local number=$1 listen=$2 data=$folder/node$1 deadline=$((SECONDS + wait_s))
+# try_node NUMBER LISTEN [OPTION...]: ends when the node is ready; 1 if it has ended instead.
+try_node() {
+    local number=$1 listen=$2 data=$folder/node$1 log=$folder/node$1.log deadline=$((SECONDS + wait_s)) before
     shift 2
-    rm -f "$data/address"
+    touch "$log"
+    before=$(wc -c <"$log")
     # A group of its own: Ctrl-C is for this script, which then stops the nodes in order.
     set -m
-    "$dfsd" --data "$data" --listen "$listen" "$@" >>"$folder/node$number.log" 2>&1 </dev/null &
+    "$dfsd" --data "$data" --listen "$listen" "$@" >>"$log" 2>&1 </dev/null &
     pids[number]=$!
     set +m
-    until [ -s "$data/address" ]; do
-        kill -0 "${pids[number]}" 2>/dev/null || fail "node $number ended at its start"
+    until tail -c +$((before + 1)) "$log" | grep -q "^dfsd: node .* listens on "; do
+        kill -0 "${pids[number]}" 2>/dev/null || { pids[number]=; return 1; }
         [ "$SECONDS" -lt "$deadline" ] || fail "node $number was not ready within $wait_s s"
         sleep 0.05
     done
     echo "node $number listens on $(cat "$data/address"), data in $data"
+}
+
+# start_node NUMBER LISTEN [OPTION...]: the same of one that must not end.
+start_node() {
+    try_node "$@" || fail "node $1 ended at its start"
+}
+
+# go_on_with NUMBER: a node of the last run, where it was then; elsewhere if somebody else listens there now.
+go_on_with() {
+    local listen
+    listen=$(cat "$folder/node$1/address" 2>/dev/null || echo 127.0.0.1:0)
+    try_node "$1" "$listen" && return
+    tail -n 1 "$folder/node$1.log" | grep -q "can't listen" || fail "node $1 ended at its start"
+    start_node "$1" 127.0.0.1:0
+}
+
+# remove PATH...: what there is of these, which it says.
+remove() {
+    local path
+    for path in "$@"; do
+        [ -e "$path" ] || continue
+        echo "removing $path"
+        rm -rf "$path"
+    done
 }
 
 # How many others a node is connected to.
@@ -126,28 +156,52 @@ wipe() {
 trap stop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+trap 'exit 129' HUP
 
-# Stores of an earlier run are of another network. Only what this script makes is removed.
+# What a run makes, and whoever has pasted its hints.
+made=("$folder"/node[0-9]* "$folder"/extra "$folder"/ticket "$folder"/large "$folder"/small "$folder"/back "$folder"/code "$folder"/state)
 mkdir -p "$folder"
-rm -rf "$folder"/node[0-9]* "$folder"/ticket "$folder"/large "$folder"/small "$folder"/back
+if [ "$mode" = demo ] || [ -n "$fresh" ]; then
+    remove "${made[@]}"
+fi
+kept=
+if [ -e "$folder/node1/network.key" ]; then
+    kept=yes
+elif compgen -G "$folder/node[0-9]*/network.key" >/dev/null; then
+    echo "$folder/node1 holds no node, but others of its network are there: make run FRESH=1 begins a new one" >&2
+    exit 1
+fi
 
-say "$nodes nodes"
-start_node 1 127.0.0.1:0
+if [ -n "$kept" ]; then
+    say "$nodes nodes, the network of the last run (make run FRESH=1 begins a new one)"
+    go_on_with 1
+else
+    say "$nodes nodes"
+    start_node 1 127.0.0.1:0 --create
+fi
+# One that names the addresses of this run.
+rm -f "$folder/ticket"
 "$dfs" --data "$folder/node1" ticket --out "$folder/ticket" || fail "node 1 made no ticket"
 for ((number = 2; number <= nodes; number++)); do
-    start_node "$number" 127.0.0.1:0 --join "$folder/ticket"
+    if [ -e "$folder/node$number/network.key" ]; then
+        go_on_with "$number"
+    else
+        start_node "$number" 127.0.0.1:0 --join "$folder/ticket"
+    fi
 done
 wait_connected
 
-say "Store on node 1"
-head -c $((40 * 1024 * 1024 + 12345)) /dev/urandom >"$folder/large"
-echo "a small file, sealed before it leaves the client" >"$folder/small"
-show "$dfs" --data "$folder/node1" put "$folder/large" demo/large || fail "put of the large file"
-show "$dfs" --data "$folder/node1" put "$folder/small" demo/small || fail "put of the small file"
+if [ -z "$kept" ]; then
+    say "Store on node 1"
+    head -c $((large_mib * 1024 * 1024 + 12345)) /dev/urandom >"$folder/large"
+    echo "a small file, sealed before it leaves the client" >"$folder/small"
+    show "$dfs" --data "$folder/node1" put "$folder/large" demo/large || fail "put of the large file"
+    show "$dfs" --data "$folder/node1" put "$folder/small" demo/small || fail "put of the small file"
 
-say "Read from node $nodes"
-get_equal "$nodes" demo/large "$folder/large"
-get_equal "$nodes" demo/small "$folder/small"
+    say "Read from node $nodes"
+    get_equal "$nodes" demo/large "$folder/large"
+    get_equal "$nodes" demo/small "$folder/small"
+fi
 
 if [ "$mode" = demo ]; then
     say "Wipe node $nodes, and read again"
@@ -171,24 +225,28 @@ if [ "$mode" = demo ]; then
     exit 0
 fi
 
+# As it can be pasted, whatever is in it.
+here=$(printf %q "$PWD")
+below=$here/$folder
 say "The network runs. In another terminal, try:"
 cat <<END
 
-  export PATH=$target:\$PATH DFSD_DATA=$PWD/$folder/node1
+  cd $here
+  export PATH=$(printf %q "$target"):\$PATH DFSD_DATA=$below/node1
   dfs put README.md
   dfs ls -l
   dfs stat README.md
-  dfs --data $PWD/$folder/node$nodes cat README.md
-  dfs put -r src code && dfs get -r code /tmp/code
+  dfs --data $below/node$nodes cat README.md
+  dfs put -r src code && dfs get -r code $below/code
   dfs rm README.md
   dfs peers
   dfs status
 
-Join a further node, here or on another machine that reaches these addresses:
+Join a further node, here or on another machine that reaches these addresses (the ticket holds keys):
 
-  dfsd --data $PWD/$folder/extra --listen 127.0.0.1:0 --join $PWD/$folder/ticket
+  dfsd --data $below/extra --listen 127.0.0.1:0 --join $below/ticket
 
-Logs are in $PWD/$folder/node*.log. Ctrl-C stops every node.
+Logs are in $below/node*.log. Ctrl-C stops every node; the next make run goes on with them.
 END
 while :; do
     sleep 1 &

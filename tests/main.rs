@@ -26,6 +26,7 @@
 //! | `daemon/large` | up to a million names | G5 G12 |
 //! | `daemon/limits` | limits that the system sets for a process | G9 |
 //! | `daemon/load` | `dfs-load` | |
+//! | `daemon/local_network` | `make run`, once and again | |
 //! | `daemon/oddities` | what somebody else has put into a data folder | G9 |
 //! | `daemon/proxy` | the bad network that other tests use, tested itself | |
 //! | `daemon/refusals` | what cannot be done: its sentence and its exit status | G9 |

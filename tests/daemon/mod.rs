@@ -18,6 +18,7 @@ mod keys;
 mod large;
 mod limits;
 mod load;
+mod local_network;
 mod oddities;
 mod process;
 mod proxy;
