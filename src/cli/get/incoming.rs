@@ -149,20 +149,12 @@ impl<'a> Incoming<'a> {
             (Arrived::Link(_), None) => Ok(None),
         }
     }
-
-    fn kept(&mut self, done: Result<(), Failure>) -> io::Result<()> {
-        done.map_err(|failure| {
-            let error = io::Error::other(failure.to_string());
-            self.failure = Some(failure);
-            error
-        })
-    }
 }
 
 impl Sink for Incoming<'_> {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
         let done = self.start(entry);
-        self.kept(done)
+        kept(done, &mut self.failure)
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -172,7 +164,7 @@ impl Sink for Incoming<'_> {
             return Ok(());
         }
         let done = self.arrival.as_mut().map_or(Ok(()), |arrival| arrival.write(bytes));
-        self.kept(done)
+        kept(done, &mut self.failure)
     }
 }
 
@@ -181,16 +173,6 @@ pub(super) struct Printed<'a> {
     pub(super) output: Output,
     pub(super) failure: Option<Failure>,
     pub(super) progress: &'a Progress,
-}
-
-impl Printed<'_> {
-    fn kept(&mut self, done: Result<(), Failure>) -> io::Result<()> {
-        done.map_err(|failure| {
-            let error = io::Error::other(failure.to_string());
-            self.failure = Some(failure);
-            error
-        })
-    }
 }
 
 impl Sink for Printed<'_> {
@@ -205,13 +187,22 @@ impl Sink for Printed<'_> {
                 format_args!("{name} is a symbolic link: get fetches it as one"),
             )),
         };
-        self.kept(done)
+        kept(done, &mut self.failure)
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.progress.advance(bytes.len() as u64);
         // Handed on at once: whoever reads wants it while it arrives.
         let done = self.output.bytes(bytes).and_then(|()| self.output.flush());
-        self.kept(done)
+        kept(done, &mut self.failure)
     }
+}
+
+/// A sink's failure, of which the library sees only that there is one.
+fn kept(done: Result<(), Failure>, failed: &mut Option<Failure>) -> io::Result<()> {
+    done.map_err(|failure| {
+        let error = io::Error::other(failure.to_string());
+        *failed = Some(failure);
+        error
+    })
 }

@@ -159,7 +159,7 @@ impl<'a> Console<'a> {
             });
             let found = found.ok()?;
             let label = found.relative.display().to_string();
-            let job = job(put, (folder, prefix), &found, &progress);
+            let job = job(put, &Tree { folder, prefix }, &found, &progress);
             let job = job.map_err(|failure| failed(&label, &failure)).ok()??;
             Some(PutJob { overwrite, ..job })
         });
@@ -223,13 +223,20 @@ fn described(put: &args::Put, path: &Path, name: &Name, found: &Metadata) -> Res
     Ok(meta)
 }
 
+/// A local folder, and the name by which it is stored.
+struct Tree<'a> {
+    folder: &'a Path,
+    prefix: &'a Name,
+}
+
 /// What is to be done about one thing in a folder; nothing about the folder itself if it has no name.
 fn job<'a>(
     put: &args::Put,
-    (folder, prefix): (&Path, &Name),
+    tree: &Tree<'_>,
     found: &Found,
     progress: &'a Progress,
 ) -> Result<Option<PutJob<Counted<'a>>>, Failure> {
+    let Tree { folder, prefix } = tree;
     let path = folder.join(&found.relative);
     let metadata = &found.metadata;
     let name = match metadata.is_dir() {
