@@ -197,7 +197,7 @@ fn spoil(disk: &SimFs, bytes: &[u8]) {
         let mut log = vec![0; usize::try_from(length).expect("it is short")];
         disk.read_at(&file, 0, &mut log).expect("it is there");
         let at = log.windows(bytes.len()).position(|window| window == bytes);
-        at.is_some_and(|at| disk.flip(&path, at + bytes.len() / 2))
+        at.is_some_and(|at| disk.tamper().flip(&path, at + bytes.len() / 2))
     });
     assert!(found, "the log has the page");
 }

@@ -84,6 +84,10 @@ pub struct SimFs {
     state: Arc<Mutex<State>>,
 }
 
+/// What can be done to a simulated disk from outside.
+#[derive(Debug)]
+pub struct Tamper<'a>(&'a SimFs);
+
 /// An open file of a `SimFs`.
 #[derive(Debug)]
 pub struct SimFile {
@@ -131,24 +135,10 @@ impl SimFs {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Cuts the power at the `calls`th changing call from now (0 is the next): it happens, but fails, as do all later ones.
-    pub fn cut_after(&self, calls: u64) {
-        let mut state = self.state();
-        state.cut_at = Some(state.calls + calls);
-    }
-
-    /// Lets the `calls`th changing call from now (0 is the next) fail, and only that one.
-    pub fn fail_nth(&self, calls: u64, error: SimError) {
-        let mut state = self.state();
-        state.fail_at = Some((state.calls + calls, error));
-    }
-
-    /// Lets the `calls`th call from now (0 is the next) fail, changing or reading; and, if it `lasts`, all after it.
-    pub fn fail_call(&self, calls: u64, error: SimError, lasts: bool) {
-        let mut state = self.state();
-        let from = state.all_calls + calls;
-        let to = if lasts { u64::MAX } else { from + 1 };
-        state.failing = Some(Failing { from, to, error });
+    /// The hand of somebody who harms it, or says how large it is.
+    #[must_use]
+    pub fn tamper(&self) -> Tamper<'_> {
+        Tamper(self)
     }
 
     /// Calls until now, changing and reading.
@@ -167,30 +157,6 @@ impl SimFs {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.state().dead
-    }
-
-    /// Sets what `space` tells; writes do not count against it.
-    pub fn set_free(&self, bytes: u64) {
-        self.state().free = bytes;
-    }
-
-    /// From now on no file can be made, opened or read, as when descriptors have run out; or again it can.
-    pub fn set_exhausted(&self, exhausted: bool) {
-        self.state().exhausted = exhausted;
-    }
-
-    /// From now on all that it holds can be read at once; or nothing, and it can't tell.
-    pub fn set_in_memory(&self, in_memory: bool) {
-        self.state().in_memory = in_memory;
-    }
-
-    /// Flips a bit of a file, as rot does; false if there is no such byte.
-    pub fn flip(&self, path: &str, offset: usize) -> bool {
-        let mut state = self.state();
-        let Some(inode) = state.find(path).ok().and_then(|id| state.inodes.get_mut(&id)) else {
-            return false;
-        };
-        Arc::make_mut(&mut inode.kept).flip(offset) | Arc::make_mut(&mut inode.seen).flip(offset)
     }
 
     /// The paths of all files that begin with this.

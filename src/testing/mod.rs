@@ -10,4 +10,4 @@ pub mod frames;
 
 #[cfg(test)]
 pub(crate) use disk::Dice;
-pub use disk::{CrashStates, Lie, SimError, SimFs};
+pub use disk::{CrashStates, Lie, SimError, SimFs, Tamper};

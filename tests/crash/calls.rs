@@ -105,7 +105,7 @@ fn one(
 ) -> Result<bool, String> {
     let fail = || {
         let first = fs.all_calls() + call;
-        fs.fail_call(call, error, lasts);
+        fs.tamper().fail_call(call, error, lasts);
         first
     };
     let (first, local, mut allowed) = match doing {

@@ -166,7 +166,7 @@ fn deeper(cuts: &[Cut], recoveries: usize, seed: u64) -> Vec<Cut> {
             if all == 0 { cut.states.sample(dice) } else { cut.states.nth(u128::from(dice) % all) };
         for call in 0.. {
             let fs = found.restart();
-            fs.cut_after(call);
+            fs.tamper().cut_after(call);
             let opened = dfsd::store::open(fs.clone(), super::local_node::CONFIG, [77; 16], drop);
             opened.into_iter().for_each(|(disk, _)| std::mem::forget(disk));
             if !fs.is_cut() {

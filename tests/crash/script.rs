@@ -166,7 +166,7 @@ impl Script {
                 break;
             };
             match step {
-                Step::Full(calls) => fs.fail_nth(*calls, SimError::NoSpace),
+                Step::Full(calls) => fs.tamper().fail_nth(*calls, SimError::NoSpace),
                 Step::Restart { killed } => {
                     if *killed {
                         std::mem::forget(disk.take());
@@ -215,8 +215,8 @@ pub(super) enum Trouble {
 impl Trouble {
     fn plan(&self, fs: &SimFs) {
         match self {
-            Self::Cut(call) => fs.cut_after(*call),
-            Self::Failure(call, error, lasts) => fs.fail_call(*call, *error, *lasts),
+            Self::Cut(call) => fs.tamper().cut_after(*call),
+            Self::Failure(call, error, lasts) => fs.tamper().fail_call(*call, *error, *lasts),
             Self::Over => {}
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn spoil(world: &World, machine: usize, bytes: &[u8]) -> bool {
         let mut log = vec![0; disk.length(&file).unwrap() as usize];
         disk.read_at(&file, 0, &mut log).unwrap();
         let at = log.windows(bytes.len()).position(|window| window == bytes);
-        at.is_some_and(|at| disk.flip(&path, at + bytes.len() / 2))
+        at.is_some_and(|at| disk.tamper().flip(&path, at + bytes.len() / 2))
     })
 }
 
@@ -184,12 +184,12 @@ fn records_that_cannot_be_read_now_are_sent_when_they_can() {
     world.power_cut(1);
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 1, &[]);
-    world.machines[0].fs.set_exhausted(true);
+    world.machines[0].fs.tamper().set_exhausted(true);
     world.start(1, vec![world.peer(0)]);
     world.run(Duration::from_secs(5), |_| false);
     assert_eq!(world.node(1).unwrap().summary().peers, 1);
     assert_eq!(summary(&world, 1).count, 1, "its own grant");
-    world.machines[0].fs.set_exhausted(false);
+    world.machines[0].fs.tamper().set_exhausted(false);
     let agree = |world: &mut World| summary(world, 0) == summary(world, 1);
     assert!(world.run(Duration::from_secs(60), agree));
 }
@@ -197,13 +197,13 @@ fn records_that_cannot_be_read_now_are_sent_when_they_can() {
 #[test]
 fn a_file_is_fetched_when_its_record_can_be_read_again() {
     let mut world = two_nodes(35);
-    world.machines[1].fs.set_exhausted(true);
+    world.machines[1].fs.tamper().set_exhausted(true);
     let mut client = RawClient::connect(&mut world, 0);
     let block = block_of(1, BLOCK);
     put(&mut world, &mut client, 1, std::slice::from_ref(&block));
     world.run(Duration::from_secs(2), |_| false);
     assert_eq!(world.node(1).unwrap().summary().incomplete, 1, "it knows of the file");
-    world.machines[1].fs.set_exhausted(false);
+    world.machines[1].fs.tamper().set_exhausted(false);
     let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(120), complete));
     world.power_cut(0);

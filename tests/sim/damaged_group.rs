@@ -104,7 +104,7 @@ fn a_record_whose_item_is_damaged_and_not_itself_is_written_anew() {
     let (whole, at) = (world.machines[0].fs.restart(), place_of(&world, &records[0]));
     for before in [ITEM_HEAD, 2] {
         world.machines[0].fs = whole.restart();
-        assert!(world.machines[0].fs.flip("log/00000001.seg", at - before));
+        assert!(world.machines[0].fs.tamper().flip("log/00000001.seg", at - before));
         for _ in 0..2 {
             world.start(0, Vec::new());
             world.run(Duration::from_secs(1), |_| false);
@@ -152,7 +152,7 @@ fn what_looks_like_items_in_a_block_is_not_believed() {
     let at = place_of(&world, &block);
     // The head of the group, and the length of the block.
     for at in [at - ITEM_HEAD - HEAD + 9, at - 8] {
-        assert!(world.machines[0].fs.flip("log/00000001.seg", at));
+        assert!(world.machines[0].fs.tamper().flip("log/00000001.seg", at));
     }
     world.start(0, Vec::new());
     assert_eq!(shown(&mut world, 9), None, "nobody has signed it");

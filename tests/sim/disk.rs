@@ -65,7 +65,7 @@ fn whenever_the_power_goes_what_a_start_finds_is_whole() {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
         assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
-        fs.cut_after(seed % 20);
+        fs.tamper().cut_after(seed % 20);
         let (large, small) = (content(2, LARGE), content(3, LOG_BLOCK_MAX));
         let records = vec![record(2)];
         let small = vec![(Address(tree::tree(&small).0), small)];
@@ -86,7 +86,7 @@ fn of_a_torn_group_nothing_is_believed() {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
         assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
-        fs.cut_after(1 + seed % 2);
+        fs.tamper().cut_after(1 + seed % 2);
         let small = content(3, LOG_BLOCK_MAX);
         let small = vec![(Address(tree::tree(&small).0), small)];
         commit(&disk, &Group { small, ..Group::default() });
@@ -102,7 +102,7 @@ fn what_a_failed_flush_has_not_flushed_is_not_acknowledged() {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
         assert!(commit(&disk, &Group { records: vec![record(1)], ..Group::default() }));
-        fs.fail_nth(seed % 6, SimError::Io);
+        fs.tamper().fail_nth(seed % 6, SimError::Io);
         let done = commit(&disk, &Group { records: vec![record(2)], ..Group::default() });
         std::mem::forget(disk);
         let (_, found) = start(&fs.power_cut(seed));
@@ -120,7 +120,7 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     assert!(commit(&disk, &Group { blocks, records, ..Group::default() }));
     let address = Address(tree::tree(&block).0);
     let path = fs.paths("blocks").into_iter().find(|path| path.ends_with(&address.to_string()));
-    assert!(fs.flip(&path.expect("the block has a file"), 1_000));
+    assert!(fs.tamper().flip(&path.expect("the block has a file"), 1_000));
     let place = BlockPlace::Tree { length: LARGE as u32 };
     assert_eq!(disk.verify(&[(address, place)]).bad, [address]);
     let (_, found) = start(&fs.power_cut(1));
@@ -142,8 +142,8 @@ fn a_block_that_is_put_again_survives_want_of_descriptors_and_of_room() {
         };
         assert!(commit(&disk, &put(1)));
         let again = put(2);
-        fs.fail_call(want, SimError::NoDescriptor, false);
-        fs.fail_nth(full, SimError::NoSpace);
+        fs.tamper().fail_call(want, SimError::NoDescriptor, false);
+        fs.tamper().fail_nth(full, SimError::NoSpace);
         outcomes[usize::from(commit(&disk, &again))] += 1;
         let (disk, found) = start(&fs.restart());
         assert_eq!(bad(&disk, &found), [], "call {want} and changing call {full}");
@@ -191,7 +191,7 @@ fn a_full_disk_is_started_from() {
     // Killed.
     std::mem::forget(disk);
     let fs = fs.restart();
-    fs.fill();
+    fs.tamper().fill();
     let (disk, found) = start(&fs);
     assert!(has_record(&found, &first));
     assert!(commit(&disk, &Group { records: vec![second.clone()], ..Group::default() }));
@@ -205,9 +205,9 @@ fn a_flush_of_everything_that_fails_in_silence_is_noticed() {
     for seed in 0..60 {
         let fs = SimFs::new();
         let (disk, _) = start(&fs);
-        fs.set_quiet();
+        fs.tamper().set_quiet();
         let blocks = draft(&disk, 1, &content(2, LARGE)).into_iter().collect();
-        fs.fail_nth(seed % 10, SimError::Io);
+        fs.tamper().fail_nth(seed % 10, SimError::Io);
         let done = commit(&disk, &Group { blocks, records: vec![record(2)], ..Group::default() });
         std::mem::forget(disk);
         let (_, found) = start(&fs.power_cut(seed));
@@ -221,7 +221,7 @@ fn what_lies_on_two_file_systems_is_refused_by_name() {
         let fs = SimFs::new();
         drop(start(&fs));
         let fs = fs.restart();
-        fs.mount(folder);
+        fs.tamper().mount(folder);
         let Err(error) = open(fs, Default::default(), [7; 16], |_| {}) else {
             panic!("{folder} is elsewhere");
         };
@@ -238,7 +238,7 @@ fn once_a_folder_is_gone_nothing_is_acknowledged() {
             let (disk, _) = start(&fs);
             let group = |seed| Group { records: vec![record(seed)], ..Group::default() };
             assert!(commit(&disk, &group(1)));
-            fs.remove_folder(folder);
+            fs.tamper().remove_folder(folder);
             if comes_back {
                 fs.make_folder(folder).unwrap();
             }
@@ -259,8 +259,8 @@ fn files_are_set_aside_as_bytes_are() {
     let usable = || disk.space().unwrap().usable;
     assert!(usable() > 0);
     let reserve = RESERVE_FILES.max((1 << 30) / 100 * RESERVE_PERCENT);
-    fs.set_free_files(reserve);
+    fs.tamper().set_free_files(reserve);
     assert_eq!(usable(), 0);
-    fs.set_free_files(reserve + 1);
+    fs.tamper().set_free_files(reserve + 1);
     assert!(usable() > 0);
 }

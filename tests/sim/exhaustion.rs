@@ -30,7 +30,7 @@ fn spoil(world: &World, machine: usize, block: BlockRef) {
     let paths = world.machines[machine].fs.paths("blocks");
     let path = paths.iter().find(|path| path.ends_with(&block.address.to_string()));
     let path = path.expect("the block has a file");
-    assert!(world.machines[machine].fs.flip(path, block.length as usize + 1));
+    assert!(world.machines[machine].fs.tamper().flip(path, block.length as usize + 1));
 }
 
 /// Reads leaves until something else is said.
@@ -47,7 +47,7 @@ fn next_but_leaves(world: &mut World, client: &mut RawClient) -> Option<Event> {
 fn what_cannot_be_read_for_want_of_descriptors_is_still_there() {
     let blocks = vec![block_of(1, BLOCK), block_of(2, 5_000)];
     let (mut world, mut client) = one_node(&blocks);
-    world.machines[0].fs.set_exhausted(true);
+    world.machines[0].fs.tamper().set_exhausted(true);
     for block in &blocks {
         assert_eq!(fetch(&mut world, 0, reference(block)), None);
     }
@@ -59,7 +59,7 @@ fn what_cannot_be_read_for_want_of_descriptors_is_still_there() {
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. })));
     world.run(Duration::from_secs(1), |_| false);
-    world.machines[0].fs.set_exhausted(false);
+    world.machines[0].fs.tamper().set_exhausted(false);
     assert_eq!(status(&mut world, 0).names, 1);
     for block in &blocks {
         assert_eq!(fetch(&mut world, 0, reference(block)).as_ref(), Some(block));
@@ -74,7 +74,7 @@ fn a_block_for_which_there_is_no_descriptor_is_refused_alone_and_may_come_later(
     let blocks = vec![reference(&block)];
     let offer = offer_of(&world, 1, blocks);
     for has_descriptors in [false, true] {
-        world.machines[0].fs.set_exhausted(!has_descriptors);
+        world.machines[0].fs.tamper().set_exhausted(!has_descriptors);
         client.send(&offer);
         let answer = client.message(&mut world);
         assert!(matches!(answer, Some(Message::Want { .. })), "{answer:?}");
@@ -95,11 +95,11 @@ fn a_page_that_cannot_be_read_now_is_not_forgotten() {
     let address = reference(&page).address;
     client.send(&page_of(&world, 2, page.clone()));
     assert_eq!(client.message(&mut world), Some(Message::PageDone { request: 2 }));
-    world.machines[0].fs.set_exhausted(true);
+    world.machines[0].fs.tamper().set_exhausted(true);
     client.send(&Message::GetPage { request: 3, address });
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Refused { reason: Reason::Unavailable, .. })));
-    world.machines[0].fs.set_exhausted(false);
+    world.machines[0].fs.tamper().set_exhausted(false);
     client.send(&Message::GetPage { request: 4, address });
     assert_eq!(client.message(&mut world), Some(Message::Page { request: 4, page: Some(page) }));
 }
@@ -307,7 +307,7 @@ fn a_put_that_came_twice_is_acknowledged_only_if_it_is_there() {
             blocks: Vec::new(),
         };
         // No room for the group that the first is in; for the next there is.
-        world.machines[0].fs.fail_nth(0, SimError::NoSpace);
+        world.machines[0].fs.tamper().fail_nth(0, SimError::NoSpace);
         let mut done = false;
         for client in &mut clients {
             client.send(&put(1));

@@ -139,7 +139,7 @@ fn leaves_that_come_when_the_disk_is_full_keep_no_memory() {
     let mut leaves = block.chunks(LEAF).skip(first.into()).take(count.into());
     client.push_chunk(leaves.next().unwrap());
     client.pump(&mut world);
-    world.machines[0].fs.fail_nth(0, SimError::NoSpace);
+    world.machines[0].fs.tamper().fail_nth(0, SimError::NoSpace);
     world.run(Duration::from_millis(100), |_| false);
     leaves.for_each(|leaf| client.push_chunk(leaf));
     let absent = Message::Absent { address: reference(&block).address };

@@ -335,12 +335,12 @@ fn a_page_that_could_not_be_read_is_not_taken_for_lost() {
         client.send(&Message::Holders { request: 3, record });
         client.pump(&mut world);
         world.run(Duration::from_micros(delay * 100), |_| false);
-        world.machines[0].fs.set_exhausted(true);
+        world.machines[0].fs.tamper().set_exhausted(true);
         match client.message(&mut world) {
             Some(Message::HoldersAre { holders, .. }) => without += usize::from(holders.is_empty()),
             other => panic!("holders were expected, not {other:?}"),
         }
-        world.machines[0].fs.set_exhausted(false);
+        world.machines[0].fs.tamper().set_exhausted(false);
         assert!(holds(&mut world, 0, record), "after {delay}");
     }
     assert!(without > 0, "the disk was asked");

@@ -189,7 +189,7 @@ fn rot_in_one_place_of_the_log_costs_what_is_there_and_no_more() {
         world.power_cut(0);
         let disk = &world.machines[0].fs;
         let segment = disk.paths("log").into_iter().max().unwrap();
-        assert!(disk.flip(&segment, offset), "{segment} is that long");
+        assert!(disk.tamper().flip(&segment, offset), "{segment} is that long");
         world.start(0, Vec::new());
         let names = status(&mut world, 0).names;
         assert!((38..=40).contains(&names), "{names} are left of 40");
@@ -223,7 +223,8 @@ fn a_held_block_that_has_rotted_is_written_again_when_it_is_put_again() {
     put(&mut world, &mut client, 1, std::slice::from_ref(&block));
     world.run(Duration::from_secs(1), |_| false);
     let disk = &world.machines[0].fs;
-    let path = disk.paths("blocks").into_iter().find(|path| disk.flip(path, 1000)).unwrap();
+    let path =
+        disk.paths("blocks").into_iter().find(|path| disk.tamper().flip(path, 1000)).unwrap();
     assert!(path.ends_with(&reference(&block).address.to_string()));
     put(&mut world, &mut client, 2, std::slice::from_ref(&block));
     assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
@@ -290,14 +291,14 @@ fn what_there_was_no_room_for_comes_when_there_is() {
     let first = world.add(&[]);
     let second = world.add(&[first]);
     world.run(Duration::from_secs(5), |_| false);
-    world.machines[second].fs.set_free(0);
+    world.machines[second].fs.tamper().set_free(0);
     status(&mut world, second);
     world.run(Duration::from_secs(1), |_| false);
     let mut client = RawClient::connect(&mut world, first);
     put(&mut world, &mut client, 1, &[block_of(1, 500)]);
     world.run(Duration::from_secs(1), |_| false);
     assert_eq!(status(&mut world, second).names, 0, "there was room");
-    world.machines[second].fs.set_free(1 << 40);
+    world.machines[second].fs.tamper().set_free(1 << 40);
     world.run(Duration::from_secs(130), |_| false);
     assert_eq!(status(&mut world, second).names, 1);
 }

@@ -70,7 +70,7 @@ fn page() -> Bytes {
 #[test]
 fn without_room_nothing_is_taken_in_but_deletions() {
     let (mut world, mut client) = one_node(62);
-    world.machines[0].fs.set_free(0);
+    world.machines[0].fs.tamper().set_free(0);
     status(&mut world, 0);
     world.run(Duration::from_secs(1), |_| false);
     let file = signed(&world, |_| {});
@@ -81,7 +81,7 @@ fn without_room_nothing_is_taken_in_but_deletions() {
     assert_eq!(refusal(&mut world, &mut client, &put_page), Reason::NoSpace);
     client.send(&put_of(vec![deletion], Vec::new()));
     assert_eq!(client.message(&mut world), Some(Message::PutDone { request: 7, copies: 1 }));
-    world.machines[0].fs.set_free(1 << 40);
+    world.machines[0].fs.tamper().set_free(1 << 40);
     assert_eq!(status(&mut world, 0).names, 0);
     world.run(Duration::from_secs(1), |_| false);
     client.send(&put_page);
@@ -142,7 +142,7 @@ fn a_record_waits_elsewhere_until_its_key_is_granted() {
 fn a_grant_for_which_there_was_no_room_is_written_when_there_is() {
     let mut world = World::new(73, network());
     let first = world.add(&[]);
-    world.machines[first].fs.fail_nth(0, SimError::NoSpace);
+    world.machines[first].fs.tamper().fail_nth(0, SimError::NoSpace);
     world.run(Duration::from_secs(5), |_| false);
     let mut client = RawClient::connect(&mut world, first);
     put(&mut world, &mut client, 1, &[]);
@@ -237,7 +237,7 @@ fn a_block_that_many_suspect_is_looked_at_once_while_its_readers_wait() {
         let address = reference(&block).address;
         if rotten {
             let disk = &world.machines[0].fs;
-            assert!(disk.paths("blocks").iter().any(|path| disk.flip(path, 1000)));
+            assert!(disk.paths("blocks").iter().any(|path| disk.tamper().flip(path, 1000)));
         }
         client.send(&Message::Suspect { address });
         client.send(&Message::Suspect { address });
@@ -308,7 +308,7 @@ fn what_could_not_be_looked_at_is_not_vouched_for() {
     let (large, small) = (block_of(1, 3 * LEAF), Bytes::from(block_of(2, 900)));
     bring(&mut world, &mut client, &[large.clone(), small.to_vec()]);
     let put = put_of(vec![record(&world, 1, 5, vec![reference(&small)])], vec![small]);
-    world.machines[0].fs.set_exhausted(true);
+    world.machines[0].fs.tamper().set_exhausted(true);
     let verify_all = Message::Verify { request: 7, after: None };
     assert_eq!(refusal(&mut world, &mut client, &verify_all), Reason::Unavailable);
     assert_eq!(refusal(&mut world, &mut client, &put), Reason::Unavailable);
@@ -316,7 +316,7 @@ fn what_could_not_be_looked_at_is_not_vouched_for() {
     client.send(&offer);
     let answer = client.message(&mut world);
     assert!(matches!(answer, Some(Message::Want { .. })), "it is to be sent again: {answer:?}");
-    world.machines[0].fs.set_exhausted(false);
+    world.machines[0].fs.tamper().set_exhausted(false);
     client.stream(&large, 0, 3);
     let addresses = vec![reference(&large).address];
     assert_eq!(client.message(&mut world), Some(Message::Have { addresses }));

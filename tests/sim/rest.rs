@@ -19,7 +19,7 @@ fn one_full_and_one_absent() -> (World, usize, usize) {
     let full = world.add(&[first]);
     world.run(Duration::from_secs(5), |_| false);
     world.kill(absent);
-    world.machines[full].fs.set_free(0);
+    world.machines[full].fs.tamper().set_free(0);
     status(&mut world, full);
     world.run(Duration::from_secs(1), |_| false);
     let mut peer = RawClient::connect_as(&mut world, first, Role::Node);
@@ -44,7 +44,7 @@ fn a_node_without_room_is_left_in_peace_until_it_has_some() {
     assert!(toil.bytes < 20_000 && toil.jobs < 40, "two minutes at rest: {toil:?}");
     assert_eq!(status(&mut world, first).names, u64::from(RECORDS));
     assert_eq!(status(&mut world, full).names, 0);
-    world.machines[full].fs.set_free(1 << 40);
+    world.machines[full].fs.tamper().set_free(1 << 40);
     world.run(Duration::from_secs(15), |_| false);
     assert_eq!(status(&mut world, full).records, status(&mut world, first).records);
     let toil = world.toil_of(Duration::from_secs(120));
@@ -61,7 +61,7 @@ fn a_full_node_still_learns_what_is_deleted() {
     put(&mut world, &mut client, 1, &[]);
     world.run(Duration::from_secs(1), |_| false);
     assert_eq!(status(&mut world, full).names, 1);
-    world.machines[full].fs.set_free(0);
+    world.machines[full].fs.tamper().set_free(0);
     status(&mut world, full);
     world.run(Duration::from_secs(1), |_| false);
     put(&mut world, &mut client, 2, &[]);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// From now on a machine's disk has no room.
 fn fill(world: &mut World, machine: usize) {
-    world.machines[machine].fs.set_free(0);
+    world.machines[machine].fs.tamper().set_free(0);
     status(world, machine);
     world.run(Duration::from_secs(1), |_| false);
 }
@@ -41,7 +41,7 @@ fn a_block_that_there_was_no_room_for_comes_when_there_is() {
     let had = status(&mut world, 1);
     assert_eq!((had.names, had.incomplete, had.full), (1, 1, true));
     assert_eq!(fetch(&mut world, 1, reference(&block)), Some(block));
-    world.machines[1].fs.set_free(1 << 40);
+    world.machines[1].fs.tamper().set_free(1 << 40);
     let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(12), complete), "not before it is tried again anyway");
 }
@@ -76,7 +76,7 @@ fn what_there_is_no_room_for_is_read_through_the_node_and_not_kept() {
     }
     let had = status(&mut world, 1);
     assert_eq!((had.names, had.blocks, had.memory_used, had.full), (0, 0, 0, true));
-    world.machines[1].fs.set_free(1 << 40);
+    world.machines[1].fs.tamper().set_free(1 << 40);
     let whole = |world: &mut World| {
         let standing = world.node(1).unwrap().summary();
         (standing.incomplete, standing.records.count) == (0, 2)
@@ -215,7 +215,7 @@ fn what_a_quota_leaves_no_room_for_is_read_through_the_node_each_time() {
     peer.pump(&mut world);
     world.run(Duration::from_secs(10), |_| false);
     peer.hang_up(&mut world);
-    world.machines[1].fs.fill();
+    world.machines[1].fs.tamper().fill();
     let mut client = RawClient::connect(&mut world, 0);
     put(&mut world, &mut client, 1, &blocks);
     for _ in 0..3 {
@@ -225,7 +225,7 @@ fn what_a_quota_leaves_no_room_for_is_read_through_the_node_each_time() {
     }
     let had = status(&mut world, 1);
     assert_eq!((had.incomplete, had.full), (1, true));
-    world.machines[1].fs.give_room();
+    world.machines[1].fs.tamper().give_room();
     let complete = |world: &mut World| world.node(1).unwrap().summary().incomplete == 0;
     assert!(world.run(Duration::from_secs(1200), complete));
 }
@@ -242,7 +242,7 @@ fn a_newer_version_that_could_not_be_stored_does_not_make_the_older_the_present_
     world.run(Duration::from_secs(5), |_| false);
     for time in 0..2 {
         let request = asked_for_heads(&mut world, &mut client, &mut peer);
-        world.machines[0].fs.fail_nth(0, SimError::NoSpace);
+        world.machines[0].fs.tamper().fail_nth(0, SimError::NoSpace);
         let (all, log_damage, future) = Default::default();
         let (clock, kept) = (5, true);
         let (versions, shown) = (Vec::new(), Some(newer.clone()));

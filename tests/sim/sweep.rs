@@ -117,7 +117,7 @@ impl Doing {
                 assert!(world.run(WHOLE_WITHIN, |world| are_whole(world)), "nothing has failed");
                 let fs = &world.machines[LATE].fs;
                 let path = fs.paths("blocks").into_iter().next().expect("a block has a file");
-                assert!(fs.flip(&path, 40_000));
+                assert!(fs.tamper().flip(&path, 40_000));
                 fail(world);
                 verify_begun(world);
             }
@@ -141,7 +141,7 @@ fn one(doing: Doing, call: u64, (error, lasts): (SimError, bool)) -> Result<bool
     let first = std::cell::Cell::new(0);
     doing.begin(&mut world, |world| {
         let fs = &world.machines[machine].fs;
-        fs.fail_call(call, error, lasts);
+        fs.tamper().fail_call(call, error, lasts);
         first.set(fs.all_calls() + call);
     });
     world.run(FAILING, |world| world.machines[machine].outcome.is_some() || are_whole(world));
@@ -151,7 +151,7 @@ fn one(doing: Doing, call: u64, (error, lasts): (SimError, bool)) -> Result<bool
         return Err(format!("the node stopped with {other:?}"));
     }
     // What was not reached by now is not to fail later.
-    world.machines[machine].fs.fail_call(u64::MAX / 2, error, false);
+    world.machines[machine].fs.tamper().fail_call(u64::MAX / 2, error, false);
     if stopped.is_some() || lasts {
         world.kill(machine);
         let other = world.peer(FIRST + LATE - machine);

@@ -334,9 +334,9 @@ impl World {
         let machine = &mut self.machines[index];
         assert!(machine.life.is_none(), "a machine has one node");
         let root = self.network.key.root;
-        machine.fs.set_in_memory(self.at_once);
+        machine.fs.tamper().set_in_memory(self.at_once);
         let opened = daemon::open(machine.fs.clone(), Default::default(), root, store_id);
-        let lies = machine.fs.take_lies();
+        let lies = machine.fs.tamper().take_lies();
         machine.harm += lies;
         let opened = match opened {
             Ok(opened) => opened,

@@ -128,9 +128,21 @@ type Harm = (&'static str, fn(&Shelf), &'static str);
 
 /// What can happen to a block file, and what is said of it.
 const HARMS: [Harm; 6] = [
-    ("data", |shelf| assert!(shelf.fs.flip(&shelf.path(1), LEAF + 3)), "leaf 1 of 3 is bad"),
-    ("hashes", |shelf| assert!(shelf.fs.flip(&shelf.path(1), 2 * LEAF + 9 + 40)), "leaf hashes or"),
-    ("trailer", |shelf| assert!(shelf.fs.flip(&shelf.path(1), 2 * LEAF + 9 + 100)), "the trailer"),
+    (
+        "data",
+        |shelf| assert!(shelf.fs.tamper().flip(&shelf.path(1), LEAF + 3)),
+        "leaf 1 of 3 is bad",
+    ),
+    (
+        "hashes",
+        |shelf| assert!(shelf.fs.tamper().flip(&shelf.path(1), 2 * LEAF + 9 + 40)),
+        "leaf hashes or",
+    ),
+    (
+        "trailer",
+        |shelf| assert!(shelf.fs.tamper().flip(&shelf.path(1), 2 * LEAF + 9 + 100)),
+        "the trailer",
+    ),
     ("cut", |shelf| shelf.fs.truncate(&shelf.path(1), 100).unwrap(), "100 bytes long"),
     ("gone", |shelf| shelf.fs.remove(&shelf.path(1)).unwrap(), "missing"),
     ("another", |shelf| shelf.fs.rename(&shelf.path(0), &shelf.path(1)).unwrap(), "trailer"),
@@ -160,7 +172,7 @@ fn a_bad_block_is_named_and_noted_as_lost() {
 fn blocks_of_a_rotten_group_are_taken_in_again() {
     let mut shelf = shelf();
     let record = shelf.places[1].records[0];
-    assert!(shelf.fs.flip(&layout::segment(record.segment), record.offset as usize + 20));
+    assert!(shelf.fs.tamper().flip(&layout::segment(record.segment), record.offset as usize + 20));
     let (summary, found) = checked(&shelf.fs);
     assert!(summary.log_has_gaps);
     assert_eq!(damage(&found).len(), 1, "{found:?}");
@@ -192,10 +204,10 @@ fn a_lost_segment_is_told_once_and_gives_the_log_a_new_life() {
 #[test]
 fn headers_tails_and_strange_files_are_told_apart() {
     let mut shelf = shelf();
-    assert!(shelf.fs.flip("log/00000001.seg", 20));
+    assert!(shelf.fs.tamper().flip("log/00000001.seg", 20));
     let (summary, found) = checked(&shelf.fs);
     assert!(summary.is_clean() && found[0].what.contains("one of the two copies"));
-    assert!(shelf.fs.flip("log/00000001.seg", 4096 + 20));
+    assert!(shelf.fs.tamper().flip("log/00000001.seg", 4096 + 20));
     let (_, found) = checked(&shelf.fs);
     assert!(damage(&found)[0].1.contains("neither copy"), "{found:?}");
     for path in ["log/what", "blocks/what", "tmp/0000000000000001", "log/00000009.seg"] {
@@ -217,7 +229,7 @@ fn a_torn_tail_is_normal() {
         let group = Group { records: vec![record(stamp, &[])], ..Group::default() };
         let place = commit(&opened.disk, &group).unwrap().records[0];
         if stamp == 2 {
-            assert!(fs.flip("log/00000001.seg", place.offset as usize));
+            assert!(fs.tamper().flip("log/00000001.seg", place.offset as usize));
         }
     }
     let (summary, found) = checked(&fs);
@@ -288,12 +300,14 @@ fn orphans_are_put_aside_or_taken_in() {
 fn a_power_cut_in_a_rebuild_leaves_a_folder_that_can_be_rebuilt() {
     for call in 0.. {
         let shelf = shelf();
-        assert!(shelf.fs.flip(&shelf.path(0), 5));
+        assert!(shelf.fs.tamper().flip(&shelf.path(0), 5));
         let record = shelf.places[1].records[0];
-        assert!(shelf.fs.flip(&layout::segment(record.segment), record.offset as usize + 20));
+        assert!(
+            shelf.fs.tamper().flip(&layout::segment(record.segment), record.offset as usize + 20)
+        );
         let (summary, _) = checked(&shelf.fs);
         let fs = shelf.fs.restart();
-        fs.cut_after(call);
+        fs.tamper().cut_after(call);
         let done = with_known(|known| {
             rebuild(fs.clone(), small_segments(), [7; 16], known, &summary, &mut |_| {})
         });

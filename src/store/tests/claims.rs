@@ -124,7 +124,7 @@ fn of_segments_removed_together_any_may_be_left() {
 /// Flips a byte of both copies of a segment's header.
 fn harm_header(fs: &SimFs, segment: u32, at: usize) {
     let path = layout::segment(segment);
-    assert!(fs.flip(&path, at) && fs.flip(&path, 4096 + at));
+    assert!(fs.tamper().flip(&path, at) && fs.tamper().flip(&path, 4096 + at));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_power_cut_at_any_call_loses_nothing_promised_and_shows_no_partial_group() {
         let (fs, writer) = used(seed);
         for call in 0..calls_of(&fs, &writer, seed + 100) {
             let (fs, mut writer) = (fs.restart(), writer.clone());
-            fs.cut_after(call);
+            fs.tamper().cut_after(call);
             work(&fs, &mut writer, seed + 100);
             for cut in 0..4 {
                 let mut writer = writer.clone();
@@ -65,7 +65,7 @@ fn a_power_cut_at_any_call_of_a_recovery_changes_no_promise() {
         let all = calls_of(&fs, &writer, seed + 200);
         for call in (0..all).step_by(3) {
             let (fs, mut writer) = (fs.restart(), writer.clone());
-            fs.cut_after(call);
+            fs.tamper().cut_after(call);
             work(&fs, &mut writer, seed + 200);
             // Killed, so that the next start sees what was never flushed; or cut.
             for found in [fs.restart(), fs.power_cut(call)] {
@@ -80,7 +80,7 @@ fn recover_with_cuts(found: &SimFs, writer: &Writer, seeds: u64) {
     std::mem::forget(start(counted.clone(), 5).unwrap());
     for call in 0..counted.calls() {
         let (fs, mut writer) = (found.restart(), writer.clone());
-        fs.cut_after(call);
+        fs.tamper().cut_after(call);
         if let Ok(opened) = start(fs.clone(), 5) {
             writer.check_promises(&opened);
         }
@@ -107,7 +107,7 @@ fn what_a_killed_process_had_not_flushed_is_flushed_before_it_is_judged() {
     group.blocks = vec![(1, address, 30_000)];
     writer.contents.insert([1; 32], group.records[0].1.clone());
     // Folder, folder, room, rename, append; the flush is the sixth.
-    fs.cut_after(5);
+    fs.tamper().cut_after(5);
     assert!(commit(&opened.disk, &group).is_err());
     writer.uncertain = things(&group);
     let killed = fs.restart();
@@ -145,7 +145,7 @@ fn a_full_disk_fails_one_put_and_nothing_else() {
         let opened = start(fs.clone(), 2).unwrap();
         let mut dice = Dice(300);
         writer.drafts = 100;
-        fs.fail_nth(call, SimError::NoSpace);
+        fs.tamper().fail_nth(call, SimError::NoSpace);
         let mut has_failed = false;
         for _ in 0..5 {
             match writer.put(&opened.disk, &mut dice) {
@@ -169,7 +169,7 @@ fn after_a_failed_flush_nothing_is_acknowledged() {
         let opened = start(fs.clone(), 2).unwrap();
         let mut dice = Dice(400);
         writer.drafts = 100;
-        fs.fail_nth(call, SimError::Io);
+        fs.tamper().fail_nth(call, SimError::Io);
         let mut failures = Vec::new();
         for _ in 0..5 {
             let _ = writer.put(&opened.disk, &mut dice);
@@ -192,7 +192,7 @@ fn a_commit_that_failed_is_followed_by_no_other() {
     for call in 0..3 {
         let fs = SimFs::new();
         let opened = start(fs.clone(), 1).unwrap();
-        fs.fail_nth(call, SimError::Io);
+        fs.tamper().fail_nth(call, SimError::Io);
         for id in 0..3 {
             let result = commit(&opened.disk, &one_record(id));
             assert!(matches!(result, Err(DiskError::Failed(_))), "call {call}");
@@ -205,7 +205,7 @@ fn a_short_append_closes_the_segment() {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     assert!(commit(&opened.disk, &one_record(1)).is_ok());
-    fs.fail_nth(0, SimError::NoSpace);
+    fs.tamper().fail_nth(0, SimError::NoSpace);
     assert_eq!(commit(&opened.disk, &one_record(2)), Err(DiskError::Full));
     let committed = commit(&opened.disk, &one_record(3)).unwrap();
     assert_eq!((committed.number, committed.records[0].segment), (2, 2));
@@ -218,7 +218,7 @@ fn a_short_append_closes_the_segment() {
 #[test]
 fn the_same_seed_keeps_the_same_things() {
     let (fs, mut writer) = used(1);
-    fs.cut_after(40);
+    fs.tamper().cut_after(40);
     work(&fs, &mut writer, 5);
     let one = start(fs.power_cut(7), 1).unwrap();
     let other = start(fs.power_cut(7), 1).unwrap();

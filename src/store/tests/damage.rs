@@ -43,7 +43,7 @@ fn a_flipped_byte_anywhere_in_an_old_segment_costs_one_group() {
         let fs = fs.restart();
         drop(start(fs.clone(), 2).unwrap());
         let fs = fs.restart();
-        assert!(fs.flip("log/00000001.seg", at));
+        assert!(fs.tamper().flip("log/00000001.seg", at));
         let opened = start(fs.clone(), 3).unwrap();
         let found: Vec<_> = opened.found.iter().map(thing).collect();
         if at < 8192 {
@@ -71,7 +71,7 @@ fn a_flipped_byte_anywhere_in_an_old_segment_costs_one_group() {
 #[test]
 fn rot_before_good_groups_of_the_newest_segment_is_no_torn_tail() {
     let (fs, writer, places) = closed(4);
-    fs.flip("log/00000001.seg", places[1].offset as usize);
+    fs.tamper().flip("log/00000001.seg", places[1].offset as usize);
     let opened = start(fs, 2).unwrap();
     let found: Vec<_> = opened.found.iter().map(thing).collect();
     assert_eq!(found, [&writer.promised[..1], &writer.promised[2..]].concat());
@@ -81,7 +81,7 @@ fn rot_before_good_groups_of_the_newest_segment_is_no_torn_tail() {
 #[test]
 fn a_torn_tail_is_void_for_ever() {
     let (fs, mut writer, places) = killed(4);
-    fs.flip("log/00000001.seg", places[3].offset as usize);
+    fs.tamper().flip("log/00000001.seg", places[3].offset as usize);
     let opened = start(fs.clone(), 2).unwrap();
     assert_eq!((opened.recovered.group, opened.found.len()), (3, 3));
     assert_eq!(opened.recovered.notes, [""; 0]);
@@ -90,7 +90,7 @@ fn a_torn_tail_is_void_for_ever() {
     drop(opened);
     // Were the bytes to come right again, the verdict would still stand.
     let fs = fs.restart();
-    fs.flip("log/00000001.seg", places[3].offset as usize);
+    fs.tamper().flip("log/00000001.seg", places[3].offset as usize);
     writer.check(&start(fs, 3).unwrap());
 }
 
@@ -100,7 +100,7 @@ fn rot_of_the_last_group_is_no_torn_tail_once_the_store_was_closed() {
     let last = places[2].offset as usize;
     for at in last - 73..last + 304 {
         let fs = fs.restart();
-        assert!(fs.flip("log/00000001.seg", at));
+        assert!(fs.tamper().flip("log/00000001.seg", at));
         let opened = start(fs.clone(), 2).unwrap();
         let found: Vec<_> = opened.found.iter().map(thing).collect();
         assert_eq!(found, writer.promised[..2], "byte {at}");
@@ -118,7 +118,7 @@ fn of_damaged_groups_at_the_end_only_the_last_may_be_torn() {
         for damaged in 2..=groups {
             let (fs, writer, places) = killed(groups);
             for place in &places[groups - damaged..] {
-                assert!(fs.flip("log/00000001.seg", place.offset as usize + 100));
+                assert!(fs.tamper().flip("log/00000001.seg", place.offset as usize + 100));
             }
             let opened = start(fs.clone(), 2).unwrap();
             let found: Vec<_> = opened.found.iter().map(thing).collect();
@@ -154,7 +154,7 @@ fn a_group_that_is_void_stays_so_beside_damage_before_it() {
     commit(&opened.disk, &Group { blocks, records: vec![last], ..Group::default() }).unwrap();
     let fs = fs.restart();
     fs.remove(&layout::block(&address)).unwrap();
-    assert!(fs.flip("log/00000001.seg", places[1].offset as usize + 100));
+    assert!(fs.tamper().flip("log/00000001.seg", places[1].offset as usize + 100));
     let expected = [1, 3].map(|number| Thing::Record(RecordId([number; 32])));
     for entropy in 2..5 {
         let opened = start(fs.restart(), entropy).unwrap();
@@ -176,8 +176,8 @@ fn a_segment_without_a_readable_header_is_put_aside_whole() {
     let (fs, _, _) = closed(2);
     drop(start(fs.clone(), 2).unwrap());
     let fs = fs.restart();
-    fs.flip("log/00000001.seg", 20);
-    fs.flip("log/00000001.seg", 4096 + 20);
+    fs.tamper().flip("log/00000001.seg", 20);
+    fs.tamper().flip("log/00000001.seg", 4096 + 20);
     let opened = start(fs.clone(), 3).unwrap();
     assert_eq!(opened.found, []);
     assert_eq!(opened.recovered.notes.len(), 1);
@@ -223,7 +223,7 @@ fn bytes_that_look_like_a_frame_inside_a_damaged_one_are_not_read() {
     // Rot in the head of the second frame, so that its length is not known.
     let head = first.records[0].offset as usize + first.records[0].length as usize + 4;
     let fs = fs.restart();
-    assert!(fs.flip("log/00000001.seg", head + 5));
+    assert!(fs.tamper().flip("log/00000001.seg", head + 5));
     let opened = start(fs, 2).unwrap();
     let found: Vec<_> = opened.found.iter().map(thing).collect();
     let [first, third] = [[1; 32], [2; 32]].map(|id| Thing::Record(RecordId(id)));
@@ -254,7 +254,7 @@ pub(super) fn with_block(seed: u64) -> (SimFs, Opened<SimFs>, Writer, (Address, 
 fn a_bad_block_is_put_aside_and_its_group_stays_good() {
     let (fs, opened, _, (address, place)) = with_block(1);
     let path = layout::block(&address);
-    assert!(fs.flip(&path, LEAF + 3));
+    assert!(fs.tamper().flip(&path, LEAF + 3));
     let served = read_leaves(&opened.disk, (address, place), (1, 1));
     assert!(served.is_ok(), "leaves are checked by whoever receives them");
     assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
@@ -275,7 +275,7 @@ fn a_damaged_foot_is_noticed_on_serving() {
     let length = 2 * LEAF + 77;
     for at in [length, length + 95, length + 96, length + 96 + 31] {
         let (fs, opened, _, block) = with_block(2);
-        assert!(fs.flip(&layout::block(&block.0), at));
+        assert!(fs.tamper().flip(&layout::block(&block.0), at));
         let read = read_leaves(&opened.disk, block, (0, 1)).err();
         assert_eq!(read, Some(ReadError::Damaged));
         let read = read_leaves(&opened.disk, block, (0, 1)).err();
@@ -320,7 +320,7 @@ fn closing_in_order_leaves_no_group_in_doubt() {
 fn a_log_item_that_rots_is_damaged_when_read() {
     let (fs, _, places) = closed(2);
     let opened = start(fs.clone(), 2).unwrap();
-    fs.flip("log/00000001.seg", places[0].offset as usize + 100);
+    fs.tamper().flip("log/00000001.seg", places[0].offset as usize + 100);
     assert_eq!(read_log(&opened.disk, places[0]), Err(ReadError::Damaged));
     assert!(read_log(&opened.disk, places[1]).is_ok());
 }
@@ -346,7 +346,7 @@ fn what_is_left_of_damaged_records_is_told_of() {
     for at in [200, -70, -2] {
         let (fs, writer, places) = closed(3);
         let offset = i64::from(places[1].offset) + at;
-        assert!(fs.flip("log/00000001.seg", usize::try_from(offset).unwrap()));
+        assert!(fs.tamper().flip("log/00000001.seg", usize::try_from(offset).unwrap()));
         let opened = start(fs, 2).unwrap();
         let remains = opened.recovered.remains;
         let promised = &writer.promised[1];
@@ -372,7 +372,7 @@ fn what_is_left_of_very_many_damaged_records_has_a_bound() {
     drop(opened);
     let fs = fs.restart();
     for place in &places[..5] {
-        assert!(fs.flip(&layout::segment(place.segment), place.offset as usize));
+        assert!(fs.tamper().flip(&layout::segment(place.segment), place.offset as usize));
     }
     let opened = start(fs, 2).unwrap();
     let bytes: usize = opened.recovered.remains.iter().map(|one| one.bytes.len()).sum();

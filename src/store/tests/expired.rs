@@ -46,7 +46,7 @@ fn a_deleted_name_does_not_come_back_with_one_damaged_byte() {
     let mut silent = 0;
     for at in third..fourth {
         let mut fs = fs.restart();
-        assert!(fs.flip(&layout::segment(FIRST), at));
+        assert!(fs.tamper().flip(&layout::segment(FIRST), at));
         for entropy in 2..4 {
             let (recovered, found) = started(&mut fs, entropy);
             let is_told = recovered.log_damage.is_any();
@@ -70,7 +70,7 @@ fn a_record_that_has_come_again_behind_the_damage_stays() {
     assert!(is_known(&started(&mut fs, 3).1, version.0));
     let segment = 2;
     let first = heads(&fs, segment)[0];
-    assert!(fs.flip(&layout::segment(segment), first + 20));
+    assert!(fs.tamper().flip(&layout::segment(segment), first + 20));
     let (recovered, found) = started(&mut fs, 4);
     assert!(is_known(&found, version.0) && !recovered.log_damage.is_any());
 }
@@ -95,7 +95,8 @@ fn what_somebody_composed_does_not_let_a_record_expire() {
     // Neither how long the frame is nor how long the item.
     let length = place.offset as usize - 8;
     assert!(
-        fs.flip(&layout::segment(FIRST), head + 20) && fs.flip(&layout::segment(FIRST), length)
+        fs.tamper().flip(&layout::segment(FIRST), head + 20)
+            && fs.tamper().flip(&layout::segment(FIRST), length)
     );
     let (recovered, found) = started(&mut fs, 2);
     assert!(is_known(&found, kept.0), "{found:?}");

@@ -112,7 +112,7 @@ fn damage_at_any_place_is_told_with_the_groups_that_were_there() {
         for group in groups {
             let [first, second] = [0, 1].map(|at| shelf.places[at].records[0].offset as usize);
             let begins = 8192 + group * (second - first);
-            assert!(shelf.fs.flip("log/00000001.seg", begins + 20));
+            assert!(shelf.fs.tamper().flip("log/00000001.seg", begins + 20));
         }
         let (_, found) = checked(&shelf.fs);
         assert!(damage(&found).iter().any(|(_, what)| what.contains(said)), "{said}: {found:?}");
@@ -130,13 +130,13 @@ fn what_may_have_been_where_the_damage_is_is_not_called_normal() {
     drop(opened);
     // In the length of the block, so that nobody knows which it was.
     let length = fs.restart();
-    assert!(length.flip("log/00000001.seg", 8192 + 32 + 33));
+    assert!(length.tamper().flip("log/00000001.seg", 8192 + 32 + 33));
     let (_, found) = checked(&length);
     let note = found.iter().find(|finding| finding.grade == Grade::Note);
     assert!(note.is_some_and(|note| note.means.contains("where the damage is")), "{found:?}");
     // In its bytes.
     let fs = fs.restart();
-    assert!(fs.flip("log/00000001.seg", 8192 + 300));
+    assert!(fs.tamper().flip("log/00000001.seg", 8192 + 300));
     let (_, found) = checked(&fs);
     let missing = found.iter().find(|finding| finding.grade == Grade::Missing);
     assert!(missing.is_some_and(|missing| missing.what.contains("1 were lost")), "{found:?}");
@@ -158,7 +158,7 @@ fn a_last_group_whose_block_is_bad_is_void_and_told_of() {
     // Not closed in order: the last group is in doubt.
     std::mem::forget(opened);
     let fs = fs.restart();
-    assert!(fs.flip(&layout::block(&address_of(&block)), 9));
+    assert!(fs.tamper().flip(&layout::block(&address_of(&block)), 9));
     let (summary, found) = checked(&fs);
     assert_eq!(summary.records, 0);
     assert!(found.iter().any(|finding| finding.what.contains("which is not whole")), "{found:?}");
@@ -183,7 +183,7 @@ fn a_start_whose_disk_fails_once_voids_no_group() {
     for error in [SimError::Io, SimError::NoSpace] {
         for call in 0.. {
             let fs = fs.restart();
-            fs.fail_call(call, error, false);
+            fs.tamper().fail_call(call, error, false);
             drop(start(fs.clone(), 2));
             let calls = fs.all_calls();
             let found = start(fs.restart(), 3).unwrap().found;
@@ -245,7 +245,7 @@ fn a_check_that_cannot_read_says_so_and_finds_no_damage() {
     for error in [SimError::Io, SimError::NoSpace] {
         for call in 0.. {
             let fs = shelf.fs.restart();
-            fs.fail_call(call, error, false);
+            fs.tamper().fail_call(call, error, false);
             let (result, worst) = outcome(&fs);
             refused += u32::from(result.is_err());
             assert!(result.is_err() || worst.is_none(), "call {call}: {error:?}: {worst:?}");
@@ -363,9 +363,9 @@ fn a_read_that_fails_once_condemns_no_block() {
     let fs = shelf.fs.restart();
     let opened = start(fs.clone(), 2).unwrap();
     for call in 0..20 {
-        fs.fail_call(call, SimError::Io, false);
+        fs.tamper().fail_call(call, SimError::Io, false);
         verify(&opened.disk, &[(address, place)]);
-        fs.fail_call(1 << 40, SimError::Io, false);
+        fs.tamper().fail_call(1 << 40, SimError::Io, false);
         assert_eq!(verify(&opened.disk, &[(address, place)]), [], "call {call}");
     }
     assert_eq!(fs.paths("quarantine/"), [""; 0]);
@@ -385,7 +385,7 @@ fn a_block_file_that_a_record_in_damaged_bytes_needs_is_taken_in() {
     commit(&opened.disk, &Group { records: vec![record(2, &[])], ..Group::default() }).unwrap();
     drop(opened);
     let mut fs = fs.restart();
-    assert!(fs.flip("log/00000001.seg", 8192 + 32 + 9));
+    assert!(fs.tamper().flip("log/00000001.seg", 8192 + 32 + 9));
     let (summary, found) = checked(&fs);
     assert_eq!((summary.records, summary.blocks), (2, 0), "{found:?}");
     let is_held = |fs: &mut SimFs| {

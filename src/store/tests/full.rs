@@ -7,7 +7,7 @@ use crate::testing::SimFs;
 /// A full disk with some groups, whose process was killed.
 fn full() -> (SimFs, Writer) {
     let (fs, writer, _) = killed(3);
-    fs.fill();
+    fs.tamper().fill();
     (fs, writer)
 }
 
@@ -34,14 +34,14 @@ fn a_power_cut_at_any_call_of_a_start_without_room_changes_no_promise() {
     drop(start(counted.clone(), 2).unwrap());
     for call in 0..counted.calls() {
         let fs = fs.restart();
-        fs.cut_after(call);
+        fs.tamper().cut_after(call);
         drop(start(fs.clone(), 2));
         let cuts = (0..8).map(|seed| fs.power_cut(call << 8 ^ seed));
         for found in cuts.chain([fs.restart()]) {
             let mut writer = writer.clone();
             writer.check(&start(found.clone(), 3).unwrap());
             writer.check(&start(found.power_cut(call), 4).unwrap());
-            found.give_room();
+            found.tamper().give_room();
             writer.check(&start(found.restart(), 5).unwrap());
         }
     }
@@ -53,7 +53,7 @@ fn what_cannot_be_read_behind_the_last_group_is_not_cut_off() {
     let path = fs.paths("log/").pop().unwrap();
     let length = |fs: &SimFs| fs.length(&fs.open(&path).unwrap()).unwrap();
     let before = length(&fs);
-    assert!(fs.go_bad(&path, 20_000..20_512));
+    assert!(fs.tamper().go_bad(&path, 20_000..20_512));
     let Err(OpenError::Disk(why)) = start(fs.restart(), 2).map(drop) else {
         panic!("there is no room")
     };

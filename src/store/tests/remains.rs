@@ -86,7 +86,7 @@ fn of_a_damaged_group_all_that_is_whole_is_found() {
             continue;
         }
         let fs = fs.restart();
-        assert!(fs.flip(&segment, at));
+        assert!(fs.tamper().flip(&segment, at));
         let opened = start(fs, 5).unwrap();
         // Whatever is found is what it is said to be.
         writer.clone().check_contents(&opened);
@@ -121,7 +121,7 @@ fn of_a_block_file_that_is_gone_nothing_is_found() {
     let address = group.blocks[0].1;
     let block = Thing::Block(address, 40_000);
     let segment = format!("log/{:08}.seg", committed.small[0].segment);
-    assert!(fs.flip(&segment, committed.small[0].offset as usize));
+    assert!(fs.tamper().flip(&segment, committed.small[0].offset as usize));
     let found =
         |fs: &SimFs| start(fs.clone(), 5).unwrap().found.iter().any(|one| thing(one) == block);
     assert!(found(&fs.restart()));

@@ -113,7 +113,10 @@ fn what_is_left_of_a_removed_segment_is_not_read_but_removed() {
             put_back(&fs, number, bytes);
         }
         // Rot in it is no damage either.
-        assert!(fs.flip(&layout::segment(5), 20) && fs.flip(&layout::segment(5), 4096 + 20));
+        assert!(
+            fs.tamper().flip(&layout::segment(5), 20)
+                && fs.tamper().flip(&layout::segment(5), 4096 + 20)
+        );
         let (summary, findings) = checked(&fs);
         assert!(summary.is_clean() && findings.len() == 2, "{findings:?}");
         assert!(findings.iter().all(|finding| finding.what.contains("given up")));
@@ -142,7 +145,7 @@ fn a_segment_that_is_not_gone_on_purpose_is_missed_also_if_one_that_is_told_of_i
 #[test]
 fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
     let (fs, _, places) = killed(4);
-    assert!(fs.flip("log/00000001.seg", places[3].offset as usize));
+    assert!(fs.tamper().flip("log/00000001.seg", places[3].offset as usize));
     let opened = start(fs.clone(), 2).unwrap();
     assert_eq!(opened.found.len(), 3, "the last group is void");
     for seed in [70, 71] {
@@ -154,7 +157,7 @@ fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
     drop(opened);
     let mut fs = fs.restart();
     // Were the bytes to come right again, they are void all the same.
-    assert!(fs.flip("log/00000001.seg", places[3].offset as usize));
+    assert!(fs.tamper().flip("log/00000001.seg", places[3].offset as usize));
     for entropy in 3..5 {
         let (recovered, found) = started(&mut fs, entropy);
         let records = found.iter().filter(|found| matches!(found, LogEntry::Record(..)));
@@ -194,7 +197,7 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_recor
     // The heads of both frames: their items are whole.
     let heads = heads(&fs, committed.segment);
     let [.., gone, removed, _later, _closed] = heads[..] else { panic!("frames: {heads:?}") };
-    assert!(fs.flip(&segment, gone + 20) && fs.flip(&segment, removed + 20));
+    assert!(fs.tamper().flip(&segment, gone + 20) && fs.tamper().flip(&segment, removed + 20));
     let (recovered, found) = started(&mut fs, 4);
     let told: Vec<_> = found.iter().map(thing).collect();
     assert!(
@@ -256,7 +259,7 @@ fn without_room_to_say_so_a_segment_stays() {
     let opened = start(fs.clone(), 1).unwrap();
     fill(&opened.disk, 3);
     // The new segment that says so finds none.
-    fs.fail_nth(0, SimError::NoSpace);
+    fs.tamper().fail_nth(0, SimError::NoSpace);
     assert_eq!(remove(&opened.disk, &[1, 2]), [0; 0]);
     assert!(fs.open(&layout::segment(1)).is_ok());
     assert_eq!(remove(&opened.disk, &[1, 2]), [1, 2]);

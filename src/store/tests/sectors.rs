@@ -30,7 +30,7 @@ fn a_bad_sector_of_the_log_costs_the_groups_around_it() {
     for sector in [20, 33, 60] {
         let fs = fs.restart();
         let at = sector * SECTOR;
-        assert!(fs.go_bad("log/00000001.seg", at..at + SECTOR));
+        assert!(fs.tamper().go_bad("log/00000001.seg", at..at + SECTOR));
         let (_, told) = checked(&fs);
         assert!(told.iter().any(|finding| finding.what.contains("are damaged")), "{told:?}");
         for entropy in 2..4 {
@@ -59,7 +59,7 @@ fn a_bad_sector_of_a_block_costs_the_block_and_is_told_of() {
     drop(opened);
     let fs = fs.restart();
     let path = layout::block(&address);
-    assert!(fs.go_bad(&path, LEAF + 2 * SECTOR..LEAF + 3 * SECTOR));
+    assert!(fs.tamper().go_bad(&path, LEAF + 2 * SECTOR..LEAF + 3 * SECTOR));
     let (_, told) = checked(&fs);
     let of_it = told.iter().find(|finding| finding.path == path).unwrap();
     assert!(of_it.what.contains("can't be read"), "{of_it:?}");
@@ -74,7 +74,7 @@ fn without_the_end_of_a_block_nothing_of_it_is_served() {
     let (fs, opened, _, (address, place)) = with_block(7);
     let BlockPlace::Tree { length } = place else { panic!("it is a large one") };
     let footer = length as usize;
-    assert!(fs.go_bad(&layout::block(&address), footer..footer + 1));
+    assert!(fs.tamper().go_bad(&layout::block(&address), footer..footer + 1));
     assert_eq!(read_leaves(&opened.disk, (address, place), (0, 1)).err(), Some(ReadError::Damaged));
     assert_eq!(verify(&opened.disk, &[(address, place)]), [address]);
 }

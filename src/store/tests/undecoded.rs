@@ -40,7 +40,7 @@ fn of_a_damaged_byte_it_is_known_whether_a_record_is_lost_with_it() {
     let Thing::Record(id) = writer.promised[1] else { panic!("a record was put") };
     for at in group..record + length + 4 {
         let mut fs = fs.restart();
-        assert!(fs.flip(FIRST, at));
+        assert!(fs.tamper().flip(FIRST, at));
         for entropy in 2..4 {
             let RecoveryReport { log_damage, remains, .. } = started(&mut fs, entropy);
             let whole = remains.iter().any(|one| one.id == id && one.bytes.len() == length);
@@ -78,7 +78,7 @@ fn a_damaged_block_of_the_log_says_nothing_against_names() {
     commit(&opened.disk, &Group { records: vec![after], ..Group::default() }).unwrap();
     drop(opened);
     let mut fs = fs.restart();
-    assert!(fs.flip(FIRST, place.offset as usize + 2_000));
+    assert!(fs.tamper().flip(FIRST, place.offset as usize + 2_000));
     let recovered = started(&mut fs, 2);
     assert_eq!(recovered.log_damage, NONE);
     let Remains { id, bytes, is_sound, .. } = recovered.remains[0].clone();
@@ -88,7 +88,7 @@ fn a_damaged_block_of_the_log_says_nothing_against_names() {
 /// A store of which a record is lost, and nobody can say which.
 fn damaged() -> (SimFs, Vec<LogPlace>) {
     let (fs, _, places) = closed(6);
-    assert!(fs.flip(FIRST, places[1].offset as usize - 5));
+    assert!(fs.tamper().flip(FIRST, places[1].offset as usize - 5));
     (fs.restart(), places)
 }
 
@@ -111,7 +111,7 @@ fn damage_is_told_at_every_start_until_it_was_made_good() {
     }
     assert_eq!(started(&mut fs, 8).log_damage, NONE);
     // More of it is something else.
-    assert!(fs.flip(FIRST, places[3].offset as usize - 5));
+    assert!(fs.tamper().flip(FIRST, places[3].offset as usize - 5));
     let more = started(&mut fs, 9);
     assert_eq!(more.log_damage.places, 2);
     assert_ne!(more.damage, first.damage);
@@ -139,7 +139,8 @@ fn what_was_made_good_of_one_segment_stays_so_when_another_is_removed() {
     commit(&opened.disk, &one_record(10)).unwrap();
     drop(opened);
     let mut fs = fs.restart();
-    let harm = |fs: &SimFs, segment| assert!(fs.flip(&layout::segment(segment), 8192 + 32 + 33));
+    let harm =
+        |fs: &SimFs, segment| assert!(fs.tamper().flip(&layout::segment(segment), 8192 + 32 + 33));
     [2, 4].into_iter().for_each(|segment| harm(&fs, segment));
     let first = started(&mut fs, 2);
     assert_eq!(first.log_damage.places, 2);
@@ -149,14 +150,14 @@ fn what_was_made_good_of_one_segment_stays_so_when_another_is_removed() {
     assert_eq!(remove(&opened.disk, &[2]), [2]);
     drop(opened);
     assert_eq!(started(&mut fs, 5).log_damage, NONE);
-    assert!(fs.flip(&layout::segment(last.segment), last.offset as usize - 5));
+    assert!(fs.tamper().flip(&layout::segment(last.segment), last.offset as usize - 5));
     assert_eq!(started(&mut fs, 6).log_damage.places, 2, "with new damage all is told");
 }
 
 #[test]
 fn what_was_guessed_of_a_record_is_not_told_once_it_was_made_good() {
     let (mut fs, _, places) = closed(3);
-    assert!(fs.flip(FIRST, places[1].offset as usize + 50));
+    assert!(fs.tamper().flip(FIRST, places[1].offset as usize + 50));
     let first = started(&mut fs, 2);
     assert_eq!((first.log_damage, first.remains.len()), (NONE, 1));
     make_good(&mut fs, first.damage);
@@ -170,7 +171,7 @@ fn segments_that_are_gone_are_told_at_every_start() {
     let damage = started(&mut fs, 2).damage;
     let whole = fs.restart();
     // Without a header that can be read.
-    assert!(fs.flip(FIRST, 20) && fs.flip(FIRST, 4096 + 20));
+    assert!(fs.tamper().flip(FIRST, 20) && fs.tamper().flip(FIRST, 4096 + 20));
     for entropy in 3..6 {
         let recovered = started(&mut fs, entropy);
         assert_eq!(recovered.log_damage.places, 1);
@@ -201,7 +202,7 @@ fn what_was_never_acknowledged_is_no_damage() {
         for cut in 0..40 {
             let (fs, _, places) = killed(groups);
             let last = places[groups - 1].offset as usize;
-            assert!(fs.flip(FIRST, last - 60 + cut * 8));
+            assert!(fs.tamper().flip(FIRST, last - 60 + cut * 8));
             let mut fs = fs.power_cut(cut as u64);
             for entropy in 2..5 {
                 let recovered = started(&mut fs, entropy);

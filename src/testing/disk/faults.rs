@@ -37,20 +37,20 @@ impl Lies {
     }
 }
 
-impl SimFs {
+impl Tamper<'_> {
     /// Lets the `writes`th write from now (0 is the next) be a lie.
     pub fn lie(&self, writes: u64, lie: Lie) {
-        self.state().lies.next = Some((writes, lie));
+        self.0.state().lies.next = Some((writes, lie));
     }
 
     /// No lie is to come.
     pub fn be_honest(&self) {
-        self.state().lies.next = None;
+        self.0.state().lies.next = None;
     }
 
     /// From now on these bytes of a file cannot be read, as when sectors have gone bad; false if there is no such file.
     pub fn go_bad(&self, path: &str, bytes: Range<usize>) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.state();
         let found = state.find(path).ok();
         state.bad.extend(found.map(|inode| (inode, bytes)));
         found.is_some()
@@ -59,7 +59,51 @@ impl SimFs {
     /// How many lies there have been since this was last asked.
     #[must_use]
     pub fn take_lies(&self) -> u64 {
-        std::mem::take(&mut self.state().lies.told)
+        std::mem::take(&mut self.0.state().lies.told)
+    }
+
+    /// Cuts the power at the `calls`th changing call from now (0 is the next): it happens, but fails, as do all later ones.
+    pub fn cut_after(&self, calls: u64) {
+        let mut state = self.0.state();
+        state.cut_at = Some(state.calls + calls);
+    }
+
+    /// Lets the `calls`th changing call from now (0 is the next) fail, and only that one.
+    pub fn fail_nth(&self, calls: u64, error: SimError) {
+        let mut state = self.0.state();
+        state.fail_at = Some((state.calls + calls, error));
+    }
+
+    /// Lets the `calls`th call from now (0 is the next) fail, changing or reading; and, if it `lasts`, all after it.
+    pub fn fail_call(&self, calls: u64, error: SimError, lasts: bool) {
+        let mut state = self.0.state();
+        let from = state.all_calls + calls;
+        let to = if lasts { u64::MAX } else { from + 1 };
+        state.failing = Some(Failing { from, to, error });
+    }
+
+    /// Sets what `space` tells; writes do not count against it.
+    pub fn set_free(&self, bytes: u64) {
+        self.0.state().free = bytes;
+    }
+
+    /// From now on no file can be made, opened or read, as when descriptors have run out; or again it can.
+    pub fn set_exhausted(&self, exhausted: bool) {
+        self.0.state().exhausted = exhausted;
+    }
+
+    /// From now on all that it holds can be read at once; or nothing, and it can't tell.
+    pub fn set_in_memory(&self, in_memory: bool) {
+        self.0.state().in_memory = in_memory;
+    }
+
+    /// Flips a bit of a file, as rot does; false if there is no such byte.
+    pub fn flip(&self, path: &str, offset: usize) -> bool {
+        let mut state = self.0.state();
+        let Some(inode) = state.find(path).ok().and_then(|id| state.inodes.get_mut(&id)) else {
+            return false;
+        };
+        Arc::make_mut(&mut inode.kept).flip(offset) | Arc::make_mut(&mut inode.seen).flip(offset)
     }
 }
 

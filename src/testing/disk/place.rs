@@ -4,10 +4,10 @@
 
 use super::*;
 
-impl SimFs {
+impl Tamper<'_> {
     /// Somebody removes a folder with all that is in it; who has a file of it open keeps that.
     pub fn remove_folder(&self, path: &str) {
-        let mut state = self.state();
+        let mut state = self.0.state();
         let serial = state.next_serial();
         let State { files, folders, .. } = &mut *state;
         let below = format!("{path}/");
@@ -18,17 +18,17 @@ impl SimFs {
 
     /// From now on this folder is a file system of its own.
     pub fn mount(&self, path: &str) {
-        self.state().mounted.insert(path.to_owned());
+        self.0.state().mounted.insert(path.to_owned());
     }
 
     /// Sets how many more files there may be.
     pub fn set_free_files(&self, count: u64) {
-        self.state().free_files = count;
+        self.0.state().free_files = count;
     }
 
     /// From now on a flush of everything that fails says nothing of it, and the next flush of a file does.
     pub fn set_quiet(&self) {
-        self.state().is_quiet = true;
+        self.0.state().is_quiet = true;
     }
 }
 

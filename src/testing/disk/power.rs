@@ -416,7 +416,7 @@ mod tests {
         assert_eq!((fs.crash_states().count(), fs.unsynced().len()), (1, 0));
         assert_eq!(fs.crash_states().nth(0).digest(), fs.digest());
         fs.write_at(&file, 0, b"two").unwrap();
-        fs.fail_call(0, super::super::SimError::Io, false);
+        fs.tamper().fail_call(0, super::super::SimError::Io, false);
         assert!(fs.sync_file(&file).is_err());
         fs.sync_file(&file).unwrap();
         let contents: Vec<_> = fs.crash_states().iter().map(|fs| read(&fs, "a")).collect();

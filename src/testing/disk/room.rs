@@ -4,16 +4,16 @@
 
 use super::*;
 
-impl SimFs {
+impl Tamper<'_> {
     /// From now on the disk holds no more bytes than it does now: files grow only once others have shrunk or are gone.
     pub fn fill(&self) {
-        let mut state = self.state();
+        let mut state = self.0.state();
         state.capacity = Some(state.used());
     }
 
     /// From now on it has room again.
     pub fn give_room(&self) {
-        self.state().capacity = None;
+        self.0.state().capacity = None;
     }
 }
 

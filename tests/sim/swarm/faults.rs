@@ -135,7 +135,7 @@ impl Trouble {
                 world.note(&format!("machine {machine} starts"));
                 if self.kinds.contains(&Kind::DiskError) && world.dice(4) == 0 {
                     let call = world.dice(12) as u64;
-                    world.machines[machine].fs.fail_nth(call, SimError::Io);
+                    world.machines[machine].fs.tamper().fail_nth(call, SimError::Io);
                     if world.try_start(machine, told(world, machine)).is_ok() {
                         return Ok(());
                     }
@@ -148,7 +148,7 @@ impl Trouble {
             Pass::QuickenPeer(machine) => slow_peer(world, machine, Duration::ZERO),
             Pass::QuickenDisk(machine) => world.slow_disk(machine, Duration::ZERO),
             Pass::Thaw(machine) => world.thaw(machine),
-            Pass::Room(machine) => world.machines[machine].fs.set_free(1 << 40),
+            Pass::Room(machine) => world.machines[machine].fs.tamper().set_free(1 << 40),
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Trouble {
             Kind::NoSpaceOnce | Kind::DiskError => {
                 let error = if kind == Kind::DiskError { SimError::Io } else { SimError::NoSpace };
                 let call = world.dice(40) as u64;
-                world.machines[machine].fs.fail_nth(call, error);
+                world.machines[machine].fs.tamper().fail_nth(call, error);
             }
             Kind::Skew | Kind::Jump => {
                 let most = if kind == Kind::Skew { SKEW_MS } else { 10_000 };
@@ -236,7 +236,7 @@ impl Trouble {
                 Pass::QuickenDisk(machine)
             }
             _ => {
-                world.machines[machine].fs.set_free(1 << 20);
+                world.machines[machine].fs.tamper().set_free(1 << 20);
                 Pass::Room(machine)
             }
         };

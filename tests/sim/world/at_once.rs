@@ -13,7 +13,7 @@ impl World {
     /// From now on nodes' jobs are done at once where they can be.
     pub(in crate::sim) fn do_at_once(&mut self) {
         self.at_once = true;
-        self.machines.iter().for_each(|machine| machine.fs.set_in_memory(true));
+        self.machines.iter().for_each(|machine| machine.fs.tamper().set_in_memory(true));
     }
 
     /// Does a job at once, or gives it back.

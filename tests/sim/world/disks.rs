@@ -27,7 +27,7 @@ impl World {
         let length = fs.open(path).and_then(|file| fs.length(&file)).ok()?;
         let length = usize::try_from(length).ok().filter(|length| *length > 0)?;
         let offset = self.dice(length);
-        let rotten = self.machines[machine].fs.flip(path, offset);
+        let rotten = self.machines[machine].fs.tamper().flip(path, offset);
         self.machines[machine].harm += u64::from(rotten);
         rotten.then(|| format!("byte {offset} of {path} is rotten"))
     }
@@ -35,12 +35,12 @@ impl World {
     /// The disk will say of some write soon that it is done, and it is not.
     pub(in crate::sim) fn lie(&mut self, machine: usize, lie: Lie) {
         let writes = self.dice(20) as u64;
-        self.machines[machine].fs.lie(writes, lie);
+        self.machines[machine].fs.tamper().lie(writes, lie);
     }
 
     /// Counts the lies that a disk has told.
     pub(super) fn note_lies(&mut self, machine: usize) {
-        let lies = self.machines[machine].fs.take_lies();
+        let lies = self.machines[machine].fs.tamper().take_lies();
         if lies > 0 {
             self.machines[machine].harm += lies;
             self.note(&format!("the disk of machine {machine} has lied"));
@@ -50,8 +50,8 @@ impl World {
     /// The disk has room again and fails no more.
     pub(in crate::sim) fn mend_disk(&mut self, machine: usize) {
         let fs = &self.machines[machine].fs;
-        fs.set_free(1 << 40);
-        fs.be_honest();
-        fs.fail_nth(NEVER, SimError::Io);
+        fs.tamper().set_free(1 << 40);
+        fs.tamper().be_honest();
+        fs.tamper().fail_nth(NEVER, SimError::Io);
     }
 }
