@@ -215,8 +215,10 @@ pub const SEEN_WRITTEN_AFTER: Duration = Duration::from_secs(60);
 pub const SEEN_WRITTEN_EVERY: Duration = Duration::from_hours(1);
 /// Threads that look names up.
 pub const LOOKUP_WORKERS: usize = 4;
-/// Names that wait to be looked up; what waits for longer than `HANDSHAKE_TIMEOUT` is given up.
+/// Names that wait to be looked up.
 pub const LOOKUPS_MAX: usize = 64;
+/// A name is given up that the system has not looked up within this time.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
 /// Nodes compare what they hold this often.
 pub const RECONCILE_PERIOD: Duration = Duration::from_secs(60);
 /// How far ahead of the clock a client's stamp may be, and how far ahead of the calendar one from elsewhere may push the
@@ -332,6 +334,7 @@ const _: () = assert!(STAMP_LEAD.as_secs() < FUTURE_MAX.as_secs());
 const _: () = assert!(OPERATION_AHEAD > (OUTBOX_HARD_MAX + BLOCK) as u64);
 const _: () = assert!(OUTBOX_HARD_MAX > OUTBOX_MAX + FRAME_BODY_MAX);
 const _: () = assert!(PERMIT_LIFE.as_secs() < PERMIT_LIFE_MAX.as_secs());
+const _: () = assert!(LOOKUP_TIMEOUT.as_secs() < HANDSHAKE_TIMEOUT.as_secs());
 const _: () = assert!(HELD_QUESTIONS_MAX < REQUESTS_MAX);
 const _: () = assert!(PACE_PERIOD.as_secs() < OPERATION_TIMEOUT.as_secs() / 2);
 const _: () =

@@ -173,6 +173,9 @@ impl EventLoop {
             if has_read {
                 self.trim_at = Some(now.instant + MEMORY_IDLE);
             }
+            if self.sockets.lookup_due().is_some_and(|at| at <= now.instant) {
+                self.sockets.dial_found(node);
+            }
             if node.poll_timeout().is_some_and(|at| at <= now.instant) {
                 node.handle_timeout(now);
             }
@@ -194,7 +197,8 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let now = self.now().instant;
-        let others = self.accept_again.into_iter().chain(self.trim_at);
+        let others =
+            self.accept_again.into_iter().chain(self.trim_at).chain(self.sockets.lookup_due());
         let due = node.poll_timeout().into_iter().chain(others).min()?;
         // The system's clock ticks in milliseconds: a wait that is cut short would be followed by one of nothing.
         Some(due.since(now) + Duration::from_micros(if due > now { 100 } else { 0 }))

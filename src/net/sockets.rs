@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::lookup::{Answer, Lookups};
 use super::socket::{Progress, Socket};
 use crate::node::{Link, Node};
+use crate::time::Instant;
 use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 use slab::Slab;
@@ -71,7 +72,7 @@ impl Sockets {
             clock,
             sockets: Slab::new(),
             by_link: HashMap::new(),
-            lookups: Lookups::new(waker),
+            lookups: Lookups::new(waker, clock),
             ready: VecDeque::new(),
             inward: vec![0; READ_MAX],
             outward: Vec::new(),
@@ -92,14 +93,21 @@ impl Sockets {
         }
     }
 
-    /// Dials what was found for names.
+    /// Dials what was found for names, and gives up what was not.
     pub(super) fn dial_found(&mut self, node: &mut Node) {
-        while let Some(Answer { link, found }) = self.lookups.next() {
+        while let Some(Answer { link, found }) =
+            self.lookups.next().or_else(|| self.lookups.next_late())
+        {
             match found {
                 Ok(addresses) => self.connect(node, link, Attempt::new(addresses)),
                 Err(why) => node.dial_failed(self.clock.now(), link, &why),
             }
         }
+    }
+
+    /// When a name is given up that the system has not found by then: `dial_found` sees to it.
+    pub(super) fn lookup_due(&self) -> Option<Instant> {
+        self.lookups.due()
     }
 
     /// Somebody has dialled us.

@@ -51,6 +51,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("KNOWN_FOLDERS_MAX", &["they_are_few_and_trials_go_first"]),
     ("KNOWN_FOLDER_PATH_MAX", &["they_are_few_and_trials_go_first"]),
     ("LOOKUP_WORKERS", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
+    (
+        "LOOKUP_TIMEOUT",
+        &["a_name_that_the_resolver_does_not_answer_is_given_up_in_time_and_so_it_is_said"],
+    ),
     ("LOOKUPS_MAX", &["a_resolver_that_does_not_answer_holds_four_threads_and_no_more"]),
     ("TROUBLE_MAX", &["why_a_node_cannot_be_reached_is_known_until_it_is"]),
     ("MESSAGE_PEERS_MAX", &["lists_of_messages_have_an_end"]),
