@@ -346,6 +346,8 @@ bugs! {
     ForgetBlockRefusal,
     /// A file whose bytes are the same counts as unchanged, whatever its mode and time (G2).
     ForgetMode,
+    /// A folder that held a node and is empty now begins a network (G4).
+    BeginAnywhere,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -411,4 +411,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (Bug::PassWhatIsLate, Test("sim::room::what_comes_late_for_a_reader_goes_to_nobody")),
     (Bug::ForgetMode, Test("daemon::trees::what_is_unchanged_is_not_stored_again")),
+    (
+        Bug::BeginAnywhere,
+        Test(
+            "daemon::start::a_folder_that_is_empty_by_mistake_is_refused_until_it_is_said_what_is_meant",
+        ),
+    ),
 ];
