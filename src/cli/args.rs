@@ -28,6 +28,7 @@ pub(crate) struct Arguments {
 
 /// Which network, by which door.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "General options")]
 pub(crate) struct Place {
     /// Talk to the daemon of this data folder, with its keys (or DFSD_DATA) [default: as for dfsd]
     #[arg(long, value_name = "DIR", global = true)]
@@ -117,11 +118,19 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
+/// How `dfs put` is used.
+const PUT_USAGE: &str = "dfs put [OPTIONS] FILE [NAME]
+       dfs put [OPTIONS] - NAME
+       dfs put [OPTIONS] FILE... --to PREFIX/
+       dfs put [OPTIONS] --command COMMAND NAME
+       dfs put [OPTIONS] -r FOLDER [PREFIX]";
+
 #[derive(Debug, Args)]
+#[command(override_usage = PUT_USAGE)]
 pub(crate) struct Put {
-    /// A local file and the name to store it by [default: its last component]; - for stdin, which needs a name;
-    /// with --to any number of files; with -r folders
-    #[arg(value_name = "FILE|-> [NAME", required_unless_present = "command")]
+    /// A local file, - for stdin, or with -r a folder; and the name to store it by [default: its last component].
+    /// With --to any number of files
+    #[arg(value_name = "FILE", required_unless_present = "command")]
     pub(crate) sources: Vec<OsString>,
     /// Store each under its last component in this stored folder
     #[arg(long, value_name = "PREFIX/", conflicts_with = "as_name")]
@@ -152,11 +161,17 @@ pub(crate) struct Put {
     pub(crate) json: bool,
 }
 
+/// How `dfs get` is used.
+const GET_USAGE: &str = "dfs get [OPTIONS] NAME [FILE|FOLDER|-]
+       dfs get [OPTIONS] NAME... --to FOLDER/
+       dfs get [OPTIONS] -r PREFIX FOLDER";
+
 #[derive(Debug, Args)]
+#[command(override_usage = GET_USAGE)]
 pub(crate) struct Get {
-    /// The stored name and the local file [default: the name's last component], - for stdout; with --to any number of
-    /// names; with -r stored folders, and the local folder
-    #[arg(value_name = "NAME> [FILE|-", required = true)]
+    /// The stored name, and the local file [default: the name's last component], or - for stdout. With -r a stored
+    /// folder, and the local one. With --to any number of names
+    #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<OsString>,
     /// Fetch each to its last component in this local folder
     #[arg(long, value_name = "FOLDER/")]
