@@ -36,6 +36,8 @@
 //! | `daemon/rounds/report` | their report, tested itself | |
 //! | `daemon/secrecy` | nothing readable on a disk or a socket | G10 |
 //! | `daemon/start` | starts on new, lost and own folders, with tickets good or gone; hangups | G4 G9 |
+//! | `daemon/swaps` | careless and hostile neighbours of the files of `dfs put` and `dfs get` | G2 |
+//! | `daemon/terminal` | progress on terminals of any width; Ctrl-C and SIGTERM | G2 G9 |
 //! | `daemon/trees` | what comes back of a folder is what went in; sources and destinations of `dfs` | G2 |
 //! | `daemon/volume` | full and failing volumes | G1 G9 |
 //! | `embed` | a program that embeds a node | G2 G9 G10 |

@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 
 use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::interrupt::Temporary;
 use crate::cli::landing::{OpenFolder, link_in_the_way};
 use crate::cli::text::human_size;
 
@@ -84,13 +85,14 @@ impl Place {
             let found = FileType::from_raw_mode(found.st_mode);
             refuse_type(&self.path(), found.is_dir(), existing)?;
         }
-        let temporary = temporary_name();
-        let made = rustix::fs::symlinkat(OsStr::from_bytes(target), fd, &temporary);
+        let noted = temporary(&self.folder);
+        let temporary = noted.name();
+        let made = rustix::fs::symlinkat(OsStr::from_bytes(target), fd, temporary);
         made.map_err(|error| failed(error.into()))?;
-        facts.set_link_time(fd, &temporary);
-        rename(fd, &temporary, &self.name, existing).map_err(|error| {
+        facts.set_link_time(fd, temporary);
+        rename(fd, temporary, &self.name, existing).map_err(|error| {
             // Nothing can be done about an error, and the command has failed already.
-            let _ = rustix::fs::unlinkat(fd, &temporary, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(fd, temporary, AtFlags::empty());
             match error.kind() {
                 io::ErrorKind::AlreadyExists => exists(&self.path()),
                 _ => failed(error),
@@ -119,7 +121,7 @@ enum Stage {
     /// Has no name yet, and goes with the process.
     Unnamed,
     /// Has this temporary name in the folder.
-    Named(OsString),
+    Named(Temporary),
     /// Has its own name.
     Placed,
 }
@@ -268,12 +270,11 @@ impl Arrival {
             cannot_write(destination, &error)
         };
         if matches!(self.stage, Stage::Unnamed) {
-            let name = self.name_it().map_err(|error| failed(error, &self.destination()))?;
-            self.stage = Stage::Named(name);
+            self.stage = self.name_it().map_err(|error| failed(error, &self.destination()))?;
         }
-        if let Stage::Named(name) = &self.stage {
+        if let Stage::Named(temporary) = &self.stage {
             let Place { folder, name: own } = &self.place;
-            let moved = rename(&folder.fd, name, own, self.existing);
+            let moved = rename(&folder.fd, temporary.name(), own, self.existing);
             moved.map_err(|error| failed(error, &self.destination()))?;
             self.stage = Stage::Placed;
         }
@@ -295,19 +296,20 @@ impl Arrival {
     }
 
     /// Gives an unnamed file a temporary name.
-    fn name_it(&self) -> io::Result<OsString> {
-        let name = temporary_name();
-        let folder = &self.place.folder.fd;
-        rustix::fs::linkat(CWD, in_proc(&self.file), folder, &name, AtFlags::SYMLINK_FOLLOW)?;
-        Ok(name)
+    fn name_it(&self) -> io::Result<Stage> {
+        let noted = temporary(&self.place.folder);
+        let (folder, from) = (&self.place.folder.fd, in_proc(&self.file));
+        rustix::fs::linkat(CWD, from, folder, noted.name(), AtFlags::SYMLINK_FOLLOW)?;
+        Ok(Stage::Named(noted))
     }
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        if let Stage::Named(name) = &self.stage {
+        if let Stage::Named(temporary) = &self.stage {
+            let folder = &self.place.folder.fd;
             // Nothing can be done about an error, and the command has failed already.
-            let _ = rustix::fs::unlinkat(&self.place.folder.fd, name, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(folder, temporary.name(), AtFlags::empty());
         }
     }
 }
@@ -378,10 +380,10 @@ fn begin(folder: &OpenFolder) -> io::Result<(File, Stage)> {
             return Ok((file, Stage::Unnamed));
         }
     }
-    let name = temporary_name();
+    let noted = temporary(folder);
     let flags = flags | OFlags::CREATE | OFlags::EXCL;
-    let file = rustix::fs::openat(&folder.fd, &name, flags, mode)?;
-    Ok((File::from(file), Stage::Named(name)))
+    let file = rustix::fs::openat(&folder.fd, noted.name(), flags, mode)?;
+    Ok((File::from(file), Stage::Named(noted)))
 }
 
 /// By which an open file without a name can be given one.
@@ -389,11 +391,12 @@ fn in_proc(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// A name that no other process and no other file of this one uses.
-fn temporary_name() -> OsString {
+/// A name that no other process and no other file of this one uses, and the note that it is to be removed.
+fn temporary(folder: &OpenFolder) -> Temporary {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!(".dfs-{}-{count}.part", std::process::id()).into()
+    let name = format!(".dfs-{}-{count}.part", std::process::id());
+    Temporary::new(folder.path().join(name))
 }
 
 #[cfg(test)]
@@ -431,9 +434,9 @@ mod tests {
         fs::write(&file, "old").unwrap();
         let mut arrival = Arrival::create(&file, Existing::Replace).unwrap();
         arrival.write(b"ne").unwrap();
-        let name = temporary_name();
-        fs::write(folder.path().join(&name), "ne").unwrap();
-        arrival.stage = Stage::Named(name);
+        let noted = temporary(&arrival.place.folder);
+        fs::write(folder.path().join(noted.name()), "ne").unwrap();
+        arrival.stage = Stage::Named(noted);
         drop(arrival);
         assert_eq!(fs::read(&file).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["x"]);

@@ -4,6 +4,7 @@
 
 use crate::cli::args;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::interrupt;
 use crate::cli::place::{self, Place};
 use crate::client::{CallError, Client};
 use crate::session::ClientError;
@@ -16,18 +17,21 @@ pub(crate) fn open(options: &args::Place) -> Result<Client, Failure> {
 
 /// Connects to the first of the place's nodes that answers.
 pub(crate) fn connect(place: &Place) -> Result<Client, Failure> {
-    let client = Client::connect(&place.peers, &place.access);
+    let client = Client::connect_unless(Some(&interrupt::wish()), &place.peers, &place.access);
     let client = client.map(|client| client.allow_future(place.allow_future));
     client.map_err(|error| match exit(&error) {
         Exit::Temporary => {
             Failure::new(Exit::Temporary, format_args!("{error}: {}", place.advice()))
         }
-        exit => Failure::new(exit, error),
+        _ => failure(&error),
     })
 }
 
 /// What an error of the library means for the command.
 pub(crate) fn failure(error: &ClientError) -> Failure {
+    if *error == ClientError::Aborted && interrupt::is_caught() {
+        return Failure::new(Exit::Error, "interrupted");
+    }
     Failure::new(exit(error), error)
 }
 

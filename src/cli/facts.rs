@@ -21,6 +21,11 @@ use crate::wire::attributes::Xattr;
 const RIGHTS: u32 = 0o777;
 /// Of folders also that only its owner may remove a file, and that files get the folder's group.
 const FOLDER_RIGHTS: u32 = 0o3777;
+/// All that a folder's owner may do.
+const OWNER: u32 = 0o700;
+
+/// The extended attributes that belong to the file's owner; all others belong to the machine, and give rights there.
+pub(crate) const OWNERS: &[u8] = b"user.";
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -40,9 +45,11 @@ pub(crate) enum Kind {
 }
 
 impl Facts {
-    /// What an entry says; of its extended attributes if they are wanted.
+    /// What an entry says; of its extended attributes if they are wanted, and only of those of the file's owner: whoever
+    /// stored it says nothing about this machine.
     pub(crate) fn of(entry: &Entry, xattrs: bool) -> Self {
-        let wanted = if xattrs { entry.attributes.xattrs.clone() } else { Vec::new() };
+        let found = entry.attributes.xattrs.iter().filter(|_| xattrs);
+        let wanted = found.filter(|xattr| xattr.name.starts_with(OWNERS)).cloned().collect();
         Self { mode: entry.mode, mtime: entry.mtime, xattrs: wanted }
     }
 
@@ -51,31 +58,40 @@ impl Facts {
         let rights = if self.mode == 0 { 0o666 & !umask() } else { self.mode & RIGHTS };
         // What its owner may do is as it was stored: a program that is fetched anew can be run.
         let rights = rights & replaced.map_or(RIGHTS, |replaced| replaced | 0o700);
+        // What may not be written takes no attributes either.
+        self.set_xattrs(file)?;
         tolerated(rustix::fs::fchmod(file, Mode::from_raw_mode(rights)))?;
-        self.set_rest(file)
+        self.set_time(file)
     }
 
-    /// The same for an open folder; one that was there keeps what it forbids.
-    pub(crate) fn set_folder(&self, folder: impl AsFd, was_there: bool) -> io::Result<()> {
+    /// The same for an open folder. One that was there, with the mode `found`, keeps what it forbids to others and what its
+    /// owner may do; and all that it is if it belongs to everybody, as that for temporary files does.
+    pub(crate) fn set_folder(&self, folder: impl AsFd, found: Option<u32>) -> io::Result<()> {
         let folder = folder.as_fd();
-        let found = Mode::from(rustix::fs::fstat(folder)?.st_mode).as_raw_mode() & FOLDER_RIGHTS;
-        let rights = match (self.mode, was_there) {
-            (0, true) => found,
-            (0, false) => 0o777 & !umask(),
-            (mode, true) => mode & found,
-            (mode, false) => mode & FOLDER_RIGHTS,
+        let present = rights_of(folder)?;
+        let rights = match (self.mode, found) {
+            (_, Some(found)) if is_shared(found) => found,
+            (0, Some(found)) => found,
+            (0, None) => 0o777 & !umask(),
+            (mode, Some(found)) => (mode | OWNER) & found,
+            (mode, None) => mode & FOLDER_RIGHTS,
         };
-        if rights != found {
+        self.set_xattrs(folder)?;
+        if rights != present {
             tolerated(rustix::fs::fchmod(folder, Mode::from_raw_mode(rights)))?;
         }
-        self.set_rest(folder)
+        if found.is_some_and(is_shared) { Ok(()) } else { self.set_time(folder) }
     }
 
-    fn set_rest(&self, fd: impl AsFd) -> io::Result<()> {
+    fn set_xattrs(&self, fd: impl AsFd) -> io::Result<()> {
         for xattr in &self.xattrs {
             let name = OsStr::from_bytes(&xattr.name);
             tolerated(rustix::fs::fsetxattr(&fd, name, &xattr.value, XattrFlags::empty()))?;
         }
+        Ok(())
+    }
+
+    fn set_time(&self, fd: impl AsFd) -> io::Result<()> {
         match self.mtime {
             Some(time) => tolerated(rustix::fs::futimens(&fd, &times(time))),
             None => Ok(()),
@@ -88,6 +104,24 @@ impl Facts {
             let _ = rustix::fs::utimensat(folder, name, &times(time), AtFlags::SYMLINK_NOFOLLOW);
         }
     }
+}
+
+/// What a folder's mode says of rights.
+pub(crate) fn rights_of(folder: impl AsFd) -> io::Result<u32> {
+    Ok(Mode::from(rustix::fs::fstat(folder)?.st_mode).as_raw_mode() & FOLDER_RIGHTS)
+}
+
+/// Lets a folder's owner make files in it, where it can be.
+pub(crate) fn let_owner_write(folder: impl AsFd, rights: u32) {
+    if rights & OWNER != OWNER {
+        // Else the first file tells.
+        let _ = rustix::fs::fchmod(folder, Mode::from_raw_mode(rights | OWNER));
+    }
+}
+
+/// Everybody may make files in it, and remove his own.
+fn is_shared(rights: u32) -> bool {
+    rights & 0o1002 == 0o1002
 }
 
 /// What an entry is, by its mode. What is not known is a file.

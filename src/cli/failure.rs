@@ -119,6 +119,14 @@ impl Tally {
         self.broken_off = Some(failure);
     }
 
+    /// It was told to end: what was done of all, if it is known how many these are.
+    pub(crate) fn interrupted(&self, all: Option<u64>, what: &str) -> Failure {
+        let of = all.map_or(String::new(), |all| format!(" of {all}"));
+        let done = self.done;
+        let sentence = format!("interrupted: {done}{of} {what}; repeat the command for the others");
+        Failure::new(Exit::Error, sentence)
+    }
+
     /// The whole: partly done if some was; with the common reason if nothing was.
     pub(crate) fn outcome(&self, what: &str) -> Result<(), Failure> {
         if let Some(failure) = &self.broken_off {

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::interrupt;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::crypto::tree::{RootBuilder, leaf_hash};
@@ -15,8 +16,10 @@ use crate::limits::LEAF;
 
 /// Prints the hash of a file, or of stdin for `-`.
 pub(crate) fn run(file: &Path, quiet: bool) -> Result<(), Failure> {
-    let failed = |error: io::Error| cannot_read(file, &error);
-    let hash = if file == Path::new("-") {
+    let is_stdin = file == Path::new("-");
+    let told = if is_stdin { Path::new("stdin") } else { file };
+    let failed = |error: io::Error| cannot_read(told, &error);
+    let hash = if is_stdin {
         tree_hash(io::stdin().lock(), &Progress::hidden()).map_err(failed)?
     } else {
         let (opened, length) = open_file(file)?;
@@ -54,6 +57,9 @@ fn tree_hash(mut reader: impl Read, progress: &Progress) -> io::Result<Hash> {
         if count > 0 {
             builder.push(leaf_hash(&leaf[..count]));
             progress.advance(count as u64);
+        }
+        if interrupt::is_caught() {
+            return Err(io::Error::other("interrupted"));
         }
         if count < LEAF {
             return Ok(builder.finish());

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::cli::facts::Facts;
+use crate::cli::facts::{self, Facts};
 use crate::cli::failure::{Exit, Failure};
 
 /// A folder that is open: names in it are names in it, wherever its path leads meanwhile.
@@ -69,9 +69,9 @@ impl OpenFolder {
         }
     }
 
-    /// The folder of that name in it, which is made if there is none: its owner's alone, until all is in it. Also whether
-    /// it was there.
-    fn below(&self, name: &OsStr) -> Result<(Self, bool), Failure> {
+    /// The folder of that name in it, which is made if there is none: its owner's alone, until all is in it. Also its rights
+    /// if it was there.
+    fn below(&self, name: &OsStr) -> Result<(Self, Option<u32>), Failure> {
         let path = self.path.join(name);
         let was_there = match rustix::fs::mkdirat(&self.fd, name, PRIVATE) {
             Ok(()) => false,
@@ -79,10 +79,24 @@ impl OpenFolder {
             Err(error) => return Err(cannot_make(&path, &error.into())),
         };
         match Self::open_at(self.fd.as_fd(), name, OFlags::NOFOLLOW, path.clone()) {
-            Ok(folder) => Ok((folder, was_there)),
+            Ok(folder) => {
+                let found =
+                    folder.filling(was_there).map_err(|error| cannot_make(&path, &error))?;
+                Ok((folder, found))
+            }
             Err(_) if self.is_link(name) => Err(link_in_the_way(&path)),
             Err(error) => Err(cannot_make(&path, &error.into())),
         }
+    }
+
+    /// Lets it be filled; gives the rights that it had if it was there.
+    fn filling(&self, was_there: bool) -> io::Result<Option<u32>> {
+        if !was_there {
+            return Ok(None);
+        }
+        let rights = facts::rights_of(&self.fd)?;
+        facts::let_owner_write(&self.fd, rights);
+        Ok(Some(rights))
     }
 
     fn is_link(&self, name: &OsStr) -> bool {
@@ -127,7 +141,8 @@ pub(crate) struct Landing {
 /// A folder that files came into.
 #[derive(Debug)]
 struct Used {
-    was_there: bool,
+    /// Its rights, if it was there.
+    found: Option<u32>,
     facts: Facts,
 }
 
@@ -143,7 +158,8 @@ impl Landing {
             Err(error) => return Err(failed(error)),
         };
         let opened = OpenFolder::open(root).map_err(failed)?;
-        let used = BTreeMap::from([(PathBuf::new(), Used { was_there, facts: Facts::default() })]);
+        let found = opened.filling(was_there).map_err(failed)?;
+        let used = BTreeMap::from([(PathBuf::new(), Used { found, facts: Facts::default() })]);
         Ok(Self { root: Rc::new(opened), way: Vec::new(), used })
     }
 
@@ -176,10 +192,10 @@ impl Landing {
             below.push(part);
             if self.way.get(depth).is_none_or(|(name, _)| name != part) {
                 self.way.truncate(depth);
-                let (next, was_there) = self.last().below(part)?;
+                let (next, found) = self.last().below(part)?;
                 self.way.push((part.to_owned(), Rc::new(next)));
                 let facts = Facts::default();
-                self.used.entry(below.clone()).or_insert(Used { was_there, facts });
+                self.used.entry(below.clone()).or_insert(Used { found, facts });
             }
             depth += 1;
         }
@@ -203,6 +219,16 @@ impl Landing {
         .collect()
     }
 
+    /// Opens them to whom they are to be open, for a command that ends early: nothing is waited for.
+    pub(crate) fn give_up(&mut self) {
+        for (relative, used) in std::mem::take(&mut self.used).into_iter().rev() {
+            if let Ok(folder) = self.folder(&relative) {
+                // Nothing can be done about an error, and the command has failed already.
+                let _ = used.facts.set_folder(&folder.fd, used.found);
+            }
+        }
+    }
+
     fn finish_one(
         &mut self,
         relative: &Path,
@@ -211,7 +237,7 @@ impl Landing {
     ) -> Result<(), Failure> {
         let folder = self.folder(relative)?;
         let synced = devices.map_or_else(|| folder.sync(), |devices| folder.sync_system(devices));
-        let set = used.facts.set_folder(&folder.fd, used.was_there);
+        let set = used.facts.set_folder(&folder.fd, used.found);
         synced.and(set).map_err(|error| cannot_make(folder.path(), &error))
     }
 }

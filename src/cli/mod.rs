@@ -7,11 +7,13 @@
 mod admin;
 pub(crate) mod args;
 mod arrival;
+mod bar;
 mod door;
 mod facts;
 mod failure;
 mod get;
 mod hash;
+mod interrupt;
 pub(crate) mod json;
 mod landing;
 mod list;
@@ -29,6 +31,7 @@ pub(crate) mod text;
 mod ticket;
 mod usage;
 mod verify;
+mod width;
 
 pub use signals::{on_hangup, survive_file_limits};
 pub use text::{shown, tell};
@@ -51,13 +54,16 @@ pub fn run() -> ExitCode {
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Err(Failure::Told(exit, sentence)) => {
             tell(format_args!("dfs: {sentence}"));
-            ExitCode::from(exit as u8)
+            ExitCode::from(interrupt::status().unwrap_or(exit as u8))
         }
     }
 }
 
 fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
     let place = &arguments.place;
+    if is_long(&arguments.command) {
+        interrupt::listen();
+    }
     match &arguments.command {
         Command::Put(put) => put::run(place, put),
         Command::Get(get) => get::run(place, get),
@@ -72,4 +78,17 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Hash { file } => hash::run(file, place.quiet),
         Command::Verify(verify) => verify::run(place, verify),
     }
+}
+
+/// What moves data, and has a word to say when it is told to end. The calendar of this place, which the others show, can be
+/// asked for by programs of one thread alone.
+fn is_long(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Put(_)
+            | Command::Get(_)
+            | Command::Cat { .. }
+            | Command::Hash { .. }
+            | Command::Verify(_)
+    )
 }

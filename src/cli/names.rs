@@ -120,6 +120,9 @@ pub(crate) fn check_new(name: &Name, raw: bool) -> Result<(), Failure> {
 
 /// The last component of a local path: the name of what is stored from there.
 pub(crate) fn of_path(path: &Path) -> Result<Name, Failure> {
+    if path.as_os_str().is_empty() {
+        return Err(Failure::usage("the path is empty: say which file to store"));
+    }
     let last = path.file_name().map(ToOwned::to_owned).or_else(|| {
         // "." and "folder/.." have a last component too, once it is known where they lead.
         path.canonicalize().ok().and_then(|full| full.file_name().map(ToOwned::to_owned))

@@ -13,7 +13,7 @@ use std::time::Duration;
 const PIECE: usize = 256 * 1024;
 const PIECES: usize = 4;
 /// A read that has waited for so long lets the caller look after other things.
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_millis(200);
 
 type Piece = io::Result<Vec<u8>>;
 

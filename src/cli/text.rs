@@ -6,10 +6,13 @@ use std::fmt;
 use std::time::Duration;
 use time::{OffsetDateTime, UtcDateTime, UtcOffset};
 
+use crate::cli::progress;
+use crate::cli::width::width;
 use crate::time::FileTime;
 
 /// Tells a person something on stderr, as one line: whatever a node, a file or a name has put into it is shown as text.
 pub fn tell(sentence: impl fmt::Display) {
+    progress::clear();
     eprintln!("{}", shown(&sentence.to_string()));
 }
 
@@ -108,14 +111,16 @@ fn utc(at: FileTime) -> UtcDateTime {
 
 /// Rows under headings, each column as wide as its widest cell; numbers belong to the right.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let width = |column: usize| {
+    let widest = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-        widest.max(headings[column].chars().count())
+        let widest = cells.map(|cell| width(cell)).max().unwrap_or(0);
+        widest.max(width(headings[column]))
     };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let widths: Vec<usize> = (0..headings.len()).map(widest).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let pad = |cell: &str, columns: usize| " ".repeat(columns.saturating_sub(width(cell)));
+        let padded =
+            cells.zip(&widths).map(|(cell, columns)| format!("{cell}{}", pad(cell, *columns)));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(&mut headings.iter().copied())];
@@ -186,5 +191,7 @@ mod tests {
     fn a_table_lines_up() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "2".to_owned()]];
         assert_eq!(table(&["node", "n"], &rows), ["node  n", "a     1", "long  2"]);
+        let wide = [vec!["写真".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["n", "n"], &wide), ["n     n", "写真  1"]);
     }
 }

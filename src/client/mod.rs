@@ -5,6 +5,7 @@
 
 mod calls;
 mod error;
+mod interrupt;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -23,6 +24,7 @@ mod verify;
 
 pub use calls::{GetJob, PutJob, Stored};
 pub use error::CallError;
+pub use interrupt::Interrupt;
 pub use link::{BATCH, Link};
 pub use remote::{Entropy, RemoteSession};
 pub use resume::Sink;

@@ -3,6 +3,7 @@
 //! Moves bytes and decides nothing. Invariant: nothing is read from the socket while events wait to be taken, so that a
 //! slow program slows the node down and not its own memory up.
 
+use super::interrupt::Interrupt;
 use super::link::{BATCH, Link};
 use crate::ids::NodeId;
 use crate::keyring::Access;
@@ -15,6 +16,9 @@ use mio::{Events, Poll, Token};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
+
+/// A wait is no longer than this where it may be interrupted.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// A connection to one node of a network.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
@@ -30,16 +34,30 @@ pub struct Client {
     peers: Vec<PeerAddress>,
     access: Access,
     allow_future: bool,
+    interrupt: Option<Interrupt>,
 }
 
 impl Client {
     /// Connects to the first of these nodes that answers and is the one that it should be. A default id takes any node of
     /// the network.
     pub fn connect(peers: &[PeerAddress], access: &Access) -> Result<Self, ClientError> {
+        Self::connect_unless(None, peers, access)
+    }
+
+    /// The same, and every call of the client ends with `Aborted` when somebody wishes that.
+    ///
+    /// # Errors
+    /// As for `connect`.
+    pub fn connect_unless(
+        interrupt: Option<&Interrupt>,
+        peers: &[PeerAddress],
+        access: &Access,
+    ) -> Result<Self, ClientError> {
         let mut errors = Vec::new();
         for peer in peers {
-            match Self::connect_to(peer, access) {
+            match Self::connect_to(peer, access, interrupt) {
                 Ok(client) => return Ok(Self { peers: peers.to_vec(), ..client }),
+                Err(ClientError::Aborted) => return Err(ClientError::Aborted),
                 Err(error) => errors.push((peer, error)),
             }
         }
@@ -56,19 +74,29 @@ impl Client {
         Err(ClientError::Unreachable(tried.collect::<Vec<_>>().join("; ")))
     }
 
-    fn connect_to(peer: &PeerAddress, access: &Access) -> Result<Self, ClientError> {
+    fn connect_to(
+        peer: &PeerAddress,
+        access: &Access,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<Self, ClientError> {
         let unreachable = |error: io::Error| ClientError::Unreachable(error.to_string());
         let mut last = ClientError::Unreachable("the name has no address".to_owned());
         for address in peer.address.to_socket_addrs().map_err(unreachable)? {
-            match Self::open(address, peer, access) {
+            match Self::open(address, peer, access, interrupt) {
                 Ok(client) => return Ok(client),
+                Err(ClientError::Aborted) => return Err(ClientError::Aborted),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn open(address: SocketAddr, peer: &PeerAddress, access: &Access) -> Result<Self, ClientError> {
+    fn open(
+        address: SocketAddr,
+        peer: &PeerAddress,
+        access: &Access,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<Self, ClientError> {
         let unreachable = |error: io::Error| ClientError::Unreachable(error.to_string());
         let poll = Poll::new().map_err(unreachable)?;
         let clock = Clock::start();
@@ -85,6 +113,7 @@ impl Client {
             peers: Vec::new(),
             access: access.clone(),
             allow_future: false,
+            interrupt: interrupt.cloned(),
         };
         client.await_ready(peer.node)?;
         Ok(client)
@@ -122,11 +151,12 @@ impl Client {
         others.rotate_left(place.min(count));
         others.extend(present);
         loop {
-            match Self::connect(&others, &self.access) {
+            match Self::connect_unless(self.interrupt.as_ref(), &others, &self.access) {
                 Ok(client) => {
                     *self = client.allow_future(self.allow_future);
                     return Ok(());
                 }
+                Err(ClientError::Aborted) => return Err(ClientError::Aborted),
                 Err(_) if begun.elapsed() < OPERATION_TIMEOUT => {
                     std::thread::sleep(REDIAL_FIRST);
                 }
@@ -190,6 +220,7 @@ impl Client {
         let now = self.now();
         self.link.session().resume(now);
         loop {
+            self.check_interrupt()?;
             match self.link.session().poll_event() {
                 Some(Event::Ready { .. }) => {}
                 Some(event) => {
@@ -210,12 +241,22 @@ impl Client {
         if self.failed.is_none() {
             self.turn_or_fail(Some(self.now()));
         }
-        self.failed.is_none()
+        self.failed.is_none() && self.check_interrupt().is_ok()
+    }
+
+    fn check_interrupt(&self) -> Result<(), ClientError> {
+        match &self.interrupt {
+            Some(interrupt) if interrupt.is_requested() => Err(ClientError::Aborted),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// One turn; a broken connection ends every operation.
     fn turn_or_fail(&mut self, deadline: Option<Instant>) {
-        if let Err(error) = self.turn(deadline) {
+        // An interrupt is noticed by whoever waits.
+        if let Err(error) = self.turn(deadline)
+            && error != ClientError::Aborted
+        {
             let why = match &error {
                 ClientError::Disconnected(why) => why.clone(),
                 error => error.to_string(),
@@ -229,6 +270,7 @@ impl Client {
     }
 
     fn turn(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+        self.check_interrupt()?;
         let now = self.now();
         self.link.send(now);
         if self.link.is_readable() && self.link.receive(now, &mut self.buffer)? {
@@ -236,6 +278,10 @@ impl Client {
         }
         let due = self.link.session().poll_timeout().into_iter().chain(deadline).min();
         let timeout = due.map(|due| due.since(now) + Duration::from_micros(100));
+        let timeout = match &self.interrupt {
+            Some(_) => Some(timeout.map_or(NOTICE, |timeout| timeout.min(NOTICE))),
+            None => timeout,
+        };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use super::finding::{Event, Finding, Grade, Known, Summary};
 use super::{check, rebuild};
 use crate::cli::json;
-use crate::cli::progress::Progress;
+use crate::cli::progress::{self, Progress};
 use crate::cli::text::{counted, human_size, shown, tell};
 use crate::crypto::sealed::open_part;
 use crate::keyring::grant::granted_key;
@@ -205,9 +205,8 @@ impl Teller {
     }
 
     fn print(&mut self, line: &str) {
-        let mut closed = self.closed;
-        self.progress.above(|| closed |= writeln!(io::stdout(), "{line}").is_err());
-        self.closed = closed;
+        progress::clear();
+        self.closed |= writeln!(io::stdout(), "{line}").is_err();
     }
 
     fn beside(

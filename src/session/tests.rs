@@ -240,7 +240,11 @@ fn a_put_that_says_the_same_writes_nothing() {
     let (is_new, node) = put_again(same(), b"old", |node| node.blocks.clear());
     assert!(!is_new && node.blocks.len() == 1, "the block was lost");
     let at = |seconds| Some(FileTime { seconds, nanos: 0 });
-    let attributes = Attributes { allocated: Some(0), ..Attributes::default() };
+    let allocated = Attributes { allocated: Some(0), ..Attributes::default() };
+    let meta = Meta { attributes: allocated, ..same() };
+    assert!(!put_again(meta, b"old", |_| {}).0, "where it is on its disk is nothing about it");
+    let xattrs = vec![Xattr { name: b"user.a".to_vec(), value: Vec::new() }];
+    let attributes = Attributes { xattrs, ..Attributes::default() };
     for meta in [
         Meta { mode: 0o100_600, ..same() },
         Meta { mtime: at(0), ..same() },

@@ -26,6 +26,8 @@ mod refusals;
 mod rounds;
 mod secrecy;
 mod start;
+mod swaps;
+mod terminal;
 mod trees;
 mod volume;
 

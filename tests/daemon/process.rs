@@ -184,7 +184,7 @@ pub(super) fn program(name: &str) -> PathBuf {
 }
 
 /// A command without what the tests' own environment would tell it.
-fn command(name: &str, home: &Path) -> Command {
+pub(super) fn command(name: &str, home: &Path) -> Command {
     let mut command = Command::new(program(name));
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();

@@ -43,8 +43,8 @@ pub(super) struct Incoming<'a> {
     target: Option<Vec<u8>>,
     failure: Option<Failure>,
     progress: &'a Progress,
-    /// The bar knows its length already.
-    is_counted: bool,
+    /// Bytes that are still to come, of one among many, whose bytes are counted already.
+    rest: Option<u64>,
     /// The connection broke, which is nothing about this file.
     is_broken_off: bool,
 }
@@ -64,15 +64,21 @@ impl<'a> Incoming<'a> {
             target: None,
             failure: None,
             progress,
-            is_counted: false,
+            rest: None,
             is_broken_off: false,
         }
     }
 
     /// It is one of many, and is begun in this place when it comes.
-    pub(super) fn expect_at(&mut self, place: Place) {
+    pub(super) fn expect_at(&mut self, place: Place, bytes: u64) {
         self.place = Some(place);
-        self.is_counted = true;
+        self.rest = Some(bytes);
+    }
+
+    /// It is done with: what has not come counts as well.
+    pub(super) fn finish(&mut self) {
+        self.progress.advance(self.rest.take().unwrap_or(0));
+        self.progress.file_done();
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -84,7 +90,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn start(&mut self, entry: &Entry) -> Result<(), Failure> {
-        if !self.is_counted {
+        if self.rest.is_none() {
             self.progress.expect(entry.size);
         }
         match facts::kind(entry) {
@@ -158,7 +164,12 @@ impl Sink for Incoming<'_> {
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.progress.advance(bytes.len() as u64);
+        let mut counted = bytes.len() as u64;
+        if let Some(rest) = &mut self.rest {
+            counted = counted.min(*rest);
+            *rest -= counted;
+        }
+        self.progress.advance(counted);
         if let Some(target) = &mut self.target {
             target.extend_from_slice(bytes);
             return Ok(());

@@ -6,7 +6,7 @@
 mod incoming;
 mod plan;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, counted, human_size};
-use crate::cli::{args, door, names, sync};
+use crate::cli::{args, door, interrupt, names, sync};
 use crate::client::{Client, GetJob};
 use crate::session::{ClientError, Entry};
 use incoming::{Arrived, Incoming, Printed, Wanted};
@@ -41,6 +41,10 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
                 let (Task::Print(name) | Task::File(name, _) | Task::Folder(name, _)) = task;
                 match fetch(place, get, task) {
                     Ok(()) => tally.done(),
+                    Err(_) if interrupt::is_caught() => {
+                        let all = u64::try_from(many.len()).ok();
+                        return Err(tally.interrupted(all, "names fetched"));
+                    }
                     Err(failure) => tally.failed(&name.to_string(), &failure),
                 }
             }
@@ -74,6 +78,9 @@ pub(crate) fn cat(place: &args::Place, name: &Name) -> Result<(), Failure> {
     }
     // What came before an error is true, and goes out too.
     let flushed = sink.output.flush();
+    if result.is_err() && interrupt::is_caught() {
+        return Err(interrupted(format_args!("not all of {name} was printed")));
+    }
     let entry =
         result.map_err(|error| sync::explained(&mut client, name, door::call_failure(&error)))?;
     flushed?;
@@ -93,6 +100,9 @@ fn fetch_file(
     let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
     let mut sink = Incoming::new(wanted, name.clone(), Some(arrival), &progress);
     let result = client.get_into(name.bytes(), &mut sink);
+    if result.is_err() && interrupt::is_caught() {
+        return Err(interrupted(format_args!("{name} was not fetched")));
+    }
     let entry =
         sink.judge(result).map_err(|failure| sync::explained(&mut client, name, failure))?;
     match sink.arrived(&entry)? {
@@ -113,6 +123,10 @@ fn fetch_file(
     sync::judge_newest(&entry).map_err(|failure| failure.about(name))
 }
 
+fn interrupted(so: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Error, format_args!("interrupted: {so}"))
+}
+
 fn existing(get: &args::Get) -> Existing {
     if get.no_clobber { Existing::Keep } else { Existing::Replace }
 }
@@ -131,26 +145,34 @@ fn fetch_folder(
     if found.is_empty() {
         return Err(Failure::new(Exit::NotFound, format_args!("{prefix}: there is no such name")));
     }
-    let total = found.iter().map(|entry| entry.size).sum();
+    let total = found.iter().fold(0, |total: u64, entry| total.saturating_add(entry.size));
+    let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
     let landing = RefCell::new(Landing::new(folder)?);
-    let progress = Progress::wanted(place, &prefix.to_string(), Some(total));
+    let progress = Progress::wanted(place, &prefix.to_string(), None);
+    progress.expect_all(count, total);
     let tally = RefCell::new(Tally::default());
     let failed = |name: &Name, failure: &Failure| {
-        progress.above(|| tally.borrow_mut().failed(&name.to_string(), failure));
+        tally.borrow_mut().failed(&name.to_string(), failure);
     };
     let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
-    let jobs = found.into_iter().filter_map(|entry| {
+    let folders = Cell::new(0);
+    let jobs = found.into_iter().take_while(|_| !interrupt::is_caught()).filter_map(|entry| {
         let name = Name::new(&entry.name);
         match place_for(get, prefix, &entry, &mut landing.borrow_mut()) {
             Ok(Some(at)) => {
                 let mut sink = Incoming::new(wanted, name, None, &progress);
-                sink.expect_at(at);
+                sink.expect_at(at, entry.size);
                 Some(GetJob { entry, sink })
             }
-            Ok(None) => None,
+            Ok(None) => {
+                progress.file_done();
+                folders.set(folders.get() + 1);
+                None
+            }
             Err(failure) => {
                 failed(&name, &failure);
                 progress.advance(entry.size);
+                progress.file_done();
                 None
             }
         }
@@ -158,7 +180,9 @@ fn fetch_folder(
     let mut batch = Batch::default();
     let all = client.get_many(jobs, IN_FLIGHT, |mut sink: Incoming<'_>, result| {
         let arrived = sink.judge(result).and_then(|entry| sink.arrived_there(&entry));
+        sink.finish();
         match arrived {
+            Err(_) if interrupt::is_caught() => {}
             Ok(Some(arrival)) => batch.files.push(arrival),
             Ok(None) => tally.borrow_mut().done(),
             Err(failure) if sink.is_broken_off() => tally.borrow_mut().broke_off(failure),
@@ -168,8 +192,16 @@ fn fetch_folder(
             batch.place_all(&tally);
         }
     });
-    batch.place_all(&tally);
     drop(progress);
+    if interrupt::is_caught() {
+        // What is whole and not durable yet is fetched again: to make it so may take longer than there is.
+        drop(batch);
+        landing.borrow_mut().give_up();
+        let mut tally = tally.into_inner();
+        (0..folders.get()).for_each(|_| tally.done());
+        return Err(tally.interrupted(Some(count), "files and folders fetched"));
+    }
+    batch.place_all(&tally);
     let mut tally = tally.into_inner();
     for failure in landing.borrow_mut().finish() {
         tally.failed(&folder.display().to_string(), &failure);

@@ -2,6 +2,7 @@
 //!
 //! Fetches nothing. Invariant: a destination that can't be is refused before anything is fetched.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -25,6 +26,7 @@ pub(super) enum Task {
 /// All that the arguments say.
 pub(super) fn tasks(get: &args::Get) -> Result<Vec<Task>, Failure> {
     if let Some(folder) = &get.to {
+        refuse_same_place(get)?;
         return get
             .names
             .iter()
@@ -41,8 +43,14 @@ pub(super) fn tasks(get: &args::Get) -> Result<Vec<Task>, Failure> {
             let file = names::local_file(&name)?;
             Ok(vec![file_task(name, &file)?])
         }
+        [_, folder] if get.recursive && folder == "-" => Err(Failure::usage(
+            "get -r writes into a folder, not to stdout: ./- is a folder of that name",
+        )),
         [name, folder] if get.recursive => {
             Ok(vec![Task::Folder(Name::from(name.clone()), folder.into())])
+        }
+        [_, file] if file.is_empty() => {
+            Err(Failure::usage("the name of the local file is empty: say which file to write"))
         }
         [name, file] => {
             let name = Name::from(name.clone());
@@ -53,6 +61,21 @@ pub(super) fn tasks(get: &args::Get) -> Result<Vec<Task>, Failure> {
             "get takes one name and one file; for several names say where to: dfs get NAME... --to FOLDER/",
         )),
     }
+}
+
+/// Two names with one last component would come to one file, and one of them be lost.
+fn refuse_same_place(get: &args::Get) -> Result<(), Failure> {
+    let mut places = BTreeMap::new();
+    for name in get.names.iter().map(|name| Name::from(name.clone())) {
+        let other = places.insert(name.last(), name.clone());
+        if let Some(other) = other.filter(|other| *other != name) {
+            return Err(Failure::usage(format_args!(
+                "{other} and {name} would both become {} in that folder: fetch one of them by itself",
+                name.last()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A name's last component in a folder.

@@ -8,14 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::cli::facts::OWNERS;
 use crate::cli::names::Name;
 use crate::session::Meta;
 use crate::time::FileTime;
 use crate::wire::attributes::{Attributes, Xattr};
 use rustix::io::Errno;
-
-/// The attributes that belong to the file's owner; all others belong to the machine.
-const OWNERS: &[u8] = b"user.";
 
 /// When a file was changed.
 pub(super) fn mtime(found: &Metadata) -> FileTime {
@@ -34,7 +32,7 @@ pub(super) fn meta(name: &Name, found: &Metadata) -> Meta {
     }
 }
 
-/// The extended attributes of a file or folder.
+/// The extended attributes of a file or folder; a link has none.
 pub(super) fn xattrs(path: &Path) -> io::Result<Vec<Xattr>> {
     let mut found = Vec::new();
     let names = match grown(|buffer| rustix::fs::llistxattr(path, buffer)) {

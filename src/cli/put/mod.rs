@@ -10,23 +10,25 @@ mod walk;
 
 use std::cell::{Cell, RefCell};
 use std::fs::Metadata;
-use std::io::Cursor;
+use std::io::{self, Cursor, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use crate::cli::failure::{Failure, Tally};
+use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::hash::{cannot_read, open_file};
 use crate::cli::json;
 use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, counted, human_size};
-use crate::cli::{args, door, names, place, stdin};
+use crate::cli::{args, door, interrupt, names, place, stdin};
 use crate::client::{CallError, Client, PutJob, Stored};
 use crate::session::{ClientError, Meta, Overwrite};
 use meta::{meta, xattrs};
 use plan::Task;
 use serde::Serialize;
-use source::{Counted, LocalFile, Printed, Source, link_target};
+use source::{Counted, LocalFile, Printed, Root, Source, link_target};
 use walk::{Found, Omitted};
 
 /// Files of a folder that are under way at once.
@@ -71,6 +73,10 @@ impl<'a> Console<'a> {
             let Task::Path(path, _) = task else { continue };
             match self.store(task) {
                 Ok(()) => tally.done(),
+                Err(_) if interrupt::is_caught() => {
+                    let all = u64::try_from(tasks.len()).ok();
+                    return Err(tally.interrupted(all, "sources stored"));
+                }
                 Err(failure) => tally.failed(&text::shown(&path.display().to_string()), &failure),
             }
         }
@@ -89,7 +95,7 @@ impl<'a> Console<'a> {
             Task::Stdin(name) => self.store_stdin(name),
             Task::Command(command, name) => {
                 let source = Source::Printed(Printed::start(command)?);
-                self.store_one(unknown(name), source, "the command", None)
+                self.store_one(unknown(name), source, "what the command prints", None)
             }
         }
     }
@@ -102,7 +108,10 @@ impl<'a> Console<'a> {
             let source = Source::File(LocalFile::opened(file, None));
             return self.store_one(unknown(name), source, &label, None);
         }
-        let meta = described(self.put, path, name, &found)?;
+        // Its attributes are those of what a link leads to, as its bytes are.
+        let full = if self.put.xattrs { path.canonicalize() } else { Ok(path.to_owned()) };
+        let full = full.map_err(|error| cannot_read(path, &error))?;
+        let meta = described(self.put, &full, name, &found)?;
         let checked = (!self.put.allow_changed).then_some(found);
         let source = Source::File(LocalFile::opened(file, checked));
         self.store_one(meta, source, &label, Some(length))
@@ -126,9 +135,13 @@ impl<'a> Console<'a> {
         let name = Name::new(&meta.name);
         let progress = Progress::wanted(self.place, &name.to_string(), length);
         let (path, label) = (PathBuf::from(label), label.to_owned());
-        let source = Counted { source, name: name.clone(), label, progress: &progress };
+        let source = Counted { source, name: name.clone(), label, rest: None, progress: &progress };
         let job = PutJob { meta, overwrite: self.overwrite(), source };
         let stored = self.client()?.put_one(job).map_err(|error| match error {
+            _ if interrupt::is_caught() => Failure::new(
+                Exit::Error,
+                format_args!("interrupted before {name} was acknowledged as stored"),
+            ),
             CallError::Local(error) => cannot_read(&path, &error),
             CallError::Client(error) => door::failure(&error).about(&name),
         })?;
@@ -136,53 +149,63 @@ impl<'a> Console<'a> {
             return output.line(&stored_json(&name, &stored));
         }
         if !self.place.quiet {
-            progress.above(|| text::tell(said_of(&name, &stored)));
+            text::tell(said_of(&name, &stored));
         }
         Ok(())
     }
 
     fn store_folder(&mut self, folder: &Path, prefix: &Name) -> Result<(), Failure> {
         let walk = walk::walk(folder)?;
-        let (place, put, overwrite) = (self.place, self.put, self.overwrite());
-        let progress = Progress::wanted(place, &prefix.to_string(), None);
+        let root = Root::open_folder(folder).map_err(|error| cannot_read(folder, &error))?;
+        let (put, overwrite) = (self.put, self.overwrite());
+        let progress = self.progress_of(folder, prefix);
         let sums = Sums::default();
         let failed = |label: &str, failure: &Failure| {
-            progress.above(|| sums.tally.borrow_mut().failed(&text::shown(label), failure));
+            sums.tally.borrow_mut().failed(&text::shown(label), failure);
         };
-        let jobs = walk.filter_map(|found| {
+        let jobs = walk.take_while(|_| !interrupt::is_caught()).filter_map(|found| {
             let found = found.map_err(|omitted| match omitted {
                 Omitted::Failed(path, failure) => failed(&path.display().to_string(), &failure),
-                Omitted::DataFolder(path) => progress.above(|| {
+                Omitted::DataFolder(path) => {
                     let path = path.display();
                     text::tell(format_args!("dfs: {path}: skipped: the data folder of a node"));
-                }),
+                }
             });
             let found = found.ok()?;
             let label = found.relative.display().to_string();
-            let job = job(put, &Tree { folder, prefix }, &found, &progress);
+            let job = job(put, &Tree { folder, prefix, root: &root }, &found, &progress);
             let job = job.map_err(|failure| failed(&label, &failure)).ok()??;
             Some(PutJob { overwrite, ..job })
         });
         let (mut json, mut printed) = (self.json.take(), Ok(()));
         let client = self.client()?;
-        let all = client.put_many(jobs, IN_FLIGHT, |source: Counted<'_>, result| match result {
-            Ok(stored) => {
-                sums.count(&source.name, &stored);
-                if let (Some(output), Ok(())) = (&mut json, &printed) {
-                    printed = output.line(&stored_json(&source.name, &stored));
+        let all = client.put_many(jobs, IN_FLIGHT, |mut source: Counted<'_>, result| {
+            source.finish();
+            match result {
+                Ok(stored) => {
+                    sums.count(&source.name, &stored);
+                    if let (Some(output), Ok(())) = (&mut json, &printed) {
+                        printed = output.line(&stored_json(&source.name, &stored));
+                    }
                 }
+                Err(_) if interrupt::is_caught() => {}
+                Err(CallError::Local(error)) => {
+                    failed(&source.label, &cannot_read(&folder.join(&source.label), &error));
+                }
+                Err(CallError::Client(error @ ClientError::Disconnected(_))) => {
+                    sums.tally.borrow_mut().broke_off(door::failure(&error));
+                }
+                Err(CallError::Client(error)) => failed(&source.label, &door::failure(&error)),
             }
-            Err(CallError::Local(error)) => {
-                failed(&source.label, &cannot_read(&folder.join(&source.label), &error));
-            }
-            Err(CallError::Client(error @ ClientError::Disconnected(_))) => {
-                sums.tally.borrow_mut().broke_off(door::failure(&error));
-            }
-            Err(CallError::Client(error)) => failed(&source.label, &door::failure(&error)),
         });
+        let expected = progress.files();
         drop(progress);
         self.json = json;
         printed?;
+        if interrupt::is_caught() {
+            let tally = sums.tally.into_inner();
+            return Err(tally.interrupted(expected, "files and folders stored"));
+        }
         if let Err(error) = all {
             sums.tally.borrow_mut().broke_off(door::failure(&error));
         }
@@ -190,6 +213,27 @@ impl<'a> Console<'a> {
             sums.tell(prefix);
         }
         sums.tally.into_inner().outcome("files")
+    }
+
+    /// The line for a folder. What is in it is counted first, if somebody sees that: else no time can be told.
+    fn progress_of(&self, folder: &Path, prefix: &Name) -> Progress {
+        // Between lines of data it would stand in their way.
+        if self.json.is_some() && io::stdout().is_terminal() {
+            return Progress::hidden();
+        }
+        let progress = Progress::wanted(self.place, &prefix.to_string(), None);
+        if progress.is_visible() {
+            let (things, bytes) = walk::count(folder, |things| {
+                progress.counting(things);
+                if interrupt::is_caught() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            progress.expect_all(things, bytes);
+        }
+        progress
     }
 
     fn client(&mut self) -> Result<&mut Client, Failure> {
@@ -227,6 +271,8 @@ fn described(put: &args::Put, path: &Path, name: &Name, found: &Metadata) -> Res
 struct Tree<'a> {
     folder: &'a Path,
     prefix: &'a Name,
+    /// The folder, open.
+    root: &'a Rc<Root>,
 }
 
 /// What is to be done about one thing in a folder; nothing about the folder itself if it has no name.
@@ -236,7 +282,7 @@ fn job<'a>(
     found: &Found,
     progress: &'a Progress,
 ) -> Result<Option<PutJob<Counted<'a>>>, Failure> {
-    let Tree { folder, prefix } = tree;
+    let Tree { folder, prefix, root } = tree;
     let path = folder.join(&found.relative);
     let metadata = &found.metadata;
     let name = match metadata.is_dir() {
@@ -254,12 +300,12 @@ fn job<'a>(
         let target = link_target(&path).map_err(|error| cannot_read(&path, &error))?;
         Source::Bytes(Cursor::new(target))
     } else {
-        progress.expect(metadata.len());
         let checked = (!put.allow_changed).then(|| metadata.clone());
-        Source::File(LocalFile::later(path, checked))
+        Source::File(LocalFile::later(Rc::clone(root), found.relative.clone(), checked))
     };
     let label = found.relative.display().to_string();
-    let source = Counted { source, name, label, progress };
+    let rest = Some(if metadata.is_file() { metadata.len() } else { 0 });
+    let source = Counted { source, name, label, rest, progress };
     Ok(Some(PutJob { meta, overwrite: Overwrite::Always, source }))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Reads no file. Invariant: no file is stored under the name of another that stands on the same command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +32,8 @@ pub(super) fn tasks(put: &args::Put) -> Result<Vec<Task>, Failure> {
         return Ok(vec![Task::Command(command.clone(), name)]);
     }
     if let Some(folder) = &put.to {
-        return put.sources.iter().map(|source| below(source, folder)).collect();
+        let tasks: Result<_, _> = put.sources.iter().map(|source| below(source, folder)).collect();
+        return tasks.and_then(refuse_same_name);
     }
     match (&put.sources[..], &put.as_name) {
         ([source], Some(name)) => Ok(vec![task(source, name.clone())]),
@@ -72,6 +74,21 @@ fn below(source: &OsString, folder: &Name) -> Result<Task, Failure> {
     let last = names::of_path(&path)?;
     let name = folder.join(Path::new(std::ffi::OsStr::new(&os(&last))));
     Ok(Task::Path(path, name))
+}
+
+/// Two sources with one last component would get one name, and one of them be lost.
+fn refuse_same_name(tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
+    let mut sources = BTreeMap::new();
+    for task in &tasks {
+        let Task::Path(path, name) = task else { continue };
+        if let Some(other) = sources.insert(name, path).filter(|other| *other != path) {
+            let (other, path) = (other.display(), path.display());
+            return Err(Failure::usage(format_args!(
+                "{other} and {path} would both be stored as {name}: store one of them by itself, with --as"
+            )));
+        }
+    }
+    Ok(tasks)
 }
 
 fn os(name: &Name) -> OsString {

@@ -4,6 +4,7 @@
 
 use std::fs::{self, FileType, Metadata};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
@@ -51,6 +52,22 @@ pub(super) fn walk(root: &Path) -> Result<impl Iterator<Item = Result<Found, Omi
         }
         Some(judged)
     }))
+}
+
+/// How many things there are below a folder, and the bytes of its files. `each` is told the number so far, and may end it.
+pub(super) fn count(root: &Path, mut each: impl FnMut(u64) -> ControlFlow<()>) -> (u64, u64) {
+    let (mut things, mut bytes) = (0, 0);
+    let found = walk(root).into_iter().flatten().filter_map(Result::ok);
+    for found in found {
+        things += 1;
+        if found.metadata.is_file() {
+            bytes += found.metadata.len();
+        }
+        if each(things).is_break() {
+            break;
+        }
+    }
+    (things, bytes)
 }
 
 fn judge(entry: walkdir::Result<DirEntry>, root: &Path) -> Result<Found, Omitted> {
@@ -120,6 +137,8 @@ mod tests {
         symlink(".", root.join("loop")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
         let _socket = UnixListener::bind(root.join("socket")).unwrap();
+        assert_eq!(count(root, |_| ControlFlow::Continue(())), (10, 9));
+        assert_eq!(count(root, |_| ControlFlow::Break(())).0, 1);
         let (found, omitted): (Vec<_>, Vec<_>) = walk(root).unwrap().partition(Result::is_ok);
         let mut found: Vec<_> = found.into_iter().map(|found| found.unwrap().relative).collect();
         let folders =
