@@ -41,6 +41,11 @@ pub(super) fn check(folder: &Path, access: &Access) -> Result<(), KeyringError> 
     }
 }
 
+/// Whether a daemon has ever opened the folder with all the keys that it should have.
+pub(super) fn is_noted(folder: &Path) -> Result<bool, KeyFileError> {
+    Ok(read(folder)? != Role::default())
+}
+
 /// Whether a folder may be one of this network: as far as anything was noted, it was.
 pub(super) fn may_be_of(folder: &Path, network: &NetworkKey) -> Result<bool, KeyFileError> {
     let noted = read(folder)?.root;

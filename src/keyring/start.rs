@@ -5,7 +5,7 @@
 
 use super::{
     BadTicket, Keyring, KeyringError, KnownFolders, Parts, Ticket, TicketFileError, TicketText,
-    read_ticket,
+    read_ticket, role,
 };
 use crate::seeded::{self, Bug};
 use crate::wire::message::PeerAddress;
@@ -100,6 +100,8 @@ enum Content {
     Nothing,
     /// Keys of which some were lost, or of a first start that was interrupted.
     Remains,
+    /// No key, and a note that there have been some.
+    Keyless,
     /// The keys of a network.
     Node,
 }
@@ -159,10 +161,12 @@ impl Start {
 
 fn content_of(folder: &Path) -> Result<Content, KeyringError> {
     let parts = Parts::read(folder)?;
+    let has_log = || folder.join(super::LOG_FOLDER).exists();
     Ok(match parts.network {
         Some(_) => Content::Node,
-        None if parts.is_new && !folder.join(super::LOG_FOLDER).exists() => Content::Nothing,
-        None => Content::Remains,
+        None if !parts.is_new || has_log() => Content::Remains,
+        None if role::is_noted(folder)? => Content::Keyless,
+        None => Content::Nothing,
     })
 }
 
@@ -171,8 +175,11 @@ fn may_begin(wanted: &Wanted<'_>, content: Content) -> Result<(), StartError> {
     let folder = || wanted.folder.to_owned();
     match (content, wanted.intent) {
         (Content::Node, _)
-        | (Content::Nothing | Content::Remains, Intent::Create)
+        | (Content::Nothing | Content::Remains | Content::Keyless, Intent::Create)
         | (Content::Remains, Intent::Unsaid) => Ok(()),
+        (Content::Keyless, Intent::Unsaid | Intent::Existing) => {
+            Err(StartError::Keys(folder(), KeyringError::NoKeys))
+        }
         // What is lost says it better than that there is no node.
         (Content::Remains, Intent::Existing) => {
             Keyring::open(wanted.folder).map(drop).map_err(|why| StartError::Keys(folder(), why))
@@ -305,6 +312,23 @@ mod tests {
         assert!(refused.contains("network.key is missing"), "{refused}");
         assert!(!place.path("data/network.key").exists());
         place.check(&[(None, Intent::Unsaid, "begun")]);
+    }
+
+    #[test]
+    fn a_folder_that_has_lost_all_its_keys_is_not_taken_for_a_new_one() {
+        let place = Place { known: KnownFolders::below(None), ..Place::new() };
+        place.check(&[(None, Intent::Unsaid, "begun")]);
+        for entry in fs::read_dir(place.path("data")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "key") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        for intent in [Intent::Unsaid, Intent::Existing] {
+            let refused = place.start(None, intent);
+            assert!(refused.contains("there are no keys in the data folder"), "{refused}");
+        }
+        place.check(&[(None, Intent::Create, "begun")]);
     }
 
     #[test]
