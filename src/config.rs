@@ -401,5 +401,11 @@ pub fn address_file(data: &Path) -> PathBuf {
     data.join("address")
 }
 
+/// The file whose lock a daemon has for as long as it has the folder.
+#[must_use]
+pub fn lock_file(data: &Path) -> PathBuf {
+    data.join("lock")
+}
+
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,7 @@
 //! | `daemon/terminal` | progress on terminals of any width; Ctrl-C and SIGTERM | G2 G9 |
 //! | `daemon/trees` | what comes back of a folder is what went in; sources and destinations of `dfs` | G2 |
 //! | `daemon/volume` | full and failing volumes | G1 G9 |
+//! | `daemon/waiting` | `dfs` while its daemon starts, or does not | G9 |
 //! | `embed` | a program that embeds a node | G2 G9 G10 |
 //! | `embedded_node` | a node in a thread of a program, through a handle | G2 G9 |
 //! | `endings` | how connections between honest nodes may end | G9 |

@@ -6,17 +6,33 @@ use crate::cli::args;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::interrupt;
 use crate::cli::place::{self, Place};
+use crate::cli::waiting::Waiting;
 use crate::client::{CallError, Client};
 use crate::session::ClientError;
 use crate::wire::message::Reason;
 
 /// Connects to the network that the options name.
 pub(crate) fn open(options: &args::Place) -> Result<Client, Failure> {
-    connect(&place::find(options)?)
+    open_place(options).map(|(_, client)| client)
+}
+
+/// The same, with the place that was found. A daemon of this machine that is starting is waited for.
+pub(crate) fn open_place(options: &args::Place) -> Result<(Place, Client), Failure> {
+    let mut waiting = Waiting::new(place::data(options), options.quiet);
+    loop {
+        // Each time from the beginning: keys and address come to be while a daemon starts.
+        let opened = place::find(options).and_then(|place| Ok((connect(&place)?, place)));
+        match opened {
+            Ok((client, place)) => return Ok((place, client)),
+            Err(_) if interrupt::is_caught() => return Err(failure(&ClientError::Aborted)),
+            Err(failure) if waiting.goes_on_after(&failure) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 /// Connects to the first of the place's nodes that answers.
-pub(crate) fn connect(place: &Place) -> Result<Client, Failure> {
+fn connect(place: &Place) -> Result<Client, Failure> {
     let client = Client::connect_unless(Some(&interrupt::wish()), &place.peers, &place.access);
     let client = client.map(|client| client.allow_future(place.allow_future));
     client.map_err(|error| match exit(&error) {

@@ -31,6 +31,7 @@ pub(crate) mod text;
 mod ticket;
 mod usage;
 mod verify;
+mod waiting;
 mod width;
 
 pub use signals::{on_hangup, survive_file_limits};

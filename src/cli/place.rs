@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::text::tell;
+use crate::cli::text::{pasteable, tell};
 use crate::config;
 use crate::keyring::{Access, Keyring, KeyringError, Ticket, TicketFileError, read_ticket};
 use crate::wire::message::PeerAddress;
@@ -43,6 +43,14 @@ pub(crate) fn find(options: &args::Place) -> Result<Place, Failure> {
         Source::Data(folder) => of_folder(folder),
     };
     Ok(Place { allow_future: options.allow_future, ..place? })
+}
+
+/// The data folder of the daemon that is meant, if it is one on this machine.
+pub(crate) fn data(options: &args::Place) -> Option<PathBuf> {
+    match source(options) {
+        Ok(Source::Data(folder)) => Some(folder),
+        Ok(Source::Ticket(_)) | Err(_) => None,
+    }
 }
 
 /// Whether the ticket is to be read from stdin, so that nothing else can.
@@ -94,6 +102,10 @@ fn of_ticket(file: &Path, is_quiet: bool) -> Result<Place, Failure> {
 fn of_folder(data: PathBuf) -> Result<Place, Failure> {
     let keyring = Keyring::open(&data).map_err(|error| match error {
         KeyringError::NoKeys => no_daemon(&data, "there are no keys in it yet"),
+        // The first start makes the keys one by one, before anything else.
+        KeyringError::Incomplete(file) if !data.join("log").exists() => {
+            no_daemon(&data, &format!("{file} is not in it yet"))
+        }
         KeyringError::File(_)
         | KeyringError::Incomplete(_)
         | KeyringError::Lost(_)
@@ -130,17 +142,7 @@ fn no_daemon(data: &Path, why: &str) -> Failure {
 }
 
 fn start_it(data: &Path) -> String {
-    format!("start it with: dfsd --data {}", quoted(data))
-}
-
-/// A path as it can be pasted into a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    format!("start it with: dfsd --data {}", pasteable(&data.display().to_string()))
 }
 
 /// Where a daemon that listens everywhere is reached from its own machine.
@@ -186,11 +188,5 @@ mod tests {
         assert_eq!(reachable("0.0.0.0:7400"), "127.0.0.1:7400");
         assert_eq!(reachable("[::]:1"), "[::1]:1");
         assert_eq!(reachable("10.0.0.0:1"), "10.0.0.0:1");
-    }
-
-    #[test]
-    fn paths_can_be_pasted() {
-        assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
-        assert_eq!(quoted(Path::new("a b'c")), r"'a b'\''c'");
     }
 }

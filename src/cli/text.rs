@@ -128,6 +128,15 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     lines
 }
 
+/// A word as it can be pasted into a shell.
+pub(crate) fn pasteable(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// A number of things: `1 file`, `2 files`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -185,6 +194,12 @@ mod tests {
         assert_eq!(rfc3339(at(-1, 500_000_000)), "1969-12-31T23:59:59.500000000Z");
         assert_eq!(rfc3339(at(1_795_383_250, 999)), "2026-11-22T21:34:10.000000999Z");
         assert_eq!(rfc3339(at(i64::MAX, 0)), "9999-12-31T23:59:59.999999999Z");
+    }
+
+    #[test]
+    fn words_can_be_pasted() {
+        assert_eq!(pasteable("/a/b-c.d"), "/a/b-c.d");
+        assert_eq!(pasteable("a b'c"), r"'a b'\''c'");
     }
 
     #[test]

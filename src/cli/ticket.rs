@@ -5,7 +5,7 @@
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::text::tell;
-use crate::cli::{args, door, place};
+use crate::cli::{args, door};
 use crate::client::Client;
 use crate::keyring::{Ticket, is_readable_by_others, write_ticket};
 use crate::wire::message::PeerAddress;
@@ -19,8 +19,7 @@ const PEERS: usize = 16;
 
 /// Prints a ticket.
 pub(crate) fn run(place: &args::Place, options: &args::Ticket) -> Result<(), Failure> {
-    let place = place::find(place)?;
-    let mut client = door::connect(&place)?;
+    let (place, mut client) = door::open_place(place)?;
     let access = match (options.blind, options.read_only) {
         (true, _) => place.access.blind(),
         (false, true) if place.access.is_blind() => {

@@ -6,7 +6,7 @@
 use crate::keyring::files::is_owned;
 use crate::limits::SMALL_FILE_MAX;
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -99,12 +99,15 @@ pub fn is_readable_by_others(found: &Metadata) -> bool {
 /// Writes a ticket to a new file that its owner alone may read.
 ///
 /// # Errors
-/// If there is such a file, which then stays as it is, or the system says no.
+/// If there is such a file, which then stays as it is, or the system says no; then there is none.
 pub fn write_ticket(path: &Path, ticket: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(ticket.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    let line = Zeroizing::new(format!("{ticket}\n"));
+    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        // Half a ticket is of no use; the file is this process's own.
+        let _ = fs::remove_file(path);
+    })
 }
 
 #[cfg(test)]

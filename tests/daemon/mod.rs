@@ -30,6 +30,7 @@ mod swaps;
 mod terminal;
 mod trees;
 mod volume;
+mod waiting;
 
 use process::{Daemon, Ended, run_dfs};
 use std::fs;

@@ -16,9 +16,15 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Pieces of one call: what every system takes (POSIX, `IOV_MAX`).
 const PIECES_MAX: usize = 16;
+
+/// A program that waits for a daemon takes the lock for a moment, to see whether somebody has it: what is taken is tried
+/// again.
+const LOCK_TRIES: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// File systems whose flush of everything ends in this kernel, as `statfs` names them: FUSE, NFS, SMB (both), 9P, Ceph, AFS.
 const REMOTE: [u64; 7] =
@@ -94,14 +100,17 @@ impl FileSystem for RealFs {
             }
             file => file?,
         };
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                *lock = Some(file);
-                Ok(true)
+        for _ in 0..LOCK_TRIES {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    *lock = Some(file);
+                    return Ok(true);
+                }
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+                Err(error) => return Err(error.into()),
             }
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
         }
+        Ok(false)
     }
 
     fn create(&self, path: &str) -> io::Result<File> {
