@@ -28,6 +28,7 @@
 //! | `daemon/load` | `dfs-load` | |
 //! | `daemon/local_network` | `make run`, once and again | |
 //! | `daemon/oddities` | what somebody else has put into a data folder | G9 |
+//! | `daemon/prefixes` | what a prefix means in `ls`, `get -r`, `verify` and `rm -r`; folders where a file is meant | G2 |
 //! | `daemon/proxy` | the bad network that other tests use, tested itself | |
 //! | `daemon/refusals` | what cannot be done: its sentence and its exit status | G9 |
 //! | `daemon/rounds` | three daemons killed under load, again and again | G1 G2 G3 G4 G6 |

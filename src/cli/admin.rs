@@ -1,35 +1,15 @@
-//! The small commands: `rm`, `mv`, `status` and `peers`.
+//! The small commands: `mv`, `status` and `peers`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::cli::failure::{Exit, Failure, Tally};
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::names::Name;
 use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
 use crate::cli::{args, door, names, sync};
-use crate::client::Client;
-use crate::session::ClientError;
 
-/// Deletes names; one that fails does not keep the others.
-pub(crate) fn remove(place: &args::Place, all: &[Name]) -> Result<(), Failure> {
-    all.iter().try_for_each(names::check)?;
-    let mut client = door::open(place)?;
-    if let [name] = all {
-        let deleted = client.delete(name.bytes());
-        return deleted.map_err(|error| name_failure(&mut client, &error).about(name));
-    }
-    let mut tally = Tally::default();
-    for name in all {
-        match client.delete(name.bytes()) {
-            Ok(()) => tally.done(),
-            Err(error) => {
-                let failure = name_failure(&mut client, &error);
-                tally.failed(&name.to_string(), &failure);
-            }
-        }
-    }
-    tally.outcome("names")
-}
+/// What `mv` says of a folder.
+const ONLY_FILES: &str = "mv renames single files only";
 
 /// Gives a file another name, which must be free.
 pub(crate) fn rename(
@@ -39,6 +19,10 @@ pub(crate) fn rename(
     raw: bool,
 ) -> Result<(), Failure> {
     names::check(name)?;
+    if name.is_folder() {
+        return Err(names::is_a_folder(name, ONLY_FILES));
+    }
+    let new = &if new.is_folder() { new.join(&name.last_path()) } else { new.clone() };
     names::check_new(new, raw)?;
     if name == new {
         let sentence = format!("{new} is its name already");
@@ -47,16 +31,12 @@ pub(crate) fn rename(
     let mut client = door::open(place)?;
     let renamed = client.rename(name.bytes(), new.bytes());
     renamed.map_err(|error| {
-        let failure = name_failure(&mut client, &error);
-        let exists = failure.exit() == Some(Exit::Exists);
-        failure.about(if exists { new } else { name })
+        let failure = door::failure(&error);
+        if failure.exit() == Some(Exit::Exists) {
+            return failure.about(new);
+        }
+        sync::or_folder(&mut client, name, failure, ONLY_FILES)
     })
-}
-
-fn name_failure(client: &mut Client, error: &ClientError) -> Failure {
-    let failure = door::failure(error);
-    sync::warn_if_absent(client, &failure);
-    failure
 }
 
 /// Tells how the node is.

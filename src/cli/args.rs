@@ -39,7 +39,7 @@ pub(crate) struct Place {
     /// Write even if the node's clock, or a version of the name, is more than a day ahead of this machine's
     #[arg(long, global = true)]
     pub(crate) allow_future: bool,
-    /// No progress bar
+    /// Nothing on stderr but errors: no progress bar, no summary
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }
@@ -65,17 +65,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Delete names
-    Rm {
-        /// The stored names
-        #[arg(required = true)]
-        names: Vec<Name>,
-    },
+    /// Delete files, or with -r everything under a prefix
+    Rm(Remove),
     /// Rename a file; fails if the new name exists
     Mv {
         /// The stored name
         name: Name,
-        /// The new name
+        /// The new name; one that ends with / is a folder to rename it into
         new: Name,
         /// Even if get -r could not bring the new name back
         #[arg(long)]
@@ -110,9 +106,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Report only files whose names begin with this
-    #[arg(value_name = "NAME|PREFIX")]
-    pub(crate) name: Option<Name>,
+    /// Report only files under this stored name or folder; everything is verified all the same
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<Name>,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -189,10 +185,10 @@ pub(crate) struct Get {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only names with this prefix
-    #[arg(default_value = "")]
+    /// Only this stored name or folder: a/b is a/b and all below a/b/, never a/bc [default: everything]
+    #[arg(default_value = "", hide_default_value = true)]
     pub(crate) prefix: Name,
-    /// Also size and time of modification
+    /// Also what each name is, its mode, size and time of modification
     #[arg(short, long)]
     pub(crate) long: bool,
     /// One JSON object a line
@@ -204,6 +200,19 @@ pub(crate) struct List {
     /// Exit with 3 if the node is still synchronising, so that the list may be out of date
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The stored names; with -r also folders
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub(crate) names: Vec<Name>,
+    /// Delete each name and all below it
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// With -r: delete every stored name
+    #[arg(long, requires = "recursive", conflicts_with = "names")]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -250,6 +259,8 @@ mod tests {
             "ls -l p --json --sort",
             "stat n --json",
             "rm a b c",
+            "rm -r a b/",
+            "rm -r --all",
             "mv a b",
             "status --json",
             "peers --json",
@@ -282,6 +293,9 @@ mod tests {
             "get",
             "put f --as n --to p/",
             "rm",
+            "rm -r",
+            "rm --all",
+            "rm -r --all a",
             "mv a",
             "ticket --blind --read-only",
             "frob",

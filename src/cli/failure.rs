@@ -107,7 +107,12 @@ impl Tally {
 
     /// One failed; it is told on stderr at once.
     pub(crate) fn failed(&mut self, what: &str, failure: &Failure) {
-        tell(format_args!("dfs: {what}: {failure}"));
+        self.failed_as_told(&failure.clone().about(&what));
+    }
+
+    /// The same of a failure that names what it is about.
+    pub(crate) fn failed_as_told(&mut self, failure: &Failure) {
+        tell(format_args!("dfs: {failure}"));
         self.failed += 1;
         let exit = failure.exit().unwrap_or(Exit::Error);
         self.is_mixed |= self.common.is_some_and(|common| common != exit);

@@ -3,13 +3,15 @@
 //! Invariant: without `--sort` nothing is kept, however many names there are.
 
 use std::ops::ControlFlow;
+use std::slice;
 use std::time::{Duration, Instant};
 
+use crate::cli::facts::{self, Kind};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_size, local_date, rfc3339};
-use crate::cli::{args, door, sync};
+use crate::cli::{args, door, prefix, sync};
 use crate::session::Entry;
 use serde::Serialize;
 
@@ -22,10 +24,7 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     let mut lines = Lines::new(list);
     let mut kept = Vec::new();
     let mut printed = Ok(());
-    let listed = client.list(|entry| {
-        if !entry.name.starts_with(list.prefix.bytes()) {
-            return ControlFlow::Continue(());
-        }
+    let listed = prefix::list(&mut client, slice::from_ref(&list.prefix), |entry| {
         if list.sort {
             kept.push(entry);
             return ControlFlow::Continue(());
@@ -37,15 +36,13 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     kept.iter().try_for_each(|entry| lines.print(entry))?;
     lines.output.flush()?;
-    let synced = listed.map_err(|error| door::failure(&error))?;
-    match sync::warning(synced, "names may be missing, or out of date") {
-        Some(warning) if list.strict => Err(Failure::new(Exit::Partly, warning)),
-        Some(warning) if !place.quiet => {
-            text::tell(format_args!("dfs: {warning}"));
-            Ok(())
-        }
-        Some(_) | None => Ok(()),
+    let listed = listed?;
+    match sync::warning(listed.sync, "names may be missing, or out of date") {
+        Some(warning) if list.strict => return Err(Failure::new(Exit::Partly, warning)),
+        Some(warning) if !place.quiet => text::tell(format_args!("dfs: {warning}")),
+        Some(_) | None => {}
     }
+    listed.judge()
 }
 
 /// The lines of a listing.
@@ -82,6 +79,8 @@ impl<'a> Lines<'a> {
 pub(crate) struct EntryJson<'a> {
     #[serde(flatten)]
     name: json::NameJson<'a>,
+    /// file, folder or link.
+    kind: &'static str,
     size: u64,
     hash: String,
     blocks: u64,
@@ -95,6 +94,11 @@ pub(crate) struct EntryJson<'a> {
 pub(crate) fn entry_json(entry: &Entry) -> EntryJson<'_> {
     EntryJson {
         name: json::NameJson::of(&entry.name),
+        kind: match kind(entry) {
+            Kind::File => "file",
+            Kind::Folder => "folder",
+            Kind::Link => "link",
+        },
         size: entry.size,
         hash: entry.hash.to_string(),
         blocks: entry.blocks,
@@ -106,10 +110,74 @@ pub(crate) fn entry_json(entry: &Entry) -> EntryJson<'_> {
 
 fn long_line(entry: &Entry) -> String {
     let date = entry.mtime.map_or_else(|| "-".to_owned(), local_date);
-    format!("{:>10}  {date:<25}  {}", human_size(entry.size), shown(entry))
+    let size = human_size(entry.size);
+    format!("{}  {size:>10}  {date:<25}  {}", mode_text(entry), shown(entry))
+}
+
+/// What an entry is. Some stores know folders by their names alone.
+fn kind(entry: &Entry) -> Kind {
+    match facts::kind(entry) {
+        Kind::File if entry.size == 0 && entry.name.ends_with(b"/") => Kind::Folder,
+        kind => kind,
+    }
+}
+
+/// What an entry is and who may do what with it, as the system's own `ls` shows it.
+pub(crate) fn mode_text(entry: &Entry) -> String {
+    let letter = match kind(entry) {
+        Kind::File => '-',
+        Kind::Folder => 'd',
+        Kind::Link => 'l',
+    };
+    let rights = match entry.mode {
+        // Of what came through a pipe nothing is known.
+        0 => "?????????".to_owned(),
+        mode => rights(mode),
+    };
+    format!("{letter}{rights}")
+}
+
+fn rights(mode: u32) -> String {
+    // Of each three: read, write, run; and what stands in for "run" where the fourth digit says more.
+    let triple = |shift: u32, special: u32, letter: char| {
+        let bits = mode >> shift;
+        let run = match (mode & special != 0, bits & 1 != 0) {
+            (false, true) => 'x',
+            (false, false) => '-',
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+        };
+        let read = if bits & 4 != 0 { 'r' } else { '-' };
+        let write = if bits & 2 != 0 { 'w' } else { '-' };
+        [read, write, run]
+    };
+    let all = [triple(6, 0o4000, 's'), triple(3, 0o2000, 's'), triple(0, 0o1000, 't')];
+    all.iter().flatten().collect()
 }
 
 /// The name as a person may see it.
 pub(crate) fn shown(entry: &Entry) -> String {
     text::shown(&String::from_utf8_lossy(&entry.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_look_as_usual() {
+        let cases = [
+            (0o100_644, "rw-r--r--"),
+            (0o40_700, "rwx------"),
+            (0o120_777, "rwxrwxrwx"),
+            (0o104_755, "rwsr-xr-x"),
+            (0o102_640, "rw-r-S---"),
+            (0o41_777, "rwxrwxrwt"),
+            (0o41_770, "rwxrwx--T"),
+            (0o100_000, "---------"),
+        ];
+        for (mode, expected) in cases {
+            assert_eq!(rights(mode), expected, "{mode:o}");
+        }
+    }
 }

@@ -21,8 +21,10 @@ mod names;
 mod nodes;
 mod output;
 pub(crate) mod place;
+mod prefix;
 pub(crate) mod progress;
 mod put;
+mod remove;
 mod signals;
 mod stat;
 mod stdin;
@@ -71,7 +73,7 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Cat { name } => get::cat(place, name),
         Command::Ls(list) => list::run(place, list),
         Command::Stat { name, json } => stat::run(place, name, *json),
-        Command::Rm { names } => admin::remove(place, names),
+        Command::Rm(remove) => remove::run(place, remove),
         Command::Mv { name, new, raw_names } => admin::rename(place, name, new, *raw_names),
         Command::Status { json } => admin::status(place, *json),
         Command::Peers { json } => admin::peers(place, *json),
@@ -81,7 +83,7 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// What moves data, and has a word to say when it is told to end. The calendar of this place, which the others show, can be
+/// What takes long, and has a word to say when it is told to end. The calendar of this place, which the others show, can be
 /// asked for by programs of one thread alone.
 fn is_long(command: &Command) -> bool {
     matches!(
@@ -91,5 +93,6 @@ fn is_long(command: &Command) -> bool {
             | Command::Cat { .. }
             | Command::Hash { .. }
             | Command::Verify(_)
+            | Command::Rm(_)
     )
 }

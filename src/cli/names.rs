@@ -64,6 +64,22 @@ impl Name {
         name.strip_prefix(&folder[..])?.strip_prefix(b"/")
     }
 
+    /// Whether a name is meant by this one as a prefix: the same name, or one in the folder of this name.
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
+        self.rest_of(name).is_some() || name == self.trimmed().bytes()
+    }
+
+    /// Whether this one as a prefix means every name.
+    pub(crate) fn is_all(&self) -> bool {
+        self.trimmed().bytes().is_empty()
+    }
+
+    /// The last component, as a relative path.
+    pub(crate) fn last_path(&self) -> PathBuf {
+        let Self(bytes) = self.last();
+        PathBuf::from(OsString::from_vec(bytes))
+    }
+
     /// The last component.
     pub(crate) fn last(&self) -> Self {
         let Self(bytes) = self.trimmed();
@@ -224,6 +240,21 @@ mod tests {
         assert_eq!(rest(b"p", "p"), None);
         assert_eq!(rest(b"p/x", ""), Some(&b"p/x"[..]));
         assert_eq!(rest(b"p//etc", "p"), Some(&b"/etc"[..]));
+    }
+
+    #[test]
+    fn a_prefix_covers_a_name_and_its_folder() {
+        let check = |prefix: &str, names: &[&str]| {
+            let all = ["a", "a/", "a/b", "a/b/", "a/b/c", "a/bc", "ab", "a.b"];
+            let covers = |name: &&str| Name::from(prefix).covers(name.as_bytes());
+            assert_eq!(all.into_iter().filter(covers).collect::<Vec<_>>(), names, "{prefix:?}");
+        };
+        check("a/b", &["a/b", "a/b/", "a/b/c"]);
+        check("a/b/", &["a/b", "a/b/", "a/b/c"]);
+        check("a", &["a", "a/", "a/b", "a/b/", "a/b/c", "a/bc"]);
+        check("b", &[]);
+        check("", &["a", "a/", "a/b", "a/b/", "a/b/c", "a/bc", "ab", "a.b"]);
+        assert!(Name::from("").is_all() && !Name::from("a").is_all());
     }
 
     #[test]

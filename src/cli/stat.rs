@@ -1,7 +1,7 @@
 //! `dfs stat`: what is known of one name, and which nodes have all of it.
 
 use crate::cli::failure::Failure;
-use crate::cli::list::{EntryJson, entry_json, shown};
+use crate::cli::list::{EntryJson, entry_json, mode_text, shown};
 use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_size, local_date};
@@ -55,6 +55,7 @@ fn lines(entry: &Entry, holders: &Holders) -> Vec<String> {
         ("size", format!("{} ({} bytes)", human_size(entry.size), entry.size)),
         ("hash", entry.hash.to_string()),
         ("blocks", entry.blocks.to_string()),
+        ("mode", mode_text(entry)),
         ("modified", entry.mtime.map(local_date).unwrap_or_default()),
         ("stored", local_date(FileTime::from_ms(stored_ms))),
         ("version", entry.version.to_string()),

@@ -4,7 +4,8 @@
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::names::Name;
-use crate::cli::text;
+use crate::cli::prefix;
+use crate::cli::text::{self, pasteable};
 use crate::client::Client;
 use crate::session::{Entry, log_damage};
 use crate::wire::sync_state::SyncState;
@@ -62,13 +63,23 @@ pub(crate) fn judge_newest(entry: &Entry) -> Result<(), Failure> {
 
 /// A failure to find a name, or what else a command failed with: somebody may have meant a folder.
 pub(crate) fn explained(client: &mut Client, name: &Name, failure: Failure) -> Failure {
+    let pasted = pasteable(&name.to_string());
+    let instead = format!("get -r {pasted} FOLDER fetches it, ls {pasted} lists it");
+    or_folder(client, name, failure, &instead)
+}
+
+/// The same; `instead` says what can be done with a folder.
+pub(crate) fn or_folder(
+    client: &mut Client,
+    name: &Name,
+    failure: Failure,
+    instead: &str,
+) -> Failure {
     if failure.exit() != Some(Exit::NotFound) {
         return failure.about(name);
     }
-    if !name.is_folder() && client.stat(name.marker().bytes()).is_ok() {
-        let sentence =
-            format!("{name} is a folder: get -r {name} FOLDER fetches it, ls {name} lists it");
-        return Failure::new(Exit::NotFound, sentence);
+    if prefix::is_folder(client, name) {
+        return Failure::new(Exit::NotFound, format_args!("{name} is a folder: {instead}"));
     }
     warn_if_absent(client, &failure);
     failure.about(name)

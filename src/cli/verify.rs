@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,12 @@ use crate::cli::args;
 use crate::cli::door;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json;
+use crate::cli::names::Name;
 use crate::cli::output::Output;
+use crate::cli::prefix;
 use crate::cli::progress::Progress;
-use crate::cli::text::{self, counted, human_size};
+use crate::cli::sync;
+use crate::cli::text::{counted, human_size};
 use crate::client::Client;
 use crate::ids::Address;
 use crate::session::{ClientError, Entry};
@@ -26,13 +30,16 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// Has the node verify what it stores.
 pub(crate) fn run(place: &args::Place, verify: &args::Verify) -> Result<(), Failure> {
     let mut client = door::open(place)?;
+    if let Some(prefix) = &verify.prefix {
+        check_stored(&mut client, prefix)?;
+    }
     let progress = Progress::wanted(place, "verify", None);
     let checked = client.verify(|bytes| progress.advance(bytes));
     drop(progress);
     let checked = checked.map_err(|error| door::failure(&error))?;
     let mut bad: BTreeSet<_> = checked.bad.iter().copied().collect();
     let affected = affected(&mut client, verify, &bad).map_err(|error| door::failure(&error))?;
-    if verify.name.is_some() {
+    if verify.prefix.is_some() {
         let needed = affected.iter().flat_map(|file| &file.needs).copied().collect();
         bad = bad.intersection(&needed).copied().collect();
     }
@@ -44,16 +51,31 @@ pub(crate) fn run(place: &args::Place, verify: &args::Verify) -> Result<(), Fail
         count => Err(Failure::new(
             Exit::Integrity,
             format_args!(
-                "{count} of {} are damaged or missing, and no peer has sent them yet: the node goes on asking",
+                "{count} of {} objects are damaged or missing, and no peer has sent them yet: the node goes on asking",
                 told.good + told.bad.len() as u64
             ),
         )),
     }
 }
 
+/// Refuses a prefix under which nothing is, before everything is verified.
+fn check_stored(client: &mut Client, prefix: &Name) -> Result<(), Failure> {
+    let mut is_found = false;
+    let listed = prefix::list(client, slice::from_ref(prefix), |_| {
+        is_found = true;
+        ControlFlow::Break(())
+    })?;
+    // A name whose record is damaged is in no list, and is what somebody looks for.
+    if is_found || listed.left_out.is_some() {
+        return Ok(());
+    }
+    sync::warn(listed.sync, "it may not know of the name yet");
+    listed.judge()
+}
+
 /// A file that needs something bad.
 struct Affected {
-    name: String,
+    name: Vec<u8>,
     needs: Vec<Address>,
 }
 
@@ -67,11 +89,11 @@ fn affected(
     if bad.is_empty() {
         return Ok(affected);
     }
-    let prefix = verify.name.clone().unwrap_or_default();
+    let prefix = verify.prefix.clone().unwrap_or_default();
     // Kept are those alone whose lists are looked into: in pages, or known to need something bad.
     let mut entries: Vec<Entry> = Vec::new();
     let listed = client.list(|entry| {
-        if entry.name.starts_with(prefix.bytes()) && entry.may_need(bad) {
+        if prefix.covers(&entry.name) && entry.may_need(bad) {
             entries.push(entry);
         }
         ControlFlow::Continue(())
@@ -84,8 +106,7 @@ fn affected(
     for entry in entries {
         let needs = client.needs(&entry, bad)?;
         if !needs.is_empty() {
-            let name = text::shown(&String::from_utf8_lossy(&entry.name));
-            affected.push(Affected { name, needs });
+            affected.push(Affected { name: entry.name, needs });
         }
     }
     affected.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -122,7 +143,8 @@ struct BadJson {
 /// A file that needs some of them.
 #[derive(Serialize)]
 struct FileJson<'a> {
-    name: &'a str,
+    #[serde(flatten)]
+    name: json::NameJson<'a>,
     bad: usize,
     missing: usize,
 }
@@ -181,10 +203,15 @@ impl Told {
     fn line_about(&self, file: &Affected) -> String {
         let missing = file.needs.iter().filter(|address| self.missing.contains(address)).count();
         if self.json {
-            return json::line(&FileJson { name: &file.name, bad: file.needs.len(), missing });
+            let name = json::NameJson::of(&file.name);
+            return json::line(&FileJson { name, bad: file.needs.len(), missing });
         }
         let state = if missing > 0 { "damaged" } else { "repaired" };
-        format!("{state} {}: {} bad, {missing} still missing", file.name, file.needs.len())
+        format!(
+            "{state} {}: {} bad, {missing} still missing",
+            Name::new(&file.name),
+            file.needs.len()
+        )
     }
 
     fn summary(&self) -> String {

@@ -196,6 +196,26 @@ impl Client {
         self.ask(Operation::Delete { name: name.to_vec() }).map(drop)
     }
 
+    /// Deletes many files, so many at once, and tells of each when it is done.
+    ///
+    /// # Errors
+    /// The connection's. What was under way has been told of.
+    pub fn delete_many(
+        &mut self,
+        names: impl IntoIterator<Item = Vec<u8>>,
+        in_flight: usize,
+        mut done: impl FnMut(Vec<u8>, Result<(), CallError>),
+    ) -> Result<(), ClientError> {
+        let begin = |client: &mut Self, name: Vec<u8>| {
+            (client.start(Operation::Delete { name: name.clone() }), name)
+        };
+        self.transfer(
+            &mut Jobs { jobs: &mut names.into_iter(), in_flight, begin },
+            |_, _, event| drop(event),
+            |name, result| done(name, result.map(drop)),
+        )
+    }
+
     /// Gives a file a name that is free.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ fn ls_lists_by_prefix_also_as_json() {
     assert_eq!(json.lines().count(), 4, "{json}");
     assert!(json.contains(r#"a \"quoted\"\nname"#), "{json}");
     assert!(json.lines().all(|line| line.contains("\"size\":5")), "{json}");
-    assert_eq!(network.dfs(0, &["ls", "none/"]).ok(), b"");
+    network.dfs(0, &["ls", "none/"]).fails_with(4);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod local_network;
 mod oddities;
+mod prefixes;
 mod process;
 mod proxy;
 mod refusals;

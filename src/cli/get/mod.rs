@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use crate::cli::arrival::{self, Arrival, Existing, Place};
 use crate::cli::facts::{self, Facts, Kind};
@@ -19,9 +20,9 @@ use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, counted, human_size};
-use crate::cli::{args, door, interrupt, names, sync};
+use crate::cli::{args, door, interrupt, names, prefix, sync};
 use crate::client::{Client, GetJob};
-use crate::session::{ClientError, Entry};
+use crate::session::Entry;
 use incoming::{Arrived, Incoming, Printed, Wanted};
 use plan::Task;
 
@@ -64,6 +65,9 @@ fn fetch(place: &args::Place, get: &args::Get, task: &Task) -> Result<(), Failur
 /// Writes a file to stdout.
 pub(crate) fn cat(place: &args::Place, name: &Name) -> Result<(), Failure> {
     names::check(name)?;
+    if name.is_folder() {
+        return Err(names::is_a_folder(name, "get -r fetches it, ls lists it"));
+    }
     let mut client = door::open(place)?;
     // On a terminal the bar would stand in the middle of the data.
     let progress = if io::stdout().is_terminal() {
@@ -139,12 +143,6 @@ fn fetch_folder(
 ) -> Result<(), Failure> {
     let mut client = door::open(place)?;
     let (found, left_out) = entries_under(&mut client, prefix)?;
-    if let (true, Some(failure)) = (found.is_empty(), &left_out) {
-        return Err(failure.clone());
-    }
-    if found.is_empty() {
-        return Err(Failure::new(Exit::NotFound, format_args!("{prefix}: there is no such name")));
-    }
     let total = found.iter().fold(0, |total: u64, entry| total.saturating_add(entry.size));
     let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
     let landing = RefCell::new(Landing::new(folder)?);
@@ -222,31 +220,23 @@ fn fetch_folder(
     }
 }
 
-/// What is stored under a name that is taken as a folder's, and by that name itself, in the order of names; and why that
-/// is not all.
+/// What is stored under a prefix, in the order of names; and why that is not all.
 fn entries_under(
     client: &mut Client,
     prefix: &Name,
 ) -> Result<(Vec<Entry>, Option<Failure>), Failure> {
     let mut found = Vec::new();
-    let itself = prefix.trimmed();
-    let listed = client.list(|entry| {
-        if prefix.rest_of(&entry.name).is_some() || entry.name == itself.bytes() {
-            found.push(entry);
-        }
+    let listed = prefix::list(client, slice::from_ref(prefix), |entry| {
+        found.push(entry);
         ControlFlow::Continue(())
-    });
-    let left_out = match listed {
-        Ok(synced) => {
-            sync::warn(synced, "files may be missing, or out of date");
-            None
-        }
-        // The others can be had.
-        Err(error @ ClientError::Damaged(_)) => Some(door::failure(&error)),
-        Err(error) => return Err(door::failure(&error)),
-    };
+    })?;
+    sync::warn(listed.sync, "files may be missing, or out of date");
+    if found.is_empty() {
+        listed.judge()?;
+        return Ok((found, None));
+    }
     found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    Ok((found, left_out))
+    Ok((found, listed.left_out))
 }
 
 /// Where an entry's file or link is to be, and the folders for it. None for a folder, which is made.
