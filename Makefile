@@ -11,7 +11,7 @@ export NODES FRESH
 TESTED := --locked --features seeded-bugs
 
 .PHONY: build programs run demo test lint deny check sim crash seeded kills large fuzz attack coverage budget load \
-        bench clean install
+        texts bench clean install
 
 build:            ## dfsd, dfs and dfs-load, optimised
 	$(CARGO) build --release --locked --bins
@@ -82,6 +82,9 @@ seeded:          ## each seeded bug is found, and by what: DFSD_BUG=name for one
 
 coverage:         ## which lines of the core the tests run, by room, and which none runs (needs LLVM's tools)
 	@tests/coverage.sh
+
+texts:            ## every help text and sentence in one file, to be read
+	$(CARGO) test $(TESTED) --test integration --quiet -- daemon::texts --nocapture
 
 load:             ## the standard load suite, each beside its goal and a reference: less than a minute
 	@$(CARGO) bench --locked --bench suite -- --reference benches/reference.json

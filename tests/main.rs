@@ -22,6 +22,7 @@
 //! | `daemon/future` | what is dated in the future | G4 |
 //! | `daemon/health` | processor time, memory and descriptors at rest | G12 |
 //! | `daemon/journal` | a log that nobody reads | G9 |
+//! | `daemon/json` | the keys of every `--json`, and the table of them in the README | |
 //! | `daemon/keys` | lost and damaged keys | G10 |
 //! | `daemon/large` | up to a million names | G5 G12 |
 //! | `daemon/limits` | limits that the system sets for a process | G9 |
@@ -39,6 +40,7 @@
 //! | `daemon/start` | starts on new, lost and own folders, with tickets good or gone; hangups | G4 G9 |
 //! | `daemon/swaps` | careless and hostile neighbours of the files of `dfs put` and `dfs get` | G2 |
 //! | `daemon/terminal` | progress on terminals of any width; Ctrl-C and SIGTERM | G2 G9 |
+//! | `daemon/texts` | help and sentences: all that is printed for people | |
 //! | `daemon/trees` | what comes back of a folder is what went in; sources and destinations of `dfs` | G2 |
 //! | `daemon/volume` | full and failing volumes | G1 G9 |
 //! | `daemon/waiting` | `dfs` while its daemon starts, or does not | G9 |

@@ -86,7 +86,7 @@ pub(super) struct Load {
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) conns: u32,
-    /// Operations in conn on each connection
+    /// Operations in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) depth: u32,
     /// Start N operations per second regardless of completions (open loop: latency counts from the intended start)

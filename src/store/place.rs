@@ -31,7 +31,7 @@ impl Place {
         for (number, folder) in place.numbers.iter_mut().zip(FOLDERS) {
             let found = identify(fs, folder)?;
             if found.kind != Kind::Folder {
-                return Err(DiskError::Failed(format!("{} is no folder", name(folder))));
+                return Err(DiskError::Failed(format!("{} is not a folder", name(folder))));
             }
             if found.volume != root.volume && !seeded::is_on(Bug::IgnoreOtherVolume) {
                 return Err(DiskError::Failed(format!(
