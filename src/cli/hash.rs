@@ -18,7 +18,10 @@ use crate::limits::LEAF;
 pub(crate) fn run(file: &Path, quiet: bool) -> Result<(), Failure> {
     let is_stdin = file == Path::new("-");
     let told = if is_stdin { Path::new("stdin") } else { file };
-    let failed = |error: io::Error| cannot_read(told, &error);
+    let failed = |error: io::Error| match interrupt::is_caught() {
+        true => Failure::new(Exit::Error, "interrupted"),
+        false => cannot_read(told, &error),
+    };
     let hash = if is_stdin {
         tree_hash(io::stdin().lock(), &Progress::hidden()).map_err(failed)?
     } else {

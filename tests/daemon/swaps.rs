@@ -3,6 +3,12 @@
 //! Knows no inside of `dfs`. Invariant: nothing is lost, nobody gets more rights, and the message names what to do.
 
 use super::{Network, noise, text};
+use dfsd::client::Client;
+use dfsd::ids::NodeId;
+use dfsd::keyring::Keyring;
+use dfsd::session::Meta;
+use dfsd::wire::attributes::{Attributes, Xattr};
+use dfsd::wire::message::PeerAddress;
 use rustix::fs::{FallocateFlags, XattrFlags};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -93,6 +99,29 @@ fn attributes_are_those_of_what_a_link_leads_to() {
     let length = rustix::fs::getxattr(&back, "user.note", &mut value[..]).unwrap();
     assert_eq!(&value[..length], b"note");
     assert_eq!(mode_of(&back), 0o400);
+}
+
+#[test]
+fn who_stores_a_file_gives_it_no_rights_where_it_is_fetched() {
+    let network = Network::alone();
+    let access = Keyring::open(&network.nodes[0].data).unwrap().access;
+    let address = network.nodes[0].address.to_string();
+    let mut client =
+        Client::connect(&[PeerAddress { node: NodeId::default(), address }], &access).unwrap();
+    // A capability, as the kernel keeps it: who runs the program may do everything.
+    let all: Vec<u8> = [1, 0, 0, 2].into_iter().chain([0xff; 8]).chain([0; 8]).collect();
+    let names = ["security.capability", "trusted.note", "user.note"];
+    let xattr = |name: &str| Xattr { name: name.into(), value: all.clone() };
+    let attributes = Attributes { xattrs: names.map(xattr).into(), ..Attributes::default() };
+    let meta = Meta { name: b"tool".to_vec(), mode: 0o106_755, attributes, ..Meta::default() };
+    client.put(meta, &b"tool"[..]).unwrap();
+    let back = network.path("back");
+    network.dfs(0, &["get", "--xattrs", "tool", &text(&back)]).ok();
+    assert_eq!(mode_of(&back), 0o755);
+    let mut found = [0; 256];
+    let length = rustix::fs::listxattr(&back, &mut found[..]).unwrap_or(0);
+    let found = String::from_utf8_lossy(&found[..length]);
+    assert!(found.split_terminator('\0').all(|name| name == "user.note"), "{found}");
 }
 
 #[test]
