@@ -39,7 +39,7 @@ pub(crate) struct Place {
     /// Write even if the node's clock, or a version of the name, is more than a day ahead of this machine's
     #[arg(long, global = true)]
     pub(crate) allow_future: bool,
-    /// Nothing on stderr but errors: no progress bar, no summary
+    /// Nothing on stderr but errors and warnings: no progress bar, no summary
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }

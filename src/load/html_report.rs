@@ -75,7 +75,7 @@ pub(super) fn page(figures: &Figures) -> String {
 fn subtitle(figures: &Figures) -> String {
     let how = match figures.rate {
         Some(rate) => format!("open loop at {rate} a second"),
-        None => format!("closed loop, {} in conn on each", figures.depth),
+        None => format!("closed loop, {} in flight on each", figures.depth),
     };
     let checked = if figures.verified { ", every byte compared" } else { "" };
     let connections = counted(figures.connections.into(), "connection");
