@@ -135,7 +135,7 @@ impl Arrival {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
-        if found.is_none() && fs::symlink_metadata(destination).is_ok() {
+        if is_dangling(destination) {
             return Err(Failure::new(
                 Exit::Error,
                 format_args!(
@@ -334,6 +334,11 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     }
+}
+
+/// Whether a path is that of a link that leads nowhere.
+pub(crate) fn is_dangling(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) && !path.exists()
 }
 
 /// Whether a path names what this process has open already.

@@ -285,6 +285,10 @@ fn a_folder_is_told_by_whoever_takes_it_for_a_file() {
     network.dfs(0, &["cat", "tree/link"]).fails_with(1);
     network.dfs(0, &["get", "tree/link", &text(&back)]).ok();
     assert_eq!(fs::read_link(&back).unwrap(), Path::new("x"));
+    // Where it leads nowhere it is a link all the same, and a file does not take its place.
+    network.dfs(0, &["get", "tree/link", &text(&back)]).ok();
+    network.dfs(0, &["get", "tree/x", &text(&back)]).fails_with(1);
+    assert_eq!(fs::read_link(&back).unwrap(), Path::new("x"));
     network.dfs(0, &["get", "-r", "tree/x", &text(&network.path("one"))]).ok();
     assert_eq!(fs::read(network.path("one/x")).unwrap(), b"x");
     network.dfs(0, &["get", "-r", "tre", &text(&network.path("none"))]).fails_with(4);

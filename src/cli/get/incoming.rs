@@ -38,6 +38,8 @@ pub(super) struct Incoming<'a> {
     name: Name,
     /// Where it is to be, if nothing is begun there yet.
     place: Option<Place>,
+    /// What was begun before it was known what comes: only a link may take the place of a link that leads nowhere.
+    begun: Option<Result<Arrival, Failure>>,
     arrival: Option<Arrival>,
     /// Where a link leads, as far as it has come.
     target: Option<Vec<u8>>,
@@ -53,14 +55,15 @@ impl<'a> Incoming<'a> {
     pub(super) fn new(
         wanted: Wanted,
         name: Name,
-        arrival: Option<Arrival>,
+        begun: Option<Result<Arrival, Failure>>,
         progress: &'a Progress,
     ) -> Self {
         Self {
             wanted,
             name,
             place: None,
-            arrival,
+            begun,
+            arrival: None,
             target: None,
             failure: None,
             progress,
@@ -103,15 +106,15 @@ impl<'a> Incoming<'a> {
             }
             Kind::Link => {
                 // Nothing was written: it leaves nothing behind.
-                self.arrival = None;
+                self.begun = None;
                 self.target = Some(Vec::new());
                 return Ok(());
             }
             Kind::File => {}
         }
-        let begun = match (self.arrival.take(), &self.place) {
+        let begun = match (self.begun.take(), &self.place) {
             (None, Some(place)) => Some(Arrival::create_at(place.clone(), self.wanted.existing)?),
-            (begun, _) => begun,
+            (begun, _) => begun.transpose()?,
         };
         if let Some(arrival) = &begun {
             arrival.expect(entry.attributes.allocated.unwrap_or(entry.size).min(entry.size))?;

@@ -98,11 +98,14 @@ fn fetch_file(
     file: &Path,
 ) -> Result<(), Failure> {
     // Made before anything is asked: what can't be written is known at once.
-    let arrival = Arrival::create(file, existing(get))?;
+    let begun = Arrival::create(file, existing(get));
+    if let (Err(failure), false) = (&begun, arrival::is_dangling(file)) {
+        return Err(failure.clone());
+    }
     let mut client = door::open(place)?;
     let progress = Progress::wanted(place, &name.to_string(), None);
     let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
-    let mut sink = Incoming::new(wanted, name.clone(), Some(arrival), &progress);
+    let mut sink = Incoming::new(wanted, name.clone(), Some(begun), &progress);
     let result = client.get_into(name.bytes(), &mut sink);
     if result.is_err() && interrupt::is_caught() {
         return Err(interrupted(format_args!("{name} was not fetched")));
