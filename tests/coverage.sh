@@ -9,10 +9,10 @@ rooms="kernels wire conn store server crypto"
 version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 
 tool() {
-    for path in "/usr/lib/llvm-$version/bin/$1" "$(command -v "$1-$version" || true)"; do
+    for path in "$(rustc --print target-libdir)/../bin/$1" "/usr/lib/llvm-$version/bin/$1" "$(command -v "$1-$version" || true)"; do
         [ -x "$path" ] && echo "$path" && return
     done
-    echo "coverage: there is no $1 of LLVM $version here (Debian: llvm-$version)" >&2
+    echo "coverage: there is no $1 of LLVM $version here: rustup component add llvm-tools (Debian: llvm-$version)" >&2
     exit "${DFSD_COVERAGE_MISSING:-1}"
 }
 profdata=$(tool llvm-profdata)
