@@ -226,6 +226,8 @@ impl Members {
         addresses.extend(reached.from().and_then(|from| observed(from, &addresses)));
         addresses.truncate(NODE_ADDRESSES_MAX);
         self.book.connected(node, link, &addresses, cx.now);
+        self.writing.soon(cx);
+        self.set_redial(cx);
         self.introduce(cx, link);
         self.events.push_back(Event::Connected { link });
     }
@@ -400,6 +402,18 @@ impl Members {
     /// Nodes of which two run with one key, a few of them.
     pub(super) fn twins(&self) -> Vec<NodeId> {
         self.twins.told()
+    }
+
+    /// A peer tells who it is, and whom it knows.
+    pub(super) fn learn(&mut self, cx: &mut Context, link: Link, peers: Vec<Presence>) {
+        // None if it has ended.
+        let Some(source) = cx.links.get(link).and_then(Peer::node) else {
+            return;
+        };
+        match self.judge_presences(cx, source, peers) {
+            Ok(()) => self.set_redial(cx),
+            Err(why) => self.end(link, why),
+        }
     }
 
     fn end(&mut self, link: Link, why: Closing) {

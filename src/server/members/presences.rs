@@ -19,8 +19,6 @@ use crate::wire::presence::Presence;
 impl Members {
     /// Tells a new peer who this node is and whom it knows.
     pub(super) fn introduce(&mut self, cx: &mut Context, link: Link) {
-        self.writing.soon(cx);
-        self.set_redial(cx);
         if seeded::is_on(Bug::IntroduceNobody) {
             return;
         }
@@ -74,12 +72,13 @@ impl Members {
         }
     }
 
-    /// A peer tells who it is, and whom it knows.
-    pub(in crate::server) fn learn(&mut self, cx: &mut Context, link: Link, peers: Vec<Presence>) {
-        // None if it has ended.
-        let Some(source) = cx.links.get(link).and_then(Peer::node) else {
-            return;
-        };
+    /// A peer tells who it is, and whom it knows. An error if nobody has signed what it tells.
+    pub(super) fn judge_presences(
+        &mut self,
+        cx: &mut Context,
+        source: NodeId,
+        peers: Vec<Presence>,
+    ) -> Result<(), Closing> {
         for presence in peers {
             let node = subject(&presence);
             // Asked first: a signature takes longer to judge than to repeat.
@@ -91,7 +90,7 @@ impl Members {
                 continue;
             }
             if !holds(&presence) {
-                return self.end(link, Closing::WrongPresence);
+                return Err(Closing::WrongPresence);
             }
             if node == source {
                 self.book.introduces_itself(node, presence);
@@ -100,7 +99,7 @@ impl Members {
                 self.learn_of(cx, source, node, &presence);
             }
         }
-        self.set_redial(cx);
+        Ok(())
     }
 
     fn learn_of(&mut self, cx: &mut Context, source: NodeId, node: NodeId, presence: &Presence) {
