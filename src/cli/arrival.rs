@@ -4,114 +4,38 @@
 //! Knows nothing about the network. Invariant: at the destination there is either what was there
 //! before or the whole file, whatever dies in between; an arrival that is dropped leaves nothing.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
+use crate::cli::destination::{
+    Destination, Existing, cannot_write, is_dangling, is_open_file, refuse, refuse_type,
+};
 use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::interrupt::Temporary;
-use crate::cli::landing::{OpenFolder, link_in_the_way};
+use crate::cli::landing::link_in_the_way;
 use crate::cli::text::human_size;
 
 /// The unit of a hole: no file system has smaller ones.
 const PAGE: usize = 4096;
 static ZEROS: [u8; PAGE] = [0; PAGE];
 
-/// What to do where the destination exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// The new file takes its place.
-    Replace,
-    /// The new file is not kept, exit code 8.
-    Keep,
-}
-
 /// A file that is being written.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     file: File,
     stage: Stage,
-    place: Place,
+    place: Destination,
     existing: Existing,
     /// The mode of the file whose place it takes.
     replaced: Option<u32>,
     /// Zeros that were taken last, and not written.
     hole: u64,
-}
-
-/// Where a file will be: a name in a folder.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    folder: Rc<OpenFolder>,
-    name: OsString,
-}
-
-impl Place {
-    /// A name in an open folder. Nothing is followed that is a link.
-    pub(crate) fn new(folder: Rc<OpenFolder>, name: OsString) -> Self {
-        Self { folder, name }
-    }
-
-    /// Its path, to be told.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.name)
-    }
-
-    /// The place of a path that a person named.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let folder = Rc::new(OpenFolder::open(folder_of(path))?);
-        Ok(Self { folder, name: path.file_name().unwrap_or_default().to_owned() })
-    }
-
-    /// Puts a link there that leads to `target`, which is looked at by nobody.
-    pub(crate) fn link(
-        &self,
-        target: &[u8],
-        facts: &Facts,
-        existing: Existing,
-    ) -> Result<(), Failure> {
-        let failed = |error: io::Error| cannot_write(&self.path(), &error);
-        let fd = &self.folder.fd;
-        if let Some(found) = self.folder.stat(&self.name).map_err(failed)? {
-            let found = FileType::from_raw_mode(found.st_mode);
-            refuse_type(&self.path(), found.is_dir(), existing)?;
-        }
-        let noted = temporary(&self.folder);
-        let temporary = noted.name();
-        let made = rustix::fs::symlinkat(OsStr::from_bytes(target), fd, temporary);
-        made.map_err(|error| failed(error.into()))?;
-        facts.set_link_time(fd, temporary);
-        rename(fd, temporary, &self.name, existing).map_err(|error| {
-            // Nothing can be done about an error, and the command has failed already.
-            let _ = rustix::fs::unlinkat(fd, temporary, AtFlags::empty());
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => exists(&self.path()),
-                _ => failed(error),
-            }
-        })
-    }
-
-    /// Makes the name durable.
-    pub(crate) fn sync(&self) -> Result<(), Failure> {
-        self.folder.sync().map_err(|error| cannot_write(self.folder.path(), &error))
-    }
-}
-
-fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
-    let flags = match existing {
-        Existing::Replace => RenameFlags::empty(),
-        Existing::Keep => RenameFlags::NOREPLACE,
-    };
-    Ok(rustix::fs::renameat_with(folder, from, folder, to, flags)?)
 }
 
 #[derive(Debug)]
@@ -154,28 +78,28 @@ impl Arrival {
             Some(_) if !is_special => destination.canonicalize().map_err(failed)?,
             Some(_) | None => destination.to_owned(),
         };
-        let place = Place::of(&destination).map_err(failed)?;
+        let place = Destination::of(&destination).map_err(failed)?;
         let replaced = found.filter(|_| !is_special).map(|found| found.mode());
         let (file, stage) = if is_special {
             // What somebody has opened already, and perhaps written to, goes on at its end.
             let file = OpenOptions::new().append(true).open(&destination);
             (file.map_err(failed)?, Stage::Direct)
         } else {
-            begin(&place.folder).map_err(failed)?
+            begin(&place).map_err(failed)?
         };
         Ok(Self { file, stage, place, existing, replaced, hole: 0 })
     }
 
     /// Starts a file that will be in an open folder, and takes the place of whatever is there but a folder or a link.
-    pub(crate) fn create_at(place: Place, existing: Existing) -> Result<Self, Failure> {
+    pub(crate) fn create_at(place: Destination, existing: Existing) -> Result<Self, Failure> {
         let failed = |error: io::Error| cannot_write(&place.path(), &error);
-        let found = place.folder.stat(&place.name).map_err(failed)?.map(|found| found.st_mode);
+        let found = place.stat().map_err(failed)?.map(|found| found.st_mode);
         match found.map(FileType::from_raw_mode) {
             None => {}
             Some(FileType::Symlink) => return Err(link_in_the_way(&place.path())),
             Some(found) => refuse_type(&place.path(), found.is_dir(), existing)?,
         }
-        let (file, stage) = begin(&place.folder).map_err(failed)?;
+        let (file, stage) = begin(&place).map_err(failed)?;
         Ok(Self { file, stage, place, existing, replaced: found, hole: 0 })
     }
 
@@ -213,19 +137,15 @@ impl Arrival {
     }
 
     fn write_sparse(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut pages = bytes.chunks(PAGE).map(|page| (page.len(), *page == ZEROS[..page.len()]));
-        let (mut rest, mut next) = (bytes, pages.next());
-        while let Some((mut length, is_hole)) = next {
-            next = pages.next();
-            while let Some((more, same)) = next.filter(|(_, other)| *other == is_hole) {
-                debug_assert_eq!(same, is_hole);
-                length += more;
-                next = pages.next();
-            }
-            let (run, behind) = rest.split_at(length);
+        let is_hole = |page: &[u8]| *page == ZEROS[..page.len()];
+        let mut rest = bytes;
+        while let Some(first) = rest.chunks(PAGE).next() {
+            let skips = is_hole(first);
+            let alike = rest.chunks(PAGE).take_while(|page| is_hole(page) == skips);
+            let (run, behind) = rest.split_at(alike.map(<[u8]>::len).sum());
             rest = behind;
-            if is_hole {
-                self.hole += length as u64;
+            if skips {
+                self.hole += run.len() as u64;
                 continue;
             }
             if self.hole > 0 {
@@ -263,19 +183,12 @@ impl Arrival {
 
     /// Gives the file its name. Its folder is still to be made durable.
     pub(crate) fn place(mut self) -> Result<(), Failure> {
-        let failed = |error: io::Error, destination: &Path| {
-            if error.kind() == io::ErrorKind::AlreadyExists {
-                return exists(destination);
-            }
-            cannot_write(destination, &error)
-        };
         if matches!(self.stage, Stage::Unnamed) {
-            self.stage = self.name_it().map_err(|error| failed(error, &self.destination()))?;
+            self.stage = self.name_it().map_err(|error| self.place.failure(&error))?;
         }
         if let Stage::Named(temporary) = &self.stage {
-            let Place { folder, name: own } = &self.place;
-            let moved = rename(&folder.fd, temporary.name(), own, self.existing);
-            moved.map_err(|error| failed(error, &self.destination()))?;
+            let moved = self.place.rename_from(temporary, self.existing);
+            moved.map_err(|error| self.place.failure(&error))?;
             self.stage = Stage::Placed;
         }
         Ok(())
@@ -283,22 +196,16 @@ impl Arrival {
 
     /// The same, and makes the name durable.
     pub(crate) fn place_durably(self) -> Result<(), Failure> {
-        let folder = match self.stage {
-            Stage::Direct | Stage::Placed => None,
-            Stage::Unnamed | Stage::Named(_) => Some(Rc::clone(&self.place.folder)),
-        };
+        let is_named = matches!(self.stage, Stage::Unnamed | Stage::Named(_));
+        let place = is_named.then(|| self.place.clone());
         self.place()?;
-        let synced = folder.as_ref().map_or(Ok(()), |folder| folder.sync());
-        synced.map_err(|error| {
-            let path = folder.as_ref().map(|folder| folder.path().to_owned()).unwrap_or_default();
-            cannot_write(&path, &error)
-        })
+        place.map_or(Ok(()), |place| place.sync())
     }
 
     /// Gives an unnamed file a temporary name.
     fn name_it(&self) -> io::Result<Stage> {
-        let noted = temporary(&self.place.folder);
-        let (folder, from) = (&self.place.folder.fd, in_proc(&self.file));
+        let noted = self.place.temporary();
+        let (folder, from) = (&self.place.folder().fd, in_proc(&self.file));
         rustix::fs::linkat(CWD, from, folder, noted.name(), AtFlags::SYMLINK_FOLLOW)?;
         Ok(Stage::Named(noted))
     }
@@ -307,7 +214,7 @@ impl Arrival {
 impl Drop for Arrival {
     fn drop(&mut self) {
         if let Stage::Named(temporary) = &self.stage {
-            let folder = &self.place.folder.fd;
+            let folder = &self.place.folder().fd;
             // Nothing can be done about an error, and the command has failed already.
             let _ = rustix::fs::unlinkat(folder, temporary.name(), AtFlags::empty());
         }
@@ -328,80 +235,26 @@ pub(crate) fn sync_all(arrivals: &[Arrival]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder that a file is in.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    }
-}
-
-/// Whether a path is that of a link that leads nowhere.
-pub(crate) fn is_dangling(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) && !path.exists()
-}
-
-/// Whether a path names what this process has open already.
-fn is_open_file(path: &Path) -> bool {
-    let folders = ["/dev/fd", "/proc/self/fd"];
-    let streams = ["/dev/stdout", "/dev/stderr"];
-    path.parent().is_some_and(|folder| folders.iter().any(|one| folder == Path::new(one)))
-        || streams.iter().any(|one| path == Path::new(one))
-}
-
-fn refuse(path: &Path, found: &fs::Metadata, existing: Existing) -> Result<(), Failure> {
-    refuse_type(path, found.is_dir(), existing)
-}
-
-fn refuse_type(path: &Path, is_folder: bool, existing: Existing) -> Result<(), Failure> {
-    if is_folder {
-        return Err(Failure::new(
-            Exit::Error,
-            format_args!("{} is a folder: say which file to write", path.display()),
-        ));
-    }
-    match existing {
-        Existing::Keep => Err(exists(path)),
-        Existing::Replace => Ok(()),
-    }
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::new(Exit::Exists, format_args!("{} exists, and stays as it is", path.display()))
-}
-
-pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Error, format_args!("cannot write {}: {error}", path.display()))
-}
-
 /// A file without a name where the system can do that and name it later, else one with a temporary name.
-fn begin(folder: &OpenFolder) -> io::Result<(File, Stage)> {
+fn begin(place: &Destination) -> io::Result<(File, Stage)> {
     // Its owner's alone until all is known of it.
     let mode = Mode::from_raw_mode(0o600);
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::openat(&folder.fd, ".", flags | OFlags::TMPFILE, mode) {
+    if let Ok(file) = rustix::fs::openat(&place.folder().fd, ".", flags | OFlags::TMPFILE, mode) {
         let file = File::from(file);
         if fs::symlink_metadata(in_proc(&file)).is_ok() {
             return Ok((file, Stage::Unnamed));
         }
     }
-    let noted = temporary(folder);
+    let noted = place.temporary();
     let flags = flags | OFlags::CREATE | OFlags::EXCL;
-    let file = rustix::fs::openat(&folder.fd, noted.name(), flags, mode)?;
+    let file = rustix::fs::openat(&place.folder().fd, noted.name(), flags, mode)?;
     Ok((File::from(file), Stage::Named(noted)))
 }
 
 /// By which an open file without a name can be given one.
 fn in_proc(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// A name that no other process and no other file of this one uses, and the note that it is to be removed.
-fn temporary(folder: &OpenFolder) -> Temporary {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!(".dfs-{}-{count}.part", std::process::id());
-    Temporary::new(folder.path().join(name))
 }
 
 #[cfg(test)]
@@ -439,7 +292,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         let mut arrival = Arrival::create(&file, Existing::Replace).unwrap();
         arrival.write(b"ne").unwrap();
-        let noted = temporary(&arrival.place.folder);
+        let noted = arrival.place.temporary();
         fs::write(folder.path().join(noted.name()), "ne").unwrap();
         arrival.stage = Stage::Named(noted);
         drop(arrival);
@@ -490,7 +343,8 @@ mod tests {
         let mut landing = Landing::new(&root).unwrap();
         for name in ["in/x", "in/y"] {
             let (there, name) = landing.prepare(Path::new(name)).unwrap();
-            let arrival = Arrival::create_at(Place::new(there, name), Existing::Replace).unwrap();
+            let arrival =
+                Arrival::create_at(Destination::new(there, name), Existing::Replace).unwrap();
             if !root.join("moved").exists() {
                 fs::rename(root.join("in"), root.join("moved")).unwrap();
                 std::os::unix::fs::symlink(&elsewhere, root.join("in")).unwrap();
@@ -502,7 +356,7 @@ mod tests {
         assert_eq!(names(&root.join("moved")).len(), 2);
         let (there, _) = landing.prepare(Path::new("z")).unwrap();
         std::os::unix::fs::symlink(&elsewhere, root.join("link")).unwrap();
-        let place = Place::new(there, "link".into());
+        let place = Destination::new(there, "link".into());
         assert!(Arrival::create_at(place, Existing::Replace).is_err());
     }
 
@@ -574,7 +428,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         fs::create_dir(&below).unwrap();
         let link = |at: &Path, existing| {
-            Place::of(at).unwrap().link(b"../target", &Facts::default(), existing)
+            Destination::of(at).unwrap().link(b"../target", &Facts::default(), existing)
         };
         assert_eq!(link(&file, Existing::Keep).unwrap_err().exit(), Some(Exit::Exists));
         link(&file, Existing::Replace).unwrap();

@@ -132,6 +132,21 @@ impl Tally {
         Failure::new(Exit::Error, sentence)
     }
 
+    /// The whole, where others were left out from the beginning: that is the failure, if nothing else is.
+    pub(crate) fn outcome_without(
+        &self,
+        what: &str,
+        left_out: Option<Failure>,
+    ) -> Result<(), Failure> {
+        match (self.outcome(what), left_out) {
+            (Ok(()), Some(failure)) => Err(failure),
+            (outcome, left_out) => {
+                left_out.inspect(|failure| tell(format_args!("dfs: {failure}")));
+                outcome
+            }
+        }
+    }
+
     /// The whole: partly done if some was; with the common reason if nothing was.
     pub(crate) fn outcome(&self, what: &str) -> Result<(), Failure> {
         if let Some(failure) = &self.broken_off {

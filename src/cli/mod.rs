@@ -8,6 +8,7 @@ mod admin;
 pub(crate) mod args;
 mod arrival;
 mod bar;
+mod destination;
 mod door;
 mod facts;
 mod failure;

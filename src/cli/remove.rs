@@ -9,7 +9,7 @@ use crate::cli::args;
 use crate::cli::door;
 use crate::cli::failure::{Failure, Tally};
 use crate::cli::names::{self, Name};
-use crate::cli::prefix::{self, Listed};
+use crate::cli::prefix;
 use crate::cli::sync;
 use crate::cli::text::{counted, pasteable, tell};
 use crate::client::{CallError, Client};
@@ -99,7 +99,7 @@ fn delete_under(place: &args::Place, prefixes: &[Name]) -> Result<(), Failure> {
         let some: Vec<_> = some.map(|(count, noun)| counted(*count, noun)).collect();
         tell(format_args!("deleted {}", some.join(", ")));
     }
-    outcome(&tally, listed)
+    tally.outcome_without("names", listed.left_out)
 }
 
 /// Deletes all of it, and says how many files and folders were deleted.
@@ -127,15 +127,4 @@ fn delete_all(client: &mut Client, doomed: Doomed, tally: &mut Tally) -> (u64, u
     let (files, is_whole) = count(doomed.files);
     let folders = if is_whole { count(doomed.folders).0 } else { 0 };
     (files, folders)
-}
-
-/// Names that were left out are the failure, if nothing else is.
-fn outcome(tally: &Tally, listed: Listed) -> Result<(), Failure> {
-    match (tally.outcome("names"), listed.left_out) {
-        (Ok(()), Some(failure)) => Err(failure),
-        (outcome, left_out) => {
-            left_out.inspect(|failure| tell(format_args!("dfs: {failure}")));
-            outcome
-        }
-    }
 }

@@ -4,7 +4,8 @@
 
 use std::io;
 
-use crate::cli::arrival::{Arrival, Existing, Place};
+use crate::cli::arrival::Arrival;
+use crate::cli::destination::{Destination, Existing};
 use crate::cli::door;
 use crate::cli::facts::{self, Facts, Kind};
 use crate::cli::failure::{Exit, Failure};
@@ -37,7 +38,7 @@ pub(super) struct Incoming<'a> {
     wanted: Wanted,
     name: Name,
     /// Where it is to be, if nothing is begun there yet.
-    place: Option<Place>,
+    place: Option<Destination>,
     /// What was begun before it was known what comes: only a link may take the place of a link that leads nowhere.
     begun: Option<Result<Arrival, Failure>>,
     arrival: Option<Arrival>,
@@ -73,7 +74,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// It is one of many, and is begun in this place when it comes.
-    pub(super) fn expect_at(&mut self, place: Place, bytes: u64) {
+    pub(super) fn expect_at(&mut self, place: Destination, bytes: u64) {
         self.place = Some(place);
         self.rest = Some(bytes);
     }

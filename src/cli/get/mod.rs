@@ -12,7 +12,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use crate::cli::arrival::{self, Arrival, Existing, Place};
+use crate::cli::arrival::{self, Arrival};
+use crate::cli::destination::{self, Destination, Existing};
 use crate::cli::facts::{self, Facts, Kind};
 use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::landing::Landing;
@@ -99,7 +100,7 @@ fn fetch_file(
 ) -> Result<(), Failure> {
     // Made before anything is asked: what can't be written is known at once.
     let begun = Arrival::create(file, existing(get));
-    if let (Err(failure), false) = (&begun, arrival::is_dangling(file)) {
+    if let (Err(failure), false) = (&begun, destination::is_dangling(file)) {
         return Err(failure.clone());
     }
     let mut client = door::open(place)?;
@@ -118,7 +119,8 @@ fn fetch_file(
             arrival.place_durably()?;
         }
         Arrived::Link(target) => {
-            let at = Place::of(file).map_err(|error| arrival::cannot_write(file, &error))?;
+            let at =
+                Destination::of(file).map_err(|error| destination::cannot_write(file, &error))?;
             at.link(&target, &Facts::of(&entry, false), existing(get))?;
             at.sync()?;
         }
@@ -210,16 +212,16 @@ fn fetch_folder(
     if let Err(error) = all {
         tally.broke_off(door::failure(&error));
     }
-    if !place.quiet && tally.done_count() > 0 {
+    if !place.quiet {
+        tell_fetched(&tally, folder);
+    }
+    tally.outcome_without("files", left_out)
+}
+
+fn tell_fetched(tally: &Tally, folder: &Path) {
+    if tally.done_count() > 0 {
         let files = counted(tally.done_count(), "file");
         text::tell(format_args!("fetched {files} into {}", folder.display()));
-    }
-    match (tally.outcome("files"), left_out) {
-        (Ok(()), Some(failure)) => Err(failure),
-        (outcome, left_out) => {
-            left_out.inspect(|failure| text::tell(format_args!("dfs: {failure}")));
-            outcome
-        }
     }
 }
 
@@ -248,7 +250,7 @@ fn place_for(
     prefix: &Name,
     entry: &Entry,
     landing: &mut Landing,
-) -> Result<Option<Place>, Failure> {
+) -> Result<Option<Destination>, Failure> {
     let refused = |reason: &str| Failure::new(Exit::Error, format_args!("left out: {reason}"));
     let relative = match prefix.rest_of(&entry.name) {
         Some(b"") => PathBuf::new(),
@@ -267,7 +269,7 @@ fn place_for(
         }
         (Kind::File | Kind::Link, false) => {
             let (folder, name) = landing.prepare(&relative)?;
-            Ok(Some(Place::new(folder, name)))
+            Ok(Some(Destination::new(folder, name)))
         }
         (Kind::Folder, false) | (Kind::File | Kind::Link, true) => {
             Err(refused("its name and its mode do not agree on whether it is a folder"))
