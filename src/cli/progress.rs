@@ -92,6 +92,12 @@ impl Progress {
         });
     }
 
+    /// A file of so many bytes is done with, and none of them come.
+    pub(crate) fn skip(&self, bytes: u64) {
+        self.advance(bytes);
+        self.file_done();
+    }
+
     /// One of the files that were expected is done with.
     pub(crate) fn file_done(&self) {
         self.change(|extent| {

@@ -148,8 +148,7 @@ fn fetch_folder(
 ) -> Result<(), Failure> {
     let mut client = door::open(place)?;
     let (found, left_out) = entries_under(&mut client, prefix)?;
-    let total = found.iter().fold(0, |total: u64, entry| total.saturating_add(entry.size));
-    let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
+    let (count, total) = extent(&found);
     let landing = RefCell::new(Landing::new(folder)?);
     let progress = Progress::wanted(place, &prefix.to_string(), None);
     progress.expect_all(count, total);
@@ -174,8 +173,7 @@ fn fetch_folder(
             }
             Err(failure) => {
                 failed(&name, &failure);
-                progress.advance(entry.size);
-                progress.file_done();
+                progress.skip(entry.size);
                 None
             }
         }
@@ -216,6 +214,12 @@ fn fetch_folder(
         tell_fetched(&tally, folder);
     }
     tally.outcome_without("files", left_out)
+}
+
+/// How many entries there are, and the sum of their sizes, which may say anything.
+fn extent(found: &[Entry]) -> (u64, u64) {
+    let total = found.iter().fold(0, |total: u64, entry| total.saturating_add(entry.size));
+    (u64::try_from(found.len()).unwrap_or(u64::MAX), total)
 }
 
 fn tell_fetched(tally: &Tally, folder: &Path) {
