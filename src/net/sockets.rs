@@ -269,6 +269,10 @@ impl Sockets {
                 return;
             }
             let progress = if socket.is_flushed() {
+                // Each call is a turn of the node.
+                if !node.wants_transmit(*link) {
+                    return;
+                }
                 self.outward.clear();
                 node.transmit(self.clock.now(), *link, &mut self.outward, WRITE_BATCH);
                 if self.outward.is_empty() {

@@ -42,6 +42,11 @@ impl Native {
         let (paused, transmitting, unread) = (false, false, Bytes::new());
         Self { conn, reached, stage, paused, unread, transmitting }
     }
+
+    /// Whether the connection has something to send, or to tell of what has left.
+    fn has_outward(&self) -> bool {
+        self.conn.wants_transmit() || self.conn.has_sent_events()
+    }
 }
 
 impl Connection {
@@ -138,12 +143,19 @@ impl Connection {
     pub(super) fn news(&mut self, link: Link) -> Option<Action> {
         match self {
             Self::Native(native) => {
-                let transmits = native.conn.wants_transmit() || native.conn.has_sent_events();
-                let news = transmits && !native.transmitting;
+                let news = native.has_outward() && !native.transmitting;
                 native.transmitting |= news;
                 news.then_some(Action::Transmit { link })
             }
             Self::Local(local) => local.take_news().then_some(Action::Event { link }),
+        }
+    }
+
+    /// Whether `Node::transmit` is waited for, or would do something.
+    pub(super) fn wants_transmit(&self) -> bool {
+        match self {
+            Self::Native(native) => native.transmitting || native.has_outward(),
+            Self::Local(_) => false,
         }
     }
 

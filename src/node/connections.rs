@@ -94,6 +94,12 @@ impl Connections {
         self.open.get_mut(&link)?.connection.native()
     }
 
+    /// Whether it leads elsewhere and has something to send, or to tell of what has left.
+    pub(super) fn wants_transmit(&self, link: Link) -> bool {
+        let slot = self.open.get(&link);
+        slot.is_some_and(|slot| slot.connection.wants_transmit())
+    }
+
     /// `None` if it has ended, or leads elsewhere.
     pub(super) fn local(&mut self, link: Link) -> Option<&mut Local> {
         self.open.get_mut(&link)?.connection.local()

@@ -187,6 +187,15 @@ impl Node {
         self.run_turn(now);
     }
 
+    /// Whether `transmit` has something to give, or to be told of.
+    #[must_use]
+    pub fn wants_transmit(&self, link: Link) -> bool {
+        match self.closing.get(&link) {
+            Some(conn) => conn.wants_transmit(),
+            None => self.connections.wants_transmit(link),
+        }
+    }
+
     /// What was handed to the socket before has left.
     fn handle_sent_events(&mut self, now: Now, link: Link) {
         while let Some(native) = self.connections.native(link) {

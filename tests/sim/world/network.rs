@@ -143,7 +143,8 @@ impl World {
             let Some(life) = &mut self.machines[from.machine].life else {
                 return;
             };
-            if held >= WINDOW {
+            // As the sockets do: whoever has nothing to send and hears of nothing that has left is not asked.
+            if held >= WINDOW || !life.node.wants_transmit(from.link) {
                 return;
             }
             let mut bytes = Vec::new();
