@@ -16,9 +16,14 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub const FIRST_EPOCH: u32 = 1;
 
 /// Epochs of secrets, the oldest first. New things are sealed in the newest.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct DataKeys {
     epochs: Vec<Epoch>,
+    /// What is derived from each for the default space. Nearly everything is there, and to derive keys costs more than to
+    /// open a record with them.
+    spaces: Vec<SpaceKeys>,
+    /// The key of names' ids in the default space.
+    names: [u8; 32],
 }
 
 /// One epoch of the data key.
@@ -35,14 +40,21 @@ impl DataKeys {
     #[must_use]
     pub fn generate(entropy: &[u8; 32]) -> Self {
         let secret = new_secret(entropy, tags::NEW_DATA);
-        Self { epochs: vec![Epoch { number: FIRST_EPOCH, secret }] }
+        Self::derive(vec![Epoch { number: FIRST_EPOCH, secret }])
     }
 
     /// Keys read back: at least one epoch, numbers ascending.
     #[must_use]
     pub fn from_epochs(epochs: Vec<Epoch>) -> Option<Self> {
         let ascending = epochs.windows(2).all(|pair| pair[0].number < pair[1].number);
-        (!epochs.is_empty() && ascending).then_some(Self { epochs })
+        (!epochs.is_empty() && ascending).then(|| Self::derive(epochs))
+    }
+
+    fn derive(epochs: Vec<Epoch>) -> Self {
+        let space = Space::default();
+        let spaces = epochs.iter().map(|epoch| SpaceKeys::derive(epoch, &space)).collect();
+        let names = derive(&epochs[0], tags::KEY_NAME, &space);
+        Self { epochs, spaces, names }
     }
 
     /// All epochs, the oldest first.
@@ -54,25 +66,43 @@ impl DataKeys {
     /// The keys with which new things are sealed.
     #[must_use]
     pub fn newest(&self, space: &Space) -> SpaceKeys {
-        SpaceKeys::derive(&self.epochs[self.epochs.len() - 1], space)
+        self.space_keys(self.epochs.len() - 1, space)
     }
 
     /// The keys with which things of that epoch were sealed, if we have them.
     #[must_use]
     pub fn at(&self, epoch: u32, space: &Space) -> Option<SpaceKeys> {
-        let epoch = self.epochs.iter().find(|known| known.number == epoch)?;
-        Some(SpaceKeys::derive(epoch, space))
+        let at = self.epochs.iter().position(|known| known.number == epoch)?;
+        Some(self.space_keys(at, space))
+    }
+
+    fn space_keys(&self, at: usize, space: &Space) -> SpaceKeys {
+        match *space == Space::default() {
+            true => self.spaces[at].clone(),
+            false => SpaceKeys::derive(&self.epochs[at], space),
+        }
     }
 
     /// The id of a name: equal in all epochs.
     #[must_use]
     pub fn name_id(&self, space: &Space, name: &[u8]) -> NameId {
+        if *space == Space::default() {
+            return NameId(mac(&self.names, &[name]));
+        }
         let mut key = derive(&self.epochs[0], tags::KEY_NAME, space);
         let id = NameId(mac(&key, &[name]));
         key.zeroize();
         id
     }
 }
+
+impl PartialEq for DataKeys {
+    fn eq(&self, other: &Self) -> bool {
+        self.epochs == other.epochs
+    }
+}
+
+impl Eq for DataKeys {}
 
 impl fmt::Debug for DataKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
