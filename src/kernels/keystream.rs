@@ -22,7 +22,8 @@ pub fn keystream(key: &[u8; 32], data: &mut [u8], offset: u64) {
         cipher.write_keystream(pad);
         xor(piece, pad);
     }
-    pad.zeroize();
+    // As a slice, which is set at once; an array is by single bytes.
+    pad.as_mut_slice().zeroize();
 }
 
 /// By words, eight a turn: the cipher's own loop takes single bytes where the whole program is linked for size.
