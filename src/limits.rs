@@ -74,6 +74,10 @@ pub const GRANTS_MAX: usize = 1024;
 pub const JUDGED_MAX: usize = 1024;
 /// Answers of a list, one after the other, that bring nothing new.
 pub const LIST_BARREN_MAX: u32 = 64;
+/// Names that are looked at for one answer of a list of the past.
+pub const PAST_LOOKS_MAX: usize = 2048;
+/// Answers of such a list, one after the other, that bring nothing: of very many names few may have been deleted.
+pub const PAST_BARREN_MAX: u32 = 32 * 1024;
 /// Damaged blocks that a client hears of before it ends a verification.
 pub const VERIFY_BAD_MAX: usize = 256 * 1024;
 /// Records in one pushed or listed message.

@@ -348,6 +348,14 @@ bugs! {
     ForgetMode,
     /// A folder that held a node and is empty now begins a network (G4).
     BeginAnywhere,
+    /// A list of versions leaves one out where an answer ends and the next begins (G4).
+    SkipAtPageEnd,
+    /// A restored version supersedes nothing of what was there (G4).
+    RestoreWithoutParents,
+    /// A version is restored whatever has been stored under its name since it was chosen (G4).
+    RestoreOverUnseen,
+    /// A list of versions may go on for ever (G9).
+    EndlessVersions,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

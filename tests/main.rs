@@ -57,6 +57,7 @@
 //! | `sim/client/forger` | a node that forges what it shows | G2 |
 //! | `sim/client/heads` | names with very many heads | G4 G6 |
 //! | `sim/client/hostile` | a node that lies, refuses or keeps silent | G2 G9 |
+//! | `sim/client/versions` | the versions of a name, and what names were | G2 G4 G9 |
 //! | `sim/comparison` | reconciliation of many records | G5 |
 //! | `sim/conditions` | conflicts: puts and renames with conditions | G4 |
 //! | `sim/damaged_group` | what a start believes of a damaged group | G2 G3 |

@@ -163,6 +163,21 @@ impl Client {
         answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
     }
 
+    /// Fetches a version that was told of before into a sink, like `get`.
+    ///
+    /// # Errors
+    /// What the sink has by then is right, but not all.
+    pub fn get_entry_into(
+        &mut self,
+        entry: Entry,
+        sink: &mut impl Sink,
+    ) -> Result<Entry, CallError> {
+        let mut answer = None;
+        let job = GetJob { entry, sink: Borrowed(sink) };
+        self.get_many([job], 1, |_, result| answer = Some(result))?;
+        answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
+    }
+
     /// Fetches many files like `get`, so many at once, and tells of each when it is done.
     ///
     /// # Errors

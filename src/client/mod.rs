@@ -21,6 +21,7 @@ mod resume;
 )]
 mod shell;
 mod verify;
+mod versions;
 
 pub use calls::{GetJob, PutJob, Stored};
 pub use error::CallError;

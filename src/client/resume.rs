@@ -319,6 +319,7 @@ impl<S: Sink> Fetches<S> {
             Event::Ready { .. }
             | Event::NeedData { .. }
             | Event::Entry { .. }
+            | Event::Version { .. }
             | Event::Progress { .. } => return None,
         };
         if let Err(error) = taken {

@@ -21,8 +21,9 @@ use crate::seeded::{self, Bug};
 use crate::store::values::{Expired, LogPlace, Remains};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
-use crate::wire::message::RangeSummary;
+use crate::wire::message::{RangeSummary, VersionMark};
 use crate::wire::record::Record;
+use crate::wire::view::View;
 use guesses::{Guesses, Of};
 use ids::Ids;
 use std::collections::BTreeMap;
@@ -52,6 +53,17 @@ pub(crate) enum Listed<'a> {
     Shown(&'a Entry),
     /// A version of it is dated in the future; without that, a reader would see this.
     Future(Alias, Option<&'a Entry>),
+}
+
+/// What a view has of a name.
+#[derive(Debug)]
+pub(crate) struct Viewed<'a> {
+    /// The name.
+    pub(crate) name: Alias,
+    /// Its record, if there is one; its bytes may be damaged.
+    pub(crate) entry: Option<&'a Entry>,
+    /// A version of the name is dated in the future: without that, the view would have this.
+    pub(crate) is_future: bool,
 }
 
 /// What changes it.
@@ -259,6 +271,16 @@ impl Catalog {
         HeadsSummary { count: heads.len() as u64, hash: heads_hash(&heads) }
     }
 
+    /// The versions of a name before this one, or all that are not dated in the future: the greatest first, damaged ones
+    /// too. Only those are looked at that are taken.
+    pub(crate) fn versions_before(
+        &self,
+        name: &NameId,
+        before: Option<VersionMark>,
+    ) -> impl Iterator<Item = &Entry> {
+        self.versions.descending(&self.entries, self.aliases.of(name), before)
+    }
+
     /// The entry of one version of a name, if its bytes are not damaged.
     #[must_use]
     pub(crate) fn version(&self, name: &NameId, version: &VersionId) -> Option<&Entry> {
@@ -273,6 +295,15 @@ impl Catalog {
     /// The names after `after` that a list has or counts, in the order of their aliases.
     pub(crate) fn names_after(&self, after: Option<Alias>) -> impl Iterator<Item = Listed<'_>> {
         self.versions.names_after(&self.entries, after)
+    }
+
+    /// The names after `after`, in the order of their aliases, and of each what a view has.
+    pub(crate) fn past_after(
+        &self,
+        after: Option<Alias>,
+        view: View,
+    ) -> impl Iterator<Item = Viewed<'_>> {
+        self.versions.past_after(&self.entries, after, view)
     }
 
     /// Records with ids from `first` to `last`, both included.

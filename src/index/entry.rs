@@ -8,6 +8,7 @@ use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
 use crate::store::values::{LogItem, LogPlace};
 use crate::time::STAMP_MAX;
+use crate::wire::message::VersionMark;
 use crate::wire::record::{Record, RecordKind};
 
 /// The kinds that the catalog tells apart.
@@ -119,8 +120,8 @@ impl Entry {
 
     /// By which the versions of one name are ordered, heads or not.
     #[must_use]
-    pub(crate) fn rank(&self) -> (VersionId, RecordId) {
-        (self.version(), self.id())
+    pub(crate) fn rank(&self) -> VersionMark {
+        VersionMark { version: self.version(), record: self.id() }
     }
 
     /// No known record names it as a parent.
@@ -193,6 +194,15 @@ pub(crate) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8;
     if !head {
         key[VERSION] |= SUPERSEDED;
     }
+    key
+}
+
+/// The key of a record that states a version.
+#[must_use]
+pub(crate) fn record_key(name: &Alias, mark: &VersionMark, head: bool) -> [u8; KEY] {
+    let mut key = [0; KEY];
+    key[..ID].copy_from_slice(&version_key(name, &mark.version, head));
+    key[ID..].copy_from_slice(&mark.record.0);
     key
 }
 

@@ -102,7 +102,7 @@ impl InFlight {
                         under.take(&bytes);
                     }
                 }
-                Event::Entry { .. } | Event::Progress { .. } => {}
+                Event::Entry { .. } | Event::Version { .. } | Event::Progress { .. } => {}
                 Event::Finished { op, result } => {
                     if let Some(under) = self.ops.remove(&op) {
                         completed.push(under.complete(result));

@@ -10,6 +10,8 @@ pub(super) fn has_long_answer(message: &Message) -> bool {
         message,
         Message::GetPage { .. }
             | Message::List { .. }
+            | Message::Versions { .. }
+            | Message::ListPast { .. }
             | Message::Holders { .. }
             | Message::Members { .. }
             | Message::Verify { .. }
@@ -26,6 +28,8 @@ pub(super) fn is_request(message: &Message) -> bool {
             | Message::GetPage { .. }
             | Message::Offer { .. }
             | Message::List { .. }
+            | Message::Versions { .. }
+            | Message::ListPast { .. }
             | Message::Holders { .. }
             | Message::Status { .. }
             | Message::Members { .. }

@@ -2,9 +2,11 @@
 
 use super::entry::{Entry, Meta, Overwrite};
 use super::error::ClientError;
+use super::version::{Version, VersionsTold, VersionsWanted};
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use crate::wire::sync_state::SyncState;
+use crate::wire::view::View;
 use bytes::Bytes;
 
 /// Which nodes hold a version.
@@ -63,6 +65,23 @@ pub enum Operation {
     },
     /// Tell of every name, each by an `Entry` event, in no order.
     List,
+    /// Tell what this view has of every name, in no order: each file by an `Entry` event, each deletion by `Version`.
+    ListPast {
+        /// It.
+        view: View,
+    },
+    /// Tell of the versions of a name, each by a `Version` event, the newest first.
+    Versions {
+        /// Which.
+        wanted: VersionsWanted,
+    },
+    /// Store a new version of a name with the content and attributes of an earlier one. No blocks move.
+    Restore {
+        /// The earlier one.
+        entry: Box<Entry>,
+        /// The greatest version of the name when this one was chosen; if it is another, it fails with `Changed`.
+        over: Option<VersionId>,
+    },
     /// Which nodes have this record and every block of it?
     Holders {
         /// The record.
@@ -127,6 +146,8 @@ pub enum Answer {
         /// Whether it has heard from the others what they know.
         sync: SyncState,
     },
+    /// All versions that were asked for have been told, as far as the node knows.
+    Versions(VersionsTold),
     /// These nodes said just now that they have it all.
     Holders(Holders),
     /// The node's state.
@@ -176,6 +197,13 @@ pub enum Event {
         op: Op,
         /// The version that is shown.
         entry: Box<Entry>,
+    },
+    /// One version of a list of versions, or one deletion of a list of names.
+    Version {
+        /// The list.
+        op: Op,
+        /// It.
+        version: Box<Version>,
     },
     /// A get knows what it gets.
     Found {

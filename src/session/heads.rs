@@ -41,6 +41,16 @@ impl Heads {
         parents
     }
 
+    /// What a reader of the name sees, or would if it were no deletion.
+    pub(super) fn greatest(&self) -> Option<VersionId> {
+        self.versions.iter().copied().max()
+    }
+
+    /// The same for who forgets what they are.
+    pub(super) fn without_parents(&self) -> Self {
+        Self { versions: Vec::new(), ..self.clone() }
+    }
+
     pub(super) fn future(&self) -> &[VersionId] {
         &self.future
     }

@@ -1,27 +1,37 @@
-//! A list: every name that the node knows, in as many answers as it takes.
+//! A list: every name that the node knows, in as many answers as it takes; as names are now, or as a view has them.
 //!
-//! Invariant: each record is opened before it is told; that the list ends, `Listing` sees to.
+//! Invariant: each record is opened before it is told, and is one that the view has; that the list ends, `Listing` sees to.
 
 use super::answer::{Answer, Event, Op};
 use super::context::Context;
 use super::error::{ClientError, unexpected};
 use super::listing::Listing;
 use super::machine::Step;
+use super::version::{Opened, Standing};
 use crate::ids::NameId;
+use crate::limits::{LIST_BARREN_MAX, PAST_BARREN_MAX};
 use crate::wire::message::Message;
+use crate::wire::view::View;
 use bytes::Bytes;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct List {
     op: Op,
+    /// None for what is shown now.
+    view: Option<View>,
     listing: Listing,
 }
 
 impl List {
-    pub(super) fn begin(context: &mut Context, op: Op) -> Result<Self, ClientError> {
+    pub(super) fn begin(
+        context: &mut Context,
+        op: Op,
+        view: Option<View>,
+    ) -> Result<Self, ClientError> {
         context.seals.keys()?;
-        let list = Self { op, listing: Listing::default() };
+        let barren_max = if view.is_some() { PAST_BARREN_MAX } else { LIST_BARREN_MAX };
+        let list = Self { op, view, listing: Listing::new(barren_max) };
         list.ask(context, None);
         Ok(list)
     }
@@ -29,7 +39,10 @@ impl List {
     fn ask(&self, context: &mut Context, after: Option<NameId>) {
         let (request, space) = (context.request(self.op), context.seals.space());
         let future = context.allows_future();
-        context.send(Message::List { request, space, after, future });
+        context.send(match self.view {
+            None => Message::List { request, space, after, future },
+            Some(view) => Message::ListPast { request, space, after, view },
+        });
     }
 
     pub(super) fn answered(
@@ -41,7 +54,10 @@ impl List {
             return Err(unexpected(&message));
         };
         self.listing.told(damaged, sync, log_damage);
-        self.tell(context, &records)?;
+        match self.view {
+            None => self.tell(context, &records)?,
+            Some(view) => self.tell_past(context, &records, view)?,
+        }
         let Some(after) = next else {
             return Ok(Step::Done(Answer::Listed { sync: self.listing.end()? }));
         };
@@ -60,6 +76,36 @@ impl List {
                 Ok(None) => {}
                 Err(_) => self.listing.leave_out(1),
             }
+        }
+        Ok(())
+    }
+
+    fn tell_past(
+        &mut self,
+        context: &mut Context,
+        records: &[Bytes],
+        view: View,
+    ) -> Result<(), ClientError> {
+        for opened in context.seals.open_versions(records)? {
+            let Ok(opened) = opened else {
+                self.listing.leave_out(1);
+                continue;
+            };
+            self.listing.take(&opened.record())?;
+            let op = self.op;
+            context.tell(match (view, opened) {
+                (View::At(stamp), Opened::File(entry)) if entry.version.stamp <= stamp => {
+                    Event::Entry { op, entry }
+                }
+                (View::Deleted, deletion @ Opened::Tombstone(_)) => {
+                    let version = Box::new(deletion.into_version(Standing::Deletion));
+                    Event::Version { op, version }
+                }
+                (View::At(_) | View::Deleted, _) => {
+                    let what = "a list of something else than was asked for".to_owned();
+                    return Err(ClientError::Protocol(what));
+                }
+            });
         }
         Ok(())
     }

@@ -6,7 +6,6 @@
 
 use super::error::{ClientError, log_damage};
 use crate::ids::{NameId, RecordId};
-use crate::limits::LIST_BARREN_MAX;
 use crate::seeded::{self, Bug};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::sync_state::SyncState;
@@ -23,6 +22,8 @@ pub(super) struct Listing {
     before: usize,
     /// Answers since one brought a record.
     barren: u32,
+    /// There may be so many.
+    barren_max: u32,
     /// Where the last answer ended.
     reached: Option<NameId>,
     sync: SyncState,
@@ -30,6 +31,11 @@ pub(super) struct Listing {
 }
 
 impl Listing {
+    /// One of which so many answers in a row may bring nothing.
+    pub(super) fn new(barren_max: u32) -> Self {
+        Self { barren_max, ..Self::default() }
+    }
+
     /// What an answer says beside its records.
     pub(super) fn told(&mut self, left_out: u32, sync: SyncState, log_damage: LogDamage) {
         self.leave_out(left_out);
@@ -60,7 +66,7 @@ impl Listing {
         let brought = self.seen.len() > self.before;
         self.before = self.seen.len();
         self.barren = if brought { 0 } else { self.barren + 1 };
-        if self.barren < LIST_BARREN_MAX || seeded::is_on(Bug::BarrenList) {
+        if self.barren < self.barren_max || seeded::is_on(Bug::BarrenList) {
             return Ok(());
         }
         Err(ClientError::Protocol("a list that goes on and tells nothing".to_owned()))

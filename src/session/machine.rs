@@ -12,7 +12,9 @@ use super::get::Get;
 use super::list::List;
 use super::put::Put;
 use super::rename::{Names, Rename};
+use super::restore::Restore;
 use super::verify::Verify;
+use super::versions::Versions;
 use crate::wire::message::Message;
 
 /// What came of an answer.
@@ -35,6 +37,8 @@ pub(super) enum Machine {
     Rename(Box<Rename>),
     Clear(Box<Clear>),
     List(Box<List>),
+    Versions(Box<Versions>),
+    Restore(Box<Restore>),
     Verify(Box<Verify>),
 }
 
@@ -58,7 +62,16 @@ impl Machine {
                 let names = Names { source, target, replace };
                 Self::Rename(Box::new(Rename::begin(context, op, names)?))
             }
-            Operation::List => Self::List(Box::new(List::begin(context, op)?)),
+            Operation::List => Self::List(Box::new(List::begin(context, op, None)?)),
+            Operation::ListPast { view } => {
+                Self::List(Box::new(List::begin(context, op, Some(view))?))
+            }
+            Operation::Versions { wanted } => {
+                Self::Versions(Box::new(Versions::begin(context, op, wanted)?))
+            }
+            Operation::Restore { entry, over } => {
+                Self::Restore(Box::new(Restore::begin(context, op, entry, over)?))
+            }
             Operation::Holders { record } => Self::Ask(Ask::holders(context, op, record)),
             Operation::Status => Self::Ask(Ask::status(context, op)),
             Operation::Members => Self::Ask(Ask::members(context, op)),
@@ -83,6 +96,8 @@ impl Machine {
             Self::Rename(rename) => rename.answered(context, message),
             Self::Clear(clear) => clear.answered(context, message),
             Self::List(list) => list.answered(context, message),
+            Self::Versions(versions) => versions.answered(context, message),
+            Self::Restore(restore) => restore.answered(context, message),
             Self::Verify(verify) => verify.answered(context, message),
         }
     }
@@ -94,7 +109,10 @@ impl Machine {
             Self::Delete(delete) => delete.again(context),
             Self::Rename(rename) => rename.again(context),
             Self::Clear(clear) => clear.again(context),
-            Self::Get(_) | Self::Ask(_) | Self::List(_) | Self::Verify(_) => false,
+            Self::Restore(restore) => restore.again(context),
+            Self::Get(_) | Self::Ask(_) | Self::List(_) | Self::Versions(_) | Self::Verify(_) => {
+                false
+            }
         }
     }
 
@@ -108,6 +126,8 @@ impl Machine {
             | Self::Rename(_)
             | Self::Clear(_)
             | Self::List(_)
+            | Self::Versions(_)
+            | Self::Restore(_)
             | Self::Verify(_) => true,
         }
     }
@@ -122,6 +142,8 @@ impl Machine {
             | Self::Rename(_)
             | Self::Clear(_)
             | Self::List(_)
+            | Self::Versions(_)
+            | Self::Restore(_)
             | Self::Verify(_) => 0,
         }
     }
@@ -139,6 +161,8 @@ impl Machine {
             | Self::Delete(_)
             | Self::Rename(_)
             | Self::List(_)
+            | Self::Versions(_)
+            | Self::Restore(_)
             | Self::Verify(_) => result,
         }
     }

@@ -19,6 +19,7 @@ mod entry;
 mod error;
 mod get;
 mod heads;
+mod history;
 mod list;
 mod listing;
 mod machine;
@@ -28,16 +29,23 @@ mod pages;
 mod permit;
 mod put;
 mod rename;
+mod requests;
+mod restore;
 mod seal;
 mod signers;
 mod sweep;
 mod uploads;
 mod verify;
+mod version;
+mod versions;
 
 pub use answer::{Answer, Event, Holders, Op, Operation};
 pub use entry::{Entry, Meta, Overwrite};
 pub use error::{ClientError, log_damage};
 pub use output::{Input, Output};
+pub use version::{
+    NoVersionPrefix, Standing, Version, VersionPrefix, VersionsTold, VersionsWanted,
+};
 
 use crate::crypto::keys::{NodeKey, node_id};
 use crate::ids::{Address, NodeId, StoreId};
@@ -53,6 +61,7 @@ use machine::{Machine, Step};
 use operations::Operations;
 use permit::Brought;
 use put::Made;
+use requests::request_of;
 use seal::Seals;
 use signers::Signers;
 use std::time::Duration;
@@ -475,22 +484,6 @@ impl Session {
             self.finish(op, result);
         }
         self.go_on_with_gets();
-    }
-}
-
-fn request_of(message: &Message) -> Option<Request> {
-    match message {
-        Message::Heads { request, .. }
-        | Message::DamagedHeads { request, .. }
-        | Message::PutDone { request, .. }
-        | Message::PageDone { request }
-        | Message::Page { request, .. }
-        | Message::Listed { request, .. }
-        | Message::HoldersAre { request, .. }
-        | Message::StatusIs { request, .. }
-        | Message::MembersAre { request, .. }
-        | Message::Verified { request, .. } => Some(*request),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::entry::{Content, Entry, Meta};
 use super::error::{ClientError, may_have_been};
 use super::heads::{Heads, Told};
 use super::signers::Signers;
+use super::version::{Opened, Tombstone};
 use crate::crypto::data::SpaceKeys;
 use crate::crypto::keys::{NodeKey, WriteKey, record_id};
 use crate::crypto::sealed::{open_part, seal_part};
@@ -21,6 +22,9 @@ use crate::wire::log_damage::LogDamage;
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed};
 use bytes::Bytes;
 use zeroize::Zeroizing;
+
+/// What is said of a record whose sealed half is another's.
+const HALVES: &str = "a record's two halves do not belong together";
 
 /// A record that was made here, and the version that it states.
 #[derive(Debug)]
@@ -200,35 +204,67 @@ impl Seals {
         &self,
         list: &[Bytes],
     ) -> Result<Vec<Result<Option<Entry>, ClientError>>, ClientError> {
+        let pairs = list.iter().zip(self.judged(list)?);
+        Ok(pairs.map(|(bytes, record)| self.open_judged(bytes, record?)).collect())
+    }
+
+    /// The same of versions of names, deletions too.
+    pub(super) fn open_versions(
+        &self,
+        list: &[Bytes],
+    ) -> Result<Vec<Result<Opened, ClientError>>, ClientError> {
+        let pairs = list.iter().zip(self.judged(list)?);
+        Ok(pairs.map(|(bytes, record)| self.open_version(bytes, record?)).collect())
+    }
+
+    /// Records that somebody who may write has signed, and what is no record.
+    fn judged(&self, list: &[Bytes]) -> Result<Vec<Result<Record, ClientError>>, ClientError> {
         let decoded: Vec<_> = list.iter().map(|bytes| decode(bytes)).collect();
         let records: Vec<&Record> = decoded.iter().flatten().collect();
         if !self.signers.judge_all(&records) {
             // A batch is good or not: each for itself says which is not.
             records.into_iter().try_for_each(|record| self.signers.judge(record))?;
         }
-        let pairs = list.iter().zip(decoded);
-        Ok(pairs.map(|(bytes, record)| self.open_judged(bytes, record?)).collect())
+        Ok(decoded)
     }
 
-    fn open_judged(&self, bytes: &[u8], record: Record) -> Result<Option<Entry>, ClientError> {
-        let damaged = |what: &str| ClientError::Damaged(what.to_owned());
-        if record.kind != RecordKind::File {
-            return Ok(None);
+    fn open_version(&self, bytes: &[u8], record: Record) -> Result<Opened, ClientError> {
+        if record.kind == RecordKind::Tombstone {
+            let (version, name) = (record.version, self.unseal(&record)?.name);
+            return Ok(Opened::Tombstone(Tombstone { name, version, record: record_id(bytes) }));
         }
+        let entry = self.open_judged(bytes, record)?;
+        let no_version = || ClientError::Damaged("a record that is no version".to_owned());
+        entry.map(|entry| Opened::File(Box::new(entry))).ok_or_else(no_version)
+    }
+
+    /// Opens the sealed half of a record, which says the name.
+    fn unseal(&self, record: &Record) -> Result<Sealed, ClientError> {
+        let damaged = |what: &str| ClientError::Damaged(what.to_owned());
         let data = self.access.data.as_ref().ok_or(ClientError::NoDataKey)?;
         let keys = data.at(record.epoch, &record.space).ok_or(ClientError::NoDataKey)?;
         let plain = open_part(&keys, &record.public_bytes(), &record.sealed_tag, &record.sealed)
             .map_err(|_| damaged("a record was not sealed with this network's data key"))?;
         let sealed = Sealed::decode(record.format, &plain)
             .map_err(|_| damaged("a record's sealed part is malformed"))?;
+        if data.name_id(&record.space, &sealed.name) != record.name {
+            return Err(damaged(HALVES));
+        }
+        Ok(sealed)
+    }
+
+    fn open_judged(&self, bytes: &[u8], record: Record) -> Result<Option<Entry>, ClientError> {
+        if record.kind != RecordKind::File {
+            return Ok(None);
+        }
+        let sealed = self.unseal(&record)?;
         let (blocks, size) = record.blocks.totals();
         let secrets = match &record.blocks {
             BlockList::Inline(blocks) => blocks.len(),
             BlockList::Pages { .. } => 1,
         };
-        let fits = size == sealed.size && sealed.secrets.len() == secrets;
-        if !fits || data.name_id(&record.space, &sealed.name) != record.name {
-            return Err(damaged("a record's two halves do not belong together"));
+        if size != sealed.size || sealed.secrets.len() != secrets {
+            return Err(ClientError::Damaged(HALVES.to_owned()));
         }
         Ok(Some(Entry {
             log_damage: LogDamage::default(),

@@ -16,6 +16,7 @@ use crate::wire::log_damage::LogDamage;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
+use crate::wire::view::View;
 use bytes::Bytes;
 
 pub(in crate::wire) use codec::is_network_address;
@@ -163,6 +164,26 @@ pub struct Member {
     pub trouble: String,
 }
 
+/// A place among the versions of a name, which have the order of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionMark {
+    /// The version.
+    pub version: VersionId,
+    /// The record that states it: a writer may have given a version twice.
+    pub record: RecordId,
+}
+
+/// A version of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Which.
+    pub version: VersionId,
+    /// Another that is known names it as a parent.
+    pub superseded: bool,
+    /// The encoded record; empty if it is damaged.
+    pub record: Bytes,
+}
+
 /// Why a request was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -286,6 +307,25 @@ pub enum Message {
         sync: SyncState,
         log_damage: LogDamage,
     },
+    /// Which versions of this name come before that one, or all? The newest are told of first, at most so many at once.
+    Versions {
+        request: Request,
+        space: Space,
+        name: NameId,
+        before: Option<VersionMark>,
+        limit: u16,
+    },
+    /// These, the newest first, but none that are dated in the future. `next`: before what more are to be asked for.
+    /// `sync` and `log_damage` as in `Listed`.
+    VersionsAre {
+        request: Request,
+        versions: Vec<ListedVersion>,
+        next: Option<VersionMark>,
+        sync: SyncState,
+        log_damage: LogDamage,
+    },
+    /// As `List`, but of each name the record that this view has, if it has one. Also answered by `Listed`.
+    ListPast { request: Request, space: Space, after: Option<NameId>, view: View },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
     /// So many nodes said so just now, and some of them are these.

@@ -55,6 +55,9 @@
 //! | pushed record | record `bytes`, block `bytes` |
 //! | range | first `[32]`, last `[32]`, count `u64`, fingerprint `[32]` |
 //! | member | peer, connected `bool`, last seen `u64` |
+//! | version mark | version id, record `[32]` |
+//! | listed version | version id, superseded `bool`, record `bytes` |
+//! | view | `u8`: 1 deleted; or 2 and a stamp `u64` |
 //! | reason | `u8`, 1 to 8 in the order of `Reason` |
 //!
 //! # Record
@@ -105,6 +108,7 @@ pub mod presence;
 pub mod record;
 pub mod sealed;
 pub mod sync_state;
+pub mod view;
 
 use std::fmt;
 

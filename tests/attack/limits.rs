@@ -67,6 +67,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "a_verification_that_turns_back_or_tells_nothing_ends",
         ],
     ),
+    ("PAST_LOOKS_MAX", &["of_many_names_the_few_that_are_deleted_are_found_in_bounded_answers"]),
+    ("PAST_BARREN_MAX", &["a_list_of_versions_that_goes_on_and_tells_nothing_ends"]),
     ("VERIFY_BAD_MAX", &["no_more_damage_is_kept_than_the_bound"]),
     ("MESSAGE_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_IDS_MAX", &["lists_of_messages_have_an_end"]),

@@ -10,8 +10,8 @@ use dfsd::limits::{
     PUT_RECORDS_MAX, RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use dfsd::wire::message::{
-    BlockRef, Hello, Member, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason,
-    Role,
+    BlockRef, Hello, ListedVersion, Member, Message, NodeStatus, PeerAddress, PushedRecord,
+    RangeSummary, Reason, Role,
 };
 use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
@@ -83,6 +83,14 @@ fn lists_of_messages_have_an_end() {
         records: list(count),
         next: None,
         damaged: 0,
+        sync: Default::default(),
+        log_damage: Default::default(),
+    });
+    let listed = || ListedVersion { version, superseded: true, record: record() };
+    check(MESSAGE_RECORDS_MAX, |count| Message::VersionsAre {
+        request: 0,
+        versions: (0..count).map(|_| listed()).collect(),
+        next: None,
         sync: Default::default(),
         log_damage: Default::default(),
     });

@@ -417,4 +417,22 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
             "daemon::start::a_folder_that_is_empty_by_mistake_is_refused_until_it_is_said_what_is_meant",
         ),
     ),
+    (
+        Bug::SkipAtPageEnd,
+        Test("sim::client::versions::of_few_versions_none_is_left_out_wherever_an_answer_ends"),
+    ),
+    (
+        Bug::RestoreWithoutParents,
+        Test(
+            "sim::client::versions::of_two_concurrent_versions_the_one_that_is_not_shown_is_listed_and_restored",
+        ),
+    ),
+    (
+        Bug::RestoreOverUnseen,
+        Test("sim::client::versions::nothing_is_restored_over_what_others_have_stored_since"),
+    ),
+    (
+        Bug::EndlessVersions,
+        Test("sim::client::versions::a_list_of_versions_that_turns_back_or_repeats_ends"),
+    ),
 ];

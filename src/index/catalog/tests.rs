@@ -164,6 +164,77 @@ fn what_is_discarded_never_counts_again() {
     }
 }
 
+#[test]
+fn versions_descend_whether_or_not_they_are_superseded() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    let all: &[(u64, &[u64])] =
+        &[(1, &[]), (2, &[1]), (3, &[]), (4, &[2]), (5, &[]), (6, &[5]), (7, &[])];
+    for (stamp, parents) in all {
+        insert(&mut catalog, RecordKind::File, *stamp, parents);
+    }
+    let before = |catalog: &Catalog, mark: Option<VersionMark>| {
+        let versions = catalog.versions_before(&NAME, mark);
+        versions.map(|entry| entry.version().stamp).collect::<Vec<_>>()
+    };
+    assert_eq!(before(&catalog, None), [7, 6, 5, 4, 3, 2, 1]);
+    for entry in 1..=7_u8 {
+        let mark = VersionMark { version: version(entry.into()), record: RecordId([entry; 32]) };
+        let rest: Vec<u64> = (1..u64::from(entry)).rev().collect();
+        assert_eq!(before(&catalog, Some(mark)), rest, "before {entry}");
+    }
+    catalog.damage(&RecordId([6; 32]));
+    assert_eq!(before(&catalog, None), [7, 6, 5, 4, 3, 2, 1], "a damaged one is among them");
+    catalog.set_latest(4);
+    assert_eq!(before(&catalog, None), [4, 3, 2, 1], "but none that is dated in the future");
+    let other = catalog.versions_before(&NameId([8; 32]), None);
+    assert_eq!(other.count(), 0);
+}
+
+#[test]
+fn a_view_has_what_was_shown_then_and_what_is_deleted_now() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    insert(&mut catalog, RecordKind::File, 10, &[]);
+    insert(&mut catalog, RecordKind::Tombstone, 20, &[10]);
+    insert(&mut catalog, RecordKind::File, 30, &[20]);
+    insert(&mut catalog, RecordKind::Tombstone, 40, &[30]);
+    let seen = |catalog: &Catalog, view| {
+        let viewed = catalog.past_after(None, view).next().unwrap();
+        assert!(!viewed.is_future);
+        viewed.entry.map(|entry| entry.version().stamp)
+    };
+    let at = [(9, None), (10, Some(10)), (19, Some(10)), (20, None), (35, Some(30)), (40, None)];
+    for (stamp, expected) in at {
+        assert_eq!(seen(&catalog, View::At(stamp)), expected, "at {stamp}");
+    }
+    assert_eq!(seen(&catalog, View::Deleted), Some(40));
+    catalog.set_latest(35);
+    assert!(seen(&catalog, View::Deleted).is_none());
+    assert_eq!(seen(&catalog, View::At(u64::MAX)), Some(30));
+    catalog.set_latest(25);
+    assert!(catalog.past_after(None, View::Deleted).next().unwrap().is_future);
+    let name = catalog.past_after(None, View::Deleted).next().unwrap().name;
+    assert_eq!(catalog.past_after(Some(name), View::Deleted).count(), 0);
+}
+
+/// The entries looked at for the newest three of so many versions.
+fn looks_for_newest(versions: u64) -> u64 {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    for stamp in 1..=versions {
+        let mut id = RecordId([0; 32]);
+        id.0[..8].copy_from_slice(&stamp.to_be_bytes());
+        let parents = if stamp > 1 { vec![version(stamp - 1)] } else { Vec::new() };
+        catalog.insert(id, &record(RecordKind::File, stamp, parents), PLACE);
+    }
+    catalog.versions.steps.0.set(0);
+    assert_eq!(catalog.versions_before(&NAME, None).take(3).count(), 3);
+    catalog.versions.steps.0.get()
+}
+
+#[test]
+fn the_newest_of_very_many_versions_cost_no_look_at_the_others() {
+    assert_eq!(looks_for_newest(10_000), looks_for_newest(10));
+}
+
 /// The entries looked at to answer for a name with so many versions that are dated in the future.
 fn looks_beside_future(count: u64) -> u64 {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));

@@ -3,16 +3,18 @@
 //! Keeps numbers of entries, which lie with the catalog. Invariant: in here is each entry that is a version and was not
 //! discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
 
-use super::Listed;
+use super::{Listed, Viewed};
 use crate::crypto::alias::Alias;
-use crate::ids::{VersionId, Writer};
-use crate::index::entry::{Entry, Flag, Kind, others_key, version_key};
+use crate::ids::{RecordId, VersionId, Writer};
+use crate::index::entry::{Entry, Flag, Kind, others_key, record_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
 use crate::seeded::{self, Bug};
 use crate::wire::discards::discards;
+use crate::wire::message::VersionMark;
 use crate::wire::record::Record;
+use crate::wire::view::View;
 use std::collections::BTreeSet;
 
 type Entries = SegmentedVec<Entry>;
@@ -257,6 +259,69 @@ impl Versions {
         })
     }
 
+    /// The versions of a name before this one, or all that are not dated in the future: the greatest first. Only those are
+    /// looked at that are taken.
+    pub(super) fn descending<'a>(
+        &'a self,
+        entries: &'a Entries,
+        name: Alias,
+        before: Option<VersionMark>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        let last = VersionId { stamp: self.latest(), writer: Writer([u8::MAX; Writer::LENGTH]) };
+        let last = VersionMark { version: last, record: RecordId([u8::MAX; RecordId::LENGTH]) };
+        let before = before.map_or(last, |before| before.min(last));
+        let [mut heads, mut others] = [true, false].map(|head| {
+            let key = record_key(&name, &before, head);
+            let cursor = self.order.seek(&key, Side::Before, &ByName(entries));
+            let slots = self.before(entries, cursor, name).map(|slot| &entries[slot]);
+            slots.take_while(move |entry| entry.is_head() == head).peekable()
+        });
+        std::iter::from_fn(move || {
+            let head = heads.peek().map(|entry| entry.rank());
+            let other = others.peek().map(|entry| entry.rank());
+            if head >= other { heads.next() } else { others.next() }
+        })
+    }
+
+    /// The names after `after`, in the order of their aliases, and of each what a view has.
+    pub(super) fn past_after<'a>(
+        &'a self,
+        entries: &'a Entries,
+        after: Option<Alias>,
+        view: View,
+    ) -> impl Iterator<Item = Viewed<'a>> {
+        let mut cursor = after.map_or(Cursor::FIRST, |name| self.past(entries, &name));
+        std::iter::from_fn(move || {
+            let name = entries[self.order.after(cursor).next()?].name();
+            cursor = self.past(entries, &name);
+            Some(self.viewed(entries, cursor, name, view))
+        })
+    }
+
+    /// What a view has of a name; `past` lies after all of the name's versions.
+    fn viewed<'a>(
+        &self,
+        entries: &'a Entries,
+        past: Cursor,
+        name: Alias,
+        view: View,
+    ) -> Viewed<'a> {
+        let greatest = |latest| {
+            let slot = self.greatest_before(entries, past, name, latest);
+            slot.map(|slot| &entries[slot])
+        };
+        let is_tombstone = |entry: &&Entry| entry.kind() == Kind::Tombstone;
+        let (entry, is_future) = match view {
+            View::Deleted => {
+                let head = self.greatest_head(entries, past, name);
+                let is_future = head.is_some_and(|head| !self.is_credible(head));
+                (greatest(self.latest()).filter(is_tombstone), is_future)
+            }
+            View::At(stamp) => (greatest(stamp.min(self.latest())).filter(is_file), false),
+        };
+        Viewed { name, entry, is_future: is_future && entry.is_some() }
+    }
+
     /// The entries whose keys begin so, which is a version as a head or as one that is superseded.
     fn slots(&self, entries: &Entries, key: &[u8]) -> Vec<u32> {
         let cursor = self.order.seek(key, Side::Before, &ByName(entries));
@@ -359,7 +424,6 @@ impl Versions {
         latest: u64,
     ) -> Option<&'a Entry> {
         let entry = |slot| &entries[slot];
-        let is_file = |entry: &&Entry| entry.kind() == Kind::File;
         let all = || self.before(entries, past, name);
         if seeded::is_on(Bug::ShowLastCome) {
             return all().max().map(entry).filter(is_file);
@@ -374,6 +438,10 @@ impl Versions {
     fn shows(&self, entries: &Entries, name: Alias) -> bool {
         self.shown_before(entries, self.past(entries, &name), name, u64::MAX).is_some()
     }
+}
+
+fn is_file(entry: &&Entry) -> bool {
+    entry.kind() == Kind::File
 }
 
 /// The heads of a name, or its other versions.

@@ -5,6 +5,7 @@
 
 mod event;
 mod fan_out;
+mod past;
 mod queries;
 mod replies;
 mod schedule;
@@ -89,6 +90,13 @@ impl Query {
             }
             Message::List { request, space: _, after, future } => {
                 self.ask(cx, Asker { link, request }, Asked::List { after, future });
+            }
+            Message::Versions { request, space: _, name, before, limit } => {
+                let asked = Asked::Versions { name, before, limit };
+                self.ask(cx, Asker { link, request }, asked);
+            }
+            Message::ListPast { request, space: _, after, view } => {
+                self.ask(cx, Asker { link, request }, Asked::Past { after, view });
             }
             Message::Holders { request, record } => {
                 self.holders(cx, Asker { link, request }, record);

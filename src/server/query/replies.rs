@@ -4,6 +4,7 @@
 //! still held, and whoever asked is told to try again.
 
 use super::event::{Event, Inner};
+use super::past::{self, NamesPage, Row, VersionsPage};
 use super::schedule::{Line, Schedule, UnderWay};
 use crate::crypto::alias::Alias;
 use crate::ids::{Address, NameId, RecordId, VersionId};
@@ -20,15 +21,16 @@ use crate::server::work::ReadFor;
 use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
-use crate::wire::message::{Message, Reason};
+use crate::wire::message::{ListedVersion, Message, Reason, VersionMark};
 use crate::wire::sync_state::SyncState;
+use crate::wire::view::View;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// What is said when the disk would not be read.
 pub(in crate::server) const UNREAD: &str = "the node's disk could not be read now; try again";
 /// Records listed in one answer.
-const LIST_BATCH: usize = 128;
+pub(super) const LIST_BATCH: usize = 128;
 
 /// What is answered from here.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,10 @@ pub(in crate::server) enum Asked {
     Head(NameId),
     /// The records shown after what a list has come to.
     List { after: Option<NameId>, future: bool },
+    /// The versions of a name before one of them, or all: the newest, so many at most.
+    Versions { name: NameId, before: Option<VersionMark>, limit: u16 },
+    /// What a view has of the names after what a list has come to.
+    Past { after: Option<NameId>, view: View },
     /// A page.
     Page(Address),
 }
@@ -101,6 +107,7 @@ impl Heads {
 enum ReplyFor {
     Head { name: NameId, record: RecordId, heads: Heads },
     List { ids: Vec<RecordId>, next: Option<NameId>, damaged: u32 },
+    Versions { rows: Vec<Row>, next: Option<VersionMark> },
     Page { address: Address },
 }
 
@@ -140,6 +147,18 @@ impl Replies {
             match asked {
                 Asked::Head(name) => self.answer_head(cx, asker, name),
                 Asked::List { after, future } => self.answer_list(cx, asker, after, future),
+                Asked::Versions { name, before, limit } => {
+                    let page = past::versions(&cx.index.catalog, &name, before, limit);
+                    let VersionsPage { rows, items, next } = page;
+                    self.read(cx, asker, items, ReplyFor::Versions { rows, next });
+                }
+                Asked::Past { after, view } => {
+                    let page = past::names(&cx.index.catalog, after.map(alias_in), view);
+                    let NamesPage { items, next, damaged } = page;
+                    let ids = items.iter().map(|item| RecordId(item.id)).collect();
+                    let next = next.map(name_of);
+                    self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
+                }
                 Asked::Page(address) => match cx.index.holdings.page(&address) {
                     Some(place) => {
                         let items = vec![LogItem { id: address.0, place }];
@@ -184,9 +203,9 @@ impl Replies {
         }
     }
 
-    /// The next shown records, as many as one message holds. What stands for a name is an alias, and zeros.
+    /// The next shown records, as many as one message holds.
     fn answer_list(&mut self, cx: &mut Context, asker: Asker, after: Option<NameId>, future: bool) {
-        let after = after.and_then(|name| name.0.first_chunk().copied().map(Alias));
+        let after = after.map(alias_in);
         let (mut items, mut damaged) = (Vec::new(), 0_u32);
         let mut ids = Vec::new();
         let (mut bytes, mut seen) = (0, 0);
@@ -214,11 +233,7 @@ impl Replies {
             seen += 1;
             last = Some(name);
         }
-        let next = next.map(|Alias(alias)| {
-            let mut name = NameId::default();
-            name.0[..Alias::LENGTH].copy_from_slice(&alias);
-            name
-        });
+        let next = next.map(name_of);
         self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
     }
 
@@ -272,6 +287,18 @@ impl Replies {
                 let listed = Message::Listed { request, records, next, damaged, sync, log_damage };
                 cx.reply(link, listed);
             }
+            ReplyFor::Versions { rows, next } => {
+                let versions = match self.versions_read(cx, rows, items) {
+                    Ok(versions) => versions,
+                    Err(why) => {
+                        unread(cx, asker, &why);
+                        return under_way;
+                    }
+                };
+                let (sync, log_damage) = (sync(cx), cx.index.log_damage());
+                let are = Message::VersionsAre { request, versions, next, sync, log_damage };
+                cx.reply(link, are);
+            }
             ReplyFor::Page { address } => match first() {
                 Ok(page) => cx.reply(link, Message::Page { request, page: Some(page) }),
                 Err(ReadError::Disk(why)) => unread(cx, asker, &why),
@@ -281,6 +308,31 @@ impl Replies {
             },
         }
         under_way
+    }
+
+    /// Versions with their records. One whose record is damaged is told of without it.
+    fn versions_read(
+        &mut self,
+        cx: &mut Context,
+        rows: Vec<Row>,
+        items: Vec<Result<Bytes, ReadError>>,
+    ) -> Result<Vec<ListedVersion>, DiskError> {
+        let mut items = items.into_iter();
+        let mut versions = Vec::new();
+        for Row { version, superseded, record } in rows {
+            let read = record.map(|id| (id, items.next().unwrap_or(Err(ReadError::Gone))));
+            let record = match read {
+                Some((_, Ok(bytes))) => bytes,
+                Some((_, Err(ReadError::Disk(why)))) => return Err(why),
+                Some((id, Err(ReadError::Gone | ReadError::Damaged))) => {
+                    self.record_damaged(cx, id);
+                    Bytes::new()
+                }
+                None => Bytes::new(),
+            };
+            versions.push(ListedVersion { version, superseded, record });
+        }
+        Ok(versions)
     }
 
     /// An answer is the connection's now: the next are read.
@@ -301,6 +353,17 @@ impl Replies {
     fn tell(&mut self, event: Event) {
         self.events.push_back(Inner::Out(event));
     }
+}
+
+/// What stands for a name in a list is an alias, and zeros.
+fn name_of(Alias(alias): Alias) -> NameId {
+    let mut name = NameId::default();
+    name.0[..Alias::LENGTH].copy_from_slice(&alias);
+    name
+}
+
+fn alias_in(name: NameId) -> Alias {
+    Alias(std::array::from_fn(|at| name.0[at]))
 }
 
 fn line(links: &Links, link: Link) -> Option<Line> {

@@ -4,8 +4,8 @@
 //! the table.
 
 use super::{
-    BlockRef, Hello, Member, Message, NodeStatus, PeerAddress, PushedRecord, RangeSummary, Reason,
-    Role,
+    BlockRef, Hello, ListedVersion, Member, Message, NodeStatus, PeerAddress, PushedRecord,
+    RangeSummary, Reason, Role, VersionMark,
 };
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
@@ -118,6 +118,9 @@ messages! {
     49 MembersAre { request, members[MESSAGE_PEERS_MAX] };
     50 Verify { request, after };
     51 Verified { request, good, bytes, bad[MESSAGE_IDS_MAX], next };
+    55 Versions { request, space, name, before, limit };
+    56 VersionsAre { request, versions[MESSAGE_RECORDS_MAX], next, sync, log_damage };
+    57 ListPast { request, space, after, view };
     60 Refused { request, reason, detail };
 }
 
@@ -170,6 +173,8 @@ parts! {
     PushedRecord { record, block }
         if is_within(record, RECORD_MAX) && is_within(block, INLINE_BLOCK_MAX);
     RangeSummary { first, last, count, fingerprint } if first <= last;
+    VersionMark { version, record };
+    ListedVersion { version, superseded, record } if is_within(record, RECORD_MAX);
     Member { peer, connected, last_seen_ms, trouble } if trouble.len() <= TROUBLE_MAX;
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, damaged,

@@ -7,3 +7,4 @@ mod forger;
 mod heads;
 mod hostile;
 pub(in crate::sim) mod program;
+mod versions;

@@ -5,7 +5,7 @@ use crate::sim::world::{Network, World};
 use dfsd::client::{Entropy, RemoteSession};
 use dfsd::keyring::Access;
 use dfsd::node::Link;
-use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation, Overwrite};
+use dfsd::session::{Answer, ClientError, Event, Meta, Op, Operation, Overwrite, Version};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(in crate::sim) struct End {
     pub(in crate::sim) result: Result<Answer, ClientError>,
     pub(in crate::sim) data: Vec<u8>,
     pub(in crate::sim) names: Vec<String>,
+    pub(in crate::sim) versions: Vec<Version>,
 }
 
 /// A program with one session.
@@ -45,6 +46,8 @@ pub(in crate::sim) struct Program {
     pub(in crate::sim) session: RemoteSession,
     sources: HashMap<Op, Vec<u8>>,
     running: HashMap<Op, (Vec<u8>, Vec<String>)>,
+    /// What lists have told of.
+    versions: HashMap<Op, Vec<Version>>,
     pub(in crate::sim) ended: HashMap<Op, End>,
 }
 
@@ -53,8 +56,8 @@ impl Program {
         let entropy = Entropy { key: world.entropy(), handshake: world.entropy() };
         let session = RemoteSession::new(access, &entropy, world.time().instant);
         let link = world.accept(machine).expect("the node takes connections");
-        let (sources, running, ended) = Default::default();
-        Self { machine, link, session, sources, running, ended }
+        let (sources, running, versions, ended) = Default::default();
+        Self { machine, link, session, sources, running, versions, ended }
     }
 
     pub(in crate::sim) fn start(&mut self, world: &World, operation: Operation) -> Op {
@@ -135,7 +138,11 @@ impl Program {
             }
             Event::Finished { op, result } => {
                 let (data, names) = self.running.remove(&op).expect("it ends once");
-                self.ended.insert(op, End { result, data, names });
+                let versions = self.versions.remove(&op).unwrap_or_default();
+                self.ended.insert(op, End { result, data, names, versions });
+            }
+            Event::Version { op, version } => {
+                self.versions.entry(op).or_default().push(*version);
             }
             Event::Ready { .. } | Event::Progress { .. } => {}
         }

@@ -298,7 +298,7 @@ impl Client {
                         self.finished(world, ledger, task, result);
                     }
                 }
-                Event::Ready { .. } | Event::Progress { .. } => {}
+                Event::Version { .. } | Event::Ready { .. } | Event::Progress { .. } => {}
             }
         }
     }

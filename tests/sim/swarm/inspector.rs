@@ -99,6 +99,7 @@ fn take(parts: &mut BTreeMap<Op, Part>, event: Event) {
         | Event::NeedData { .. }
         | Event::Found { .. }
         | Event::Entry { .. }
+        | Event::Version { .. }
         | Event::Progress { .. } => {}
     }
 }
