@@ -42,6 +42,7 @@
 //! | `daemon/terminal` | progress on terminals of any width; Ctrl-C and SIGTERM | G2 G9 |
 //! | `daemon/texts` | help and sentences: all that is printed for people | |
 //! | `daemon/trees` | what comes back of a folder is what went in; sources and destinations of `dfs` | G2 |
+//! | `daemon/versions` | `dfs versions`, `restore`, and lists of the past | G2 G4 |
 //! | `daemon/volume` | full and failing volumes | G1 G9 |
 //! | `daemon/waiting` | `dfs` while its daemon starts, or does not | G9 |
 //! | `embed` | a program that embeds a node | G2 G9 G10 |

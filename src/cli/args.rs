@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::moment::Moment;
 use crate::cli::names::Name;
+use crate::session::VersionPrefix;
 
 /// Stores and fetches files in a dfsd network.
 #[derive(Debug, Parser)]
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     Cat {
         /// The stored name
         name: Name,
+        /// This version, by its first digits as `dfs versions` prints them [default: the one shown]
+        #[arg(long, value_name = "VERSION")]
+        version: Option<VersionPrefix>,
     },
     /// List names, as they arrive
     Ls(List),
@@ -77,6 +82,10 @@ pub(crate) enum Command {
         #[arg(long)]
         raw_names: bool,
     },
+    /// List the versions of a file, the newest first: version, when and by which writer it was stored, size, state
+    Versions(Versions),
+    /// Make an earlier version of a file the one that is shown; also of a deleted file
+    Restore(Restore),
     /// Show node status
     Status {
         /// One JSON object
@@ -181,6 +190,9 @@ pub(crate) struct Get {
     /// Also restore extended attributes that were stored
     #[arg(long)]
     pub(crate) xattrs: bool,
+    /// Fetch this version, by its first digits as `dfs versions` prints them [default: the one shown]
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["recursive", "to"])]
+    pub(crate) version: Option<VersionPrefix>,
 }
 
 #[derive(Debug, Args)]
@@ -200,6 +212,33 @@ pub(crate) struct List {
     /// Exit with 3 if the node is still synchronising, so that the list may be out of date
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Names that are deleted, and when
+    #[arg(long, conflicts_with_all = ["at", "long"])]
+    pub(crate) deleted: bool,
+    /// What was shown at this time: 2026-11-29 14:00 (local) or 2026-11-29T13:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<Moment>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Versions {
+    /// The stored name
+    pub(crate) name: Name,
+    /// Only so many, the newest
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) newest: Option<u64>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The stored name
+    pub(crate) name: Name,
+    /// This version, by its first digits as `dfs versions` prints them [default: the newest that is not shown]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<VersionPrefix>,
 }
 
 #[derive(Debug, Args)]
@@ -278,6 +317,15 @@ mod tests {
             "put f --as n",
             "put --command date n",
             "get a b --to d",
+            "get n --version 01a2",
+            "get n - --version 01a205680daa0001-c75959d9cb52a544",
+            "cat n --version 01a2",
+            "versions n",
+            "versions n --newest 5 --json",
+            "restore n",
+            "restore n --version 01a2",
+            "ls --deleted p --json",
+            "ls -l --at 2026-11-29T14:00 p",
         ];
         for line in lines {
             let words = std::iter::once("dfs").chain(line.split(' '));
@@ -299,6 +347,12 @@ mod tests {
             "mv a",
             "ticket --blind --read-only",
             "frob",
+            "get n --version",
+            "get n --version xyz",
+            "get -r p d --version 01a2",
+            "versions",
+            "ls --deleted --at 2026-11-29T14:00",
+            "ls --at yesterday",
         ] {
             let words =
                 std::iter::once("dfs").chain(line.split(' ').filter(|word| !word.is_empty()));

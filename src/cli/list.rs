@@ -11,8 +11,9 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_size, local_date, rfc3339};
-use crate::cli::{args, door, prefix, sync};
+use crate::cli::{args, door, past, prefix, sync};
 use crate::session::Entry;
+use crate::wire::sync_state::SyncState;
 use serde::Serialize;
 
 /// How long a line may wait in the buffer while others come.
@@ -20,6 +21,9 @@ const FLUSH_PERIOD: Duration = Duration::from_millis(50);
 
 /// Lists names.
 pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure> {
+    if let Some(view) = past::view(list) {
+        return past::run(place, list, view);
+    }
     let mut client = door::open(place)?;
     let mut lines = Lines::new(list);
     let mut kept = Vec::new();
@@ -35,29 +39,40 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     printed?;
     kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     kept.iter().try_for_each(|entry| lines.print(entry))?;
-    lines.output.flush()?;
+    lines.flush()?;
     let listed = listed?;
-    match sync::warning(listed.sync, "names may be missing, or out of date") {
+    judge_sync(place, list, listed.sync)?;
+    listed.judge()
+}
+
+/// What it means for a list how far the node has come in hearing from the others.
+pub(crate) fn judge_sync(
+    place: &args::Place,
+    list: &args::List,
+    sync: SyncState,
+) -> Result<(), Failure> {
+    match sync::warning(sync, "names may be missing, or out of date") {
         Some(warning) if list.strict => return Err(Failure::new(Exit::Partly, warning)),
         Some(warning) if !place.quiet => text::tell(format_args!("dfs: {warning}")),
         Some(_) | None => {}
     }
-    listed.judge()
+    Ok(())
 }
 
 /// The lines of a listing.
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     list: &'a args::List,
     output: Output,
     flushed: Option<Instant>,
 }
 
 impl<'a> Lines<'a> {
-    fn new(list: &'a args::List) -> Self {
+    pub(crate) fn new(list: &'a args::List) -> Self {
         Self { list, output: Output::new(), flushed: None }
     }
 
-    fn print(&mut self, entry: &Entry) -> Result<(), Failure> {
+    /// One for a file.
+    pub(crate) fn print(&mut self, entry: &Entry) -> Result<(), Failure> {
         let line = if self.list.json {
             json::line(&entry_json(entry))
         } else if self.list.long {
@@ -65,12 +80,22 @@ impl<'a> Lines<'a> {
         } else {
             shown(entry)
         };
-        self.output.line(&line)?;
+        self.line(&line)
+    }
+
+    /// One that is composed.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.output.line(line)?;
         if self.flushed.is_none_or(|flushed| flushed.elapsed() >= FLUSH_PERIOD) {
             self.output.flush()?;
             self.flushed = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// Hands on what is buffered.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
     }
 }
 

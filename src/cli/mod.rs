@@ -18,14 +18,17 @@ mod interrupt;
 pub(crate) mod json;
 mod landing;
 mod list;
+mod moment;
 mod names;
 mod nodes;
 mod output;
+mod past;
 pub(crate) mod place;
 mod prefix;
 pub(crate) mod progress;
 mod put;
 mod remove;
+mod restore;
 mod signals;
 mod stat;
 mod stdin;
@@ -34,6 +37,7 @@ pub(crate) mod text;
 mod ticket;
 mod usage;
 mod verify;
+mod versions;
 mod waiting;
 mod width;
 
@@ -71,11 +75,13 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Put(put) => put::run(place, put),
         Command::Get(get) => get::run(place, get),
-        Command::Cat { name } => get::cat(place, name),
+        Command::Cat { name, version } => get::cat(place, name, version.as_ref()),
         Command::Ls(list) => list::run(place, list),
         Command::Stat { name, json } => stat::run(place, name, *json),
         Command::Rm(remove) => remove::run(place, remove),
         Command::Mv { name, new, raw_names } => admin::rename(place, name, new, *raw_names),
+        Command::Versions(list) => versions::run(place, list),
+        Command::Restore(restore) => restore::run(place, restore),
         Command::Status { json } => admin::status(place, *json),
         Command::Peers { json } => admin::peers(place, *json),
         Command::Ticket(ticket) => ticket::run(place, ticket),

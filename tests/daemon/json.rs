@@ -60,6 +60,10 @@ fn every_key_is_in_the_table_of_the_readme() {
     note(&mut keys, "put", &network.dfs(0, &["put", "--json", &local, "plain"]).text());
     note(&mut keys, "ls", &network.dfs(0, &["ls", "--json"]).text());
     note(&mut keys, "stat", &network.dfs(0, &["stat", "--json", "plain"]).text());
+    note(&mut keys, "versions", &network.dfs(0, &["versions", "--json", "plain"]).text());
+    network.dfs(0, &["mv", "plain", "moved"]).ok();
+    network.dfs(0, &["mv", "moved", "plain"]).ok();
+    note(&mut keys, "ls", &network.dfs(0, &["ls", "--deleted", "--json"]).text());
     note(&mut keys, "status", &network.dfs(0, &["status", "--json"]).text());
     note(&mut keys, "peers", &network.dfs(0, &["peers", "--json"]).text());
     let stated = Command::new(program("dfs"))
@@ -68,6 +72,12 @@ fn every_key_is_in_the_table_of_the_readme() {
         .output()
         .unwrap();
     note(&mut keys, "stat", &String::from_utf8(stated.stdout).unwrap());
+    let listed = Command::new(program("dfs"))
+        .args(["--data", &text(&data), "versions", "--json"])
+        .arg(OsStr::from_bytes(b"strange \xff"))
+        .output()
+        .unwrap();
+    note(&mut keys, "versions", &String::from_utf8(listed.stdout).unwrap());
     for block in files_below(&data.join("blocks")) {
         let mut bytes = fs::read(&block).unwrap();
         bytes[1000] ^= 1;

@@ -32,6 +32,7 @@ mod swaps;
 mod terminal;
 mod texts;
 mod trees;
+mod versions;
 mod volume;
 mod waiting;
 

@@ -21,9 +21,9 @@ use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::{self, counted, human_size};
-use crate::cli::{args, door, interrupt, names, prefix, sync};
+use crate::cli::{args, door, interrupt, names, prefix, sync, versions};
 use crate::client::{Client, GetJob};
-use crate::session::Entry;
+use crate::session::{Entry, VersionPrefix};
 use incoming::{Arrived, Incoming, Printed, Wanted};
 use plan::Task;
 
@@ -57,19 +57,24 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
 
 fn fetch(place: &args::Place, get: &args::Get, task: &Task) -> Result<(), Failure> {
     match task {
-        Task::Print(name) => cat(place, name),
+        Task::Print(name) => cat(place, name, get.version.as_ref()),
         Task::File(name, file) => fetch_file(place, get, name, file),
         Task::Folder(name, folder) => fetch_folder(place, get, name, folder),
     }
 }
 
 /// Writes a file to stdout.
-pub(crate) fn cat(place: &args::Place, name: &Name) -> Result<(), Failure> {
+pub(crate) fn cat(
+    place: &args::Place,
+    name: &Name,
+    version: Option<&VersionPrefix>,
+) -> Result<(), Failure> {
     names::check(name)?;
     if name.is_folder() {
         return Err(names::is_a_folder(name, "get -r fetches it, ls lists it"));
     }
     let mut client = door::open(place)?;
+    let version = versions::named(&mut client, name, version)?;
     // On a terminal the bar would stand in the middle of the data.
     let progress = if io::stdout().is_terminal() {
         Progress::hidden()
@@ -77,7 +82,7 @@ pub(crate) fn cat(place: &args::Place, name: &Name) -> Result<(), Failure> {
         Progress::wanted(place, &name.to_string(), None)
     };
     let mut sink = Printed { output: Output::new(), failure: None, progress: &progress };
-    let result = client.get_into(name.bytes(), &mut sink);
+    let result = versions::fetch(&mut client, name, version, &mut sink);
     if let Some(failure) = sink.failure {
         return Err(failure);
     }
@@ -104,10 +109,11 @@ fn fetch_file(
         return Err(failure.clone());
     }
     let mut client = door::open(place)?;
+    let version = versions::named(&mut client, name, get.version.as_ref())?;
     let progress = Progress::wanted(place, &name.to_string(), None);
     let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
     let mut sink = Incoming::new(wanted, name.clone(), Some(begun), &progress);
-    let result = client.get_into(name.bytes(), &mut sink);
+    let result = versions::fetch(&mut client, name, version, &mut sink);
     if result.is_err() && interrupt::is_caught() {
         return Err(interrupted(format_args!("{name} was not fetched")));
     }
