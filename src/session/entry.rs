@@ -82,6 +82,14 @@ pub enum Overwrite {
     Never,
     /// Only if the name's only head says something else, or has other bytes; else it ends with that version.
     IfChanged,
+    /// The same, judged before any bytes are asked for: those of this size, and of this hash if one is given, count as
+    /// the same.
+    IfOutdated {
+        /// Bytes of the file.
+        size: u64,
+        /// The tree hash of the plaintext, where it is known.
+        hash: Option<Hash>,
+    },
 }
 
 /// What a file consists of.

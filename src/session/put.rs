@@ -36,6 +36,8 @@ pub(super) enum Made {
 }
 
 enum Stage {
+    /// Waits for the name's versions, which may make it needless to ask for plaintext.
+    Comparing,
     /// Takes plaintext.
     Feeding(Box<ListMaker>),
     /// All is sealed; waits for the node to have it, and for the name's versions.
@@ -72,6 +74,8 @@ pub(super) struct Put {
     buffer: Vec<u8>,
     size: u64,
     tree: RootBuilder,
+    /// The name's versions when they were compared.
+    compared: Option<Heads>,
     sealed: List,
     made: VecDeque<Made>,
     /// On their way to the node.
@@ -98,16 +102,27 @@ impl Put {
         if !meta.attributes.fit() {
             return Err(ClientError::LongAttributes);
         }
+        let (name, keys) = (context.seals.name_id(&meta.name)?, context.seals.keys()?);
+        let stage = match overwrite {
+            Overwrite::IfOutdated { .. } => {
+                context.ask_versions(op, name);
+                Stage::Comparing
+            }
+            Overwrite::Always | Overwrite::Never | Overwrite::IfChanged => {
+                Stage::Feeding(Box::default())
+            }
+        };
         Ok(Self {
             op,
-            name: context.seals.name_id(&meta.name)?,
-            keys: context.seals.keys()?,
+            name,
+            keys,
             meta,
             overwrite,
-            stage: Stage::Feeding(Box::default()),
+            stage,
             buffer: Vec::new(),
             size: 0,
             tree: RootBuilder::default(),
+            compared: None,
             sealed: List::default(),
             made: VecDeque::new(),
             blocks: 0,
@@ -127,7 +142,7 @@ impl Put {
             Stage::Feeding(_) if self.blocks < WINDOW && self.pages < PAGES => {
                 BLOCK - self.buffer.len()
             }
-            Stage::Feeding(_) | Stage::Settling(_) | Stage::Committing(_) => 0,
+            Stage::Comparing | Stage::Feeding(_) | Stage::Settling(_) | Stage::Committing(_) => 0,
         }
     }
 
@@ -166,16 +181,30 @@ impl Put {
         if !self.buffer.is_empty() {
             self.seal_buffer(true);
         }
-        let stage = std::mem::replace(&mut self.stage, Stage::Settling(Versions::ToAsk));
-        match stage {
-            Stage::Feeding(maker) => {
-                let (list, secrets, made) = maker.finish(&self.keys);
-                self.sealed.list = Some((list, secrets));
-                self.add_pages(made);
+        let settling = Stage::Settling(self.fresh_versions());
+        match std::mem::replace(&mut self.stage, settling) {
+            Stage::Feeding(maker) => self.end_list(*maker),
+            // Nobody waited for the comparison: what is asked already is answered later.
+            Stage::Comparing => {
+                self.stage = Stage::Settling(Versions::Asked);
+                self.end_list(ListMaker::default());
             }
             // It had them before.
             stage @ (Stage::Settling(_) | Stage::Committing(_)) => self.stage = stage,
         }
+    }
+
+    /// What was told of the name's versions, if that was a moment ago: a large file takes long, and they are asked for
+    /// again.
+    fn fresh_versions(&mut self) -> Versions {
+        let is_small = self.size <= INLINE_BLOCK_MAX as u64;
+        self.compared.take().filter(|_| is_small).map_or(Versions::ToAsk, Versions::Told)
+    }
+
+    fn end_list(&mut self, maker: ListMaker) {
+        let (list, secrets, made) = maker.finish(&self.keys);
+        self.sealed.list = Some((list, secrets));
+        self.add_pages(made);
     }
 
     /// Seals what has been gathered into a block; a file's only block may wait for the record.
@@ -224,6 +253,7 @@ impl Put {
                 let (version, hash, size) = (*version, self.tree.finish(), self.size);
                 return Ok(Step::Done(Answer::Put { copies, is_new: true, version, hash, size }));
             }
+            (Stage::Comparing, message) => return Ok(self.compare(context, Told::of(message)?)),
             (Stage::Settling(Versions::Asked), message) => {
                 self.told(context, Told::of(message)?)?;
             }
@@ -232,19 +262,29 @@ impl Put {
         Ok(Step::Waits)
     }
 
+    /// Before any bytes: they are asked for only if it is needed.
+    fn compare(&mut self, context: &mut Context, told: Told) -> Step {
+        if let Some(Entry { version, hash, size, .. }) = self.unchanged(context, &told) {
+            return Step::Done(Answer::Put { copies: 0, is_new: false, version, hash, size });
+        }
+        self.compared = Some(told.into_heads());
+        self.stage = Stage::Feeding(Box::default());
+        Step::Waits
+    }
+
     fn told(&mut self, context: &mut Context, told: Told) -> Result<(), ClientError> {
         let exists = |context: &mut Context| context.seals.open_told(&told, &self.name);
         if self.overwrite == Overwrite::Never && exists(context)?.is_some() {
             return Err(ClientError::Exists);
         }
         let versions = match self.unchanged(context, &told) {
-            Some(version) => {
+            Some(entry) => {
                 // Its block is brought all the same: nobody has said that the node has it.
                 if let Some((sealed, data)) = self.sealed.small.take() {
                     self.blocks += 1;
                     self.made.push_back(Made::Block(sealed, data));
                 }
-                Versions::Unchanged(version)
+                Versions::Unchanged(entry.version)
             }
             // What comes now supersedes what is damaged: to write it anew is how it is mended.
             None => Versions::Told(told.into_heads()),
@@ -254,26 +294,38 @@ impl Put {
     }
 
     /// The version that makes this put needless: the only head, which is sound, kept, and says the same.
-    fn unchanged(&self, context: &mut Context, told: &Told) -> Option<VersionId> {
+    fn unchanged(&self, context: &mut Context, told: &Told) -> Option<Entry> {
         let heads = told.heads();
         let is_plain = !heads.are_many() && heads.future().is_empty() && told.is_kept();
-        if self.overwrite != Overwrite::IfChanged || !is_plain || told.log_damage().is_any() {
+        let compares =
+            matches!(self.overwrite, Overwrite::IfChanged | Overwrite::IfOutdated { .. });
+        if !compares || !is_plain || told.log_damage().is_any() {
             return None;
         }
         // What can't be opened is superseded.
         let entry = context.seals.open_shown(told.shown().ok()?, &self.name).ok()??;
-        self.says(&entry).then_some(entry.version)
+        self.says(&entry).then_some(entry)
     }
 
     /// Whether a version says what this put would say.
     fn says(&self, entry: &Entry) -> bool {
         let Meta { name: _, mtime, mode, attributes } = &self.meta;
         let same = (entry.mtime, entry.mode) == (*mtime, *mode) || seeded::is_on(Bug::ForgetMode);
-        (entry.size, entry.hash) == (self.size, self.tree.finish())
+        self.has_bytes_of(entry)
             && same
             // Where the bytes are on a disk changes by itself, and is nothing about the file.
             && Attributes { allocated: None, ..entry.attributes.clone() }
                 == Attributes { allocated: None, ..attributes.clone() }
+    }
+
+    /// Whether the bytes are those of a version, as far as it is known now.
+    fn has_bytes_of(&self, entry: &Entry) -> bool {
+        match (&self.stage, self.overwrite) {
+            (Stage::Comparing, Overwrite::IfOutdated { size, hash }) => {
+                entry.size == size && hash.is_none_or(|hash| hash == entry.hash)
+            }
+            _ => (entry.size, entry.hash) == (self.size, self.tree.finish()),
+        }
     }
 
     /// Asks for more input; or sends the record, when everything is ready for it and it is needed.
@@ -294,7 +346,7 @@ impl Put {
                 let (version, hash, size) = (*version, self.tree.finish(), self.size);
                 return Ok(Some(Answer::Put { copies: 0, is_new: false, version, hash, size }));
             }
-            Stage::Feeding(_) | Stage::Settling(_) | Stage::Committing(_) => {}
+            Stage::Comparing | Stage::Feeding(_) | Stage::Settling(_) | Stage::Committing(_) => {}
         }
         Ok(None)
     }
@@ -310,7 +362,9 @@ impl Put {
         let content = Content { size: self.size, hash: self.tree.finish(), list, secrets };
         let condition = match self.overwrite {
             Overwrite::Never => Condition::Absent,
-            Overwrite::Always | Overwrite::IfChanged => Condition::Newest,
+            Overwrite::Always | Overwrite::IfChanged | Overwrite::IfOutdated { .. } => {
+                Condition::Newest
+            }
         };
         let made = context.seals.file(heads, &self.meta, content)?;
         self.stage = Stage::Committing(made.version);

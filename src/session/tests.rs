@@ -259,6 +259,45 @@ fn a_put_that_says_the_same_writes_nothing() {
     assert!(put_again(same(), b"old", |node| node.records.clear()).0, "it was deleted");
 }
 
+/// Whether bytes were asked for, and whether a version was made, where the node has `b"old"` of mode 0644.
+fn put_if_outdated(
+    mode: u32,
+    overwrite: Overwrite,
+    change: impl FnOnce(&mut Node),
+) -> (bool, bool) {
+    let (mut session, mut node) = (session(), Node::default());
+    let meta = |mode| Meta { name: b"a".to_vec(), mode, ..Meta::default() };
+    session.start(START, Operation::Put { meta: meta(0o100_644), overwrite: Overwrite::Always });
+    run(&mut session, &mut node, b"old");
+    change(&mut node);
+    let records = node.records.len();
+    session.start(START, Operation::Put { meta: meta(mode), overwrite });
+    let events = run(&mut session, &mut node, b"new");
+    let is_asked = events.iter().any(|event| matches!(event, Event::NeedData { .. }));
+    let ended = ends(events);
+    let [Ok(Answer::Put { is_new, hash, .. })] = ended[..] else { panic!("{ended:?}") };
+    assert_eq!(hash, tree::tree(if is_new { b"new" } else { b"old" }));
+    assert_eq!(node.records.len() - records, usize::from(is_new));
+    (is_asked, is_new)
+}
+
+#[test]
+fn a_put_of_what_is_not_outdated_asks_for_no_bytes() {
+    let same = |size, hash| Overwrite::IfOutdated { size, hash };
+    let (old, new) = (tree::tree(b"old"), tree::tree(b"new"));
+    let is_put = |mode, overwrite| put_if_outdated(mode, overwrite, |_| {});
+    let nothing = (false, false);
+    assert_eq!(is_put(0o100_644, same(3, None)), nothing, "the bytes are not looked at");
+    assert_eq!(is_put(0o100_644, same(3, Some(old))), nothing);
+    let all = (true, true);
+    assert_eq!(is_put(0o100_644, same(3, Some(new))), all, "another hash");
+    assert_eq!(is_put(0o100_644, same(4, None)), all, "another size");
+    assert_eq!(is_put(0o100_600, same(3, None)), all, "another mode");
+    let with = |change: fn(&mut Node)| put_if_outdated(0o100_644, same(3, None), change);
+    assert_eq!(with(|node| node.heads = 2), all, "another head is superseded");
+    assert_eq!(with(|node| node.is_full = true), all, "the node does not keep it");
+}
+
 #[test]
 fn attributes_that_fit_in_no_record_are_refused_before_anything_is_sent() {
     let (mut session, mut node) = (session(), Node::default());
