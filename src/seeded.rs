@@ -356,6 +356,8 @@ bugs! {
     RestoreOverUnseen,
     /// A list of versions may go on for ever (G9).
     EndlessVersions,
+    /// A get removes what is not in a list that was not complete (G6).
+    RemoveUnlisted,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -39,6 +39,7 @@
 //! | `daemon/secrecy` | nothing readable on a disk or a socket | G10 |
 //! | `daemon/start` | starts on new, lost and own folders, with tickets good or gone; hangups | G4 G9 |
 //! | `daemon/swaps` | careless and hostile neighbours of the files of `dfs put` and `dfs get` | G2 |
+//! | `daemon/sync` | a folder that is kept in step: what is skipped, `--delete` and `-n` | G6 |
 //! | `daemon/terminal` | progress on terminals of any width; Ctrl-C and SIGTERM | G2 G9 |
 //! | `daemon/texts` | help and sentences: all that is printed for people | |
 //! | `daemon/trees` | what comes back of a folder is what went in; sources and destinations of `dfs` | G2 |

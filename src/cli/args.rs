@@ -161,7 +161,19 @@ pub(crate) struct Put {
     /// Also store names that get -r cannot bring back: with control characters, empty parts, . or ..
     #[arg(long)]
     pub(crate) raw_names: bool,
-    /// One JSON object for each stored file
+    /// With -r: also read files whose size, mode and time of modification are as stored, and compare the content
+    #[arg(long, requires = "recursive")]
+    pub(crate) checksum: bool,
+    /// With -r: when all is stored, delete the names below PREFIX that are not in the folder
+    #[arg(long, requires = "recursive", conflicts_with = "no_clobber")]
+    pub(crate) delete: bool,
+    /// With --delete: also if the folder is empty, or PREFIX is, which means everything that is stored
+    #[arg(long, requires = "delete")]
+    pub(crate) all: bool,
+    /// With -r: only print what would be stored and deleted
+    #[arg(short = 'n', long, requires = "recursive", conflicts_with = "no_clobber")]
+    pub(crate) dry_run: bool,
+    /// One JSON object for each name
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -193,6 +205,18 @@ pub(crate) struct Get {
     /// Fetch this version, by its first digits as `dfs versions` prints them [default: the one shown]
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["recursive", "to"])]
     pub(crate) version: Option<VersionPrefix>,
+    /// With -r: compare files of the same size by their content, not by their time of modification
+    #[arg(long, requires = "recursive")]
+    pub(crate) checksum: bool,
+    /// With -r: when all is fetched, remove the local files and folders that are not stored
+    #[arg(long, requires = "recursive", conflicts_with = "no_clobber")]
+    pub(crate) delete: bool,
+    /// With -r: only print what would be fetched and removed
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(crate) dry_run: bool,
+    /// With -r: one JSON object for each name
+    #[arg(long, requires = "recursive")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +276,12 @@ pub(crate) struct Remove {
     /// With -r: delete every stored name
     #[arg(long, requires = "recursive", conflicts_with = "names")]
     pub(crate) all: bool,
+    /// With -r: only print what would be deleted
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(crate) dry_run: bool,
+    /// With -r: one JSON object for each name
+    #[arg(long, requires = "recursive")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -316,6 +346,11 @@ mod tests {
             "put a b c --to p/",
             "put f --as n",
             "put --command date n",
+            "put -r --delete -n --checksum d p",
+            "put -r --delete --all d",
+            "get -r p d --delete --checksum --dry-run --json",
+            "rm -rn a",
+            "rm -r --all --dry-run --json",
             "get a b --to d",
             "get n --version 01a2",
             "get n - --version 01a205680daa0001-c75959d9cb52a544",
@@ -343,6 +378,12 @@ mod tests {
             "rm",
             "rm -r",
             "rm --all",
+            "rm -n a",
+            "put -n f",
+            "put --delete f",
+            "put -r --all d",
+            "put -r --delete --no-clobber d",
+            "get --checksum n",
             "rm -r --all a",
             "mv a",
             "ticket --blind --read-only",

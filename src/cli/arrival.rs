@@ -222,7 +222,7 @@ impl Drop for Arrival {
 }
 
 /// Makes many files durable, with one call for each file system that they are on.
-pub(crate) fn sync_all(arrivals: &[Arrival]) -> Result<(), Failure> {
+pub(crate) fn sync_all<'a>(arrivals: impl IntoIterator<Item = &'a Arrival>) -> Result<(), Failure> {
     let mut devices = Vec::new();
     for arrival in arrivals {
         let failed = |error: io::Error| cannot_write(&arrival.destination(), &error);

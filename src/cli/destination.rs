@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, RenameFlags, Stat};
 use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::interrupt::Temporary;
-use crate::cli::landing::OpenFolder;
+use crate::cli::open_folder::OpenFolder;
 
 /// What to do where the destination exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,11 @@ impl Destination {
     /// The folder.
     pub(crate) fn folder(&self) -> &Rc<OpenFolder> {
         &self.folder
+    }
+
+    /// The name in it.
+    pub(crate) fn name(&self) -> &OsStr {
+        &self.name
     }
 
     /// What is there; a link is a link.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
+use rustix::fs::{AtFlags, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
 use rustix::io::Errno;
 
 use crate::session::Entry;
@@ -55,16 +55,34 @@ impl Facts {
 
     /// Gives all this to an open file, which may take the place of one with the mode `replaced`.
     pub(crate) fn set(&self, file: &File, replaced: Option<u32>) -> io::Result<()> {
-        let rights = if self.mode == 0 { 0o666 & !umask() } else { self.mode & RIGHTS };
-        // What its owner may do is as it was stored: a program that is fetched anew can be run.
-        let rights = rights & replaced.map_or(RIGHTS, |replaced| replaced | 0o700);
+        let rights = self.rights(replaced);
         // What may not be written takes no attributes either.
         self.set_xattrs(file)?;
         tolerated(rustix::fs::fchmod(file, Mode::from_raw_mode(rights)))?;
         self.set_time(file)
     }
 
-    /// The same for an open folder. One that was there, with the mode `found`, keeps what it forbids to others and what its
+    fn rights(&self, replaced: Option<u32>) -> u32 {
+        let rights = if self.mode == 0 { 0o666 & !umask() } else { self.mode & RIGHTS };
+        // What its owner may do is as it was stored: a program that is fetched anew can be run.
+        rights & replaced.map_or(RIGHTS, |replaced| replaced | 0o700)
+    }
+
+    /// Whether a file that is there has nothing to be given by this.
+    pub(crate) fn are_of(&self, found: &Stat) -> bool {
+        let mode = Mode::from(found.st_mode).as_raw_mode();
+        let is_mode = self.mode == 0 || mode == self.rights(Some(mode));
+        is_mode && self.is_time_of(found) && self.xattrs.is_empty()
+    }
+
+    /// Whether something was changed when this says; true if it says nothing.
+    pub(crate) fn is_time_of(&self, found: &Stat) -> bool {
+        self.mtime.is_none_or(|time| {
+            (found.st_mtime, u32::try_from(found.st_mtime_nsec)) == (time.seconds, Ok(time.nanos))
+        })
+    }
+
+    /// Gives all this to an open folder. One that was there, with the mode `found`, keeps what it forbids to others and what its
     /// owner may do; and all that it is if it belongs to everybody, as that for temporary files does.
     pub(crate) fn set_folder(&self, folder: impl AsFd, found: Option<u32>) -> io::Result<()> {
         let folder = folder.as_fd();

@@ -65,6 +65,14 @@ impl Failure {
         }
     }
 
+    /// The same, and what follows from it.
+    pub(crate) fn and(self, more: &str) -> Self {
+        match self {
+            Self::Told(exit, sentence) => Self::Told(exit, format!("{sentence}; {more}")),
+            Self::PipeClosed => Self::PipeClosed,
+        }
+    }
+
     /// The code, for counting many failures together.
     pub(crate) fn exit(&self) -> Option<Exit> {
         match self {
@@ -98,6 +106,11 @@ impl Tally {
     /// One was done.
     pub(crate) fn done(&mut self) {
         self.done += 1;
+    }
+
+    /// So many needed nothing to be done.
+    pub(crate) fn done_already(&mut self, count: u64) {
+        self.done += count;
     }
 
     /// How many were done.

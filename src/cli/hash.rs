@@ -52,7 +52,8 @@ pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Error, format_args!("cannot read {}: {error}", path.display()))
 }
 
-fn tree_hash(mut reader: impl Read, progress: &Progress) -> io::Result<Hash> {
+/// The tree hash of what is read.
+pub(crate) fn tree_hash(mut reader: impl Read, progress: &Progress) -> io::Result<Hash> {
     let mut builder = RootBuilder::default();
     let mut leaf = vec![0; LEAF];
     loop {

@@ -5,27 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::cli::facts::{self, Facts};
 use crate::cli::failure::{Exit, Failure};
-
-/// A folder that is open: names in it are names in it, wherever its path leads meanwhile.
-#[derive(Debug)]
-pub(crate) struct OpenFolder {
-    pub(crate) fd: OwnedFd,
-    path: PathBuf,
-    /// It is open for its names alone: who may write into a folder need not be allowed to list it.
-    unlisted: bool,
-}
+use crate::cli::open_folder::OpenFolder;
 
 /// The mode of a folder that is being filled.
 const PRIVATE: Mode = Mode::RWXU;
@@ -33,99 +24,33 @@ const PRIVATE: Mode = Mode::RWXU;
 /// More folders than these are made durable by one call for each file system.
 const SYNCED_EACH_MAX: usize = 64;
 
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
-
-impl OpenFolder {
-    /// The folder at a path that a person named.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::open_at(CWD, path.as_os_str(), OFlags::empty(), path.to_owned())?)
-    }
-
-    fn open_at(
-        at: BorrowedFd<'_>,
-        name: &OsStr,
-        flags: OFlags,
-        path: PathBuf,
-    ) -> Result<Self, Errno> {
-        let open = |mode| rustix::fs::openat(at, name, FOLDER | flags | mode, Mode::empty());
-        match open(OFlags::RDONLY) {
-            Ok(fd) => Ok(Self { fd, path, unlisted: false }),
-            Err(Errno::ACCESS) => Ok(Self { fd: open(OFlags::PATH)?, path, unlisted: true }),
-            Err(error) => Err(error),
+/// The folder of that name in another, which is made if there is none: its owner's alone, until all is in it. Also its rights
+/// if it was there.
+fn make_below(folder: &OpenFolder, name: &OsStr) -> Result<(OpenFolder, Option<u32>), Failure> {
+    let path = folder.path().join(name);
+    let was_there = match rustix::fs::mkdirat(&folder.fd, name, PRIVATE) {
+        Ok(()) => false,
+        Err(Errno::EXIST) => true,
+        Err(error) => return Err(cannot_make(&path, &error.into())),
+    };
+    match folder.enter(name) {
+        Ok(below) => {
+            let found = fill(&below, was_there).map_err(|error| cannot_make(&path, &error))?;
+            Ok((below, found))
         }
+        Err(_) if folder.is_link(name) => Err(link_in_the_way(&path)),
+        Err(error) => Err(cannot_make(&path, &error)),
     }
+}
 
-    /// The path by which it was opened.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+/// Lets a folder be filled; gives the rights that it had if it was there.
+fn fill(folder: &OpenFolder, was_there: bool) -> io::Result<Option<u32>> {
+    if !was_there {
+        return Ok(None);
     }
-
-    /// What a name in it is; a link is a link. `None` if there is nothing.
-    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(found)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The folder of that name in it, which is made if there is none: its owner's alone, until all is in it. Also its rights
-    /// if it was there.
-    fn below(&self, name: &OsStr) -> Result<(Self, Option<u32>), Failure> {
-        let path = self.path.join(name);
-        let was_there = match rustix::fs::mkdirat(&self.fd, name, PRIVATE) {
-            Ok(()) => false,
-            Err(Errno::EXIST) => true,
-            Err(error) => return Err(cannot_make(&path, &error.into())),
-        };
-        match Self::open_at(self.fd.as_fd(), name, OFlags::NOFOLLOW, path.clone()) {
-            Ok(folder) => {
-                let found =
-                    folder.filling(was_there).map_err(|error| cannot_make(&path, &error))?;
-                Ok((folder, found))
-            }
-            Err(_) if self.is_link(name) => Err(link_in_the_way(&path)),
-            Err(error) => Err(cannot_make(&path, &error.into())),
-        }
-    }
-
-    /// Lets it be filled; gives the rights that it had if it was there.
-    fn filling(&self, was_there: bool) -> io::Result<Option<u32>> {
-        if !was_there {
-            return Ok(None);
-        }
-        let rights = facts::rights_of(&self.fd)?;
-        facts::let_owner_write(&self.fd, rights);
-        Ok(Some(rights))
-    }
-
-    fn is_link(&self, name: &OsStr) -> bool {
-        let is_link = |found: Stat| FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
-        self.stat(name).is_ok_and(|found| found.is_some_and(is_link))
-    }
-
-    /// Makes durable what is on its file system, unless that is among those `done`.
-    fn sync_system(&self, done: &mut Vec<u64>) -> io::Result<()> {
-        let device = rustix::fs::fstat(&self.fd)?.st_dev;
-        if self.unlisted {
-            return self.sync();
-        }
-        if !done.contains(&device) {
-            rustix::fs::syncfs(&self.fd)?;
-            done.push(device);
-        }
-        Ok(())
-    }
-
-    /// Makes the names in it durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        if self.unlisted {
-            // Such a folder can't be flushed by itself.
-            rustix::fs::sync();
-            return Ok(());
-        }
-        File::from(self.fd.try_clone()?).sync_all()
-    }
+    let rights = facts::rights_of(&folder.fd)?;
+    facts::let_owner_write(&folder.fd, rights);
+    Ok(Some(rights))
 }
 
 /// A local folder that files are fetched into.
@@ -158,9 +83,14 @@ impl Landing {
             Err(error) => return Err(failed(error)),
         };
         let opened = OpenFolder::open(root).map_err(failed)?;
-        let found = opened.filling(was_there).map_err(failed)?;
+        let found = fill(&opened, was_there).map_err(failed)?;
         let used = BTreeMap::from([(PathBuf::new(), Used { found, facts: Facts::default() })]);
         Ok(Self { root: Rc::new(opened), way: Vec::new(), used })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &OpenFolder {
+        &self.root
     }
 
     /// Makes what folders a relative path needs, and gives the last of them and the name in it. `relative` is one of
@@ -192,7 +122,7 @@ impl Landing {
             below.push(part);
             if self.way.get(depth).is_none_or(|(name, _)| name != part) {
                 self.way.truncate(depth);
-                let (next, found) = self.last().below(part)?;
+                let (next, found) = make_below(self.last(), part)?;
                 self.way.push((part.to_owned(), Rc::new(next)));
                 let facts = Facts::default();
                 self.used.entry(below.clone()).or_insert(Used { found, facts });

@@ -4,6 +4,7 @@
 //! only data goes to stdout; every command ends with one of the exit codes that scripts rely on; a
 //! closed pipe ends quietly.
 
+mod actions;
 mod admin;
 pub(crate) mod args;
 mod arrival;
@@ -21,6 +22,7 @@ mod list;
 mod moment;
 mod names;
 mod nodes;
+mod open_folder;
 mod output;
 mod past;
 pub(crate) mod place;

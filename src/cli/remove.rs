@@ -5,13 +5,14 @@
 use std::ops::ControlFlow;
 use std::slice;
 
+use crate::cli::actions::{Action, Actions};
 use crate::cli::args;
 use crate::cli::door;
 use crate::cli::failure::{Failure, Tally};
 use crate::cli::names::{self, Name};
 use crate::cli::prefix;
 use crate::cli::sync;
-use crate::cli::text::{counted, pasteable, tell};
+use crate::cli::text::{counted_all, pasteable, tell};
 use crate::client::{CallError, Client};
 use crate::session::ClientError;
 
@@ -21,7 +22,7 @@ const IN_FLIGHT: usize = 48;
 /// Deletes what the arguments say.
 pub(crate) fn run(place: &args::Place, remove: &args::Remove) -> Result<(), Failure> {
     if remove.all {
-        return delete_under(place, slice::from_ref(&Name::default()));
+        return delete_under(place, remove, slice::from_ref(&Name::default()));
     }
     if remove.recursive {
         if remove.names.iter().any(Name::is_all) {
@@ -29,7 +30,7 @@ pub(crate) fn run(place: &args::Place, remove: &args::Remove) -> Result<(), Fail
             return Err(Failure::usage(sentence));
         }
         remove.names.iter().try_for_each(names::check)?;
-        return delete_under(place, &remove.names);
+        return delete_under(place, remove, &remove.names);
     }
     remove.names.iter().try_for_each(names::check)?;
     delete_each(place, &remove.names)
@@ -61,70 +62,104 @@ fn delete(client: &mut Client, name: &Name) -> Result<(), Failure> {
 
 /// What is to be deleted: files and links first, so that folders keep their modes until nothing is in them.
 #[derive(Debug, Default)]
-struct Doomed {
+pub(crate) struct Doomed {
     files: Vec<Vec<u8>>,
     folders: Vec<Vec<u8>>,
 }
 
-fn delete_under(place: &args::Place, prefixes: &[Name]) -> Result<(), Failure> {
+impl Doomed {
+    pub(crate) fn add(&mut self, name: Vec<u8>) {
+        let kind = if name.ends_with(b"/") { &mut self.folders } else { &mut self.files };
+        kind.push(name);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    /// Deletes all of it, or tells what would be; and says how many files and folders that were.
+    pub(crate) fn delete(
+        mut self,
+        client: &mut Client,
+        tally: &mut Tally,
+        actions: &mut Actions,
+    ) -> Option<String> {
+        self.files.sort_unstable();
+        // The deepest first.
+        self.folders.sort_unstable_by(|one, other| other.cmp(one));
+        let (files, is_whole) = delete_all(self.files, client, tally, actions);
+        let folders = if is_whole { delete_all(self.folders, client, tally, actions).0 } else { 0 };
+        let deleted = counted_all(&[(files, "file"), (folders, "folder")])?;
+        let word = if actions.is_dry() { "would delete" } else { "deleted" };
+        Some(format!("{word} {deleted}"))
+    }
+}
+
+fn delete_under(
+    place: &args::Place,
+    remove: &args::Remove,
+    prefixes: &[Name],
+) -> Result<(), Failure> {
     let (found, mut client) = door::open_place(place)?;
     let mut doomed = Doomed::default();
     let listed = prefix::list(&mut client, prefixes, |entry| {
-        let is_folder = entry.name.ends_with(b"/");
-        if is_folder {
-            doomed.folders.push(entry.name);
-        } else {
-            doomed.files.push(entry.name);
-        }
+        doomed.add(entry.name);
         ControlFlow::Continue(())
     })?;
     sync::warn(listed.sync, "names that it does not know yet are not deleted");
-    // The deepest first.
-    doomed.folders.sort_unstable_by(|one, other| other.cmp(one));
-    if let ([_], true) = (prefixes, doomed.files.is_empty() && doomed.folders.is_empty()) {
+    if let ([_], true) = (prefixes, doomed.is_empty()) {
         return listed.judge();
     }
     if found.access.write.is_none() {
         // Once, and not of each name.
         return Err(door::failure(&ClientError::NoWriteKey));
     }
-    let mut tally = Tally::default();
-    let (files, folders) = delete_all(&mut client, doomed, &mut tally);
+    let (mut tally, mut actions) = (Tally::default(), Actions::new(remove.json, remove.dry_run));
+    let deleted = doomed.delete(&mut client, &mut tally, &mut actions);
     for prefix in &listed.missing {
         tally.failed(&prefix.to_string(), &prefix::nothing());
     }
-    if !place.quiet && files + folders > 0 {
-        let all = [(files, "file"), (folders, "folder")];
-        let some = all.iter().filter(|(count, _)| *count > 0);
-        let some: Vec<_> = some.map(|(count, noun)| counted(*count, noun)).collect();
-        tell(format_args!("deleted {}", some.join(", ")));
+    if !place.quiet
+        && let Some(deleted) = deleted
+    {
+        tell(deleted);
     }
-    tally.outcome_without("names", listed.left_out)
+    tally.outcome_without("names", listed.left_out)?;
+    actions.finish()
 }
 
-/// Deletes all of it, and says how many files and folders were deleted.
-fn delete_all(client: &mut Client, doomed: Doomed, tally: &mut Tally) -> (u64, u64) {
-    let mut count = |names: Vec<Vec<u8>>| {
-        let mut deleted = 0;
-        let all = client.delete_many(names, IN_FLIGHT, |name, result| match result {
-            Ok(()) => {
-                deleted += 1;
-                tally.done();
-            }
-            // Somebody else has deleted it meanwhile; or all of it ended, which is told of with the whole.
-            Err(CallError::Client(
-                ClientError::NotFound | ClientError::Disconnected(_) | ClientError::Aborted,
-            )) => {}
-            Err(error) => {
-                tally.failed(&Name::new(&name).to_string(), &door::call_failure(&error));
-            }
-        });
-        if let Err(error) = &all {
-            tally.broke_off(door::failure(error));
+/// Deletes these names, or tells that they would be. Says how many were, and whether the connection held.
+fn delete_all(
+    names: Vec<Vec<u8>>,
+    client: &mut Client,
+    tally: &mut Tally,
+    actions: &mut Actions,
+) -> (u64, bool) {
+    let mut deleted = 0;
+    if actions.is_dry() {
+        for name in names {
+            deleted += 1;
+            tally.done();
+            actions.tell(Action::Delete, &name);
         }
-        (deleted, all.is_ok())
-    };
-    let (files, is_whole) = count(doomed.files);
-    let folders = if is_whole { count(doomed.folders).0 } else { 0 };
-    (files, folders)
+        return (deleted, true);
+    }
+    let all = client.delete_many(names, IN_FLIGHT, |name, result| match result {
+        Ok(()) => {
+            deleted += 1;
+            tally.done();
+            actions.tell(Action::Delete, &name);
+        }
+        // Somebody else has deleted it meanwhile; or all of it ended, which is told of with the whole.
+        Err(CallError::Client(
+            ClientError::NotFound | ClientError::Disconnected(_) | ClientError::Aborted,
+        )) => {}
+        Err(error) => {
+            tally.failed(&Name::new(&name).to_string(), &door::call_failure(&error));
+        }
+    });
+    if let Err(error) = &all {
+        tally.broke_off(door::failure(error));
+    }
+    (deleted, all.is_ok())
 }

@@ -142,6 +142,13 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
+/// The numbers of several kinds of things, without those of which there are none: `2 files, 1 folder`.
+pub(crate) fn counted_all(all: &[(u64, &str)]) -> Option<String> {
+    let some = all.iter().filter(|(count, _)| *count > 0);
+    let some: Vec<_> = some.map(|(count, noun)| counted(*count, noun)).collect();
+    (!some.is_empty()).then(|| some.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,6 +58,12 @@ fn every_key_is_in_the_table_of_the_readme() {
     assert!(strange.status.success(), "{strange:?}");
     note(&mut keys, "put", &String::from_utf8(strange.stdout).unwrap());
     note(&mut keys, "put", &network.dfs(0, &["put", "--json", &local, "plain"]).text());
+    let back = network.path("back");
+    let got = network.dfs(0, &["get", "-r", "", &text(&back), "--json"]).text();
+    note(&mut keys, "get", &got);
+    let strange = fs::read_dir(&back).unwrap().count();
+    assert_eq!(strange, 2, "what is no text has a file too");
+    note(&mut keys, "rm", &network.dfs(0, &["rm", "-r", "--all", "-n", "--json"]).text());
     note(&mut keys, "ls", &network.dfs(0, &["ls", "--json"]).text());
     note(&mut keys, "stat", &network.dfs(0, &["stat", "--json", "plain"]).text());
     note(&mut keys, "versions", &network.dfs(0, &["versions", "--json", "plain"]).text());

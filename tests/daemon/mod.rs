@@ -29,6 +29,7 @@ mod rounds;
 mod secrecy;
 mod start;
 mod swaps;
+mod sync;
 mod terminal;
 mod texts;
 mod trees;

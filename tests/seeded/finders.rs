@@ -435,4 +435,8 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::EndlessVersions,
         Test("sim::client::versions::a_list_of_versions_that_turns_back_or_repeats_ends"),
     ),
+    (
+        Bug::RemoveUnlisted,
+        Test("daemon::sync::nothing_is_removed_while_the_list_may_be_incomplete"),
+    ),
 ];

@@ -8,7 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::cli::args;
 use crate::cli::facts::OWNERS;
+use crate::cli::failure::Failure;
+use crate::cli::hash::cannot_read;
 use crate::cli::names::Name;
 use crate::session::Meta;
 use crate::time::FileTime;
@@ -21,7 +24,7 @@ pub(super) fn mtime(found: &Metadata) -> FileTime {
 }
 
 /// What is stored of a file with this metadata.
-pub(super) fn meta(name: &Name, found: &Metadata) -> Meta {
+fn meta(name: &Name, found: &Metadata) -> Meta {
     let allocated = found.blocks().saturating_mul(512);
     let allocated = (found.is_file() && allocated < found.size()).then_some(allocated);
     Meta {
@@ -32,8 +35,22 @@ pub(super) fn meta(name: &Name, found: &Metadata) -> Meta {
     }
 }
 
+/// The same, with its extended attributes if they are wanted.
+pub(super) fn described(
+    put: &args::Put,
+    path: &Path,
+    name: &Name,
+    found: &Metadata,
+) -> Result<Meta, Failure> {
+    let mut meta = meta(name, found);
+    if put.xattrs && !found.is_symlink() {
+        meta.attributes.xattrs = xattrs(path).map_err(|error| cannot_read(path, &error))?;
+    }
+    Ok(meta)
+}
+
 /// The extended attributes of a file or folder; a link has none.
-pub(super) fn xattrs(path: &Path) -> io::Result<Vec<Xattr>> {
+fn xattrs(path: &Path) -> io::Result<Vec<Xattr>> {
     let mut found = Vec::new();
     let names = match grown(|buffer| rustix::fs::llistxattr(path, buffer)) {
         Ok(names) => names,

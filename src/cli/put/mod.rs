@@ -3,36 +3,31 @@
 //! Knows nothing about blocks. Invariant: a source that ends early by an error is never stored as
 //! if it were whole.
 
+mod folder;
+mod gone;
 mod meta;
 mod plan;
 mod source;
 mod walk;
 
-use std::cell::{Cell, RefCell};
-use std::fs::Metadata;
-use std::io::{self, Cursor, IsTerminal};
-use std::ops::ControlFlow;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
+use crate::cli::actions::{Action, Actions};
 use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::hash::{cannot_read, open_file};
 use crate::cli::json;
 use crate::cli::names::Name;
-use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::text::{self, counted, human_size};
+use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, interrupt, names, place, stdin};
 use crate::client::{CallError, Client, PutJob, Stored};
-use crate::session::{ClientError, Meta, Overwrite};
-use meta::{meta, xattrs};
+use crate::session::{Meta, Overwrite};
+use folder::{Storing, Tree};
+use meta::described;
 use plan::Task;
 use serde::Serialize;
-use source::{Counted, LocalFile, Printed, Root, Source, link_target};
-use walk::{Found, Omitted};
-
-/// Files of a folder that are under way at once.
-const IN_FLIGHT: usize = 48;
+use source::{Counted, LocalFile, Printed, Source, is_withheld};
 
 /// Stores what the arguments say.
 pub(crate) fn run(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
@@ -46,11 +41,16 @@ pub(crate) fn run(place: &args::Place, put: &args::Put) -> Result<(), Failure> {
         }
     }
     let mut console = Console::new(place, put);
-    match &tasks[..] {
-        [task] => console.store(task)?,
-        many => console.store_each(many)?,
+    let stored = match &tasks[..] {
+        [task] => console.store(task),
+        many => console.store_each(many),
+    };
+    match stored {
+        Ok(()) if put.delete => console.delete_gone()?,
+        Err(failure) if put.delete => return Err(failure.and("nothing was deleted")),
+        stored => stored?,
     }
-    console.finish()
+    console.actions.finish()
 }
 
 /// Where it is told what was stored.
@@ -58,12 +58,15 @@ struct Console<'a> {
     place: &'a args::Place,
     put: &'a args::Put,
     client: Option<Client>,
-    json: Option<Output>,
+    actions: Actions,
+    /// Folders that were stored.
+    trees: Vec<Tree>,
 }
 
 impl<'a> Console<'a> {
     fn new(place: &'a args::Place, put: &'a args::Put) -> Self {
-        Self { place, put, client: None, json: put.json.then(Output::new) }
+        let actions = Actions::new(put.json, put.dry_run);
+        Self { place, put, client: None, actions, trees: Vec::new() }
     }
 
     /// One after the other: one that fails does not keep the others.
@@ -86,7 +89,7 @@ impl<'a> Console<'a> {
     fn store(&mut self, task: &Task) -> Result<(), Failure> {
         match task {
             Task::Path(folder, name) if self.put.recursive && folder.is_dir() => {
-                self.store_folder(folder, &name.trimmed())
+                self.store_folder(folder, name.trimmed())
             }
             Task::Path(path, _) if self.put.recursive && self.put.sources.len() == 1 => {
                 walk::walk(path).map(|_| ())
@@ -105,16 +108,21 @@ impl<'a> Console<'a> {
         let found = file.metadata().map_err(|error| cannot_read(path, &error))?;
         let label = path.display().to_string();
         if !found.is_file() {
-            let source = Source::File(LocalFile::opened(file, None));
+            let source = self.readable(Source::File(LocalFile::opened(file, None)), &found);
             return self.store_one(unknown(name), source, &label, None);
         }
         // Its attributes are those of what a link leads to, as its bytes are.
         let full = if self.put.xattrs { path.canonicalize() } else { Ok(path.to_owned()) };
         let full = full.map_err(|error| cannot_read(path, &error))?;
         let meta = described(self.put, &full, name, &found)?;
-        let checked = (!self.put.allow_changed).then_some(found);
-        let source = Source::File(LocalFile::opened(file, checked));
+        let checked = (!self.put.allow_changed).then(|| found.clone());
+        let source = self.readable(Source::File(LocalFile::opened(file, checked)), &found);
         self.store_one(meta, source, &label, Some(length))
+    }
+
+    /// What may be read.
+    fn readable(&self, source: Source, found: &Metadata) -> Source {
+        if self.put.dry_run { Source::Withheld(found.file_type()) } else { source }
     }
 
     fn store_stdin(&mut self, name: &Name) -> Result<(), Failure> {
@@ -136,8 +144,15 @@ impl<'a> Console<'a> {
         let progress = Progress::wanted(self.place, &name.to_string(), length);
         let (path, label) = (PathBuf::from(label), label.to_owned());
         let source = Counted { source, name: name.clone(), label, rest: None, progress: &progress };
-        let job = PutJob { meta, overwrite: self.overwrite(), source };
-        let stored = self.client()?.put_one(job).map_err(|error| match error {
+        let job = PutJob { meta, overwrite: self.overwrite(length), source };
+        let stored = match self.storing()?.client.put_one(job) {
+            Err(CallError::Local(error)) if is_withheld(&error) => {
+                self.actions.tell(Action::Store, name.bytes());
+                return Ok(());
+            }
+            stored => stored,
+        };
+        let stored = stored.map_err(|error| match error {
             _ if interrupt::is_caught() => Failure::new(
                 Exit::Error,
                 format_args!("interrupted before {name} was acknowledged as stored"),
@@ -145,211 +160,78 @@ impl<'a> Console<'a> {
             CallError::Local(error) => cannot_read(&path, &error),
             CallError::Client(error) => door::failure(&error).about(&name),
         })?;
-        if let Some(output) = &mut self.json {
-            return output.line(&stored_json(&name, &stored));
-        }
-        if !self.place.quiet {
+        if self.put.dry_run {
+            self.actions.tell(Action::Keep, name.bytes());
+        } else if self.put.json {
+            self.actions.line(&stored_json(&name, &stored));
+        } else if !self.place.quiet {
             text::tell(said_of(&name, &stored));
         }
         Ok(())
     }
 
-    fn store_folder(&mut self, folder: &Path, prefix: &Name) -> Result<(), Failure> {
-        let walk = walk::walk(folder)?;
-        let root = Root::open_folder(folder).map_err(|error| cannot_read(folder, &error))?;
-        let (put, overwrite) = (self.put, self.overwrite());
-        let progress = self.progress_of(folder, prefix);
-        let sums = Sums::default();
-        let failed = |label: &str, failure: &Failure| {
-            sums.tally.borrow_mut().failed(&text::shown(label), failure);
-        };
-        let jobs = walk.take_while(|_| !interrupt::is_caught()).filter_map(|found| {
-            let found = found.map_err(|omitted| match omitted {
-                Omitted::Failed(path, failure) => failed(&path.display().to_string(), &failure),
-                Omitted::DataFolder(path) => {
-                    let path = path.display();
-                    text::tell(format_args!("dfs: {path}: skipped: the data folder of a node"));
-                }
-            });
-            let found = found.ok()?;
-            let label = found.relative.display().to_string();
-            let job = job(put, &Tree { folder, prefix, root: &root }, &found, &progress);
-            let job = job.map_err(|failure| failed(&label, &failure)).ok()??;
-            Some(PutJob { overwrite, ..job })
-        });
-        let (mut json, mut printed) = (self.json.take(), Ok(()));
-        let client = self.client()?;
-        let all = client.put_many(jobs, IN_FLIGHT, |mut source: Counted<'_>, result| {
-            source.finish();
-            match result {
-                Ok(stored) => {
-                    sums.count(&source.name, &stored);
-                    if let (Some(output), Ok(())) = (&mut json, &printed) {
-                        printed = output.line(&stored_json(&source.name, &stored));
-                    }
-                }
-                Err(_) if interrupt::is_caught() => {}
-                Err(CallError::Local(error)) => {
-                    failed(&source.label, &cannot_read(&folder.join(&source.label), &error));
-                }
-                Err(CallError::Client(error @ ClientError::Disconnected(_))) => {
-                    sums.tally.borrow_mut().broke_off(door::failure(&error));
-                }
-                Err(CallError::Client(error)) => failed(&source.label, &door::failure(&error)),
-            }
-        });
-        let expected = progress.files();
-        drop(progress);
-        self.json = json;
-        printed?;
-        if interrupt::is_caught() {
-            let tally = sums.tally.into_inner();
-            return Err(tally.interrupted(expected, "files and folders stored"));
+    fn store_folder(&mut self, folder: &Path, prefix: Name) -> Result<(), Failure> {
+        if self.put.delete {
+            refuse_to_empty(self.put, folder, &prefix)?;
         }
-        if let Err(error) = all {
-            sums.tally.borrow_mut().broke_off(door::failure(&error));
-        }
-        if !self.place.quiet {
-            sums.tell(prefix);
-        }
-        sums.tally.into_inner().outcome("files")
+        let tree = Tree::open(folder, prefix)?;
+        folder::store(&mut self.storing()?, &tree)?;
+        self.trees.push(tree);
+        Ok(())
     }
 
-    /// The line for a folder. What is in it is counted first, if somebody sees that: else no time can be told.
-    fn progress_of(&self, folder: &Path, prefix: &Name) -> Progress {
-        // Between lines of data it would stand in their way.
-        if self.json.is_some() && io::stdout().is_terminal() {
-            return Progress::hidden();
+    /// Everything was stored: what is stored and is not in these folders any more is deleted.
+    fn delete_gone(&mut self) -> Result<(), Failure> {
+        for tree in std::mem::take(&mut self.trees) {
+            gone::delete(&mut self.storing()?, &tree)?;
         }
-        let progress = Progress::wanted(self.place, &prefix.to_string(), None);
-        if progress.is_visible() {
-            let (things, bytes) = walk::count(folder, |things| {
-                progress.counting(things);
-                if interrupt::is_caught() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            progress.expect_all(things, bytes);
-        }
-        progress
+        Ok(())
     }
 
-    fn client(&mut self) -> Result<&mut Client, Failure> {
+    fn storing(&mut self) -> Result<Storing<'_>, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
             None => door::open(self.place)?,
         };
-        Ok(self.client.insert(client))
+        let client = self.client.insert(client);
+        Ok(Storing { place: self.place, put: self.put, client, actions: &mut self.actions })
     }
 
-    /// What says the same as the version that is there is not stored again.
-    fn overwrite(&self) -> Overwrite {
-        if self.put.no_clobber { Overwrite::Never } else { Overwrite::IfChanged }
+    /// What says the same as the version that is there is not stored again. A file among folders is judged as they are.
+    fn overwrite(&self, length: Option<u64>) -> Overwrite {
+        match length {
+            _ if self.put.no_clobber => Overwrite::Never,
+            Some(size) if self.put.recursive && (self.put.dry_run || !self.put.checksum) => {
+                Overwrite::IfOutdated { size, hash: None }
+            }
+            _ => Overwrite::IfChanged,
+        }
     }
+}
 
-    fn finish(self) -> Result<(), Failure> {
-        self.json.map_or(Ok(()), |mut output| output.flush())
+/// A folder that is empty by mistake, or the prefix that means everything: what is stored stays, unless that is meant.
+fn refuse_to_empty(put: &args::Put, folder: &Path, prefix: &Name) -> Result<(), Failure> {
+    if put.all {
+        return Ok(());
     }
+    if prefix.is_all() {
+        let sentence = "an empty prefix means everything that is stored: put -r --delete --all deletes what is not in the folder";
+        return Err(Failure::usage(sentence));
+    }
+    let mut found = fs::read_dir(folder).map_err(|error| cannot_read(folder, &error))?;
+    if found.next().is_none() {
+        let sentence = format!(
+            "{} is empty, so that everything under {prefix} would be deleted: --all says that this is meant",
+            folder.display()
+        );
+        return Err(Failure::usage(sentence));
+    }
+    Ok(())
 }
 
 /// Of what comes through a pipe nothing is known but its name.
 fn unknown(name: &Name) -> Meta {
     Meta { name: name.bytes().to_vec(), ..Meta::default() }
-}
-
-fn described(put: &args::Put, path: &Path, name: &Name, found: &Metadata) -> Result<Meta, Failure> {
-    let mut meta = meta(name, found);
-    if put.xattrs && !found.is_symlink() {
-        meta.attributes.xattrs = xattrs(path).map_err(|error| cannot_read(path, &error))?;
-    }
-    Ok(meta)
-}
-
-/// A local folder, and the name by which it is stored.
-struct Tree<'a> {
-    folder: &'a Path,
-    prefix: &'a Name,
-    /// The folder, open.
-    root: &'a Rc<Root>,
-}
-
-/// What is to be done about one thing in a folder; nothing about the folder itself if it has no name.
-fn job<'a>(
-    put: &args::Put,
-    tree: &Tree<'_>,
-    found: &Found,
-    progress: &'a Progress,
-) -> Result<Option<PutJob<Counted<'a>>>, Failure> {
-    let Tree { folder, prefix, root } = tree;
-    let path = folder.join(&found.relative);
-    let metadata = &found.metadata;
-    let name = match metadata.is_dir() {
-        true if found.relative.as_os_str().is_empty() && prefix.bytes().is_empty() => {
-            return Ok(None);
-        }
-        true => prefix.join(&found.relative).marker(),
-        false => prefix.join(&found.relative),
-    };
-    names::check_new(&name, put.raw_names)?;
-    let meta = described(put, &path, &name, metadata)?;
-    let source = if metadata.is_dir() {
-        Source::Bytes(Cursor::default())
-    } else if metadata.is_symlink() {
-        let target = link_target(&path).map_err(|error| cannot_read(&path, &error))?;
-        Source::Bytes(Cursor::new(target))
-    } else {
-        let checked = (!put.allow_changed).then(|| metadata.clone());
-        Source::File(LocalFile::later(Rc::clone(root), found.relative.clone(), checked))
-    };
-    let label = found.relative.display().to_string();
-    let rest = Some(if metadata.is_file() { metadata.len() } else { 0 });
-    let source = Counted { source, name, label, rest, progress };
-    Ok(Some(PutJob { meta, overwrite: Overwrite::Always, source }))
-}
-
-/// What became of the things in a folder.
-#[derive(Default)]
-struct Sums {
-    tally: RefCell<Tally>,
-    files: Cell<u64>,
-    folders: Cell<u64>,
-    unchanged: Cell<u64>,
-    /// Of what was stored.
-    least_copies: Cell<Option<u16>>,
-}
-
-impl Sums {
-    fn count(&self, name: &Name, stored: &Stored) {
-        self.tally.borrow_mut().done();
-        if !stored.is_new {
-            return self.unchanged.set(self.unchanged.get() + 1);
-        }
-        let kind = if name.is_folder() { &self.folders } else { &self.files };
-        kind.set(kind.get() + 1);
-        let least = self.least_copies.get().unwrap_or(u16::MAX);
-        self.least_copies.set(Some(least.min(stored.copies)));
-    }
-
-    fn tell(&self, prefix: &Name) {
-        let stored = [(self.files.get(), "file"), (self.folders.get(), "folder")];
-        let stored = stored.iter().filter(|(count, _)| *count > 0);
-        let stored: Vec<_> = stored.map(|(count, noun)| counted(*count, noun)).collect();
-        let unchanged = self.unchanged.get();
-        match self.least_copies.get() {
-            None if unchanged == 0 => {}
-            None => {
-                text::tell(format_args!("nothing to store under {prefix}: {unchanged} unchanged"));
-            }
-            Some(least) => text::tell(format_args!(
-                "stored {} under {prefix}{}: {} or more of each",
-                stored.join(", "),
-                if unchanged > 0 { format!(", {unchanged} unchanged") } else { String::new() },
-                copies(least)
-            )),
-        }
-    }
 }
 
 fn said_of(name: &Name, stored: &Stored) -> String {
@@ -375,6 +257,8 @@ struct StoredJson<'a> {
     /// Null for what is unchanged: nobody was asked.
     copies: Option<u16>,
     unchanged: bool,
+    /// As for what is deleted.
+    action: &'static str,
 }
 
 fn stored_json(name: &Name, stored: &Stored) -> String {
@@ -385,5 +269,6 @@ fn stored_json(name: &Name, stored: &Stored) -> String {
         version: stored.version.to_string(),
         copies: stored.is_new.then_some(stored.copies),
         unchanged: !stored.is_new,
+        action: if stored.is_new { Action::Store } else { Action::Keep }.done(),
     })
 }

@@ -3,7 +3,8 @@
 //! Knows nothing about the network. Invariant: a source that fails, or that changes while it is read, ends with an error
 //! and never as if it were whole.
 
-use std::fs::{File, Metadata};
+use std::fmt;
+use std::fs::{File, FileType, Metadata};
 use std::io::{self, Cursor, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +31,7 @@ impl Root {
     }
 
     /// What is there now, without waiting for it if it is a pipe.
-    fn open(&self, relative: &Path) -> io::Result<File> {
+    pub(super) fn open(&self, relative: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let opened = rustix::fs::openat2(&self.0, relative, flags, Mode::empty(), within);
@@ -164,6 +165,8 @@ pub(super) enum Source {
     Bytes(Cursor<Vec<u8>>),
     Stdin(ReadAhead),
     Printed(Printed),
+    /// Something of this kind, which is not to be read: only whether it would be is asked.
+    Withheld(FileType),
 }
 
 impl Read for Source {
@@ -173,8 +176,26 @@ impl Read for Source {
             Self::Bytes(bytes) => bytes.read(buffer),
             Self::Stdin(stdin) => stdin.read(buffer),
             Self::Printed(printed) => printed.read(buffer),
+            Self::Withheld(_) => Err(io::Error::other(Withheld)),
         }
     }
+}
+
+/// How the reading of what is withheld fails.
+#[derive(Debug)]
+struct Withheld;
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not read: nothing is to be stored")
+    }
+}
+
+impl std::error::Error for Withheld {}
+
+/// Whether that is why nothing was stored.
+pub(super) fn is_withheld(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Withheld>())
 }
 
 /// A source, and the bar that shows how far it is.
