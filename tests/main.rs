@@ -95,6 +95,7 @@
 //! | `sim/swarm/oracles/history` | read your own write | G3 |
 //! | `sim/swarm/oracles/keys` | one key, one plaintext | G10 |
 //! | `sim/swarm/oracles/links` | honest connections last | G9 |
+//! | `sim/swarm/oracles/lists` | lists of versions | G4 |
 //! | `sim/swarm/oracles/meter` | budgets of memory | G9 |
 //! | `sim/swarm/oracles/moves` | renames | G3 G4 |
 //! | `sim/swarm/oracles/reach` | blocks of every kept version | G8 |

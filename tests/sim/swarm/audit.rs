@@ -62,6 +62,8 @@ pub(super) struct NodeView {
     pub(super) heads: BTreeMap<Name, Vec<VersionId>>,
     /// The record that is told to be shown or the tombstone, for each name.
     pub(super) greatest: BTreeMap<Name, RecordId>,
+    /// All versions of each name, the newest first, and whether another supersedes each; as told.
+    pub(super) listed: BTreeMap<Name, Vec<(VersionId, bool)>>,
     /// What the node itself found to be damaged.
     pub(super) bad: Vec<Address>,
 }
@@ -216,13 +218,13 @@ impl Audit {
             readers.insert(machine, Reader::connect(world, machine));
         }
         for (machine, reader) in &mut readers {
-            self.ask_heads(world, *machine, reader);
+            self.ask_versions(world, *machine, reader);
         }
         self.read_old(world, ledger, &mut readers);
         readers.into_values().for_each(|reader| reader.hang_up(world));
     }
 
-    fn ask_heads(&mut self, world: &mut World, machine: usize, reader: &mut Reader) {
+    fn ask_versions(&mut self, world: &mut World, machine: usize, reader: &mut Reader) {
         for (id, name) in &self.names {
             if let Some((heads, shown)) = reader.head(world, *id) {
                 let node = &mut self.nodes[machine];
@@ -231,6 +233,9 @@ impl Audit {
                     let id = dfsd::crypto::keys::record_id(&record);
                     node.greatest.insert(*name, id);
                 }
+            }
+            if let Some(listed) = reader.versions(world, *id) {
+                self.nodes[machine].listed.insert(*name, listed);
             }
         }
     }

@@ -12,6 +12,7 @@ mod exact;
 mod history;
 mod keys;
 mod links;
+mod lists;
 mod meter;
 mod moves;
 mod reach;
@@ -75,6 +76,7 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(agreement::Agreement),
         Box::new(rest::Rest),
         Box::new(versions::Versions),
+        Box::new(lists::Lists),
         Box::new(durable::Durable),
         Box::new(reach::Reach),
         Box::new(keys::Keys),

@@ -45,6 +45,28 @@ impl Reader {
         }
     }
 
+    /// All versions of a name, the newest first, and whether another supersedes each; a few at a time.
+    pub(super) fn versions(
+        &mut self,
+        world: &mut World,
+        name: dfsd::ids::NameId,
+    ) -> Option<Vec<(dfsd::ids::VersionId, bool)>> {
+        let (mut all, mut before, limit) = (Vec::new(), None, 3);
+        loop {
+            let (request, space) = (4, Default::default());
+            self.client.send(&Message::Versions { request, space, name, before, limit });
+            let Some(Message::VersionsAre { versions, next, .. }) = self.client.message(world)
+            else {
+                return None;
+            };
+            all.extend(versions.iter().map(|one| (one.version, one.superseded)));
+            before = next;
+            if before.is_none() {
+                return Some(all);
+            }
+        }
+    }
+
     /// The blocks of a version, in order, with what opens them.
     pub(super) fn blocks(
         &mut self,
