@@ -185,7 +185,7 @@ pub enum DaemonCommand {
     /// what that means for the data, and what to do; then one line that sums up. Changes nothing without --rebuild.
     /// With a running daemon use `dfs verify`.
     ///
-    /// Exit status: 0 nothing is wrong; 1 the folder can't be read; 2 usage; 5 a daemon is using it; 6 something is
+    /// Exit status: 0 nothing is wrong; 1 the folder cannot be read; 2 usage; 5 a daemon is using it; 6 something is
     /// damaged, or was lost and has not come again.
     Check {
         /// Quarantine what is bad, restore what is good and was forgotten, and record what is lost, so that the next

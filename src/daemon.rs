@@ -73,7 +73,7 @@ pub struct Opened<F: FileSystem> {
 /// fresh at every start.
 ///
 /// # Errors
-/// Why the folder can't be used; then nothing was served and nothing was lost.
+/// Why the folder cannot be used; then nothing was served and nothing was lost.
 pub fn open<F: FileSystem>(
     fs: F,
     config: Config,

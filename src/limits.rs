@@ -64,7 +64,7 @@ pub const CANDIDATE_FIRST: Duration = Duration::from_secs(60);
 pub const CANDIDATE_LAST: Duration = Duration::from_hours(1);
 /// Presences in one message: of about 2 KiB each at most.
 pub const MESSAGE_PRESENCES_MAX: usize = 24;
-/// Why a node can't be reached, in bytes: what is longer is cut off.
+/// Why a node cannot be reached, in bytes: what is longer is cut off.
 pub const TROUBLE_MAX: usize = 128;
 /// Peers, members or holders in one message.
 pub const MESSAGE_PEERS_MAX: usize = 128;
@@ -175,7 +175,7 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 pub const COMING_PERIOD: Duration = Duration::from_secs(1);
 /// So often in a row that is believed without a leaf: of a block, and of what may have been asked for before it.
 pub const COMING_MAX: u32 = 2 * LEAVES as u32;
-/// Tombstones that clear a deleted name of heads that one can't name; what is left then is hidden all the same.
+/// Tombstones that clear a deleted name of heads that one cannot name; what is left then is hidden all the same.
 pub const TOMBSTONES_MAX: u32 = 64;
 /// How often an operation is tried again within that time when its name was changed meanwhile.
 pub const CHANGED_TRIES_MAX: usize = 64;

@@ -89,7 +89,7 @@ fn main() -> ExitCode {
 /// Options, environment and file together.
 fn load(options: DaemonOptions) -> Result<DaemonConfig, Failure> {
     let read = |file: &Path| {
-        let refused = |why| format!("the configuration {} can't be read: {why}", file.display());
+        let refused = |why| format!("the configuration {} cannot be read: {why}", file.display());
         read_config(file).map_err(|why| (USAGE, refused(why)))
     };
     let text = options.config.as_deref().map(read).transpose()?;
@@ -200,8 +200,9 @@ struct Opening {
 fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<Outcome, Failure> {
     let Opening { keyring, peers, connections_max, known } = opening;
     let data = config.data.as_path();
-    let filesystem = RealFs::new(data)
-        .map_err(|why| error(format!("the data folder {} can't be used: {why}", data.display())))?;
+    let filesystem = RealFs::new(data).map_err(|why| {
+        error(format!("the data folder {} cannot be used: {why}", data.display()))
+    })?;
     let remembered = server::read_peers(&read_peers_file(data));
     let root = keyring.access.network.root;
     let mut store_config = store::Config::default();
@@ -210,7 +211,7 @@ fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<
         store_config.reserve_percent = 0;
     }
     let opened = daemon::open(filesystem, store_config, root, entropy());
-    let named = |why| error(format!("the data folder {} can't be used: {why}", data.display()));
+    let named = |why| error(format!("the data folder {} cannot be used: {why}", data.display()));
     let opened = opened.map_err(named)?;
     for note in opened.notes() {
         log::warn!("{}", cli::shown(note));
@@ -343,7 +344,7 @@ fn write_address(data: &Path, address: SocketAddr) -> Result<(), Failure> {
         writeln!(file, "{address}")?;
         fs::rename(&temporary, config::address_file(data))
     };
-    written().map_err(|why| error(format!("{}/address can't be written: {why}", data.display())))
+    written().map_err(|why| error(format!("{}/address cannot be written: {why}", data.display())))
 }
 
 fn secret() -> Zeroizing<[u8; 32]> {

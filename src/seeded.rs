@@ -132,7 +132,7 @@ bugs! {
     LoseFailedFetch,
     /// What could not be fetched is not tried again (G7).
     ForgetRetry,
-    /// Whoever deletes a name leaves those of its heads that one tombstone can't name (G6).
+    /// Whoever deletes a name leaves those of its heads that one tombstone cannot name (G6).
     LeaveHeads,
     /// What finds no room in a queue for a peer is dropped, and nobody compares for it (G5).
     DropInSilence,
@@ -212,7 +212,7 @@ bugs! {
     ExcuseTrickle,
     /// What a node wants again and again counts as progress of a put (G9).
     CountSentAgain,
-    /// A get ends with the first node that can't serve it (G2).
+    /// A get ends with the first node that cannot serve it (G2).
     EndAtFirstFailure,
     /// A question makes a node read all pages of a file (G9).
     WalkForQuestions,
@@ -270,7 +270,7 @@ bugs! {
     SkipPresenceCheck,
     /// Want of descriptors counts as a failed disk (G9).
     WantEndsNode,
-    /// A block's file that can't be opened now counts as one that was never there (G1).
+    /// A block's file that cannot be opened now counts as one that was never there (G1).
     UnopenedIsNew,
     /// A folder on another file system is flushed with the data folder's (G1).
     IgnoreOtherVolume,

@@ -105,7 +105,7 @@ go_on_with() {
     local listen
     listen=$(cat "$folder/node$1/address" 2>/dev/null || echo 127.0.0.1:0)
     try_node "$1" "$listen" && return
-    tail -n 1 "$folder/node$1.log" | grep -q "can't listen" || fail "node $1 ended at its start"
+    tail -n 1 "$folder/node$1.log" | grep -q "cannot listen" || fail "node $1 ended at its start"
     start_node "$1" 127.0.0.1:0
 }
 

@@ -53,7 +53,7 @@ pub(super) fn measure(parent: Option<&Path>) -> Result<Baseline, String> {
 
 /// Why there is no baseline, for a person.
 pub(super) fn said(error: &io::Error) -> String {
-    format!("the baseline can't be measured: {error}")
+    format!("the baseline cannot be measured: {error}")
 }
 
 /// A fresh folder, below `parent` or the system's temporary folder, that goes with all that is in it.

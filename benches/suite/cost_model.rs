@@ -1,4 +1,4 @@
-//! The cost model: what an operation would cost if nothing but what it can't do without cost anything.
+//! The cost model: what an operation would cost if nothing but what it cannot do without cost anything.
 //!
 //! Knows figures alone. Invariant: a part is counted as often as the design makes it necessary, not as often as it is
 //! done: what is done twice shows as a ratio.
@@ -64,7 +64,7 @@ pub(super) fn is_large(figures: &Figures) -> bool {
     real(figures.bytes) > LARGE * real(figures.operations)
 }
 
-/// What the client can't do without for one GiB: of a large put or get, seconds of a processor.
+/// What the client cannot do without for one GiB: of a large put or get, seconds of a processor.
 pub(super) fn of_client(workload: Workload, baseline: &Baseline) -> Option<f64> {
     let (tree, cipher) = (baseline.bulk.tree_hash_s_per_gib, baseline.bulk.aes_256_ctr_s_per_gib);
     match workload {

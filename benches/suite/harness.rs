@@ -19,7 +19,7 @@ pub(super) fn run<'a>(words: impl Iterator<Item = &'a str>) -> Result<Figures, S
     let mut command = Command::new(env!("CARGO_BIN_EXE_dfs-load"));
     let child = command.args(words).arg("--json").stdout(Stdio::piped()).spawn();
     let output = child.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| format!("dfs-load can't be run: {error}"))?;
+    let output = output.map_err(|error| format!("dfs-load cannot be run: {error}"))?;
     // With errors among the operations it ends with 1, and tells them all the same.
     if output.stdout.is_empty() {
         return Err(format!("dfs-load failed: {}", output.status));

@@ -120,7 +120,7 @@ fn obey(arguments: &Arguments) -> Result<bool, String> {
         Some(Other::Compare { words }) => compare(words),
         None => {
             let stop = Stop::on_signals();
-            let stop = stop.map_err(|error| format!("can't wait for signals: {error}"))?;
+            let stop = stop.map_err(|error| format!("cannot wait for signals: {error}"))?;
             let (is_good, told) = rounds::run(&arguments.suite, &stop)?;
             print(&told)?;
             Ok(is_good)
@@ -155,7 +155,7 @@ fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("stdout can't be written to: {error}"))
+            Err(format!("stdout cannot be written to: {error}"))
         }
         Ok(()) | Err(_) => Ok(()),
     }

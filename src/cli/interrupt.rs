@@ -27,7 +27,7 @@ static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// From now on Ctrl-C and SIGTERM end the command with a word about what is done; a second one ends it at once.
 pub(crate) fn listen() {
-    // Where that can't be done they end the program as they always did.
+    // Where that cannot be done they end the program as they always did.
     let _ = thread::Builder::new().name("signals".to_owned()).spawn(|| {
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
             watch(&mut signals);

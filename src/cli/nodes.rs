@@ -152,7 +152,7 @@ pub(crate) fn peer_json(member: &Member) -> String {
         last_seen_ms: u64,
         /// Null for never.
         last_seen: Option<String>,
-        /// Why it can't be reached; null if it is, or was not tried.
+        /// Why it cannot be reached; null if it is, or was not tried.
         error: Option<&'a str>,
     }
     json::line(&Json {

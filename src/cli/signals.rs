@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 /// taken, and nobody asks for it.
 pub fn survive_file_limits() {
     if !seeded::is_on(Bug::DieOfFileLimit) {
-        // Where that can't be done the system does as it always did.
+        // Where that cannot be done the system does as it always did.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     }
 }

@@ -30,7 +30,7 @@ pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
     })
 }
 
-/// What clap says, in its lines. What was typed is shown before it comes among them, so that it can't forge one; and
+/// What clap says, in its lines. What was typed is shown before it comes among them, so that it cannot forge one; and
 /// nothing else in a line is believed to be harmless.
 fn sentence(mut error: clap::Error) -> String {
     if seeded::is_on(Bug::BelieveArguments) {

@@ -1,5 +1,5 @@
 //! Blocking gets, many at once, that go on over another connection when theirs breaks, and at another node when theirs
-//! can't serve them.
+//! cannot serve them.
 //!
 //! A node that ends, that falls silent, or that gave up a program which took no bytes for too long, costs a get the blocks
 //! that were on their way, and pages that it had read. Knows no wire and no cipher. Invariants: a sink gets every byte once
@@ -101,7 +101,7 @@ struct Fetches<S> {
     broken: Vec<Fetch<S>>,
     /// The node says nothing, though the connection is there.
     silent: Option<ClientError>,
-    /// Those that the node can't serve: asked of another node, once nothing is under way here.
+    /// Those that the node cannot serve: asked of another node, once nothing is under way here.
     elsewhere: Vec<Fetch<S>>,
     /// Bytes that came since the last connection was lost.
     come: u64,
@@ -225,7 +225,7 @@ impl<S: Sink> Fetches<S> {
         self.running.insert(op, fetch);
     }
 
-    /// What this node can't serve is asked of the next one; the rest of the work is done there too.
+    /// What this node cannot serve is asked of the next one; the rest of the work is done there too.
     fn ask_elsewhere(
         &mut self,
         client: &mut Client,

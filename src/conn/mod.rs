@@ -87,7 +87,7 @@ impl Conn {
         }
     }
 
-    /// Takes bytes off the front until something has come of them, or all: for who can't take everything at once.
+    /// Takes bytes off the front until something has come of them, or all: for who cannot take everything at once.
     pub fn receive(&mut self, now: Instant, bytes: &mut &[u8]) -> Result<(), ConnError> {
         let before = bytes.len();
         let taken = self.take_pieces(now, bytes);

@@ -57,7 +57,7 @@ impl Settings {
 /// Why a node could not begin. Nothing was served.
 #[derive(Debug)]
 pub enum StartError {
-    /// Its folder can't be used.
+    /// Its folder cannot be used.
     Folder(io::Error),
     /// Nor its keys.
     Keys(KeyringError),

@@ -73,7 +73,7 @@ type Failure = (u8, String);
 
 fn carry_out(wanted: &Wanted) -> Result<bool, Failure> {
     let data = wanted.data.as_path();
-    let no_folder = |why: io::Error| (ERROR, format!("{} can't be read: {why}", data.display()));
+    let no_folder = |why: io::Error| (ERROR, format!("{} cannot be read: {why}", data.display()));
     let filesystem = RealFs::read_only(data).map_err(no_folder)?;
     let progress = Progress::new("check", None);
     let mut teller = Teller { json: wanted.json, progress, bad: 0, closed: false };
@@ -254,7 +254,7 @@ impl Teller {
     }
 }
 
-/// The keys: there, private, readable and belonging together. `None` if they can't be used.
+/// The keys: there, private, readable and belonging together. `None` if they cannot be used.
 fn look_at_keys(data: &Path, mend: bool, teller: &mut Teller) -> io::Result<Option<Access>> {
     for file in KEYS {
         let path = data.join(file);
@@ -331,7 +331,7 @@ fn look_at_peers(bytes: &[u8], teller: &mut Teller) {
             "the nodes in them are not dialled at the next start",
             "nothing if other lines are good or peers dial this node; else join again with a ticket",
         );
-        let what = format!("{bad} of its {} lines can't be read", lines().count());
+        let what = format!("{bad} of its {} lines cannot be read", lines().count());
         teller.beside(Grade::Note, "peers", what, after);
     }
 }

@@ -17,7 +17,7 @@ use crate::wire::page::Page;
 use bytes::Bytes;
 
 const AGAIN: &str = "run `dfsd check --rebuild`, then start dfsd: it fetches them from its peers";
-const UNREADABLE: &str = "the files that need it can't be read from here";
+const UNREADABLE: &str = "the files that need it cannot be read from here";
 
 /// What was hashed.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl<F: FileSystem> Hashing<'_, '_, F> {
             Err(ReadFault::Damaged) => diagnose(self.fs, address, length, &mut self.buffer),
             Err(ReadFault::Io(error)) => return Err(failed("reading", &path, &error).into()),
         };
-        let means = "the files that need this block can't be read from here";
+        let means = "the files that need this block cannot be read from here";
         self.report.damage(path, what, means, AGAIN);
         Ok(false)
     }
@@ -117,7 +117,7 @@ fn diagnose<F: FileSystem>(fs: &F, address: &Address, length: u32, data: &mut [u
     let footer_length = block_file::footer_length(leaves);
     let expected = u64::from(length) + footer_length as u64;
     let Ok(file) = fs.open(&layout::block(address)) else {
-        return "it can't be read".to_owned();
+        return "it cannot be read".to_owned();
     };
     let found = fs.length(&file).unwrap_or(0);
     if found != expected {
@@ -136,6 +136,6 @@ fn diagnose<F: FileSystem>(fs: &F, address: &Address, length: u32, data: &mut [u
         (Ok(_), Some(leaf)) => {
             format!("its content is not what its name says: leaf {leaf} of {leaves} is bad")
         }
-        (_, _) => "its content can't be read".to_owned(),
+        (_, _) => "its content cannot be read".to_owned(),
     }
 }

@@ -64,7 +64,7 @@ fn give_up<F: FileSystem>(
         return Ok(());
     }
     disk.made_good(&recovered.damage)?;
-    let what = "what can't be decoded is given up: it counts as lost from now on".to_owned();
+    let what = "what cannot be decoded is given up: it counts as lost from now on".to_owned();
     repaired.tell(
         format!("{}/", layout::LOG),
         what,

@@ -66,7 +66,7 @@ fn read_record<F: FileSystem>(
     report: &mut Report<'_>,
 ) -> Result<Option<Record>, OpenError> {
     let what = match read_item(fs, place)? {
-        None => "can't be read",
+        None => "cannot be read",
         Some((_, bytes)) => match records::verify(id, &bytes) {
             Ok(record) => return Ok(Some(record)),
             Err(what) => what,

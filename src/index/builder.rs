@@ -171,7 +171,7 @@ impl IndexBuilder {
         }
     }
 
-    /// A record that is whole. If it can't be read where it is, it is known to be damaged until it is written anew.
+    /// A record that is whole. If it cannot be read where it is, it is known to be damaged until it is written anew.
     fn found_left(&mut self, one: &Remains, guess: &mut impl FnMut(&mut Catalog, &Remains)) {
         match one.place {
             Some(place) => self.found(LogEntry::Record(one.id, place, one.bytes.clone())),

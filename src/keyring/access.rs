@@ -31,7 +31,7 @@ impl Access {
         Self { network: self.network.clone(), data: self.data.clone(), write: None }
     }
 
-    /// Whether names and contents can't be read with it.
+    /// Whether names and contents cannot be read with it.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.data.is_none()

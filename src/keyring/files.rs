@@ -18,7 +18,7 @@ const PRIVATE: u32 = 0o600;
 /// The mode of a new data folder.
 const PRIVATE_FOLDER: u32 = 0o700;
 
-/// Why a key can't be used or kept. Nothing that was there before is changed.
+/// Why a key cannot be used or kept. Nothing that was there before is changed.
 #[derive(Debug)]
 pub enum KeyFileError {
     /// The system said no.

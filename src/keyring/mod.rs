@@ -218,7 +218,7 @@ impl Keyring {
     /// the folder meanwhile. When it returns, the key is on the disk; before, the old one is.
     ///
     /// # Errors
-    /// The file can't be written; then the old key is still there.
+    /// The file cannot be written; then the old key is still there.
     pub fn renew_node(self, folder: &Path, entropy: &[u8; 32]) -> Result<Self, KeyringError> {
         let node = NodeKey::generate(entropy);
         files::replace(folder, NodeKey::FILE, &text::print(&node))?;

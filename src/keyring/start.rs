@@ -57,7 +57,7 @@ pub struct Start {
 pub enum StartError {
     /// The keys of this folder.
     Keys(PathBuf, KeyringError),
-    /// The ticket's file can't be read, or not be trusted.
+    /// The ticket's file cannot be read, or not be trusted.
     TicketFile(TicketFileError),
     /// What is in it is no ticket.
     Ticket(PathBuf, BadTicket),

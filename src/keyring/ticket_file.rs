@@ -58,7 +58,7 @@ pub struct TicketText {
 /// What is in a ticket file, or on stdin for `-`.
 ///
 /// # Errors
-/// If it can't be read, or another user may have written it.
+/// If it cannot be read, or another user may have written it.
 pub fn read_ticket(path: &Path) -> Result<TicketText, TicketFileError> {
     let failed = |error| TicketFileError::Io(path.to_owned(), error);
     let mut text = Zeroizing::new(String::new());

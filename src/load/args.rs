@@ -1,6 +1,6 @@
 //! The command line of `dfs-load`, exactly as scripts rely on it.
 //!
-//! Knows no network. Invariant: what these types hold can be run; what can't is refused here, with a sentence.
+//! Knows no network. Invariant: what these types hold can be run; what cannot is refused here, with a sentence.
 
 use super::amount::Amount;
 use super::choice::Popularity;

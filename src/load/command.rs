@@ -32,7 +32,7 @@ pub fn run() -> ExitCode {
 }
 
 fn obey(arguments: &Arguments) -> Result<bool, String> {
-    let stop = || Stop::on_signals().map_err(|error| format!("can't wait for signals: {error}"));
+    let stop = || Stop::on_signals().map_err(|error| format!("cannot wait for signals: {error}"));
     let one = |workload, load| one(&arguments.place, Plan { workload, load }, stop()?);
     match &arguments.command {
         Command::Put(load) => one(Workload::Put, load),
@@ -51,7 +51,7 @@ fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("stdout can't be written to: {error}"))
+            Err(format!("stdout cannot be written to: {error}"))
         }
         Ok(()) | Err(_) => Ok(()),
     }
@@ -68,7 +68,7 @@ fn one(place: &Place, plan: Plan<'_>, stop: Stop) -> Result<bool, String> {
     let figures = perform(place, plan, folder, &mut Live { quiet, stop })?;
     if let Some(file) = &load.html {
         let written = std::fs::write(file, html_report::page(&figures));
-        written.map_err(|error| format!("{} can't be written: {error}", file.display()))?;
+        written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     }
     if load.json {
         let text = serde_json::to_string(&figures).map_err(|error| error.to_string())?;

@@ -104,7 +104,7 @@ impl Local {
         stop: &Stop,
     ) -> Result<Self, String> {
         let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
-        made.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
+        made.map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
         let options = options.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let (folder, stop) = (folder.to_owned(), stop.clone());
         let mut local = Self { folder, options, daemons: Vec::new(), access: None, stop };

@@ -51,7 +51,7 @@ pub enum LoopError {
 impl fmt::Display for LoopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -87,7 +87,7 @@ impl EventLoop {
         let registry = poll.registry();
         registry
             .register(&mut listener, LISTENER, Interest::READABLE)
-            .map_err(system("can't wait for connections"))?;
+            .map_err(system("cannot wait for connections"))?;
         let waker = Arc::new(Waker::new(registry, WAKER).map_err(system("no waker"))?);
         let registry = registry.try_clone().map_err(system("no event queue"))?;
         let clock = Clock::start();
@@ -108,7 +108,7 @@ impl EventLoop {
 
     /// SIGTERM and SIGINT have the node finish what it has accepted, and stop.
     pub fn stop_on_signals(&mut self) -> Result<(), LoopError> {
-        let failed = |error| LoopError::System("can't wait for signals", error);
+        let failed = |error| LoopError::System("cannot wait for signals", error);
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
         let registry = self.poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(failed)?;
@@ -156,7 +156,7 @@ impl EventLoop {
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(LoopError::System("can't wait for events", error)),
+                Err(error) => return Err(LoopError::System("cannot wait for events", error)),
             }
             for event in &events {
                 match event.token() {
@@ -241,7 +241,7 @@ impl EventLoop {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     // Out of descriptors, most likely: those that wait are taken when others have gone.
-                    log::debug!("can't accept a connection now: {error}");
+                    log::debug!("cannot accept a connection now: {error}");
                     self.accepting = false;
                     self.accept_again = Some(now.instant + ACCEPT_PAUSE);
                 }

@@ -61,7 +61,7 @@ impl Lookups {
         Self { waiting, names, sender, found, waker, clock, resolve }
     }
 
-    /// Asks the system, which may take many seconds. False if it can't be asked, or too many names wait.
+    /// Asks the system, which may take many seconds. False if it cannot be asked, or too many names wait.
     pub(super) fn begin(&mut self, link: Link, name: &str) -> bool {
         if self.names.is_none() {
             self.names = self.start();

@@ -58,7 +58,7 @@ impl Socket {
         registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// Small messages are not to wait for the other side's acknowledgements. It can't be had on a dying socket only.
+    /// Small messages are not to wait for the other side's acknowledgements. It cannot be had on a dying socket only.
     pub fn set_nodelay(&self) {
         let _ = self.stream.set_nodelay(true);
     }

@@ -121,7 +121,7 @@ impl Sockets {
             match Socket::connect(address) {
                 Ok(socket) => return self.add(node, link, socket, Some(attempt)),
                 Err(error) => {
-                    log::debug!("can't dial {address}: {error}");
+                    log::debug!("cannot dial {address}: {error}");
                     attempt.why = error.to_string();
                 }
             }

@@ -133,7 +133,7 @@ impl Node {
         self.run_turn(now);
     }
 
-    /// The connection that `Action::Dial` asked for can't be opened, for a reason that a person may read.
+    /// The connection that `Action::Dial` asked for cannot be opened, for a reason that a person may read.
     pub fn dial_failed(&mut self, now: Now, link: Link, why: &str) {
         if let Some(node) = self.dial_ended(link) {
             self.entrance.left(link);
@@ -209,7 +209,7 @@ impl Node {
     }
 
     /// How many bytes of a connection's may be read now; with none, `Action::Read` says when some may. Few if no leaves are
-    /// expected of it, since messages that can't be taken in at once have to be kept.
+    /// expected of it, since messages that cannot be taken in at once have to be kept.
     pub fn read_max(&mut self, link: Link) -> usize {
         let max = self.server.read_max(link);
         // A program in the process reads nothing.

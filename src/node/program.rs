@@ -19,7 +19,7 @@ use std::time::Duration;
 const FULL: &str = "the node takes no more connections";
 
 impl Node {
-    /// A session of somebody with this access and this key, which must be fresh. It can't be dead, and when its program is
+    /// A session of somebody with this access and this key, which must be fresh. It cannot be dead, and when its program is
     /// slow that is its own affair: no time is set for anything, but for its coming back at all, if `abandoned_after` says
     /// so.
     ///

@@ -1,6 +1,6 @@
 //! Backpressure: of which connection how much is taken in.
 //!
-//! Changes nothing. Invariant: two nodes can't wait for each other, each with a full outbox: a node's outbox does not
+//! Changes nothing. Invariant: two nodes cannot wait for each other, each with a full outbox: a node's outbox does not
 //! count, only what it has asked, which is answered without a question to anybody.
 
 use super::context::Context;

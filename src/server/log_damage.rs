@@ -25,7 +25,7 @@ pub(super) struct Undecoded {
 }
 
 impl Undecoded {
-    /// What a start has found. What is left of records and can't be believed goes to the catalog, as far as that says which
+    /// What a start has found. What is left of records and cannot be believed goes to the catalog, as far as that says which
     /// they were.
     pub(super) fn new(
         recovered: &RecoveryReport,

@@ -286,7 +286,7 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
     }
 }
 
-/// Does the work if that takes no time to speak of and can't block; with time also a single put's checks. Any other job
+/// Does the work if that takes no time to speak of and cannot block; with time also a single put's checks. Any other job
 /// comes back.
 pub fn execute_at_once<F: FileSystem>(
     disk: &Disk<F>,
@@ -431,7 +431,7 @@ mod tests {
         for (_, one, other) in real.iter().chain(&simulated) {
             assert_eq!(one, other);
         }
-        assert!(simulated.iter().all(|(is_done, ..)| !is_done), "it can't tell");
+        assert!(simulated.iter().all(|(is_done, ..)| !is_done), "it cannot tell");
         assert!(real[2..].iter().all(|(is_done, ..)| !is_done), "they may block");
     }
 }

@@ -303,7 +303,7 @@ impl Get {
         waits
     }
 
-    /// The node can't give a block, or what it has of it is damaged: what the get comes to.
+    /// The node cannot give a block, or what it has of it is damaged: what the get comes to.
     pub(super) fn cannot_have(
         &mut self,
         serial: u64,

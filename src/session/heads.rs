@@ -102,7 +102,7 @@ impl Told {
         }
     }
 
-    /// The record that is shown, if any; an error if there is one that can't be shown.
+    /// The record that is shown, if any; an error if there is one that cannot be shown.
     pub(super) fn shown(&self) -> Result<Option<&Bytes>, ClientError> {
         if self.is_damaged { Err(damaged_heads(self.kept)) } else { Ok(self.shown.as_ref()) }
     }

@@ -474,7 +474,7 @@ impl Session {
         }
     }
 
-    /// The node can't give, or could not take, a block; or what it has of it is damaged.
+    /// The node cannot give, or could not take, a block; or what it has of it is damaged.
     fn absent(&mut self, address: Address, is_damaged: bool) {
         let Some(downloads::Waiter { op, serial }) = self.downloads.answered(&address) else {
             return self.not_taken(&address, &ClientError::NotTaken);

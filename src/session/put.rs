@@ -302,7 +302,7 @@ impl Put {
         if !compares || !is_plain || told.log_damage().is_any() {
             return None;
         }
-        // What can't be opened is superseded.
+        // What cannot be opened is superseded.
         let entry = context.seals.open_shown(told.shown().ok()?, &self.name).ok()??;
         self.says(&entry).then_some(entry)
     }

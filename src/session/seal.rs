@@ -198,7 +198,7 @@ impl Seals {
         self.open_judged(bytes, record)
     }
 
-    /// Opens the records of a list. What can't be opened is damaged; but one that nobody has signed says what node it is
+    /// Opens the records of a list. What cannot be opened is damaged; but one that nobody has signed says what node it is
     /// that shows them, and nothing of the others is believed either.
     pub(super) fn open_all(
         &self,

@@ -143,7 +143,7 @@ impl<F: FileSystem> Commits<F> {
         Ok(())
     }
 
-    /// Whether nothing has this name. What can't be told is no: such a file is never taken away again.
+    /// Whether nothing has this name. What cannot be told is no: such a file is never taken away again.
     fn is_new(&self, place: &str) -> bool {
         match self.fs.open(place) {
             Ok(_) => false,

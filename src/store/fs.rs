@@ -90,7 +90,7 @@ pub trait FileSystem: Send + Sync + 'static {
         bytes.truncate(count);
         Ok(bytes)
     }
-    /// Opens a file for reading if that needs no disk: `WouldBlock` where it may need one, and wherever that can't be told.
+    /// Opens a file for reading if that needs no disk: `WouldBlock` where it may need one, and wherever that cannot be told.
     fn open_at_once(&self, _path: &str) -> io::Result<Self::File> {
         Err(io::ErrorKind::WouldBlock.into())
     }

@@ -212,7 +212,7 @@ impl<File> Segment<File> {
                 }
                 Err(error) if is_full(&error) && room > end => {}
                 Err(error) if is_full(&error) || is_medium(&error) => return Err(error),
-                // It can't be done here, or not now: the write itself says whether there is room.
+                // It cannot be done here, or not now: the write itself says whether there is room.
                 Err(_) => return Ok(()),
             }
         }

@@ -180,7 +180,7 @@ fn leave_alone<F: FileSystem>(fs: &F, name: &str, why: &io::Error) -> String {
     };
     match fs.rename(&path, &apart) {
         Ok(()) => format!("{path} is no file: left alone, as {apart}"),
-        Err(error) => format!("{path} is no file, and is in the way: it can't be moved: {error}"),
+        Err(error) => format!("{path} is no file, and is in the way: it cannot be moved: {error}"),
     }
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn unsound_block<F: FileSystem>(
         match retry_once(|| blocks::verify(fs, address, *length, &mut buffer)) {
             Ok(()) => {}
             Err(ReadFault::Gone | ReadFault::Damaged) => return Ok(Some(*address)),
-            // It was flushed before it had its name. That it can't be read is told when somebody wants to.
+            // It was flushed before it had its name. That it cannot be read is told when somebody wants to.
             Err(ReadFault::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(ReadFault::Io(error)) => {
                 return Err(failed("reading", &layout::block(address), &error).into());

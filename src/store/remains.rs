@@ -94,7 +94,7 @@ impl Kept {
         if let Some(error) = failure {
             return Err(error);
         }
-        // What can't be read now was told of when the segment was.
+        // What cannot be read now was told of when the segment was.
         gone.bytes += scanned.unwrap_or(range.end - range.start);
         match forget_known(fs, header, range.end, &mut expired) {
             Ok(()) => expired.into_values().for_each(|one| found(LogEntry::Expired(one))),

@@ -336,7 +336,7 @@ impl<F: FileSystem> Scan<'_, F> {
     }
 }
 
-/// Whether nothing but zeros is in a file from `offset` on. What can't be read is not taken for zeros.
+/// Whether nothing but zeros is in a file from `offset` on. What cannot be read is not taken for zeros.
 pub(crate) fn is_zero_from<F: FileSystem>(fs: &F, path: &str, mut offset: u64) -> io::Result<bool> {
     let file = fs.open(path)?;
     let mut bytes = vec![0; READ];

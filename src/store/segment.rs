@@ -51,7 +51,7 @@ pub(crate) struct Header {
     pub(crate) store: StoreId,
     pub(crate) salt: Salt,
     pub(crate) before: Verdict,
-    /// Segments that were gone on purpose when it was written; `None` if that can't be read.
+    /// Segments that were gone on purpose when it was written; `None` if that cannot be read.
     pub(crate) removed: Option<RemovedSegments>,
 }
 

@@ -42,7 +42,7 @@ impl fmt::Display for LogDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { places, bytes } = self;
         let s = if *places == 1 { "" } else { "s" };
-        write!(f, "{places} place{s} of the node's log ({bytes} bytes) can't be decoded")
+        write!(f, "{places} place{s} of the node's log ({bytes} bytes) cannot be decoded")
     }
 }
 

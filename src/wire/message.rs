@@ -267,7 +267,7 @@ pub enum Message {
     Want { block: BlockRef, first: u8, count: u8 },
     /// These blocks are durable here.
     Have { addresses: Vec<Address> },
-    /// I can't give you this block. Said once for each `Want` of it; or to who offered it: it did
+    /// I cannot give you this block. Said once for each `Want` of it; or to who offered it: it did
     /// not come whole.
     Absent { address: Address },
     /// This block, which you want, is on its way here: said now and then while what is before it or of it comes.

@@ -159,7 +159,7 @@ impl Record {
         Ok(record)
     }
 
-    /// Which version of which name a record is that can't be read as a whole, from what is in front: its kind, name and
+    /// Which version of which name a record is that cannot be read as a whole, from what is in front: its kind, name and
     /// version. All else is left empty. Nothing that it says may be relied on.
     pub fn decode_front(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);

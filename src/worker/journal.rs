@@ -130,7 +130,7 @@ impl Shared {
     }
 }
 
-/// A log that nobody can read any more is no reason to stop: what can't be written is lost.
+/// A log that nobody can read any more is no reason to stop: what cannot be written is lost.
 fn write_all(sink: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match sink.write(bytes) {

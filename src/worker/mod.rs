@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 
 /// How jobs `J` become answers `D`.
 pub trait Work<J, D>: Send + Sync + 'static {
-    /// Does what takes no time to speak of and can't block, in the caller's thread; if nothing else waits for the caller
+    /// Does what takes no time to speak of and cannot block, in the caller's thread; if nothing else waits for the caller
     /// also what takes no longer than it would to wake another thread, and to be woken by it.
     /// Any other job comes back.
     fn at_once(&self, job: J, has_time: bool) -> Result<D, J>;

@@ -1,4 +1,4 @@
-//! Descriptors run short: whoever has the key still gets in, and a daemon that can't accept does not spin.
+//! Descriptors run short: whoever has the key still gets in, and a daemon that cannot accept does not spin.
 
 use super::crowd::Crowd;
 use super::flood::Attack;

@@ -60,7 +60,7 @@ fn without_descriptors_a_daemon_waits_and_then_goes_on() {
     let begun = Instant::now();
     std::thread::sleep(Duration::from_secs(2));
     let used = network.nodes[0].processor_time() - before;
-    assert!(used < begun.elapsed() / 4, "{used:?} of a processor while it can't accept");
+    assert!(used < begun.elapsed() / 4, "{used:?} of a processor while it cannot accept");
     assert!(network.nodes[0].log().lines().count() < 50, "a flood in the log");
     drop(strangers);
     wait_for("it serves again", || network.dfs(0, &["cat", "before"]).code == 0);

@@ -399,7 +399,7 @@ fn what_nobody_can_decode_of_the_log_comes_from_a_node_that_has_it() {
     let mut segments = files_below(&network.nodes[0].data.join("log"));
     segments.sort();
     let path = segments.iter().max_by_key(|path| used(path)).expect("there is a log");
-    // Both copies of its header: the whole segment can't be read.
+    // Both copies of its header: the whole segment cannot be read.
     flip(path, 20);
     flip(path, 4096 + 20);
     network.nodes[0].restart();

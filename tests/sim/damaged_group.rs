@@ -96,7 +96,7 @@ fn a_rotten_grant_takes_nothing_with_it() {
     assert_eq!(shown(&mut world, 1).as_ref(), Some(&records[0]));
 }
 
-/// The kind or the check sum of its item has rotted, so that it can't be read where it is.
+/// The kind or the check sum of its item has rotted, so that it cannot be read where it is.
 #[test]
 fn a_record_whose_item_is_damaged_and_not_itself_is_written_anew() {
     let block = block_of(1, 3_000);

@@ -127,7 +127,7 @@ fn rot_in_a_block_does_not_make_the_group_void_that_brought_it() {
     assert!(has_record(&found, &record(1)), "what was acknowledged with the block is lost");
 }
 
-/// What can't be opened for the moment may be a good block, acknowledged long ago.
+/// What cannot be opened for the moment may be a good block, acknowledged long ago.
 #[test]
 fn a_block_that_is_put_again_survives_want_of_descriptors_and_of_room() {
     let block = content(2, LARGE);

@@ -98,7 +98,7 @@ fn fetch_file(
     name: &Name,
     file: &Path,
 ) -> Result<(), Failure> {
-    // Made before anything is asked: what can't be written is known at once.
+    // Made before anything is asked: what cannot be written is known at once.
     let begun = Arrival::create(file, existing(get));
     if let (Err(failure), false) = (&begun, destination::is_dangling(file)) {
         return Err(failure.clone());

@@ -1,6 +1,6 @@
 //! What a command line of `dfs get` means: which names, and where each comes to be.
 //!
-//! Fetches nothing. Invariant: a destination that can't be is refused before anything is fetched.
+//! Fetches nothing. Invariant: a destination that cannot be is refused before anything is fetched.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

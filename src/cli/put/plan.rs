@@ -117,7 +117,7 @@ fn is_another_file(source: &Path, name: &Path) -> bool {
     name.is_file()
         && match (identity(source), identity(name)) {
             (Ok(one), Ok(other)) => one != other,
-            // What can't be read is told of as such.
+            // What cannot be read is told of as such.
             (Err(_), _) | (_, Err(_)) => false,
         }
 }

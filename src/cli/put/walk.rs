@@ -24,7 +24,7 @@ pub(super) struct Found {
 /// What of a folder is not stored.
 #[derive(Debug)]
 pub(super) enum Omitted {
-    /// It can't be.
+    /// It cannot be.
     Failed(PathBuf, Failure),
     /// The data folder of a node, with everything below it.
     DataFolder(PathBuf),

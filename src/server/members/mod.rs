@@ -361,7 +361,7 @@ impl Members {
         }
     }
 
-    /// It is written down, or can't be.
+    /// It is written down, or cannot be.
     pub(super) fn written_down(&mut self) {
         self.writing.ended();
     }

@@ -125,12 +125,12 @@ impl Query {
                 let holder = if holds { holder() } else { None };
                 self.holds_answered(cx, link, query, holder);
             }
-            // It can't say, or would not.
+            // It cannot say, or would not.
             _ => self.heads_answered(cx, link, query, None),
         }
     }
 
-    /// A peer says which versions of a name it knows; nothing, if it can't say.
+    /// A peer says which versions of a name it knows; nothing, if it cannot say.
     fn heads_answered(&mut self, cx: &mut Context, link: Link, query: QueryId, told: Option<Told>) {
         self.fan_out.heads_answered(cx, link, query, told);
         self.dispatch_events(cx);

@@ -176,7 +176,7 @@ impl Replicate {
         self.dispatch_events(cx);
     }
 
-    /// A block is here that was to be fetched, or can't be had.
+    /// A block is here that was to be fetched, or cannot be had.
     pub(super) fn block_ended(
         &mut self,
         cx: &mut Context,

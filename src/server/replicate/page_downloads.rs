@@ -44,7 +44,7 @@ pub(super) struct Sources {
 pub(super) enum Event {
     /// One who has waited is told what has come of it.
     Ended { address: Address, waiter: PageFor, outcome: Outcome },
-    /// A page has come, and is what its address says. `landed` is to be called when it is durable, or can't be made so.
+    /// A page has come, and is what its address says. `landed` is to be called when it is durable, or cannot be made so.
     Received { address: Address, page: Bytes },
 }
 

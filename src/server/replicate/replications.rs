@@ -279,7 +279,7 @@ impl Replications {
         }
     }
 
-    /// A block that was fetched is here, or can't be had.
+    /// A block that was fetched is here, or cannot be had.
     pub(super) fn block_ended(
         &mut self,
         cx: &mut Context,

@@ -372,7 +372,7 @@ impl Downloads {
         self.events.extend(readers);
     }
 
-    /// A block can't be had now, whoever has it: whoever waited is told.
+    /// A block cannot be had now, whoever has it: whoever waited is told.
     pub(super) fn fail(&mut self, cx: &mut Context, address: Address) {
         if let Some(download) = self.by_address.get_mut(&address) {
             download.unsure = true;
@@ -382,7 +382,7 @@ impl Downloads {
 
     /// Nobody is left to ask for a block.
     fn end(&mut self, cx: &mut Context, address: Address) {
-        // The same of one that can't be written.
+        // The same of one that cannot be written.
         let Some(mut download) = self.by_address.remove(&address) else {
             return;
         };

@@ -18,9 +18,9 @@ use bytes::Bytes;
 pub(in crate::server) enum Event {
     /// What has come of a block that is to be here: for this replication, or as a repair.
     Ended { address: Address, replication: Option<ReplicationId>, outcome: Outcome },
-    /// So many of the blocks that a client offered are here, or can't be had; it has been told.
+    /// So many of the blocks that a client offered are here, or cannot be had; it has been told.
     OffersAnswered { client: Link, count: usize },
-    /// What a client wants to read can't be had.
+    /// What a client wants to read cannot be had.
     Absent { reader: Link, address: Address },
     /// A connection was told that a block is not here.
     InVain { link: Link, address: Address },
@@ -44,7 +44,7 @@ pub(in crate::server) enum Event {
 #[derive(Debug)]
 pub(super) enum Inner {
     Out(Event),
-    /// A block can't be had now, which somebody has waited for.
+    /// A block cannot be had now, which somebody has waited for.
     Ended {
         address: Address,
         interest: Interest,

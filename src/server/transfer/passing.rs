@@ -204,7 +204,7 @@ impl Uploads {
         self.pump(cx, reader);
     }
 
-    /// The source of a reader's stream can't give the block, or does not. Whom not to ask for it.
+    /// The source of a reader's stream cannot give the block, or does not. Whom not to ask for it.
     pub(super) fn leave_source(&mut self, reader: Link) -> Option<Sought> {
         let stream = self.stream_mut(reader)?;
         // It is read from the disk by now.

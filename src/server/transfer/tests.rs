@@ -35,7 +35,7 @@ enum Do {
     Turn,
     /// The oldest job that has not been answered is done; it, and what comes of it.
     Done,
-    /// The disk can't do it, for want of room.
+    /// The disk cannot do it, for want of room.
     Full,
     /// What was written, hashed or read is damaged.
     Bad,
@@ -194,7 +194,7 @@ impl Bench for Setting {
                 Event::Ended { replication: None, outcome, .. } => format!("repair {outcome:?}"),
                 Event::Ended { outcome, .. } => format!("{outcome:?}"),
                 Event::OffersAnswered { client, count } => format!("{client} answered {count}"),
-                Event::Absent { reader, .. } => format!("{reader} can't read"),
+                Event::Absent { reader, .. } => format!("{reader} cannot read"),
                 Event::InVain { link, .. } => format!("{link} in vain"),
                 Event::Received { .. } => "received".to_owned(),
                 Event::ReceivedSmall { .. } => "received small".to_owned(),
@@ -408,7 +408,7 @@ fn what_there_is_no_room_for_is_passed_on_from_whoever_has_it() {
         (Do::Closed(11), ""),
         (Do::Turn, "12 want 0+1"),
         (Do::Absent(12, BLOCK), ""),
-        (Do::Turn, "2 can't read"),
+        (Do::Turn, "2 cannot read"),
     ]);
 }
 

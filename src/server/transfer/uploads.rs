@@ -301,7 +301,7 @@ impl Uploads {
         }
     }
 
-    /// A block that the log promises can't be read. If it is damaged or gone it is no longer held, and fetched anew; if
+    /// A block that the log promises cannot be read. If it is damaged or gone it is no longer held, and fetched anew; if
     /// the disk would not say, for want of descriptors for instance, it stays.
     fn unreadable(&mut self, cx: &mut Context, link: Link, error: &ReadError) {
         // None if the reader has gone; its stream is over; or it is passed on.

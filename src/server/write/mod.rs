@@ -120,7 +120,7 @@ impl Write {
     }
 
     /// The grants of this node's own write key are records like any other, known from the first start on; so is what a
-    /// start has found whole where it can't be read again.
+    /// start has found whole where it cannot be read again.
     pub(super) fn bring(&mut self, cx: &mut Context, anew: Vec<Bytes>) {
         for bytes in std::mem::take(&mut self.own_grants).into_iter().chain(anew) {
             let id = record_id(&bytes);

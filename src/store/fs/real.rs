@@ -308,7 +308,7 @@ fn identity(found: Result<rustix::fs::Statx, Errno>) -> Option<io::Result<Identi
     }
 }
 
-/// The same where the kernel can't tell where a file system is mounted.
+/// The same where the kernel cannot tell where a file system is mounted.
 fn plain_identity(found: &std::fs::Metadata) -> Identity {
     let kind = match (found.is_file(), found.is_dir()) {
         (true, _) => Kind::File,

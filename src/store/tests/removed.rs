@@ -168,7 +168,7 @@ fn what_the_header_of_a_removed_segment_said_of_the_one_before_still_counts() {
 }
 
 /// Whoever sends a small block composes bytes that look like an item: in damaged bytes none is believed that takes away, but
-/// that a record has expired where such bytes can't be.
+/// that a record has expired where such bytes cannot be.
 #[test]
 fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_records() {
     let fs = SimFs::new();

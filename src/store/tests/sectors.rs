@@ -62,7 +62,7 @@ fn a_bad_sector_of_a_block_costs_the_block_and_is_told_of() {
     assert!(fs.tamper().go_bad(&path, LEAF + 2 * SECTOR..LEAF + 3 * SECTOR));
     let (_, told) = checked(&fs);
     let of_it = told.iter().find(|finding| finding.path == path).unwrap();
-    assert!(of_it.what.contains("can't be read"), "{of_it:?}");
+    assert!(of_it.what.contains("cannot be read"), "{of_it:?}");
     let opened = start(fs.restart(), 2).unwrap();
     assert!(read_leaves(&opened.disk, (address, place), (0, 1)).is_ok(), "the others are served");
     assert_eq!(read_leaves(&opened.disk, (address, place), (1, 1)).err(), Some(ReadError::Damaged));

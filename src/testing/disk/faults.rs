@@ -92,7 +92,7 @@ impl Tamper<'_> {
         self.0.state().exhausted = exhausted;
     }
 
-    /// From now on all that it holds can be read at once; or nothing, and it can't tell.
+    /// From now on all that it holds can be read at once; or nothing, and it cannot tell.
     pub fn set_in_memory(&self, in_memory: bool) {
         self.0.state().in_memory = in_memory;
     }

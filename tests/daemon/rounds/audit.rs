@@ -153,7 +153,7 @@ fn read(
         let name = String::from_utf8_lossy(&fetched.entry.name).into_owned();
         let verdict = match result {
             Ok(_) => judge_bytes(&scene.ledger, &fetched.entry, &fetched.bytes),
-            Err(error) => Err(format!("{name} can't be read: {error}")),
+            Err(error) => Err(format!("{name} cannot be read: {error}")),
         };
         scene.judge(verdict.map_err(about));
     };

@@ -1,4 +1,4 @@
-//! The blocking client, over sockets, and nodes of which one can't serve it: what one node fails another may do.
+//! The blocking client, over sockets, and nodes of which one cannot serve it: what one node fails another may do.
 
 use super::hostile::{Held, Pair};
 use super::program::{access, content};

@@ -86,7 +86,7 @@ fn what_nobody_has_signed_is_refused() {
     }
 }
 
-/// Whoever has the write key alone may sign what he likes, but can't make it look like a reader's.
+/// Whoever has the write key alone may sign what he likes, but cannot make it look like a reader's.
 #[test]
 fn what_is_signed_and_not_sealed_with_the_data_key_is_damaged() {
     let [file, _] = records_of(access(), "a");

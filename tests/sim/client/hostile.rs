@@ -245,7 +245,7 @@ impl Pair {
     }
 
     pub(super) fn error(&mut self, op: Op) -> ClientError {
-        self.result(op).expect("it has ended").expect_err("it can't go well")
+        self.result(op).expect("it has ended").expect_err("it cannot go well")
     }
 
     pub(super) fn later(&mut self, duration: Duration) {

@@ -81,7 +81,7 @@ pub(super) struct Audit {
     pub(super) names: BTreeMap<NameId, Name>,
     /// Which machines are said to hold what is shown, by name.
     pub(super) holders: BTreeMap<Name, BTreeSet<usize>>,
-    /// The bytes of versions that are kept and not shown: their hash, or why they can't be read.
+    /// The bytes of versions that are kept and not shown: their hash, or why they cannot be read.
     pub(super) old: BTreeMap<RecordId, Result<Hash, String>>,
     /// What was found on the disks that must not be there.
     pub(super) leaks: Vec<String>,

@@ -93,7 +93,7 @@ impl Reader {
     ) -> Result<Vec<(BlockRef, Secret)>, String> {
         self.client.send(&Message::GetPage { request: 2, address });
         let Some(Message::Page { page: Some(page), .. }) = self.client.message(world) else {
-            return Err(format!("page {address} can't be had"));
+            return Err(format!("page {address} cannot be had"));
         };
         let mut page = Page::decode(&page).map_err(|_| format!("page {address} is malformed"))?;
         keystream(&secret.key, &mut page.sealed, 0);
@@ -132,7 +132,7 @@ impl Reader {
                     Event::Message(Message::Absent { .. } | Message::Damaged { .. })
                     | Event::Aborted,
                 ) => {
-                    return Err(format!("block {} can't be had", block.address));
+                    return Err(format!("block {} cannot be had", block.address));
                 }
                 Some(other) => return Err(format!("an answer to another question, {other:?}")),
                 None => return Err(format!("nothing is said of block {}", block.address)),

@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    /// Whether an event can't happen for now.
+    /// Whether an event cannot happen for now.
     pub(super) fn is_blocked(&self, event: &Event) -> bool {
         let faults = &self.faults;
         if faults.is_quiet() {

@@ -210,7 +210,7 @@ impl World {
         self.wires.unread.remove(&port);
     }
 
-    /// All connections of a machine break: the others learn it, unless they can't be reached.
+    /// All connections of a machine break: the others learn it, unless they cannot be reached.
     pub(super) fn cut_all(&mut self, machine: usize) {
         let ends = self.wires.ends.iter().filter(|(port, _)| port.machine == machine);
         for (port, other) in ends.map(|(port, other)| (*port, *other)).collect::<Vec<_>>() {

@@ -26,7 +26,7 @@ impl Oracle for Reach {
                         }
                     }
                     Some(Err(why)) if promise == Promise::Kept => {
-                        return Err(format!("{place} is kept, and can't be read: {why}"));
+                        return Err(format!("{place} is kept, and cannot be read: {why}"));
                     }
                     Some(Err(_)) | None => {}
                 }
