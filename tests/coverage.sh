@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rooms="kernels wire conn store server crypto"
+rooms="kernels crypto wire conn store index server"
 version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 
 tool() {

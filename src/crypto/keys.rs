@@ -248,6 +248,30 @@ mod tests {
     use crate::crypto::block::{SHARED, seal_block};
     use crate::ids::Hash;
 
+    /// What a log or a message shows of a key is not the key, in whichever form.
+    #[test]
+    fn no_key_tells_its_secret_by_its_debug_text() {
+        let secret = [0xa7; 32];
+        let root = RootKey(SignKey::from_secret(&secret));
+        let cluster = ClusterId([1; 32]);
+        let network = NetworkKey { cluster, secret, epoch: 1, root: root.0.public() };
+        let write = WriteKey { sign: SignKey::from_secret(&secret), grant: Vec::new() };
+        let epoch = Epoch { number: 1, secret };
+        let data = DataKeys::from_epochs(vec![epoch.clone()]).unwrap();
+        let node = NodeKey::from_secrets(&secret, &secret);
+        let verifier = crate::crypto::sign::Verifier::new(&root.0.public());
+        let aliases = crate::crypto::alias::Aliases::new([0xa7; 16]);
+        let space = data.newest(&Default::default());
+        let texts = [
+            format!("{network:?} {root:?} {write:?} {epoch:?} {data:?}"),
+            format!("{node:?} {verifier:?} {aliases:?} {space:?}"),
+        ];
+        for text in texts {
+            assert!(!text.contains("a7a7") && !text.contains("A7A7"), "{text}");
+            assert!(!text.contains("167, 167"), "{text}");
+        }
+    }
+
     /// Made by an independent program. These values never change.
     #[test]
     fn vectors() {

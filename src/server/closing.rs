@@ -67,3 +67,34 @@ impl fmt::Display for Closing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Closing;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_reason_has_a_sentence_of_its_own() {
+        let all = [
+            Closing::NoHello,
+            Closing::HelloTwice,
+            Closing::NotForClients,
+            Closing::UnwantedLeaves,
+            Closing::WrongLength,
+            Closing::WrongSignature,
+            Closing::IllegalRecord,
+            Closing::WrongGrant,
+            Closing::WrongPresence,
+            Closing::TooManyOffers,
+            Closing::TooManyWants,
+            Closing::Itself,
+            Closing::OtherNode,
+            Closing::Duplicate,
+            Closing::Replaced,
+            Closing::NoAnswer,
+            Closing::TooManyInstances,
+        ];
+        let sentences: BTreeSet<String> = all.iter().map(Closing::to_string).collect();
+        assert_eq!(sentences.len(), all.len());
+    }
+}

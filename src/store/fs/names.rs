@@ -66,3 +66,41 @@ fn flush_one(path: &Path) -> io::Result<()> {
         flushed => flushed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn left(names: &Names) -> Option<Vec<String>> {
+        names.changed.lock().unwrap().as_ref().map(|changed| changed.iter().cloned().collect())
+    }
+
+    #[test]
+    fn all_is_flushed_first_and_then_what_has_changed() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("blocks/ab")).unwrap();
+        fs::create_dir(root.path().join("log")).unwrap();
+        fs::write(root.path().join("log/00000001.seg"), b"group").unwrap();
+        let names = Names::default();
+        names.changed("blocks/ab/block");
+        assert_eq!(left(&names), None, "all of them");
+        names.flush(root.path()).unwrap();
+        assert_eq!(left(&names), Some(Vec::new()));
+        for path in ["blocks/ab/block", "blocks/ab/other", "gone/file", "address"] {
+            names.changed(path);
+        }
+        let changed = ["", "blocks/ab", "gone"].map(str::to_owned).to_vec();
+        assert_eq!(left(&names), Some(changed));
+        names.flush(root.path()).unwrap();
+        assert_eq!(left(&names), Some(Vec::new()), "one that is gone has no names");
+    }
+
+    #[test]
+    fn what_could_not_be_flushed_stays_to_be_flushed() {
+        let root = tempfile::tempdir().unwrap();
+        let names = Names::default();
+        assert!(names.flush(&root.path().join("not/there")).is_err());
+        assert_eq!(left(&names), None);
+    }
+}

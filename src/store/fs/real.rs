@@ -317,3 +317,21 @@ fn plain_identity(found: &std::fs::Metadata) -> Identity {
     };
     Identity { volume: (found.dev(), 0), number: found.ino(), kind }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_way_tells_one_file_from_another_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&one, b"").unwrap();
+        std::os::unix::fs::symlink(&one, &other).unwrap();
+        let of = |path: &Path| plain_identity(&std::fs::symlink_metadata(path).unwrap());
+        let (file, link, folder) = (of(&one), of(&other), of(folder.path()));
+        assert_eq!([file.kind, link.kind, folder.kind], [Kind::File, Kind::Other, Kind::Folder]);
+        assert_eq!(file.volume, folder.volume);
+        assert!(file.number != link.number && file == of(&one));
+    }
+}
