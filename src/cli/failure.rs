@@ -139,9 +139,12 @@ impl Tally {
 
     /// It was told to end: what was done of all, if it is known how many these are.
     pub(crate) fn interrupted(&self, all: Option<u64>, what: &str) -> Failure {
-        let of = all.map_or(String::new(), |all| format!(" of {all}"));
-        let done = self.done;
-        let sentence = format!("interrupted: {done}{of} {what}; repeat the command for the others");
+        let names = match (self.done, all) {
+            (done, Some(all)) => format!("{done} of {all} names"),
+            (1, None) => "1 name".to_owned(),
+            (done, None) => format!("{done} names"),
+        };
+        let sentence = format!("interrupted: {names} {what}; repeat the command for the others");
         Failure::new(Exit::Error, sentence)
     }
 

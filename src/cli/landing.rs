@@ -138,7 +138,7 @@ impl Landing {
     }
 
     /// Everything is in them: makes the names in all of them durable, and gives each its mode and time. The deepest come
-    /// first: what is in a folder can't be reached, perhaps, when that is done. One that fails does not keep the others.
+    /// first: what is in a folder cannot be reached, perhaps, when that is done. One that fails does not keep the others.
     pub(crate) fn finish(&mut self) -> Vec<Failure> {
         let all = std::mem::take(&mut self.used);
         let mut devices = (all.len() > SYNCED_EACH_MAX).then(Vec::new);

@@ -122,7 +122,7 @@ impl OpenFolder {
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         if self.unlisted {
-            // Such a folder can't be flushed by itself.
+            // Such a folder cannot be flushed by itself.
             rustix::fs::sync();
             return Ok(());
         }

@@ -158,7 +158,7 @@ impl FolderGet<'_> {
         if interrupt::is_caught() {
             landing.give_up();
             tally.done_already(folders.get());
-            return Err(tally.interrupted(Some(count), "files and folders fetched"));
+            return Err(tally.interrupted(Some(count), "fetched"));
         }
         let fetched = tally.done_count() - survey.unchanged;
         self.say((fetched > 0).then(|| counted(fetched, "file")), survey.unchanged, actions);

@@ -40,7 +40,7 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
                     Ok(()) => tally.done(),
                     Err(_) if interrupt::is_caught() => {
                         let all = u64::try_from(many.len()).ok();
-                        return Err(tally.interrupted(all, "names fetched"));
+                        return Err(tally.interrupted(all, "fetched"));
                     }
                     Err(failure) => tally.failed(&name.to_string(), &failure),
                 }

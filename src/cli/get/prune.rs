@@ -79,7 +79,7 @@ impl<'a> Pruning<'a> {
         let word = if self.actions.is_dry() { "would remove" } else { "removed" };
         let removed = counted_all(&[(self.files, "file"), (self.folders, "folder")]);
         if interrupt::is_caught() {
-            return Err(self.tally.interrupted(None, "files and folders removed"));
+            return Err(self.tally.interrupted(None, "removed"));
         }
         self.tally.outcome("removals")?;
         Ok(removed.map(|removed| format!("{word} {removed}")))

@@ -81,7 +81,7 @@ pub(super) fn store(to: &mut Storing<'_>, tree: &Tree) -> Result<(), Failure> {
     drop(progress);
     if interrupt::is_caught() {
         let tally = sums.tally.into_inner();
-        return Err(tally.interrupted(expected, "files and folders stored"));
+        return Err(tally.interrupted(expected, "stored"));
     }
     if let Err(error) = all {
         sums.tally.borrow_mut().broke_off(door::failure(&error));

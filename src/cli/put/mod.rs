@@ -78,7 +78,7 @@ impl<'a> Console<'a> {
                 Ok(()) => tally.done(),
                 Err(_) if interrupt::is_caught() => {
                     let all = u64::try_from(tasks.len()).ok();
-                    return Err(tally.interrupted(all, "sources stored"));
+                    return Err(tally.interrupted(all, "stored"));
                 }
                 Err(failure) => tally.failed(&text::shown(&path.display().to_string()), &failure),
             }
