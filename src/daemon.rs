@@ -5,7 +5,7 @@
 //! durable; the folder is this process's for as long as the disk is there.
 
 use crate::conn::ConnKeys;
-use crate::crypto::keys::{NetworkKey, NodeKey};
+use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey};
 use crate::keyring::presence::presence;
 use crate::limits::MEMORY_DEFAULT;
 use crate::node::Node;
@@ -24,6 +24,8 @@ pub struct Options<'a> {
     pub network: &'a NetworkKey,
     /// Its own.
     pub node: &'a NodeKey,
+    /// The key that reads names, if it has it.
+    pub data: Option<&'a DataKeys>,
     /// Where it can be dialled.
     pub addresses: Vec<String>,
     /// Grants that it brings along, encoded.
@@ -49,6 +51,7 @@ impl<'a> Options<'a> {
         Self {
             network,
             node,
+            data: None,
             addresses: Vec::new(),
             grants: Vec::new(),
             memory: MEMORY_DEFAULT,
@@ -95,11 +98,12 @@ impl<F: FileSystem> Opened<F> {
     /// A node on what the folder holds. Whoever has both does the node's jobs on the disk, by `server::work::execute`.
     #[must_use]
     pub fn start(self, options: Options<'_>, now: Now) -> (Node, Disk<F>) {
-        let Options { network, node, addresses, grants, memory, .. } = options;
+        let Options { network, node, data, addresses, grants, memory, .. } = options;
         let setup = Setup {
             node: node.node_id(),
             verify_key: node.verify_key(),
             root: network.root,
+            data: data.cloned(),
             presence: presence(node, &addresses, now.wall_ms),
             addresses,
             grants,

@@ -82,6 +82,10 @@ pub const PAST_BARREN_MAX: u32 = 32 * 1024;
 pub const VERIFY_BAD_MAX: usize = 256 * 1024;
 /// Records in one pushed or listed message.
 pub const MESSAGE_RECORDS_MAX: usize = 256;
+/// Bytes of a question for names in order: two names, and how long they are.
+pub const NAMES_QUESTION_MAX: usize = 2 * NAME_MAX + 6;
+/// Folders in one answer with names in order.
+pub const FOLDERS_TOLD_MAX: usize = 256;
 /// Identifiers in one message.
 pub const MESSAGE_IDS_MAX: usize = 1024;
 /// Questions of a comparison that one side asks before the first is answered.

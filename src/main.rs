@@ -226,6 +226,7 @@ fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<
     let options = Options {
         network: &keyring.access.network,
         node: &keyring.node,
+        data: keyring.access.data.as_ref(),
         addresses,
         grants: keyring.access.write.iter().map(|write| write.grant.clone()).collect(),
         memory: config.memory,

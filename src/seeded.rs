@@ -178,6 +178,8 @@ bugs! {
     TellGreatestHeads,
     /// A list leaves damaged names out and does not say so (G3).
     HideDamaged,
+    /// Names of which the records cannot be read are not counted when names are put in order (G3).
+    HideUnreadNames,
     /// What was known of a record goes with its bytes (G3).
     ForgetDamaged,
     /// Of the versions that nothing supersedes only one is told of (G4).

@@ -289,6 +289,7 @@ fn many_programs_share_a_node_and_each_gets_its_own() {
                     Event::Ready { .. }
                     | Event::Entry { .. }
                     | Event::Version { .. }
+                    | Event::Folder { .. }
                     | Event::Found { .. }
                     | Event::Progress { .. } => {}
                 }

@@ -58,6 +58,7 @@
 //! | `sim/client/files` | put, get, delete, rename and list in a network | G2 G4 |
 //! | `sim/client/forger` | a node that forges what it shows | G2 |
 //! | `sim/client/heads` | names with very many heads | G4 G6 |
+//! | `sim/client/in_order` | lists in order: pages, levels, while others write, by nodes that lie | G2 G3 G10 |
 //! | `sim/client/hostile` | a node that lies, refuses or keeps silent | G2 G9 |
 //! | `sim/client/versions` | the versions of a name, and what names were | G2 G4 G9 |
 //! | `sim/comparison` | reconciliation of many records | G5 |

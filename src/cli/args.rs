@@ -227,6 +227,9 @@ pub(crate) struct List {
     /// Also what each name is, its mode, size and time of modification
     #[arg(short, long)]
     pub(crate) long: bool,
+    /// One level alone: folders by their names, with a slash at the end, and not what is in them
+    #[arg(short = '1', long, conflicts_with_all = ["deleted", "at"])]
+    pub(crate) one_level: bool,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,6 @@
 //! Invariant: without `--sort` nothing is kept, however many names there are.
 
 use std::ops::ControlFlow;
-use std::slice;
 use std::time::{Duration, Instant};
 
 use crate::cli::facts::{self, Kind};
@@ -12,6 +11,7 @@ use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::text::{self, human_size, local_date, rfc3339};
 use crate::cli::{args, door, past, prefix, sync};
+use crate::client::Listed;
 use crate::session::Entry;
 use crate::wire::sync_state::SyncState;
 use serde::Serialize;
@@ -28,17 +28,17 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     let mut lines = Lines::new(list);
     let mut kept = Vec::new();
     let mut printed = Ok(());
-    let listed = prefix::list(&mut client, slice::from_ref(&list.prefix), |entry| {
+    let listed = prefix::list_one(&mut client, &list.prefix, list.one_level, |listed| {
         if list.sort {
-            kept.push(entry);
+            kept.push(listed);
             return ControlFlow::Continue(());
         }
-        printed = lines.print(&entry);
+        printed = lines.print(&listed);
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     printed?;
-    kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    kept.iter().try_for_each(|entry| lines.print(entry))?;
+    kept.sort_unstable_by(|one, other| name(one).cmp(name(other)));
+    kept.iter().try_for_each(|listed| lines.print(listed))?;
     lines.flush()?;
     let listed = listed?;
     judge_sync(place, list, listed.sync)?;
@@ -71,16 +71,28 @@ impl<'a> Lines<'a> {
         Self { list, output: Output::new(), flushed: None }
     }
 
+    /// One for a file or a folder.
+    fn print(&mut self, listed: &Listed) -> Result<(), Failure> {
+        let line = match listed {
+            Listed::File(entry) => return self.print_entry(entry),
+            Listed::Folder(name) if self.list.json => json::line(&folder_json(name)),
+            Listed::Folder(name) if self.list.long => {
+                format!("d?????????  {:>10}  {:<25}  {}", "-", "-", shown_name(name))
+            }
+            Listed::Folder(name) => shown_name(name),
+        };
+        self.line(&line)
+    }
+
     /// One for a file.
-    pub(crate) fn print(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let line = if self.list.json {
+    pub(crate) fn print_entry(&mut self, entry: &Entry) -> Result<(), Failure> {
+        self.line(&if self.list.json {
             json::line(&entry_json(entry))
         } else if self.list.long {
             long_line(entry)
         } else {
             shown(entry)
-        };
-        self.line(&line)
+        })
     }
 
     /// One that is composed.
@@ -182,7 +194,30 @@ fn rights(mode: u32) -> String {
 
 /// The name as a person may see it.
 pub(crate) fn shown(entry: &Entry) -> String {
-    text::shown(&String::from_utf8_lossy(&entry.name))
+    shown_name(&entry.name)
+}
+
+fn shown_name(name: &[u8]) -> String {
+    text::shown(&String::from_utf8_lossy(name))
+}
+
+fn name(listed: &Listed) -> &[u8] {
+    match listed {
+        Listed::File(entry) => &entry.name,
+        Listed::Folder(name) => name,
+    }
+}
+
+/// What a script may know of a folder that is told of by its name alone.
+#[derive(Serialize)]
+struct FolderJson<'a> {
+    #[serde(flatten)]
+    name: json::NameJson<'a>,
+    kind: &'static str,
+}
+
+fn folder_json(name: &[u8]) -> FolderJson<'_> {
+    FolderJson { name: json::NameJson::of(name), kind: "folder" }
 }
 
 #[cfg(test)]

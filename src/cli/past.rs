@@ -79,7 +79,7 @@ fn walk(
 
 fn print(lines: &mut Lines<'_>, list: &args::List, row: &Row) -> Result<(), Failure> {
     match row {
-        Row::File(entry) => lines.print(entry),
+        Row::File(entry) => lines.print_entry(entry),
         Row::Deletion(version) if list.json => lines.line(&json_line(version)),
         Row::Deletion(version) => {
             let date = local_date(stored(&version.id));

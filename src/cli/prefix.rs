@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cli::door;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::names::Name;
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::session::{ClientError, Entry};
 use crate::wire::sync_state::SyncState;
 
@@ -44,6 +44,22 @@ pub(crate) fn nothing() -> Failure {
     Failure::new(Exit::NotFound, "there is no such name or folder")
 }
 
+/// Tells of everything under a prefix, once, until `each` has had enough, in order where the node keeps one; with
+/// `one_level` of folders further below instead of what is in them. That nothing is under the empty one is no fault.
+pub(crate) fn list_one(
+    client: &mut Client,
+    prefix: &Name,
+    one_level: bool,
+    mut each: impl FnMut(client::Listed) -> ControlFlow<()>,
+) -> Result<Listed, Failure> {
+    let mut found = prefix.is_all();
+    let listed = client.list_under(prefix.trimmed().bytes(), one_level, |listed| {
+        found = true;
+        each(listed)
+    });
+    judged(listed, if found { Vec::new() } else { vec![prefix.clone()] })
+}
+
 /// Tells of everything under any of these prefixes, once and in no order, until `each` has had enough. That nothing is
 /// under the empty one is no fault.
 pub(crate) fn list(
@@ -51,6 +67,12 @@ pub(crate) fn list(
     prefixes: &[Name],
     mut each: impl FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<Listed, Failure> {
+    if let [prefix] = prefixes {
+        return list_one(client, prefix, false, |listed| match listed {
+            client::Listed::File(entry) => each(*entry),
+            client::Listed::Folder(_) => ControlFlow::Continue(()),
+        });
+    }
     let mut found: Vec<bool> = prefixes.iter().map(Name::is_all).collect();
     let listed = client.list(|entry| {
         let mut is_wanted = false;
@@ -62,14 +84,18 @@ pub(crate) fn list(
         }
         if is_wanted { each(entry) } else { ControlFlow::Continue(()) }
     });
+    let missing = prefixes.iter().zip(found).filter(|(_, found)| !found);
+    judged(listed, missing.map(|(prefix, _)| prefix.clone()).collect())
+}
+
+fn judged(listed: Result<SyncState, ClientError>, missing: Vec<Name>) -> Result<Listed, Failure> {
     let (sync, left_out) = match listed {
         Ok(sync) => (sync, None),
         // The others can be had.
         Err(error @ ClientError::Damaged(_)) => (SyncState::Complete, Some(door::failure(&error))),
         Err(error) => return Err(door::failure(&error)),
     };
-    let missing = prefixes.iter().zip(found).filter(|(_, found)| !found);
-    Ok(Listed { sync, missing: missing.map(|(prefix, _)| prefix.clone()).collect(), left_out })
+    Ok(Listed { sync, missing, left_out })
 }
 
 /// Whether a name, which is no file's, is that of a folder: its own record tells, or something in it. Of very many names

@@ -103,6 +103,15 @@ impl<S> Running<S> {
     }
 }
 
+/// What a list tells of.
+#[derive(Debug)]
+pub enum Listed {
+    /// A file, a link, or a folder that was stored as one.
+    File(Box<Entry>),
+    /// The name of a folder further below, with a slash at its end.
+    Folder(Vec<u8>),
+}
+
 impl Client {
     /// Stores a file.
     ///
@@ -249,22 +258,48 @@ impl Client {
         &mut self,
         mut each: impl FnMut(Entry) -> ControlFlow<()>,
     ) -> Result<SyncState, ClientError> {
-        let list = self.start(Operation::List);
+        self.list_by(Operation::List, |listed| match listed {
+            Listed::File(entry) => each(*entry),
+            Listed::Folder(_) => ControlFlow::Continue(()),
+        })
+    }
+
+    /// The same of a name, given without a slash at its end, and of all in the folder of that name; of all names, if it is
+    /// empty. In the order of their bytes where the node keeps one, and else in none. With `one_level` what is in a folder
+    /// further below is not told of, but the folder.
+    ///
+    /// # Errors
+    /// The network's.
+    pub fn list_under(
+        &mut self,
+        of: &[u8],
+        one_level: bool,
+        each: impl FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<SyncState, ClientError> {
+        self.list_by(Operation::ListUnder { of: of.to_vec(), one_level }, each)
+    }
+
+    fn list_by(
+        &mut self,
+        operation: Operation,
+        mut each: impl FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<SyncState, ClientError> {
+        let list = self.start(operation);
         loop {
-            match self.wait()? {
-                Event::Entry { op, entry } if op == list => {
-                    if each(*entry).is_break() {
-                        self.abort(list);
-                        return Ok(SyncState::Complete);
-                    }
-                }
+            let listed = match self.wait()? {
+                Event::Entry { op, entry } if op == list => Listed::File(entry),
+                Event::Folder { op, name } if op == list => Listed::Folder(name),
                 Event::Finished { op, result } if op == list => {
                     return match result? {
                         Answer::Listed { sync } => Ok(sync),
                         other => Err(other.misfit()),
                     };
                 }
-                other => drop(other),
+                _ => continue,
+            };
+            if each(listed).is_break() {
+                self.abort(list);
+                return Ok(SyncState::Complete);
             }
         }
     }

@@ -23,7 +23,7 @@ mod shell;
 mod verify;
 mod versions;
 
-pub use calls::{GetJob, PutJob, Stored};
+pub use calls::{GetJob, Listed, PutJob, Stored};
 pub use error::CallError;
 pub use interrupt::Interrupt;
 pub use link::{BATCH, Link};

@@ -320,6 +320,7 @@ impl<S: Sink> Fetches<S> {
             | Event::NeedData { .. }
             | Event::Entry { .. }
             | Event::Version { .. }
+            | Event::Folder { .. }
             | Event::Progress { .. } => return None,
         };
         if let Err(error) = taken {

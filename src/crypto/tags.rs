@@ -37,6 +37,11 @@ pub const BLOCK: &[u8] = b"dfsd/1 block\0";
 /// Key of a page from its contents.
 pub const PAGE: &[u8] = b"dfsd/1 page\0";
 
+/// A sealed question for names in order.
+pub const NAMES_QUESTION: &[u8] = b"dfsd/1 names question\0";
+/// What was found, sealed.
+pub const NAMES_FOUND: &[u8] = b"dfsd/1 names found\0";
+
 /// The transport's prologue begins so.
 pub const NOISE_PROLOGUE: &[u8] = b"dfsd/1 transport\0";
 /// Derived key: the transport's pre-shared key.
@@ -69,7 +74,7 @@ pub const TICKET: &[u8] = b"dfsd/1 ticket checksum\0";
 mod tests {
     use super::*;
 
-    const ALL: [&[u8]; 26] = [
+    const ALL: [&[u8]; 28] = [
         RECORD,
         PERMIT,
         BATCH,
@@ -85,6 +90,8 @@ mod tests {
         SEALED_PART,
         BLOCK,
         PAGE,
+        NAMES_QUESTION,
+        NAMES_FOUND,
         NOISE_PROLOGUE,
         NOISE_PSK,
         NEW_CLUSTER,

@@ -115,6 +115,7 @@ impl Embedded {
         opened.notes().iter().for_each(|note| log::warn!("{note}"));
         let address = event_loop.address().map_err(StartError::Folder)?;
         let options = Options {
+            data: access.data.as_ref(),
             addresses: vec![address.to_string()],
             grants: access.write.iter().map(|write| write.grant.clone()).collect(),
             memory,

@@ -306,6 +306,21 @@ impl Catalog {
         self.versions.past_after(&self.entries, after, view)
     }
 
+    /// What a list says of one name. None if it says nothing.
+    pub(crate) fn listed(&self, name: &NameId) -> Option<Listed<'_>> {
+        self.versions.listed(&self.entries, self.aliases.of(name))
+    }
+
+    /// The same of the name with this alias.
+    pub(crate) fn listed_as(&self, alias: Alias) -> Option<Listed<'_>> {
+        self.versions.listed(&self.entries, alias)
+    }
+
+    /// The alias of a name, by which lists go on.
+    pub(crate) fn alias(&self, name: &NameId) -> Alias {
+        self.aliases.of(name)
+    }
+
     /// Records with ids from `first` to `last`, both included.
     pub(crate) fn range(&self, first: RecordId, last: RecordId) -> impl Iterator<Item = &Entry> {
         self.ids.range(&self.entries, first, last)

@@ -10,6 +10,8 @@ mod completion;
 pub(crate) mod entry;
 pub(crate) mod grants;
 pub(crate) mod holdings;
+mod names;
+mod ordered;
 mod packed;
 mod segmented;
 pub(crate) mod segments;
@@ -19,6 +21,7 @@ pub(crate) mod steps;
 
 pub use builder::IndexBuilder;
 pub(crate) use builder::Missing;
+pub(crate) use ordered::{Ordered, Unread};
 pub use segments::Pins;
 pub(crate) use shown::Shown;
 
@@ -45,6 +48,8 @@ pub(crate) struct Index {
     /// What a start could not decode of the log, and no node has made good since.
     pub(crate) undecoded: LogDamage,
     pub(crate) readers: Readers,
+    /// Names in order, where there is a data key to read them with.
+    pub(crate) ordered: Option<Ordered>,
 }
 
 impl Index {
@@ -137,6 +142,7 @@ impl Index {
             group: 0,
             undecoded: LogDamage::default(),
             readers: Readers::default(),
+            ordered: None,
         }
     }
 }

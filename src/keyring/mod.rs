@@ -11,6 +11,7 @@ pub mod files;
 pub mod grant;
 mod known_folders;
 mod memory;
+pub mod names;
 pub mod permit;
 pub mod presence;
 mod role;

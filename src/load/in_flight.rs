@@ -102,7 +102,10 @@ impl InFlight {
                         under.take(&bytes);
                     }
                 }
-                Event::Entry { .. } | Event::Version { .. } | Event::Progress { .. } => {}
+                Event::Entry { .. }
+                | Event::Folder { .. }
+                | Event::Version { .. }
+                | Event::Progress { .. } => {}
                 Event::Finished { op, result } => {
                     if let Some(under) = self.ops.remove(&op) {
                         completed.push(under.complete(result));

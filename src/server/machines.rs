@@ -16,7 +16,7 @@ use super::setup::Setup;
 use super::transfer::{self, Transfer};
 use super::write::{self, Contents, Rejection, Write};
 use crate::crypto::keys::record_id;
-use crate::index::Missing;
+use crate::index::{Index, Missing};
 use crate::limits::FRAME_BODY_MAX;
 use crate::store::values::{DiskError, RecoveryReport, Space};
 use crate::time::Instant;
@@ -275,6 +275,10 @@ impl Machines {
         self.reconcile.push_new(cx, records);
         self.reconcile.came(cx, records);
         for new in records {
+            let Index { ordered, catalog, .. } = &mut cx.index;
+            if let Some(ordered) = ordered {
+                ordered.note(catalog, &new.id, &new.record);
+            }
             self.query.came(cx, &new.id, true);
         }
     }

@@ -55,7 +55,7 @@ pub use status::Summary;
 
 use crate::ids::NodeId;
 use crate::index::segments::Readers;
-use crate::index::{Index, Shown};
+use crate::index::{Index, Ordered, Shown};
 use crate::limits::{DRAIN_TIMEOUT, OUTBOX_MAX, STAMP_LEAD};
 use crate::store::values::{ReadError, RecoveryReport};
 use crate::time::{Instant, Now, latest_credible};
@@ -100,7 +100,8 @@ impl FileServer {
         let IndexBuilder { catalog, holdings, grants, .. } = builder;
         let (shown, group) = (Shown::default(), recovered.group);
         let readers = Readers::default();
-        let index = Index { catalog, holdings, grants, shown, group, undecoded, readers };
+        let ordered = setup.data.clone().map(Ordered::new);
+        let index = Index { catalog, holdings, grants, shown, group, undecoded, readers, ordered };
         let are_given = !setup.peers.is_empty();
         let mut server = Self {
             started: now.instant,
@@ -370,6 +371,10 @@ impl FileServer {
                 let answer = machines.query.answer(cx, reading, items, sync);
                 machines.dispatch_events(cx);
                 machines.query.go_on(cx, answer);
+            }
+            ReadFor::Names(batch) => {
+                machines.query.names_read(cx, batch, &items);
+                machines.dispatch_events(cx);
             }
             ReadFor::Replicate(reading) => machines.replicate.read(cx, reading, items),
             ReadFor::KnownLists { put } => machines.write.known_lists_answered(cx, *put, items),

@@ -3,6 +3,7 @@
 //! Knows no file and no key but public ones. Invariant: values only.
 
 use super::Remembered;
+use crate::crypto::data::DataKeys;
 use crate::ids::NodeId;
 use crate::wire::message::PeerAddress;
 use crate::wire::presence::Presence;
@@ -18,6 +19,8 @@ pub struct Setup {
     pub root: [u8; 32],
     /// Where it can be dialled.
     pub addresses: Vec<String>,
+    /// The key that reads names, where this node has it: a list in order is made here then.
+    pub data: Option<DataKeys>,
     /// Grants that this node brings along, encoded; none is here once it is in the log, or on its way there.
     pub grants: Vec<Vec<u8>>,
     /// Bulk memory in bytes.

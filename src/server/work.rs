@@ -124,6 +124,8 @@ pub struct Writing {
 pub(super) enum ReadFor {
     /// Something is answered with them.
     Reply(query::Reading),
+    /// Names are put in order.
+    Names(query::Batch),
     /// What a record names is looked for, or fetched.
     Replicate(replicate::Reading),
     PushRecords {

@@ -82,6 +82,14 @@ pub enum Operation {
         /// The greatest version of the name when this one was chosen; if it is another, it fails with `Changed`.
         over: Option<VersionId>,
     },
+    /// Tell of a name and of all in the folder of that name: in the order of their bytes where the node keeps one, and else
+    /// in none.
+    ListUnder {
+        /// The name, without a slash at its end; empty for all names.
+        of: Vec<u8>,
+        /// What is in a folder further below is not told of, but the folder, once, by a `Folder` event.
+        one_level: bool,
+    },
     /// Which nodes have this record and every block of it?
     Holders {
         /// The record.
@@ -204,6 +212,13 @@ pub enum Event {
         op: Op,
         /// It.
         version: Box<Version>,
+    },
+    /// A list tells of a folder further below, of which it tells nothing else.
+    Folder {
+        /// The list.
+        op: Op,
+        /// Its name, with a slash at the end.
+        name: Vec<u8>,
     },
     /// A get knows what it gets.
     Found {

@@ -4,6 +4,7 @@
 
 use super::answer::{Answer, Event, Op};
 use super::context::Context;
+use super::entry::Entry;
 use super::error::{ClientError, unexpected};
 use super::listing::Listing;
 use super::machine::Step;
@@ -11,8 +12,10 @@ use super::version::{Opened, Standing};
 use crate::ids::NameId;
 use crate::limits::{LIST_BARREN_MAX, PAST_BARREN_MAX};
 use crate::wire::message::Message;
+use crate::wire::names::{NamesQuestion, Scope};
 use crate::wire::view::View;
 use bytes::Bytes;
+use std::collections::HashSet;
 
 /// See the module.
 #[derive(Debug)]
@@ -21,6 +24,39 @@ pub(super) struct List {
     /// None for what is shown now.
     view: Option<View>,
     listing: Listing,
+    /// Only what this lets through is told of.
+    filter: Option<Filter>,
+}
+
+/// What is told of a list of all names, where names are not in order.
+#[derive(Debug)]
+pub(super) struct Filter {
+    question: NamesQuestion,
+    /// Folders that have been told of.
+    folders: HashSet<Vec<u8>>,
+}
+
+impl Filter {
+    /// What this question asks for; what comes no later than its `after` has been told of.
+    pub(super) fn new(question: NamesQuestion) -> Self {
+        Self { question, folders: HashSet::new() }
+    }
+
+    fn tell(&mut self, context: &mut Context, op: Op, entry: Entry) {
+        let scope = Scope::new(&self.question);
+        let is_told = |name: &[u8]| self.question.after.as_deref() >= Some(name);
+        match scope.folder_below(&entry.name) {
+            Some(folder) if is_told(folder) || self.folders.contains(folder) => {}
+            Some(folder) => {
+                self.folders.insert(folder.to_vec());
+                context.tell(Event::Folder { op, name: folder.to_vec() });
+            }
+            None if scope.covers(&entry.name) && !is_told(&entry.name) => {
+                context.tell(Event::Entry { op, entry: Box::new(entry) });
+            }
+            None => {}
+        }
+    }
 }
 
 impl List {
@@ -31,9 +67,17 @@ impl List {
     ) -> Result<Self, ClientError> {
         context.seals.keys()?;
         let barren_max = if view.is_some() { PAST_BARREN_MAX } else { LIST_BARREN_MAX };
-        let list = Self { op, view, listing: Listing::new(barren_max) };
+        let list = Self { op, view, listing: Listing::new(barren_max), filter: None };
         list.ask(context, None);
         Ok(list)
+    }
+
+    /// A list of all, of which only what the filter lets through is told.
+    pub(super) fn begin_filtered(context: &mut Context, op: Op, filter: Filter) -> Self {
+        let list =
+            Self { op, view: None, listing: Listing::new(LIST_BARREN_MAX), filter: Some(filter) };
+        list.ask(context, None);
+        list
     }
 
     fn ask(&self, context: &mut Context, after: Option<NameId>) {
@@ -71,7 +115,12 @@ impl List {
             match opened {
                 Ok(Some(entry)) => {
                     self.listing.take(&entry.record)?;
-                    context.tell(Event::Entry { op: self.op, entry: Box::new(entry) });
+                    match &mut self.filter {
+                        Some(filter) => filter.tell(context, self.op, entry),
+                        None => {
+                            context.tell(Event::Entry { op: self.op, entry: Box::new(entry) });
+                        }
+                    }
                 }
                 Ok(None) => {}
                 Err(_) => self.listing.leave_out(1),

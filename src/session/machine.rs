@@ -10,6 +10,7 @@ use super::delete::Delete;
 use super::error::ClientError;
 use super::get::Get;
 use super::list::List;
+use super::list_under::ListUnder;
 use super::put::Put;
 use super::rename::{Names, Rename};
 use super::restore::Restore;
@@ -39,6 +40,7 @@ pub(super) enum Machine {
     List(Box<List>),
     Versions(Box<Versions>),
     Restore(Box<Restore>),
+    ListUnder(Box<ListUnder>),
     Verify(Box<Verify>),
 }
 
@@ -72,6 +74,9 @@ impl Machine {
             Operation::Restore { entry, over } => {
                 Self::Restore(Box::new(Restore::begin(context, op, entry, over)?))
             }
+            Operation::ListUnder { of, one_level } => {
+                Self::ListUnder(Box::new(ListUnder::begin(context, op, of, one_level)?))
+            }
             Operation::Holders { record } => Self::Ask(Ask::holders(context, op, record)),
             Operation::Status => Self::Ask(Ask::status(context, op)),
             Operation::Members => Self::Ask(Ask::members(context, op)),
@@ -98,6 +103,7 @@ impl Machine {
             Self::List(list) => list.answered(context, message),
             Self::Versions(versions) => versions.answered(context, message),
             Self::Restore(restore) => restore.answered(context, message),
+            Self::ListUnder(list) => list.answered(context, message),
             Self::Verify(verify) => verify.answered(context, message),
         }
     }
@@ -110,9 +116,12 @@ impl Machine {
             Self::Rename(rename) => rename.again(context),
             Self::Clear(clear) => clear.again(context),
             Self::Restore(restore) => restore.again(context),
-            Self::Get(_) | Self::Ask(_) | Self::List(_) | Self::Versions(_) | Self::Verify(_) => {
-                false
-            }
+            Self::Get(_)
+            | Self::Ask(_)
+            | Self::List(_)
+            | Self::ListUnder(_)
+            | Self::Versions(_)
+            | Self::Verify(_) => false,
         }
     }
 
@@ -128,6 +137,7 @@ impl Machine {
             | Self::List(_)
             | Self::Versions(_)
             | Self::Restore(_)
+            | Self::ListUnder(_)
             | Self::Verify(_) => true,
         }
     }
@@ -144,6 +154,7 @@ impl Machine {
             | Self::List(_)
             | Self::Versions(_)
             | Self::Restore(_)
+            | Self::ListUnder(_)
             | Self::Verify(_) => 0,
         }
     }
@@ -163,6 +174,7 @@ impl Machine {
             | Self::List(_)
             | Self::Versions(_)
             | Self::Restore(_)
+            | Self::ListUnder(_)
             | Self::Verify(_) => result,
         }
     }

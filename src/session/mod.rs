@@ -21,6 +21,7 @@ mod get;
 mod heads;
 mod history;
 mod list;
+mod list_under;
 mod listing;
 mod machine;
 mod operations;
@@ -29,7 +30,6 @@ mod pages;
 mod permit;
 mod put;
 mod rename;
-mod requests;
 mod restore;
 mod seal;
 mod signers;
@@ -61,7 +61,6 @@ use machine::{Machine, Step};
 use operations::Operations;
 use permit::Brought;
 use put::Made;
-use requests::request_of;
 use seal::Seals;
 use signers::Signers;
 use std::time::Duration;
@@ -338,7 +337,7 @@ impl Session {
     /// An answer to a request goes to the operation that asked.
     fn answer(&mut self, message: Message) {
         // An answer to what nobody waits for any more.
-        let request = request_of(&message);
+        let request = message.answers();
         let Some(op) = request.and_then(|request| self.context.answered(request)) else { return };
         if let Message::Heads { future, .. } | Message::DamagedHeads { future, .. } = &message
             && !future.is_empty()

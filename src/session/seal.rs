@@ -13,12 +13,13 @@ use crate::crypto::keys::{NodeKey, WriteKey, record_id};
 use crate::crypto::sealed::{open_part, seal_part};
 use crate::crypto::{sign, tags};
 use crate::ids::{Hash, NameId, Space, VersionId, Writer};
-use crate::keyring::Access;
+use crate::keyring::{Access, names};
 use crate::limits::NAME_MAX;
 use crate::seeded::{self, Bug};
 use crate::time::STAMP_MAX;
 use crate::wire::discards::discarding;
 use crate::wire::log_damage::LogDamage;
+use crate::wire::names::{NamesFound, NamesQuestion, SealedNames};
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed};
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -79,6 +80,22 @@ impl Seals {
         }
         let data = self.access.data.as_ref().ok_or(ClientError::NoDataKey)?;
         Ok(data.name_id(&self.space, name))
+    }
+
+    /// A question that only who has the data key reads.
+    pub(super) fn seal_question(
+        &self,
+        question: &NamesQuestion,
+    ) -> Result<SealedNames, ClientError> {
+        Ok(names::seal(&self.keys()?, names::Kind::Question, &question.encode()))
+    }
+
+    /// What was found.
+    pub(super) fn open_found(&self, found: &SealedNames) -> Result<NamesFound, ClientError> {
+        let data = self.access.data.as_ref().ok_or(ClientError::NoDataKey)?;
+        let plain = names::open(data, names::Kind::Found, found);
+        let found = plain.and_then(|plain| NamesFound::decode(&plain).ok());
+        found.ok_or_else(|| ClientError::Protocol("names that nobody has sealed".to_owned()))
     }
 
     pub(super) fn keys(&self) -> Result<SpaceKeys, ClientError> {

@@ -13,6 +13,7 @@ mod codec;
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
 use crate::wire::log_damage::LogDamage;
+use crate::wire::names::SealedNames;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
@@ -326,6 +327,19 @@ pub enum Message {
     },
     /// As `List`, but of each name the record that this view has, if it has one. Also answered by `Listed`.
     ListPast { request: Request, space: Space, after: Option<NameId>, view: View },
+    /// Names in order of their bytes, as a `NamesQuestion` says. `future`: as in `List`.
+    ListNames { request: Request, future: bool, question: SealedNames },
+    /// The shown records of some, in this order, and beside them `NamesFound`. The rest as in `Listed`.
+    NamesListed {
+        request: Request,
+        records: Vec<Bytes>,
+        found: SealedNames,
+        damaged: u32,
+        sync: SyncState,
+        log_damage: LogDamage,
+    },
+    /// Names are not in order here: the node cannot read them, or has only begun to. `List` gives them all.
+    NotInOrder { request: Request },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
     /// So many nodes said so just now, and some of them are these.
@@ -348,4 +362,27 @@ pub enum Message {
     Verified { request: Request, good: u32, bytes: u64, bad: Vec<Address>, next: Option<Address> },
     /// The request was not carried out, nothing of it was kept, and this is why.
     Refused { request: Request, reason: Reason, detail: String },
+}
+
+impl Message {
+    /// Which request a message answers, if it is an answer other than a refusal.
+    #[must_use]
+    pub fn answers(&self) -> Option<Request> {
+        match self {
+            Self::Heads { request, .. }
+            | Self::DamagedHeads { request, .. }
+            | Self::PutDone { request, .. }
+            | Self::PageDone { request }
+            | Self::Page { request, .. }
+            | Self::Listed { request, .. }
+            | Self::NamesListed { request, .. }
+            | Self::VersionsAre { request, .. }
+            | Self::NotInOrder { request }
+            | Self::HoldersAre { request, .. }
+            | Self::StatusIs { request, .. }
+            | Self::MembersAre { request, .. }
+            | Self::Verified { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
 }

@@ -102,6 +102,7 @@ pub mod discards;
 pub mod frame;
 pub mod log_damage;
 pub mod message;
+pub mod names;
 pub mod page;
 pub mod permit;
 pub mod presence;

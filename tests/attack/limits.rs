@@ -71,6 +71,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("PAST_BARREN_MAX", &["a_list_of_versions_that_goes_on_and_tells_nothing_ends"]),
     ("VERIFY_BAD_MAX", &["no_more_damage_is_kept_than_the_bound"]),
     ("MESSAGE_RECORDS_MAX", &["lists_of_messages_have_an_end"]),
+    ("NAMES_QUESTION_MAX", &["a_question_for_names_has_an_end"]),
+    ("FOLDERS_TOLD_MAX", &["what_is_written_is_read_and_nothing_else"]),
     ("MESSAGE_IDS_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_RANGES_MAX", &["lists_of_messages_have_an_end"]),
     ("MESSAGE_VERSIONS_MAX", &["lists_of_messages_have_an_end"]),

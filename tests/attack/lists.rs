@@ -2,17 +2,19 @@
 //!
 //! Nobody can encode one, so they are forged from shorter ones. Invariant: what is as long as permitted is read.
 
+use bytes::Bytes;
 use dfsd::ids::{Address, NodeId, RecordId, VersionId};
 use dfsd::limits::{
     BLOCK, EXTENSIONS_MAX, INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX,
     MESSAGE_PRESENCES_MAX, MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_TEXT_MAX,
-    MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX,
-    PUT_RECORDS_MAX, RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
+    MESSAGE_VERSIONS_MAX, NAMES_QUESTION_MAX, NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX,
+    OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX, RECORD_BLOCKS_MAX, RECORD_MAX, TWINS_TOLD_MAX,
 };
 use dfsd::wire::message::{
     BlockRef, Hello, ListedVersion, Member, Message, NodeStatus, PeerAddress, PushedRecord,
     RangeSummary, Reason, Role,
 };
+use dfsd::wire::names::SealedNames;
 use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, Extension, FORMAT, Record, RecordKind};
 
@@ -94,6 +96,14 @@ fn lists_of_messages_have_an_end() {
         sync: Default::default(),
         log_damage: Default::default(),
     });
+    check(MESSAGE_RECORDS_MAX, |count| Message::NamesListed {
+        request: 0,
+        records: list(count),
+        found: SealedNames { epoch: 1, tag: [0; 32], bytes: Bytes::new() },
+        damaged: 0,
+        sync: Default::default(),
+        log_damage: Default::default(),
+    });
     check(MESSAGE_IDS_MAX, |count| Message::Ids { first: id, last: id, ids: vec![id; count] });
     check(MESSAGE_IDS_MAX, |count| Message::Fetch { ids: vec![id; count] });
     check(MESSAGE_RANGES_MAX, |count| Message::Parts {
@@ -149,7 +159,7 @@ fn whatever_is_too_long_is_cut_and_nobody_dies() {
         assert!(Message::decode(&bytes).is_ok(), "{bytes:.60?}");
     };
     for count in [0, 1, 64, 65, 128, 129, 256, 257, 1024, 1025, 70_000] {
-        let record = || bytes::Bytes::from(vec![4; 9]);
+        let record = || Bytes::from(vec![4; 9]);
         let records = || (0..count).map(|_| record()).collect::<Vec<_>>();
         let item = || PushedRecord { record: record(), block: Default::default() };
         let (request, next, (first, last)) = (0, None, (id, id));
@@ -224,7 +234,7 @@ fn texts_and_bytes_of_messages_have_an_end() {
         reason: Reason::Clock,
         detail: "a".repeat(count),
     });
-    let put = |records: Vec<bytes::Bytes>, blocks| Message::Put {
+    let put = |records: Vec<Bytes>, blocks| Message::Put {
         request: 0,
         conditions: Vec::new(),
         records,
@@ -267,6 +277,19 @@ fn check_record(max: usize, make: impl Fn(&mut Record, usize), item: &[u8]) {
     let count = [u8::try_from(max + 1).unwrap()];
     let more = [&full[..at], &count, &full[at + 1..end], item, &full[end..]].concat();
     assert!(Record::decode(&more).is_err(), "{max} and one more");
+}
+
+#[test]
+fn a_question_for_names_has_an_end() {
+    let message = |length: usize| {
+        let bytes = Bytes::from(vec![7; length]);
+        let question = SealedNames { epoch: 1, tag: [0; 32], bytes };
+        let mut bytes = Vec::new();
+        Message::ListNames { request: 1, future: false, question }.encode(&mut bytes);
+        Message::decode(&bytes)
+    };
+    assert!(message(NAMES_QUESTION_MAX).is_ok());
+    assert!(message(NAMES_QUESTION_MAX + 1).is_err());
 }
 
 #[test]

@@ -52,6 +52,32 @@ fn ls_get_and_verify_mean_the_same_by_a_prefix() {
 }
 
 #[test]
+fn one_level_names_folders_for_what_is_in_them() {
+    let network = stored();
+    let one_level = |arguments: &[&str]| {
+        let ls = [&["ls", "-1"], arguments].concat();
+        network.dfs(0, &ls).text().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The first list of all, while the node has yet to put names in order.
+    let mut first = one_level(&[]);
+    first.sort();
+    let expected = ["a", "a/", "ab", "z/"];
+    assert_eq!(first, expected);
+    super::wait_for("names are in order", || one_level(&[]) == expected);
+    assert_eq!(one_level(&["a"]), ["a", "a/b", "a/b/", "a/bc"]);
+    assert_eq!(one_level(&["z"]), ["z/deep/"]);
+    network.put(0, "a/0", b"new");
+    network.dfs(0, &["rm", "a/b/c"]).ok();
+    assert_eq!(one_level(&["a/"]), ["a", "a/0", "a/b", "a/bc"]);
+    let json = one_level(&["--json", "z"]);
+    assert_eq!(json, [r#"{"name":"z/deep/","kind":"folder"}"#]);
+    let long = one_level(&["-l", "z"]);
+    assert!(long[0].starts_with("d?????????") && long[0].ends_with("  z/deep/"), "{long:?}");
+    let all = network.dfs(0, &["ls"]).text();
+    assert_eq!(all.lines().collect::<Vec<_>>(), ["a", "a/0", "a/b", "a/bc", "ab", "z/deep/x"]);
+}
+
+#[test]
 fn of_an_empty_store_everything_is_nothing_and_no_error() {
     let network = Network::alone();
     assert_eq!(network.dfs(0, &["ls"]).ok(), b"");

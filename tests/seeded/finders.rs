@@ -162,6 +162,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::promises::of_many_versions_at_once_the_greatest_and_the_least_are_told"),
     ),
     (Bug::ForgetDamaged, Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before")),
+    (Bug::HideUnreadNames, Test("sim::client::in_order::names_that_cannot_be_read_are_counted")),
     (Bug::HideDamaged, Test("sim::refusals::a_rotten_version_never_gives_way_to_the_one_before")),
     (Bug::StampBelowParents, Test("sim::promises::a_new_version_follows_one_from_the_future")),
     (Bug::FollowAnyClock, Test("sim::promises::a_clock_far_ahead_is_not_followed")),

@@ -349,7 +349,10 @@ impl World {
         let addresses = vec![machine.address.clone()];
         machine.boots += 1;
         machine.outcome = None;
+        // Every third machine stores without reading.
+        let data = crate::access::access().data.filter(|_| index % 3 != 2);
         let options = Options {
+            data: data.as_ref(),
             addresses,
             memory: MEMORY,
             grants: vec![self.network.grant.clone()],

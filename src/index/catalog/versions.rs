@@ -250,13 +250,27 @@ impl Versions {
             cursor = self.past(entries, &name);
             Some((cursor, name))
         };
-        std::iter::from_fn(next_name).filter_map(|(past, name)| {
-            let shown = self.shown_before(entries, past, name, self.latest());
-            if self.greatest_head(entries, past, name).is_some_and(|head| !self.is_credible(head)) {
-                return Some(Listed::Future(name, shown));
-            }
-            shown.map(Listed::Shown)
-        })
+        std::iter::from_fn(next_name)
+            .filter_map(|(past, name)| self.listed_before(entries, past, name))
+    }
+
+    /// What a list says of one name.
+    pub(super) fn listed<'a>(&self, entries: &'a Entries, name: Alias) -> Option<Listed<'a>> {
+        self.listed_before(entries, self.past(entries, &name), name)
+    }
+
+    /// `past` lies after all of the name's versions.
+    fn listed_before<'a>(
+        &self,
+        entries: &'a Entries,
+        past: Cursor,
+        name: Alias,
+    ) -> Option<Listed<'a>> {
+        let shown = self.shown_before(entries, past, name, self.latest());
+        if self.greatest_head(entries, past, name).is_some_and(|head| !self.is_credible(head)) {
+            return Some(Listed::Future(name, shown));
+        }
+        shown.map(Listed::Shown)
     }
 
     /// The versions of a name before this one, or all that are not dated in the future: the greatest first. Only those are

@@ -45,6 +45,7 @@ impl Setting {
             node: me.node_id(),
             verify_key: me.verify_key(),
             root: [7; 32],
+            data: None,
             addresses: vec!["me:1".to_owned()],
             grants: Vec::new(),
             memory: 1 << 20,

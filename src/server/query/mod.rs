@@ -5,6 +5,7 @@
 
 mod event;
 mod fan_out;
+mod in_order;
 mod past;
 mod queries;
 mod replies;
@@ -14,6 +15,7 @@ mod tests;
 
 pub(super) use event::Event;
 pub(super) use fan_out::QueryId;
+pub(super) use in_order::Batch;
 pub(super) use queries::Passed;
 pub(super) use replies::{Asked, Reading, UNREAD};
 pub(super) use schedule::Line;
@@ -97,6 +99,15 @@ impl Query {
             }
             Message::ListPast { request, space: _, after, view } => {
                 self.ask(cx, Asker { link, request }, Asked::Past { after, view });
+            }
+            Message::ListNames { request, future, question } => {
+                let asker = Asker { link, request };
+                match in_order::open(&cx.index, &question) {
+                    Some(question) => {
+                        self.ask(cx, asker, Asked::Names { question: Box::new(question), future });
+                    }
+                    None => cx.reply(link, Message::NotInOrder { request }),
+                }
             }
             Message::Holders { request, record } => {
                 self.holders(cx, Asker { link, request }, record);
@@ -216,6 +227,17 @@ impl Query {
         let answer = self.replies.answer(cx, reading, items, sync);
         self.dispatch_events(cx);
         answer
+    }
+
+    /// Records have been read for their names.
+    pub(super) fn names_read(
+        &mut self,
+        cx: &mut Context,
+        batch: Batch,
+        items: &[Result<Bytes, ReadError>],
+    ) {
+        self.replies.names_read(cx, batch, items);
+        self.dispatch_events(cx);
     }
 
     /// The next answers are read.

@@ -4,6 +4,7 @@
 //! still held, and whoever asked is told to try again.
 
 use super::event::{Event, Inner};
+use super::in_order::{self, Batch, Came, Page};
 use super::past::{self, NamesPage, Row, VersionsPage};
 use super::schedule::{Line, Schedule, UnderWay};
 use crate::crypto::alias::Alias;
@@ -22,6 +23,7 @@ use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{ListedVersion, Message, Reason, VersionMark};
+use crate::wire::names::{NamesFound, NamesQuestion};
 use crate::wire::sync_state::SyncState;
 use crate::wire::view::View;
 use bytes::Bytes;
@@ -33,7 +35,7 @@ pub(in crate::server) const UNREAD: &str = "the node's disk could not be read no
 pub(super) const LIST_BATCH: usize = 128;
 
 /// What is answered from here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(in crate::server) enum Asked {
     /// The versions of a name, and the record of the one shown.
     Head(NameId),
@@ -43,6 +45,8 @@ pub(in crate::server) enum Asked {
     Versions { name: NameId, before: Option<VersionMark>, limit: u16 },
     /// What a view has of the names after what a list has come to.
     Past { after: Option<NameId>, view: View },
+    /// Names in order.
+    Names { question: Box<NamesQuestion>, future: bool },
     /// A page.
     Page(Address),
 }
@@ -108,6 +112,7 @@ enum ReplyFor {
     Head { name: NameId, record: RecordId, heads: Heads },
     List { ids: Vec<RecordId>, next: Option<NameId>, damaged: u32 },
     Versions { rows: Vec<Row>, next: Option<VersionMark> },
+    Names { ids: Vec<RecordId>, found: NamesFound, damaged: u32 },
     Page { address: Address },
 }
 
@@ -123,6 +128,8 @@ pub(in crate::server) struct Reading {
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     schedule: Schedule,
+    /// Records are being read for their names.
+    reads_names: bool,
     pub(super) events: VecDeque<Inner>,
 }
 
@@ -158,6 +165,9 @@ impl Replies {
                     let ids = items.iter().map(|item| RecordId(item.id)).collect();
                     let next = next.map(name_of);
                     self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
+                }
+                Asked::Names { question, future } => {
+                    self.answer_names(cx, asker, &question, future);
                 }
                 Asked::Page(address) => match cx.index.holdings.page(&address) {
                     Some(place) => {
@@ -237,6 +247,54 @@ impl Replies {
         self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
     }
 
+    /// The next names in order. Who asks first gets none: the node has only begun to read them.
+    fn answer_names(
+        &mut self,
+        cx: &mut Context,
+        asker: Asker,
+        question: &NamesQuestion,
+        future: bool,
+    ) {
+        match in_order::page(&mut cx.index, question, future) {
+            Some(Page { items, ids, found, damaged, .. }) => {
+                self.read(cx, asker, items, ReplyFor::Names { ids, found, damaged });
+            }
+            None => {
+                let Asker { link, request } = asker;
+                cx.reply(link, Message::NotInOrder { request });
+                self.read_names(cx);
+            }
+        }
+    }
+
+    /// The next records are read for their names, unless all have been, or some are.
+    fn read_names(&mut self, cx: &mut Context) {
+        if self.reads_names {
+            return;
+        }
+        if let Some((items, batch)) = in_order::next_batch(&mut cx.index) {
+            self.reads_names = true;
+            cx.read_log(items, ReadFor::Names(batch));
+        }
+    }
+
+    /// Records have been read for their names.
+    pub(super) fn names_read(
+        &mut self,
+        cx: &mut Context,
+        batch: Batch,
+        items: &[Result<Bytes, ReadError>],
+    ) {
+        self.reads_names = false;
+        let Came { damaged, goes_on } = in_order::take_batch(&mut cx.index, batch, items);
+        for record in damaged {
+            self.record_damaged(cx, record);
+        }
+        if goes_on {
+            self.read_names(cx);
+        }
+    }
+
     /// Reads what an answer needs.
     fn read(&mut self, cx: &mut Context, asker: Asker, items: Vec<LogItem>, reply: ReplyFor) {
         let bytes = items.iter().map(|item| item.place.length as usize).sum();
@@ -268,24 +326,33 @@ impl Replies {
                     self.events.push_back(Inner::AskAgain(asker, name));
                 }
             },
-            ReplyFor::List { ids, next, mut damaged } => {
-                let mut records = Vec::new();
-                for (id, item) in ids.into_iter().zip(items) {
-                    match item {
-                        Ok(record) => records.push(record),
-                        Err(ReadError::Disk(why)) => {
-                            unread(cx, asker, &why);
-                            return under_way;
-                        }
-                        Err(ReadError::Gone | ReadError::Damaged) => {
-                            self.record_damaged(cx, id);
-                            damaged += 1;
-                        }
-                    }
+            ReplyFor::List { ids, next, damaged } => {
+                if let Some((records, lost)) = self.records(cx, asker, ids, items) {
+                    let (sync, log_damage) = (sync(cx), cx.index.log_damage());
+                    let damaged = damaged.saturating_add(lost);
+                    cx.reply(
+                        link,
+                        Message::Listed { request, records, next, damaged, sync, log_damage },
+                    );
                 }
-                let (sync, log_damage) = (sync(cx), cx.index.log_damage());
-                let listed = Message::Listed { request, records, next, damaged, sync, log_damage };
-                cx.reply(link, listed);
+            }
+            ReplyFor::Names { ids, found, damaged } => {
+                if let Some((records, lost)) = self.records(cx, asker, ids, items) {
+                    let (sync, log_damage) = (sync(cx), cx.index.log_damage());
+                    let damaged = damaged.saturating_add(lost);
+                    let answer = match in_order::seal(&cx.index, &found) {
+                        Some(found) => Message::NamesListed {
+                            request,
+                            records,
+                            found,
+                            damaged,
+                            sync,
+                            log_damage,
+                        },
+                        None => Message::NotInOrder { request },
+                    };
+                    cx.reply(link, answer);
+                }
             }
             ReplyFor::Versions { rows, next } => {
                 let versions = match self.versions_read(cx, rows, items) {
@@ -333,6 +400,32 @@ impl Replies {
             versions.push(ListedVersion { version, superseded, record });
         }
         Ok(versions)
+    }
+
+    /// What was read of these records, and how many of them are damaged. None if the disk would not say, which whoever asked
+    /// has been told.
+    fn records(
+        &mut self,
+        cx: &mut Context,
+        asker: Asker,
+        ids: Vec<RecordId>,
+        items: Vec<Result<Bytes, ReadError>>,
+    ) -> Option<(Vec<Bytes>, u32)> {
+        let (mut records, mut damaged) = (Vec::new(), 0);
+        for (id, item) in ids.into_iter().zip(items) {
+            match item {
+                Ok(record) => records.push(record),
+                Err(ReadError::Disk(why)) => {
+                    unread(cx, asker, &why);
+                    return None;
+                }
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    self.record_damaged(cx, id);
+                    damaged += 1;
+                }
+            }
+        }
+        Some((records, damaged))
     }
 
     /// An answer is the connection's now: the next are read.

@@ -9,14 +9,15 @@ use super::{
 };
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
-    MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_VERSIONS_MAX, NETWORK_ADDRESS_MAX,
-    NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX, RECORD_MAX, TROUBLE_MAX,
-    TWINS_TOLD_MAX,
+    MESSAGE_RANGES_MAX, MESSAGE_RECORDS_MAX, MESSAGE_VERSIONS_MAX, NAMES_QUESTION_MAX,
+    NETWORK_ADDRESS_MAX, NODE_ADDRESSES_MAX, OFFER_BLOCKS_MAX, PARENTS_MAX, PUT_RECORDS_MAX,
+    RECORD_MAX, TROUBLE_MAX, TWINS_TOLD_MAX,
 };
 use crate::wire::Malformed;
 use crate::wire::condition;
 use crate::wire::cursor::{Field, Reader, put_clipped_list, require};
 use crate::wire::frame::{block_length, has_leaves};
+use crate::wire::names::SealedNames;
 use bytes::Bytes;
 
 macro_rules! put {
@@ -121,6 +122,10 @@ messages! {
     55 Versions { request, space, name, before, limit };
     56 VersionsAre { request, versions[MESSAGE_RECORDS_MAX], next, sync, log_damage };
     57 ListPast { request, space, after, view };
+    52 ListNames { request, future, question } if is_question(&question);
+    53 NamesListed { request, records[MESSAGE_RECORDS_MAX], found, damaged, sync, log_damage }
+        if all_within(&records, RECORD_MAX);
+    54 NotInOrder { request };
     60 Refused { request, reason, detail };
 }
 
@@ -140,6 +145,10 @@ fn has_run(block: &BlockRef, first: u8, count: u8) -> bool {
 
 fn all_within(items: &[Bytes], max: usize) -> bool {
     items.iter().all(|item| is_within(item, max))
+}
+
+fn is_question(sealed: &SealedNames) -> bool {
+    sealed.bytes.len() <= NAMES_QUESTION_MAX
 }
 
 fn is_within(item: &Bytes, max: usize) -> bool {

@@ -6,5 +6,6 @@ mod files;
 mod forger;
 mod heads;
 mod hostile;
+mod in_order;
 pub(in crate::sim) mod program;
 mod versions;

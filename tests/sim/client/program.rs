@@ -136,6 +136,10 @@ impl Program {
                 let name = String::from_utf8(entry.name.clone()).expect("a name of these tests");
                 self.running.get_mut(&op).expect("it runs").1.push(name);
             }
+            Event::Folder { op, name } => {
+                let name = String::from_utf8(name).expect("a name of these tests");
+                self.running.get_mut(&op).expect("it runs").1.push(name);
+            }
             Event::Finished { op, result } => {
                 let (data, names) = self.running.remove(&op).expect("it ends once");
                 let versions = self.versions.remove(&op).unwrap_or_default();

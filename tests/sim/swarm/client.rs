@@ -211,7 +211,11 @@ impl Client {
             }
             14..17 => {
                 let list = Doing::List { listed: BTreeMap::new() };
-                self.start(world, ledger, Operation::List, list);
+                // Both ways have to tell of the same names.
+                let in_order = Operation::ListUnder { of: Vec::new(), one_level: false };
+                let by_turns =
+                    if self.operations.is_multiple_of(2) { in_order } else { Operation::List };
+                self.start(world, ledger, by_turns, list);
             }
             17 | 18 => self.begin_old(world, ledger),
             _ => self.start(world, ledger, Operation::Status, Doing::Status),
@@ -298,7 +302,10 @@ impl Client {
                         self.finished(world, ledger, task, result);
                     }
                 }
-                Event::Version { .. } | Event::Ready { .. } | Event::Progress { .. } => {}
+                Event::Version { .. }
+                | Event::Ready { .. }
+                | Event::Folder { .. }
+                | Event::Progress { .. } => {}
             }
         }
     }

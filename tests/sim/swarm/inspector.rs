@@ -100,6 +100,7 @@ fn take(parts: &mut BTreeMap<Op, Part>, event: Event) {
         | Event::Found { .. }
         | Event::Entry { .. }
         | Event::Version { .. }
+        | Event::Folder { .. }
         | Event::Progress { .. } => {}
     }
 }

@@ -72,7 +72,7 @@ impl Words {
                 }
             }
             Message::Heads { shown: Some(record), .. } => self.note_record(record),
-            Message::Listed { records, .. } => {
+            Message::Listed { records, .. } | Message::NamesListed { records, .. } => {
                 records.iter().for_each(|each| self.note_record(each));
             }
             Message::Ids { ids, .. } | Message::Fetch { ids } => {
