@@ -360,6 +360,10 @@ bugs! {
     EndlessVersions,
     /// A get removes what is not in a list that was not complete (G6).
     RemoveUnlisted,
+    /// A part of a file begins with the first byte of the leaf that its first byte is in (G2).
+    IgnoreOffset,
+    /// Of a file of which a part is read all pages are asked for (G9).
+    OpenAllPages,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::moment::Moment;
 use crate::cli::names::Name;
-use crate::session::VersionPrefix;
+use crate::cli::range::ByteRange;
+use crate::config::Size;
+use crate::session::{Part, VersionPrefix};
 
 /// Stores and fetches files in a dfsd network.
 #[derive(Debug, Parser)]
@@ -53,13 +55,7 @@ pub(crate) enum Command {
     /// Fetch a file, to stdout with -, or with -r all files under a prefix into a folder
     Get(Get),
     /// Write a file to stdout
-    Cat {
-        /// The stored name
-        name: Name,
-        /// This version, by its first digits as `dfs versions` prints them [default: the one shown]
-        #[arg(long, value_name = "VERSION")]
-        version: Option<VersionPrefix>,
-    },
+    Cat(Cat),
     /// List names, as they arrive
     Ls(List),
     /// Show details of a stored file
@@ -217,6 +213,33 @@ pub(crate) struct Get {
     /// With -r: one JSON object for each name
     #[arg(long, requires = "recursive")]
     pub(crate) json: bool,
+    /// Only these bytes of one file, counted from 0, the last one included, as in 0-1023 or 1MiB-2MiB; to its end if
+    /// LAST is left out or beyond it
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with = "recursive")]
+    pub(crate) range: Option<ByteRange>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The stored name
+    pub(crate) name: Name,
+    /// This version, by its first digits as `dfs versions` prints them [default: the one shown]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<VersionPrefix>,
+    /// Only these bytes, as for get
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub(crate) range: Option<ByteRange>,
+    /// Only the last N bytes, or all if there are fewer; N as in 512 or 1MiB
+    #[arg(long, value_name = "N", conflicts_with = "range")]
+    pub(crate) tail: Option<Size>,
+}
+
+impl Cat {
+    /// Which bytes are wanted; `None` for all.
+    pub(crate) fn part(&self) -> Option<Part> {
+        let tail = self.tail.map(|Size(count)| Part::Tail(count));
+        self.range.map(ByteRange::part).or(tail)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -325,6 +348,9 @@ mod tests {
             "get n f",
             "get -r p d",
             "cat n",
+            "cat n --range 5-",
+            "cat n --tail 1KiB",
+            "get n --range 0-1MiB",
             "ls",
             "ls p -l",
             "ls --json",
@@ -397,6 +423,10 @@ mod tests {
             "versions",
             "ls --deleted --at 2026-11-29T14:00",
             "ls --at yesterday",
+            "get -r p d --range 0-",
+            "cat n --range 0- --tail 1",
+            "cat n --range 2-1",
+            "cat n --tail -1",
         ] {
             let words =
                 std::iter::once("dfs").chain(line.split(' ').filter(|word| !word.is_empty()));

@@ -75,9 +75,10 @@ fn exit(error: &ClientError) -> Exit {
         | ClientError::NoWriteKey
         | ClientError::Future => Exit::Refused,
         ClientError::Refused(reason, _) => refusal(*reason),
-        ClientError::Protocol(_) | ClientError::Aborted | ClientError::LongAttributes => {
-            Exit::Error
-        }
+        ClientError::Protocol(_)
+        | ClientError::Aborted
+        | ClientError::BeyondEnd { .. }
+        | ClientError::LongAttributes => Exit::Error,
         ClientError::BadName => Exit::Usage,
     }
 }

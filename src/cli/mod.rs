@@ -29,6 +29,7 @@ pub(crate) mod place;
 mod prefix;
 pub(crate) mod progress;
 mod put;
+mod range;
 mod remove;
 mod restore;
 mod signals;
@@ -77,7 +78,7 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Put(put) => put::run(place, put),
         Command::Get(get) => get::run(place, get),
-        Command::Cat { name, version } => get::cat(place, name, version.as_ref()),
+        Command::Cat(cat) => get::cat(place, cat),
         Command::Ls(list) => list::run(place, list),
         Command::Stat { name, json } => stat::run(place, name, *json),
         Command::Rm(remove) => remove::run(place, remove),
@@ -99,7 +100,7 @@ fn is_long(command: &Command) -> bool {
         command,
         Command::Put(_)
             | Command::Get(_)
-            | Command::Cat { .. }
+            | Command::Cat(_)
             | Command::Hash { .. }
             | Command::Verify(_)
             | Command::Rm(_)

@@ -10,10 +10,10 @@ use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::text::{counted, human_size, local_date, rfc3339};
 use crate::cli::{args, door, json, names, sync};
-use crate::client::{CallError, Client, Sink};
+use crate::client::Client;
 use crate::ids::VersionId;
 use crate::session::{
-    Entry, Standing, Version, VersionPrefix, VersionsTold, VersionsWanted, log_damage,
+    Entry, Source, Standing, Version, VersionPrefix, VersionsTold, VersionsWanted, log_damage,
 };
 use crate::time::{FileTime, wall_ms_of};
 use serde::Serialize;
@@ -225,26 +225,15 @@ pub(crate) fn content(version: Version) -> Result<Entry, Failure> {
     }
 }
 
-/// The version of a name that somebody has named, if so.
-pub(crate) fn named(
+/// The version of a name that somebody has named, or else the one that is shown.
+pub(crate) fn source(
     client: &mut Client,
     name: &Name,
     prefix: Option<&VersionPrefix>,
-) -> Result<Option<Entry>, Failure> {
-    let chosen = prefix.map(|prefix| find(client, name, prefix)).transpose()?;
-    Ok(chosen.map(|chosen| chosen.entry))
-}
-
-/// Fetches this version of a name, or else the one that is shown.
-pub(crate) fn fetch(
-    client: &mut Client,
-    name: &Name,
-    version: Option<Entry>,
-    sink: &mut impl Sink,
-) -> Result<Entry, CallError> {
-    match version {
-        Some(entry) => client.get_entry_into(entry, sink),
-        None => client.get_into(name.bytes(), sink),
+) -> Result<Source, Failure> {
+    match prefix {
+        Some(prefix) => Ok(Source::Version(Box::new(find(client, name, prefix)?.entry))),
+        None => Ok(Source::Name(name.bytes().to_vec())),
     }
 }
 

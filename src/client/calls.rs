@@ -7,7 +7,9 @@ use super::error::CallError;
 use super::resume::{Sink, Wanted};
 use super::shell::Client;
 use crate::ids::{Hash, VersionId};
-use crate::session::{Answer, ClientError, Entry, Event, Holders, Meta, Op, Operation, Overwrite};
+use crate::session::{
+    Answer, ClientError, Entry, Event, Holders, Meta, Op, Operation, Overwrite, Part, Source,
+};
 use crate::wire::message::{Member, NodeStatus};
 use crate::wire::sync_state::SyncState;
 use std::collections::HashMap;
@@ -166,9 +168,25 @@ impl Client {
     /// # Errors
     /// What the sink has by then is right, but not all.
     pub fn get_into(&mut self, name: &[u8], sink: &mut impl Sink) -> Result<Entry, CallError> {
-        let job = (Wanted::Name(name.to_vec()), Borrowed(sink));
+        self.get_one(Wanted::Name(name.to_vec()), sink)
+    }
+
+    /// Fetches some bytes of a file into a sink, like `get`; no more than these cross the network.
+    ///
+    /// # Errors
+    /// The part begins beyond the end; or as for `get`.
+    pub fn get_part(
+        &mut self,
+        source: Source,
+        part: Part,
+        sink: &mut impl Sink,
+    ) -> Result<Entry, CallError> {
+        self.get_one(Wanted::Part(source, part), sink)
+    }
+
+    fn get_one(&mut self, wanted: Wanted, sink: &mut impl Sink) -> Result<Entry, CallError> {
         let mut answer = None;
-        self.fetch([job], 1, |_, result| answer = Some(result))?;
+        self.fetch([(wanted, Borrowed(sink))], 1, |_, result| answer = Some(result))?;
         answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
     }
 
@@ -181,10 +199,7 @@ impl Client {
         entry: Entry,
         sink: &mut impl Sink,
     ) -> Result<Entry, CallError> {
-        let mut answer = None;
-        let job = GetJob { entry, sink: Borrowed(sink) };
-        self.get_many([job], 1, |_, result| answer = Some(result))?;
-        answer.unwrap_or(Err(CallError::Client(ClientError::Aborted)))
+        self.get_one(Wanted::Version(Box::new(entry)), sink)
     }
 
     /// Fetches many files like `get`, so many at once, and tells of each when it is done.

@@ -9,9 +9,10 @@ use super::error::CallError;
 use super::shell::Client;
 use crate::limits::BLOCK;
 use crate::seeded::{self, Bug};
-use crate::session::{Answer, ClientError, Entry, Event, Op, Operation};
+use crate::session::{Answer, ClientError, Entry, Event, Op, Operation, Part, Source};
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 
 /// Connections that may be lost one after the other in vain.
 const VAIN_MAX: u32 = 2;
@@ -34,11 +35,20 @@ pub trait Sink {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// What a get asks for, as long as no version has been found.
+/// What a get asks for.
 #[derive(Clone)]
 pub(super) enum Wanted {
+    /// As long as no version has been found.
     Name(Vec<u8>),
     Version(Box<Entry>),
+    /// Of a version that has been found these are the bytes that are left.
+    Part(Source, Part),
+}
+
+impl Wanted {
+    fn part(source: Source, Range { start, end }: Range<u64>) -> Self {
+        Self::Part(source, Part::Range { first: start, end })
+    }
 }
 
 /// A get under way.
@@ -64,6 +74,7 @@ impl<S: Sink> Fetch<S> {
         match self.wanted.clone() {
             Wanted::Name(name) => Operation::Get { name },
             Wanted::Version(entry) => Operation::GetEntry { entry, from: self.taken },
+            Wanted::Part(source, part) => Operation::GetPart { source, part },
         }
     }
 
@@ -73,12 +84,21 @@ impl<S: Sink> Fetch<S> {
         }
         self.begun = true;
         let began = self.sink.begin(&entry);
-        self.wanted = Wanted::Version(entry);
+        self.wanted = match &self.wanted {
+            Wanted::Part(_, part) => {
+                let left = part.of(entry.size).unwrap_or_default();
+                Wanted::part(Source::Version(entry), left)
+            }
+            Wanted::Name(_) | Wanted::Version(_) => Wanted::Version(entry),
+        };
         began
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.taken += bytes.len() as u64;
+        if let Wanted::Part(_, Part::Range { first, .. }) = &mut self.wanted {
+            *first += bytes.len() as u64;
+        }
         self.sink.take(bytes)
     }
 
@@ -168,6 +188,7 @@ fn may_help(client: &mut Client, error: &ClientError) -> bool {
         | ClientError::Protocol(_)
         | ClientError::Aborted
         | ClientError::BadName
+        | ClientError::BeyondEnd { .. }
         | ClientError::LongAttributes => false,
     }
 }
@@ -195,6 +216,7 @@ fn may_differ(error: &ClientError) -> bool {
         | ClientError::NoWriteKey
         | ClientError::Aborted
         | ClientError::BadName
+        | ClientError::BeyondEnd { .. }
         | ClientError::LongAttributes => false,
     }
 }

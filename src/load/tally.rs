@@ -131,6 +131,7 @@ pub(super) fn kind_of(error: &ClientError) -> &'static str {
         ClientError::Aborted => "aborted",
         ClientError::BadName => "bad name",
         ClientError::LongAttributes => "long attributes",
+        ClientError::BeyondEnd { .. } => "beyond the end",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Meta, Overwrite};
 use super::error::ClientError;
+use super::part::Part;
 use super::version::{Version, VersionsTold, VersionsWanted};
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
@@ -21,6 +22,15 @@ pub struct Holders {
 /// One operation under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Op(pub(super) u64);
+
+/// Which version is read.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The one that is shown under this name.
+    Name(Vec<u8>),
+    /// One that was told of before.
+    Version(Box<Entry>),
+}
 
 /// Something to do.
 #[derive(Debug)]
@@ -43,6 +53,14 @@ pub enum Operation {
         entry: Box<Entry>,
         /// The first byte that is wanted. All before it is neither fetched nor handed out.
         from: u64,
+    },
+    /// Read some bytes of a version. Only the pages and leaves that they are in are asked for, and these are checked; the
+    /// hash of the file as a whole is not.
+    GetPart {
+        /// Which version.
+        source: Source,
+        /// Which bytes.
+        part: Part,
     },
     /// What is said of the version that is shown.
     Stat {
@@ -129,7 +147,7 @@ pub enum Answer {
         /// Bytes.
         size: u64,
     },
-    /// All bytes of this version have been handed out by `Data`, and are right.
+    /// All bytes of this version that were asked for have been handed out by `Data`, and are right.
     Got(Box<Entry>),
     /// The version that is shown.
     Stat(Box<Entry>),

@@ -9,7 +9,7 @@ use crate::crypto::tree::{self, leaf_hash};
 use crate::ids::Address;
 use crate::limits::WANTS_MAX;
 use crate::seeded::{self, Bug};
-use crate::wire::frame::{Open, leaves_of};
+use crate::wire::frame::Open;
 use crate::wire::message::{BlockRef, Message};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -17,13 +17,14 @@ use std::collections::{HashMap, VecDeque};
 /// Blocks that all gets of one session together wait for: fewer than a node bears.
 const WANTS: usize = WANTS_MAX / 2;
 
-/// A block that a get wants, from a leaf on.
+/// Leaves of a block that a get wants.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Want {
     /// Its number in this get.
     pub(super) serial: u64,
     pub(super) block: BlockRef,
     pub(super) first: usize,
+    pub(super) count: usize,
 }
 
 /// Who waits for a block.
@@ -100,14 +101,13 @@ impl Downloads {
         self.deferred.forget(op);
     }
 
-    /// Asks for a block from a leaf on.
+    /// Asks for leaves of a block.
     pub(super) fn want(&mut self, context: &mut Context, op: Op, want: Want) {
-        let Want { serial, block, first } = want;
+        let Want { serial, block, first, count } = want;
         self.wanted.entry(block.address).or_default().push_back(Waiter { op, serial });
         self.waiting += 1;
         let leaf = |leaf: usize| u8::try_from(leaf).expect("a block has 32 leaves");
-        let count = leaf(leaves_of(block.length) - first);
-        context.send(Message::Want { block, first: leaf(first), count });
+        context.send(Message::Want { block, first: leaf(first), count: leaf(count) });
     }
 
     /// Who has waited for longest for a block: it waits no more.

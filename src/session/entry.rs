@@ -46,6 +46,14 @@ impl Entry {
         &self.list
     }
 
+    /// The bytes of its blocks, as its list tells.
+    pub(super) fn listed_bytes(&self) -> u64 {
+        match &self.list {
+            BlockList::Inline(blocks) => blocks.iter().map(|block| u64::from(block.length)).sum(),
+            BlockList::Pages { bytes, .. } => *bytes,
+        }
+    }
+
     /// Whether it needs one of these, or has its blocks in pages, which tell.
     #[must_use]
     pub fn may_need(&self, bad: &BTreeSet<Address>) -> bool {

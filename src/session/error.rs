@@ -44,6 +44,11 @@ pub enum ClientError {
     Aborted,
     /// The name is empty, too long, or has a NUL.
     BadName,
+    /// The range begins where the file has no byte any more.
+    BeyondEnd {
+        /// The file's size.
+        size: u64,
+    },
     /// What is said of the file besides its name, size, time and mode does not fit into a record.
     LongAttributes,
 }
@@ -94,6 +99,9 @@ impl fmt::Display for ClientError {
             Self::Protocol(what) => write!(f, "the node broke the protocol: {what}"),
             Self::Aborted => f.write_str("given up; nothing was stored"),
             Self::BadName => f.write_str("a name has 1 to 1280 bytes, and no NUL among them"),
+            Self::BeyondEnd { size } => {
+                write!(f, "the range begins beyond the end of the file, which has {size} bytes")
+            }
             Self::LongAttributes => write!(
                 f,
                 "its extended attributes take more than {ATTRIBUTES_MAX} bytes; nothing was stored"

@@ -1,25 +1,26 @@
 //! A get: the record, its pages as they are needed, its blocks a few ahead, each leaf opened when it has come.
 //!
-//! Knows no stream and no other get. Invariant: bytes are handed out in order, and only those of leaves that are what the
-//! signed record says.
+//! Of a part of a file only the pages and leaves that it touches are asked for: each is what the signed record says, and the
+//! hash of the whole file, which cannot be made of them, is not looked at. Knows no stream and no other get. Invariant:
+//! bytes are handed out in order, and only those of leaves that are what the signed record says.
 
-use super::answer::{Answer, Event, Op};
+use super::answer::{Answer, Event, Op, Source};
 use super::context::Context;
 use super::downloads::{Leaf, Want};
 use super::entry::Entry;
 use super::error::{ClientError, unexpected};
 use super::heads::Told;
 use super::pages::open_page;
+use super::part::{Part, Span};
 use crate::crypto::block::keystream;
 use crate::crypto::tree::RootBuilder;
 use crate::ids::{Address, Hash, NameId};
 use crate::limits::{COMING_MAX, LEAF};
 use crate::seeded::{self, Bug};
-use crate::wire::frame::leaves_of;
 use crate::wire::message::{BlockRef, Message};
-use crate::wire::page::Entries;
+use crate::wire::page::{Entries, PageRef};
 use crate::wire::record::{BlockList, Secret};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -28,14 +29,24 @@ const WINDOW: usize = 6;
 /// A block that came damaged or broke off is asked for so often in all.
 const TRIES: u8 = 3;
 
+/// A block or page of the file's list.
+struct Located<T> {
+    /// Where its bytes begin in the file.
+    at: u64,
+    what: T,
+    secret: Secret,
+}
+
 /// One block of the window.
 struct Slot {
     serial: u64,
+    /// Where it begins in the file.
+    at: u64,
     block: BlockRef,
     secret: Secret,
-    /// Opened leaves that wait for those before them.
+    /// Opened leaves that wait for those before them, up to the last one that is wanted.
     leaves: Vec<Option<Bytes>>,
-    /// Leaves handed out.
+    /// Leaves handed out, or not wanted.
     out: usize,
     tries: u8,
     /// It came with a leaf that is not its own.
@@ -48,7 +59,8 @@ impl Slot {
     }
 
     fn want(&self) -> Want {
-        Want { serial: self.serial, block: self.block, first: self.out }
+        let count = self.leaves.len() - self.out;
+        Want { serial: self.serial, block: self.block, first: self.out, count }
     }
 }
 
@@ -68,17 +80,18 @@ pub(super) struct Get {
     name: NameId,
     entry: Option<Box<Entry>>,
     /// Blocks that are known and not asked for yet.
-    pending: VecDeque<(BlockRef, Secret)>,
+    pending: VecDeque<Located<BlockRef>>,
     /// Pages to open, the next one last.
-    pages: Vec<(Address, Secret)>,
+    pages: Vec<Located<PageRef>>,
     page_asked: bool,
     window: VecDeque<Slot>,
     next_serial: u64,
     tree: RootBuilder,
     /// Bytes that are behind us: handed out, or not wanted.
     size: u64,
-    /// The first byte that is wanted.
-    from: u64,
+    /// What is asked for of a file whose size is not known yet; `None` for all.
+    part: Option<Part>,
+    span: Span,
     /// How often the node has said that the next block is coming since a leaf last came.
     coming: u32,
 }
@@ -97,10 +110,35 @@ impl Get {
     }
 
     /// Of a version that is known, from this byte on.
-    pub(super) fn begin_entry(context: &mut Context, op: Op, entry: Entry, from: u64) -> Self {
-        let mut get = Self { from, ..Self::new(op, NameId::default()) };
-        get.take_entry(context, entry);
-        get
+    pub(super) fn begin_entry(
+        context: &mut Context,
+        op: Op,
+        entry: Entry,
+        from: u64,
+    ) -> Result<Self, ClientError> {
+        let mut get = Self { span: Span::rest(from), ..Self::new(op, NameId::default()) };
+        get.take_entry(context, entry)?;
+        Ok(get)
+    }
+
+    /// Of some bytes.
+    pub(super) fn begin_part(
+        context: &mut Context,
+        op: Op,
+        source: Source,
+        part: Part,
+    ) -> Result<Self, ClientError> {
+        match source {
+            Source::Name(name) => {
+                let get = Self::begin(context, op, &name)?;
+                Ok(Self { part: Some(part), ..get })
+            }
+            Source::Version(entry) => {
+                let mut get = Self { part: Some(part), ..Self::new(op, NameId::default()) };
+                get.take_entry(context, *entry)?;
+                Ok(get)
+            }
+        }
     }
 
     fn new(op: Op, name: NameId) -> Self {
@@ -115,7 +153,8 @@ impl Get {
             next_serial: 0,
             tree: RootBuilder::default(),
             size: 0,
-            from: 0,
+            part: None,
+            span: Span::rest(0),
             coming: 0,
         }
     }
@@ -131,38 +170,66 @@ impl Get {
             }
             message if self.entry.is_none() => {
                 let entry = context.seals.open_told(&Told::of(message)?, &self.name)?;
-                self.take_entry(context, entry.ok_or(ClientError::NotFound)?);
-                Ok(())
+                self.take_entry(context, entry.ok_or(ClientError::NotFound)?)
             }
             other => Err(unexpected(&other)),
         }
     }
 
-    fn take_entry(&mut self, context: &mut Context, entry: Entry) {
+    fn take_entry(&mut self, context: &mut Context, entry: Entry) -> Result<(), ClientError> {
+        if let Some(part) = self.part {
+            let bytes = part.of(entry.size)?;
+            if entry.listed_bytes() != entry.size {
+                return Err(not_the_file_s());
+            }
+            self.size = bytes.start;
+            self.span = Span::part(bytes);
+        }
         context.tell(Event::Found { op: self.op, entry: Box::new(entry.clone()) });
         let secrets = entry.secrets.clone();
         match &entry.list {
-            BlockList::Inline(blocks) => self.pending.extend(blocks.iter().copied().zip(secrets)),
-            BlockList::Pages { root, .. } => {
-                self.pages.extend(secrets.into_iter().map(|secret| (*root, secret)));
+            BlockList::Inline(blocks) => self.add_blocks(0, blocks.clone(), secrets),
+            BlockList::Pages { root, blocks, bytes, .. } => {
+                let root = PageRef { address: *root, blocks: *blocks, bytes: *bytes };
+                self.add_pages(0, vec![root], secrets);
             }
         }
         self.entry = Some(Box::new(entry));
+        Ok(())
     }
 
     /// Opens the page that was asked for: its blocks are next, or the pages below it.
     fn take_page(&mut self, page: &[u8]) -> Result<(), ClientError> {
         self.page_asked = false;
-        let Some((address, secret)) = self.pages.pop() else { return Ok(()) };
-        let (entries, secrets) = open_page(page, &address, &secret)?;
+        let Some(Located { at, what, secret }) = self.pages.pop() else { return Ok(()) };
+        let (entries, secrets) = open_page(page, &what.address, &secret)?;
+        // By these is told where in the file what is below them begins.
+        if entries.totals() != (what.blocks, what.bytes) {
+            return Err(not_the_file_s());
+        }
         match entries {
-            Entries::Blocks(blocks) => self.pending.extend(blocks.into_iter().zip(secrets)),
-            Entries::Pages { pages, .. } => {
-                let below = pages.iter().map(|page| page.address).zip(secrets);
-                self.pages.extend(below.collect::<Vec<_>>().into_iter().rev());
-            }
+            Entries::Blocks(blocks) => self.add_blocks(at, blocks, secrets),
+            Entries::Pages { pages, .. } => self.add_pages(at, pages, secrets),
         }
         Ok(())
+    }
+
+    /// These blocks are next; the first begins at `at`. What is passed over is not among them.
+    fn add_blocks(&mut self, at: u64, blocks: Vec<BlockRef>, secrets: Vec<Secret>) {
+        let blocks = located(at, blocks.into_iter().zip(secrets), |block| block.length.into());
+        let span = &self.span;
+        let wanted = blocks.filter(|one| !span.passes_over(one.at, one.what.length.into()));
+        self.pending.extend(wanted);
+    }
+
+    /// The same of pages.
+    fn add_pages(&mut self, at: u64, pages: Vec<PageRef>, secrets: Vec<Secret>) {
+        let pages = located(at, pages.into_iter().zip(secrets), |page| page.bytes);
+        let wanted = pages.filter(|one| {
+            !self.span.passes_over(one.at, one.what.bytes) || seeded::is_on(Bug::OpenAllPages)
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.pages.extend(wanted.into_iter().rev());
     }
 
     /// Bytes that wait for those before them.
@@ -178,39 +245,20 @@ impl Get {
 
     /// The next block, which is in the window from now on. `None` if nothing of it is wanted.
     pub(super) fn next_block(&mut self) -> Option<Want> {
-        let (block, secret) = self.pending.pop_front()?;
-        if self.skips(&block, &secret) {
+        let Located { at, what: block, secret } = self.pending.pop_front()?;
+        let wanted = self.span.leaves(at, block.length);
+        if wanted.is_empty() {
+            // Only its place in the file's tree counts.
+            self.tree.push(Hash(secret.tree));
+            self.size = at + u64::from(block.length);
             return None;
         }
         self.next_serial += 1;
-        let leaves = vec![None; leaves_of(block.length)];
-        let (serial, out) = (self.next_serial, self.skip_leaves(&block));
-        let slot = Slot { serial, block, secret, leaves, out, tries: 1, bad: false };
+        let (serial, out, leaves) = (self.next_serial, wanted.start, vec![None; wanted.end]);
+        let slot = Slot { serial, at, block, secret, leaves, out, tries: 1, bad: false };
         let want = slot.want();
         self.window.push_back(slot);
         Some(want)
-    }
-
-    /// True if none of the next block is wanted: only its place in the file's tree counts.
-    fn skips(&mut self, block: &BlockRef, secret: &Secret) -> bool {
-        let end = self.size + u64::from(block.length);
-        let skips = self.window.is_empty() && end <= self.from;
-        if skips {
-            self.tree.push(Hash(secret.tree));
-            self.size = end;
-        }
-        skips
-    }
-
-    /// The first leaf of the next block that is wanted. What is before it counts as behind us.
-    fn skip_leaves(&mut self, block: &BlockRef) -> usize {
-        if !self.window.is_empty() {
-            return 0;
-        }
-        let unwanted = self.from.saturating_sub(self.size).min(u64::from(block.length));
-        let leaves = unwanted / LEAF as u64;
-        self.size += leaves * LEAF as u64;
-        usize::try_from(leaves).expect("a block has 32 leaves")
     }
 
     /// When no block can be asked for now: asks for a page, or tells what it has come to.
@@ -220,9 +268,9 @@ impl Get {
         }
         if self.pending.len() < WINDOW
             && !self.page_asked
-            && let Some((address, _)) = self.pages.last()
+            && let Some(page) = self.pages.last()
         {
-            let (address, request) = (*address, context.request(self.op));
+            let (address, request) = (page.what.address, context.request(self.op));
             self.page_asked = true;
             context.send(Message::GetPage { request, address });
         }
@@ -234,10 +282,11 @@ impl Get {
 
     fn end(&mut self) -> Result<Option<Answer>, ClientError> {
         let Some(entry) = self.entry.take() else { return Ok(None) };
-        if self.size != entry.size || self.tree.finish() != entry.hash {
-            return Err(ClientError::Damaged("the blocks are not the file's".to_owned()));
-        }
-        Ok(Some(Answer::Got(entry)))
+        let is_all = match self.span.is_part() {
+            true => self.size >= self.span.end(),
+            false => self.size == entry.size && self.tree.finish() == entry.hash,
+        };
+        if is_all { Ok(Some(Answer::Got(entry))) } else { Err(not_the_file_s()) }
     }
 
     /// A leaf has come, and is its block's: it is opened, and handed out when its turn comes. False if nobody waits for it.
@@ -264,11 +313,11 @@ impl Get {
                 self.window.pop_front();
                 continue;
             }
-            let Some(mut bytes) = slot.leaves[slot.out].take() else { return };
+            let Some(bytes) = slot.leaves[slot.out].take() else { return };
+            let at = slot.at + (slot.out * LEAF) as u64;
             slot.out += 1;
-            let unwanted = usize::try_from(self.from.saturating_sub(self.size)).unwrap_or(LEAF);
-            self.size += bytes.len() as u64;
-            bytes.advance(unwanted.min(bytes.len()));
+            self.size = at + bytes.len() as u64;
+            let bytes = self.span.cut(at, bytes);
             context.tell(Event::Data { op: self.op, bytes });
         }
     }
@@ -322,4 +371,21 @@ impl Get {
         }
         Err(ClientError::Unavailable)
     }
+}
+
+/// Where each of these begins in the file, of which the first begins at `at`.
+fn located<T>(
+    mut at: u64,
+    all: impl Iterator<Item = (T, Secret)>,
+    length: impl Fn(&T) -> u64,
+) -> impl Iterator<Item = Located<T>> {
+    all.map(move |(what, secret)| {
+        let begins = at;
+        at += length(&what);
+        Located { at: begins, what, secret }
+    })
+}
+
+fn not_the_file_s() -> ClientError {
+    ClientError::Damaged("the blocks are not the file's".to_owned())
 }

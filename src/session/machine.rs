@@ -56,7 +56,10 @@ impl Machine {
             }
             Operation::Get { name } => Self::Get(Box::new(Get::begin(context, op, &name)?)),
             Operation::GetEntry { entry, from } => {
-                Self::Get(Box::new(Get::begin_entry(context, op, *entry, from)))
+                Self::Get(Box::new(Get::begin_entry(context, op, *entry, from)?))
+            }
+            Operation::GetPart { source, part } => {
+                Self::Get(Box::new(Get::begin_part(context, op, source, part)?))
             }
             Operation::Stat { name } => Self::Ask(Ask::stat(context, op, &name)?),
             Operation::Delete { name } => Self::Delete(Box::new(Delete::begin(context, op, name)?)),

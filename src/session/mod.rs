@@ -27,6 +27,7 @@ mod machine;
 mod operations;
 mod output;
 mod pages;
+mod part;
 mod permit;
 mod put;
 mod rename;
@@ -39,10 +40,11 @@ mod verify;
 mod version;
 mod versions;
 
-pub use answer::{Answer, Event, Holders, Op, Operation};
+pub use answer::{Answer, Event, Holders, Op, Operation, Source};
 pub use entry::{Entry, Meta, Overwrite};
 pub use error::{ClientError, log_damage};
 pub use output::{Input, Output};
+pub use part::Part;
 pub use version::{
     NoVersionPrefix, Standing, Version, VersionPrefix, VersionsTold, VersionsWanted,
 };

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 const BLOCKS: usize = 3;
 const SIZE: usize = BLOCKS * 1024 * 1024;
 
-fn block_files(data: &Path) -> Vec<PathBuf> {
+pub(super) fn block_files(data: &Path) -> Vec<PathBuf> {
     let mut files = files_below(&data.join("blocks"));
     files.sort();
     files
 }
 
-fn flip(path: &Path, offset: u64) {
+pub(super) fn flip(path: &Path, offset: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();

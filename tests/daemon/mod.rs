@@ -24,6 +24,7 @@ mod oddities;
 mod prefixes;
 mod process;
 mod proxy;
+mod ranges;
 mod refusals;
 mod rounds;
 mod secrecy;

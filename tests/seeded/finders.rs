@@ -14,6 +14,11 @@ pub(super) enum Finder {
 
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
+    (Bug::IgnoreOffset, Test("sim::client::ranges::any_part_of_a_file_is_read_from_a_node")),
+    (
+        Bug::OpenAllPages,
+        Test("sim::client::ranges::a_part_costs_one_path_of_pages_and_the_leaves_that_it_touches"),
+    ),
     (Bug::SkipFlush, Seeds(10)),
     (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),
     (

@@ -270,7 +270,7 @@ impl<'a> Fetching<'a> {
         let get = self.it.get;
         match place_for(self.it, &entry, &mut self.landing.borrow_mut()) {
             Ok(Some(at)) => {
-                let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
+                let wanted = Wanted { xattrs: get.xattrs, existing: existing(get), part: None };
                 let mut sink = Incoming::new(wanted, Name::new(&entry.name), None, progress);
                 sink.expect_at(at, entry.size);
                 Some(GetJob { entry, sink })

@@ -14,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::text::shown;
 use crate::client::{CallError, Sink};
-use crate::session::{ClientError, Entry};
+use crate::session::{ClientError, Entry, Part};
 
 /// A link leads no further than a path is long.
 const TARGET_MAX: u64 = 4095;
@@ -24,6 +24,8 @@ const TARGET_MAX: u64 = 4095;
 pub(super) struct Wanted {
     pub(super) xattrs: bool,
     pub(super) existing: Existing,
+    /// Not all of the file.
+    pub(super) part: Option<Part>,
 }
 
 /// What has come as a whole.
@@ -94,11 +96,16 @@ impl<'a> Incoming<'a> {
     }
 
     fn start(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let bytes = length(entry, self.wanted.part);
         if self.rest.is_none() {
-            self.progress.expect(entry.size);
+            self.progress.expect(bytes);
         }
         match facts::kind(entry) {
             Kind::Folder => return Err(names::is_a_folder(&self.name, "get -r fetches it")),
+            Kind::Link if self.wanted.part.is_some() => {
+                let sentence = "it is a symbolic link: --range is for files";
+                return Err(Failure::new(Exit::Error, sentence));
+            }
             Kind::Link if entry.size > TARGET_MAX => {
                 return Err(Failure::new(
                     Exit::Integrity,
@@ -118,7 +125,7 @@ impl<'a> Incoming<'a> {
             (begun, _) => begun.transpose()?,
         };
         if let Some(arrival) = &begun {
-            arrival.expect(entry.attributes.allocated.unwrap_or(entry.size).min(entry.size))?;
+            arrival.expect(entry.attributes.allocated.unwrap_or(bytes).min(bytes))?;
         }
         self.arrival = begun;
         Ok(())
@@ -186,13 +193,15 @@ impl Sink for Incoming<'_> {
 /// A file on its way to stdout.
 pub(super) struct Printed<'a> {
     pub(super) output: Output,
+    /// What is wanted, if that is not all.
+    pub(super) part: Option<Part>,
     pub(super) failure: Option<Failure>,
     pub(super) progress: &'a Progress,
 }
 
 impl Sink for Printed<'_> {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
-        self.progress.expect(entry.size);
+        self.progress.expect(length(entry, self.part));
         let name = shown(&String::from_utf8_lossy(&entry.name));
         let done = match facts::kind(entry) {
             Kind::File => Ok(()),
@@ -211,6 +220,11 @@ impl Sink for Printed<'_> {
         let done = self.output.bytes(bytes).and_then(|()| self.output.flush());
         kept(done, &mut self.failure)
     }
+}
+
+/// Bytes that are wanted of a file.
+fn length(entry: &Entry, part: Option<Part>) -> u64 {
+    part.map_or(entry.size, |part| part.length(entry.size))
 }
 
 /// A sink's failure, of which the library sees only that there is one.

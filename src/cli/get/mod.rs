@@ -20,9 +20,11 @@ use crate::cli::failure::{Exit, Failure, Tally};
 use crate::cli::names::Name;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
+use crate::cli::range::ByteRange;
 use crate::cli::text::{self, human_size};
 use crate::cli::{args, door, interrupt, names, sync, versions};
-use crate::session::VersionPrefix;
+use crate::client::{CallError, Client, Sink};
+use crate::session::{Entry, Part, Source, VersionPrefix};
 use folder::FolderGet;
 use incoming::{Arrived, Incoming, Printed, Wanted};
 use plan::Task;
@@ -32,6 +34,7 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
     let tasks = plan::tasks(get)?;
     match &tasks[..] {
         [task] => fetch(place, get, task),
+        _ if get.range.is_some() => Err(Failure::usage("--range is for one name")),
         many => {
             let mut tally = Tally::default();
             for task in many {
@@ -52,32 +55,54 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
 
 fn fetch(place: &args::Place, get: &args::Get, task: &Task) -> Result<(), Failure> {
     match task {
-        Task::Print(name) => cat(place, name, get.version.as_ref()),
+        Task::Print(name) => {
+            print(place, name, get.version.as_ref(), get.range.map(ByteRange::part))
+        }
         Task::File(name, file) => fetch_file(place, get, name, file),
         Task::Folder(prefix, folder) => folder::run(FolderGet { place, get, prefix, folder }),
     }
 }
 
-/// Writes a file to stdout.
-pub(crate) fn cat(
+/// Writes what the arguments say to stdout.
+pub(crate) fn cat(place: &args::Place, cat: &args::Cat) -> Result<(), Failure> {
+    print(place, &cat.name, cat.version.as_ref(), cat.part())
+}
+
+/// Fetches a file, or a part of it.
+fn bring(
+    client: &mut Client,
+    source: Source,
+    part: Option<Part>,
+    sink: &mut impl Sink,
+) -> Result<Entry, CallError> {
+    match (part, source) {
+        (Some(part), source) => client.get_part(source, part, sink),
+        (None, Source::Name(name)) => client.get_into(&name, sink),
+        (None, Source::Version(entry)) => client.get_entry_into(*entry, sink),
+    }
+}
+
+/// Writes a file to stdout, or a part of it.
+fn print(
     place: &args::Place,
     name: &Name,
     version: Option<&VersionPrefix>,
+    part: Option<Part>,
 ) -> Result<(), Failure> {
     names::check(name)?;
     if name.is_folder() {
         return Err(names::is_a_folder(name, "get -r fetches it, ls lists it"));
     }
     let mut client = door::open(place)?;
-    let version = versions::named(&mut client, name, version)?;
+    let source = versions::source(&mut client, name, version)?;
     // On a terminal the bar would stand in the middle of the data.
     let progress = if io::stdout().is_terminal() {
         Progress::hidden()
     } else {
         Progress::wanted(place, &name.to_string(), None)
     };
-    let mut sink = Printed { output: Output::new(), failure: None, progress: &progress };
-    let result = versions::fetch(&mut client, name, version, &mut sink);
+    let mut sink = Printed { output: Output::new(), part, failure: None, progress: &progress };
+    let result = bring(&mut client, source, part, &mut sink);
     if let Some(failure) = sink.failure {
         return Err(failure);
     }
@@ -104,11 +129,12 @@ fn fetch_file(
         return Err(failure.clone());
     }
     let mut client = door::open(place)?;
-    let version = versions::named(&mut client, name, get.version.as_ref())?;
+    let source = versions::source(&mut client, name, get.version.as_ref())?;
     let progress = Progress::wanted(place, &name.to_string(), None);
-    let wanted = Wanted { xattrs: get.xattrs, existing: existing(get) };
+    let part = get.range.map(ByteRange::part);
+    let wanted = Wanted { xattrs: get.xattrs, existing: existing(get), part };
     let mut sink = Incoming::new(wanted, name.clone(), Some(begun), &progress);
-    let result = versions::fetch(&mut client, name, version, &mut sink);
+    let result = bring(&mut client, source, part, &mut sink);
     if result.is_err() && interrupt::is_caught() {
         return Err(interrupted(format_args!("{name} was not fetched")));
     }
@@ -128,7 +154,9 @@ fn fetch_file(
     }
     drop(progress);
     if !place.quiet {
-        text::tell(format_args!("fetched {name}: {}", human_size(entry.size)));
+        let size = human_size(entry.size);
+        let of = part.map(|part| format!("{} of ", human_size(part.length(entry.size))));
+        text::tell(format_args!("fetched {name}: {}{size}", of.unwrap_or_default()));
     }
     sync::judge_newest(&entry).map_err(|failure| failure.about(name))
 }

@@ -7,7 +7,7 @@ use dfsd::client::{CallError, Client, GetJob, Sink};
 use dfsd::conn::Conn;
 use dfsd::ids::NodeId;
 use dfsd::limits::BLOCK;
-use dfsd::session::{ClientError, Entry};
+use dfsd::session::{ClientError, Entry, Part, Source};
 use dfsd::time::Instant;
 use dfsd::wire::message::{Message, PeerAddress, Reason};
 use std::cell::Cell;
@@ -116,6 +116,13 @@ fn answers_something_else(conn: &mut Conn, message: &Message) -> bool {
     true
 }
 
+/// Of the last block, which has five bytes.
+pub(super) fn spoils_the_last(leaf: &mut [u8]) {
+    if leaf.len() == 5 {
+        leaf[0] ^= 1;
+    }
+}
+
 fn knows_nothing(conn: &mut Conn, message: &Message) -> bool {
     let Message::Head { request, .. } = message else { return false };
     let (versions, all, shown) = (Vec::new(), Default::default(), None);
@@ -139,6 +146,28 @@ fn get(nodes: &[PeerAddress]) -> (Vec<u8>, Result<(), ClientError>) {
         CallError::Local(error) => panic!("{error}"),
     });
     (bytes, result)
+}
+
+/// A node that has these bytes, and changes leaves on their way.
+pub(super) fn serve_stored(bytes: &[u8], change: fn(&mut Vec<u8>)) -> PeerAddress {
+    serve_changed(&stored(bytes), honest, change)
+}
+
+/// A part of the file, as far as it has come.
+pub(super) fn collect_part(
+    nodes: &[PeerAddress],
+    part: Part,
+) -> (Vec<u8>, Result<(), ClientError>) {
+    let mut client = Client::connect(nodes, &access()).unwrap();
+    let mut sink = Collected(Vec::new());
+    let result =
+        client.get_part(Source::Name(b"a".into()), part, &mut sink).map(drop).map_err(|error| {
+            match error {
+                CallError::Client(error) => error,
+                CallError::Local(error) => panic!("{error}"),
+            }
+        });
+    (sink.0, result)
 }
 
 #[test]
@@ -176,6 +205,21 @@ fn a_get_ends_when_all_nodes_have_failed_it_or_one_says_that_there_is_no_such_fi
     let nothing = serve(&held, knows_nothing);
     let (_, result) = get(&[nothing, serve(&held, honest)]);
     assert_eq!(result, Err(ClientError::NotFound));
+}
+
+/// Keeps what comes.
+struct Collected(Vec<u8>);
+
+impl Sink for Collected {
+    fn begin(&mut self, _: &Entry) -> io::Result<()> {
+        assert!(self.0.is_empty(), "it begins once");
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Takes what comes.

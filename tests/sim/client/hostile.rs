@@ -24,6 +24,15 @@ pub(super) struct Held {
     pages: HashMap<Address, Bytes>,
 }
 
+impl Held {
+    /// The one block that it was given.
+    pub(super) fn only_block(&self) -> (Address, Vec<u8>) {
+        assert_eq!(self.blocks.len(), 1);
+        let (address, block) = self.blocks.iter().next().expect("there is one");
+        (*address, block.clone())
+    }
+}
+
 type Twist = Box<dyn FnMut(&mut Conn, &Message) -> bool>;
 type Spoil = Box<dyn FnMut(&mut Vec<u8>)>;
 

@@ -8,4 +8,5 @@ mod heads;
 mod hostile;
 mod in_order;
 pub(in crate::sim) mod program;
+mod ranges;
 mod versions;

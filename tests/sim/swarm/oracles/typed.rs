@@ -47,6 +47,7 @@ fn is_wrong(ledger: &Ledger, error: &ClientError) -> Option<String> {
         ClientError::Protocol(_)
         | ClientError::BadName
         | ClientError::LongAttributes
+        | ClientError::BeyondEnd { .. }
         | ClientError::NoDataKey => Some(format!("a client that keeps the rules is told: {error}")),
         ClientError::Damaged(_) if !ledger.any_damage() => {
             Some(format!("no disk was harmed, but a client is told: {error}"))
