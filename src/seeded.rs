@@ -364,6 +364,8 @@ bugs! {
     IgnoreOffset,
     /// Of a file of which a part is read all pages are asked for (G9).
     OpenAllPages,
+    /// What is there of a file that a get goes on with is not compared with what is stored (G2).
+    TrustDraft,
 }
 
 /// Whether this mistake is to be made: if the environment of this process names it.

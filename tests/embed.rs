@@ -291,6 +291,7 @@ fn many_programs_share_a_node_and_each_gets_its_own() {
                     | Event::Version { .. }
                     | Event::Folder { .. }
                     | Event::Found { .. }
+                    | Event::Here { .. }
                     | Event::Progress { .. } => {}
                 }
             }

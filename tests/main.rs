@@ -31,7 +31,7 @@
 //! | `daemon/oddities` | what somebody else has put into a data folder | G9 |
 //! | `daemon/prefixes` | what a prefix means in `ls`, `get -r`, `verify` and `rm -r`; folders where a file is meant | G2 |
 //! | `daemon/proxy` | the bad network that other tests use, tested itself | |
-//! | `daemon/ranges` | `--range` and `--tail`: parts of files | G2 |
+//! | `daemon/ranges` | parts of files, and gets that go on with what is there | G2 |
 //! | `daemon/refusals` | what cannot be done: its sentence and its exit status | G9 |
 //! | `daemon/rounds` | three daemons killed under load, again and again | G1 G2 G3 G4 G6 |
 //! | `daemon/rounds/ledger` | the judge of these rounds, tested itself | |
@@ -61,7 +61,7 @@
 //! | `sim/client/heads` | names with very many heads | G4 G6 |
 //! | `sim/client/in_order` | lists in order: pages, levels, while others write, by nodes that lie | G2 G3 G10 |
 //! | `sim/client/hostile` | a node that lies, refuses or keeps silent | G2 G9 |
-//! | `sim/client/ranges` | parts of files: exact, and no more asked for than they touch | G2 G9 |
+//! | `sim/client/ranges` | parts of files: exact, and no more asked for than they touch or lack | G2 G9 |
 //! | `sim/client/versions` | the versions of a name, and what names were | G2 G4 G9 |
 //! | `sim/comparison` | reconciliation of many records | G5 |
 //! | `sim/conditions` | conflicts: puts and renames with conditions | G4 |

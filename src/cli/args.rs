@@ -213,6 +213,10 @@ pub(crate) struct Get {
     /// With -r: one JSON object for each name
     #[arg(long, requires = "recursive")]
     pub(crate) json: bool,
+    /// Go on with what the last get --continue of this file has left in FILE.dfs-part, and leave there what has come when
+    /// this one ends early. Only blocks that are not there, or differ, are fetched
+    #[arg(long = "continue", conflicts_with_all = ["recursive", "range"])]
+    pub(crate) goes_on: bool,
     /// Only these bytes of one file, counted from 0, the last one included, as in 0-1023 or 1MiB-2MiB; to its end if
     /// LAST is left out or beyond it
     #[arg(long, value_name = "FIRST-LAST", conflicts_with = "recursive")]
@@ -351,6 +355,7 @@ mod tests {
             "cat n --range 5-",
             "cat n --tail 1KiB",
             "get n --range 0-1MiB",
+            "get --continue n f",
             "ls",
             "ls p -l",
             "ls --json",
@@ -425,6 +430,8 @@ mod tests {
             "ls --at yesterday",
             "get -r p d --range 0-",
             "cat n --range 0- --tail 1",
+            "get n f --continue --range 0-",
+            "get -r p d --continue",
             "cat n --range 2-1",
             "cat n --tail -1",
         ] {

@@ -2,7 +2,8 @@
 //! gets its own name when it is whole.
 //!
 //! Knows nothing about the network. Invariant: at the destination there is either what was there
-//! before or the whole file, whatever dies in between; an arrival that is dropped leaves nothing.
+//! before or the whole file, whatever dies in between; an arrival that is dropped leaves nothing, but
+//! for a draft, which is there to be gone on with.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,11 +16,13 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use crate::cli::destination::{
     Destination, Existing, cannot_write, is_dangling, is_open_file, refuse, refuse_type,
 };
+use crate::cli::draft::Draft;
 use crate::cli::facts::Facts;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::interrupt::Temporary;
 use crate::cli::landing::link_in_the_way;
 use crate::cli::text::human_size;
+use crate::ids::Hash;
 
 /// The unit of a hole: no file system has smaller ones.
 const PAGE: usize = 4096;
@@ -34,8 +37,10 @@ pub(crate) struct Arrival {
     existing: Existing,
     /// The mode of the file whose place it takes.
     replaced: Option<u32>,
-    /// Zeros that were taken last, and not written.
+    /// Bytes that were taken last and not written: zeros, or such as are there.
     hole: u64,
+    /// Bytes that were taken, or are there.
+    at: u64,
 }
 
 #[derive(Debug)]
@@ -46,48 +51,49 @@ enum Stage {
     Unnamed,
     /// Has this temporary name in the folder.
     Named(Temporary),
+    /// Goes on with what is there, and stays there when it ends early.
+    Draft(Draft),
     /// Has its own name.
     Placed,
+}
+
+/// What a path that a person named leads to.
+struct Spot {
+    /// With links followed, unless nothing is there.
+    path: PathBuf,
+    place: Destination,
+    /// The mode of the file that is there.
+    replaced: Option<u32>,
+    /// A device or pipe, or what is open already.
+    is_special: bool,
 }
 
 impl Arrival {
     /// Starts a file that will be at `destination`.
     pub(crate) fn create(destination: &Path, existing: Existing) -> Result<Self, Failure> {
-        let failed = |error: io::Error| cannot_write(destination, &error);
-        let found = match fs::metadata(destination) {
-            Ok(found) => Some(found),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        if is_dangling(destination) {
-            return Err(Failure::new(
-                Exit::Error,
-                format_args!(
-                    "{} is a link that leads nowhere: remove it, or name another file",
-                    destination.display()
-                ),
-            ));
-        }
-        if let Some(found) = &found {
-            refuse(destination, found, existing)?;
-        }
-        let is_special =
-            found.as_ref().is_some_and(|found| !found.is_file()) || is_open_file(destination);
-        // A link stays, and the file that it leads to is replaced.
-        let destination = match &found {
-            Some(_) if !is_special => destination.canonicalize().map_err(failed)?,
-            Some(_) | None => destination.to_owned(),
-        };
-        let place = Destination::of(&destination).map_err(failed)?;
-        let replaced = found.filter(|_| !is_special).map(|found| found.mode());
+        let Spot { path, place, replaced, is_special } = Spot::find(destination, existing)?;
         let (file, stage) = if is_special {
             // What somebody has opened already, and perhaps written to, goes on at its end.
-            let file = OpenOptions::new().append(true).open(&destination);
-            (file.map_err(failed)?, Stage::Direct)
+            let file = OpenOptions::new().append(true).open(&path);
+            (file.map_err(|error| cannot_write(&path, &error))?, Stage::Direct)
         } else {
-            begin(&place).map_err(failed)?
+            begin(&place).map_err(|error| cannot_write(&path, &error))?
         };
-        Ok(Self { file, stage, place, existing, replaced, hole: 0 })
+        Ok(Self { file, stage, place, existing, replaced, hole: 0, at: 0 })
+    }
+
+    /// The same, and goes on with the draft that was left there.
+    pub(crate) fn go_on(destination: &Path, existing: Existing) -> Result<Self, Failure> {
+        let Spot { path, place, replaced, is_special } = Spot::find(destination, existing)?;
+        if is_special {
+            return Err(Failure::usage(format_args!(
+                "--continue needs a file to go on with, and {} is none",
+                path.display()
+            )));
+        }
+        let (file, draft) = Draft::open(&place)?;
+        let stage = Stage::Draft(draft);
+        Ok(Self { file, stage, place, existing, replaced, hole: 0, at: 0 })
     }
 
     /// Starts a file that will be in an open folder, and takes the place of whatever is there but a folder or a link.
@@ -100,12 +106,32 @@ impl Arrival {
             Some(found) => refuse_type(&place.path(), found.is_dir(), existing)?,
         }
         let (file, stage) = begin(&place).map_err(failed)?;
-        Ok(Self { file, stage, place, existing, replaced: found, hole: 0 })
+        Ok(Self { file, stage, place, existing, replaced: found, hole: 0, at: 0 })
     }
 
     /// Where it will be.
     pub(crate) fn destination(&self) -> PathBuf {
         self.place.path()
+    }
+
+    /// The tree hash of each block that is there already.
+    pub(crate) fn here(&self) -> Result<Vec<Hash>, Failure> {
+        match &self.stage {
+            Stage::Draft(draft) => draft.blocks(&self.file),
+            Stage::Direct | Stage::Unnamed | Stage::Named(_) | Stage::Placed => Ok(Vec::new()),
+        }
+    }
+
+    /// Where what has come stays if no more comes.
+    pub(crate) fn stays_at(&self) -> Option<PathBuf> {
+        match &self.stage {
+            Stage::Draft(draft) => (!self.is_empty(draft)).then(|| draft.path()),
+            Stage::Direct | Stage::Unnamed | Stage::Named(_) | Stage::Placed => None,
+        }
+    }
+
+    fn is_empty(&self, draft: &Draft) -> bool {
+        self.at == 0 && draft.length() == 0
     }
 
     /// Refuses a file for which there is no room, before its bytes come.
@@ -116,6 +142,7 @@ impl Arrival {
         let free = blocks.saturating_mul(found.f_frsize);
         // Some systems do not say how large they are.
         let is_known = found.f_blocks > 0 && !matches!(self.stage, Stage::Direct);
+        let bytes = bytes.saturating_sub(self.there());
         if !is_known || bytes <= free {
             return Ok(());
         }
@@ -127,11 +154,31 @@ impl Arrival {
         Err(Failure::new(Exit::Error, sentence))
     }
 
+    /// Bytes that were there when it was begun.
+    fn there(&self) -> u64 {
+        match &self.stage {
+            Stage::Draft(draft) => draft.length(),
+            Stage::Direct | Stage::Unnamed | Stage::Named(_) | Stage::Placed => 0,
+        }
+    }
+
+    /// The next so many bytes are there already.
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        self.hole += bytes;
+        self.at += bytes;
+    }
+
     /// Takes the next bytes. Pages of zeros are left out, so that holes come back as holes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        // What is there is no hole.
+        let is_over = self.at < self.there();
+        self.at += bytes.len() as u64;
         let written = match self.stage {
             Stage::Direct => self.file.write_all(bytes),
-            Stage::Unnamed | Stage::Named(_) | Stage::Placed => self.write_sparse(bytes),
+            Stage::Draft(_) if is_over => self.write_here(bytes),
+            Stage::Unnamed | Stage::Named(_) | Stage::Draft(_) | Stage::Placed => {
+                self.write_sparse(bytes)
+            }
         };
         written.map_err(|error| cannot_write(&self.destination(), &error))
     }
@@ -148,13 +195,18 @@ impl Arrival {
                 self.hole += run.len() as u64;
                 continue;
             }
-            if self.hole > 0 {
-                self.file.seek(SeekFrom::Current(i64::try_from(self.hole).unwrap_or(i64::MAX)))?;
-                self.hole = 0;
-            }
-            self.file.write_all(run)?;
+            self.write_here(run)?;
         }
         Ok(())
+    }
+
+    /// Writes bytes behind what was passed over.
+    fn write_here(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.hole > 0 {
+            self.file.seek(SeekFrom::Current(i64::try_from(self.hole).unwrap_or(i64::MAX)))?;
+            self.hole = 0;
+        }
+        self.file.write_all(bytes)
     }
 
     /// All bytes have come: gives the file its length, and what is known of it besides.
@@ -163,9 +215,9 @@ impl Arrival {
             return Ok(());
         }
         let failed = |error: io::Error| cannot_write(&self.place.path(), &error);
-        if self.hole > 0 {
-            let end = self.file.stream_position().map_err(failed)? + self.hole;
-            self.file.set_len(end).map_err(failed)?;
+        // A draft may have been longer.
+        if self.hole > 0 || self.there() > self.at {
+            self.file.set_len(self.at).map_err(failed)?;
             self.hole = 0;
         }
         facts.set(&self.file, self.replaced).map_err(failed)
@@ -175,7 +227,7 @@ impl Arrival {
     pub(crate) fn sync(&self) -> Result<(), Failure> {
         match self.stage {
             Stage::Direct | Stage::Placed => Ok(()),
-            Stage::Unnamed | Stage::Named(_) => {
+            Stage::Unnamed | Stage::Named(_) | Stage::Draft(_) => {
                 self.file.sync_all().map_err(|error| cannot_write(&self.destination(), &error))
             }
         }
@@ -186,18 +238,21 @@ impl Arrival {
         if matches!(self.stage, Stage::Unnamed) {
             self.stage = self.name_it().map_err(|error| self.place.failure(&error))?;
         }
-        if let Stage::Named(temporary) = &self.stage {
-            let moved = self.place.rename_from(temporary, self.existing);
-            moved.map_err(|error| self.place.failure(&error))?;
-            self.stage = Stage::Placed;
-        }
+        let name = match &self.stage {
+            Stage::Named(temporary) => temporary.name(),
+            Stage::Draft(draft) => draft.name(),
+            Stage::Direct | Stage::Unnamed | Stage::Placed => return Ok(()),
+        };
+        let moved = self.place.rename_from(name, self.existing);
+        moved.map_err(|error| self.place.failure(&error))?;
+        self.stage = Stage::Placed;
         Ok(())
     }
 
     /// The same, and makes the name durable.
     pub(crate) fn place_durably(self) -> Result<(), Failure> {
-        let is_named = matches!(self.stage, Stage::Unnamed | Stage::Named(_));
-        let place = is_named.then(|| self.place.clone());
+        let is_placed = matches!(self.stage, Stage::Direct | Stage::Placed);
+        let place = (!is_placed).then(|| self.place.clone());
         self.place()?;
         place.map_or(Ok(()), |place| place.sync())
     }
@@ -213,11 +268,47 @@ impl Arrival {
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        if let Stage::Named(temporary) = &self.stage {
-            let folder = &self.place.folder().fd;
-            // Nothing can be done about an error, and the command has failed already.
-            let _ = rustix::fs::unlinkat(folder, temporary.name(), AtFlags::empty());
+        match &self.stage {
+            Stage::Named(temporary) => {
+                let folder = &self.place.folder().fd;
+                // Nothing can be done about an error, and the command has failed already.
+                let _ = rustix::fs::unlinkat(folder, temporary.name(), AtFlags::empty());
+            }
+            Stage::Draft(draft) if self.is_empty(draft) => draft.remove(),
+            Stage::Direct | Stage::Unnamed | Stage::Draft(_) | Stage::Placed => {}
         }
+    }
+}
+
+impl Spot {
+    fn find(path: &Path, existing: Existing) -> Result<Self, Failure> {
+        let failed = |error: io::Error| cannot_write(path, &error);
+        let found = match fs::metadata(path) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if is_dangling(path) {
+            return Err(Failure::new(
+                Exit::Error,
+                format_args!(
+                    "{} is a link that leads nowhere: remove it, or name another file",
+                    path.display()
+                ),
+            ));
+        }
+        if let Some(found) = &found {
+            refuse(path, found, existing)?;
+        }
+        let is_special = found.as_ref().is_some_and(|found| !found.is_file()) || is_open_file(path);
+        // A link stays, and the file that it leads to is replaced.
+        let path = match &found {
+            Some(_) if !is_special => path.canonicalize().map_err(failed)?,
+            Some(_) | None => path.to_owned(),
+        };
+        let place = Destination::of(&path).map_err(failed)?;
+        let replaced = found.filter(|_| !is_special).map(|found| found.mode());
+        Ok(Self { path, place, replaced, is_special })
     }
 }
 
@@ -298,6 +389,32 @@ mod tests {
         drop(arrival);
         assert_eq!(fs::read(&file).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_draft_is_gone_on_with_and_cut_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, there) = (folder.path().join("x"), folder.path().join("x.dfs-part"));
+        drop(Arrival::go_on(&file, Existing::Replace).unwrap());
+        assert_eq!(names(folder.path()), Vec::<String>::new(), "nothing has come");
+        let mut first = Arrival::go_on(&file, Existing::Replace).unwrap();
+        first.write(&[7; 20_000]).unwrap();
+        assert_eq!(first.stays_at().as_ref(), Some(&there));
+        drop(first);
+        assert_eq!(names(folder.path()), ["x.dfs-part"]);
+        // Bytes that are there, others instead of what is there, zeros too, and fewer than there were.
+        let mut second = Arrival::go_on(&file, Existing::Replace).unwrap();
+        assert_eq!(second.here().unwrap().len(), 1);
+        second.skip(5_000);
+        second.write(&[0; 9_000]).unwrap();
+        second.skip(1_000);
+        second.finish(&Facts::default()).unwrap();
+        second.sync().unwrap();
+        second.place().unwrap();
+        let expected = [vec![7; 5_000], vec![0; 9_000], vec![7; 1_000]].concat();
+        assert!(fs::read(&file).unwrap() == expected);
+        assert_eq!(names(folder.path()), ["x"]);
+        assert!(Arrival::go_on(Path::new("/dev/null"), Existing::Replace).is_err());
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl Destination {
         Self { folder, name }
     }
 
+    /// The place beside it whose name is this one's with an ending.
+    pub(crate) fn with_ending(&self, ending: &str) -> Self {
+        let mut beside = self.clone();
+        beside.name.push(ending);
+        beside
+    }
+
     /// Its path, to be told.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join(&self.name)
@@ -67,7 +74,7 @@ impl Destination {
         let made = rustix::fs::symlinkat(OsStr::from_bytes(target), fd, temporary.name());
         made.map_err(|error| failed(error.into()))?;
         facts.set_link_time(fd, temporary.name());
-        self.rename_from(&temporary, existing).map_err(|error| {
+        self.rename_from(temporary.name(), existing).map_err(|error| {
             // Nothing can be done about an error, and the command has failed already.
             let _ = rustix::fs::unlinkat(fd, temporary.name(), AtFlags::empty());
             self.failure(&error)
@@ -97,14 +104,14 @@ impl Destination {
         Temporary::new(self.folder.path().join(name))
     }
 
-    /// Gives what has a temporary name this one.
-    pub(crate) fn rename_from(&self, from: &Temporary, existing: Existing) -> io::Result<()> {
+    /// Gives what has another name in the folder this one.
+    pub(crate) fn rename_from(&self, from: &OsStr, existing: Existing) -> io::Result<()> {
         let flags = match existing {
             Existing::Replace => RenameFlags::empty(),
             Existing::Keep => RenameFlags::NOREPLACE,
         };
         let fd = &self.folder.fd;
-        Ok(rustix::fs::renameat_with(fd, from.name(), fd, &self.name, flags)?)
+        Ok(rustix::fs::renameat_with(fd, from, fd, &self.name, flags)?)
     }
 
     /// What a failure to write it, or to give it its name, means.

@@ -11,6 +11,7 @@ mod arrival;
 mod bar;
 mod destination;
 mod door;
+mod draft;
 mod facts;
 mod failure;
 mod get;

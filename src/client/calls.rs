@@ -184,6 +184,20 @@ impl Client {
         self.get_one(Wanted::Part(source, part), sink)
     }
 
+    /// Fetches a file into a sink, like `get`, but for what is there: `here` has the tree hash of each block of it, from the
+    /// first byte on. What is the same is not fetched; the sink is told by `pass`.
+    ///
+    /// # Errors
+    /// As for `get`.
+    pub fn get_missing(
+        &mut self,
+        source: Source,
+        here: Vec<Hash>,
+        sink: &mut impl Sink,
+    ) -> Result<Entry, CallError> {
+        self.get_one(Wanted::Missing(source, here.into()), sink)
+    }
+
     fn get_one(&mut self, wanted: Wanted, sink: &mut impl Sink) -> Result<Entry, CallError> {
         let mut answer = None;
         self.fetch([(wanted, Borrowed(sink))], 1, |_, result| answer = Some(result))?;
@@ -464,5 +478,9 @@ impl<S: Sink> Sink for Borrowed<'_, S> {
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.take(bytes)
+    }
+
+    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+        self.0.pass(bytes)
     }
 }

@@ -7,12 +7,14 @@
 
 use super::error::CallError;
 use super::shell::Client;
+use crate::ids::Hash;
 use crate::limits::BLOCK;
 use crate::seeded::{self, Bug};
 use crate::session::{Answer, ClientError, Entry, Event, Op, Operation, Part, Source};
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Connections that may be lost one after the other in vain.
 const VAIN_MAX: u32 = 2;
@@ -33,6 +35,14 @@ pub trait Sink {
     /// # Errors
     /// End the get.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The next so many bytes are where they go already: so only for who has said what is there.
+    ///
+    /// # Errors
+    /// End the get.
+    fn pass(&mut self, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What a get asks for.
@@ -43,6 +53,8 @@ pub(super) enum Wanted {
     Version(Box<Entry>),
     /// Of a version that has been found these are the bytes that are left.
     Part(Source, Part),
+    /// All but the blocks that are there.
+    Missing(Source, Arc<[Hash]>),
 }
 
 impl Wanted {
@@ -75,6 +87,9 @@ impl<S: Sink> Fetch<S> {
             Wanted::Name(name) => Operation::Get { name },
             Wanted::Version(entry) => Operation::GetEntry { entry, from: self.taken },
             Wanted::Part(source, part) => Operation::GetPart { source, part },
+            Wanted::Missing(source, here) => {
+                Operation::GetMissing { source, from: self.taken, here }
+            }
         }
     }
 
@@ -89,6 +104,7 @@ impl<S: Sink> Fetch<S> {
                 let left = part.of(entry.size).unwrap_or_default();
                 Wanted::part(Source::Version(entry), left)
             }
+            Wanted::Missing(_, here) => Wanted::Missing(Source::Version(entry), Arc::clone(here)),
             Wanted::Name(_) | Wanted::Version(_) => Wanted::Version(entry),
         };
         began
@@ -100,6 +116,11 @@ impl<S: Sink> Fetch<S> {
             *first += bytes.len() as u64;
         }
         self.sink.take(bytes)
+    }
+
+    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+        self.taken += bytes;
+        self.sink.pass(bytes)
     }
 
     /// What it came to. A failure on this side is the reason for what the other side says.
@@ -315,6 +336,10 @@ impl<S: Sink> Fetches<S> {
                 self.come += bytes.len() as u64;
                 let fetch = self.running.get_mut(&op).filter(|fetch| fetch.failure.is_none())?;
                 (op, fetch.take(&bytes))
+            }
+            Event::Here { op, bytes } => {
+                let fetch = self.running.get_mut(&op).filter(|fetch| fetch.failure.is_none())?;
+                (op, fetch.pass(bytes))
             }
             Event::Finished { op, result } => {
                 let mut fetch = self.running.remove(&op)?;

@@ -105,6 +105,7 @@ impl InFlight {
                 Event::Entry { .. }
                 | Event::Folder { .. }
                 | Event::Version { .. }
+                | Event::Here { .. }
                 | Event::Progress { .. } => {}
                 Event::Finished { op, result } => {
                     if let Some(under) = self.ops.remove(&op) {

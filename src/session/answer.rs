@@ -9,6 +9,7 @@ use crate::wire::message::{Member, NodeStatus, PeerAddress};
 use crate::wire::sync_state::SyncState;
 use crate::wire::view::View;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Which nodes hold a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,15 @@ pub enum Operation {
         source: Source,
         /// Which bytes.
         part: Part,
+    },
+    /// Read a version, but for blocks that are there already: these are told of by `Here`.
+    GetMissing {
+        /// Which version.
+        source: Source,
+        /// The first byte that is wanted, as for `GetEntry`.
+        from: u64,
+        /// The tree hash of each block of what is there, from the first byte of the file on.
+        here: Arc<[Hash]>,
     },
     /// What is said of the version that is shown.
     Stat {
@@ -251,6 +261,13 @@ pub enum Event {
         op: Op,
         /// Checked, and in order.
         bytes: Bytes,
+    },
+    /// The next bytes of a get are there already.
+    Here {
+        /// The get.
+        op: Op,
+        /// How many.
+        bytes: u64,
     },
     /// How far a verification is.
     Progress {

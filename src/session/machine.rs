@@ -8,7 +8,7 @@ use super::clear::Clear;
 use super::context::Context;
 use super::delete::Delete;
 use super::error::ClientError;
-use super::get::Get;
+use super::get::{Get, Present};
 use super::list::List;
 use super::list_under::ListUnder;
 use super::put::Put;
@@ -61,6 +61,9 @@ impl Machine {
             Operation::GetPart { source, part } => {
                 Self::Get(Box::new(Get::begin_part(context, op, source, part)?))
             }
+            Operation::GetMissing { source, from, here } => Self::Get(Box::new(
+                Get::begin_missing(context, op, source, Present { from, here })?,
+            )),
             Operation::Stat { name } => Self::Ask(Ask::stat(context, op, &name)?),
             Operation::Delete { name } => Self::Delete(Box::new(Delete::begin(context, op, name)?)),
             Operation::Rename { source, target, replace } => {

@@ -375,7 +375,7 @@ impl Session {
                     if !self.downloads.has_room() {
                         return self.downloads.defer(op);
                     }
-                    if let Some(want) = get.next_block() {
+                    if let Some(want) = get.next_block(&mut self.context) {
                         self.downloads.want(&mut self.context, op, want);
                     }
                 }

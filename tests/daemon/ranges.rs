@@ -1,11 +1,11 @@
-//! Parts of files: `--range` and `--tail`.
+//! Parts of files: `--range` and `--tail`, and what a get goes on with.
 //!
 //! Knows no inside but where block files lie. Invariant: ranges stand on both sides of a leaf, a block and a page.
 
 use super::damage::{block_files, flip};
 use super::{Network, noise, text};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 const LEAF: usize = 32 * 1024;
 const BLOCK: usize = 1024 * 1024;
@@ -129,4 +129,82 @@ fn ranges_of_a_long_file_are_read_on_both_sides_of_a_page() {
         assert!(range(&network, 0, (first, first + length - 1)) == expected, "from {first}");
     }
     assert_eq!(tail(&network, "5000"), noise(5_000, (size - 5_000) as u64));
+}
+
+#[test]
+fn a_get_goes_on_with_what_is_there_and_fetches_what_is_not() {
+    let network = Network::alone();
+    let bytes = noise(4 * BLOCK + 99, 8);
+    network.put(0, "file", &bytes);
+    let (back, draft) = (network.path("back"), network.path("back.dfs-part"));
+    let get = || network.dfs(0, &["get", "--continue", "file", &text(&back)]);
+    // Whichever block it is, something comes before this leaf.
+    let blocks = || block_files(&network.nodes[0].data);
+    flip(&blocks()[0], BLOCK as u64 - 5);
+    let broken = get();
+    let kept = format!(
+        "dfs: file: what has come is kept in {}; repeat the command to go on\n",
+        draft.display()
+    );
+    assert!(broken.fails_with(6).stderr.starts_with(&kept), "{}", broken.stderr);
+    assert!(!back.exists());
+    let found = fs::metadata(&draft).unwrap();
+    assert!(found.len() > 0 && found.mode() & 0o777 == 0o600, "{found:?}");
+    assert!(fs::read(&draft).unwrap() == bytes[..usize::try_from(found.len()).unwrap()]);
+    // What rots meanwhile is fetched again too, and so is what differs behind the end.
+    network.put(0, "file", &bytes);
+    flip(&draft, 100_000);
+    File::options().write(true).open(&draft).unwrap().set_len(9 * BLOCK as u64).unwrap();
+    let got = get();
+    assert_eq!((got.code, got.stderr.as_str()), (0, "fetched file: 4.0 MiB\n"));
+    assert!(fs::read(&back).unwrap() == bytes);
+    assert!(!draft.exists());
+    // Of what is all there nothing is fetched: the node could not give it.
+    fs::rename(&back, &draft).unwrap();
+    fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    blocks().iter().for_each(|path| fs::remove_file(path).unwrap());
+    // The last bytes are in the log.
+    assert_eq!(get().code, 0);
+    assert!(fs::read(&back).unwrap() == bytes);
+    network.dfs(0, &["cat", "file"]).fails_with(6);
+}
+
+#[test]
+fn a_get_that_can_go_on_leaves_nothing_of_what_has_not_begun() {
+    let network = Network::alone();
+    network.put(0, "file", b"content");
+    let (back, draft) = (network.path("back"), network.path("back.dfs-part"));
+    let get = |words: &[&str]| network.dfs(0, &[&["get", "--continue"], words].concat());
+    get(&["none", &text(&back)]).fails_with(4);
+    assert!(!draft.exists() && !back.exists());
+    for wrong in [&["file", "-"][..], &["-r", "file", &text(&back)], &["file", "/dev/null"]] {
+        get(wrong).fails_with(2);
+    }
+    fs::write(&draft, b"another's").unwrap();
+    fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let refused = get(&["file", &text(&back)]);
+    assert!(refused.fails_with(1).stderr.contains("cannot go on with"), "{}", refused.stderr);
+    assert_eq!(fs::read(&draft).unwrap(), b"another's");
+    fs::remove_file(&draft).unwrap();
+    fs::write(&back, b"before").unwrap();
+    get(&["--no-clobber", "file", &text(&back)]).fails_with(8);
+    get(&["file", &text(&back)]).ok();
+    assert_eq!(fs::read(&back).unwrap(), b"content");
+    assert!(!draft.exists());
+}
+
+#[test]
+fn an_earlier_version_has_ranges_and_is_gone_on_with_too() {
+    let network = Network::alone();
+    let (bytes, back) = (noise(2 * BLOCK, 9), text(&network.path("back")));
+    network.put(0, "file", &bytes);
+    let version = network.stat(0, "file", "version").unwrap();
+    network.put(0, "file", b"newer");
+    let earlier = |words: &[&str]| network.dfs(0, &[words, &["--version", &version]].concat());
+    assert!(earlier(&["cat", "file", "--range", "1MiB-"]).ok() == bytes[BLOCK..]);
+    assert!(earlier(&["cat", "file", "--tail", "9"]).ok() == bytes[2 * BLOCK - 9..]);
+    earlier(&["get", "file", &back, "--range", "5-6"]).ok();
+    assert_eq!(fs::read(&back).unwrap(), &bytes[5..=6]);
+    earlier(&["get", "file", &back, "--continue"]).ok();
+    assert!(fs::read(&back).unwrap() == bytes);
 }

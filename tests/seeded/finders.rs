@@ -14,6 +14,10 @@ pub(super) enum Finder {
 
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
+    (
+        Bug::TrustDraft,
+        Test("daemon::ranges::a_get_goes_on_with_what_is_there_and_fetches_what_is_not"),
+    ),
     (Bug::IgnoreOffset, Test("sim::client::ranges::any_part_of_a_file_is_read_from_a_node")),
     (
         Bug::OpenAllPages,

@@ -3,6 +3,7 @@
 //! Knows no command. Invariant: what fails here is told by its own failure, not by what the library makes of it.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::cli::arrival::Arrival;
 use crate::cli::destination::{Destination, Existing};
@@ -131,6 +132,22 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
+    /// So many bytes have come, or were there.
+    fn count(&mut self, bytes: u64) {
+        let mut counted = bytes;
+        if let Some(rest) = &mut self.rest {
+            counted = counted.min(*rest);
+            *rest -= counted;
+        }
+        self.progress.advance(counted);
+    }
+
+    /// Where what has come stays if no more comes.
+    pub(super) fn stays_at(&self) -> Option<PathBuf> {
+        let begun = self.begun.as_ref().and_then(|begun| begun.as_ref().ok());
+        self.arrival.as_ref().or(begun).and_then(Arrival::stays_at)
+    }
+
     /// A failure on this machine says more than what the library makes of it.
     pub(super) fn judge(&mut self, result: Result<Entry, CallError>) -> Result<Entry, Failure> {
         match (self.failure.take(), result) {
@@ -174,13 +191,16 @@ impl Sink for Incoming<'_> {
         kept(done, &mut self.failure)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut counted = bytes.len() as u64;
-        if let Some(rest) = &mut self.rest {
-            counted = counted.min(*rest);
-            *rest -= counted;
+    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+        self.count(bytes);
+        if let Some(arrival) = &mut self.arrival {
+            arrival.skip(bytes);
         }
-        self.progress.advance(counted);
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.count(bytes.len() as u64);
         if let Some(target) = &mut self.target {
             target.extend_from_slice(bytes);
             return Ok(());

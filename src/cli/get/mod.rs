@@ -55,6 +55,9 @@ pub(crate) fn run(place: &args::Place, get: &args::Get) -> Result<(), Failure> {
 
 fn fetch(place: &args::Place, get: &args::Get, task: &Task) -> Result<(), Failure> {
     match task {
+        Task::Print(_) if get.goes_on => {
+            Err(Failure::usage("--continue needs a file to go on with, not stdout"))
+        }
         Task::Print(name) => {
             print(place, name, get.version.as_ref(), get.range.map(ByteRange::part))
         }
@@ -124,17 +127,27 @@ fn fetch_file(
     file: &Path,
 ) -> Result<(), Failure> {
     // Made before anything is asked: what cannot be written is known at once.
-    let begun = Arrival::create(file, existing(get));
+    let begun = match get.goes_on {
+        true => Arrival::go_on(file, existing(get)),
+        false => Arrival::create(file, existing(get)),
+    };
     if let (Err(failure), false) = (&begun, destination::is_dangling(file)) {
         return Err(failure.clone());
     }
+    let here = begun.as_ref().map_or(Ok(Vec::new()), Arrival::here)?;
     let mut client = door::open(place)?;
     let source = versions::source(&mut client, name, get.version.as_ref())?;
     let progress = Progress::wanted(place, &name.to_string(), None);
     let part = get.range.map(ByteRange::part);
     let wanted = Wanted { xattrs: get.xattrs, existing: existing(get), part };
     let mut sink = Incoming::new(wanted, name.clone(), Some(begun), &progress);
-    let result = bring(&mut client, source, part, &mut sink);
+    let result = match get.goes_on {
+        true => client.get_missing(source, here, &mut sink),
+        false => bring(&mut client, source, part, &mut sink),
+    };
+    if result.is_err() {
+        tell_kept(name, &sink);
+    }
     if result.is_err() && interrupt::is_caught() {
         return Err(interrupted(format_args!("{name} was not fetched")));
     }
@@ -159,6 +172,16 @@ fn fetch_file(
         text::tell(format_args!("fetched {name}: {}{size}", of.unwrap_or_default()));
     }
     sync::judge_newest(&entry).map_err(|failure| failure.about(name))
+}
+
+/// Says where what has come is, and how to go on.
+fn tell_kept(name: &Name, sink: &Incoming<'_>) {
+    if let Some(draft) = sink.stays_at() {
+        text::tell(format_args!(
+            "dfs: {name}: what has come is kept in {}; repeat the command to go on",
+            draft.display()
+        ));
+    }
 }
 
 fn interrupted(so: impl std::fmt::Display) -> Failure {

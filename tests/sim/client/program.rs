@@ -148,7 +148,7 @@ impl Program {
             Event::Version { op, version } => {
                 self.versions.entry(op).or_default().push(*version);
             }
-            Event::Ready { .. } | Event::Progress { .. } => {}
+            Event::Ready { .. } | Event::Here { .. } | Event::Progress { .. } => {}
         }
     }
 

@@ -187,6 +187,49 @@ fn leaves_that_were_not_asked_for_are_not_handed_out() {
     assert!(matches!(pair.result(op), Some(Ok(Answer::Got(_)))));
 }
 
+/// A get of what the program does not have: for each block from the first on, what it has.
+#[test]
+fn blocks_that_are_there_are_told_of_and_not_asked_for() {
+    let asked = Rc::new(Asked::default());
+    let mut pair = Pair::new(counting(&asked));
+    let bytes = content(9, 7 * BLOCK + 5);
+    pair.put("a", &bytes);
+    let trees: Vec<_> = bytes.chunks(BLOCK).map(tree::tree).collect();
+    // Which blocks are there.
+    for here in [vec![], vec![0], vec![7], vec![1, 2, 6], vec![0, 3, 4, 5, 7], (0..8).collect()] {
+        let there = |at: usize| here.contains(&at);
+        let held = trees.iter().enumerate();
+        let held = held.map(|(at, tree)| if there(at) { *tree } else { trees[0] });
+        let mut held: Vec<_> = held.collect();
+        if !there(0) {
+            held[0] = trees[1];
+        }
+        let source = Source::Name(b"a".into());
+        let op = pair.start(Operation::GetMissing { source, from: 0, here: held.into() });
+        pair.pump();
+        let mut at = 0;
+        for event in &pair.events {
+            match event {
+                Event::Data { bytes: data, .. } => {
+                    assert!(bytes[at..].starts_with(data), "at {at}");
+                    assert!(!there(at / BLOCK), "at {at}");
+                    at += data.len();
+                }
+                Event::Here { bytes: passed, .. } => {
+                    assert!(at.is_multiple_of(BLOCK) && there(at / BLOCK), "at {at}");
+                    at += *passed as usize;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(at, bytes.len(), "{here:?}");
+        assert!(matches!(pair.result(op), Some(Ok(Answer::Got(_)))), "{here:?}");
+        let leaves = |at: usize| if at == 7 { 1 } else { 32 };
+        let missing: usize = (0..8).filter(|at| !there(*at)).map(leaves).sum();
+        assert_eq!(asked.leaves.take(), missing, "{here:?}");
+    }
+}
+
 #[test]
 fn a_part_that_one_node_fails_goes_on_at_another_where_it_was() {
     let bytes = content(9, 6 * BLOCK + 5);

@@ -305,6 +305,7 @@ impl Client {
                 Event::Version { .. }
                 | Event::Ready { .. }
                 | Event::Folder { .. }
+                | Event::Here { .. }
                 | Event::Progress { .. } => {}
             }
         }

@@ -101,6 +101,7 @@ fn take(parts: &mut BTreeMap<Op, Part>, event: Event) {
         | Event::Entry { .. }
         | Event::Version { .. }
         | Event::Folder { .. }
+        | Event::Here { .. }
         | Event::Progress { .. } => {}
     }
 }
