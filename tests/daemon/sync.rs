@@ -367,6 +367,23 @@ fn what_is_in_the_way_stays_unless_it_may_be_removed() {
     assert_eq!(fs::read(outside.join("y")).unwrap(), b"outside");
 }
 
+/// Names that were stored one by one have no record of their folder.
+#[test]
+fn a_folder_stays_that_something_is_stored_in() {
+    let network = Network::alone();
+    for name in ["tree/a/b/x", "tree/c"] {
+        network.put(0, name, b"stored");
+    }
+    let back = network.path("back");
+    fs::create_dir_all(back.join("a/b/old")).unwrap();
+    let planned = get(&network, &["--delete", "-n"]).text();
+    assert_eq!(planned, "would fetch tree/a/b/x\nwould fetch tree/c\nwould remove a/b/old/\n");
+    get(&network, &["--delete"]).ok();
+    assert_eq!(fs::read(back.join("a/b/x")).unwrap(), b"stored");
+    assert!(!back.join("a/b/old").exists());
+    assert_eq!(get(&network, &["--delete", "-n"]).text(), "");
+}
+
 #[test]
 fn get_removes_nothing_where_not_everything_was_fetched() {
     let network = stored();

@@ -59,6 +59,9 @@ pub(super) fn run(it: FolderGet<'_>) -> Result<(), Failure> {
     let mut stored = it.list(&mut client)?;
     let mut actions = Actions::new(it.get.json, it.get.dry_run);
     let survey = Survey::of(&mut stored.entries, it, &mut actions)?;
+    if interrupt::is_caught() {
+        return Err(Failure::new(Exit::Error, "interrupted: nothing was fetched"));
+    }
     let done = if it.get.dry_run {
         it.plan(stored, &survey, &mut actions)
     } else {

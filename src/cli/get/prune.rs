@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
@@ -21,20 +21,29 @@ use crate::crypto::tree::tree;
 /// Half of a hash: nobody finds two paths with the same.
 type Digest = [u8; 16];
 
-/// Paths of what is stored, in 16 bytes each.
+/// Paths of what is stored, and of the folders that it is in, in 16 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     digests: Vec<Digest>,
+    /// The folder of the last one: paths come in order.
+    parent: PathBuf,
 }
 
 impl Kept {
     pub(super) fn add(&mut self, relative: &Path, kind: Kind) {
         self.digests.push(digest(relative, kind));
+        let parent = relative.parent().unwrap_or(Path::new(""));
+        if parent != self.parent {
+            let folders = parent.ancestors().map(|folder| digest(folder, Kind::Folder));
+            self.digests.extend(folders);
+            parent.clone_into(&mut self.parent);
+        }
     }
 
     /// All have been added.
     pub(super) fn sort(&mut self) {
         self.digests.sort_unstable();
+        self.digests.dedup();
     }
 
     fn has(&self, relative: &Path, kind: Kind) -> bool {
