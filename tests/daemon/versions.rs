@@ -2,8 +2,10 @@
 //!
 //! Invariant: each version is told of by its first digits, and these lead to its bytes.
 
+use super::process::program;
 use super::{Network, json_field, noise, text, wait_for};
 use std::fs;
+use std::process::Command;
 
 /// One line of `dfs versions`: the version, and what is said of it.
 #[derive(Debug)]
@@ -133,6 +135,31 @@ fn what_was_shown_at_a_time_is_listed() {
     assert_eq!(network.dfs(0, &["ls", "--at", "2100-01-01 00:00", "--sort"]).text(), "b\n");
     assert_eq!(network.dfs(0, &["ls", "--at", "2001-01-01T00:00:00Z"]).text(), "");
     network.dfs(0, &["ls", "--at", "noon"]).fails_with(2);
+}
+
+/// What `dfs` prints where the calendar is this.
+fn printed_in(network: &Network, zone: &str, arguments: &[&str]) -> String {
+    let data = text(&network.nodes[0].data);
+    let mut command = Command::new(program("dfs"));
+    let ended = command.args(["--data", &data]).args(arguments).env("TZ", zone).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn a_time_without_a_zone_is_of_the_place_where_it_is_typed() {
+    let network = Network::alone();
+    network.put(0, "a", b"one");
+    for zone in ["UTC0", "HERE-9", "THERE+3:30"] {
+        let line = printed_in(&network, zone, &["versions", "a"]);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let local = format!("{} {}", words[1], words[2]);
+        assert_eq!(printed_in(&network, zone, &["ls", "--at", &local]), "a\n", "{line}");
+        // The same reading of a clock is hours earlier further east.
+        assert_eq!(printed_in(&network, "EAST-12", &["ls", "--at", &local]), "", "{line}");
+        let zoned = format!("{local} {}", words[3]);
+        assert_eq!(printed_in(&network, "EAST-12", &["ls", "--at", &zoned]), "a\n", "{line}");
+    }
 }
 
 #[test]
