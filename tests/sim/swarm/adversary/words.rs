@@ -12,10 +12,13 @@ use dfsd::ids::{Address, Hash, NameId, RecordId, VersionId, Writer};
 use dfsd::keyring::presence::presence;
 use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, MESSAGE_PRESENCES_MAX};
 use dfsd::wire::frame::leaves_of;
-use dfsd::wire::message::{BlockRef, Hello, Message, PushedRecord, RangeSummary, Role};
+use dfsd::wire::message::{
+    BlockRef, Hello, Message, PushedRecord, RangeSummary, Role, VersionMark,
+};
 use dfsd::wire::permit::Permit;
 use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};
+use dfsd::wire::view::View;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt};
 use std::collections::VecDeque;
@@ -75,6 +78,9 @@ impl Words {
             Message::Listed { records, .. } | Message::NamesListed { records, .. } => {
                 records.iter().for_each(|each| self.note_record(each));
             }
+            Message::VersionsAre { versions, .. } => {
+                versions.iter().for_each(|each| self.note_record(&each.record));
+            }
             Message::Ids { ids, .. } | Message::Fetch { ids } => {
                 ids.iter().for_each(|id| remember(&mut self.ids, *id));
             }
@@ -114,7 +120,7 @@ impl Words {
     pub(super) fn say(&mut self, rng: &mut ChaCha8Rng) -> Message {
         let request = rng.random_range(0..4);
         let space = Default::default();
-        match rng.random_range(0..20) {
+        match rng.random_range(0..22) {
             0 => Message::Peers {
                 peers: (0..=rng.random_range(0..MESSAGE_PRESENCES_MAX))
                     .map(|_| peer(rng))
@@ -158,6 +164,21 @@ impl Words {
                 }
             }
             18 => parts(&self.range(rng), Vec::new()),
+            19 => Message::Versions {
+                request,
+                space,
+                name: self.name(rng),
+                before: rng
+                    .random::<bool>()
+                    .then(|| VersionMark { version: version(rng), record: self.id(rng) }),
+                limit: rng.random_range(0..300),
+            },
+            20 => Message::ListPast {
+                request,
+                space,
+                after: rng.random::<bool>().then(|| self.name(rng)),
+                view: if rng.random() { View::Deleted } else { View::At(clock(rng)) },
+            },
             _ => Message::Status { request },
         }
     }
