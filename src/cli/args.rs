@@ -56,8 +56,19 @@ pub(crate) enum Command {
     Get(Get),
     /// Write a file to stdout
     Cat(Cat),
-    /// List names, as they arrive
+    /// List names, in order where the node keeps them so
     Ls(List),
+    /// List the names that match a pattern
+    Find(Find),
+    /// Sum up the sizes of what is stored in a folder, for each file and folder in it
+    Du {
+        /// Only this stored name or folder [default: everything]
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: Name,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Show details of a stored file
     Stat {
         /// The stored name
@@ -68,12 +79,15 @@ pub(crate) enum Command {
     },
     /// Delete files, or with -r everything under a prefix
     Rm(Remove),
-    /// Rename a file; fails if the new name exists
+    /// Rename a file, or with -r a folder; fails if the new name exists
     Mv {
         /// The stored name
         name: Name,
         /// The new name; one that ends with / is a folder to rename it into
         new: Name,
+        /// Rename all that is in the folder, one after the other; the same command goes on where it ended
+        #[arg(short, long)]
+        recursive: bool,
         /// Even if get -r could not bring the new name back
         #[arg(long)]
         raw_names: bool,
@@ -293,6 +307,18 @@ pub(crate) struct Restore {
     /// This version, by its first digits as `dfs versions` prints them [default: the newest that is not shown]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionPrefix>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// Such as 'photos/**/*.jpg': * and ? stand for anything but a /, [a-c] for one of these, ** for any folders
+    pub(crate) pattern: String,
+    /// Also what each name is, its mode, size and time of modification
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

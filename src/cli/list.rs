@@ -24,11 +24,24 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     if let Some(view) = past::view(list) {
         return past::run(place, list, view);
     }
+    run_matching(place, list, |_| true).map(drop)
+}
+
+/// Lists those that match; whether any did.
+pub(crate) fn run_matching(
+    place: &args::Place,
+    list: &args::List,
+    matches: impl Fn(&[u8]) -> bool,
+) -> Result<bool, Failure> {
     let mut client = door::open(place)?;
-    let mut lines = Lines::new(list);
+    let (mut lines, mut any) = (Lines::new(list), false);
     let mut kept = Vec::new();
     let mut printed = Ok(());
     let listed = prefix::list_one(&mut client, &list.prefix, list.one_level, |listed| {
+        if !matches(name(&listed)) {
+            return ControlFlow::Continue(());
+        }
+        any = true;
         if list.sort {
             kept.push(listed);
             return ControlFlow::Continue(());
@@ -42,7 +55,7 @@ pub(crate) fn run(place: &args::Place, list: &args::List) -> Result<(), Failure>
     lines.flush()?;
     let listed = listed?;
     judge_sync(place, list, listed.sync)?;
-    listed.judge()
+    listed.judge().map(|()| any)
 }
 
 /// What it means for a list how far the node has come in hearing from the others.

@@ -12,8 +12,10 @@ mod bar;
 mod destination;
 mod door;
 mod draft;
+mod du;
 mod facts;
 mod failure;
+mod find;
 mod get;
 mod hash;
 mod interrupt;
@@ -21,6 +23,7 @@ pub(crate) mod json;
 mod landing;
 mod list;
 mod moment;
+mod moving;
 mod names;
 mod nodes;
 mod open_folder;
@@ -81,9 +84,14 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Get(get) => get::run(place, get),
         Command::Cat(cat) => get::cat(place, cat),
         Command::Ls(list) => list::run(place, list),
+        Command::Find(find) => find::run(place, find),
+        Command::Du { prefix, json } => du::run(place, prefix, *json),
         Command::Stat { name, json } => stat::run(place, name, *json),
         Command::Rm(remove) => remove::run(place, remove),
-        Command::Mv { name, new, raw_names } => admin::rename(place, name, new, *raw_names),
+        Command::Mv { name, new, recursive: true, raw_names } => {
+            moving::run(place, name, new, *raw_names)
+        }
+        Command::Mv { name, new, raw_names, .. } => admin::rename(place, name, new, *raw_names),
         Command::Versions(list) => versions::run(place, list),
         Command::Restore(restore) => restore::run(place, restore),
         Command::Status { json } => admin::status(place, *json),
@@ -105,5 +113,6 @@ fn is_long(command: &Command) -> bool {
             | Command::Hash { .. }
             | Command::Verify(_)
             | Command::Rm(_)
+            | Command::Mv { recursive: true, .. }
     )
 }

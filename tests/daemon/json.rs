@@ -65,6 +65,8 @@ fn every_key_is_in_the_table_of_the_readme() {
     assert_eq!(strange, 2, "what is no text has a file too");
     note(&mut keys, "rm", &network.dfs(0, &["rm", "-r", "--all", "-n", "--json"]).text());
     note(&mut keys, "ls", &network.dfs(0, &["ls", "--json"]).text());
+    note(&mut keys, "find", &network.dfs(0, &["find", "--json", "*"]).text());
+    note(&mut keys, "du", &network.dfs(0, &["du", "--json"]).text());
     note(&mut keys, "stat", &network.dfs(0, &["stat", "--json", "plain"]).text());
     note(&mut keys, "versions", &network.dfs(0, &["versions", "--json", "plain"]).text());
     network.dfs(0, &["mv", "plain", "moved"]).ok();

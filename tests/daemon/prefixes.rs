@@ -78,6 +78,89 @@ fn one_level_names_folders_for_what_is_in_them() {
 }
 
 #[test]
+fn find_lists_what_matches_a_pattern() {
+    let network = stored();
+    network.put(0, "z/deep/photo.jpg", b"jpg");
+    let cases: [(&str, &[&str]); 8] = [
+        ("a*", &["a", "ab"]),
+        ("a/*", &["a/b", "a/bc"]),
+        ("a/**", &["a/b", "a/b/c", "a/bc"]),
+        ("**/*.jpg", &["z/deep/photo.jpg"]),
+        ("z/*/x", &["z/deep/x"]),
+        ("a/b?", &["a/bc"]),
+        ("[za]/[a-c]", &["a/b"]),
+        ("a/b/c", &["a/b/c"]),
+    ];
+    for (pattern, expected) in cases {
+        let found = network.dfs(0, &["find", pattern]).text();
+        let mut found: Vec<_> = found.lines().collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{pattern}");
+    }
+    let json = network.dfs(0, &["find", "--json", "z/*/x"]).text();
+    assert!(json.starts_with("{\"name\":\"z/deep/x\",\"kind\":\"file\""), "{json}");
+    let none = network.dfs(0, &["find", "a/x*"]);
+    assert!(none.fails_with(4).stderr.contains("no name matches"), "{none:?}");
+    network.dfs(0, &["find", "nowhere/*"]).fails_with(4);
+    let broken = network.dfs(0, &["find", "a/[b"]);
+    assert!(broken.fails_with(2).stderr.contains("a/[b cannot be read"), "{broken:?}");
+}
+
+#[test]
+fn du_sums_up_each_part_of_a_folder() {
+    let network = Network::alone();
+    for (name, size) in [("a/one", 1_000), ("a/two", 2_000), ("a/in/three", 3_000), ("b", 500)] {
+        network.put(0, name, &vec![7; size]);
+    }
+    let sums = |arguments: &[&str]| {
+        let du = [&["du", "--json"], arguments].concat();
+        network.dfs(0, &du).text().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |name: &str, files: u64, size: u64| {
+        format!(r#"{{"name":"{name}","files":{files},"size":{size}}}"#)
+    };
+    assert_eq!(sums(&[]), [line("a/", 3, 6_000), line("b", 1, 500), line("", 4, 6_500)]);
+    let of_a = [line("a/in/", 1, 3_000), line("a/one", 1, 1_000), line("a/two", 1, 2_000)];
+    assert_eq!(sums(&["a"])[..3], of_a);
+    assert_eq!(sums(&["a/"])[3], line("a", 3, 6_000));
+    assert_eq!(sums(&["b"]), [line("b", 1, 500)]);
+    let text = network.dfs(0, &["du"]).text();
+    assert!(text.lines().last().unwrap().ends_with("4 files  in all"), "{text}");
+    network.dfs(0, &["du", "x"]).fails_with(4);
+}
+
+#[test]
+fn a_folder_is_renamed_name_by_name() {
+    let network = stored();
+    network.put(0, "new/b", b"is there");
+    let moved = network.dfs(0, &["mv", "-r", "a", "new"]);
+    // One name is taken: the others have moved, and it has stayed.
+    assert!(moved.fails_with(3).stderr.contains("new/b: the name exists"), "{moved:?}");
+    assert_eq!(network.names(0), ["a", "a/b", "ab", "new/b", "new/b/c", "new/bc", "z/deep/x"]);
+    network.dfs(0, &["rm", "new/b"]).ok();
+    network.dfs(0, &["mv", "-r", "a/", "new/"]).ok();
+    assert_eq!(network.names(0), ["a", "ab", "new/b", "new/b/c", "new/bc", "z/deep/x"]);
+    assert_eq!(network.cat(0, "new/b"), b"a/b");
+    for (from, to) in [("", "x"), ("new", ""), ("new", "new/in"), ("z", "z")] {
+        network.dfs(0, &["mv", "-r", from, to]).fails_with(2);
+    }
+    let folder = network.path("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("file"), b"file").unwrap();
+    for name in ["one", "two"] {
+        network.dfs(0, &["put", "-r", &text(&folder), name]).ok();
+    }
+    network.dfs(0, &["rm", "two/file"]).ok();
+    network.dfs(0, &["mv", "-r", "one", "two"]).ok();
+    assert_eq!(network.dfs(0, &["find", "*/file"]).text(), "two/file\n");
+    network.dfs(0, &["ls", "one"]).fails_with(4);
+    network.dfs(0, &["mv", "-r", "ab", "x"]).fails_with(4);
+    network.dfs(0, &["mv", "-r", "nothing", "x"]).fails_with(4);
+    network.dfs(0, &["mv", "a", "x"]).ok();
+    network.dfs(0, &["mv", "new", "x"]).fails_with(4);
+}
+
+#[test]
 fn of_an_empty_store_everything_is_nothing_and_no_error() {
     let network = Network::alone();
     assert_eq!(network.dfs(0, &["ls"]).ok(), b"");
