@@ -177,7 +177,7 @@ pub(super) fn next_batch(index: &mut Index) -> Option<(Vec<LogItem>, Batch)> {
 }
 
 /// What reading a batch has come to.
-pub(super) struct Came {
+pub(super) struct BatchRead {
     /// Records whose bytes are damaged or gone.
     pub(super) damaged: Vec<RecordId>,
     /// The next may be read. Not so where the disk would not say what it has: whoever asks next has it read again.
@@ -189,12 +189,19 @@ pub(super) fn take_batch(
     index: &mut Index,
     batch: Batch,
     items: &[Result<Bytes, ReadError>],
-) -> Came {
+) -> BatchRead {
     let Batch { names, last } = batch;
-    let mut came = Came { damaged: Vec::new(), goes_on: true };
-    let Some(ordered) = &mut index.ordered else { return came };
+    let mut read = BatchRead { damaged: Vec::new(), goes_on: true };
+    let Index { ordered, catalog, .. } = index;
+    let Some(ordered) = ordered else { return read };
     for ((alias, id), item) in names.into_iter().zip(items) {
+        // Of a name that has changed since the batch was made, what came is what counts, and was noted as it came.
+        let is_current = matches!(
+            catalog.listed_as(alias),
+            Some(Listed::Shown(entry) | Listed::Future(_, Some(entry))) if entry.id() == id
+        );
         match item {
+            Ok(_) if !is_current => {}
             Ok(bytes) => match Record::decode(bytes) {
                 Ok(record) => ordered.take(alias, &record),
                 // No start takes in such a one.
@@ -202,16 +209,18 @@ pub(super) fn take_batch(
             },
             Err(ReadError::Disk(why)) => {
                 log::error!("an item of the log could not be read now: {why:?}");
-                return Came { goes_on: false, ..came };
+                return BatchRead { goes_on: false, ..read };
             }
             Err(ReadError::Gone | ReadError::Damaged) => {
-                came.damaged.push(id);
-                ordered.lack(alias, Unread::Closed);
+                read.damaged.push(id);
+                if is_current {
+                    ordered.lack(alias, Unread::Closed);
+                }
             }
         }
     }
     ordered.has_read(last);
-    came
+    read
 }
 
 /// What somebody asks for names in order. None if it is not for this node to read.
@@ -225,4 +234,53 @@ pub(super) fn open(index: &Index, sealed: &SealedNames) -> Option<NamesQuestion>
 pub(super) fn seal(index: &Index, found: &NamesFound) -> Option<SealedNames> {
     let keys = index.ordered.as_ref()?.keys().newest(&Space::default());
     Some(names::seal(&keys, names::Kind::Found, &found.encode()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::data::DataKeys;
+    use crate::crypto::sealed::seal_part;
+    use crate::ids::VersionId;
+    use crate::index::Ordered;
+    use crate::store::values::LogPlace;
+    use crate::wire::record::{RecordKind, Sealed};
+
+    fn record(data: &DataKeys, name: &[u8], kind: RecordKind, stamp: u64) -> Record {
+        let (keys, id) = (data.newest(&Space::default()), data.name_id(&Space::default(), name));
+        let version = VersionId { stamp, ..VersionId::default() };
+        let mut record = Record::unsigned(kind, id, version);
+        record.epoch = keys.epoch();
+        let mut plain = Vec::new();
+        Sealed { name: name.to_vec(), ..Sealed::default() }.encode(&mut plain);
+        (record.sealed_tag, record.sealed) = seal_part(&keys, &record.public_bytes(), &plain);
+        record
+    }
+
+    /// Between the making of a batch and its being read a name is stored anew, or deleted.
+    #[test]
+    fn what_came_while_names_were_read_counts() {
+        let data = DataKeys::generate(&[7; 32]);
+        let at = |offset| LogPlace { segment: 1, offset, length: 7 };
+        for kind in [RecordKind::File, RecordKind::Tombstone] {
+            for gone in [false, true] {
+                let mut index = Index::for_tests();
+                index.catalog.set_latest(u64::MAX >> 1);
+                index.ordered = Some(Ordered::new(data.clone()));
+                let [old, new] = [(RecordKind::File, 5), (kind, 6)]
+                    .map(|(kind, stamp)| record(&data, b"name", kind, stamp));
+                index.catalog.insert(RecordId([5; 32]), &old, at(9_000));
+                let (_, batch) = next_batch(&mut index).expect("there is something to read");
+                index.catalog.insert(RecordId([6; 32]), &new, at(9_007));
+                let Index { ordered, catalog, .. } = &mut index;
+                ordered.as_mut().unwrap().note(catalog, &RecordId([6; 32]), &new);
+                let item =
+                    if gone { Err(ReadError::Gone) } else { Ok(Bytes::from(old.to_bytes())) };
+                assert!(take_batch(&mut index, batch, &[item]).goes_on);
+                let page = page(&mut index, &NamesQuestion::default(), false).unwrap();
+                let shown = usize::from(kind == RecordKind::File);
+                assert_eq!((page.ids.len(), page.damaged), (shown, 0), "{kind:?}, gone: {gone}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! still held, and whoever asked is told to try again.
 
 use super::event::{Event, Inner};
-use super::in_order::{self, Batch, Came, Page};
+use super::in_order::{self, Batch, BatchRead, Page};
 use super::past::{self, NamesPage, Row, VersionsPage};
 use super::schedule::{Line, Schedule, UnderWay};
 use crate::crypto::alias::Alias;
@@ -286,7 +286,7 @@ impl Replies {
         items: &[Result<Bytes, ReadError>],
     ) {
         self.reads_names = false;
-        let Came { damaged, goes_on } = in_order::take_batch(&mut cx.index, batch, items);
+        let BatchRead { damaged, goes_on } = in_order::take_batch(&mut cx.index, batch, items);
         for record in damaged {
             self.record_damaged(cx, record);
         }
