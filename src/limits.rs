@@ -237,6 +237,11 @@ pub const FUTURE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A calendar before this is wrong, and nothing is judged by it: 1 January 2025, in milliseconds since 1970.
 pub const CALENDAR_MIN: u64 = 1_735_689_600_000;
 
+/// For how long a version stays after another has superseded it, unless the network is set otherwise.
+pub const RETENTION_DEFAULT: Duration = Duration::from_hours(30 * 24);
+/// For how long what no version names stays after it came, unless the network is set otherwise.
+pub const GRACE_DEFAULT: Duration = Duration::from_hours(24);
+
 /// How long a permit is good.
 pub const PERMIT_LIFE: Duration = Duration::from_secs(3600);
 /// One that is good for longer is not believed. A clock that runs ahead stands still while a long put goes on, so that

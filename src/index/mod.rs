@@ -29,6 +29,7 @@ use crate::ids::{Address, RecordId};
 use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, LogPlace, Verified};
 use crate::wire::log_damage::LogDamage;
+use crate::wire::settings::Settings;
 use catalog::Catalog;
 use entry::Entry;
 use grants::Grants;
@@ -50,9 +51,33 @@ pub(crate) struct Index {
     pub(crate) readers: Readers,
     /// Names in order, where there is a data key to read them with.
     pub(crate) ordered: Option<Ordered>,
+    /// What the network is set to.
+    #[expect(dead_code, reason = "expiry and collection ask")]
+    pub(crate) settings: Settings,
 }
 
 impl Index {
+    /// What a start has built. `group`: the last durable one; `undecoded`: what the start could not decode.
+    pub(crate) fn new(
+        builder: IndexBuilder,
+        group: u64,
+        undecoded: LogDamage,
+        ordered: Option<Ordered>,
+    ) -> Self {
+        let IndexBuilder { catalog, holdings, grants, .. } = builder;
+        Self {
+            catalog,
+            holdings,
+            grants,
+            shown: Shown::default(),
+            group,
+            undecoded,
+            readers: Readers::default(),
+            ordered,
+            settings: Settings::default(),
+        }
+    }
+
     /// What may be missing here, since a start could not decode all of the log.
     pub(crate) fn log_damage(&self) -> LogDamage {
         if seeded::is_on(Bug::HideLogDamage) {
@@ -143,6 +168,7 @@ impl Index {
             undecoded: LogDamage::default(),
             readers: Readers::default(),
             ordered: None,
+            settings: Settings::default(),
         }
     }
 }

@@ -54,8 +54,7 @@ pub use setup::Setup;
 pub use status::Summary;
 
 use crate::ids::NodeId;
-use crate::index::segments::Readers;
-use crate::index::{Index, Ordered, Shown};
+use crate::index::{Index, Ordered};
 use crate::limits::{DRAIN_TIMEOUT, OUTBOX_MAX, STAMP_LEAD};
 use crate::store::values::{ReadError, RecoveryReport};
 use crate::time::{Instant, Now, latest_credible};
@@ -97,11 +96,9 @@ impl FileServer {
     ) -> Self {
         let (damage, undecoded) = Undecoded::new(recovered, &setup.grants, &mut builder);
         let missing = builder.take_missing(&recovered.rotten);
-        let IndexBuilder { catalog, holdings, grants, .. } = builder;
-        let (shown, group) = (Shown::default(), recovered.group);
-        let readers = Readers::default();
+        let (newest, anew) = (builder.newest, std::mem::take(&mut builder.anew));
         let ordered = setup.data.clone().map(Ordered::new);
-        let index = Index { catalog, holdings, grants, shown, group, undecoded, readers, ordered };
+        let index = Index::new(builder, recovered.group, undecoded, ordered);
         let are_given = !setup.peers.is_empty();
         let mut server = Self {
             started: now.instant,
@@ -109,10 +106,10 @@ impl FileServer {
             machines: Machines::new(setup, missing, recovered, now.instant),
             undecoded: damage,
         };
-        server.cx.clock.observe(builder.newest, now.wall_ms, STAMP_LEAD);
+        server.cx.clock.observe(newest, now.wall_ms, STAMP_LEAD);
         server.cx.ask_space();
         server.machines.replicate.start(&mut server.cx);
-        server.machines.write.bring(&mut server.cx, builder.anew);
+        server.machines.write.bring(&mut server.cx, anew);
         server.machines.members.start(&mut server.cx, are_given);
         server.end_turn(now);
         server

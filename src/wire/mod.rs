@@ -108,6 +108,7 @@ pub mod permit;
 pub mod presence;
 pub mod record;
 pub mod sealed;
+pub mod settings;
 pub mod sync_state;
 pub mod view;
 
