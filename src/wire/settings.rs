@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn what_nobody_has_set_has_a_default() {
-        let days = |count| Duration::from_hours(24 * count);
+        let days = |count: u64| Duration::from_hours(24 * count);
         let Settings { retention, keep_versions, grace } = Settings::default();
         assert_eq!((retention, keep_versions, grace), (days(30), None, days(1)));
     }
