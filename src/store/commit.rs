@@ -113,6 +113,11 @@ impl<F: FileSystem> Commits<F> {
         Ok(gone)
     }
 
+    /// See `Log::closed_end`.
+    pub(super) fn closed_end(&self, segment: u32) -> Option<u64> {
+        lock(&self.log).closed_end(segment)
+    }
+
     /// What is missing of the log was made good.
     pub(super) fn give_up_missing(&self) {
         lock(&self.log).give_up_missing();

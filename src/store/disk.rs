@@ -16,13 +16,14 @@ use crate::store::commit::{Commits, lock};
 use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
+use crate::store::items;
 use crate::store::layout;
 use crate::store::log::Log;
 use crate::store::records;
 use crate::store::undecoded::Damage;
 use crate::store::values::{
     BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
-    Space, Verified, WriteError,
+    SegmentItems, Space, Verified, WriteError,
 };
 use bytes::Bytes;
 use lru::LruCache;
@@ -315,6 +316,20 @@ impl<F: FileSystem> Disk<F> {
                 sound.then_some(place.length).ok_or(ReadFault::Damaged)
             }
         }
+    }
+
+    /// Items of a closed segment from a group on that begins at `from`, or from the first: groups until there are many items.
+    ///
+    /// # Errors
+    /// It is gone, or it is the open one; or some of it is damaged; or the disk's.
+    pub fn segment_items(
+        &self,
+        segment: u32,
+        from: Option<u32>,
+    ) -> Result<SegmentItems, ReadError> {
+        let end = self.commits.closed_end(segment).ok_or(ReadError::Gone)?;
+        let read = items::read(&*self.fs, segment, from, end);
+        read.map_err(|trouble| trouble.tell(&layout::segment(segment)))
     }
 
     /// Writes the file `peers` anew, durably.

@@ -176,6 +176,11 @@ impl<F: FileSystem> Log<F> {
         self.place.check(fs, &layout::segment(segment.number), &segment.file)
     }
 
+    /// Where a segment ends to which nothing is appended any more; `None` if that is not said, or it is the open one.
+    pub(super) fn closed_end(&self, number: u32) -> Option<u64> {
+        self.chain.end(number)
+    }
+
     /// What of these segments may go, if anything.
     pub(super) fn removal(&self, numbers: &[u32]) -> Option<Removal> {
         self.chain.removal(numbers)

@@ -2,7 +2,7 @@
 //!
 //! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
-//! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `log` (its open end),
+//! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `items` (the same piece by piece), `log` (its open end),
 //! `place` (the folders), `blocks` (reading blocks), `drafts` (blocks half written), `commit` (the order of a commit),
 //! `recover` (the start), `remains` (what it finds in damaged groups) and `undecoded` (what it could not read). The formats
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
@@ -21,6 +21,7 @@ mod drafts;
 pub(crate) mod error;
 pub(crate) mod frame;
 pub mod fs;
+mod items;
 pub(crate) mod layout;
 mod log;
 pub(crate) mod named;

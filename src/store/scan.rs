@@ -229,6 +229,14 @@ impl<F: FileSystem> Scan<'_, F> {
         Ok(false)
     }
 
+    /// The good group at an offset; `None` if there is none that ends by then.
+    pub(super) fn group_at(&mut self, offset: u64, limit: u64) -> io::Result<Option<Seen>> {
+        Ok(match self.step(offset, limit)? {
+            Step::Good(seen) => Some(seen),
+            Step::Head(_) | Step::None(_) => None,
+        })
+    }
+
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
         let bytes = self.window.read(offset, frame::HEAD)?;
         let Some(head) = Head::parse(bytes, &self.salt, offset) else {

@@ -11,6 +11,7 @@ mod damage;
 mod expired;
 mod findings;
 mod full;
+mod items;
 mod remains;
 mod removed;
 mod sectors;

@@ -213,3 +213,46 @@ pub enum LogEntry {
     /// All segments that were gone on purpose by then. What they held was not told.
     Removed(RemovedSegments),
 }
+
+/// An item of a closed segment, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentItem {
+    /// The number of the group that it stands in.
+    pub group: u64,
+    /// What it states.
+    pub states: Statement,
+    /// A record's id, or the address of a page or block; of `Removed` none.
+    pub id: [u8; 32],
+    /// Where its bytes are.
+    pub place: LogPlace,
+}
+
+/// What an item states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    /// A record is here.
+    Record,
+    /// A page is here.
+    Page,
+    /// A small block is here.
+    Small,
+    /// A block of this length is a file of the tree.
+    BlockFile { length: u32 },
+    /// A block or page is not held any more, and is to be fetched again.
+    Lost,
+    /// A block is not held any more, and is not to be fetched.
+    Dropped,
+    /// A record is not held any more since it expired then, in milliseconds since 1970.
+    Expired { at_ms: u64 },
+    /// Segments are gone on purpose.
+    Removed,
+}
+
+/// Items of a closed segment that follow each other, those of whole groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentItems {
+    /// They, in the order of the log.
+    pub items: Vec<SegmentItem>,
+    /// Where the next group begins; `None` if there is none.
+    pub next: Option<u32>,
+}

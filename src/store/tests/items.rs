@@ -1,0 +1,112 @@
+//! The items of a closed segment are those that a start finds there.
+
+use super::*;
+use crate::store::layout;
+use crate::testing::SimFs;
+
+/// All pieces of a segment.
+fn pieces(disk: &Disk<SimFs>, segment: u32) -> Result<Vec<SegmentItems>, ReadError> {
+    let mut pieces = vec![disk.segment_items(segment, None)?];
+    while let Some(next) = pieces.last().unwrap().next {
+        pieces.push(disk.segment_items(segment, Some(next))?);
+    }
+    Ok(pieces)
+}
+
+fn items(disk: &Disk<SimFs>, segment: u32) -> Result<Vec<SegmentItem>, ReadError> {
+    Ok(pieces(disk, segment)?.into_iter().flat_map(|piece| piece.items).collect())
+}
+
+/// What an item is, as the tests have it, and where, if that is told.
+fn told(item: &SegmentItem) -> (Thing, Option<LogPlace>) {
+    let (address, record) = (Address(item.id), RecordId(item.id));
+    match item.states {
+        Statement::Record => (Thing::Record(record), Some(item.place)),
+        Statement::Page => (Thing::Page(address), Some(item.place)),
+        Statement::Small => (Thing::Small(address), Some(item.place)),
+        Statement::BlockFile { length } => (Thing::Block(address, length), None),
+        Statement::Lost => (Thing::Lost(address), None),
+        Statement::Dropped => (Thing::Dropped(address), None),
+        Statement::Expired { at_ms: 7 } => (Thing::Expired(record), None),
+        Statement::Expired { .. } => panic!("it is when the writer says"),
+        Statement::Removed => (Thing::Removed, None),
+    }
+}
+
+fn found(found: &LogEntry) -> (Thing, Option<LogPlace>) {
+    let place = match found {
+        LogEntry::Record(_, place, _)
+        | LogEntry::Page(_, place, _)
+        | LogEntry::Block(_, BlockPlace::Log(place), _) => Some(*place),
+        _ => None,
+    };
+    (thing(found), place)
+}
+
+#[test]
+fn items_are_told_as_a_start_finds_them() {
+    for seed in 0..20 {
+        let (fs, mut writer, mut dice) = (SimFs::new(), Writer::default(), Dice(seed));
+        let disk = start(fs.clone(), 1).unwrap().disk;
+        (0..60).for_each(|_| writer.put(&disk, &mut dice).unwrap());
+        disk.commit(&Group { removed: vec![1], ..Group::default() }).unwrap();
+        assert_eq!(disk.segment_items(1, None), Err(ReadError::Gone));
+        drop(disk);
+        let opened = start(fs.restart(), 2).unwrap();
+        let mut numbers: Vec<u32> = fs.paths("log/").iter().filter_map(|path| number(path)).collect();
+        let newest = numbers.pop().unwrap();
+        assert!(numbers.len() > 2);
+        let mut all = Vec::new();
+        for number in &numbers {
+            let of_one = items(&opened.disk, *number).unwrap();
+            assert!(of_one.iter().all(|item| item.place.segment == *number));
+            all.extend(of_one);
+        }
+        assert_eq!(opened.disk.segment_items(newest + 1, None), Err(ReadError::Gone), "it is open");
+        assert!(all.is_sorted_by_key(|item| (item.group, item.place.segment, item.place.offset)));
+        let all: Vec<_> = all.iter().map(told).collect();
+        let rest = opened.found.len() - all.len();
+        assert!(opened.found.iter().map(found).take(all.len()).eq(all), "and {rest} more");
+    }
+}
+
+fn number(path: &str) -> Option<u32> {
+    layout::segment_number(path.strip_prefix("log/")?)
+}
+
+#[test]
+fn a_piece_has_whole_groups() {
+    let fs = SimFs::new();
+    let (disk, _) = open(fs.clone(), Config::default(), [1; 16], drop).unwrap();
+    let address = |number: u16| Address(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
+    for first in [0, 3_000, 6_000] {
+        let dropped = (first..first + 3_000).map(address).collect();
+        disk.commit(&Group { dropped, ..Group::default() }).unwrap();
+    }
+    drop(disk);
+    let (disk, _) = open(fs.restart(), Config::default(), [2; 16], drop).unwrap();
+    let pieces = pieces(&disk, 1).unwrap();
+    assert_eq!(pieces.iter().map(|piece| piece.items.len()).collect::<Vec<_>>(), [6_000, 3_000]);
+    let ids = pieces.iter().flat_map(|piece| &piece.items).map(|item| item.id);
+    assert!(ids.eq((0..9_000).map(|number| address(number).0)));
+}
+
+#[test]
+fn of_a_damaged_segment_nothing_is_left_out_in_silence() {
+    let fs = SimFs::new();
+    let disk = start(fs.clone(), 1).unwrap().disk;
+    let mut dice = Dice(3);
+    (0..2).for_each(|_| Writer::default().put(&disk, &mut dice).unwrap());
+    drop(disk);
+    let disk = start(fs.restart(), 2).unwrap().disk;
+    let fs = disk.file_system();
+    assert!(items(&disk, 1).is_ok());
+    for at in [0, 4096] {
+        assert!(fs.tamper().flip(&layout::segment(1), at));
+    }
+    assert_eq!(items(&disk, 1), Err(ReadError::Damaged), "the header");
+    assert!(fs.tamper().flip(&layout::segment(1), 0));
+    assert!(items(&disk, 1).is_ok());
+    assert!(fs.tamper().flip(&layout::segment(1), 8192 + 60));
+    assert_eq!(items(&disk, 1), Err(ReadError::Damaged), "a group");
+}
