@@ -53,7 +53,8 @@ fn items_are_told_as_a_start_finds_them() {
         assert_eq!(disk.segment_items(1, None), Err(ReadError::Gone));
         drop(disk);
         let opened = start(fs.restart(), 2).unwrap();
-        let mut numbers: Vec<u32> = fs.paths("log/").iter().filter_map(|path| number(path)).collect();
+        let mut numbers: Vec<u32> =
+            fs.paths("log/").iter().filter_map(|path| number(path)).collect();
         let newest = numbers.pop().unwrap();
         assert!(numbers.len() > 2);
         let mut all = Vec::new();
