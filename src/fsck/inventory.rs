@@ -40,7 +40,7 @@ impl Inventory {
                 self.dropped.remove(address);
                 self.blocks.insert(*address, *place);
             }
-            LogEntry::Lost(address) => {
+            LogEntry::Lost(address, _) => {
                 if self.blocks.remove(address).is_some() {
                     self.lost_blocks.insert(*address);
                 } else if self.pages.remove(address).is_some() {
@@ -48,12 +48,12 @@ impl Inventory {
                 }
             }
             // A page may have the same address, and is not dropped with the block.
-            LogEntry::Dropped(address) => {
+            LogEntry::Dropped(address, _) => {
                 self.lost_blocks.remove(address);
                 self.blocks.remove(address);
                 self.dropped.insert(*address);
             }
-            LogEntry::Expired(Expired { id, .. }) => {
+            LogEntry::Expired(Expired { id, .. }, _) => {
                 self.records.remove(id);
                 self.expired.insert(*id);
             }
@@ -131,17 +131,17 @@ mod tests {
         let address = Address([5; 32]);
         let block = LogEntry::Block(address, BlockPlace::Log(PLACE), 1);
         for then in [
-            vec![LogEntry::Dropped(address)],
-            vec![block.clone(), LogEntry::Dropped(address)],
-            vec![block, LogEntry::Lost(address), LogEntry::Dropped(address)],
+            vec![LogEntry::Dropped(address, 1)],
+            vec![block.clone(), LogEntry::Dropped(address, 1)],
+            vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)],
         ] {
             let mut inventory = Inventory::default();
             inventory.take(&LogEntry::Page(address, PLACE, Bytes::new()));
             then.iter().for_each(|found| inventory.take(found));
             assert_eq!(inventory.page(&address), Some(PLACE), "{then:?}");
             assert!(!inventory.is_lost(&address) && !inventory.lacks_block(&address));
-            inventory.take(&LogEntry::Lost(address));
-            inventory.take(&LogEntry::Dropped(address));
+            inventory.take(&LogEntry::Lost(address, 1));
+            inventory.take(&LogEntry::Dropped(address, 1));
             assert!(inventory.is_lost(&address), "the page");
         }
     }

@@ -106,7 +106,7 @@ fn drop_bad<F: FileSystem>(
         disk.commit(&Group { lost: bad.clone(), ..Group::default() })?;
         lost += bad.len();
         for address in bad {
-            inventory.take(&LogEntry::Lost(address));
+            inventory.take(&LogEntry::Lost(address, 0));
             let what = "bad or gone: quarantined, and recorded as lost".to_owned();
             let advice = "start dfsd: it is fetched from a peer that has it";
             repaired.tell(layout::block(&address), what, advice);

@@ -92,7 +92,7 @@ impl IndexBuilder {
                 let complete = self.completion.block(address, &self.holdings);
                 self.complete(&complete);
             }
-            LogEntry::Lost(address) => {
+            LogEntry::Lost(address, segment) => {
                 if let Some(place) = self.holdings.block(&address) {
                     self.repairs.insert(address, length(place));
                 } else if self.holdings.page(&address).is_some()
@@ -100,20 +100,18 @@ impl IndexBuilder {
                 {
                     self.lost.insert(address);
                 }
-                self.holdings.remove(&address);
+                self.holdings.lost(&address, segment);
             }
             // A page may have the same address, and is not dropped with the block.
-            LogEntry::Dropped(address) => {
+            LogEntry::Dropped(address, segment) => {
                 self.repairs.remove(&address);
-                if self.holdings.block(&address).is_some() {
-                    self.holdings.remove(&address);
-                }
+                self.holdings.dropped(&address, segment);
                 let complete = self.completion.dropped(address, &self.holdings);
                 self.complete(&complete);
             }
-            LogEntry::Expired(expired) => {
+            LogEntry::Expired(expired, segment) => {
                 self.incomplete.remove(&expired.id);
-                self.catalog.expire(expired);
+                self.catalog.expire(expired, segment);
             }
             // Nothing of them was told.
             LogEntry::Removed(_) => {}
@@ -227,11 +225,15 @@ mod tests {
         let address = Address([5; 32]);
         let here = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (then, expected) in [
-            (vec![LogEntry::Lost(address)], (1, 0, 0)),
-            (vec![LogEntry::Dropped(address)], (0, 0, 0)),
-            (vec![LogEntry::Lost(address), LogEntry::Dropped(address)], (0, 0, 0)),
+            (vec![LogEntry::Lost(address, 1)], (1, 0, 0)),
+            (vec![LogEntry::Dropped(address, 1)], (0, 0, 0)),
+            (vec![LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)], (0, 0, 0)),
             (
-                vec![LogEntry::Lost(address), LogEntry::Lost(address), LogEntry::Dropped(address)],
+                vec![
+                    LogEntry::Lost(address, 1),
+                    LogEntry::Lost(address, 1),
+                    LogEntry::Dropped(address, 1),
+                ],
                 (0, 0, 0),
             ),
         ] {
@@ -254,9 +256,9 @@ mod tests {
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
         for then in [
-            vec![LogEntry::Dropped(address)],
-            vec![block.clone(), LogEntry::Dropped(address)],
-            vec![block, LogEntry::Lost(address), LogEntry::Dropped(address)],
+            vec![LogEntry::Dropped(address, 1)],
+            vec![block.clone(), LogEntry::Dropped(address, 1)],
+            vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)],
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             [page.clone(), record.clone()]
@@ -268,7 +270,7 @@ mod tests {
             assert_eq!(missing(builder), (0, 0, 0));
         }
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
-        let lost = [page, LogEntry::Lost(address), LogEntry::Dropped(address)];
+        let lost = [page, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)];
         lost.into_iter().for_each(|one| builder.found(one));
         assert_eq!(missing(builder), (0, 1, 0), "the page");
     }
@@ -279,12 +281,12 @@ mod tests {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
-        let dropped = LogEntry::Dropped(address);
+        let dropped = LogEntry::Dropped(address, 1);
         let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (told, expected) in [
             (vec![dropped.clone(), record.clone()], (0, 0, 0)),
             (vec![record.clone(), dropped.clone()], (0, 0, 0)),
-            (vec![dropped, block, LogEntry::Lost(address), record], (1, 0, 1)),
+            (vec![dropped, block, LogEntry::Lost(address, 1), record], (1, 0, 1)),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             told.into_iter().for_each(|one| builder.found(one));
@@ -298,7 +300,7 @@ mod tests {
         let (id, bytes) = file(address);
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
         builder.found(LogEntry::Record(id, PLACE, bytes));
-        builder.found(LogEntry::Expired(Expired { id, at_ms: 7 }));
+        builder.found(LogEntry::Expired(Expired { id, at_ms: 7 }, 1));
         let missing = builder.take_missing(&[address]);
         assert!(missing.pages.is_empty() && missing.records.is_empty());
     }
@@ -309,7 +311,7 @@ mod tests {
         let expired = Expired { id, at_ms: 70_000 };
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
         builder.found(LogEntry::Record(id, PLACE, bytes.clone()));
-        builder.found(LogEntry::Expired(expired));
+        builder.found(LogEntry::Expired(expired, 1));
         assert!(!builder.catalog.contains(&id));
         assert_eq!(builder.catalog.expired_ms(&id), Some(70_000));
         // What is left of it in damaged bytes does not bring it back.
@@ -321,7 +323,7 @@ mod tests {
         }
         assert_eq!(missing(builder), (0, 0, 0));
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
-        builder.found(LogEntry::Expired(expired));
+        builder.found(LogEntry::Expired(expired, 1));
         builder.found(LogEntry::Record(id, PLACE, bytes));
         assert!(builder.catalog.contains(&id) && builder.catalog.expired_ms(&id).is_none());
         assert_eq!(missing(builder), (0, 0, 1), "it is had again");

@@ -12,6 +12,7 @@ mod tests;
 mod versions;
 
 use super::entry::{Entry, Flag, Kind};
+use super::graves::{Grave, Graves, Why};
 use super::segmented::SegmentedVec;
 use super::segments::LiveBytes;
 use crate::crypto::alias::{Alias, Aliases};
@@ -43,7 +44,9 @@ pub(crate) struct Catalog {
     /// Gone on purpose, and when they expired, so that peers whose calendars differ can be answered.
     expired: BTreeMap<RecordId, u64>,
     guesses: Guesses,
+    /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
+    graves: Graves,
 }
 
 /// What a list says of a name.
@@ -79,6 +82,7 @@ impl Catalog {
             expired: BTreeMap::new(),
             guesses: Guesses::default(),
             live: LiveBytes::default(),
+            graves: Graves::default(),
         }
     }
 
@@ -87,9 +91,7 @@ impl Catalog {
     pub(crate) fn insert(&mut self, id: RecordId, record: &Record, place: LogPlace) -> bool {
         let cursor = self.ids.seek(&self.entries, &id);
         if let Some(slot) = self.ids.slot_at(&self.entries, cursor, &id) {
-            self.live.remove(self.entries[slot].place());
-            self.live.add(place);
-            self.entries[slot].move_to(place);
+            self.move_entry(slot, place);
             return false;
         }
         let name = self.aliases.of(&record.name);
@@ -101,20 +103,47 @@ impl Catalog {
         let slot = match damaged {
             Some(slot) => {
                 self.versions.become_sound(&mut self.entries, slot);
-                self.entries[slot].move_to(place);
+                self.move_entry(slot, place);
                 slot
             }
-            None => self.entries.insert(Entry::new(id, &name, record, place)),
+            None => {
+                self.live.add(place);
+                self.entries.insert(Entry::new(id, &name, record, place))
+            }
         };
         self.ids.insert(&self.entries, cursor, slot);
-        self.live.add(place);
         self.expired.remove(&id);
+        self.graves.rise(&id.0);
         if damaged.is_none() && self.entries[slot].kind().is_version() {
             for parent in &record.parents {
                 self.guesses.confirm(&(name, *parent));
             }
             self.versions.insert(&mut self.entries, slot, record);
         }
+        true
+    }
+
+    /// An entry is elsewhere from now on, and what is left of it where it was is not needed.
+    fn move_entry(&mut self, slot: u32, place: LogPlace) {
+        let before = self.entries[slot].place();
+        self.live.remove(before);
+        self.live.add(place);
+        self.entries[slot].move_to(place);
+        if before.segment != place.segment {
+            self.graves.leave(self.entries[slot].id().0, before.segment);
+        }
+    }
+
+    /// A record was written anew, since the segment in which it is will be removed. False if it is not there any more.
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn move_from(&mut self, id: &RecordId, from: LogPlace, to: LogPlace) -> bool {
+        let slot = self.ids.slot(&self.entries, id);
+        let Some(slot) = slot.filter(|slot| self.entries[*slot].place() == from) else {
+            return false;
+        };
+        self.live.remove(from);
+        self.live.add(to);
+        self.entries[slot].move_to(to);
         true
     }
 
@@ -131,30 +160,36 @@ impl Catalog {
         };
         self.ids.remove(&self.entries, slot);
         let entry = &self.entries[slot];
-        self.live.remove(entry.place());
         if entry.kind().is_version() && !entry.is(Flag::Discarded) {
             self.versions.become_damaged(&mut self.entries, slot);
             self.lost.insert(*id, Some(slot));
         } else {
+            let place = entry.place();
+            self.live.remove(place);
+            self.graves.leave(id.0, place.segment);
             self.entries.remove(slot);
             self.lost.insert(*id, None);
         }
     }
 
-    /// A record is not held any more on purpose, if it was, or was damaged.
-    pub(crate) fn expire(&mut self, Expired { id, at_ms }: Expired) {
+    /// A record is not held any more on purpose, if it was, or was damaged; and the segment that says so.
+    pub(crate) fn expire(&mut self, Expired { id, at_ms }: Expired, segment: u32) {
         self.expired.insert(id, at_ms);
-        if let Some(slot) = self.ids.slot(&self.entries, &id) {
+        let found = self.ids.slot(&self.entries, &id);
+        if let Some(slot) = found {
             self.ids.remove(&self.entries, slot);
-            self.live.remove(self.entries[slot].place());
-            self.take_out(slot);
-        } else if let Some(Some(slot)) = self.lost.remove(&id) {
+        }
+        let slot = found.or_else(|| self.lost.remove(&id).flatten());
+        let stood = slot.map(|slot| self.entries[slot].place().segment);
+        self.graves.bury(id.0, Grave { segment, why: Why::Expired }, stood);
+        if let Some(slot) = slot {
             self.take_out(slot);
         }
     }
 
     /// An entry that is not found by its id is not needed any more.
     fn take_out(&mut self, slot: u32) {
+        self.live.remove(self.entries[slot].place());
         self.versions.remove(&self.entries, slot);
         self.entries.remove(slot);
     }
@@ -373,5 +408,31 @@ impl Catalog {
     /// Bytes of the log that its records have.
     pub(crate) fn live(&self) -> &LiveBytes {
         &self.live
+    }
+
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(super) fn live_mut(&mut self) -> &mut LiveBytes {
+        &mut self.live
+    }
+
+    /// Records that are gone, and where that is said.
+    pub(crate) fn graves(&self) -> &Graves {
+        &self.graves
+    }
+
+    pub(super) fn graves_mut(&mut self) -> &mut Graves {
+        &mut self.graves
+    }
+}
+
+#[cfg(test)]
+impl Catalog {
+    /// Where all records are, counted anew, also those that are damaged.
+    pub(super) fn recount(&self) -> LiveBytes {
+        let mut live = LiveBytes::default();
+        let sound = self.range(RecordId::default(), RecordId([u8::MAX; 32]));
+        let damaged = self.lost.values().flatten().map(|slot| &self.entries[*slot]);
+        sound.chain(damaged).for_each(|entry| live.add(entry.place()));
+        live
     }
 }

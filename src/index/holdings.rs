@@ -4,6 +4,7 @@
 //! names it has been flushed; a block takes at most 50 bytes.
 
 use super::bits::Bits;
+use super::graves::{Grave, Graves, Why};
 use super::packed::PackedLocation;
 use super::segmented::SegmentedVec;
 use super::segments::LiveBytes;
@@ -64,6 +65,66 @@ impl Holdings {
             self.live.remove(place);
         }
         removed.is_some()
+    }
+
+    /// A block or page was found to be damaged: it is not held any more, and what stands of it in the log is bad. False if
+    /// it was not held.
+    pub(crate) fn lose(&mut self, address: &Address) -> bool {
+        let block = self.blocks.get(address);
+        let page = || self.pages.get(address);
+        match (block, block.or_else(page)) {
+            (Some(place), _) => self.blocks.graves.leave(address.0, place.segment()),
+            (None, Some(place)) => self.pages.graves.leave(address.0, place.segment()),
+            (None, None) => {}
+        }
+        self.remove(address)
+    }
+
+    /// An item of this segment says that a block or page is lost.
+    pub(crate) fn lost(&mut self, address: &Address, segment: u32) {
+        self.lose(address);
+        let grave = Grave { segment, why: Why::Lost };
+        for index in [&mut self.blocks, &mut self.pages] {
+            if index.graves.stands(&address.0) && index.slot(address).is_none() {
+                return index.graves.bury(address.0, grave, None);
+            }
+        }
+    }
+
+    /// An item of this segment says that a block is not owed any more. A page may have the same address, and is not dropped
+    /// with the block.
+    pub(crate) fn dropped(&mut self, address: &Address, segment: u32) {
+        let place = self.blocks.get(address);
+        let grave = Grave { segment, why: Why::Dropped };
+        self.blocks.graves.bury(address.0, grave, place.map(PackedLocation::segment));
+        if place.is_some() {
+            self.remove(address);
+        }
+    }
+
+    /// A block was written anew, or what names its file, since the segment of that will be removed. False if it is not there
+    /// any more.
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn move_block(
+        &mut self,
+        address: &Address,
+        from: PackedLocation,
+        to: PackedLocation,
+    ) -> bool {
+        self.blocks.move_from(address, from, to, &mut self.live)
+    }
+
+    /// The same of a page.
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn move_page(&mut self, address: &Address, from: LogPlace, to: LogPlace) -> bool {
+        self.pages.move_from(address, from.into(), to.into(), &mut self.live)
+    }
+
+    /// Where a block is, and if that is a file, which segment names it.
+    #[must_use]
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn located(&self, address: &Address) -> Option<PackedLocation> {
+        self.blocks.get(address)
     }
 
     /// Where a block is.
@@ -137,6 +198,20 @@ impl Holdings {
     pub(crate) fn live(&self) -> &LiveBytes {
         &self.live
     }
+
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(super) fn live_mut(&mut self) -> &mut LiveBytes {
+        &mut self.live
+    }
+
+    /// Blocks, and then pages, that are gone, and where that is said.
+    pub(crate) fn graves(&self) -> [&Graves; 2] {
+        [&self.blocks.graves, &self.pages.graves]
+    }
+
+    pub(super) fn graves_mut(&mut self) -> [&mut Graves; 2] {
+        [&mut self.blocks.graves, &mut self.pages.graves]
+    }
 }
 
 #[cfg_attr(not(test), expect(dead_code, reason = "placement and collection will ask"))]
@@ -168,6 +243,7 @@ struct AddressIndex {
     count: u64,
     unnamed: Unnamed,
     flags: Flags,
+    graves: Graves,
 }
 
 /// See `Bit`: one bit for each slot.
@@ -255,13 +331,34 @@ impl AddressIndex {
             if was.length() != place.length() {
                 self.unnamed.set(slot, false, was.length());
             }
+            if was.segment() != place.segment() {
+                self.graves.leave(address.0, was.segment());
+            }
             return Some(was);
         }
         let slot = self.places.0.insert((address, place));
         self.order.insert(cursor, slot, &self.places);
         self.flags.owed.set(slot, true);
         self.count += 1;
+        self.graves.rise(&address.0);
         None
+    }
+
+    #[allow(dead_code, reason = "compaction will ask")]
+    fn move_from(
+        &mut self,
+        address: &Address,
+        from: PackedLocation,
+        to: PackedLocation,
+        live: &mut LiveBytes,
+    ) -> bool {
+        let Some(slot) = self.slot(address).filter(|slot| self.places.0[*slot].1 == from) else {
+            return false;
+        };
+        live.remove(from);
+        live.add(to);
+        self.places.0[slot].1 = to;
+        true
     }
 
     fn remove(&mut self, address: &Address) -> Option<PackedLocation> {

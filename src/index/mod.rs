@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 mod completion;
 pub(crate) mod entry;
 pub(crate) mod grants;
+pub(crate) mod graves;
 pub(crate) mod holdings;
 mod names;
 mod ordered;
@@ -139,13 +140,53 @@ impl Index {
     /// Bytes of a segment that are needed.
     #[must_use]
     pub(crate) fn live_bytes(&self, segment: u32) -> u64 {
-        self.catalog.live().of(segment) + self.holdings.live().of(segment)
+        let graves = self.holdings.graves().into_iter().chain([self.catalog.graves()]);
+        let graves = graves.map(|graves| graves.live().of(segment)).sum::<u64>();
+        self.catalog.live().of(segment) + self.holdings.live().of(segment) + graves
+    }
+
+    /// The same of all segments.
+    #[must_use]
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn all_live_bytes(&self) -> u64 {
+        let graves = self.holdings.graves().into_iter().chain([self.catalog.graves()]);
+        let graves = graves.map(|graves| graves.live().all()).sum::<u64>();
+        self.catalog.live().all() + self.holdings.live().all() + graves
+    }
+
+    /// A segment of which fewer bytes are needed than when it was last told, if there is one.
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn take_fallen(&mut self) -> Option<u32> {
+        let Self { catalog, holdings, .. } = self;
+        let mut fallen = catalog.live_mut().take_fallen();
+        fallen = fallen.or_else(|| holdings.live_mut().take_fallen());
+        fallen = fallen.or_else(|| catalog.graves_mut().live_mut().take_fallen());
+        for graves in holdings.graves_mut() {
+            fallen = fallen.or_else(|| graves.live_mut().take_fallen());
+        }
+        fallen
+    }
+
+    /// What is needed of a segment will be written anew, until it is removed.
+    #[allow(dead_code, reason = "compaction will ask")]
+    pub(crate) fn begin_moving(&mut self, segment: u32) {
+        self.catalog.graves_mut().begin_moving(segment);
+        self.holdings.graves_mut().into_iter().for_each(|graves| graves.begin_moving(segment));
     }
 
     /// A segment has been removed: whoever had that done has seen to it that nobody needs it.
-    pub(crate) fn check_removed(&self, segment: u32) {
+    pub(crate) fn removed(&mut self, segment: u32) {
         assert_eq!(self.live_bytes(segment), 0, "segment {segment} was removed and is needed");
         assert_eq!(self.readers.of(segment), 0, "segment {segment} was removed and is read");
+        self.bury_segment(segment);
+    }
+
+    /// Nothing stands any more in a segment.
+    fn bury_segment(&mut self, segment: u32) {
+        self.readers.closed(segment);
+        self.catalog.graves_mut().segment_removed(segment);
+        let graves = self.holdings.graves_mut().into_iter();
+        graves.for_each(|graves| graves.segment_removed(segment));
     }
 
     /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.
@@ -199,8 +240,8 @@ mod tests {
     fn a_segment_that_is_needed_is_not_removed() {
         let mut index = Index::for_tests();
         index.holdings.insert(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 4);
-        index.check_removed(3);
-        index.check_removed(4);
+        index.removed(3);
+        index.removed(4);
     }
 
     #[test]
@@ -211,8 +252,8 @@ mod tests {
         let pins = index.pin([BlockPlace::Log(place), BlockPlace::Tree { length: 70_000 }]);
         let again = index.pin([BlockPlace::Log(place)]);
         index.readers.unpin(pins);
-        index.check_removed(3);
-        index.check_removed(4);
+        index.removed(3);
+        index.removed(4);
         index.readers.unpin(again);
     }
 }

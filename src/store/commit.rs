@@ -71,6 +71,7 @@ impl<F: FileSystem> Commits<F> {
         };
         committed.removed = self.remove_segments(log, &group.removed)?;
         committed.number = log.last().number;
+        committed.end = log.end();
         Ok(committed)
     }
 
@@ -188,7 +189,8 @@ impl<F: FileSystem> Commits<F> {
     /// The group that says so is durable: the files may go. One that stays behind wastes room, no more.
     fn remove_lost(&self, group: &Group) {
         for address in group.lost.iter().chain(&group.dropped) {
-            if !group.blocks.iter().any(|(_, added, _)| added == address) {
+            let mut added = group.blocks.iter().map(|(_, added, _)| added);
+            if !added.any(|added| added == address) {
                 let _ = self.fs.remove(&layout::block(address));
             }
         }
@@ -256,6 +258,7 @@ impl<F: FileSystem> Commits<F> {
 
 fn is_empty(group: &Group) -> bool {
     group.blocks.is_empty()
+        && group.named.is_empty()
         && group.small.is_empty()
         && group.pages.is_empty()
         && group.records.is_empty()

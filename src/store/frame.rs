@@ -158,7 +158,7 @@ fn frame_length(group: &Group) -> usize {
     let bytes: usize = parts.map(|(_, bytes)| bytes.len() + ITEM_HEAD).sum();
     let records = group.records.iter().map(|(_, record)| record.len());
     let records: usize = records.map(|length| length + ITEM_HEAD).sum();
-    let named = group.blocks.len() * (ITEM_HEAD + 4);
+    let named = (group.blocks.len() + group.named.len()) * (ITEM_HEAD + 4);
     let gone = group.lost.len() + group.dropped.len();
     let gone = gone * ITEM_HEAD + group.expired.len() * (ITEM_HEAD + 8);
     HEAD + bytes + records + named + gone + TAIL
@@ -175,7 +175,8 @@ fn encode(group: &Group, place: &FramePlace) -> Encoded {
     for Expired { id, at_ms } in &group.expired {
         writer.item(Kind::Expired, &id.0, &at_ms.to_be_bytes());
     }
-    for (_, address, length) in &group.blocks {
+    let blocks = group.blocks.iter().map(|(_, address, length)| (address, length));
+    for (address, length) in blocks.chain(group.named.iter().map(|(at, length)| (at, length))) {
         writer.item(Kind::Block, &address.0, &length.to_be_bytes());
     }
     let number = place.last.number + 1;
@@ -316,7 +317,7 @@ impl<'a> Item<'a> {
     fn found(&self, place: LogPlace) -> Option<LogEntry> {
         let address = Address(self.id);
         Some(match self.kind {
-            Kind::Lost => LogEntry::Lost(address),
+            Kind::Lost => LogEntry::Lost(address, place.segment),
             Kind::Block => {
                 let length = u32::from_be_bytes(self.bytes.try_into().ok()?);
                 LogEntry::Block(address, BlockPlace::Tree { length }, place.segment)
@@ -327,10 +328,10 @@ impl<'a> Item<'a> {
                 let bytes = Bytes::copy_from_slice(self.bytes);
                 LogEntry::Record(RecordId(self.id), place, bytes)
             }
-            Kind::Dropped => LogEntry::Dropped(address),
+            Kind::Dropped => LogEntry::Dropped(address, place.segment),
             Kind::Expired => {
                 let at_ms = u64::from_be_bytes(self.bytes.try_into().ok()?);
-                LogEntry::Expired(Expired { id: RecordId(self.id), at_ms })
+                LogEntry::Expired(Expired { id: RecordId(self.id), at_ms }, place.segment)
             }
             Kind::Removed => LogEntry::Removed(removed(self.bytes)?),
         })
@@ -439,6 +440,7 @@ mod tests {
     fn group() -> Group {
         Group {
             blocks: vec![(9, Address([1; 32]), 70_000)],
+            named: vec![(Address([8; 32]), 80_000)],
             small: vec![(Address([2; 32]), Bytes::from_static(b"small"))],
             pages: vec![(Address([3; 32]), Bytes::from_static(b"page"))],
             records: vec![(RecordId([4; 32]), Bytes::from_static(b"record"))],
@@ -479,10 +481,11 @@ mod tests {
         assert_eq!(
             read(&encoded.bytes, 8192),
             Some(vec![
-                LogEntry::Lost(Address([5; 32])),
-                LogEntry::Dropped(Address([6; 32])),
-                LogEntry::Expired(group().expired[0]),
+                LogEntry::Lost(Address([5; 32]), 3),
+                LogEntry::Dropped(Address([6; 32]), 3),
+                LogEntry::Expired(group().expired[0], 3),
                 LogEntry::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 3),
+                LogEntry::Block(Address([8; 32]), BlockPlace::Tree { length: 80_000 }, 3),
                 LogEntry::Block(Address([2; 32]), BlockPlace::Log(encoded.committed.small[0]), 3),
                 LogEntry::Page(
                     Address([3; 32]),
@@ -555,7 +558,7 @@ mod tests {
 
     #[test]
     fn the_format_is_kept() {
-        let encoded = encode(&group(), &place());
+        let encoded = encode(&Group { named: Vec::new(), ..group() }, &place());
         let check = crc32c::crc32c(&encoded.bytes);
         let hex = base16ct::lower::encode_string(&encoded.bytes[..HEAD]);
         assert_eq!(hex, "646673470000013a000000000000002a0000004d5244d42600000000cdc6a7e3");

@@ -70,9 +70,11 @@ fn stated(found: &LogEntry) -> (Statement, [u8; 32], u32) {
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => {
             (Statement::BlockFile { length: *length }, address.0, 4)
         }
-        LogEntry::Lost(address) => (Statement::Lost, address.0, 0),
-        LogEntry::Dropped(address) => (Statement::Dropped, address.0, 0),
-        LogEntry::Expired(Expired { id, at_ms }) => (Statement::Expired { at_ms: *at_ms }, id.0, 8),
+        LogEntry::Lost(address, _) => (Statement::Lost, address.0, 0),
+        LogEntry::Dropped(address, _) => (Statement::Dropped, address.0, 0),
+        LogEntry::Expired(Expired { id, at_ms }, _) => {
+            (Statement::Expired { at_ms: *at_ms }, id.0, 8)
+        }
         LogEntry::Removed(removed) => {
             let length = u32::try_from(removed.length()).expect("the list is short");
             (Statement::Removed, [0; 32], length)

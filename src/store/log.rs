@@ -13,7 +13,7 @@ use crate::store::place::Place;
 use crate::store::removed::{Chain, Removal};
 use crate::store::scan::is_medium;
 use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
-use crate::store::values::DiskError;
+use crate::store::values::{DiskError, SegmentEnd};
 use sha2::{Digest, Sha256};
 use std::io;
 
@@ -68,6 +68,12 @@ impl<F: FileSystem> Log<F> {
     /// The last durable group.
     pub(super) fn last(&self) -> Position {
         self.good.last
+    }
+
+    /// Where it ends.
+    pub(super) fn end(&self) -> SegmentEnd {
+        let Verdict { segment, end, .. } = self.good;
+        SegmentEnd { segment, end }
     }
 
     pub(super) fn doubted(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Scanned, Seen, Window, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::undecoded::Undecoded;
-use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport};
+use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport, SegmentEnd};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -100,6 +100,8 @@ fn open_with<F: FileSystem>(
         last: None,
         kept: Kept::default(),
         undecoded: Undecoded::default(),
+        segments: Vec::new(),
+        damaged: Vec::new(),
     };
     let gone = recovery.undecoded.find_gone(&fs);
     gone.map_err(|error| failed("listing", layout::QUARANTINE, &error))?;
@@ -114,7 +116,7 @@ fn open_with<F: FileSystem>(
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let notes = recovery.notes;
+    let (notes, segments, damaged) = (recovery.notes, recovery.segments, recovery.damaged);
     let Kept { records: mut remains, rotten, .. } = recovery.kept;
     let undecoded = recovery.undecoded.finish(&fs);
     if undecoded.left.is_none() {
@@ -124,7 +126,17 @@ fn open_with<F: FileSystem>(
     }
     let (damage, log_damage) = (undecoded.id, undecoded.left.unwrap_or_default());
     let group = recovery.good.last.number;
-    let recovered = RecoveryReport { store, group, notes, remains, rotten, log_damage, damage };
+    let recovered = RecoveryReport {
+        store,
+        group,
+        notes,
+        remains,
+        rotten,
+        log_damage,
+        damage,
+        segments,
+        damaged,
+    };
     let past = Past { newest, good: recovery.good, chain };
     let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
@@ -261,6 +273,10 @@ struct Recovery<'a, F> {
     /// What is left in damaged bytes.
     kept: Kept,
     undecoded: Undecoded,
+    /// Those that hold something, and where they end.
+    segments: Vec<SegmentEnd>,
+    /// Those in which something is damaged.
+    damaged: Vec<u32>,
 }
 
 impl<F: FileSystem> Recovery<'_, F> {
@@ -347,6 +363,9 @@ impl<F: FileSystem> Recovery<'_, F> {
             let is_settled = end.is_some() || chain.is_last(header.number);
             if self.read_segment(header, end)? && is_settled {
                 emptied.push(header.number);
+            } else {
+                let end = if self.good.segment == header.number { self.good.end } else { FRAMES };
+                self.segments.push(SegmentEnd { segment: header.number, end });
             }
         }
         Ok(emptied)
@@ -388,6 +407,9 @@ impl<F: FileSystem> Recovery<'_, F> {
             let last = self.good.last;
             let end = void.unwrap_or(scanned.until);
             self.good = Verdict { segment: header.number, end, last };
+        }
+        if !scanned.damaged.is_empty() {
+            self.damaged.push(header.number);
         }
         for range in &scanned.damaged {
             self.keep_damaged(header.number, range);

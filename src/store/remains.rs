@@ -96,8 +96,9 @@ impl Kept {
         }
         // What cannot be read now was told of when the segment was.
         gone.bytes += scanned.unwrap_or(range.end - range.start);
+        let say = |one| found(LogEntry::Expired(one, header.number));
         match forget_known(fs, header, range.end, &mut expired) {
-            Ok(()) => expired.into_values().for_each(|one| found(LogEntry::Expired(one))),
+            Ok(()) => expired.into_values().for_each(say),
             Err(_) => gone.bytes += (expired.len() * ITEM_HEAD) as u64,
         }
         Ok(gone)

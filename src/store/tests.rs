@@ -46,9 +46,9 @@ fn thing(found: &LogEntry) -> Thing {
         LogEntry::Page(address, ..) => Thing::Page(*address),
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
-        LogEntry::Lost(address) => Thing::Lost(*address),
-        LogEntry::Dropped(address) => Thing::Dropped(*address),
-        LogEntry::Expired(expired) => Thing::Expired(expired.id),
+        LogEntry::Lost(address, _) => Thing::Lost(*address),
+        LogEntry::Dropped(address, _) => Thing::Dropped(*address),
+        LogEntry::Expired(expired, _) => Thing::Expired(expired.id),
         LogEntry::Removed(_) => Thing::Removed,
     }
 }
@@ -62,7 +62,8 @@ fn things(group: &Group) -> Vec<Thing> {
     let small = group.small.iter().map(|(address, _)| Thing::Small(*address));
     let pages = group.pages.iter().map(|(address, _)| Thing::Page(*address));
     let records = group.records.iter().map(|(id, _)| Thing::Record(*id));
-    let all = lost.chain(blocks).chain(small).chain(pages);
+    let named = group.named.iter().map(|(address, length)| Thing::Block(*address, *length));
+    let all = lost.chain(blocks).chain(named).chain(small).chain(pages);
     all.chain(records).collect()
 }
 
@@ -248,8 +249,10 @@ impl Writer {
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }
                 LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
-                LogEntry::Lost(address) | LogEntry::Dropped(address) => drop(held.remove(address)),
-                LogEntry::Expired(_) | LogEntry::Removed(_) => {}
+                LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
+                    held.remove(address);
+                }
+                LogEntry::Expired(..) | LogEntry::Removed(_) => {}
             }
         }
         self.held = held

@@ -49,6 +49,8 @@ pub enum BlockPlace {
 pub struct Group {
     /// Finished drafts, renamed to their place in the tree by this commit: (draft, address, length).
     pub blocks: Vec<(Draft, Address, u32)>,
+    /// Blocks whose files are in their places already, and which an earlier group names: (address, length).
+    pub named: Vec<(Address, u32)>,
     /// Small blocks, for the log.
     pub small: Vec<(Address, Bytes)>,
     /// Pages, for the log.
@@ -89,6 +91,17 @@ pub struct Committed {
     pub records: Vec<LogPlace>,
     /// Those of `Group::removed` that are gone. The others were not there, or are in use, or there was no room to say so.
     pub removed: Vec<u32>,
+    /// Where the log ends now.
+    pub end: SegmentEnd,
+}
+
+/// Where the good groups of a segment end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// The segment.
+    pub segment: u32,
+    /// Where they end in it.
+    pub end: u64,
 }
 
 /// What hashing blocks, pages and records has found.
@@ -179,6 +192,10 @@ pub struct RecoveryReport {
     pub log_damage: LogDamage,
     /// The id of all such damage.
     pub damage: Hash,
+    /// The segments that were read, oldest first, but for those that held nothing.
+    pub segments: Vec<SegmentEnd>,
+    /// Those of them in which something is damaged.
+    pub damaged: Vec<u32>,
 }
 
 /// What is left of a record in damaged bytes: the id under which it was written, and its bytes.
@@ -204,12 +221,12 @@ pub enum LogEntry {
     Page(Address, LogPlace, Bytes),
     /// A block, where it is, and the segment that says so.
     Block(Address, BlockPlace, u32),
-    /// A block or page found before is not held any more, and is to be fetched again.
-    Lost(Address),
-    /// A block found before is not held any more, and is not to be fetched.
-    Dropped(Address),
-    /// A record, found before or not, is not held any more.
-    Expired(Expired),
+    /// A block or page found before is not held any more, and is to be fetched again; and the segment that says so.
+    Lost(Address, u32),
+    /// A block found before is not held any more, and is not to be fetched; and the segment that says so.
+    Dropped(Address, u32),
+    /// A record, found before or not, is not held any more; and the segment that says so.
+    Expired(Expired, u32),
     /// All segments that were gone on purpose by then. What they held was not told.
     Removed(RemovedSegments),
 }

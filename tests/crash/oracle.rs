@@ -101,8 +101,10 @@ fn contents(opened: &Opened) -> Result<(), String> {
                 held.insert(*address, BlockPlace::Log(*place));
             }
             LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
-            LogEntry::Lost(address) | LogEntry::Dropped(address) => drop(held.remove(address)),
-            LogEntry::Expired(_) | LogEntry::Removed(_) => {}
+            LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
+                held.remove(address);
+            }
+            LogEntry::Expired(..) | LogEntry::Removed(_) => {}
         }
     }
     let held: Vec<_> = held.into_iter().collect();

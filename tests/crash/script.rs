@@ -72,9 +72,9 @@ pub(super) fn thing(found: &LogEntry) -> Thing {
         LogEntry::Page(address, ..) => Thing::Page(*address),
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
-        LogEntry::Lost(address) => Thing::Lost(*address),
-        LogEntry::Dropped(address) => Thing::Dropped(*address),
-        LogEntry::Expired(Expired { id, at_ms }) => Thing::Expired(*id, *at_ms),
+        LogEntry::Lost(address, _) => Thing::Lost(*address),
+        LogEntry::Dropped(address, _) => Thing::Dropped(*address),
+        LogEntry::Expired(Expired { id, at_ms }, _) => Thing::Expired(*id, *at_ms),
         LogEntry::Removed(_) => Thing::Removed,
     }
 }
@@ -93,6 +93,7 @@ pub(super) fn things(group: &Group) -> Vec<Thing> {
     all.extend(group.dropped.iter().map(|address| Thing::Dropped(*address)));
     all.extend(group.expired.iter().map(|gone| Thing::Expired(gone.id, gone.at_ms)));
     all.extend(group.blocks.iter().map(|(_, address, length)| Thing::Block(*address, *length)));
+    all.extend(group.named.iter().map(|(address, length)| Thing::Block(*address, *length)));
     all.extend(group.small.iter().map(|(address, _)| Thing::Small(*address)));
     all.extend(group.pages.iter().map(|(address, _)| Thing::Page(*address)));
     all.extend(group.records.iter().map(|(id, _)| Thing::Record(*id)));

@@ -52,8 +52,8 @@ fn has_record(found: &[LogEntry], (id, bytes): &(RecordId, Bytes)) -> bool {
 fn bad(disk: &Disk<SimFs>, found: &[LogEntry]) -> Vec<Address> {
     let block = |item: &LogEntry| match item {
         LogEntry::Block(address, place, _) => Some((*address, *place)),
-        LogEntry::Page(..) | LogEntry::Record(..) | LogEntry::Lost(_) => None,
-        LogEntry::Dropped(_) | LogEntry::Expired(_) | LogEntry::Removed(_) => None,
+        LogEntry::Page(..) | LogEntry::Record(..) | LogEntry::Lost(..) => None,
+        LogEntry::Dropped(..) | LogEntry::Expired(..) | LogEntry::Removed(_) => None,
     };
     let blocks: Vec<_> = found.iter().filter_map(block).collect();
     disk.verify(&blocks).bad

@@ -193,7 +193,7 @@ impl Replicate {
 
     /// A block is damaged or gone that was held: says so, and sees to it that it comes again.
     pub(super) fn block_lost(&mut self, cx: &mut Context, BlockRef { address, length }: BlockRef) {
-        if cx.index.holdings.remove(&address) {
+        if cx.index.holdings.lose(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.events.push_back(Event::Lost { address });
             self.needs.block_lost(address, length);
@@ -208,7 +208,7 @@ impl Replicate {
     }
 
     fn lose_page(&mut self, cx: &mut Context, address: Address) {
-        if !cx.index.holdings.remove(&address) {
+        if !cx.index.holdings.lose(&address) {
             return;
         }
         self.events.push_back(Event::Lost { address });

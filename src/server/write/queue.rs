@@ -76,6 +76,7 @@ struct Dispatched {
     blocks: Vec<(Address, u32)>,
     small: Vec<Address>,
     pages: Vec<Address>,
+    lost: Vec<Address>,
     records: Vec<NewRecord>,
     waiters: Vec<Waiter>,
 }
@@ -207,6 +208,7 @@ impl CommitQueue {
                 .collect(),
             small: batch.group.small.iter().map(address_of).collect(),
             pages: batch.group.pages.iter().map(address_of).collect(),
+            lost: batch.group.lost.clone(),
             records: batch.records,
             waiters: batch.waiters,
         });
@@ -288,6 +290,12 @@ impl Dispatched {
     fn enter(&mut self, cx: &mut Context, committed: &Committed) {
         cx.index.group = committed.number;
         let segment = committed.segment;
+        for address in &self.lost {
+            if cx.index.has(address) {
+                continue;
+            }
+            cx.index.holdings.lost(address, segment);
+        }
         for (address, length) in &self.blocks {
             let place = BlockPlace::Tree { length: *length };
             cx.index.holdings.insert(*address, place, segment);
@@ -304,7 +312,7 @@ impl Dispatched {
             new.complete |= !is_new || cx.index.holdings.has_all_inline(&new.record);
             cx.observe(new.record.version.stamp);
         }
-        committed.removed.iter().for_each(|segment| cx.index.check_removed(*segment));
+        committed.removed.iter().for_each(|segment| cx.index.removed(*segment));
         for waiter in &self.waiters {
             match *waiter {
                 Waiter::Put(Asker { link, request }) => {

@@ -189,8 +189,9 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_recor
     let later = Group { records: vec![record(10, &[])], ..Group::default() };
     commit(&opened.disk, &later).unwrap();
     let found = started(&mut fs.restart(), 3).1;
-    assert!(found.contains(&LogEntry::Expired(group.expired[0])));
-    assert!(found.contains(&LogEntry::Dropped(address_of(&small))));
+    let in_segment = committed.segment;
+    assert!(found.contains(&LogEntry::Expired(group.expired[0], in_segment)));
+    assert!(found.contains(&LogEntry::Dropped(address_of(&small), in_segment)));
     drop(opened);
     let mut fs = fs.restart();
     let segment = layout::segment(committed.segment);
@@ -242,7 +243,7 @@ fn what_was_dropped_or_has_expired_is_neither_missing_nor_known() {
     assert_eq!(findings, []);
     assert_eq!((summary.records, summary.blocks), (1, 0));
     let found = started(&mut fs, 2).1;
-    assert!(found.contains(&LogEntry::Expired(expired)), "{found:?}");
+    assert!(found.contains(&LogEntry::Expired(expired, 1)), "{found:?}");
     // Had again.
     let opened = start(fs.clone(), 3).unwrap();
     let small = vec![(address_of(&small), small)];

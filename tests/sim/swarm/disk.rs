@@ -94,11 +94,11 @@ impl Holding {
             LogEntry::Block(address, ..) => {
                 self.blocks.insert(address);
             }
-            LogEntry::Lost(address) | LogEntry::Dropped(address) => {
+            LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
                 self.pages.remove(&address);
                 self.blocks.remove(&address);
             }
-            LogEntry::Expired(expired) => {
+            LogEntry::Expired(expired, _) => {
                 self.records.remove(&expired.id);
             }
             LogEntry::Removed(_) => {}
