@@ -242,6 +242,9 @@ pub const RETENTION_DEFAULT: Duration = Duration::from_hours(30 * 24);
 /// For how long what no version names stays after it came, unless the network is set otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_hours(24);
 
+/// A time that a network is set to, in seconds: a thousand years; what is longer is for ever.
+pub const SETTING_SECONDS_MAX: u64 = 1000 * 365 * 24 * 3600;
+
 /// How long a permit is good.
 pub const PERMIT_LIFE: Duration = Duration::from_secs(3600);
 /// One that is good for longer is not believed. A clock that runs ahead stands still while a long put goes on, so that

@@ -38,6 +38,7 @@
 //! | `daemon/rounds/network_chaos` | network chaos: frozen, slow, cut, damaged | G2 G5 G9 |
 //! | `daemon/rounds/report` | their report, tested itself | |
 //! | `daemon/secrecy` | nothing readable on a disk or a socket | G10 |
+//! | `daemon/settings` | what a network is set to, on all its nodes | G5 G8 |
 //! | `daemon/start` | starts on new, lost and own folders, with tickets good or gone; hangups | G4 G9 |
 //! | `daemon/swaps` | careless and hostile neighbours of the files of `dfs put` and `dfs get` | G2 |
 //! | `daemon/sync` | a folder that is kept in step: what is skipped, `--delete` and `-n` | G6 |

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::moment::Moment;
 use crate::cli::names::Name;
 use crate::cli::range::ByteRange;
+use crate::cli::settings::{Bound, Span};
 use crate::config::Size;
 use crate::session::{Part, VersionPrefix};
 
@@ -96,6 +97,14 @@ pub(crate) enum Command {
     Versions(Versions),
     /// Make an earlier version of a file the one that is shown; also of a deleted file
     Restore(Restore),
+    /// Change what the network keeps of the past, and for how long; on all nodes, from now on
+    Set(Set),
+    /// Show what the network is set to
+    Settings {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Show node status
     Status {
         /// One JSON object
@@ -310,6 +319,20 @@ pub(crate) struct Restore {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Set {
+    /// Keep a version this long after another has superseded it, as 30d or 90s; forever to keep them all
+    #[arg(long, value_name = "TIME")]
+    pub(crate) retention: Option<Span>,
+    /// Keep at most so many superseded versions of a name; none for no bound
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_versions: Option<Bound>,
+    /// Keep what no version names this long after it came
+    #[arg(long, value_name = "TIME")]
+    pub(crate) grace: Option<Span>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Find {
     /// Such as 'photos/**/*.jpg': * and ? stand for anything but a /, [a-c] for one of these, ** for any folders
     pub(crate) pattern: String,
@@ -421,6 +444,9 @@ mod tests {
             "restore n --version 01a2",
             "ls --deleted p --json",
             "ls -l --at 2026-11-29T14:00 p",
+            "set --retention 30d --keep-versions 5 --grace 0",
+            "set --retention forever --keep-versions none",
+            "settings --json",
         ];
         for line in lines {
             let words = std::iter::once("dfs").chain(line.split(' '));
@@ -454,6 +480,10 @@ mod tests {
             "versions",
             "ls --deleted --at 2026-11-29T14:00",
             "ls --at yesterday",
+            "set",
+            "set --retention 30",
+            "set --retention -1d",
+            "set --keep-versions all",
             "get -r p d --range 0-",
             "cat n --range 0- --tail 1",
             "get n f --continue --range 0-",

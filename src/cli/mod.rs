@@ -36,6 +36,7 @@ mod put;
 mod range;
 mod remove;
 mod restore;
+mod settings;
 mod signals;
 mod stat;
 mod stdin;
@@ -94,6 +95,8 @@ fn carry_out(arguments: &Arguments) -> Result<(), Failure> {
         Command::Mv { name, new, raw_names, .. } => admin::rename(place, name, new, *raw_names),
         Command::Versions(list) => versions::run(place, list),
         Command::Restore(restore) => restore::run(place, restore),
+        Command::Set(set) => settings::set(place, set),
+        Command::Settings { json } => settings::run(place, *json),
         Command::Status { json } => admin::status(place, *json),
         Command::Peers { json } => admin::peers(place, *json),
         Command::Ticket(ticket) => ticket::run(place, ticket),

@@ -14,6 +14,7 @@ mod interrupt;
 mod link;
 mod remote;
 mod resume;
+mod settings;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -29,5 +30,6 @@ pub use interrupt::Interrupt;
 pub use link::{BATCH, Link};
 pub use remote::{Entropy, RemoteSession};
 pub use resume::Sink;
+pub use settings::SettingsTold;
 pub use shell::Client;
 pub use verify::Verified;

@@ -182,6 +182,12 @@ pub fn grant_name(granted: &[u8; 32]) -> NameId {
     NameId(tagged(tags::GRANT, &[granted]))
 }
 
+/// The name under which the records of a setting stand: nobody else's, since other names are keyed.
+#[must_use]
+pub fn setting_name(key: u16) -> NameId {
+    NameId(tagged(tags::SETTING, &[&key.to_be_bytes()]))
+}
+
 /// Who makes versions with this X25519 session key.
 #[must_use]
 pub fn writer_of(static_public: &[u8; 32]) -> Writer {
@@ -286,6 +292,8 @@ mod tests {
         check(&record_id(b"record"), record);
         let grant = "1df7de3710ef00250f95691bec4cff12a9ef3f62f52314dd362aa4e6fae4a024";
         check(&grant_name(&node.verify_key()), grant);
+        let setting = "0e06db3d92b8c13ed941c6da1e8fc3a9260d7b369a66f8eac22f9b3af75ee759";
+        check(&setting_name(1), setting);
 
         let root = RootKey::generate(&[7; 32]);
         let network = NetworkKey::generate(&[7; 32], &root);

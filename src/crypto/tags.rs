@@ -21,6 +21,8 @@ pub const PRESENCE: &[u8] = b"dfsd/1 presence signature\0";
 pub const WRITER: &[u8] = b"dfsd/1 writer\0";
 /// Hash of a granted key: the name of its grant.
 pub const GRANT: &[u8] = b"dfsd/1 grant\0";
+/// Hash of a setting's number: the name of its records.
+pub const SETTING: &[u8] = b"dfsd/1 setting\0";
 
 /// Derived key: names.
 pub const KEY_NAME: &[u8] = b"dfsd/1 key of names\0";
@@ -74,7 +76,7 @@ pub const TICKET: &[u8] = b"dfsd/1 ticket checksum\0";
 mod tests {
     use super::*;
 
-    const ALL: [&[u8]; 28] = [
+    const ALL: [&[u8]; 29] = [
         RECORD,
         PERMIT,
         BATCH,
@@ -83,6 +85,7 @@ mod tests {
         PRESENCE,
         WRITER,
         GRANT,
+        SETTING,
         KEY_NAME,
         KEY_CONV,
         KEY_SIV,

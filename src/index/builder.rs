@@ -7,6 +7,7 @@ use super::catalog::Catalog;
 use super::completion::Completion;
 use super::grants::{Grants, Learnt};
 use super::holdings::{Holdings, length};
+use super::settings::KnownSettings;
 use crate::crypto::alias::Aliases;
 use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
@@ -35,6 +36,7 @@ pub struct IndexBuilder {
     pub(crate) catalog: Catalog,
     pub(crate) holdings: Holdings,
     pub(crate) grants: Grants,
+    pub(crate) settings: KnownSettings,
     /// Blocks that an earlier run found damaged, and that have not been had again.
     repairs: BTreeMap<Address, u32>,
     /// The same of pages, and of what is not even known to be either.
@@ -55,6 +57,7 @@ impl IndexBuilder {
             catalog: Catalog::new(Aliases::new(entropy)),
             holdings: Holdings::default(),
             grants: Grants::new(root),
+            settings: KnownSettings::default(),
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
             incomplete: BTreeSet::new(),
@@ -72,6 +75,7 @@ impl IndexBuilder {
                     return;
                 };
                 self.grants.learn(&record, &bytes);
+                self.settings.note(&record, &bytes);
                 self.newest = self.newest.max(record.version.stamp);
                 if self.catalog.insert(id, &record, place)
                     && !self.completion.record(id, &record, &self.holdings)

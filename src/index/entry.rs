@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Grant = 2,
     /// Kept and forwarded only.
     Other = 3,
+    /// A version of a setting.
+    Setting = 4,
 }
 
 impl Kind {
@@ -30,15 +32,16 @@ impl Kind {
             RecordKind::File => Self::File,
             RecordKind::Tombstone => Self::Tombstone,
             RecordKind::Grant => Self::Grant,
+            RecordKind::Setting => Self::Setting,
             RecordKind::Admission | RecordKind::Presence | RecordKind::Other(_) => Self::Other,
         }
     }
 
-    /// Whether it is a version of a name.
+    /// Whether it is a version of a name, or of a setting, which has heads like a name.
     #[must_use]
     pub(crate) fn is_version(self) -> bool {
         match self {
-            Self::File | Self::Tombstone => true,
+            Self::File | Self::Tombstone | Self::Setting => true,
             Self::Grant | Self::Other => false,
         }
     }
@@ -48,13 +51,13 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// Its bytes are damaged on the disk: it is no longer had, and what it was is still known.
-    Damaged = 1 << 2,
+    Damaged = 1 << 3,
     /// Another record discards it, as dated in the future: it is no version of its name any more.
-    Discarded = 1 << 3,
+    Discarded = 1 << 4,
 }
 
 /// The flags lie beside the kind.
-const KIND: u8 = 0b11;
+const KIND: u8 = 0b111;
 /// Where the version and the id stand in a key.
 const VERSION: usize = Alias::LENGTH;
 const ID: usize = VERSION + 16;
@@ -161,7 +164,7 @@ impl Entry {
     /// What it states.
     #[must_use]
     pub(crate) fn kind(&self) -> Kind {
-        let kinds = [Kind::File, Kind::Tombstone, Kind::Grant, Kind::Other];
+        let kinds = [Kind::File, Kind::Tombstone, Kind::Grant, Kind::Other, Kind::Setting];
         kinds[usize::from(self.bits & KIND)]
     }
 

@@ -16,6 +16,7 @@ mod ordered;
 mod packed;
 mod segmented;
 pub(crate) mod segments;
+mod settings;
 mod shown;
 pub(crate) mod sorted;
 pub(crate) mod steps;
@@ -30,12 +31,15 @@ use crate::ids::{Address, RecordId};
 use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, LogPlace, Verified};
 use crate::wire::log_damage::LogDamage;
+use crate::wire::record::Record;
 use crate::wire::settings::Settings;
+use bytes::Bytes;
 use catalog::Catalog;
 use entry::Entry;
 use grants::Grants;
 use holdings::Holdings;
 use segments::Readers;
+use settings::KnownSettings;
 
 /// See the module.
 #[derive(Debug)]
@@ -53,8 +57,8 @@ pub(crate) struct Index {
     /// Names in order, where there is a data key to read them with.
     pub(crate) ordered: Option<Ordered>,
     /// What the network is set to.
-    #[expect(dead_code, reason = "expiry and collection ask")]
     pub(crate) settings: Settings,
+    known_settings: KnownSettings,
 }
 
 impl Index {
@@ -65,7 +69,8 @@ impl Index {
         undecoded: LogDamage,
         ordered: Option<Ordered>,
     ) -> Self {
-        let IndexBuilder { catalog, holdings, grants, .. } = builder;
+        let IndexBuilder { catalog, holdings, grants, settings: known_settings, .. } = builder;
+        let settings = known_settings.in_force(&catalog);
         Self {
             catalog,
             holdings,
@@ -75,8 +80,26 @@ impl Index {
             undecoded,
             readers: Readers::default(),
             ordered,
-            settings: Settings::default(),
+            settings,
+            known_settings,
         }
+    }
+
+    /// A record is durable: what it sets, if it sets something, is in force if no greater version sets the same.
+    pub(crate) fn note_setting(&mut self, record: &Record, bytes: &Bytes) {
+        if self.known_settings.note(record, bytes) {
+            self.renew_settings();
+        }
+    }
+
+    /// By now another version of a setting may be the greatest that is not dated in the future.
+    pub(crate) fn renew_settings(&mut self) {
+        self.settings = self.known_settings.in_force(&self.catalog);
+    }
+
+    /// The records of the settings that are in force.
+    pub(crate) fn settings_records(&self) -> impl Iterator<Item = Bytes> {
+        self.known_settings.records(&self.catalog)
     }
 
     /// What may be missing here, since a start could not decode all of the log.
@@ -210,6 +233,7 @@ impl Index {
             readers: Readers::default(),
             ordered: None,
             settings: Settings::default(),
+            known_settings: KnownSettings::default(),
         }
     }
 }

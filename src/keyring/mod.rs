@@ -15,6 +15,7 @@ pub mod names;
 pub mod permit;
 pub mod presence;
 mod role;
+pub mod setting;
 pub mod signed;
 mod start;
 pub mod text;

@@ -176,6 +176,13 @@ impl Context {
         }
     }
 
+    /// Two nodes must agree on what expires, and when, before they compare what they have.
+    pub(super) fn give_settings(&mut self, link: Link) {
+        let records = self.index.settings_records();
+        let items = records.map(|record| PushedRecord { record, block: Bytes::new() }).collect();
+        self.send_records(link, items);
+    }
+
     /// Answers a request, which is then no longer under way.
     pub(super) fn reply(&mut self, link: Link, message: Message) {
         self.links.end_request(link);

@@ -227,6 +227,7 @@ impl Machines {
             Event::Hello { link, hello } => self.members.admit(cx, link, hello),
             Event::Connected { link } => {
                 cx.tell_room(link);
+                cx.give_settings(link);
                 self.reconcile.connected(cx, link);
                 self.replicate.has_news(cx, link);
             }
@@ -275,6 +276,7 @@ impl Machines {
         self.reconcile.push_new(cx, records);
         self.reconcile.came(cx, records);
         for new in records {
+            cx.index.note_setting(&new.record, &new.bytes);
             let Index { ordered, catalog, .. } = &mut cx.index;
             if let Some(ordered) = ordered {
                 ordered.note(catalog, &new.id, &new.record);

@@ -159,6 +159,7 @@ impl FileServer {
             Timer::News(link) => machines.arrivals.tell(cx, link),
             Timer::Push(link) => machines.reconcile.pump_push(cx, link),
             Timer::Reconcile(link) => {
+                cx.index.renew_settings();
                 if let Some(compare) = machines.reconcile.begin(cx, link) {
                     machines.members.tell_one_more(cx, link);
                     cx.send(link, compare);

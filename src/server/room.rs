@@ -187,7 +187,7 @@ impl Context {
 /// Whether a record of this kind adds no contents: such a one comes also where there is no room.
 pub(super) fn adds_nothing(kind: Kind) -> bool {
     match kind {
-        Kind::Tombstone | Kind::Grant => true,
+        Kind::Tombstone | Kind::Grant | Kind::Setting => true,
         Kind::File | Kind::Other => false,
     }
 }

@@ -3,9 +3,11 @@
 use super::entry::{Entry, Meta, Overwrite};
 use super::error::ClientError;
 use super::part::Part;
+use super::settings::SettingTold;
 use super::version::{Version, VersionsTold, VersionsWanted};
 use crate::ids::{Address, Hash, NodeId, RecordId, VersionId};
 use crate::wire::message::{Member, NodeStatus, PeerAddress};
+use crate::wire::settings::Setting;
 use crate::wire::sync_state::SyncState;
 use crate::wire::view::View;
 use bytes::Bytes;
@@ -118,6 +120,11 @@ pub enum Operation {
         /// What is in a folder further below is not told of, but the folder, once, by a `Folder` event.
         one_level: bool,
     },
+    /// Tell what the network is set to, once this is set; nothing to only ask.
+    Settings {
+        /// It.
+        change: Vec<Setting>,
+    },
     /// Which nodes have this record and every block of it?
     Holders {
         /// The record.
@@ -184,6 +191,15 @@ pub enum Answer {
     },
     /// All versions that were asked for have been told, as far as the node knows.
     Versions(VersionsTold),
+    /// What the network is set to.
+    Settings {
+        /// All settings that are known to this program.
+        settings: Vec<SettingTold>,
+        /// Something was set now. Else all was so already, or nothing was to be set.
+        is_new: bool,
+        /// What was set is on so many nodes, as far as is known now.
+        copies: u16,
+    },
     /// These nodes said just now that they have it all.
     Holders(Holders),
     /// The node's state.

@@ -14,6 +14,7 @@ use super::list_under::ListUnder;
 use super::put::Put;
 use super::rename::{Names, Rename};
 use super::restore::Restore;
+use super::settings::Change;
 use super::verify::Verify;
 use super::versions::Versions;
 use crate::wire::message::Message;
@@ -41,6 +42,7 @@ pub(super) enum Machine {
     Versions(Box<Versions>),
     Restore(Box<Restore>),
     ListUnder(Box<ListUnder>),
+    Change(Box<Change>),
     Verify(Box<Verify>),
 }
 
@@ -83,6 +85,9 @@ impl Machine {
             Operation::ListUnder { of, one_level } => {
                 Self::ListUnder(Box::new(ListUnder::begin(context, op, of, one_level)?))
             }
+            Operation::Settings { change } => {
+                Self::Change(Box::new(Change::begin(context, op, change)?))
+            }
             Operation::Holders { record } => Self::Ask(Ask::holders(context, op, record)),
             Operation::Status => Self::Ask(Ask::status(context, op)),
             Operation::Members => Self::Ask(Ask::members(context, op)),
@@ -110,6 +115,7 @@ impl Machine {
             Self::Versions(versions) => versions.answered(context, message),
             Self::Restore(restore) => restore.answered(context, message),
             Self::ListUnder(list) => list.answered(context, message),
+            Self::Change(change) => change.answered(context, message),
             Self::Verify(verify) => verify.answered(context, message),
         }
     }
@@ -122,6 +128,7 @@ impl Machine {
             Self::Rename(rename) => rename.again(context),
             Self::Clear(clear) => clear.again(context),
             Self::Restore(restore) => restore.again(context),
+            Self::Change(change) => change.again(context),
             Self::Get(_)
             | Self::Ask(_)
             | Self::List(_)
@@ -144,6 +151,7 @@ impl Machine {
             | Self::Versions(_)
             | Self::Restore(_)
             | Self::ListUnder(_)
+            | Self::Change(_)
             | Self::Verify(_) => true,
         }
     }
@@ -161,6 +169,7 @@ impl Machine {
             | Self::Versions(_)
             | Self::Restore(_)
             | Self::ListUnder(_)
+            | Self::Change(_)
             | Self::Verify(_) => 0,
         }
     }
@@ -181,6 +190,7 @@ impl Machine {
             | Self::Versions(_)
             | Self::Restore(_)
             | Self::ListUnder(_)
+            | Self::Change(_)
             | Self::Verify(_) => result,
         }
     }

@@ -33,6 +33,7 @@ mod put;
 mod rename;
 mod restore;
 mod seal;
+mod settings;
 mod signers;
 mod sweep;
 mod uploads;
@@ -45,6 +46,7 @@ pub use entry::{Entry, Meta, Overwrite};
 pub use error::{ClientError, log_damage};
 pub use output::{Input, Output};
 pub use part::Part;
+pub use settings::SettingTold;
 pub use version::{
     NoVersionPrefix, Standing, Version, VersionPrefix, VersionsTold, VersionsWanted,
 };

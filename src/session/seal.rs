@@ -13,7 +13,7 @@ use crate::crypto::keys::{NodeKey, WriteKey, record_id};
 use crate::crypto::sealed::{open_part, seal_part};
 use crate::crypto::{sign, tags};
 use crate::ids::{Hash, NameId, Space, VersionId, Writer};
-use crate::keyring::{Access, names};
+use crate::keyring::{self, Access, names};
 use crate::limits::NAME_MAX;
 use crate::seeded::{self, Bug};
 use crate::time::STAMP_MAX;
@@ -21,6 +21,7 @@ use crate::wire::discards::discarding;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::names::{NamesFound, NamesQuestion, SealedNames};
 use crate::wire::record::{BlockList, FORMAT, Record, RecordKind, Sealed};
+use crate::wire::settings::{Setting, SettingKey};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
@@ -135,6 +136,38 @@ impl Seals {
     ) -> Result<NewVersion, ClientError> {
         let sealed = Sealed { name: name.to_vec(), ..Sealed::default() };
         self.record(RecordKind::Tombstone, heads, BlockList::Inline(Vec::new()), &sealed)
+    }
+
+    /// A record that sets something for the network: for all to read who have it, blind nodes too.
+    pub(super) fn setting(
+        &mut self,
+        heads: &Heads,
+        setting: Setting,
+    ) -> Result<NewVersion, ClientError> {
+        let version = self.version(heads)?;
+        let write = self.write_key()?;
+        let discarding = discarding(heads.future()).into_iter();
+        let mut record = Record {
+            space: self.space,
+            parents: heads.parents(),
+            signer: write.public(),
+            extensions: discarding.chain([setting.extension()]).collect(),
+            ..Record::unsigned(RecordKind::Setting, keyring::setting::name(setting.key()), version)
+        };
+        record.signature = sign::sign(&write.sign, tags::RECORD, &record.signed_bytes());
+        Ok(NewVersion { version, record: Bytes::from(record.to_bytes()) })
+    }
+
+    /// What a node shows of a setting; `None` if it shows nothing that is known here.
+    pub(super) fn open_setting(
+        &mut self,
+        told: &Told,
+        key: SettingKey,
+    ) -> Result<Option<Setting>, ClientError> {
+        let Some(bytes) = told.shown().ok().flatten() else { return Ok(None) };
+        let record = decode(bytes)?;
+        self.signers.judge_once(record_id(bytes), &record)?;
+        Ok(keyring::setting::setting(&record).filter(|setting| setting.key() == key))
     }
 
     /// A version after these, and after all that were given before.

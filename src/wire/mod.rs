@@ -65,8 +65,8 @@
 //! | field | bytes |
 //! |---|---|
 //! | format | `u8`: 1; later formats keep this layout and add kinds and extensions |
-//! | kind | `u8`: 1 file, 2 tombstone, 3 admission, 4 presence, 5 grant; |
-//! | | reserved: 6 policy, 7 setting, 8 revoke, 9 rekey |
+//! | kind | `u8`: 1 file, 2 tombstone, 3 admission, 4 presence, 5 grant, 7 setting; |
+//! | | reserved: 6 policy, 8 revoke, 9 rekey |
 //! | space, name, version | `[16]`, `[32]`, version id with the top bit of its stamp clear |
 //! | parents | `list` of version ids, greatest first, none twice, stamps below the version's |
 //! | epoch, signer | `u32`, `[32]` |

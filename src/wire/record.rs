@@ -36,6 +36,8 @@ pub enum RecordKind {
     Presence,
     /// That key may sign; signed by the root.
     Grant,
+    /// The network is set so.
+    Setting,
     /// A kind of a newer format: kept and forwarded unread.
     Other(u8),
 }
@@ -231,7 +233,8 @@ impl Record {
             RecordKind::Tombstone
             | RecordKind::Admission
             | RecordKind::Presence
-            | RecordKind::Grant => false,
+            | RecordKind::Grant
+            | RecordKind::Setting => false,
         }
     }
 }
@@ -300,6 +303,7 @@ impl Field for RecordKind {
             Self::Admission => 3,
             Self::Presence => 4,
             Self::Grant => 5,
+            Self::Setting => 7,
             Self::Other(kind) => *kind,
         });
     }
@@ -312,6 +316,7 @@ impl Field for RecordKind {
             3 => Ok(Self::Admission),
             4 => Ok(Self::Presence),
             5 => Ok(Self::Grant),
+            7 => Ok(Self::Setting),
             kind => Ok(Self::Other(kind)),
         }
     }

@@ -163,6 +163,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("PACE_PERIOD_ALONE", &["a_node_that_drips_is_left_also_when_nobody_waits"]),
     ("SLOW_FORGIVEN", &["who_was_slow_is_forgiven_in_time_and_forgotten_for_others"]),
     ("RETENTION_DEFAULT", &["what_nobody_has_set_has_a_default"]),
+    ("SETTING_SECONDS_MAX", &["what_is_no_setting_sets_nothing"]),
     ("GRACE_DEFAULT", &["what_nobody_has_set_has_a_default"]),
     ("PERMIT_LIFE", &["a_permit_is_good_for_an_hour"]),
     ("PERMIT_LIFE_MAX", &["without_a_permit_nothing_is_taken_in"]),

@@ -72,6 +72,7 @@ fn every_key_is_in_the_table_of_the_readme() {
     network.dfs(0, &["mv", "plain", "moved"]).ok();
     network.dfs(0, &["mv", "moved", "plain"]).ok();
     note(&mut keys, "ls", &network.dfs(0, &["ls", "--deleted", "--json"]).text());
+    note(&mut keys, "settings", &network.dfs(0, &["settings", "--json"]).text());
     note(&mut keys, "status", &network.dfs(0, &["status", "--json"]).text());
     note(&mut keys, "peers", &network.dfs(0, &["peers", "--json"]).text());
     let stated = Command::new(program("dfs"))

@@ -28,6 +28,7 @@ mod ranges;
 mod refusals;
 mod rounds;
 mod secrecy;
+mod settings;
 mod start;
 mod swaps;
 mod sync;

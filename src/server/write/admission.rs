@@ -7,6 +7,7 @@ use super::record::{Brought, NewRecord, ReadyPut, is_inline, only_deletes};
 use crate::crypto::keys::record_id;
 use crate::ids::Address;
 use crate::index::grants::Learnt;
+use crate::keyring::setting::setting;
 use crate::limits::STAMP_LEAD;
 use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
@@ -211,8 +212,15 @@ fn take_put_record(cx: &Context, bytes: &Bytes) -> Result<NewRecord, Refusal> {
     };
     match record.kind {
         RecordKind::File | RecordKind::Tombstone => {}
+        RecordKind::Setting if setting(&record).is_some() => {}
+        RecordKind::Setting => {
+            return Err(Refusal::new(Reason::Malformed, "a setting that is not known here"));
+        }
         RecordKind::Admission | RecordKind::Presence | RecordKind::Grant | RecordKind::Other(_) => {
-            return Err(Refusal::new(Reason::Malformed, "only files and tombstones can be put"));
+            return Err(Refusal::new(
+                Reason::Malformed,
+                "only files, tombstones and settings can be put",
+            ));
         }
     }
     if !cx.index.grants.allow(&record.signer) {

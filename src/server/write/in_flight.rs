@@ -72,7 +72,7 @@ impl NamesInFlight {
 fn version_is_file(new: &NewRecord) -> Option<bool> {
     match new.record.kind {
         RecordKind::File => Some(true),
-        RecordKind::Tombstone => Some(false),
+        RecordKind::Tombstone | RecordKind::Setting => Some(false),
         RecordKind::Admission | RecordKind::Presence | RecordKind::Grant | RecordKind::Other(_) => {
             None
         }

@@ -29,7 +29,7 @@ impl NewRecord {
     /// Whether it adds no contents: below the reserve such are still taken, or nothing could ever be deleted.
     pub(super) fn only_deletes(&self) -> bool {
         match self.record.kind {
-            RecordKind::Tombstone | RecordKind::Grant => true,
+            RecordKind::Tombstone | RecordKind::Grant | RecordKind::Setting => true,
             RecordKind::File
             | RecordKind::Admission
             | RecordKind::Presence

@@ -1,0 +1,123 @@
+//! What a network is set to, as far as this node knows.
+//!
+//! Knows no disk. Invariant: in force is what the greatest version of each setting says; where that cannot be read, nothing
+//! goes that another value might keep.
+
+use super::catalog::Catalog;
+use crate::crypto::keys::record_id;
+use crate::ids::RecordId;
+use crate::keyring::setting::{name, setting};
+use crate::wire::record::Record;
+use crate::wire::settings::{Setting, SettingKey, Settings};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A record that sets something.
+#[derive(Debug)]
+struct Known {
+    setting: Setting,
+    bytes: Bytes,
+}
+
+/// The records that set something, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct KnownSettings(BTreeMap<RecordId, Known>);
+
+impl KnownSettings {
+    /// A record is durable, or was found by a start. True if it sets something.
+    pub(crate) fn note(&mut self, record: &Record, bytes: &Bytes) -> bool {
+        let setting = setting(record);
+        if let Some(setting) = setting {
+            self.0.insert(record_id(bytes), Known { setting, bytes: bytes.clone() });
+        }
+        setting.is_some()
+    }
+
+    /// What is in force.
+    pub(crate) fn in_force(&self, catalog: &Catalog) -> Settings {
+        SettingKey::ALL.into_iter().fold(Settings::default(), |settings, key| {
+            let greatest = catalog.greatest(&name(key));
+            settings.with(match greatest {
+                None => settings.get(key),
+                Some(entry) => match self.0.get(&entry.id()) {
+                    Some(known) => known.setting,
+                    None => most(key),
+                },
+            })
+        })
+    }
+
+    /// The records that say so.
+    pub(crate) fn records(&self, catalog: &Catalog) -> impl Iterator<Item = Bytes> {
+        SettingKey::ALL.into_iter().filter_map(|key| {
+            let greatest = catalog.greatest(&name(key))?;
+            self.0.get(&greatest.id()).map(|known| known.bytes.clone())
+        })
+    }
+}
+
+/// Which keeps the most.
+fn most(key: SettingKey) -> Setting {
+    match key {
+        SettingKey::Retention => Setting::Retention(Duration::MAX),
+        SettingKey::KeepVersions => Setting::KeepVersions(None),
+        SettingKey::Grace => Setting::Grace(Duration::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::alias::Aliases;
+    use crate::ids::{VersionId, Writer};
+    use crate::store::values::LogPlace;
+    use crate::wire::record::RecordKind;
+
+    const PLACE: LogPlace = LogPlace { segment: 1, offset: 9_000, length: 7 };
+
+    fn seconds(count: u64) -> Setting {
+        Setting::Retention(Duration::from_secs(count))
+    }
+
+    fn record(stamp: u64, setting: Setting) -> (RecordId, Record, Bytes) {
+        let version = VersionId { stamp, writer: Writer([1; 8]) };
+        let bare = Record::unsigned(RecordKind::Setting, name(setting.key()), version);
+        let record = Record { extensions: vec![setting.extension()], ..bare };
+        let bytes = Bytes::from(record.to_bytes());
+        (record_id(&bytes), record, bytes)
+    }
+
+    #[test]
+    fn the_greatest_version_of_each_setting_is_in_force() {
+        let mut catalog = Catalog::new(Aliases::new([7; 16]));
+        let mut known = KnownSettings::default();
+        assert_eq!(known.in_force(&catalog), Settings::default());
+        let mut note = |stamp, setting| {
+            let (id, record, bytes) = record(stamp, setting);
+            assert!(known.note(&record, &bytes));
+            catalog.insert(id, &record, PLACE);
+            known.in_force(&catalog)
+        };
+        let one = |setting| Settings::default().with(setting);
+        assert_eq!(note(5, seconds(10)), one(seconds(10)));
+        assert_eq!(note(4, seconds(20)), one(seconds(10)), "an older one");
+        assert_eq!(note(6, seconds(30)), one(seconds(30)));
+        let both = note(1, Setting::KeepVersions(Some(3)));
+        assert_eq!(both, one(seconds(30)).with(Setting::KeepVersions(Some(3))));
+        assert_eq!(known.records(&catalog).count(), 2);
+    }
+
+    /// Its bytes have rotted, and the node was started again.
+    #[test]
+    fn what_cannot_be_read_keeps_the_most() {
+        let mut catalog = Catalog::new(Aliases::new([7; 16]));
+        let (id, one, bytes) = record(5, seconds(10));
+        catalog.insert(id, &one, PLACE);
+        let mut known = KnownSettings::default();
+        assert_eq!(known.in_force(&catalog).retention, Duration::MAX);
+        known.note(&one, &bytes);
+        catalog.damage(&id);
+        assert_eq!(known.in_force(&catalog).retention, Duration::from_secs(10), "it is known");
+    }
+}
