@@ -13,6 +13,7 @@ use crate::keyring::names::name_of;
 use crate::seeded::{self, Bug};
 use crate::wire::record::Record;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How far the names have been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) enum Unread {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Ordered {
-    keys: DataKeys,
+    keys: Arc<DataKeys>,
     names: Names,
     unread: BTreeMap<Alias, Unread>,
     stage: Stage,
@@ -47,12 +48,16 @@ pub(crate) struct Ordered {
 impl Ordered {
     /// Nothing has been read.
     pub(crate) fn new(keys: DataKeys) -> Self {
+        Self::unasked(Arc::new(keys))
+    }
+
+    fn unasked(keys: Arc<DataKeys>) -> Self {
         let (names, unread) = (Names::default(), BTreeMap::new());
         Self { keys, names, unread, stage: Stage::Unasked }
     }
 
     /// The keys under which names are.
-    pub(crate) fn keys(&self) -> &DataKeys {
+    pub(crate) fn keys(&self) -> &Arc<DataKeys> {
         &self.keys
     }
 
@@ -85,13 +90,16 @@ impl Ordered {
         };
     }
 
+    /// A name that is listed.
+    pub(crate) fn take(&mut self, alias: Alias, name: &[u8]) {
+        self.names.insert(name);
+        self.unread.remove(&alias);
+    }
+
     /// A record of a name that is listed.
-    pub(crate) fn take(&mut self, alias: Alias, record: &Record) {
+    fn take_record(&mut self, alias: Alias, record: &Record) {
         match name_of(&self.keys, record) {
-            Some(name) => {
-                self.names.insert(&name);
-                self.unread.remove(&alias);
-            }
+            Some(name) => self.take(alias, &name),
             None => self.lack(alias, Unread::Closed),
         }
     }
@@ -111,7 +119,7 @@ impl Ordered {
         let alias = catalog.alias(&record.name);
         match catalog.listed(&record.name) {
             Some(Listed::Shown(entry) | Listed::Future(_, Some(entry))) if entry.id() == *id => {
-                self.take(alias, record);
+                self.take_record(alias, record);
             }
             // The name is known by the record that is shown, or counted as unread.
             Some(Listed::Shown(_) | Listed::Future(_, Some(_))) => {}
@@ -141,7 +149,7 @@ impl Ordered {
         let is_shown = |alias: &Alias| matches!(catalog.listed_as(*alias), Some(Listed::Shown(_)));
         let mut dated = self.unread.iter().filter(|(_, why)| **why == Unread::Future);
         if dated.any(|(alias, _)| is_shown(alias)) {
-            *self = Self::new(self.keys.clone());
+            *self = Self::unasked(Arc::clone(&self.keys));
             return None;
         }
         let counts = |why: &&Unread| !future || **why == Unread::Closed;

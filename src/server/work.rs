@@ -16,9 +16,11 @@ use super::scrub::VerifyFor;
 use super::transfer::Share;
 use super::write::{NewRecord, Offered, ReadyPut};
 
+use crate::crypto::data::DataKeys;
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
 use crate::index::Pins;
+use crate::keyring::names::name_of;
 use crate::keyring::permit::permits;
 use crate::keyring::signed::signed;
 use crate::limits::AT_ONCE_BYTES_MAX;
@@ -89,8 +91,8 @@ pub enum Job {
         count: u8,
         pins: Pins,
     },
-    /// Whole items of the log.
-    ReadLog { purpose: Box<Reading>, items: Vec<LogItem> },
+    /// Items of the log: whole; or with these keys the name of each record alone, which is empty where they do not open it.
+    ReadLog { purpose: Box<Reading>, items: Vec<LogItem>, names: Option<Arc<DataKeys>> },
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
     /// Blocks, pages and records are looked at anew.
@@ -207,6 +209,8 @@ pub enum BackgroundKind {
     Suspect,
     /// Blocks that are offered are here already.
     Offered,
+    /// Names are read to be put in order.
+    Names,
 }
 
 impl Job {
@@ -215,6 +219,9 @@ impl Job {
     pub fn background(&self) -> Option<Background> {
         match self {
             Self::Verify { purpose, .. } => purpose.reason.background(),
+            Self::ReadLog { names: Some(_), .. } => {
+                Some(Background { kind: BackgroundKind::Names, owner: 0 })
+            }
             _ => None,
         }
     }
@@ -231,7 +238,7 @@ pub enum Done {
     Discarded,
     /// The leaves, not checked against the hashes that come with them.
     Leaves { reader: Link, pins: Pins, result: Result<LeavesRead, ReadError> },
-    /// What was read of each item, checked against its CRC.
+    /// What was asked for of each item, which was checked against its CRC.
     Log { purpose: Box<Reading>, items: Vec<LogItem>, read: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
@@ -267,8 +274,12 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             pins,
             result: disk.read_leaves(&address, place, LeafRange { first, count }),
         },
-        Job::ReadLog { purpose, items } => {
-            let read = items.iter().map(|item| disk.read_log(item.place)).collect();
+        Job::ReadLog { purpose, items, names } => {
+            let read = items.iter().map(|item| disk.read_log(item.place));
+            let read = match names {
+                None => read.collect(),
+                Some(keys) => read.map(|item| item.map(|bytes| name_in(&keys, &bytes))).collect(),
+            };
             Done::Log { purpose, items, read }
         }
         Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
@@ -302,13 +313,13 @@ pub fn execute_at_once<F: FileSystem>(
                 None => Err(Job::ReadLeaves { reader, address, place, first, count, pins }),
             }
         }
-        Job::ReadLog { purpose, items } => {
+        Job::ReadLog { purpose, items, names: None } => {
             let places: Vec<_> = items.iter().map(|item| item.place).collect();
             match disk.items_at_once(&places) {
                 Some(read) => {
                     Ok(Done::Log { purpose, items, read: read.into_iter().map(Ok).collect() })
                 }
-                None => Err(Job::ReadLog { purpose, items }),
+                None => Err(Job::ReadLog { purpose, items, names: None }),
             }
         }
         Job::Check { ref checks, .. } if has_time && are_few(checks) => Ok(execute(disk, job)),
@@ -317,6 +328,12 @@ pub fn execute_at_once<F: FileSystem>(
         }
         other => Err(other),
     }
+}
+
+/// The name that the record in these bytes is of; empty if that cannot be told.
+fn name_in(keys: &DataKeys, bytes: &[u8]) -> Bytes {
+    let name = Record::decode(bytes).ok().and_then(|record| name_of(keys, &record));
+    Bytes::from(name.unwrap_or_default())
 }
 
 /// Whether to check these takes no longer than two threads take to wake each other: a signature, or a small block.
@@ -412,7 +429,8 @@ mod tests {
             let purpose = Reading { reason, pins: Pins::default() };
             let record = LogItem { id: [1; 32], place: record };
             let small = LogItem { id: address.0, place: small };
-            Job::ReadLog { purpose: Box::new(purpose), items: vec![record, small] }
+            let items = vec![record, small];
+            Job::ReadLog { purpose: Box::new(purpose), items, names: None }
         };
         let others = || Job::Commit { group: Box::default() };
         // The first read of a segment opens it.

@@ -248,7 +248,7 @@ impl Bench for Setting {
         let mut told = Vec::new();
         while let Some(output) = self.cx.outputs.pop_front() {
             match output {
-                Output::Job(Job::ReadLog { purpose, items }) => {
+                Output::Job(Job::ReadLog { purpose, items, .. }) => {
                     let ReadFor::Replicate(reading) = purpose.reason else { panic!("{purpose:?}") };
                     self.reads.push_back((items[0].place, reading));
                     told.push("read".to_owned());

@@ -64,7 +64,7 @@ impl Half {
             };
             match output {
                 Output::Send { message, .. } => said.push_back(message),
-                Output::Job(Job::ReadLog { purpose, items }) => {
+                Output::Job(Job::ReadLog { purpose, items, .. }) => {
                     let items = self.read(&items);
                     match purpose.reason {
                         ReadFor::PushRecords { link, ids } => {
