@@ -99,7 +99,7 @@ fn judged(listed: Result<SyncState, ClientError>, missing: Vec<Name>) -> Result<
 }
 
 /// Whether a name, which is no file's, is that of a folder: its own record tells, or something in it. Of very many names
-/// not all are looked through.
+/// that are in no order not all are looked through.
 pub(crate) fn is_folder(client: &mut Client, name: &Name) -> bool {
     if client.stat(name.marker().bytes()).is_ok() {
         return true;
@@ -107,8 +107,11 @@ pub(crate) fn is_folder(client: &mut Client, name: &Name) -> bool {
     let begun = Instant::now();
     let mut is_found = false;
     // If it fails, the name was not found, and no more is known.
-    let _ = client.list(|entry| {
-        is_found = name.rest_of(&entry.name).is_some();
+    let _ = client.list_under(name.trimmed().bytes(), true, |listed| {
+        is_found = match listed {
+            client::Listed::File(entry) => name.rest_of(&entry.name).is_some(),
+            client::Listed::Folder(_) => true,
+        };
         let is_enough = is_found || begun.elapsed() > LOOK_MAX;
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
