@@ -4,8 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::names::Name;
-use crate::cli::nodes::{peer_json, peer_lines, status_json, status_lines};
 use crate::cli::output::Output;
+use crate::cli::peers::{peer_json, peer_lines};
+use crate::cli::status::{status_json, status_lines};
 use crate::cli::{args, door, names, sync};
 
 /// What `mv` says of a folder.

@@ -102,6 +102,16 @@ pub(crate) fn rfc3339(at: FileTime) -> String {
     format!("{}T{hour:02}:{minute:02}:{second:02}{rest}Z", utc.date())
 }
 
+/// Milliseconds since 1970 as scripts read it; none for 0, which is no time.
+pub(crate) fn known_time(wall_ms: u64) -> Option<String> {
+    (wall_ms > 0).then(|| rfc3339(time_of(wall_ms)))
+}
+
+/// The same as a time.
+pub(crate) fn time_of(wall_ms: u64) -> FileTime {
+    FileTime::from_ms(i64::try_from(wall_ms).unwrap_or(i64::MAX))
+}
+
 /// What lies beyond the years that have four digits is told as their first or last moment.
 fn utc(at: FileTime) -> UtcDateTime {
     let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
