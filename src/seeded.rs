@@ -38,6 +38,12 @@ macro_rules! bugs {
 }
 
 bugs! {
+    /// A start believes the index of a segment whose check sums are wrong (G2).
+    BelieveBadIndex,
+    /// A start believes the index of a segment that ends elsewhere (G1).
+    BelieveStaleIndex,
+    /// The index of a segment leaves out what was dropped and what has expired (G6).
+    IndexWithoutGraves,
     /// A group is appended and never flushed (G1).
     SkipFlush,
     /// After a rename the log alone is flushed (G1).

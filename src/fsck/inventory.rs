@@ -26,11 +26,11 @@ pub(super) struct Inventory {
 impl Inventory {
     pub(super) fn take(&mut self, found: &LogEntry) {
         match found {
-            LogEntry::Record(id, place, _) => {
+            LogEntry::Record(id, place, _) | LogEntry::Outline(id, place, _) => {
                 self.expired.remove(id);
                 self.records.entry(*id).or_insert(*place);
             }
-            LogEntry::Page(address, place, _) => {
+            LogEntry::Page(address, place, _) | LogEntry::PageEntries(address, place, _) => {
                 self.lost.remove(address);
                 self.pages.insert(*address, *place);
             }

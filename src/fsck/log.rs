@@ -16,6 +16,7 @@ use crate::store::remains::Kept;
 use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Seen, Window, is_medium, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use crate::store::segment_index::{self, Closed, IndexState};
 use std::io;
 use std::ops::Range;
 
@@ -64,10 +65,12 @@ impl<F: FileSystem> Reading<'_, '_, F> {
         }
         for header in &headers {
             self.log.segments += 1;
-            last = self.read_segment(header, chain.end(header.number), &mut kept)?;
+            let end = chain.end(header.number);
+            last = self.read_segment(header, end, &mut kept)?;
+            self.look_at_index(header, end)?;
         }
         self.log.inventory.take_remains(&kept.records, &kept.rotten);
-        self.tell_of_tail(last)
+        self.tell_of_tail(last, &headers)
     }
 
     /// Damage with which a part of the log is gone.
@@ -267,6 +270,35 @@ impl<F: FileSystem> Reading<'_, '_, F> {
         Ok(run.verdict)
     }
 
+    /// Whether the index of a segment, if it has one, says what its groups say. What was damaged since it was written it may
+    /// know better.
+    fn look_at_index(&mut self, header: &Header, end: Option<u64>) -> Result<(), OpenError> {
+        let Some(end) = end else {
+            return Ok(());
+        };
+        let path = layout::segment(header.number);
+        let judged = self.fs.open(&path).and_then(|file| {
+            let closed = Closed { header, end, last: None };
+            segment_index::judge(self.fs, &file, &closed)
+        });
+        match judged.map_err(|error| OpenError::from(failed("reading", &path, &error)))? {
+            IndexState::Good | IndexState::None => {}
+            IndexState::Bad => self.report.note(
+                path,
+                "its index is bad, which tells a start what is in it".to_owned(),
+                "nothing is lost: a start reads the segment itself, and writes another",
+                "watch this disk: it has changed bytes by itself",
+            ),
+            IndexState::Wrong => self.report.damage(
+                path,
+                "its index tells other things than its groups".to_owned(),
+                "a start believes the index",
+                "run `dfsd check --rebuild`, which writes another",
+            ),
+        }
+        Ok(())
+    }
+
     fn accept(&mut self, seen: &Seen) {
         self.log.groups += 1;
         seen.found.iter().for_each(|found| self.log.inventory.take(found));
@@ -322,9 +354,11 @@ impl<F: FileSystem> Reading<'_, '_, F> {
     }
 
     /// Behind the last good group are zeros, or what a write that was never acknowledged has left.
-    fn tell_of_tail(&mut self, last: Verdict) -> Result<(), OpenError> {
+    fn tell_of_tail(&mut self, last: Verdict, headers: &[Header]) -> Result<(), OpenError> {
         let path = layout::segment(last.segment);
-        if last.segment == 0 {
+        // Behind the groups of one that is closed stands its index.
+        let is_closed = headers.last().is_some_and(|newest| newest.number != last.segment);
+        if last.segment == 0 || is_closed && self.has_index(last, headers)? {
             return Ok(());
         }
         match is_zero_from(self.fs, &path, last.end) {
@@ -339,6 +373,20 @@ impl<F: FileSystem> Reading<'_, '_, F> {
             ),
         }
         Ok(())
+    }
+}
+
+impl<F: FileSystem> Reading<'_, '_, F> {
+    fn has_index(&self, of: Verdict, headers: &[Header]) -> Result<bool, OpenError> {
+        let Some(header) = headers.iter().find(|header| header.number == of.segment) else {
+            return Ok(false);
+        };
+        let closed = Closed { header, end: of.end, last: Some(of.last) };
+        let path = layout::segment(of.segment);
+        let judged = self.fs.open(&path);
+        let judged = judged.and_then(|file| segment_index::judge(self.fs, &file, &closed));
+        let judged = judged.map_err(|error| failed("reading", &path, &error))?;
+        Ok(judged != IndexState::None)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::store::error::failed;
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::values::{BlockPlace, Group, LogEntry, RecoveryReport, Verified};
-use crate::store::{Config, Disk, OpenError, open};
+use crate::store::{Config, Disk, OpenError, open_whole};
 use std::collections::BTreeSet;
 
 /// Blocks and pages that are hashed, noted as lost or taken in at once.
@@ -33,7 +33,7 @@ pub(crate) fn rebuild<F: FileSystem>(
     report: &mut dyn FnMut(Event),
 ) -> Result<Summary, OpenError> {
     let mut inventory = Inventory::default();
-    let (disk, recovered) = open(fs, config, entropy, |found| inventory.take(&found))?;
+    let (disk, recovered) = open_whole(fs, config, entropy, |found| inventory.take(&found))?;
     let mut repaired = Tally { report, count: 0 };
     inventory.take_remains(&recovered.remains, &recovered.rotten);
     give_up(&disk, &recovered, &mut repaired)?;
@@ -47,6 +47,9 @@ pub(crate) fn rebuild<F: FileSystem>(
     sweep(&disk, &wanted, &inventory, &mut repaired)?;
     let count = repaired.count;
     disk.witness_now()?;
+    for segment in recovered.unindexed {
+        disk.index_segment(segment);
+    }
     let mut summary = look(disk.file_system(), known, repaired.report)?;
     summary.repaired = count;
     summary.log_has_gaps |= found.log_has_gaps || lost > 0;

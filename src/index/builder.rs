@@ -13,7 +13,8 @@ use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::signed::signed;
 use crate::seeded::{self, Bug};
-use crate::store::values::{LogEntry, Remains};
+use crate::store::values::{LogEntry, LogPlace, Remains};
+use crate::wire::page::{Entries, Page};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,18 +77,15 @@ impl IndexBuilder {
                 };
                 self.grants.learn(&record, &bytes);
                 self.settings.note(&record, &bytes);
-                self.newest = self.newest.max(record.version.stamp);
-                if self.catalog.insert(id, &record, place)
-                    && !self.completion.record(id, &record, &self.holdings)
-                {
-                    self.incomplete.insert(id);
-                }
+                self.record(id, &record, place);
             }
+            LogEntry::Outline(id, place, record) => self.record(id, &record, place),
             LogEntry::Page(address, place, bytes) => {
-                self.lost.remove(&address);
-                self.holdings.insert_page(address, place);
-                let complete = self.completion.page(address, &bytes, &self.holdings);
-                self.complete(&complete);
+                let page = Page::decode(&bytes);
+                self.page(address, place, page.ok().map(|page| page.entries));
+            }
+            LogEntry::PageEntries(address, place, entries) => {
+                self.page(address, place, Some(entries));
             }
             LogEntry::Block(address, place, segment) => {
                 self.repairs.remove(&address);
@@ -120,6 +118,23 @@ impl IndexBuilder {
             // Nothing of them was told.
             LogEntry::Removed(_) => {}
         }
+    }
+
+    fn record(&mut self, id: RecordId, record: &Record, place: LogPlace) {
+        self.newest = self.newest.max(record.version.stamp);
+        if self.catalog.insert(id, record, place)
+            && !self.completion.record(id, record, &self.holdings)
+        {
+            self.incomplete.insert(id);
+        }
+    }
+
+    /// A page; what it names, if it is one.
+    fn page(&mut self, address: Address, place: LogPlace, entries: Option<Entries>) {
+        self.lost.remove(&address);
+        self.holdings.insert_page(address, place);
+        let complete = self.completion.page(address, entries, &self.holdings);
+        self.complete(&complete);
     }
 
     fn complete(&mut self, records: &[RecordId]) {
@@ -204,7 +219,7 @@ impl IndexBuilder {
 mod tests {
     use super::*;
     use crate::ids::{NameId, VersionId, Writer};
-    use crate::store::values::{BlockPlace, Expired, LogPlace};
+    use crate::store::values::{BlockPlace, Expired};
     use crate::wire::message::BlockRef;
     use crate::wire::record::BlockList;
 

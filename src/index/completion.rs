@@ -10,7 +10,7 @@ use crate::ids::{Address, RecordId};
 use crate::limits::{PAGE_DEPTH_MAX, START_MISSING_MAX};
 use crate::seeded::{self, Bug};
 use crate::wire::message::BlockRef;
-use crate::wire::page::{Entries, Page};
+use crate::wire::page::Entries;
 use crate::wire::record::{BlockList, Record};
 use std::collections::{BTreeSet, HashMap};
 
@@ -69,21 +69,21 @@ impl Completion {
         self.settle(Waiting { whole: Whole::Record(id), missing }, holdings).is_some()
     }
 
-    /// A page is found, which `holdings` has by now. The records that are complete with it.
+    /// A page is found, which `holdings` has by now, and what it names, if it is one. The records that are complete with it.
     pub(crate) fn page(
         &mut self,
         address: Address,
-        bytes: &[u8],
+        entries: Option<Entries>,
         holdings: &Holdings,
     ) -> Vec<RecordId> {
         if self.pages.contains_key(&address) {
             return Vec::new();
         }
-        let Ok(page) = Page::decode(bytes) else {
+        let Some(entries) = entries else {
             self.pages.insert(address, None);
             return Vec::new();
         };
-        let missing = match page.entries {
+        let missing = match entries {
             _ if seeded::is_on(Bug::BelieveHeldPages) => Missing::Pages(Vec::new()),
             Entries::Blocks(blocks) => self.missing_blocks(&blocks, holdings),
             Entries::Pages { pages, .. } => {
@@ -233,13 +233,6 @@ mod tests {
         BlockRef { address: address(number), length: 7 }
     }
 
-    fn encoded(entries: Entries) -> Vec<u8> {
-        let page = Page { sealed: vec![9; entries.count() * 64], entries };
-        let mut bytes = Vec::new();
-        page.encode(&mut bytes);
-        bytes
-    }
-
     fn blocks(numbers: impl Iterator<Item = u64>) -> Entries {
         Entries::Blocks(numbers.map(block).collect())
     }
@@ -272,8 +265,7 @@ mod tests {
         fn page(&mut self, number: u64, entries: Entries) {
             let place = LogPlace { segment: 1, offset: 1, length: 1 };
             self.holdings.insert_page(address(number), place);
-            let bytes = encoded(entries);
-            let complete = self.completion.page(address(number), &bytes, &self.holdings);
+            let complete = self.completion.page(address(number), Some(entries), &self.holdings);
             self.complete.extend(complete);
         }
 
@@ -380,7 +372,7 @@ mod tests {
     fn a_page_that_is_none_or_a_tree_that_is_too_deep_is_left_to_a_walk() {
         let mut start = Start::default();
         start.holdings.insert_page(address(1), LogPlace { segment: 1, offset: 1, length: 1 });
-        assert_eq!(start.completion.page(address(1), b"no page", &start.holdings), []);
+        assert_eq!(start.completion.page(address(1), None, &start.holdings), []);
         start.record(1);
         for number in 2..9 {
             start.page(number, pages(2, &[number + 1]));

@@ -71,7 +71,7 @@ use status::Own;
 use std::time::Duration;
 use timers::Timer;
 use transfer::OFFERED_BYTES;
-use work::{CheckFor, Checked, Checking, Done, ReadFor, Verifying};
+use work::{CheckFor, Checked, Checking, Done, Job, ReadFor, Verifying};
 
 /// What is kept of a request, but for what it brought.
 const REQUEST_BYTES: usize = 300;
@@ -108,6 +108,9 @@ impl FileServer {
         };
         server.cx.clock.observe(newest, now.wall_ms, STAMP_LEAD);
         server.cx.ask_space();
+        for segment in &recovered.unindexed {
+            server.cx.job(Job::IndexSegment { segment: *segment });
+        }
         server.machines.replicate.start(&mut server.cx);
         server.machines.write.bring(&mut server.cx, anew);
         server.machines.members.start(&mut server.cx, are_given);
@@ -317,7 +320,7 @@ impl FileServer {
                 machines.transfer.wrote(cx, &purpose, draft, result);
             }
             Done::Finished { address, result } => machines.transfer.finished(cx, address, result),
-            Done::Discarded => {}
+            Done::Discarded | Done::SegmentIndexed => {}
             Done::Leaves { reader, pins, result } => {
                 cx.index.readers.unpin(pins);
                 machines.transfer.leaves_read(cx, reader, result);

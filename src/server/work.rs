@@ -101,6 +101,8 @@ pub enum Job {
     WritePeers { text: String },
     /// Of the damage that the last start found nothing is missing any more.
     MadeGood { damage: Hash },
+    /// A closed segment gets its index.
+    IndexSegment { segment: u32 },
     /// How many bytes has the disk left?
     Space,
     /// Signatures and hashes.
@@ -211,6 +213,8 @@ pub enum BackgroundKind {
     Offered,
     /// Names are read to be put in order.
     Names,
+    /// A closed segment gets its index.
+    Index,
 }
 
 impl Job {
@@ -222,6 +226,7 @@ impl Job {
             Self::ReadLog { names: Some(_), .. } => {
                 Some(Background { kind: BackgroundKind::Names, owner: 0 })
             }
+            Self::IndexSegment { .. } => Some(Background { kind: BackgroundKind::Index, owner: 0 }),
             _ => None,
         }
     }
@@ -248,6 +253,8 @@ pub enum Done {
     PeersWritten { result: Result<(), DiskError> },
     /// It is written down.
     MadeGood { result: Result<(), DiskError> },
+    /// It has one, or a start reads its groups.
+    SegmentIndexed,
     /// What the disk has left.
     Space { result: Result<Space, DiskError> },
     /// One for each check, in order.
@@ -289,6 +296,10 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
         }
         Job::WritePeers { text } => Done::PeersWritten { result: disk.write_peers(&text) },
         Job::MadeGood { damage } => Done::MadeGood { result: disk.made_good(&damage) },
+        Job::IndexSegment { segment } => {
+            disk.index_segment(segment);
+            Done::SegmentIndexed
+        }
         Job::Space => Done::Space { result: disk.space() },
         Job::Check { purpose, checks } => {
             Done::Checked { purpose, found: checks.iter().map(check).collect() }

@@ -14,6 +14,9 @@ use crate::store::segment::{Header, Verdict};
 use std::collections::BTreeSet;
 use std::io;
 
+/// Bytes that are read at once: heads of frames, which lie apart.
+const HEADS_READ: usize = 4096;
+
 /// See the module.
 pub(super) struct Claims<'a, F> {
     fs: &'a F,
@@ -115,7 +118,9 @@ impl<'a, F: FileSystem> Claims<'a, F> {
         let path = layout::segment(segment);
         let file = self.fs.open(&path);
         let read = file.and_then(|file| {
-            read(Scan { window: Window::new(self.fs, &file), segment, salt, end: None })
+            // Of most frames only the heads are looked at.
+            let window = Window::by(self.fs, &file, HEADS_READ);
+            read(Scan { window, segment, salt, end: None })
         });
         read.map_err(|error| failed("reading", &path, &error))
     }

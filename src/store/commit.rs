@@ -72,6 +72,7 @@ impl<F: FileSystem> Commits<F> {
         committed.removed = self.remove_segments(log, &group.removed)?;
         committed.number = log.last().number;
         committed.end = log.end();
+        committed.closed = log.take_closed();
         Ok(committed)
     }
 

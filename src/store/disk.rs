@@ -332,6 +332,18 @@ impl<F: FileSystem> Disk<F> {
         read.map_err(|trouble| trouble.tell(&layout::segment(segment)))
     }
 
+    /// Writes the index of a closed segment, behind its groups, if these are all good and there is room. Nobody waits for
+    /// that: of a segment without one a start reads the groups.
+    pub fn index_segment(&self, segment: u32) {
+        let Some(end) = self.commits.closed_end(segment) else {
+            return;
+        };
+        // It is not longer than what it is about.
+        if self.space().is_ok_and(|space| space.usable >= end) {
+            let _ = items::write_index(&*self.fs, segment, end);
+        }
+    }
+
     /// Writes the file `peers` anew, durably.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! From what the system says to what the core is told.
+//! From what the system says to what the core is told, and why a store is not opened.
 //!
 //! Invariant: only "no room" is ever `Full`, only want of descriptors or memory `Scarce`, and nothing that a flush says is
 //! either.
@@ -6,6 +6,7 @@
 use crate::seeded::{self, Bug};
 use crate::store::values::DiskError;
 use rustix::io::Errno;
+use std::fmt;
 use std::io;
 
 /// What a step of the store gives.
@@ -39,6 +40,48 @@ impl DiskError {
         match self {
             Self::Full => Self::Failed("a flush found the disk full".to_owned()),
             Self::Scarce(why) | Self::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// Why a store was not opened. Nothing was served and nothing was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// Another process has the folder.
+    Locked,
+    /// A newer program wrote this segment.
+    Newer {
+        /// The segment.
+        segment: u32,
+        /// Its format.
+        version: u16,
+    },
+    /// The disk failed; the sentence says what and where.
+    Disk(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked => f.write_str("another dfsd is using this data folder"),
+            Self::Newer { segment, version } => write!(
+                f,
+                "log segment {segment} has format {version}, which a newer dfsd wrote: run that one"
+            ),
+            Self::Disk(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<DiskError> for OpenError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Full => Self::Disk(
+                "there is no room on the disk to start: nothing is lost; free some MiB and start again".to_owned(),
+            ),
+            DiskError::Scarce(why) | DiskError::Failed(why) => Self::Disk(why),
         }
     }
 }

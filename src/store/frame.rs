@@ -290,8 +290,22 @@ impl Kind {
         Self::Removed,
     ];
 
-    fn parse(byte: u8) -> Option<Self> {
+    pub(crate) fn parse(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// Of the item that has told this.
+    pub(crate) fn of(found: &LogEntry) -> Self {
+        match found {
+            LogEntry::Lost(..) => Self::Lost,
+            LogEntry::Block(_, BlockPlace::Tree { .. }, _) => Self::Block,
+            LogEntry::Block(_, BlockPlace::Log(_), _) => Self::Small,
+            LogEntry::Page(..) | LogEntry::PageEntries(..) => Self::Page,
+            LogEntry::Record(..) | LogEntry::Outline(..) => Self::Record,
+            LogEntry::Dropped(..) => Self::Dropped,
+            LogEntry::Expired(..) => Self::Expired,
+            LogEntry::Removed(_) => Self::Removed,
+        }
     }
 }
 

@@ -1,18 +1,21 @@
-//! The items of a closed segment, piece by piece, without their bytes.
+//! The items of a closed segment, piece by piece, without their bytes; and how it gets its index.
 //!
-//! Changes nothing. Invariant: what is handed on is all that the groups of a whole segment hold; where a group is damaged
-//! that is said, and nothing is left out.
+//! Invariant: what is handed on is all that the groups of a whole segment hold; where a group is damaged that is said, and
+//! nothing is left out. Only the index is written, behind the last group; nobody waits for it, and it is not flushed.
 
 use crate::store::blocks::{ReadFault, retry_once};
 use crate::store::frame::{HEAD, ITEM_HEAD};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::scan::{Scan, Seen, Window};
+use crate::store::named::copies_of;
+use crate::store::scan::{Scan, Window};
 use crate::store::segment::{FRAMES, Header, Parsed};
+use crate::store::segment_index::{Closed, IndexReader, IndexWriter};
 use crate::store::values::{BlockPlace, Expired, LogEntry, LogPlace};
 use crate::store::values::{SegmentItem, SegmentItems, Statement};
+use std::io;
 
-/// A piece has fewer items than this, but for those of its last group.
+/// A piece has fewer items than this, but for those of its last groups.
 const PIECE: usize = 4096;
 /// Bytes that are read at once: a group or some.
 const READ: usize = 256 * 1024;
@@ -24,21 +27,23 @@ pub(super) fn read<F: FileSystem>(
     from: Option<u32>,
     end: u64,
 ) -> Result<SegmentItems, ReadFault> {
+    let from = from.map_or(FRAMES, u64::from);
     retry_once(|| {
         let file = fs.open(&layout::segment(segment))?;
-        let mut window = Window::by(fs, &file, READ);
-        let frames = usize::try_from(FRAMES).expect("it is small");
-        let copies = Header::parse_both(window.read(0, frames)?, segment);
-        let Parsed::Header(header) = Parsed::first(copies) else {
-            return Err(ReadFault::Damaged);
-        };
-        let mut scan = Scan { window, segment, salt: header.salt, end: Some(end) };
+        let header = header(fs, &file, segment)?.ok_or(ReadFault::Damaged)?;
+        let window = Window::by(fs, &file, READ);
+        let closed = Closed { header: &header, end, last: None };
         let mut found = SegmentItems::default();
-        let mut offset = from.map_or(FRAMES, u64::from);
+        let mut offset = match IndexReader::open(window, &closed)? {
+            Some(index) => read_index(index, from, end, &mut found)?,
+            None => from,
+        };
+        let window = Window::by(fs, &file, READ);
+        let mut scan = Scan { window, segment, salt: header.salt, end: Some(end) };
         while offset < end && found.items.len() < PIECE {
             let seen = scan.group_at(offset, end)?.ok_or(ReadFault::Damaged)?;
+            found.items.extend(items(seen.position.number, seen.start, &seen.found, segment));
             offset = seen.end;
-            found.items.extend(items(&seen, segment));
         }
         let next = u32::try_from(offset).expect("a segment is shorter than 4 GiB");
         found.next = (offset < end).then_some(next);
@@ -46,11 +51,65 @@ pub(super) fn read<F: FileSystem>(
     })
 }
 
-/// The items of a group.
-fn items(group: &Seen, segment: u32) -> impl Iterator<Item = SegmentItem> {
-    let number = group.position.number;
-    let mut at = group.start + HEAD as u64;
-    group.found.iter().map(move |found| {
+/// What an index says of groups from `from` on; where those end.
+fn read_index<F: FileSystem>(
+    mut index: IndexReader<'_, F>,
+    from: u64,
+    end: u64,
+    found: &mut SegmentItems,
+) -> io::Result<u64> {
+    if !index.pass(from)? {
+        return Ok(from);
+    }
+    while index.until() < end
+        && found.items.len() < PIECE
+        && let Some(chunk) = index.next()?
+    {
+        for group in &chunk.groups {
+            found.items.extend(items(group.number, group.start, &group.found, index.segment()));
+        }
+    }
+    Ok(index.until())
+}
+
+fn header<F: FileSystem>(fs: &F, file: &F::File, segment: u32) -> io::Result<Option<Header>> {
+    Ok(match Parsed::first(copies_of(fs, file, segment)?) {
+        Parsed::Header(header) => Some(header),
+        Parsed::Newer(_) | Parsed::Bad => None,
+    })
+}
+
+/// Writes the index of a segment that ends at `end`, if every group of it is good; whether it did.
+pub(super) fn write_index<F: FileSystem>(fs: &F, segment: u32, end: u64) -> io::Result<bool> {
+    let file = fs.reopen(&layout::segment(segment))?;
+    let Some(header) = header(fs, &file, segment)? else {
+        return Ok(false);
+    };
+    let scan = Scan { window: Window::new(fs, &file), segment, salt: header.salt, end: Some(end) };
+    let mut index = IndexWriter::new(fs, &file, &header, end);
+    let mut written = Ok(());
+    let scanned = scan.run(&mut |group| {
+        if written.is_ok() {
+            written = index.add(&group);
+        }
+    })?;
+    written?;
+    let is_good = scanned.damaged.is_empty() && scanned.groups > 0;
+    if is_good {
+        index.finish()?;
+    }
+    Ok(is_good)
+}
+
+/// The items of a group that begins there.
+fn items(
+    number: u64,
+    start: u64,
+    found: &[LogEntry],
+    segment: u32,
+) -> impl Iterator<Item = SegmentItem> {
+    let mut at = start + HEAD as u64;
+    found.iter().map(move |found| {
         let (states, id, length) = stated(found);
         let offset = u32::try_from(at + ITEM_HEAD as u64).expect("a segment is shorter than 4 GiB");
         at += ITEM_HEAD as u64 + u64::from(length);
@@ -60,10 +119,14 @@ fn items(group: &Seen, segment: u32) -> impl Iterator<Item = SegmentItem> {
 }
 
 /// What an item states, its id, and how many bytes of its own it has.
-fn stated(found: &LogEntry) -> (Statement, [u8; 32], u32) {
+pub(super) fn stated(found: &LogEntry) -> (Statement, [u8; 32], u32) {
     match found {
-        LogEntry::Record(id, place, _) => (Statement::Record, id.0, place.length),
-        LogEntry::Page(address, place, _) => (Statement::Page, address.0, place.length),
+        LogEntry::Record(id, place, _) | LogEntry::Outline(id, place, _) => {
+            (Statement::Record, id.0, place.length)
+        }
+        LogEntry::Page(address, place, _) | LogEntry::PageEntries(address, place, _) => {
+            (Statement::Page, address.0, place.length)
+        }
         LogEntry::Block(address, BlockPlace::Log(place), _) => {
             (Statement::Small, address.0, place.length)
         }

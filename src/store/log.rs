@@ -44,6 +44,8 @@ pub(super) struct Log<F: FileSystem> {
     chain: Chain,
     /// A name has changed that no successful `sync_all` covers yet.
     names_changed: bool,
+    /// A segment with groups that was closed, and of which nobody has been told.
+    closed: Option<u32>,
     /// Nothing after the last group proves yet that it was flushed, with its block files.
     doubted: bool,
     place: Place,
@@ -61,8 +63,18 @@ impl<F: FileSystem> Log<F> {
     /// The log of a place after what is past; no segment is open yet.
     pub(super) fn new(place: Place, store: StoreId, entropy: [u8; 16], past: Past) -> Self {
         let Past { newest, good, chain } = past;
-        let (names_changed, doubted) = (false, false);
-        Self { segment: None, newest, store, entropy, good, chain, names_changed, doubted, place }
+        Self {
+            segment: None,
+            newest,
+            store,
+            entropy,
+            good,
+            chain,
+            names_changed: false,
+            closed: None,
+            doubted: false,
+            place,
+        }
     }
 
     /// The last durable group.
@@ -97,6 +109,9 @@ impl<F: FileSystem> Log<F> {
             let _ = fs.remove(&path);
             failed("beginning", &path, &error)
         })?;
+        if self.good.segment == self.newest && self.newest != 0 {
+            self.closed = Some(self.newest);
+        }
         self.newest = number;
         if !seeded::is_on(Bug::SkipVerdict) {
             flush_all(fs, &file).map_err(|error| failed("flushing", &path, &error).hard())?;
@@ -182,6 +197,11 @@ impl<F: FileSystem> Log<F> {
         self.place.check(fs, &layout::segment(segment.number), &segment.file)
     }
 
+    /// The segment that was closed since this was last asked, if one was.
+    pub(super) fn take_closed(&mut self) -> Option<u32> {
+        self.closed.take()
+    }
+
     /// Where a segment ends to which nothing is appended any more; `None` if that is not said, or it is the open one.
     pub(super) fn closed_end(&self, number: u32) -> Option<u64> {
         self.chain.end(number)
@@ -229,6 +249,15 @@ impl<File> Segment<File> {
         }
         Ok(())
     }
+}
+
+/// The id of a new life of the log. Peers learn it, so it must not tell the entropy.
+pub(super) fn store_id(entropy: [u8; 16]) -> StoreId {
+    let mut hasher = Sha256::new();
+    hasher.update(b"dfsd store id 1");
+    hasher.update(entropy);
+    let digest = hasher.finalize();
+    StoreId(std::array::from_fn(|index| digest[index]))
 }
 
 /// Flushes everything, and the log once more: older kernels tell of a failed flush, and of a journal that has ended, only

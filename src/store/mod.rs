@@ -2,7 +2,7 @@
 //!
 //! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
-//! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `items` (the same piece by piece), `log` (its open end),
+//! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `items` (the same piece by piece), `segment_index` (what is known of one without reading it), `log` (its open end),
 //! `place` (the folders), `blocks` (reading blocks), `drafts` (blocks half written), `commit` (the order of a commit),
 //! `recover` (the start), `remains` (what it finds in damaged groups) and `undecoded` (what it could not read). The formats
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
@@ -32,10 +32,12 @@ pub(crate) mod remains;
 pub mod removed;
 pub(crate) mod scan;
 pub(crate) mod segment;
+pub(crate) mod segment_index;
 #[cfg(test)]
 mod tests;
 mod undecoded;
 pub mod values;
 
 pub use disk::{Config, Disk};
-pub use recover::{OpenError, open};
+pub use error::OpenError;
+pub use recover::{open, open_whole};

@@ -47,10 +47,18 @@ fn look_at<F: FileSystem>(fs: &F, number: u32) -> io::Result<Named> {
 fn read_header<F: FileSystem>(fs: &F, number: u32, path: &str) -> io::Result<Named> {
     let file = fs.open(path)?;
     let length = fs.length(&file)?;
-    let mut window = Window::new(fs, &file);
+    Ok(Named::File(Box::new(copies_of(fs, &file, number)?), length))
+}
+
+/// Both copies of the header of an open segment; nothing else is read.
+pub(super) fn copies_of<F: FileSystem>(
+    fs: &F,
+    file: &F::File,
+    number: u32,
+) -> io::Result<[Parsed; 2]> {
     let frames = usize::try_from(FRAMES).expect("it is small");
-    let copies = Header::parse_both(window.read(0, frames)?, number);
-    Ok(Named::File(Box::new(copies), length))
+    let mut window = Window::by(fs, file, frames);
+    Ok(Header::parse_both(window.read(0, frames)?, number))
 }
 
 /// What there is in `log/`.

@@ -5,10 +5,11 @@
 //! lies on one file system, and what `check` passes was there under its names when it was called.
 
 use crate::seeded::{self, Bug};
-use crate::store::error::{DiskResult, failed};
+use crate::store::error::{DiskResult, OpenError, failed};
 use crate::store::fs::{FileSystem, Identity, Kind};
 use crate::store::layout;
 use crate::store::values::DiskError;
+use std::io;
 
 /// What must be on one file system, the data folder first.
 const FOLDERS: [&str; 5] = ["", layout::BLOCKS, layout::TMP, layout::LOG, layout::QUARANTINE];
@@ -69,6 +70,46 @@ impl Place {
         } else {
             Err(gone(path))
         }
+    }
+}
+
+/// Takes the folder, makes what is missing, empties `tmp/`, and flushes whatever an earlier process had not. What is not
+/// ours to remove is told of.
+pub(super) fn prepare<F: FileSystem>(fs: &F) -> Result<(Place, Vec<String>), OpenError> {
+    let locked = fs.lock(layout::LOCK);
+    if !locked.map_err(|error| failed("locking", layout::LOCK, &error))? {
+        return Err(OpenError::Locked);
+    }
+    for folder in layout::FOLDERS {
+        let made = fs.make_folder(folder);
+        made.map_err(|error| failed("making", folder, &error))?;
+    }
+    let place = Place::take(fs)?;
+    let mut notes = Vec::new();
+    let leftovers = fs.list(layout::TMP);
+    for name in leftovers.map_err(|error| failed("listing", layout::TMP, &error))? {
+        let path = layout::leftover(&name);
+        if let Err(error) = fs.remove(&path) {
+            notes.push(leave_alone(fs, &name, &error));
+        }
+    }
+    let flushed = fs.sync_all();
+    flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?;
+    Ok((place, notes))
+}
+
+/// What is no file is somebody else's. It stays, under a name that nothing of ours will ever want; the answer says so.
+fn leave_alone<F: FileSystem>(fs: &F, name: &str, why: &io::Error) -> String {
+    let path = layout::leftover(name);
+    if fs.identify(&path).is_ok_and(|found| found.kind == Kind::File) {
+        return format!("{path} is in the way and could not be removed: {why}");
+    }
+    let Some(apart) = layout::apart(name) else {
+        return format!("{path} is no file: left alone");
+    };
+    match fs.rename(&path, &apart) {
+        Ok(()) => format!("{path} is no file: left alone, as {apart}"),
+        Err(error) => format!("{path} is no file, and is in the way: it cannot be moved: {error}"),
     }
 }
 

@@ -1,74 +1,32 @@
 //! Recovery: from the files to what is known after a start, and the verdict on what was last written.
 //!
 //! Streams the log, keeps no index. The steps: flush what a killed process left; look which segments are gone on purpose,
-//! of which nothing is read though they may be there; read the others, oldest first; hash
+//! of which nothing is read though they may be there; read the others, oldest first, of those that have an index only that,
+//! so that their rot is found by whoever reads an item, or verifies all; hash
 //! the block files that the last group names; write that group once more; make a new segment's header durable, which
 //! is the verdict. Only then is there a `Disk`. Invariant: nothing is found of a group that was torn, and of one
 //! that was damaged since only what proves itself; what was found once is found after the next power cut; damage before
 //! good groups is copied to `quarantine/` and never cut off.
 
-use crate::ids::{Address, StoreId};
+use crate::ids::Address;
 use crate::seeded::{self, Bug};
 use crate::store::blocks::{self, ReadFault, retry_once};
 use crate::store::disk::{Config, Disk};
-use crate::store::error::failed;
-use crate::store::fs::{FileSystem, Kind};
+use crate::store::error::{OpenError, failed};
+use crate::store::fs::FileSystem;
 use crate::store::layout;
-use crate::store::log::{Log, Past};
+use crate::store::log::{Log, Past, store_id};
 use crate::store::named::{self, Named, SegmentSet};
-use crate::store::place::Place;
+use crate::store::place::prepare;
 use crate::store::remains::Kept;
 use crate::store::removed::Chain;
 use crate::store::scan::{Scan, Scanned, Seen, Window, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
+use crate::store::segment_index::{Closed, IndexReader};
 use crate::store::undecoded::Undecoded;
 use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport, SegmentEnd};
-use sha2::{Digest, Sha256};
-use std::fmt;
 use std::io;
 use std::ops::Range;
-
-/// Why a store was not opened. Nothing was served and nothing was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenError {
-    /// Another process has the folder.
-    Locked,
-    /// A newer program wrote this segment.
-    Newer {
-        /// The segment.
-        segment: u32,
-        /// Its format.
-        version: u16,
-    },
-    /// The disk failed; the sentence says what and where.
-    Disk(String),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked => f.write_str("another dfsd is using this data folder"),
-            Self::Newer { segment, version } => write!(
-                f,
-                "log segment {segment} has format {version}, which a newer dfsd wrote: run that one"
-            ),
-            Self::Disk(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<DiskError> for OpenError {
-    fn from(error: DiskError) -> Self {
-        match error {
-            DiskError::Full => Self::Disk(
-                "there is no room on the disk to start: nothing is lost; free some MiB and start again".to_owned(),
-            ),
-            DiskError::Scarce(why) | DiskError::Failed(why) => Self::Disk(why),
-        }
-    }
-}
 
 /// Opens the store below `fs`, made if there is none. `entropy` is fresh at every start. `visitor` gets what the good
 /// groups of the log hold, in the order in which it was written, and after those of a segment what is whole in its
@@ -79,7 +37,24 @@ pub fn open<F: FileSystem>(
     entropy: [u8; 16],
     mut visitor: impl FnMut(LogEntry),
 ) -> Result<(Disk<F>, RecoveryReport), OpenError> {
-    open_with(fs, config, entropy, &mut visitor)
+    open_with(fs, config, entropy, Reading { whole: false, visitor: &mut visitor })
+}
+
+/// The same by reading all groups, whatever indexes say: for whoever looks for damage, and wants all bytes.
+pub fn open_whole<F: FileSystem>(
+    fs: F,
+    config: Config,
+    entropy: [u8; 16],
+    mut visitor: impl FnMut(LogEntry),
+) -> Result<(Disk<F>, RecoveryReport), OpenError> {
+    open_with(fs, config, entropy, Reading { whole: true, visitor: &mut visitor })
+}
+
+/// How the log is read, and who is told what it holds.
+struct Reading<'a> {
+    /// The groups of every segment, also where an index tells of them.
+    whole: bool,
+    visitor: &'a mut dyn FnMut(LogEntry),
 }
 
 /// The same, once for all visitors.
@@ -87,12 +62,15 @@ fn open_with<F: FileSystem>(
     fs: F,
     config: Config,
     entropy: [u8; 16],
-    visitor: &mut dyn FnMut(LogEntry),
+    reading: Reading<'_>,
 ) -> Result<(Disk<F>, RecoveryReport), OpenError> {
+    let Reading { whole, visitor } = reading;
     let (place, notes) = prepare(&fs)?;
     let mut recovery = Recovery {
         fs: &fs,
+        whole,
         visitor,
+        unindexed: Vec::new(),
         notes,
         has_new_damage: false,
         good: Verdict::default(),
@@ -116,7 +94,8 @@ fn open_with<F: FileSystem>(
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let (notes, segments, damaged) = (recovery.notes, recovery.segments, recovery.damaged);
+    let (notes, unindexed) = (recovery.notes, recovery.unindexed);
+    let (segments, damaged) = (recovery.segments, recovery.damaged);
     let Kept { records: mut remains, rotten, .. } = recovery.kept;
     let undecoded = recovery.undecoded.finish(&fs);
     if undecoded.left.is_none() {
@@ -136,64 +115,18 @@ fn open_with<F: FileSystem>(
         damage,
         segments,
         damaged,
+        unindexed,
     };
     let past = Past { newest, good: recovery.good, chain };
     let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
+    // The report tells of it already.
+    let _ = log.take_closed();
     for number in useless {
         let _ = fs.remove(&layout::segment(number));
     }
     release_room(&fs, recovery.good);
     Ok((Disk::new(fs, config, log, undecoded), recovered))
-}
-
-/// The id of a new life of the log. Peers learn it, so it must not tell the entropy.
-fn store_id(entropy: [u8; 16]) -> StoreId {
-    let mut hasher = Sha256::new();
-    hasher.update(b"dfsd store id 1");
-    hasher.update(entropy);
-    let digest = hasher.finalize();
-    StoreId(std::array::from_fn(|index| digest[index]))
-}
-
-/// Takes the folder, makes what is missing, empties `tmp/`, and flushes whatever an earlier process had not. What is not
-/// ours to remove is told of.
-fn prepare<F: FileSystem>(fs: &F) -> Result<(Place, Vec<String>), OpenError> {
-    let locked = fs.lock(layout::LOCK);
-    if !locked.map_err(|error| failed("locking", layout::LOCK, &error))? {
-        return Err(OpenError::Locked);
-    }
-    for folder in layout::FOLDERS {
-        let made = fs.make_folder(folder);
-        made.map_err(|error| failed("making", folder, &error))?;
-    }
-    let place = Place::take(fs)?;
-    let mut notes = Vec::new();
-    let leftovers = fs.list(layout::TMP);
-    for name in leftovers.map_err(|error| failed("listing", layout::TMP, &error))? {
-        let path = layout::leftover(&name);
-        if let Err(error) = fs.remove(&path) {
-            notes.push(leave_alone(fs, &name, &error));
-        }
-    }
-    let flushed = fs.sync_all();
-    flushed.map_err(|error| failed("flushing", "the data folder", &error).hard())?;
-    Ok((place, notes))
-}
-
-/// What is no file is somebody else's. It stays, under a name that nothing of ours will ever want; the answer says so.
-fn leave_alone<F: FileSystem>(fs: &F, name: &str, why: &io::Error) -> String {
-    let path = layout::leftover(name);
-    if fs.identify(&path).is_ok_and(|found| found.kind == Kind::File) {
-        return format!("{path} is in the way and could not be removed: {why}");
-    }
-    let Some(apart) = layout::apart(name) else {
-        return format!("{path} is no file: left alone");
-    };
-    match fs.rename(&path, &apart) {
-        Ok(()) => format!("{path} is no file: left alone, as {apart}"),
-        Err(error) => format!("{path} is no file, and is in the way: it cannot be moved: {error}"),
-    }
 }
 
 /// Makes the verdict durable. A disk that has no room for it gets back first what was set aside behind the last good group:
@@ -261,7 +194,11 @@ struct Segments {
 
 struct Recovery<'a, F> {
     fs: &'a F,
+    /// Indexes are not looked at.
+    whole: bool,
     visitor: &'a mut dyn FnMut(LogEntry),
+    /// Segments whose groups were read, and are all good.
+    unindexed: Vec<u32>,
     notes: Vec<String>,
     /// Something that was once durable is bad, and no earlier start has said so.
     has_new_damage: bool,
@@ -356,12 +293,16 @@ impl<F: FileSystem> Recovery<'_, F> {
     /// Reads all segments; the answer is those that hold nothing.
     fn read_all(&mut self, headers: &[Header], chain: &Chain) -> Result<Vec<u32>, OpenError> {
         let mut emptied = Vec::new();
-        for header in headers {
+        for (at, header) in headers.iter().enumerate() {
             self.undecoded.found_again(self.fs, header.number);
             let end = chain.end(header.number);
             self.good = header.before;
             let is_settled = end.is_some() || chain.is_last(header.number);
-            if self.read_segment(header, end)? && is_settled {
+            let next = headers.get(at + 1).map(|next| next.before);
+            let last = next.filter(|before| before.segment == header.number);
+            let last = last.map(|before| before.last);
+            let closed = end.map(|end| Closed { header, end, last });
+            if self.read_segment(header, closed)? && is_settled {
                 emptied.push(header.number);
             } else {
                 let end = if self.good.segment == header.number { self.good.end } else { FRAMES };
@@ -387,10 +328,23 @@ impl<F: FileSystem> Recovery<'_, F> {
         }
     }
 
-    /// Whether nothing was ever durable in it.
-    fn read_segment(&mut self, header: &Header, end: Option<u64>) -> Result<bool, OpenError> {
+    /// Whether nothing was ever durable in it. `closed`: if a later one says where it ends.
+    fn read_segment(
+        &mut self,
+        header: &Header,
+        closed: Option<Closed<'_>>,
+    ) -> Result<bool, OpenError> {
         let path = layout::segment(header.number);
-        let scanned = self.scan(header, end).map_err(|error| failed("reading", &path, &error))?;
+        let unread = |error: io::Error| failed("reading", &path, &error);
+        let end = closed.map(|closed| closed.end);
+        let from = match &closed {
+            Some(closed) if !self.whole => self.read_index(closed).map_err(unread)?,
+            Some(_) | None => FRAMES,
+        };
+        if from > FRAMES && end == Some(from) {
+            return Ok(false);
+        }
+        let scanned = self.scan(header, end, from).map_err(unread)?;
         let held_back = self.held_back.take();
         let mut void = None;
         match held_back {
@@ -415,15 +369,40 @@ impl<F: FileSystem> Recovery<'_, F> {
             self.keep_damaged(header.number, range);
             self.keep_remains(header, range)?;
         }
-        Ok(scanned.damaged.is_empty() && scanned.groups == u64::from(void.is_some()))
+        let is_good = scanned.damaged.is_empty();
+        let is_empty = from == FRAMES && scanned.groups == u64::from(void.is_some());
+        if is_good && !is_empty {
+            self.unindexed.push(header.number);
+        }
+        Ok(is_good && is_empty)
     }
 
-    fn scan(&mut self, header: &Header, end: Option<u64>) -> io::Result<Scanned> {
+    /// Tells what the index of a segment tells, if it has a good one. Where the groups end of which it does: those behind them
+    /// are still to be read. Whoever wrote it knew the verdict, so that nothing of the segment is in doubt.
+    fn read_index(&mut self, closed: &Closed<'_>) -> io::Result<u64> {
+        let fs = self.fs;
+        let segment = closed.header.number;
+        let file = fs.open(&layout::segment(segment))?;
+        let Some(mut index) = IndexReader::open(Window::new(fs, &file), closed)? else {
+            return Ok(FRAMES);
+        };
+        while index.until() < closed.end
+            && let Some(chunk) = index.next()?
+        {
+            self.good = Verdict { segment, end: chunk.until, last: chunk.last };
+            self.last = None;
+            let groups = chunk.groups.into_iter();
+            groups.flat_map(|group| group.found).for_each(&mut *self.visitor);
+        }
+        Ok(index.until())
+    }
+
+    fn scan(&mut self, header: &Header, end: Option<u64>, from: u64) -> io::Result<Scanned> {
         let fs = self.fs;
         let file = fs.open(&layout::segment(header.number))?;
         let scan =
             Scan { window: Window::new(fs, &file), segment: header.number, salt: header.salt, end };
-        scan.run(&mut |seen| {
+        scan.run_from(from, &mut |seen| {
             if let Some(before) = self.held_back.replace(seen) {
                 self.accept(header.number, before);
             }
@@ -460,7 +439,7 @@ impl<F: FileSystem> Recovery<'_, F> {
         let path = layout::segment(*segment);
         let result = self.fs.open(&path).and_then(|file| {
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let mut window = Window::new(self.fs, &file);
+            let mut window = Window::by(self.fs, &file, length);
             let bytes = window.read(range.start, length)?;
             self.fs.rewrite(&path, range.start, bytes)?;
             if seeded::is_on(Bug::VerdictFirst) { Ok(()) } else { self.fs.sync_file(&file) }

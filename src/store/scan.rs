@@ -158,13 +158,21 @@ enum Step {
 
 impl<F: FileSystem> Scan<'_, F> {
     /// Hands on every good group in turn.
-    pub(crate) fn run(mut self, each: &mut dyn FnMut(Seen)) -> io::Result<Scanned> {
+    pub(crate) fn run(self, each: &mut dyn FnMut(Seen)) -> io::Result<Scanned> {
+        self.run_from(FRAMES, each)
+    }
+
+    /// The same of those from one on that begins there; what is before was durable and good.
+    pub(crate) fn run_from(
+        mut self,
+        mut offset: u64,
+        each: &mut dyn FnMut(Seen),
+    ) -> io::Result<Scanned> {
         let limit = match self.end {
             Some(end) => end,
             None => self.window.fs.length(self.window.file)?,
         };
-        let mut scanned = Scanned { until: FRAMES, ..Scanned::default() };
-        let mut offset = FRAMES;
+        let mut scanned = Scanned { until: offset, ..Scanned::default() };
         while offset < limit {
             match self.step(offset, limit)? {
                 Step::Good(seen) => {
@@ -230,7 +238,7 @@ impl<F: FileSystem> Scan<'_, F> {
     }
 
     /// The good group at an offset; `None` if there is none that ends by then.
-    pub(super) fn group_at(&mut self, offset: u64, limit: u64) -> io::Result<Option<Seen>> {
+    pub(crate) fn group_at(&mut self, offset: u64, limit: u64) -> io::Result<Option<Seen>> {
         Ok(match self.step(offset, limit)? {
             Step::Good(seen) => Some(seen),
             Step::Head(_) | Step::None(_) => None,

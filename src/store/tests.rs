@@ -42,8 +42,8 @@ enum Thing {
 
 fn thing(found: &LogEntry) -> Thing {
     match found {
-        LogEntry::Record(id, ..) => Thing::Record(*id),
-        LogEntry::Page(address, ..) => Thing::Page(*address),
+        LogEntry::Record(id, ..) | LogEntry::Outline(id, ..) => Thing::Record(*id),
+        LogEntry::Page(address, ..) | LogEntry::PageEntries(address, ..) => Thing::Page(*address),
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         LogEntry::Lost(address, _) => Thing::Lost(*address),
@@ -253,6 +253,9 @@ impl Writer {
                     held.remove(address);
                 }
                 LogEntry::Expired(..) | LogEntry::Removed(_) => {}
+                LogEntry::Outline(..) | LogEntry::PageEntries(..) => {
+                    panic!("what the writer makes is no record and no page")
+                }
             }
         }
         self.held = held

@@ -7,6 +7,8 @@
 use crate::ids::{Address, Hash, RecordId};
 use crate::store::removed::RemovedSegments;
 use crate::wire::log_damage::LogDamage;
+use crate::wire::page::Entries;
+use crate::wire::record::Record;
 use bytes::Bytes;
 
 /// Names a block that is being written, before it has a place in the tree.
@@ -89,6 +91,8 @@ pub struct Committed {
     pub pages: Vec<LogPlace>,
     /// Places of `Group::records`.
     pub records: Vec<LogPlace>,
+    /// A segment that was closed for this group, and may get an index.
+    pub closed: Option<u32>,
     /// Those of `Group::removed` that are gone. The others were not there, or are in use, or there was no room to say so.
     pub removed: Vec<u32>,
     /// Where the log ends now.
@@ -196,6 +200,8 @@ pub struct RecoveryReport {
     pub segments: Vec<SegmentEnd>,
     /// Those of them in which something is damaged.
     pub damaged: Vec<u32>,
+    /// Segments that are closed, and whose groups were read since they have no index.
+    pub unindexed: Vec<u32>,
 }
 
 /// What is left of a record in damaged bytes: the id under which it was written, and its bytes.
@@ -219,6 +225,10 @@ pub enum LogEntry {
     Record(RecordId, LogPlace, Bytes),
     /// An encoded page.
     Page(Address, LogPlace, Bytes),
+    /// A file's record or a tombstone of which an index tells: without its sealed part and its signature.
+    Outline(RecordId, LogPlace, Box<Record>),
+    /// What a page names of which an index tells.
+    PageEntries(Address, LogPlace, Entries),
     /// A block, where it is, and the segment that says so.
     Block(Address, BlockPlace, u32),
     /// A block or page found before is not held any more, and is to be fetched again; and the segment that says so.

@@ -51,6 +51,8 @@ struct State {
     calls: u64,
     /// All calls.
     all_calls: u64,
+    /// Bytes of files that were read.
+    bytes_read: u64,
     cut_at: Option<u64>,
     fail_at: Option<(u64, SimError)>,
     failing: Option<Failing>,
@@ -129,6 +131,7 @@ impl SimFs {
         state.lies = faults::Lies::default();
         state.calls = 0;
         state.all_calls = 0;
+        state.bytes_read = 0;
         for inode in state.inodes.values_mut() {
             inode.open = Arc::default();
         }
@@ -145,6 +148,12 @@ impl SimFs {
     #[must_use]
     pub fn all_calls(&self) -> u64 {
         self.state().all_calls
+    }
+
+    /// Bytes of files that were read until now.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.state().bytes_read
     }
 
     /// Changing calls until now.

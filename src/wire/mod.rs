@@ -103,6 +103,7 @@ pub mod frame;
 pub mod log_damage;
 pub mod message;
 pub mod names;
+pub(crate) mod outline;
 pub mod page;
 pub mod permit;
 pub mod presence;

@@ -105,7 +105,8 @@ impl Entries {
         }
     }
 
-    fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// Reads the public half.
+    pub(crate) fn take(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let depth = u8::take(from)?;
         require((1..=PAGE_DEPTH_MAX).contains(&depth), "a page's depth")?;
         let entries = if depth == 1 {

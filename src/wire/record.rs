@@ -212,7 +212,8 @@ impl Record {
         })
     }
 
-    fn keep_rules(&self) -> Result<(), Malformed> {
+    /// What can be checked without a key.
+    pub(crate) fn keep_rules(&self) -> Result<(), Malformed> {
         require(self.format >= FORMAT_OLDEST, "a record's format")?;
         require(self.version.stamp <= STAMP_MAX, "a stamp with its top bit set")?;
         require(

@@ -8,6 +8,7 @@
 
 pub(crate) mod calls;
 mod explore;
+mod indexes;
 mod local_node;
 mod oracle;
 mod script;

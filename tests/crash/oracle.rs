@@ -10,6 +10,7 @@ use dfsd::ids::{Address, RecordId, StoreId};
 use dfsd::store::values::{BlockPlace, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
+use dfsd::wire::record::Record;
 use std::collections::BTreeMap;
 
 /// A store that has been opened.
@@ -97,7 +98,19 @@ fn contents(opened: &Opened) -> Result<(), String> {
                     return Err(format!("record {id:?} reads as {read:?}"));
                 }
             }
-            LogEntry::Page(address, place, _) => {
+            LogEntry::Outline(id, place, outline) => {
+                let read = opened.disk.read_log(*place).map(|bytes| Record::decode(&bytes));
+                let is_same = |record: &Record| {
+                    (record.name, record.version) == (outline.name, outline.version)
+                        && record.blocks == outline.blocks
+                };
+                if !matches!(&read, Ok(Ok(record)) if is_same(record)) {
+                    return Err(format!(
+                        "record {id:?}, of which an index tells, reads as {read:?}"
+                    ));
+                }
+            }
+            LogEntry::Page(address, place, _) | LogEntry::PageEntries(address, place, _) => {
                 held.insert(*address, BlockPlace::Log(*place));
             }
             LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),

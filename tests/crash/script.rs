@@ -30,6 +30,7 @@ pub(super) enum Step {
     Commit(Group),
     WritePeers(String),
     MadeGood(Hash),
+    IndexSegment(u32),
     /// The process ends, in order or killed, and the next one starts.
     Restart {
         killed: bool,
@@ -68,8 +69,8 @@ pub(super) enum Thing {
 
 pub(super) fn thing(found: &LogEntry) -> Thing {
     match found {
-        LogEntry::Record(id, ..) => Thing::Record(*id),
-        LogEntry::Page(address, ..) => Thing::Page(*address),
+        LogEntry::Record(id, ..) | LogEntry::Outline(id, ..) => Thing::Record(*id),
+        LogEntry::Page(address, ..) | LogEntry::PageEntries(address, ..) => Thing::Page(*address),
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         LogEntry::Lost(address, _) => Thing::Lost(*address),
@@ -83,6 +84,7 @@ pub(super) fn thing(found: &LogEntry) -> Thing {
 fn segment(found: &LogEntry) -> Option<u32> {
     match found {
         LogEntry::Record(_, place, _) | LogEntry::Page(_, place, _) => Some(place.segment),
+        LogEntry::Outline(_, place, _) | LogEntry::PageEntries(_, place, _) => Some(place.segment),
         LogEntry::Block(_, _, segment) => Some(*segment),
         _ => None,
     }
@@ -324,6 +326,7 @@ impl Promises {
             },
             Step::WritePeers(text) => drop(disk.write_peers(text)),
             Step::MadeGood(damage) => drop(disk.made_good(damage)),
+            Step::IndexSegment(segment) => disk.index_segment(*segment),
             Step::Restart { .. } | Step::Full(_) => {}
         }
         true
@@ -362,6 +365,7 @@ fn step_of(job: &Job) -> Option<Step> {
         Job::Commit { group } => Step::Commit(group.as_ref().clone()),
         Job::WritePeers { text } => Step::WritePeers(text.clone()),
         Job::MadeGood { damage } => Step::MadeGood(*damage),
+        Job::IndexSegment { segment } => Step::IndexSegment(*segment),
         Job::ReadLeaves { .. }
         | Job::ReadLog { .. }
         | Job::Verify { .. }

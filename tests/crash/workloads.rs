@@ -15,6 +15,10 @@ use std::sync::Arc;
 
 /// Every workload.
 pub(super) fn all() -> Vec<Script> {
+    [listed(), indexes()].into_iter().flatten().collect()
+}
+
+fn listed() -> Vec<Script> {
     let kill: Option<Deed> = None;
     let node = |name, deeds: &[Option<Deed>]| Script::of_node(name, deeds);
     vec![
@@ -110,6 +114,37 @@ pub(super) fn all() -> Vec<Script> {
     ]
 }
 
+/// Segments get their indexes.
+fn indexes() -> Vec<Script> {
+    vec![
+        script("the index of a segment", [segments(2), vec![index(1), commit(&[], &[3])]].concat()),
+        script(
+            "the index of a segment with all kinds of items",
+            vec![
+                draft(1, 40_000),
+                draft(2, 800),
+                pages(),
+                commit(&[], &[1, 2]),
+                drop_block(800),
+                expire(1),
+                restart(true),
+                index(1),
+                commit(&[], &[3]),
+                restart(false),
+                index(2),
+            ],
+        ),
+        script(
+            "the index of a segment that is removed",
+            [segments(3), vec![index(2), remove(&[2]), restart(true), index(1)]].concat(),
+        ),
+        script(
+            "full at the index of a segment",
+            [segments(2), vec![Step::Full(0), index(1), restart(true), index(1)]].concat(),
+        ),
+    ]
+}
+
 /// A workload by dice: some groups with and without files, restarts, a full disk.
 pub(super) fn by_dice(seed: u64) -> Script {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -126,7 +161,8 @@ pub(super) fn by_dice(seed: u64) -> Script {
                 steps.extend(segments(rng.random_range(1..3)));
                 steps.push(remove(&[rng.random_range(1..4), rng.random_range(1..6)]));
             }
-            6 if rng.random() => steps.push(expire(rng.random_range(1..6))),
+            6 if rng.random() => steps.push(index(rng.random_range(1..4))),
+            6 => steps.push(expire(rng.random_range(1..6))),
             4 => steps.push(peers(&"a node ".repeat(rng.random_range(1..200)))),
             _ => {
                 let mut files = Vec::new();
@@ -229,6 +265,11 @@ fn segments(count: u8) -> Vec<Step> {
 
 fn remove(segments: &[u32]) -> Step {
     Step::Commit(Group { removed: segments.to_vec(), ..Group::default() })
+}
+
+/// A segment gets its index, if it is closed.
+fn index(segment: u32) -> Step {
+    Step::IndexSegment(segment)
 }
 
 fn restart(killed: bool) -> Step {

@@ -23,6 +23,15 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::OpenAllPages,
         Test("sim::client::ranges::a_part_costs_one_path_of_pages_and_the_leaves_that_it_touches"),
     ),
+    (Bug::BelieveBadIndex, Test("crash::indexes::an_index_that_is_damaged_anywhere_is_none")),
+    (
+        Bug::BelieveStaleIndex,
+        Test("crash::indexes::the_index_of_a_segment_that_ended_elsewhere_is_none"),
+    ),
+    (
+        Bug::IndexWithoutGraves,
+        Test("crash::indexes::a_start_finds_by_indexes_what_it_finds_in_groups"),
+    ),
     (Bug::SkipFlush, Seeds(10)),
     (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),
     (

@@ -54,6 +54,7 @@ fn bad(disk: &Disk<SimFs>, found: &[LogEntry]) -> Vec<Address> {
         LogEntry::Block(address, place, _) => Some((*address, *place)),
         LogEntry::Page(..) | LogEntry::Record(..) | LogEntry::Lost(..) => None,
         LogEntry::Dropped(..) | LogEntry::Expired(..) | LogEntry::Removed(_) => None,
+        LogEntry::PageEntries(..) | LogEntry::Outline(..) => None,
     };
     let blocks: Vec<_> = found.iter().filter_map(block).collect();
     disk.verify(&blocks).bad

@@ -262,6 +262,9 @@ impl CommitQueue {
         let rejection = match result {
             Ok(committed) => {
                 group.enter(cx, &committed);
+                if let Some(segment) = committed.closed {
+                    cx.job(Job::IndexSegment { segment });
+                }
                 return Event::Committed(Box::new(group.contents()));
             }
             Err(DiskError::Failed(why)) => return Event::Failed(why),

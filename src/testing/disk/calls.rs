@@ -85,6 +85,7 @@ impl FileSystem for SimFs {
         let start = position(offset).min(seen.length);
         let end = seen.length.min(start + bytes.len());
         seen.read(start..end, bytes);
+        state.bytes_read += (end - start) as u64;
         Ok(end - start)
     }
 

@@ -71,7 +71,8 @@ impl Holding {
     pub(super) fn of(fs: SimFs, keys: &DataKeys) -> Result<Self, String> {
         let mut holding = Self::default();
         let config = Config { segment: 256 * 1024, ..Config::default() };
-        let opened = dfsd::store::open(fs, config, [9; 16], |found| holding.found(found, keys));
+        let opened =
+            dfsd::store::open_whole(fs, config, [9; 16], |found| holding.found(found, keys));
         let (_, recovered) = opened.map_err(|error| error.to_string())?;
         for Remains { id, bytes, place, .. } in recovered.remains {
             if let Some(place) = place {
@@ -102,6 +103,9 @@ impl Holding {
                 self.records.remove(&expired.id);
             }
             LogEntry::Removed(_) => {}
+            LogEntry::Outline(..) | LogEntry::PageEntries(..) => {
+                unreachable!("no index was looked at")
+            }
         }
     }
 
