@@ -102,6 +102,7 @@ impl IndexBuilder {
                 {
                     self.lost.insert(address);
                 }
+                self.completion.lost(&address);
                 self.holdings.lost(&address, segment);
             }
             // A page may have the same address, and is not dropped with the block.

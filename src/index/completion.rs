@@ -43,6 +43,34 @@ struct Waiting {
     missing: Missing,
 }
 
+/// Blocks that were found last, by how their addresses begin: a record comes right after its blocks, or soon, and each look
+/// at all that are held costs more than this.
+#[derive(Debug, Default)]
+struct Recent(Vec<Option<Address>>);
+
+impl Recent {
+    const COUNT: usize = 2048;
+
+    fn slot(address: &Address) -> usize {
+        usize::from(u16::from_be_bytes([address.0[0], address.0[1]])) % Self::COUNT
+    }
+
+    fn insert(&mut self, address: Address) {
+        self.0.resize(Self::COUNT, None);
+        self.0[Self::slot(&address)] = Some(address);
+    }
+
+    fn remove(&mut self, address: &Address) {
+        if self.has(address) {
+            self.0[Self::slot(address)] = None;
+        }
+    }
+
+    fn has(&self, address: &Address) -> bool {
+        self.0.get(Self::slot(address)).is_some_and(|found| found.as_ref() == Some(address))
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {
@@ -50,6 +78,8 @@ pub(crate) struct Completion {
     pages: HashMap<Address, Option<Address>>,
     /// What waits, by what it waits for.
     waiting: HashMap<Address, Vec<Waiting>>,
+    /// Of the blocks that `holdings` has.
+    recent: Recent,
     /// Blocks that were dropped and not had again: they are not here, and nobody lacks them.
     dropped: BTreeSet<Address>,
     /// Addresses that are kept for pages that wait.
@@ -100,11 +130,18 @@ impl Completion {
     /// A block is found, which `holdings` has by now. The records that are complete with it.
     pub(crate) fn block(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
         self.dropped.remove(&address);
+        self.recent.insert(address);
         self.found(address, holdings)
+    }
+
+    /// A block or page is not here any more.
+    pub(crate) fn lost(&mut self, address: &Address) {
+        self.recent.remove(address);
     }
 
     /// A block is dropped, found before or not. The records that lack nothing else.
     pub(crate) fn dropped(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
+        self.recent.remove(&address);
         self.dropped.insert(address);
         self.found(address, holdings)
     }
@@ -133,7 +170,7 @@ impl Completion {
 
     fn lacks_block(&self, block: &Address, holdings: &Holdings) -> bool {
         self.steps.note();
-        holdings.block(block).is_none() && !self.dropped.contains(block)
+        !self.recent.has(block) && holdings.block(block).is_none() && !self.dropped.contains(block)
     }
 
     /// It is not here, or something below it is not.

@@ -65,6 +65,9 @@ impl Versions {
     /// A version has come.
     pub(super) fn insert(&mut self, entries: &mut Entries, slot: u32, record: &Record) {
         let name = entries[slot].name();
+        if record.parents.is_empty() && self.insert_first(entries, slot, record) {
+            return;
+        }
         let before = self.shows(entries, name);
         for parent in &record.parents {
             if !self.supersede(entries, &name, parent) {
@@ -86,6 +89,23 @@ impl Versions {
             self.enter(entries, slot);
         }
         self.count_shown(entries, name, before);
+    }
+
+    /// Enters the first version of a name, which names no other, as most do. False if it is another, and has to be looked at
+    /// more closely.
+    fn insert_first(&mut self, entries: &Entries, slot: u32, record: &Record) -> bool {
+        let of = (entries[slot].name(), record.version);
+        if self.early.contains(&of) || self.discarded.contains(&of) || !discards(record).is_empty()
+        {
+            return false;
+        }
+        let past = self.past(entries, &of.0);
+        let is_first = self.before(entries, past, of.0).next().is_none();
+        if is_first {
+            self.order.insert(past, slot, &ByName(entries));
+            self.shown += u64::from(is_file(&&entries[slot]));
+        }
+        is_first
     }
 
     /// An entry goes, if it is in here. That another supersedes it is not forgotten: should the version come again, it is no
