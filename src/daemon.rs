@@ -1,8 +1,8 @@
 //! A node's start: a folder is opened, and a node begins on what it holds. The daemon, programs that embed a node, the
 //! simulator, tests and benchmarks start one here and nowhere else.
 //!
-//! Knows no socket, thread or clock. Invariant: no node begins before all of its log was read and the verdict on it is
-//! durable; the folder is this process's for as long as the disk is there.
+//! Knows no socket, thread or clock. Invariant: no node begins before all of its log, or of what is full the index, was read
+//! and the verdict on it is durable; the folder is this process's for as long as the disk is there.
 
 use crate::conn::ConnKeys;
 use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey};
