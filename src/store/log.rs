@@ -82,10 +82,14 @@ impl<F: FileSystem> Log<F> {
         self.good.last
     }
 
-    /// Where it ends.
+    /// Where it ends: in the segment that is open, or where its last group does.
     pub(super) fn end(&self) -> SegmentEnd {
         let Verdict { segment, end, .. } = self.good;
-        SegmentEnd { segment, end }
+        let open = self.segment.as_ref();
+        open.map_or(SegmentEnd { segment, end }, |open| SegmentEnd {
+            segment: open.number,
+            end: open.end,
+        })
     }
 
     pub(super) fn doubted(&self) -> bool {

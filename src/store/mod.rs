@@ -8,9 +8,9 @@
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
 //! committed survives any power cut, and nothing of what was not is ever half there.
 //!
-//! Compaction, which copies what is needed of a segment and removes it, has to keep this: an item *expired* outlives the
-//! bytes of its record in every segment that is still there, or the record comes back; and it is not copied to behind a
-//! later place at which that record has come again, or the record is gone.
+//! Compaction (`server/compact`) has what is needed of a segment written anew and removes it; which items are needed the
+//! index knows. It keeps this: an item *expired*, *dropped* or *lost* outlives what it buries in every segment that is still
+//! there, or that comes back; and it is not written anew behind a later place at which that has come again, or it is gone.
 
 pub(crate) mod block_file;
 pub(crate) mod blocks;

@@ -24,7 +24,7 @@ use crate::store::scan::{Scan, Scanned, Seen, Window, is_zero_from};
 use crate::store::segment::{FRAMES, Header, Parsed, Verdict};
 use crate::store::segment_index::{Closed, IndexReader};
 use crate::store::undecoded::Undecoded;
-use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport, SegmentEnd};
+use crate::store::values::{BlockPlace, DiskError, LogEntry, RecoveryReport};
 use std::io;
 use std::ops::Range;
 
@@ -78,7 +78,6 @@ fn open_with<F: FileSystem>(
         last: None,
         kept: Kept::default(),
         undecoded: Undecoded::default(),
-        segments: Vec::new(),
         damaged: Vec::new(),
     };
     let gone = recovery.undecoded.find_gone(&fs);
@@ -89,13 +88,13 @@ fn open_with<F: FileSystem>(
     let emptied = recovery.read_all(&headers, &chain)?;
     recovery.rewrite_last()?;
     emptied.iter().for_each(|number| chain.forget(*number));
+    let segments = chain.ends(&recovery.good);
     useless.extend(emptied);
     let store = match headers.last() {
         Some(last) if !recovery.has_new_damage => last.store,
         Some(_) | None => store_id(entropy),
     };
-    let (notes, unindexed) = (recovery.notes, recovery.unindexed);
-    let (segments, damaged) = (recovery.segments, recovery.damaged);
+    let (notes, unindexed, damaged) = (recovery.notes, recovery.unindexed, recovery.damaged);
     let Kept { records: mut remains, rotten, .. } = recovery.kept;
     let undecoded = recovery.undecoded.finish(&fs);
     if undecoded.left.is_none() {
@@ -105,7 +104,7 @@ fn open_with<F: FileSystem>(
     }
     let (damage, log_damage) = (undecoded.id, undecoded.left.unwrap_or_default());
     let group = recovery.good.last.number;
-    let recovered = RecoveryReport {
+    let mut recovered = RecoveryReport {
         store,
         group,
         notes,
@@ -116,12 +115,14 @@ fn open_with<F: FileSystem>(
         segments,
         damaged,
         unindexed,
+        ..RecoveryReport::default()
     };
     let past = Past { newest, good: recovery.good, chain };
     let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
     // The report tells of it already.
     let _ = log.take_closed();
+    recovered.end = log.end();
     for number in useless {
         let _ = fs.remove(&layout::segment(number));
     }
@@ -210,9 +211,7 @@ struct Recovery<'a, F> {
     /// What is left in damaged bytes.
     kept: Kept,
     undecoded: Undecoded,
-    /// Those that hold something, and where they end.
-    segments: Vec<SegmentEnd>,
-    /// Those in which something is damaged.
+    /// Segments in which something is damaged.
     damaged: Vec<u32>,
 }
 
@@ -304,9 +303,6 @@ impl<F: FileSystem> Recovery<'_, F> {
             let closed = end.map(|end| Closed { header, end, last });
             if self.read_segment(header, closed)? && is_settled {
                 emptied.push(header.number);
-            } else {
-                let end = if self.good.segment == header.number { self.good.end } else { FRAMES };
-                self.segments.push(SegmentEnd { segment: header.number, end });
             }
         }
         Ok(emptied)

@@ -10,6 +10,7 @@
 
 use crate::limits::SEGMENTS_REMOVED_MAX;
 use crate::store::segment::{FRAMES, Header, Verdict};
+use crate::store::values::SegmentEnd;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -170,6 +171,15 @@ impl Chain {
             // The one that said so is lost.
             _ => None,
         }
+    }
+
+    /// Where those end that are there; after the last of them nothing good was found.
+    pub(super) fn ends(&self, last: &Verdict) -> Vec<SegmentEnd> {
+        let ends = self.present.keys().map(|segment| {
+            let last = if last.segment == *segment { last.end } else { FRAMES };
+            SegmentEnd { segment: *segment, end: self.end(*segment).unwrap_or(last) }
+        });
+        ends.collect()
     }
 
     /// Those of which another tells, and that are neither there nor gone on purpose, in order.

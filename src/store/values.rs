@@ -202,6 +202,8 @@ pub struct RecoveryReport {
     pub damaged: Vec<u32>,
     /// Segments that are closed, and whose groups were read since they have no index.
     pub unindexed: Vec<u32>,
+    /// Where the next group goes.
+    pub end: SegmentEnd,
 }
 
 /// What is left of a record in damaged bytes: the id under which it was written, and its bytes.
@@ -252,6 +254,14 @@ pub struct SegmentItem {
     pub id: [u8; 32],
     /// Where its bytes are.
     pub place: LogPlace,
+}
+
+impl SegmentItem {
+    /// Bytes that it has in the log.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        ITEM_HEAD as u64 + u64::from(self.place.length)
+    }
 }
 
 /// What an item states.

@@ -325,3 +325,47 @@ fn a_folder_of_the_first_format_is_opened_as_before_and_one_of_the_next_is_refus
     let refused = start(fs.restart(), 6).err();
     assert_eq!(refused, Some(OpenError::Newer { segment: 3, version: 3 }));
 }
+
+/// Compaction writes what is needed of a segment anew before that goes: until then it is there twice.
+#[test]
+fn what_was_written_anew_is_checked_and_found_like_any_other() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let (block, small) = (content(&mut Dice(1), LEAF * 3), content(&mut Dice(2), 20_000));
+    assert!(draft(&opened.disk, 1, &block));
+    let length = u32::try_from(block.len()).unwrap();
+    let small = vec![(address_of(&small), small)];
+    let records = vec![record(1, &[&block, &small[0].1])];
+    let page = record(2, &[]);
+    let expired = vec![Expired { id: page.0, at_ms: 7 }];
+    let blocks = vec![(1, address_of(&block), length)];
+    let first =
+        Group { blocks, small: small.clone(), records: records.clone(), ..Group::default() };
+    assert_eq!(commit(&opened.disk, &first).unwrap().segment, 1);
+    commit(&opened.disk, &Group { expired: expired.clone(), ..Group::default() }).unwrap();
+    let named = vec![(address_of(&block), length)];
+    let copy = Group { named, small, records, ..Group::default() };
+    let copied = commit(&opened.disk, &copy).unwrap();
+    assert!(copied.segment > 1 && copied.end.segment == copied.segment);
+    std::mem::forget(opened);
+    for removed in [vec![], vec![1]] {
+        let opened = start(fs.restart(), 2).unwrap();
+        assert_eq!(remove(&opened.disk, &removed), removed);
+        let file = BlockPlace::Tree { length };
+        let seen = opened.disk.verify(&[(address_of(&block), file)]);
+        assert!(seen.bad.is_empty(), "the file was not renamed, nor removed");
+        let mut after = opened.disk.file_system().restart();
+        std::mem::forget(opened);
+        let (summary, findings) = checked(&after);
+        assert_eq!(findings, [], "{removed:?}");
+        assert_eq!((summary.records, summary.blocks), (1, 2));
+        let (recovered, found) = started(&mut after, 3);
+        assert_eq!(recovered.notes, [""; 0]);
+        let last = found.iter().rev().find_map(|found| match found {
+            LogEntry::Record(_, place, _) => Some(place.segment),
+            _ => None,
+        });
+        assert_eq!(last, Some(copied.segment));
+        assert!(found.contains(&LogEntry::Expired(expired[0], 2)), "{found:?}");
+    }
+}
