@@ -269,6 +269,16 @@ pub const SEGMENT: u64 = 64 * 1024 * 1024;
 pub const SEGMENT_GAP_MAX: u32 = 64 * 1024;
 /// Of the segments that are gone on purpose so many are listed; the others are below all that are left.
 pub const SEGMENTS_REMOVED_MAX: usize = 240;
+/// Segments that are removed with one group.
+pub const SEGMENTS_REMOVED_AT_ONCE: usize = 64;
+/// Bytes of one group in which what is needed of a segment is written anew: a put waits for no more than one such group.
+pub const COPIES_BYTES_MAX: u64 = 1024 * 1024;
+/// Items of one such group.
+pub const COPIES_MAX: usize = 4096;
+/// Bytes a second that are written anew, at most.
+pub const COMPACT_RATE: u64 = 32 * 1024 * 1024;
+/// When the disk had no room for that it is tried again after this, and later each time.
+pub const COMPACT_AGAIN: Duration = Duration::from_secs(60);
 /// What is left of records in damaged bytes of the log is looked at by a start, as far as this; of blocks and pages there
 /// so much of what names them.
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;

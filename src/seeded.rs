@@ -338,6 +338,14 @@ bugs! {
     TakeBackShown,
     /// A segment is removed before it is durable that it is gone on purpose (G1).
     UnlinkFirst,
+    /// What was written anew does not count as needed where it is now (G1).
+    CountNoCopies,
+    /// A segment is removed while somebody reads in it (G2).
+    RemoveWhileRead,
+    /// What has died while it waited to be written anew is written all the same (G6).
+    CopyTheDead,
+    /// What says that something is gone does not outlive its segment (G6).
+    ForgetGraves,
     /// A start reads what is left of segments that are gone on purpose (G8).
     ReadRemoved,
     /// A start writes its verdict before what it is about is durable (G7).

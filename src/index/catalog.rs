@@ -135,7 +135,6 @@ impl Catalog {
     }
 
     /// A record was written anew, since the segment in which it is will be removed. False if it is not there any more.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn move_from(&mut self, id: &RecordId, from: LogPlace, to: LogPlace) -> bool {
         let slot = self.ids.slot(&self.entries, id);
         let Some(slot) = slot.filter(|slot| self.entries[*slot].place() == from) else {
@@ -410,7 +409,6 @@ impl Catalog {
         &self.live
     }
 
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(super) fn live_mut(&mut self) -> &mut LiveBytes {
         &mut self.live
     }

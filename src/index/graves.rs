@@ -6,6 +6,7 @@
 //! needed. Invariant: of each id that is here something stands in the log which is not needed, or a grave which is.
 
 use super::segments::LiveBytes;
+use crate::seeded::{self, Bug};
 use crate::store::values::ITEM_HEAD;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,6 +118,7 @@ impl Graves {
         if let Some(grave) = standing.grave {
             let own = u32::from(self.standing.contains(&(grave.segment, id)));
             let is_needed = standing.is_told || standing.segments > own;
+            let is_needed = is_needed && !seeded::is_on(Bug::ForgetGraves);
             match (std::mem::replace(&mut standing.is_needed, is_needed), is_needed) {
                 (false, true) => self.live.add_bytes(grave.segment, grave.bytes()),
                 (true, false) => self.live.remove_bytes(grave.segment, grave.bytes()),
@@ -130,7 +132,6 @@ impl Graves {
 
     /// The grave of an id, if it is needed.
     #[must_use]
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn of(&self, id: &Id) -> Option<Grave> {
         self.ids.get(id).filter(|standing| standing.is_needed)?.grave
     }
@@ -142,7 +143,6 @@ impl Graves {
     }
 
     /// A grave was written anew. False if it is not needed any more, or is another now.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn move_grave(&mut self, id: &Id, from: u32, to: u32) -> bool {
         let standing = self.ids.get_mut(id).filter(|standing| standing.is_needed);
         let Some(Standing { grave: Some(grave), is_needed, .. }) = standing else {
@@ -159,7 +159,6 @@ impl Graves {
     }
 
     /// What is needed of a segment will be written anew, some now and some later, until it is removed.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn begin_moving(&mut self, segment: u32) {
         self.moving.insert(segment);
     }
@@ -185,7 +184,6 @@ impl Graves {
         &self.live
     }
 
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn live_mut(&mut self) -> &mut LiveBytes {
         &mut self.live
     }

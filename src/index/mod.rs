@@ -11,6 +11,7 @@ pub(crate) mod entry;
 pub(crate) mod grants;
 pub(crate) mod graves;
 pub(crate) mod holdings;
+mod moving;
 mod names;
 mod ordered;
 mod packed;
@@ -29,7 +30,7 @@ pub(crate) use shown::Shown;
 
 use crate::ids::{Address, RecordId};
 use crate::seeded::{self, Bug};
-use crate::store::values::{BlockPlace, LogItem, LogPlace, Verified};
+use crate::store::values::{BlockPlace, LogItem, LogPlace, SegmentEnd, Verified};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::record::Record;
 use crate::wire::settings::Settings;
@@ -51,6 +52,8 @@ pub(crate) struct Index {
     pub(crate) shown: Shown,
     /// The number of the last group that is durable.
     pub(crate) group: u64,
+    /// Where the log ends, since the first group of this run.
+    pub(crate) end: SegmentEnd,
     /// What a start could not decode of the log, and no node has made good since.
     pub(crate) undecoded: LogDamage,
     pub(crate) readers: Readers,
@@ -77,6 +80,7 @@ impl Index {
             grants,
             shown: Shown::default(),
             group,
+            end: SegmentEnd::default(),
             undecoded,
             readers: Readers::default(),
             ordered,
@@ -170,7 +174,6 @@ impl Index {
 
     /// The same of all segments.
     #[must_use]
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn all_live_bytes(&self) -> u64 {
         let graves = self.holdings.graves().into_iter().chain([self.catalog.graves()]);
         let graves = graves.map(|graves| graves.live().all()).sum::<u64>();
@@ -178,7 +181,6 @@ impl Index {
     }
 
     /// A segment of which fewer bytes are needed than when it was last told, if there is one.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn take_fallen(&mut self) -> Option<u32> {
         let Self { catalog, holdings, .. } = self;
         let mut fallen = catalog.live_mut().take_fallen();
@@ -190,8 +192,13 @@ impl Index {
         fallen
     }
 
+    /// Whether somebody reads in a segment.
+    #[must_use]
+    pub(crate) fn is_read(&self, segment: u32) -> bool {
+        self.readers.of(segment) > 0 && !seeded::is_on(Bug::RemoveWhileRead)
+    }
+
     /// What is needed of a segment will be written anew, until it is removed.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn begin_moving(&mut self, segment: u32) {
         self.catalog.graves_mut().begin_moving(segment);
         self.holdings.graves_mut().into_iter().for_each(|graves| graves.begin_moving(segment));
@@ -229,6 +236,7 @@ impl Index {
             grants: Grants::new([7; 32]),
             shown: Shown::default(),
             group: 0,
+            end: SegmentEnd::default(),
             undecoded: LogDamage::default(),
             readers: Readers::default(),
             ordered: None,

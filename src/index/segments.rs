@@ -50,13 +50,11 @@ impl LiveBytes {
 
     /// In all segments.
     #[must_use]
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn all(&self) -> u64 {
         self.bytes.values().sum()
     }
 
     /// One of the segments of which fewer bytes are needed than when it was last told.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn take_fallen(&mut self) -> Option<u32> {
         self.fallen.pop_first()
     }
@@ -103,7 +101,6 @@ impl Readers {
     }
 
     /// A segment that nobody reads is being removed.
-    #[allow(dead_code, reason = "compaction will ask")]
     pub(crate) fn close(&mut self, segment: u32) {
         self.closing.insert(segment);
     }

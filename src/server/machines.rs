@@ -6,6 +6,7 @@
 
 use super::backpressure::{self, Load};
 use super::closing::Closing;
+use super::compact::{self, Compact};
 use super::context::Context;
 use super::members::{self, Members};
 use super::output::{Link, Output};
@@ -13,7 +14,7 @@ use super::query::{self, Asked, Query};
 use super::replicate::{self, AGAIN, Arrivals, Reconcile, ReconcileEvent, Replicate, UNREAD_AGAIN};
 use super::scrub::{self, Scrub};
 use super::setup::Setup;
-use super::transfer::{self, Transfer};
+use super::transfer::{self, OFFERED_BYTES, Transfer};
 use super::write::{self, Contents, Rejection, Write};
 use crate::crypto::keys::record_id;
 use crate::index::{Index, Missing};
@@ -40,6 +41,7 @@ pub(super) struct Machines {
     pub(super) query: Query,
     pub(super) members: Members,
     pub(super) scrub: Scrub,
+    pub(super) compact: Compact,
     pub(super) replicate: Replicate,
     pub(super) reconcile: Reconcile,
     pub(super) arrivals: Arrivals,
@@ -59,6 +61,7 @@ impl Machines {
             write: Write::new(&setup.grants),
             query: Query::default(),
             scrub: Scrub::default(),
+            compact: Compact::new(recovered),
             replicate: Replicate::new(missing, &recovered.rotten),
             reconcile: Reconcile::new(setup.node),
             arrivals: Arrivals::default(),
@@ -77,6 +80,11 @@ impl Machines {
                 self.queried(cx, event);
             } else if let Some(event) = self.scrub.poll_event() {
                 self.scrubbed(cx, event);
+            } else if let Some(event) = self.compact.poll_event() {
+                match event {
+                    compact::Event::Rewrite(rewrite) => self.write.rewrite(rewrite),
+                    compact::Event::Bad(bad) => self.replicate.found_bad(cx, &bad),
+                }
             } else if let Some(event) = self.replicate.poll_event() {
                 self.replicated(cx, event);
             } else if let Some(event) = self.reconcile.poll_event() {
@@ -140,6 +148,7 @@ impl Machines {
             Event::Rejected(contents, rejection) => {
                 self.rejected(cx, &contents, rejection);
             }
+            Event::Compacted(compacted) => self.compact.compacted(cx, compacted),
             Event::Failed(why) => self.end(cx, Output::Failed(why)),
         }
     }
@@ -314,6 +323,14 @@ impl Machines {
         backpressure::read_max(cx, link, Load { has_backlog, owes_leaves })
     }
 
+    /// About what is kept in memory on behalf of a connection, leaves apart.
+    pub(super) fn held_bytes(&self, link: Link) -> usize {
+        self.write.offered_by(link) * OFFERED_BYTES
+            + self.transfer.held_bytes(link)
+            + self.reconcile.held_bytes(link)
+            + self.arrivals.held_bytes(link)
+    }
+
     /// A connection is gone.
     pub(super) fn forget(&mut self, cx: &mut Context, link: Link) {
         // None if this side has ended it.
@@ -343,6 +360,7 @@ impl Machines {
         let runs = self.phase == Phase::Running;
         if runs {
             self.phase = Phase::Draining;
+            self.compact.stop();
             self.write.stop();
         }
         runs
@@ -364,6 +382,7 @@ impl Machines {
     pub(super) fn end(&mut self, cx: &mut Context, output: Output) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
+            self.compact.stop();
             self.write.stop();
             cx.output(output);
         }

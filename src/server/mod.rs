@@ -11,6 +11,7 @@
 //! | `write::Write` | puts and peers' records until their group is durable |
 //! | `query::Query` | questions, asked of the peers or answered from here |
 //! | `members::Members` | who the others are, which nodes are known, who is dialled |
+//! | `compact::Compact` | segments of the log with little left in them are written anew and removed |
 //! | `scrub::Scrub` | what of this node's disk is looked at anew |
 //! | `replicate::Replicate` | what ought to be here and is not: a block or page that this node lacks is asked of its peers |
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain |
@@ -23,6 +24,7 @@ mod asker;
 mod backpressure;
 mod closing;
 mod coming;
+mod compact;
 mod context;
 mod links;
 mod log_damage;
@@ -70,7 +72,6 @@ use replicate::BATCHES_OF_A_TURN;
 use status::Own;
 use std::time::Duration;
 use timers::Timer;
-use transfer::OFFERED_BYTES;
 use work::{CheckFor, Checked, Checking, Done, Job, ReadFor, Verifying};
 
 /// What is kept of a request, but for what it brought.
@@ -111,6 +112,7 @@ impl FileServer {
         for segment in &recovered.unindexed {
             server.cx.job(Job::IndexSegment { segment: *segment });
         }
+        server.machines.compact.start(&server.cx);
         server.machines.replicate.start(&mut server.cx);
         server.machines.write.bring(&mut server.cx, anew);
         server.machines.members.start(&mut server.cx, are_given);
@@ -172,6 +174,7 @@ impl FileServer {
             Timer::Instance(link, request) => machines.members.instance_due(cx, link, request),
             Timer::PeersFile => machines.members.write_down(cx),
             Timer::Room => cx.look_for_room(),
+            Timer::Compact => machines.compact.resume(cx),
             Timer::Drain => machines.end(cx, Output::Drained),
         }
     }
@@ -308,6 +311,7 @@ impl FileServer {
             twins: self.machines.members.twins(),
             began_ms: self.machines.members.began_ms(),
             sync: sync::state(&self.cx, self.machines.reconcile.has_compared(), known),
+            log_use: self.machines.compact.log_use(&self.cx),
         }
     }
 
@@ -342,6 +346,7 @@ impl FileServer {
                 machines.replicate.found_bad(cx, &found.bad);
                 machines.scrub.verified(cx, reason, found);
             }
+            Done::Segment(answer) => machines.compact.answered(cx, answer),
             Done::Space { result } => machines.space_answered(cx, result),
             Done::PeersWritten { result } => {
                 if let Err(error) = result {
@@ -423,6 +428,7 @@ impl FileServer {
         }
         self.machines.transfer.write(&mut self.cx);
         self.machines.transfer.pump_waiting(&mut self.cx);
+        self.machines.compact.go_on(&mut self.cx);
         self.machines.dispatch_events(&mut self.cx);
         self.machines.write.pump(&mut self.cx);
         self.machines.end_if_drained(&mut self.cx);
@@ -472,13 +478,8 @@ impl FileServer {
     /// About what is kept in memory on behalf of a connection, leaves apart, which have a budget of their own.
     #[must_use]
     pub fn held_bytes(&self, link: Link) -> usize {
-        self.cx.links.get(link).map_or(0, |peer| {
-            self.machines.write.offered_by(link) * OFFERED_BYTES
-                + peer.requests * REQUEST_BYTES
-                + self.machines.transfer.held_bytes(link)
-                + self.machines.reconcile.held_bytes(link)
-                + self.machines.arrivals.held_bytes(link)
-        })
+        let requests = self.cx.links.get(link).map(|peer| peer.requests * REQUEST_BYTES);
+        requests.map_or(0, |requests| requests + self.machines.held_bytes(link))
     }
 
     /// What it has, to compare nodes.

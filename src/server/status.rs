@@ -5,6 +5,7 @@
 use super::context::Context;
 use super::members;
 use crate::ids::NodeId;
+use crate::wire::log_use::LogUse;
 use crate::wire::message::{NodeStatus, PeerAddress, RangeSummary};
 use crate::wire::sync_state::SyncState;
 
@@ -33,6 +34,7 @@ pub(super) struct Own {
     /// When it began its network, if it knows no other node.
     pub(super) began_ms: u64,
     pub(super) sync: SyncState,
+    pub(super) log_use: LogUse,
 }
 
 /// All of it.
@@ -62,5 +64,6 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
         log_damage: cx.index.log_damage(),
         twins: own.twins,
         began_ms: own.began_ms,
+        log_use: own.log_use,
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Timer {
     Stalled,
     /// The disk had no room: has it now?
     Room,
+    /// The compaction goes on.
+    Compact,
     /// Stop waiting for work to finish.
     Drain,
 }

@@ -17,6 +17,7 @@ use super::transfer::Share;
 use super::write::{NewRecord, Offered, ReadyPut};
 
 use crate::crypto::data::DataKeys;
+use crate::crypto::keys::record_id;
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
 use crate::index::Pins;
@@ -29,7 +30,7 @@ use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
     BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogItem, ReadError,
-    Space, Verified, WriteError,
+    SegmentItem, SegmentItems, Space, Statement, Verified, WriteError,
 };
 use crate::wire::message::BlockRef;
 use crate::wire::permit::Permit;
@@ -95,6 +96,10 @@ pub enum Job {
     ReadLog { purpose: Box<Reading>, items: Vec<LogItem>, names: Option<Arc<DataKeys>> },
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
+    /// The items of a closed segment, from one on that begins there.
+    ListItems { segment: u32, from: Option<u32>, pins: Pins },
+    /// Items of a segment that are to be written anew.
+    ReadItems { items: Vec<SegmentItem>, pins: Pins },
     /// Blocks, pages and records are looked at anew.
     Verify { purpose: Box<Verifying>, blocks: Vec<(Address, BlockPlace)> },
     /// The file of known peers.
@@ -215,6 +220,8 @@ pub enum BackgroundKind {
     Names,
     /// A closed segment gets its index.
     Index,
+    /// Segments of the log are compacted.
+    Compaction,
 }
 
 impl Job {
@@ -227,6 +234,9 @@ impl Job {
                 Some(Background { kind: BackgroundKind::Names, owner: 0 })
             }
             Self::IndexSegment { .. } => Some(Background { kind: BackgroundKind::Index, owner: 0 }),
+            Self::ListItems { .. } | Self::ReadItems { .. } => {
+                Some(Background { kind: BackgroundKind::Compaction, owner: 0 })
+            }
             _ => None,
         }
     }
@@ -247,6 +257,8 @@ pub enum Done {
     Log { purpose: Box<Reading>, items: Vec<LogItem>, read: Vec<Result<Bytes, ReadError>> },
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
+    /// Something of a segment that is to be written anew.
+    Segment(SegmentAnswer),
     /// What of these is bad, and what could not be read.
     Verified { purpose: Box<Verifying>, blocks: Vec<(Address, BlockPlace)>, found: Verified },
     /// The file is written.
@@ -261,6 +273,15 @@ pub enum Done {
     Checked { purpose: Box<Checking>, found: Vec<Checked> },
     /// The small block, and the address that it has.
     SmallHashed { address: Address, block: Bytes, found: Address },
+}
+
+/// What was asked of a segment.
+#[derive(Debug)]
+pub enum SegmentAnswer {
+    /// Some of its items.
+    Listed { pins: Pins, result: Result<SegmentItems, ReadError> },
+    /// What was read of each item, compared with its id. Of what has no bytes of its own nothing was read.
+    Read { items: Vec<SegmentItem>, pins: Pins, read: Vec<Result<Bytes, ReadError>> },
 }
 
 /// Does the work; may block.
@@ -290,6 +311,14 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             Done::Log { purpose, items, read }
         }
         Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
+        Job::ListItems { segment, from, pins } => {
+            let result = disk.segment_items(segment, from);
+            Done::Segment(SegmentAnswer::Listed { pins, result })
+        }
+        Job::ReadItems { items, pins } => {
+            let read = items.iter().map(|item| read_item(disk, item)).collect();
+            Done::Segment(SegmentAnswer::Read { items, pins, read })
+        }
         Job::Verify { purpose, blocks } => {
             let found = disk.verify(&blocks);
             Done::Verified { purpose, blocks, found }
@@ -351,6 +380,19 @@ fn name_in(keys: &DataKeys, bytes: &[u8]) -> Bytes {
 fn are_few(checks: &[Check]) -> bool {
     let signatures = checks.iter().filter(|check| !matches!(check, Check::Tree(_))).count();
     signatures <= 1 && checks.iter().map(Check::len).sum::<usize>() <= AT_ONCE_BYTES_MAX
+}
+
+/// The bytes of an item, if they are what its id says.
+fn read_item<F: FileSystem>(disk: &Disk<F>, item: &SegmentItem) -> Result<Bytes, ReadError> {
+    let is_it = match item.states {
+        Statement::Record => |id, bytes: &[u8]| record_id(bytes).0 == id,
+        Statement::Page | Statement::Small => |id, bytes: &[u8]| tree::tree(bytes).0 == id,
+        _ => return Ok(Bytes::new()),
+    };
+    disk.read_log(item.place).and_then(|bytes| match is_it(item.id, &bytes) {
+        true => Ok(bytes),
+        false => Err(ReadError::Damaged),
+    })
 }
 
 fn check(check: &Check) -> Checked {

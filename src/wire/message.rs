@@ -13,6 +13,7 @@ mod codec;
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
 use crate::wire::log_damage::LogDamage;
+use crate::wire::log_use::LogUse;
 use crate::wire::names::SealedNames;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
@@ -150,6 +151,8 @@ pub struct NodeStatus {
     pub twins: Vec<NodeId>,
     /// When it began its network, in milliseconds since 1970, if it knows no other node of it; 0 otherwise.
     pub began_ms: u64,
+    /// What its log takes.
+    pub log_use: LogUse,
 }
 
 /// A node as another knows it.

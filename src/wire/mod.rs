@@ -101,6 +101,7 @@ pub(crate) mod cursor;
 pub mod discards;
 pub mod frame;
 pub mod log_damage;
+pub mod log_use;
 pub mod message;
 pub mod names;
 pub(crate) mod outline;

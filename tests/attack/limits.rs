@@ -18,6 +18,17 @@ const TABLE: &[(&str, &[&str])] = &[
     ("FRAME_BODY_MAX", &["heads_that_break_a_rule_are_refused"]),
     ("FRAME_HEAD", &["frames_that_are_no_frames"]),
     ("TRANSPORT_RECORD_MAX", &["a_length_is_judged_before_its_bytes_come"]),
+    (
+        "SEGMENTS_REMOVED_AT_ONCE",
+        &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"],
+    ),
+    ("COPIES_BYTES_MAX", &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"]),
+    ("COPIES_MAX", &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"]),
+    ("COMPACT_RATE", &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"]),
+    (
+        "COMPACT_AGAIN",
+        &["without_room_more_is_written_anew_and_with_none_at_all_it_is_tried_again_later"],
+    ),
     ("RECORD_MAX", &["lists_of_a_record_have_an_end", "texts_and_bytes_of_messages_have_an_end"]),
     ("NAME_MAX", &["names_out_of_bounds_are_usage_errors"]),
     ("PARENTS_MAX", &["lists_of_a_record_have_an_end"]),

@@ -294,6 +294,13 @@ impl Promises {
         }
     }
 
+    /// Whether all files that a group names without bringing them are there.
+    fn has_named(&self, group: &Group) -> bool {
+        let promised = self.promised();
+        let mut named = group.named.iter();
+        named.all(|(address, length)| promised.contains(&Thing::Block(*address, *length)))
+    }
+
     fn has_failed(&self) -> bool {
         !self.uncertain.is_empty() || !self.removing.is_empty()
     }
@@ -314,6 +321,8 @@ impl Promises {
                 return disk.finish(*draft, *length, leaves).is_ok();
             }
             Step::Discard(draft) => disk.discard(*draft),
+            // Nobody writes anew what is not there.
+            Step::Commit(group) if !self.has_named(group) => {}
             Step::Commit(group) => match disk.commit(group) {
                 Ok(committed) => self.acknowledged(group, &committed),
                 Err(DiskError::Full | DiskError::Scarce(_)) => {}
@@ -368,6 +377,8 @@ fn step_of(job: &Job) -> Option<Step> {
         Job::IndexSegment { segment } => Step::IndexSegment(*segment),
         Job::ReadLeaves { .. }
         | Job::ReadLog { .. }
+        | Job::ListItems { .. }
+        | Job::ReadItems { .. }
         | Job::Verify { .. }
         | Job::Space
         | Job::Check { .. }

@@ -455,6 +455,21 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::client::versions::a_list_of_versions_that_turns_back_or_repeats_ends"),
     ),
     (
+        Bug::CountNoCopies,
+        Test("sim::compaction::what_is_kept_is_there_and_what_is_not_takes_no_room"),
+    ),
+    (
+        Bug::RemoveWhileRead,
+        Test("sim::compaction::a_segment_in_which_somebody_reads_stays_as_long"),
+    ),
+    (Bug::CopyTheDead, Test("sim::compaction::what_is_lost_while_it_is_written_anew_stays_lost")),
+    (
+        Bug::ForgetGraves,
+        Test(
+            "sim::compaction::what_was_lost_is_still_known_to_be_when_the_segment_that_said_so_is_gone",
+        ),
+    ),
+    (
         Bug::RemoveUnlisted,
         Test("daemon::sync::nothing_is_removed_while_the_list_may_be_incomplete"),
     ),

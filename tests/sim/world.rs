@@ -11,10 +11,11 @@ mod network;
 use dfsd::crypto::keys::{NetworkKey, NodeKey, WriteKey};
 use dfsd::daemon::{self, Options};
 use dfsd::ids::NodeId;
+use dfsd::limits::SEGMENT;
 use dfsd::node::{Action, Link, Node, Outcome};
 use dfsd::server::work::{Done, Job, execute};
 use dfsd::store::fs::FileSystem;
-use dfsd::store::{Disk, OpenError};
+use dfsd::store::{Config, Disk, OpenError};
 use dfsd::testing::SimFs;
 use dfsd::time::{Instant, Now};
 use dfsd::wire::message::PeerAddress;
@@ -151,6 +152,10 @@ pub(super) struct World {
     pub toil: Toil,
     /// What a loop can do at once is not left to a worker.
     at_once: bool,
+    /// A segment of a log that has grown past this is full.
+    pub segment: u64,
+    /// Jobs that are answered a second later.
+    pub slow: Option<fn(&Job) -> bool>,
 }
 
 impl World {
@@ -173,6 +178,8 @@ impl World {
             dials: Vec::new(),
             toil: Toil::default(),
             at_once: false,
+            segment: SEGMENT,
+            slow: None,
         }
     }
 
@@ -335,7 +342,8 @@ impl World {
         assert!(machine.life.is_none(), "a machine has one node");
         let root = self.network.key.root;
         machine.fs.tamper().set_in_memory(self.at_once);
-        let opened = daemon::open(machine.fs.clone(), Default::default(), root, store_id);
+        let config = Config { segment: self.segment, ..Config::default() };
+        let opened = daemon::open(machine.fs.clone(), config, root, store_id);
         let lies = machine.fs.tamper().take_lies();
         machine.harm += lies;
         let opened = match opened {
@@ -539,10 +547,14 @@ impl World {
         let Some(life) = &self.machines[machine].life else {
             return;
         };
+        let is_slow = self.slow.is_some_and(|is_slow| is_slow(&job));
         let done = execute(&life.disk, job);
         self.toil.jobs += 1;
         self.note_lies(machine);
-        let delay = self.work_time(machine);
+        let mut delay = self.work_time(machine);
+        if is_slow {
+            delay += Duration::from_secs(1);
+        }
         self.schedule(delay, Event::Done { machine, boot, done });
     }
 

@@ -29,8 +29,21 @@ pub(in crate::server) enum Event {
     Committed(Box<Contents>),
     /// A group could not be made durable, and nothing of it is kept.
     Rejected(Box<Contents>, Rejection),
+    /// The disk has answered for a group of the compaction.
+    Compacted(Compacted),
     /// The disk has failed.
     Failed(String),
+}
+
+/// What became of a group of the compaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::server) enum Compacted {
+    /// So many bytes were written anew.
+    Copied { bytes: u64 },
+    /// Of segments that were to be removed these are, and these are not.
+    Removed { removed: Vec<u32>, kept: Vec<u32> },
+    /// The disk has no room, or too few descriptors, for now: nothing has changed.
+    NotNow,
 }
 
 /// What was in a group.

@@ -11,13 +11,15 @@ mod in_flight;
 mod offers;
 mod queue;
 mod record;
+mod rewrites;
 #[cfg(test)]
 mod tests;
 
 pub(super) use admission::Put;
-pub(super) use event::{Contents, Event, Rejection};
+pub(super) use event::{Compacted, Contents, Event, Rejection};
 pub(super) use offers::Offered;
 pub(super) use record::{NewRecord, ReadyPut, only_deletes};
+pub(super) use rewrites::{Copy, Rewrite};
 
 use super::asker::Asker;
 use super::context::Context;
@@ -71,6 +73,14 @@ impl Write {
     /// Nothing more is accepted of clients.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
+        self.queue.stop();
+    }
+
+    /// A group of the compaction is to be written.
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
+        if !self.stopping {
+            self.queue.rewrite(rewrite);
+        }
     }
 
     /// Whether a client's request is refused since this node stops.

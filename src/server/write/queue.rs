@@ -6,6 +6,7 @@
 use super::event::{Contents, Event, Rejection};
 use super::in_flight::{InFlight, NamesInFlight};
 use super::record::NewRecord;
+use super::rewrites::{Rewrite, Rewrites};
 use crate::ids::{Address, NameId, RecordId};
 use crate::index::steps::Steps;
 use crate::limits::{
@@ -88,6 +89,8 @@ pub(super) struct CommitQueue {
     closed: VecDeque<Batch>,
     open: Batch,
     in_flight: Option<Dispatched>,
+    /// Groups of the compaction.
+    rewrites: Rewrites,
     /// Somebody waits for the open batch, so that it goes as soon as it can.
     urgent: bool,
     window_set: bool,
@@ -130,7 +133,18 @@ impl CommitQueue {
     /// Nothing waits and nothing is in flight.
     pub(super) fn is_idle(&self) -> bool {
         let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
-        self.in_flight.is_none() && self.closed.is_empty() && !waits
+        let is_in_flight = self.in_flight.is_some() || self.rewrites.is_in_flight();
+        !is_in_flight && self.closed.is_empty() && !waits
+    }
+
+    /// See `Rewrites`.
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
+        self.rewrites.add(rewrite);
+    }
+
+    /// What of the compaction waits will not go.
+    pub(super) fn stop(&mut self) {
+        self.rewrites.stop();
     }
 
     /// The versions of a name that are on their way, in whatever group, if there are any.
@@ -190,14 +204,17 @@ impl CommitQueue {
     }
 
     /// The next group, if it is time for it to go to the disk.
-    fn dispatch(&mut self) -> Option<Group> {
-        if self.in_flight.is_some() {
+    fn dispatch(&mut self, cx: &mut Context) -> Option<Group> {
+        if self.in_flight.is_some() || self.rewrites.is_in_flight() {
             return None;
         }
-        let batch = match self.closed.pop_front() {
-            Some(batch) => batch,
-            None => self.take_open()?,
+        if self.rewrites.has_turn() {
+            return self.rewrites.dispatch(cx);
+        }
+        let Some(batch) = self.closed.pop_front().or_else(|| self.take_open()) else {
+            return self.rewrites.dispatch(cx);
         };
+        self.rewrites.let_pass();
         let address_of = |(address, _): &(Address, Bytes)| *address;
         self.in_flight = Some(Dispatched {
             blocks: batch
@@ -244,7 +261,7 @@ impl CommitQueue {
 
     /// Sends the next group to the disk if it is time; else sees to it that its time comes.
     pub(super) fn pump(&mut self, cx: &mut Context) {
-        if let Some(group) = self.dispatch() {
+        if let Some(group) = self.dispatch(cx) {
             cx.job(Job::Commit { group: Box::new(group) });
         } else if !self.open.is_empty() && !self.window_set && !self.window_over {
             self.window_set = true;
@@ -258,13 +275,16 @@ impl CommitQueue {
         cx: &mut Context,
         result: Result<Committed, DiskError>,
     ) -> Event {
+        if let Ok(Committed { closed: Some(segment), .. }) = result {
+            cx.job(Job::IndexSegment { segment });
+        }
+        if self.rewrites.is_in_flight() {
+            return self.rewrites.complete(cx, result).map_or_else(Event::Failed, Event::Compacted);
+        }
         let mut group = self.take_in_flight(cx).expect("one group is in flight, and answered once");
         let rejection = match result {
             Ok(committed) => {
                 group.enter(cx, &committed);
-                if let Some(segment) = committed.closed {
-                    cx.job(Job::IndexSegment { segment });
-                }
                 return Event::Committed(Box::new(group.contents()));
             }
             Err(DiskError::Failed(why)) => return Event::Failed(why),
@@ -292,6 +312,7 @@ impl Dispatched {
     /// It is durable: from now on what it holds is known, and whoever waits is told.
     fn enter(&mut self, cx: &mut Context, committed: &Committed) {
         cx.index.group = committed.number;
+        cx.index.end = committed.end;
         let segment = committed.segment;
         for address in &self.lost {
             if cx.index.has(address) {
@@ -315,7 +336,6 @@ impl Dispatched {
             new.complete |= !is_new || cx.index.holdings.has_all_inline(&new.record);
             cx.observe(new.record.version.stamp);
         }
-        committed.removed.iter().for_each(|segment| cx.index.removed(*segment));
         for waiter in &self.waiters {
             match *waiter {
                 Waiter::Put(Asker { link, request }) => {
@@ -360,7 +380,7 @@ mod tests {
             queue.wait(Waiter::Put(Asker { link: 1, request: request as Request }));
         }
         assert!(queue.has_backlog() && !queue.is_idle());
-        while let Some(group) = queue.dispatch() {
+        while let Some(group) = queue.dispatch(&mut cx) {
             assert!(group.records.len() <= GROUP_RECORDS_MAX);
             assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");
             let written = queue.take_in_flight(&mut cx).unwrap();
@@ -380,7 +400,7 @@ mod tests {
                 queue.begin();
                 queue.add_record(&mut cx, record(number));
             }
-            let group = queue.dispatch().unwrap();
+            let group = queue.dispatch(&mut cx).unwrap();
             let before = queue.steps.0.get();
             assert_eq!(queue.take_in_flight(&mut cx).unwrap().records.len(), group.records.len());
             (queue.steps.0.get() - before, group.records.len() as u64)
@@ -398,14 +418,14 @@ mod tests {
             queue.add_record(&mut cx, record(7));
             queue.add_record(&mut cx, record(7));
             if queue.in_flight.is_none() {
-                assert_eq!(queue.dispatch().map(|group| group.records.len()), Some(1));
+                assert_eq!(queue.dispatch(&mut cx).map(|group| group.records.len()), Some(1));
             }
         }
         assert!(
             queue.take_in_flight(&mut cx).is_some() && cx.coming.contains(&id),
             "one waits still"
         );
-        assert!(queue.dispatch().is_some() && queue.take_in_flight(&mut cx).is_some());
+        assert!(queue.dispatch(&mut cx).is_some() && queue.take_in_flight(&mut cx).is_some());
         assert!(!cx.coming.contains(&id) && queue.is_idle());
     }
 }

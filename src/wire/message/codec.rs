@@ -188,7 +188,7 @@ parts! {
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, damaged,
         unnamed, unnamed_bytes, free_bytes, full, memory_used, memory_max, peers_connected, peers_known,
-        group, sync, log_damage, twins[TWINS_TOLD_MAX], began_ms
+        group, sync, log_damage, twins[TWINS_TOLD_MAX], began_ms, log_use
     } if is_network_address(address);
 }
 

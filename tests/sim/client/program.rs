@@ -14,6 +14,8 @@ pub(in crate::sim) fn world(seed: u64, nodes: usize) -> World {
     let Access { network, write, .. } = access();
     let write = write.expect("these keys are whole");
     let mut world = World::new(seed, Network { key: network, grant: write.grant.clone(), write });
+    // So that logs are compacted in every run.
+    world.segment = 128 * 1024;
     for index in 0..nodes {
         let peers: Vec<usize> = (0..index).collect();
         world.add(&peers);

@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
 use crate::wire::condition::{Condition, HeadsSummary};
 use crate::wire::log_damage::LogDamage;
+use crate::wire::log_use::LogUse;
 use crate::wire::permit::Permit;
 use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
@@ -60,6 +61,14 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         log_damage: LogDamage { places: 17, bytes: 18 },
         twins: vec![peer.node],
         began_ms: 20,
+        log_use: LogUse {
+            segments: 21,
+            bytes: 22,
+            needed: 23,
+            compacted_ms: 24,
+            rewritten: 25,
+            freed: 26,
+        },
     };
     let presence = Presence {
         verify_key: [0xaa; 32],

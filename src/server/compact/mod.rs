@@ -1,0 +1,340 @@
+//! Compaction: of a closed segment of the log of which little is needed, that is written anew, and the segment is removed.
+//!
+//! A machine. One segment at a time, the one of which least is needed first, and none of which more than half is: so what is
+//! written is at most as much as comes free. It reads in the background, writes no faster than `COMPACT_RATE`, and its groups
+//! take turns with those of others. Without room for puts more may be needed of a segment. A segment is looked at when less of
+//! it is needed than before: at rest nothing happens. Knows no connection. Invariant: a segment is removed only when nothing
+//! of it is needed and nobody reads in it; what is damaged is not written anew, but told of.
+
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use super::context::Context;
+use super::timers::Timer;
+use super::work::{Job, SegmentAnswer};
+use super::write::{Compacted, Copy, Rewrite};
+use crate::ids::Address;
+use crate::limits::{
+    COMPACT_AGAIN, COMPACT_RATE, COPIES_BYTES_MAX, COPIES_MAX, GROUP_BLOCKS_MAX,
+    SEGMENTS_REMOVED_AT_ONCE,
+};
+use crate::store::values::{
+    BlockPlace, ReadError, RecoveryReport, SegmentItem, SegmentItems, Statement,
+};
+use crate::wire::log_use::LogUse;
+use bytes::Bytes;
+use segments::{Room, Segments};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How often the time is doubled after which it is tried again.
+const AGAIN_DOUBLED_MAX: u32 = 6;
+
+/// What compaction has to tell the rest of the server.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A group of it is to be written.
+    Rewrite(Rewrite),
+    /// These blocks, pages and records, by their ids, are damaged.
+    Bad(Vec<Address>),
+}
+
+/// What was done until now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    /// When a segment was last removed, in milliseconds since 1970; 0 if none was since the start.
+    pub(super) last_ms: u64,
+    /// Bytes that were written anew since the start.
+    pub(super) written: u64,
+    /// Bytes of the segments that were removed since the start.
+    pub(super) freed: u64,
+}
+
+/// A segment that is being written anew.
+#[derive(Debug)]
+struct Copying {
+    segment: u32,
+    unlisted: Unlisted,
+    /// Items that were needed when they were listed.
+    items: VecDeque<SegmentItem>,
+}
+
+/// What of a segment's items was not listed yet.
+#[derive(Debug, Clone, Copy)]
+enum Unlisted {
+    All,
+    /// What begins there.
+    From(u32),
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    /// A job or a group is under way for it.
+    Copying(Copying),
+    /// It is to go on with it when the time has come.
+    Paused(Copying),
+    /// Segments are being removed.
+    Removing,
+    /// Nothing is begun before the time has come.
+    Waiting,
+    /// Nothing is begun any more.
+    Stopped,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Compact {
+    segments: Segments,
+    /// Segments in which a start has found damage: as long as not all is known of what they held they stay.
+    damaged: BTreeSet<u32>,
+    state: State,
+    figures: Figures,
+    /// How often in a row the disk had no room.
+    failures: u32,
+    events: VecDeque<Event>,
+}
+
+impl Compact {
+    /// Over the segments that a start has read.
+    pub(super) fn new(recovered: &RecoveryReport) -> Self {
+        let mut compact =
+            Self { damaged: recovered.damaged.iter().copied().collect(), ..Self::default() };
+        compact.segments.extend_to(recovered.end, |_| 0);
+        for end in &recovered.segments {
+            // How much is needed of each is told as of any of which less is needed.
+            compact.segments.close(*end, end.end);
+        }
+        compact
+    }
+
+    /// The start is over: how much of each segment is needed is known.
+    pub(super) fn start(&mut self, cx: &Context) {
+        for segment in self.segments.numbers() {
+            self.segments.fell(segment, cx.index.live_bytes(segment));
+        }
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Nothing is begun any more.
+    pub(super) fn stop(&mut self) {
+        self.state = State::Stopped;
+    }
+
+    /// A turn is over: whatever has become unneeded in it is known.
+    pub(super) fn go_on(&mut self, cx: &mut Context) {
+        self.look(cx);
+        if matches!(self.state, State::Idle) {
+            self.begin(cx);
+        }
+    }
+
+    fn look(&mut self, cx: &mut Context) {
+        self.segments.extend_to(cx.index.end, |segment| cx.index.live_bytes(segment));
+        while let Some(segment) = cx.index.take_fallen() {
+            self.segments.fell(segment, cx.index.live_bytes(segment));
+        }
+    }
+
+    /// The next segment, if there is one.
+    fn begin(&mut self, cx: &mut Context) {
+        let may_go = |segment: &u32| !cx.index.is_read(*segment) && !self.is_kept(cx, *segment);
+        let empty: Vec<_> =
+            self.segments.empty().filter(may_go).take(SEGMENTS_REMOVED_AT_ONCE).collect();
+        if !empty.is_empty() {
+            self.state = State::Removing;
+            return self.events.push_back(Event::Rewrite(Rewrite::Removal(empty)));
+        }
+        let Some(segment) = self.segments.next(room(cx)) else {
+            return;
+        };
+        if self.is_kept(cx, segment) {
+            return self.segments.set_aside(segment);
+        }
+        cx.index.begin_moving(segment);
+        let (unlisted, items) = (Unlisted::All, VecDeque::new());
+        self.copy(cx, Copying { segment, unlisted, items });
+    }
+
+    /// What a start has found damaged stays until all that is missing was had again.
+    fn is_kept(&self, cx: &Context, segment: u32) -> bool {
+        self.damaged.contains(&segment)
+            && (cx.index.log_damage().is_any() || cx.index.catalog.lost(..).next().is_some())
+    }
+
+    /// The next items of a segment are written anew, or listed before.
+    fn copy(&mut self, cx: &mut Context, mut copying: Copying) {
+        let mut batch = Vec::new();
+        let (mut bytes, mut files) = (0, 0);
+        while let Some(item) = copying.items.front() {
+            bytes += item.bytes();
+            files += usize::from(matches!(item.states, Statement::BlockFile { .. }));
+            let is_full = bytes > COPIES_BYTES_MAX || files > GROUP_BLOCKS_MAX;
+            if batch.len() == COPIES_MAX || (is_full && !batch.is_empty()) {
+                break;
+            }
+            batch.extend(copying.items.pop_front().filter(|item| cx.index.is_needed(item)));
+        }
+        if !batch.is_empty() {
+            let places = batch.iter().map(|item| BlockPlace::Log(item.place));
+            let pins = cx.index.pin(places);
+            cx.job(Job::ReadItems { items: batch, pins });
+        } else {
+            let from = match copying.unlisted {
+                Unlisted::All => None,
+                Unlisted::From(from) => Some(from),
+                Unlisted::Nothing => return self.copied_all(cx, copying.segment),
+            };
+            let segment = copying.segment;
+            let pins = cx.index.readers.pin([segment]);
+            cx.job(Job::ListItems { segment, from, pins });
+        }
+        self.state = State::Copying(copying);
+    }
+
+    /// Of a segment all was written anew that could be.
+    fn copied_all(&mut self, cx: &Context, segment: u32) {
+        self.state = State::Idle;
+        let needed = cx.index.live_bytes(segment);
+        self.segments.fell(segment, needed);
+        if needed > 0 {
+            // Damage of which it is to be known, or what cannot be read now.
+            self.segments.set_aside(segment);
+        }
+    }
+
+    /// A worker has answered.
+    pub(super) fn answered(&mut self, cx: &mut Context, answer: SegmentAnswer) {
+        match answer {
+            SegmentAnswer::Listed { pins, result } => {
+                cx.index.readers.unpin(pins);
+                self.listed(cx, result);
+            }
+            SegmentAnswer::Read { items, pins, read } => {
+                cx.index.readers.unpin(pins);
+                self.read(cx, items, read);
+            }
+        }
+    }
+
+    /// Items of the segment were listed.
+    fn listed(&mut self, cx: &mut Context, result: Result<SegmentItems, ReadError>) {
+        let State::Copying(mut copying) = std::mem::take(&mut self.state) else {
+            return self.stop();
+        };
+        match result {
+            Ok(SegmentItems { items, next }) => {
+                copying.unlisted = next.map_or(Unlisted::Nothing, Unlisted::From);
+                copying.items.extend(items.into_iter().filter(|item| cx.index.is_needed(item)));
+            }
+            Err(error) => {
+                let segment = copying.segment;
+                log::debug!("segment {segment} of the log cannot be compacted: {error:?}");
+                copying.unlisted = Unlisted::Nothing;
+            }
+        }
+        self.copy(cx, copying);
+    }
+
+    /// Items of the segment were read, and compared with their ids.
+    fn read(
+        &mut self,
+        cx: &mut Context,
+        items: Vec<SegmentItem>,
+        read: Vec<Result<Bytes, ReadError>>,
+    ) {
+        let State::Copying(copying) = std::mem::take(&mut self.state) else {
+            return self.stop();
+        };
+        let (mut copies, mut bad) = (Vec::new(), Vec::new());
+        for (item, read) in items.into_iter().zip(read) {
+            match read {
+                Ok(bytes) => copies.push(Copy { item, bytes }),
+                Err(ReadError::Gone | ReadError::Damaged) if cx.index.is_needed(&item) => {
+                    bad.push(Address(item.id));
+                }
+                // What cannot be read now stays, and with it the segment.
+                Err(_) => {}
+            }
+        }
+        if !bad.is_empty() {
+            self.events.push_back(Event::Bad(bad));
+        }
+        if copies.is_empty() {
+            return self.copy(cx, copying);
+        }
+        self.events.push_back(Event::Rewrite(Rewrite::Copies(copies)));
+        self.state = State::Copying(copying);
+    }
+
+    /// What the log takes, and what was done about it.
+    pub(super) fn log_use(&self, cx: &Context) -> LogUse {
+        let (segments, bytes) = self.segments.count_and_bytes();
+        let Figures { last_ms: compacted_ms, written: rewritten, freed } = self.figures;
+        let needed = cx.index.all_live_bytes();
+        LogUse { segments, bytes, needed, compacted_ms, rewritten, freed }
+    }
+
+    /// The disk has answered for a group.
+    pub(super) fn compacted(&mut self, cx: &mut Context, compacted: Compacted) {
+        match (compacted, std::mem::take(&mut self.state)) {
+            (_, State::Stopped) => self.state = State::Stopped,
+            (Compacted::Copied { bytes }, State::Copying(copying)) => {
+                self.figures.written += bytes;
+                self.state = State::Paused(copying);
+                cx.after(time_of(bytes), Timer::Compact);
+            }
+            (Compacted::Removed { removed, kept }, _) => {
+                let is_in_vain = removed.is_empty() && !kept.is_empty();
+                for segment in removed {
+                    self.failures = 0;
+                    self.damaged.remove(&segment);
+                    self.figures.freed += self.segments.remove(segment);
+                    self.figures.last_ms = cx.now.wall_ms;
+                }
+                match is_in_vain {
+                    // There was no room to say so, or the list of what is gone is full.
+                    true => self.wait(cx),
+                    false if room(cx) == Room::Ample => {}
+                    false => cx.ask_space(),
+                }
+            }
+            (Compacted::NotNow, _) => self.wait(cx),
+            (Compacted::Copied { .. }, state) => self.state = state,
+        }
+    }
+
+    /// Begins nothing for a while, and for longer each time.
+    fn wait(&mut self, cx: &mut Context) {
+        self.state = State::Waiting;
+        cx.after(COMPACT_AGAIN * (1 << self.failures.min(AGAIN_DOUBLED_MAX)), Timer::Compact);
+        self.failures += 1;
+    }
+
+    /// The time has come to go on.
+    pub(super) fn resume(&mut self, cx: &mut Context) {
+        match std::mem::take(&mut self.state) {
+            State::Paused(copying) => self.copy(cx, copying),
+            State::Waiting => self.state = State::Idle,
+            state => self.state = state,
+        }
+    }
+}
+
+/// How long so many bytes take.
+fn time_of(bytes: u64) -> Duration {
+    Duration::from_micros((bytes * 1_000_000).div_ceil(COMPACT_RATE))
+}
+
+fn room(cx: &Context) -> Room {
+    match cx.space.fits(0) {
+        true => Room::Ample,
+        false => Room::Low { free: cx.space.free() },
+    }
+}
