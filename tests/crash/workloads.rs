@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Every workload.
 pub(super) fn all() -> Vec<Script> {
-    [listed(), indexes()].into_iter().flatten().collect()
+    [listed(), compacted(), indexes()].into_iter().flatten().collect()
 }
 
 fn listed() -> Vec<Script> {
@@ -114,6 +114,31 @@ fn listed() -> Vec<Script> {
     ]
 }
 
+/// What is needed of a segment is written anew, and the segment is removed.
+fn compacted() -> Vec<Script> {
+    vec![
+        script(
+            "a segment written anew and removed",
+            [
+                vec![draft(1, 700), commit(&[(1, 700)], &[1; 60]), commit(&[], &[2; 60])],
+                vec![draft(2, 600), commit(&[(2, 600)], &[3]), drop_block(600), expire(3)],
+                vec![copies(&[700], &[1], &[]), remove(&[1]), restart(true)],
+                vec![copies(&[], &[], &[600]), commit(&[], &[4]), remove(&[2])],
+            ]
+            .concat(),
+        ),
+        script(
+            "full while a segment is written anew",
+            [
+                vec![draft(1, 700), commit(&[(1, 700)], &[1; 60]), commit(&[], &[2; 60])],
+                vec![Step::Full(0), copies(&[700], &[1], &[]), copies(&[700], &[1], &[])],
+                vec![remove(&[1]), restart(false), commit(&[], &[4])],
+            ]
+            .concat(),
+        ),
+    ]
+}
+
 /// Segments get their indexes.
 fn indexes() -> Vec<Script> {
     vec![
@@ -163,6 +188,7 @@ pub(super) fn by_dice(seed: u64) -> Script {
             }
             6 if rng.random() => steps.push(index(rng.random_range(1..4))),
             6 => steps.push(expire(rng.random_range(1..6))),
+            7 if !held.is_empty() => steps.push(copies(&held[..1], &[rng.random_range(1..6)], &[])),
             4 => steps.push(peers(&"a node ".repeat(rng.random_range(1..200)))),
             _ => {
                 let mut files = Vec::new();
@@ -233,6 +259,15 @@ fn commit(drafts: &[(u64, usize)], records: &[u8]) -> Step {
     let records = records.iter().map(|id| (RecordId([*id; 32]), Bytes::from(vec![*id; 300])));
     let group = Group { blocks: blocks.collect(), records: records.collect(), ..Group::default() };
     Step::Commit(group)
+}
+
+/// What is needed of a segment, in a group of its own: what names files of these lengths, a record of each id, and that
+/// files of these lengths were dropped.
+fn copies(files: &[usize], records: &[u8], dropped: &[usize]) -> Step {
+    let Step::Commit(group) = commit(&[], records) else { unreachable!("it is a group") };
+    let named = files.iter().map(|length| (address(*length), *length as u32)).collect();
+    let dropped = dropped.iter().map(|length| address(*length)).collect();
+    Step::Commit(Group { named, dropped, ..group })
 }
 
 /// Two blocks and the page that lists them; its record comes with the next group.
