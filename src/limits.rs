@@ -239,6 +239,19 @@ pub const CALENDAR_MIN: u64 = 1_735_689_600_000;
 
 /// For how long a version stays after another has superseded it, unless the network is set otherwise.
 pub const RETENTION_DEFAULT: Duration = Duration::from_hours(30 * 24);
+/// Versions expire in steps of so much, so that work comes in groups.
+pub const EXPIRY_STEP: Duration = Duration::from_secs(10);
+/// A version stays at least so long after another has superseded it, whatever the network is set to: until those that are
+/// connected have heard of that one.
+pub const SUPERSEDED_MIN: Duration = Duration::from_secs(20);
+/// A tombstone that no version supersedes stays at least so long after its own stamp.
+pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(180 * 24);
+/// The ids of records that have expired are known for so long, so that nodes whose calendars differ are answered.
+pub const EXPIRED_KNOWN: Duration = Duration::from_hours(48);
+/// So many of them at most: those that expired first are forgotten first.
+pub const EXPIRED_MAX: usize = 256 * 1024;
+/// Records that expire in one commit group.
+pub const EXPIRED_AT_ONCE: usize = 1024;
 /// For how long what no version names stays after it came, unless the network is set otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_hours(24);
 
@@ -351,6 +364,10 @@ const _: () = assert!(
 const _: () = assert!(START_MISSING_MAX >= 512 * PAGE_ENTRIES_MAX);
 const _: () = assert!(CANDIDATES_PER_SOURCE_MAX * 4 <= CANDIDATES_MAX);
 const _: () = assert!(MESSAGE_IDS_MAX * 32 + 128 < FRAME_BODY_MAX);
+const _: () = assert!(MESSAGE_IDS_MAX * 40 + 128 < FRAME_BODY_MAX);
+const _: () = assert!(EXPIRED_KNOWN.as_secs() >= 2 * FUTURE_MAX.as_secs());
+const _: () = assert!(SUPERSEDED_MIN.as_secs() >= 2 * EXPIRY_STEP.as_secs());
+const _: () = assert!(EXPIRED_AT_ONCE <= GROUP_RECORDS_MAX);
 const _: () = assert!(MESSAGE_RANGES_MAX * (3 * 32 + 8) + 8 < FRAME_BODY_MAX);
 const _: () = assert!(COMPARE_PARTS <= MESSAGE_RANGES_MAX);
 const _: () = assert!(COMPARE_QUESTIONS_MAX * COMPARE_PARTS * (3 * 32 + 8) < OUTBOX_MAX / 2);

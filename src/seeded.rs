@@ -364,6 +364,12 @@ bugs! {
     ForgetMode,
     /// A folder that held a node and is empty now begins a network (G4).
     BeginAnywhere,
+    /// A file that no other version supersedes expires (G4).
+    ExpireHead,
+    /// Nodes compare all that they hold, whatever has expired by the time on which they have agreed (G12).
+    IgnoreCut,
+    /// A record that has expired is taken in again (G12).
+    AcceptExpired,
     /// A list of versions leaves one out where an answer ends and the next begins (G4).
     SkipAtPageEnd,
     /// A restored version supersedes nothing of what was there (G4).

@@ -2,7 +2,7 @@
 //!
 //! Knows no clock. Invariant: a stamp made here is greater than every stamp observed here before.
 
-use crate::limits::{CALENDAR_MIN, FUTURE_MAX};
+use crate::limits::{CALENDAR_MIN, EXPIRY_STEP, FUTURE_MAX};
 use crate::seeded::{self, Bug};
 use std::time::Duration;
 
@@ -25,6 +25,41 @@ impl std::ops::Add<Duration> for Instant {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(micros))
     }
+}
+
+/// A number of steps since 1970: the calendar as far as what expires is concerned.
+pub type Step = u32;
+
+/// Milliseconds of a step.
+const STEP_MS: u64 = EXPIRY_STEP.as_secs() * 1000;
+
+/// The last step that has begun by then.
+#[must_use]
+pub fn step_at(wall_ms: u64) -> Step {
+    Step::try_from(wall_ms / STEP_MS).unwrap_or(Step::MAX)
+}
+
+/// The first step that does not begin before the time of a stamp; the last of all for one that was made by a wrong calendar,
+/// which says nothing of when that was.
+#[must_use]
+pub fn step_after(stamp: u64) -> Step {
+    match wall_ms_of(stamp) {
+        ..CALENDAR_MIN => Step::MAX,
+        wall_ms => Step::try_from(wall_ms.div_ceil(STEP_MS)).unwrap_or(Step::MAX),
+    }
+}
+
+/// When a step begins.
+#[must_use]
+pub fn step_ms(step: Step) -> u64 {
+    u64::from(step) * STEP_MS
+}
+
+/// So many steps are not less than this.
+#[must_use]
+pub fn steps_of(duration: Duration) -> Step {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Step::try_from(ms.div_ceil(STEP_MS)).unwrap_or(Step::MAX)
 }
 
 /// What time it is, on both clocks.
@@ -149,6 +184,18 @@ mod tests {
             clock.observe(ahead, 1_000, lead);
         }
         assert!(wall_ms_of(clock.read(1_000)) <= 61_000, "{}", wall_ms_of(clock.read(1_000)));
+    }
+
+    #[test]
+    fn a_step_is_of_ten_seconds_and_begins_no_earlier_than_what_it_is_after() {
+        for after_ms in [0, 1, 9_999, 10_000, 10_001] {
+            let (now, step) =
+                (CALENDAR_MIN + after_ms, step_after(stamp_at(CALENDAR_MIN + after_ms)));
+            assert!(step_ms(step) >= now && step_ms(step - 1) < now);
+            assert_eq!(step_at(step_ms(step)), step);
+        }
+        assert_eq!(step_after(stamp_at(CALENDAR_MIN - 1)), Step::MAX);
+        assert_eq!((steps_of(Duration::from_secs(11)), steps_of(Duration::MAX)), (2, Step::MAX));
     }
 
     #[test]

@@ -72,6 +72,7 @@
 //! | `sim/disk` | a store without a node: power cuts, failed flushes, rot | G1 |
 //! | `sim/dripping` | slow senders, and readers who wait for them | G9 |
 //! | `sim/exhaustion` | memory, descriptors and disks run short | G2 G9 |
+//! | `sim/expiry` | superseded versions expire, on nodes that agree | G4 G6 G8 G12 |
 //! | `sim/floods` | requests that cost the asker nothing | G9 |
 //! | `sim/future` | what is dated in the future | G3 G4 |
 //! | `sim/hostile` | members that break the rules | G2 G9 |

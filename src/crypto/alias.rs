@@ -1,11 +1,12 @@
-//! Aliases: twelve bytes that stand for the 32 of a name id in the memory of one process.
+//! Aliases: twelve bytes that stand for the 32 of a name id in the memory of one process, and marks: seven that stand for a
+//! version of a name.
 //!
 //! Whoever writes a record chooses the name id in it, so a part of the id would not do: two names would be taken for one.
 //! The alias is a MAC under a key that nobody else knows: AES-128 in CBC mode over the id's two blocks (for messages of one
 //! length that is a MAC; Bellare, Kilian and Rogaway, 1994), cut to 96 bits. Two of a billion names have one alias with a
 //! chance of one in 10^11. Invariant: no alias outlives the process, on a disk or elsewhere.
 
-use crate::ids::NameId;
+use crate::ids::{NameId, VersionId};
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use std::fmt;
@@ -19,7 +20,10 @@ impl Alias {
     pub const LENGTH: usize = 12;
 }
 
-/// Gives aliases.
+/// Stands for a version of a name. Not zero.
+pub type Mark = [u8; 7];
+
+/// Gives aliases and marks.
 pub struct Aliases(Aes128);
 
 impl fmt::Debug for Aliases {
@@ -45,6 +49,20 @@ impl Aliases {
             self.0.encrypt_block(&mut block);
         }
         Alias(std::array::from_fn(|index| block[index]))
+    }
+
+    /// The mark of a version of a name: a MAC over both.
+    #[must_use]
+    pub fn mark(&self, name: &Alias, version: &VersionId) -> Mark {
+        let mut block = aes::Block::default();
+        block[..Alias::LENGTH].copy_from_slice(&name.0);
+        self.0.encrypt_block(&mut block);
+        let version = version.stamp.to_be_bytes().into_iter().chain(version.writer.0);
+        block.iter_mut().zip(version).for_each(|(sum, byte)| *sum ^= byte);
+        self.0.encrypt_block(&mut block);
+        let mut mark: Mark = std::array::from_fn(|index| block[index]);
+        mark[0] |= u8::from(mark == Mark::default());
+        mark
     }
 }
 

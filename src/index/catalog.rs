@@ -5,6 +5,11 @@
 //! its name; what was known of a version is not forgotten with its bytes until the record is had again; what a start only
 //! guesses from what is left of them gives way to any record of that version, and to what a peer knows.
 
+mod cuts;
+mod descent;
+mod expired;
+mod expiring;
+mod expiry;
 mod guesses;
 mod ids;
 #[cfg(test)]
@@ -25,11 +30,14 @@ use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{RangeSummary, VersionMark};
 use crate::wire::record::Record;
 use crate::wire::view::View;
+use cuts::Cuts;
+use expired::ExpiredIds;
+pub(crate) use expiring::Verdict;
 use guesses::{Guesses, Of};
 use ids::Ids;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
-use versions::Versions;
+use versions::{Lineage, Versions};
 
 /// Every record known.
 #[derive(Debug)]
@@ -42,7 +50,8 @@ pub(crate) struct Catalog {
     /// version of a name.
     lost: BTreeMap<RecordId, Option<u32>>,
     /// Gone on purpose, and when they expired, so that peers whose calendars differ can be answered.
-    expired: BTreeMap<RecordId, u64>,
+    expired: ExpiredIds,
+    cuts: Cuts,
     guesses: Guesses,
     /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
@@ -79,7 +88,8 @@ impl Catalog {
             ids: Ids::default(),
             versions: Versions::default(),
             lost: BTreeMap::new(),
-            expired: BTreeMap::new(),
+            expired: ExpiredIds::default(),
+            cuts: Cuts::default(),
             guesses: Guesses::default(),
             live: LiveBytes::default(),
             graves: Graves::default(),
@@ -112,14 +122,17 @@ impl Catalog {
             }
         };
         self.ids.insert(&self.entries, cursor, slot);
-        self.expired.remove(&id);
+        self.forget_expired_id(&id);
         self.graves.rise(&id.0);
+        let mut changed = vec![slot];
         if damaged.is_none() && self.entries[slot].kind().is_version() {
             for parent in &record.parents {
                 self.guesses.confirm(&(name, *parent));
             }
-            self.versions.insert(&mut self.entries, slot, record);
+            let lineage = self.lineage(name, record);
+            changed = self.versions.insert(&mut self.entries, slot, record, lineage);
         }
+        self.expire_anew(&changed);
         true
     }
 
@@ -158,25 +171,25 @@ impl Catalog {
             return;
         };
         self.ids.remove(&self.entries, slot);
+        self.cuts.forget_entry(&self.entries, slot);
         let entry = &self.entries[slot];
         if entry.kind().is_version() && !entry.is(Flag::Discarded) {
             self.versions.become_damaged(&mut self.entries, slot);
             self.lost.insert(*id, Some(slot));
         } else {
-            let place = entry.place();
-            self.live.remove(place);
-            self.graves.leave(id.0, place.segment);
-            self.entries.remove(slot);
+            self.graves.leave(id.0, entry.place().segment);
+            self.take_out(slot);
             self.lost.insert(*id, None);
         }
     }
 
     /// A record is not held any more on purpose, if it was, or was damaged; and the segment that says so.
-    pub(crate) fn expire(&mut self, Expired { id, at_ms }: Expired, segment: u32) {
-        self.expired.insert(id, at_ms);
+    pub(crate) fn expire(&mut self, expired: Expired, segment: u32) {
+        let id = expired.id;
         let found = self.ids.slot(&self.entries, &id);
         if let Some(slot) = found {
             self.ids.remove(&self.entries, slot);
+            self.cuts.forget_entry(&self.entries, slot);
         }
         let slot = found.or_else(|| self.lost.remove(&id).flatten());
         let stood = slot.map(|slot| self.entries[slot].place().segment);
@@ -184,6 +197,16 @@ impl Catalog {
         if let Some(slot) = slot {
             self.take_out(slot);
         }
+        self.forget_expired_id(&id);
+        let slot = self.expired.insert(expired);
+        self.cuts.add_expired(&self.expired, slot);
+    }
+
+    /// Marks of a record's version, and of what it supersedes.
+    fn lineage(&self, name: Alias, record: &Record) -> Lineage {
+        let mark = |version: &VersionId| self.aliases.mark(&name, version);
+        let parents = record.parents.iter().map(mark).collect();
+        Lineage { mark: mark(&record.version), parents }
     }
 
     /// An entry that is not found by its id is not needed any more.
@@ -206,7 +229,7 @@ impl Catalog {
         };
         let (id, version) = (remains.id, record.version);
         let is_here = self.contains(&id) || self.version(&record.name, &version).is_some();
-        let is_past = self.expired.contains_key(&id) || self.lost.contains_key(&id);
+        let is_past = self.expired_ms(&id).is_some() || self.lost.contains_key(&id);
         if is_here || is_past || seeded::is_on(Bug::ForgetRemains) {
             return true;
         }
@@ -269,7 +292,7 @@ impl Catalog {
     /// When a record expired that is not held any more.
     #[must_use]
     pub(crate) fn expired_ms(&self, id: &RecordId) -> Option<u64> {
-        self.expired.get(id).copied()
+        self.expired.slot(id).map(|slot| self.expired.get(slot).at_ms)
     }
 
     /// The greatest version of a name, a tombstone too, and one whose bytes are damaged.
@@ -367,6 +390,7 @@ impl Catalog {
     }
 
     /// What lies between two ids, both included.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn summary(&self, first: RecordId, last: RecordId) -> RangeSummary {
         self.ids.summary(&self.entries, first, last)

@@ -1,13 +1,14 @@
-//! An entry: what the catalog keeps of a record, in 71 bytes.
+//! An entry: what the catalog keeps of a record, in 82 bytes.
 //!
 //! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then the heads before those
-//! that are superseded, then by version, then by id.
+//! that are superseded, then by version, then by id. What stands before those bytes orders them otherwise: by when they were
+//! superseded, and by what they supersede themselves.
 
 use super::packed::PackedLocation;
-use crate::crypto::alias::Alias;
+use crate::crypto::alias::{Alias, Mark};
 use crate::ids::{RecordId, VersionId, Writer};
 use crate::store::values::{LogItem, LogPlace};
-use crate::time::STAMP_MAX;
+use crate::time::{STAMP_MAX, Step};
 use crate::wire::message::VersionMark;
 use crate::wire::record::{Record, RecordKind};
 
@@ -37,6 +38,12 @@ impl Kind {
         }
     }
 
+    /// Whether what it is expires once it is superseded.
+    #[must_use]
+    pub(crate) fn expires(self) -> bool {
+        matches!(self, Self::File | Self::Tombstone)
+    }
+
     /// Whether it is a version of a name, or of a setting, which has heads like a name.
     #[must_use]
     pub(crate) fn is_version(self) -> bool {
@@ -54,6 +61,8 @@ pub(crate) enum Flag {
     Damaged = 1 << 3,
     /// Another record discards it, as dated in the future: it is no version of its name any more.
     Discarded = 1 << 4,
+    /// It names more than one parent.
+    Merges = 1 << 5,
 }
 
 /// The flags lie beside the kind.
@@ -62,6 +71,10 @@ const KIND: u8 = 0b111;
 const VERSION: usize = Alias::LENGTH;
 const ID: usize = VERSION + 16;
 const KEY: usize = ID + RecordId::LENGTH;
+/// Where the mark of the parent stands, and the key, in all that is kept.
+const PARENT: usize = size_of::<Step>();
+const FRONT: usize = PARENT + size_of::<Mark>();
+const ALL: usize = FRONT + KEY;
 /// Set in the first byte of a version that is superseded: no stamp reaches that bit, and heads come first.
 const SUPERSEDED: u8 = 0x80;
 
@@ -70,8 +83,9 @@ const _: () = assert!(STAMP_MAX >> 63 == 0);
 /// What the catalog keeps of a record.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// The name's alias, the version and the id: one after the other, so that their bytes have the order of what they mean.
-    key: [u8; KEY],
+    /// When it was superseded; the mark of its first parent; then the name's alias, the version and the id: one after the
+    /// other, so that their bytes have the order of what they mean.
+    bytes: [u8; ALL],
     place: PackedLocation,
     bits: u8,
 }
@@ -80,26 +94,38 @@ impl Entry {
     /// Of a record that is a head.
     #[must_use]
     pub(crate) fn new(id: RecordId, name: &Alias, record: &Record, place: LogPlace) -> Self {
-        let mut key = [0; KEY];
-        key[..ID].copy_from_slice(&version_key(name, &record.version, true));
-        key[ID..].copy_from_slice(&id.0);
-        Self { key, place: place.into(), bits: Kind::of(record.kind) as u8 }
+        let mut bytes = [0; ALL];
+        let mark = VersionMark { version: record.version, record: id };
+        bytes[FRONT..].copy_from_slice(&record_key(name, &mark, true));
+        Self { bytes, place: place.into(), bits: Kind::of(record.kind) as u8 }
     }
 
     /// By which the versions of all names are ordered.
     #[must_use]
     pub(crate) fn key(&self) -> &[u8] {
-        &self.key
+        &self.bytes[FRONT..]
+    }
+
+    /// By which those that are superseded are ordered: by when that was.
+    #[must_use]
+    pub(crate) fn since_key(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// By which the children of one parent are found.
+    #[must_use]
+    pub(crate) fn parent_key(&self) -> &[u8] {
+        &self.bytes[PARENT..]
     }
 
     /// By which all records are ordered.
     #[must_use]
     pub(crate) fn id_bytes(&self) -> &[u8] {
-        &self.key[ID..]
+        &self.bytes[FRONT + ID..]
     }
 
     fn part<const N: usize>(&self, at: usize) -> [u8; N] {
-        std::array::from_fn(|index| self.key[at + index])
+        std::array::from_fn(|index| self.bytes[FRONT + at + index])
     }
 
     /// The record.
@@ -130,7 +156,7 @@ impl Entry {
     /// No known record names it as a parent.
     #[must_use]
     pub(crate) fn is_head(&self) -> bool {
-        self.key[VERSION] & SUPERSEDED == 0
+        self.bytes[FRONT + VERSION] & SUPERSEDED == 0
     }
 
     /// It is a version, and a known record names it as a parent.
@@ -141,7 +167,29 @@ impl Entry {
 
     /// A record that names it as a parent is known. Its key changes: it must not be in an index meanwhile.
     pub(crate) fn become_superseded(&mut self) {
-        self.key[VERSION] |= SUPERSEDED;
+        self.bytes[FRONT + VERSION] |= SUPERSEDED;
+    }
+
+    /// The step in which a version of that time superseded it first; of a tombstone that is a head, its own.
+    #[must_use]
+    pub(crate) fn since(&self) -> Step {
+        Step::from_be_bytes(std::array::from_fn(|index| self.bytes[index]))
+    }
+
+    /// From now on it is this step. It must not be in an index meanwhile that orders by it.
+    pub(crate) fn set_since(&mut self, since: Step) {
+        self.bytes[..PARENT].copy_from_slice(&since.to_be_bytes());
+    }
+
+    /// The mark of its first parent; zero for none.
+    #[must_use]
+    pub(crate) fn parent(&self) -> Mark {
+        std::array::from_fn(|index| self.bytes[PARENT + index])
+    }
+
+    /// It names this parent, and perhaps others after it.
+    pub(crate) fn set_parent(&mut self, parent: Mark) {
+        self.bytes[PARENT..FRONT].copy_from_slice(&parent);
     }
 
     /// It has been written again, there.
@@ -197,6 +245,21 @@ pub(crate) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8;
     if !head {
         key[VERSION] |= SUPERSEDED;
     }
+    key
+}
+
+/// How the keys begin of those that name a version as their first parent: heads, or others.
+#[must_use]
+pub(crate) fn children_key(
+    parent: &Mark,
+    name: &Alias,
+    head: bool,
+) -> [u8; FRONT - PARENT + VERSION + 1] {
+    let mut key = [0; FRONT - PARENT + VERSION + 1];
+    let (mark, rest) = key.split_at_mut(FRONT - PARENT);
+    mark.copy_from_slice(parent);
+    rest[..VERSION].copy_from_slice(&name.0);
+    rest[VERSION] = if head { 0 } else { SUPERSEDED };
     key
 }
 

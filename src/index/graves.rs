@@ -102,7 +102,6 @@ impl Graves {
     }
 
     /// Nobody asks any more whether it is gone.
-    #[cfg_attr(not(test), allow(dead_code, reason = "expiry will say so"))]
     pub(crate) fn forget(&mut self, id: &Id) {
         if let Some(standing) = self.ids.get_mut(id) {
             standing.is_told = false;

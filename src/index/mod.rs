@@ -106,6 +106,11 @@ impl Index {
         self.known_settings.records(&self.catalog)
     }
 
+    /// Whatever depends on what the network is set to follows that.
+    pub(crate) fn apply_settings(&mut self) {
+        self.catalog.set(&self.settings);
+    }
+
     /// What may be missing here, since a start could not decode all of the log.
     pub(crate) fn log_damage(&self) -> LogDamage {
         if seeded::is_on(Bug::HideLogDamage) {

@@ -14,7 +14,7 @@ use super::transfer::Memory;
 use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
 use crate::ids::RecordId;
 use crate::index::{Index, Ordered};
-use crate::limits::{FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
+use crate::limits::{CALENDAR_MIN, FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, ReadError};
 use crate::time::{Clock, Now};
@@ -33,6 +33,8 @@ const ITEM_OVERHEAD: usize = 16;
 pub(super) struct Context {
     /// When the present event happens.
     pub(super) now: Now,
+    /// By this calendar things expire, in milliseconds since 1970; none if it is wrong.
+    pub(super) calendar_ms: Option<u64>,
     pub(super) index: Index,
     /// Records that the index will know.
     pub(super) coming: Coming,
@@ -55,6 +57,7 @@ impl Context {
     pub(super) fn new(index: Index, memory: usize, seed: u64, now: Now) -> Self {
         Self {
             now,
+            calendar_ms: Some(now.wall_ms).filter(|now_ms| *now_ms >= CALENDAR_MIN),
             index,
             coming: Coming::default(),
             memory: Memory::new(memory),
@@ -201,7 +204,7 @@ impl Context {
 impl Context {
     /// Of a node that has nothing and knows nobody, with 32 MiB of memory and a disk that has room.
     pub(super) fn for_tests() -> Self {
-        let now = Now { instant: crate::time::Instant(1), wall_ms: crate::limits::CALENDAR_MIN };
+        let now = Now { instant: crate::time::Instant(1), wall_ms: CALENDAR_MIN };
         Self::new(Index::for_tests(), 32 << 20, 7, now)
     }
 }

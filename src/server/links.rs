@@ -6,7 +6,7 @@ use super::ask::Ask;
 use super::output::Link;
 use super::query::Line;
 use crate::ids::NodeId;
-use crate::time::Instant;
+use crate::time::{Instant, Step};
 use crate::wire::message::Request;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,6 +28,8 @@ pub(super) struct Progress {
     pub(super) records: u64,
     /// Whether it came with many of the records that were here, or with as many others. Not known before it has said.
     pub(super) had_much: Option<bool>,
+    /// As of which step the two have compared last.
+    pub(super) cut: Option<Step>,
 }
 
 /// One connection's other side.

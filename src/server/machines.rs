@@ -8,6 +8,7 @@ use super::backpressure::{self, Load};
 use super::closing::Closing;
 use super::compact::{self, Compact};
 use super::context::Context;
+use super::expire::Expire;
 use super::members::{self, Members};
 use super::output::{Link, Output};
 use super::query::{self, Asked, Query};
@@ -42,6 +43,7 @@ pub(super) struct Machines {
     pub(super) members: Members,
     pub(super) scrub: Scrub,
     pub(super) compact: Compact,
+    pub(super) expire: Expire,
     pub(super) replicate: Replicate,
     pub(super) reconcile: Reconcile,
     pub(super) arrivals: Arrivals,
@@ -62,6 +64,7 @@ impl Machines {
             query: Query::default(),
             scrub: Scrub::default(),
             compact: Compact::new(recovered),
+            expire: Expire::default(),
             replicate: Replicate::new(missing, &recovered.rotten),
             reconcile: Reconcile::new(setup.node),
             arrivals: Arrivals::default(),
@@ -85,6 +88,8 @@ impl Machines {
                     compact::Event::Rewrite(rewrite) => self.write.rewrite(rewrite),
                     compact::Event::Bad(bad) => self.replicate.found_bad(cx, &bad),
                 }
+            } else if let Some(batch) = self.expire.poll_batch() {
+                self.write.add_expired(batch);
             } else if let Some(event) = self.replicate.poll_event() {
                 self.replicated(cx, event);
             } else if let Some(event) = self.reconcile.poll_event() {
@@ -244,6 +249,17 @@ impl Machines {
         }
     }
 
+    /// It may be time to compare with a peer.
+    pub(super) fn compare(&mut self, cx: &mut Context, link: Link) {
+        cx.index.renew_settings();
+        cx.index.apply_settings();
+        let calendar_ms = self.members.calendar_of(link, cx.now.instant);
+        if let Some(compare) = self.reconcile.begin(cx, link, calendar_ms) {
+            self.members.tell_one_more(cx, link);
+            cx.send(link, compare);
+        }
+    }
+
     /// The disk has told what it has left.
     pub(super) fn space_answered(&mut self, cx: &mut Context, result: Result<Space, DiskError>) {
         // What is promised to the disk may not be there yet: blocks that are fetched, and what waits for its group. What is
@@ -275,7 +291,17 @@ impl Machines {
     }
 
     /// A group is durable, and in the index: whoever waits for something of it goes on.
-    fn committed(&mut self, cx: &mut Context, Contents { records, blocks, pages }: &Contents) {
+    fn committed(
+        &mut self,
+        cx: &mut Context,
+        Contents { records, blocks, pages, expired }: &Contents,
+    ) {
+        for one in expired {
+            self.replicate.record_lost(cx, &one.id);
+        }
+        if !expired.is_empty() {
+            self.expire.ended(cx, true);
+        }
         self.replicate.records_came(cx, records);
         self.replicate.blocks_came(cx, blocks);
         self.transfer.arrived(cx, blocks);
@@ -296,7 +322,10 @@ impl Machines {
 
     /// What a group held is forgotten.
     fn rejected(&mut self, cx: &mut Context, contents: &Contents, rejection: Rejection) {
-        let Contents { records, blocks, pages } = contents;
+        let Contents { records, blocks, pages, expired } = contents;
+        if !expired.is_empty() {
+            self.expire.ended(cx, false);
+        }
         if rejection == Rejection::Full {
             self.lack_room(cx, FRAME_BODY_MAX as u64);
         }

@@ -12,6 +12,7 @@
 //! | `query::Query` | questions, asked of the peers or answered from here |
 //! | `members::Members` | who the others are, which nodes are known, who is dialled |
 //! | `compact::Compact` | segments of the log with little left in them are written anew and removed |
+//! | `expire::Expire` | what has expired is let go |
 //! | `scrub::Scrub` | what of this node's disk is looked at anew |
 //! | `replicate::Replicate` | what ought to be here and is not: a block or page that this node lacks is asked of its peers |
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain |
@@ -26,6 +27,7 @@ mod closing;
 mod coming;
 mod compact;
 mod context;
+mod expire;
 mod links;
 mod log_damage;
 mod machines;
@@ -137,6 +139,8 @@ impl FileServer {
         // A calendar that is plainly wrong judges nothing.
         let latest = latest_credible(self.cx.now.wall_ms).unwrap_or(u64::MAX);
         self.cx.index.catalog.set_latest(latest);
+        self.cx.calendar_ms = self.machines.members.prudent(now);
+        self.cx.index.apply_settings();
     }
 
     /// Does what has become due.
@@ -163,18 +167,13 @@ impl FileServer {
             Timer::Retry => machines.replicate.retry(cx),
             Timer::News(link) => machines.arrivals.tell(cx, link),
             Timer::Push(link) => machines.reconcile.pump_push(cx, link),
-            Timer::Reconcile(link) => {
-                cx.index.renew_settings();
-                if let Some(compare) = machines.reconcile.begin(cx, link) {
-                    machines.members.tell_one_more(cx, link);
-                    cx.send(link, compare);
-                }
-            }
+            Timer::Reconcile(link) => machines.compare(cx, link),
             Timer::Redial => machines.members.redial(cx),
             Timer::Instance(link, request) => machines.members.instance_due(cx, link, request),
             Timer::PeersFile => machines.members.write_down(cx),
             Timer::Room => cx.look_for_room(),
             Timer::Compact => machines.compact.resume(cx),
+            Timer::Expire => machines.expire.look(cx),
             Timer::Drain => machines.end(cx, Output::Drained),
         }
     }
@@ -430,6 +429,7 @@ impl FileServer {
         self.machines.transfer.pump_waiting(&mut self.cx);
         self.machines.compact.go_on(&mut self.cx);
         self.machines.dispatch_events(&mut self.cx);
+        self.machines.expire.plan(&mut self.cx);
         self.machines.write.pump(&mut self.cx);
         self.machines.end_if_drained(&mut self.cx);
     }

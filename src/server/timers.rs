@@ -41,6 +41,8 @@ pub(super) enum Timer {
     Room,
     /// The compaction goes on.
     Compact,
+    /// Something has expired.
+    Expire,
     /// Stop waiting for work to finish.
     Drain,
 }

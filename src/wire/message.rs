@@ -104,6 +104,15 @@ pub struct RangeSummary {
     pub fingerprint: Hash,
 }
 
+/// A record that has expired where this comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiredRecord {
+    /// Which.
+    pub record: RecordId,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeStatus {
@@ -284,8 +293,9 @@ pub enum Message {
     /// New records, pushed or asked for.
     Records { items: Vec<PushedRecord> },
     /// What have you in this range, if not what I have? Answered once, in the order of the questions: by `Parts` or `Ids`.
-    /// `told`: all that you lacked when I last asked about everything has been sent.
-    Compare { range: RangeSummary, told: bool },
+    /// `told`: all that you lacked when I last asked about everything has been sent. `cut`: both speak of what they hold that
+    /// has not expired by this step (of 10 s since 1970), and of what has expired since.
+    Compare { range: RangeSummary, told: bool, cut: u32 },
     /// What I have in the parts of the range that you asked about; none: the same as you. The range itself: you have
     /// nothing of it, and all that I have follows as `Records`.
     Parts { first: RecordId, last: RecordId, ranges: Vec<RangeSummary> },
@@ -293,6 +303,8 @@ pub enum Message {
     Ids { first: RecordId, last: RecordId, ids: Vec<RecordId> },
     /// Send me these records.
     Fetch { ids: Vec<RecordId> },
+    /// I had these records, and cannot send them any more: you may count them as expired then.
+    Expired { records: Vec<ExpiredRecord> },
     /// Whether my disk takes records of files. Who has never said so takes them; deletions and grants come in any case.
     Room { free: bool },
 

@@ -21,7 +21,7 @@
 //! | transport record | `u16` length, ciphertext of one frame and its 16-byte tag |
 //!
 //! Both send their preface at once; the dialer's first message waits for the acceptor's. The first 8
-//! bytes are the same in every version and are judged before more is awaited; this is version 2. The
+//! bytes are the same in every version and are judged before more is awaited; this is version 3. The
 //! prologue is the dialer's preface, the acceptor's, and the cluster id: a first message that somebody
 //! has recorded fails on any other connection, before any Diffie-Hellman. A connection that ends
 //! without a refusal was not refused for its key.
@@ -54,6 +54,7 @@
 //! | | signature `[64]` over everything before it |
 //! | pushed record | record `bytes`, block `bytes` |
 //! | range | first `[32]`, last `[32]`, count `u64`, fingerprint `[32]` |
+//! | expired record | record `[32]`, at `u64`: milliseconds since 1970 |
 //! | member | peer, connected `bool`, last seen `u64` |
 //! | version mark | version id, record `[32]` |
 //! | listed version | version id, superseded `bool`, record `bytes` |

@@ -85,7 +85,7 @@ fn bogus(address: std::net::SocketAddr, at: usize) {
     let bytes: &[u8] = match at % 4 {
         0 => &[0x16, 3, 1, 0, 200, 1, 0, 0],
         1 => b"dfs",
-        2 => b"dfsd\x02\x02\x00\x01 and then something of forty-eight bytes or more ....",
+        2 => b"dfsd\x03\x03\x00\x01 and then something of forty-eight bytes or more ....",
         _ => b"",
     };
     let mut stream = connect(address, (at % 16) as u8);

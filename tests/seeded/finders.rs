@@ -32,6 +32,15 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::IndexWithoutGraves,
         Test("crash::indexes::a_start_finds_by_indexes_what_it_finds_in_groups"),
     ),
+    (
+        Bug::ExpireHead,
+        Test("sim::expiry::what_is_superseded_goes_on_every_node_and_what_is_not_stays"),
+    ),
+    (
+        Bug::IgnoreCut,
+        Test("sim::expiry::two_nodes_whose_calendars_are_hours_apart_agree_and_are_at_rest"),
+    ),
+    (Bug::AcceptExpired, Test("sim::expiry::what_comes_late_and_has_expired_is_not_written_again")),
     (Bug::SkipFlush, Seeds(10)),
     (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),
     (

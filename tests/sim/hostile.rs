@@ -69,7 +69,7 @@ fn who_says_what_is_not_his_to_say_is_cut_off() {
     let peers = vec![presence(&liar, &["evil:1".to_owned()], 1)];
     let messages = [
         Message::Peers { peers },
-        Message::Compare { range: everything, told: false },
+        Message::Compare { range: everything, told: false, cut: 0 },
         Message::Ids { first: everything.first, last: everything.last, ids: Vec::new() },
         Message::Fetch { ids: vec![everything.first] },
         Message::Holds { request: 1, record: everything.first },

@@ -8,6 +8,7 @@ mod damaged_group;
 mod disk;
 mod dripping;
 mod exhaustion;
+mod expiry;
 mod floods;
 mod future;
 mod hostile;

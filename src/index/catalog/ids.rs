@@ -18,7 +18,7 @@ pub(super) struct Ids {
 }
 
 /// Entries ordered by id.
-struct ById<'a>(&'a SegmentedVec<Entry>);
+pub(super) struct ById<'a>(pub(super) &'a SegmentedVec<Entry>);
 
 impl Keys for ById<'_> {
     fn key(&self, slot: u32) -> &[u8] {
@@ -97,5 +97,13 @@ impl Ids {
         let to = self.order.seek(&last.0, Side::After, &ids);
         let (count, fingerprint) = self.order.sum(from, to, &ids);
         RangeSummary { first, last, count, fingerprint }
+    }
+}
+
+#[cfg(test)]
+impl Ids {
+    /// Bytes for which there is room.
+    pub(super) fn room(&self) -> usize {
+        self.order.room()
     }
 }

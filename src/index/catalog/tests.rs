@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::ids::Writer;
+use crate::index::sorted::xor_into;
+use crate::limits::CALENDAR_MIN;
 use crate::store::values::Expired;
+use crate::time::{Step, stamp_at, step_after, step_ms};
 use crate::wire::discards::discarding;
 use crate::wire::record::RecordKind;
+use crate::wire::settings::Settings;
+use std::time::Duration;
 
 const NAME: NameId = NameId([7; 32]);
 
@@ -274,7 +279,6 @@ fn steps(versions: u64, ascending: bool) -> u64 {
         most = most.max(catalog.versions.steps.0.get());
     }
     assert_eq!(catalog.heads(&NAME, 8), [version(versions)]);
-    assert_eq!(catalog.versions.early(), 0);
     most
 }
 
@@ -302,7 +306,7 @@ fn the_summaries_of_the_parts_make_that_of_the_whole() {
 }
 
 #[test]
-fn an_expired_version_is_gone_and_no_head_should_it_come_again() {
+fn an_expired_version_is_gone_and_what_it_superseded_may_be_a_head_again() {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));
     let first = insert(&mut catalog, RecordKind::File, 1, &[]);
     let gone = insert(&mut catalog, RecordKind::Tombstone, 2, &[1]);
@@ -318,8 +322,12 @@ fn an_expired_version_is_gone_and_no_head_should_it_come_again() {
     assert_eq!(catalog.whole(), catalog.summary(whole.first, whole.last));
     catalog.expire(Expired { id: first, at_ms: 7 }, 1);
     assert_eq!((catalog.records(), catalog.expired_ms(&first)), (1, Some(7)), "said once more");
-    insert(&mut catalog, RecordKind::File, 1, &[]);
-    assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
+    let again = |catalog: &mut Catalog, stamp| insert(catalog, RecordKind::File, stamp, &[]);
+    again(&mut catalog, 2);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3)], "what supersedes it is here");
+    catalog.expire(Expired { id: gone, at_ms: 6 }, 1);
+    again(&mut catalog, 1);
+    assert_eq!(catalog.heads(&NAME, 8), [version(3), version(1)], "nothing that is here does");
     assert_eq!((catalog.records(), catalog.expired_ms(&first)), (2, None));
     // The last of all: nothing is shown.
     catalog.expire(Expired { id: RecordId([3; 32]), at_ms: 9 }, 1);
@@ -413,4 +421,86 @@ fn another_record_of_a_version_that_was_guessed_and_superseded_is_no_head() {
     insert(&mut catalog, RecordKind::File, 2, &[]);
     assert_eq!(catalog.heads(&NAME, 8), [version(3)]);
     assert_eq!(catalog.entries.room().1, 0, "the row of the guess is used again");
+}
+
+/// Bytes that a catalog takes for each of so many versions, of one name each or all of one.
+fn bytes_a_version(count: u64, of_one: bool) -> usize {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    for number in 1..=count {
+        let mut name = NameId([7; 32]);
+        if !of_one {
+            name.0[..8].copy_from_slice(&number.to_be_bytes());
+        }
+        let mut id = RecordId([0; 32]);
+        id.0[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let parents = if number > 1 { vec![version(number - 1)] } else { Vec::new() };
+        let bare = Record::unsigned(RecordKind::File, name, version(number));
+        catalog.insert(id, &Record { parents, ..bare }, PLACE);
+    }
+    let rows = catalog.entries.room().0 * size_of::<Entry>();
+    (rows + catalog.ids.room() + catalog.versions.room()) / usize::try_from(count).unwrap()
+}
+
+#[test]
+fn a_version_takes_at_most_a_hundred_bytes() {
+    assert!(bytes_a_version(100_000, true) <= 100, "{}", bytes_a_version(100_000, true));
+    assert!(bytes_a_version(100_000, false) <= 100, "{}", bytes_a_version(100_000, false));
+}
+
+/// A catalog of versions that expire, and by a recount what it has as of a step.
+fn as_of(catalog: &mut Catalog, all: &[Expired], step: Step) -> (RangeSummary, RangeSummary) {
+    let whole = (RecordId::default(), RecordId([u8::MAX; 32]));
+    let mut counted = RangeSummary { first: whole.0, last: whole.1, ..catalog.whole() };
+    (counted.count, counted.fingerprint) = (0, Default::default());
+    let gone = all.iter().filter(|one| one.at_ms > step_ms(step)).map(|one| one.id);
+    let gone: Vec<_> = gone.filter(|id| !catalog.contains(id)).collect();
+    let held = catalog.range(whole.0, whole.1).filter(|entry| !catalog.has_expired(entry, step));
+    for id in held.map(Entry::id).chain(gone) {
+        counted.count += 1;
+        xor_into(&mut counted.fingerprint, &id.0);
+    }
+    (catalog.summary_at(step, whole.0, whole.1), counted)
+}
+
+#[test]
+fn what_is_compared_as_of_a_step_does_not_depend_on_what_has_been_let_go() {
+    let settings = Settings { retention: Duration::ZERO, ..Settings::default() };
+    let stamp = |number: u64| stamp_at(CALENDAR_MIN + number * 4_000);
+    let first = step_after(stamp(0));
+    let fill = |catalog: &mut Catalog| {
+        catalog.set(&settings);
+        for number in 1..60 {
+            let parents = if number % 7 > 0 { vec![version(stamp(number - 1))] } else { vec![] };
+            let kind = if number % 5 == 0 { RecordKind::Tombstone } else { RecordKind::File };
+            catalog.insert(numbered(number), &record(kind, stamp(number), parents), PLACE);
+        }
+    };
+    let [mut ahead, mut behind] = [(); 2].map(|()| Catalog::new(Aliases::new([9; 16])));
+    fill(&mut ahead);
+    fill(&mut behind);
+    let mut all = Vec::new();
+    for step in first..first + 30 {
+        let due = ahead.due(step, 3);
+        all.extend(due.iter().copied());
+        due.into_iter().for_each(|one| ahead.expire(one, 1));
+        if step % 4 == 0 {
+            // Damaged, and back again.
+            let id = numbered(u64::from(step % 59) + 1);
+            let is_held = ahead.contains(&id);
+            ahead.damage(&id);
+            let (compared, counted) = as_of(&mut ahead, &all, step);
+            assert_eq!(compared, counted);
+            if is_held {
+                let number = u64::from(step % 59) + 1;
+                let kind = if number % 5 == 0 { RecordKind::Tombstone } else { RecordKind::File };
+                ahead.insert(id, &record(kind, stamp(number), Vec::new()), PLACE);
+            }
+        }
+        for at in [step - 8, step - 1, step, step + 5] {
+            let (compared, counted) = as_of(&mut ahead, &all, at);
+            assert_eq!(compared, counted, "as of {at} at {step}");
+            assert_eq!(compared, behind.whole_at(at), "as of {at} at {step}");
+        }
+    }
+    assert!(all.len() > 20 && ahead.records() < behind.records());
 }

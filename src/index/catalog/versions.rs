@@ -3,19 +3,24 @@
 //! Keeps numbers of entries, which lie with the catalog. Invariant: in here is each entry that is a version and was not
 //! discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
 
+mod changes;
+
+pub(super) use changes::Lineage;
+
+use super::descent::Descent;
+use super::expiry::Expiry;
 use super::{Listed, Viewed};
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
-use crate::index::entry::{Entry, Flag, Kind, others_key, record_key, version_key};
+use crate::index::entry::{Entry, Kind, others_key, record_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
 use crate::seeded::{self, Bug};
-use crate::wire::discards::discards;
+use crate::time::Step;
 use crate::wire::message::VersionMark;
-use crate::wire::record::Record;
 use crate::wire::view::View;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 type Entries = SegmentedVec<Entry>;
 
@@ -23,10 +28,10 @@ type Entries = SegmentedVec<Entry>;
 #[derive(Debug)]
 pub(super) struct Versions {
     order: SortedIndex,
-    /// Named as a parent by a record, and not here: not come yet, or gone since.
-    early: BTreeSet<(Alias, VersionId)>,
-    /// Discarded by a record, here or not.
-    discarded: BTreeSet<(Alias, VersionId)>,
+    pub(super) descent: Descent,
+    pub(super) expiry: Expiry,
+    /// Discarded by a record, here or not, and the step of that record.
+    discarded: BTreeMap<(Alias, VersionId), Step>,
     /// What is dated after this stamp is dated in the future.
     latest: u64,
     /// Names of which a reader sees something.
@@ -50,135 +55,14 @@ impl Default for Versions {
     fn default() -> Self {
         Self {
             order: SortedIndex::default(),
-            early: BTreeSet::new(),
-            discarded: BTreeSet::new(),
+            descent: Descent::default(),
+            expiry: Expiry::default(),
+            discarded: BTreeMap::new(),
             latest: u64::MAX,
             shown: 0,
             damaged: 0,
             steps: Steps::default(),
         }
-    }
-}
-
-/// What changes them.
-impl Versions {
-    /// A version has come.
-    pub(super) fn insert(&mut self, entries: &mut Entries, slot: u32, record: &Record) {
-        let name = entries[slot].name();
-        if record.parents.is_empty() && self.insert_first(entries, slot, record) {
-            return;
-        }
-        let before = self.shows(entries, name);
-        for parent in &record.parents {
-            if !self.supersede(entries, &name, parent) {
-                // Whenever this version comes, another has superseded it before.
-                self.early.insert((name, *parent));
-            }
-        }
-        for discarded in discards(record) {
-            self.discarded.insert((name, discarded));
-            self.discard(entries, &name, &discarded);
-        }
-        let of = (name, record.version);
-        if self.early.remove(&of) {
-            entries[slot].become_superseded();
-        }
-        if self.discarded.contains(&of) {
-            entries[slot].set(Flag::Discarded, true);
-        } else {
-            self.enter(entries, slot);
-        }
-        self.count_shown(entries, name, before);
-    }
-
-    /// Enters the first version of a name, which names no other, as most do. False if it is another, and has to be looked at
-    /// more closely.
-    fn insert_first(&mut self, entries: &Entries, slot: u32, record: &Record) -> bool {
-        let of = (entries[slot].name(), record.version);
-        if self.early.contains(&of) || self.discarded.contains(&of) || !discards(record).is_empty()
-        {
-            return false;
-        }
-        let past = self.past(entries, &of.0);
-        let is_first = self.before(entries, past, of.0).next().is_none();
-        if is_first {
-            self.order.insert(past, slot, &ByName(entries));
-            self.shown += u64::from(is_file(&&entries[slot]));
-        }
-        is_first
-    }
-
-    /// An entry goes, if it is in here. That another supersedes it is not forgotten: should the version come again, it is no
-    /// head.
-    pub(super) fn remove(&mut self, entries: &Entries, slot: u32) {
-        let entry = &entries[slot];
-        if !entry.kind().is_version() || entry.is(Flag::Discarded) {
-            return;
-        }
-        let name = entry.name();
-        if entry.is_superseded() {
-            self.early.insert((name, entry.version()));
-        }
-        self.damaged -= u64::from(entry.is_damaged_head());
-        let before = self.shows(entries, name);
-        self.order.remove(slot, &ByName(entries));
-        self.count_shown(entries, name, before);
-    }
-
-    /// The bytes of a version are damaged; what it was is still known.
-    pub(super) fn become_damaged(&mut self, entries: &mut Entries, slot: u32) {
-        entries[slot].set(Flag::Damaged, true);
-        self.damaged += u64::from(entries[slot].is_damaged_head());
-        if seeded::is_on(Bug::ForgetDamaged) {
-            let name = entries[slot].name();
-            let before = self.shows(entries, name);
-            self.order.remove(slot, &ByName(entries));
-            self.count_shown(entries, name, before);
-        }
-    }
-
-    /// A damaged version has been had again.
-    pub(super) fn become_sound(&mut self, entries: &mut Entries, slot: u32) {
-        self.damaged -= u64::from(entries[slot].is_damaged_head());
-        entries[slot].set(Flag::Damaged, false);
-    }
-
-    /// From now on what is dated after this stamp is dated in the future.
-    pub(super) fn set_latest(&mut self, latest: u64) {
-        self.latest = latest;
-    }
-
-    fn enter(&mut self, entries: &Entries, slot: u32) {
-        let names = ByName(entries);
-        let cursor = self.order.seek(names.key(slot), Side::Before, &names);
-        self.order.insert(cursor, slot, &names);
-    }
-
-    /// Marks a version as one that another supersedes. False if it is not known.
-    fn supersede(&mut self, entries: &mut Entries, name: &Alias, version: &VersionId) -> bool {
-        let heads = self.slots(entries, &version_key(name, version, true));
-        for slot in &heads {
-            self.damaged -= u64::from(entries[*slot].is_damaged_head());
-            self.order.remove(*slot, &ByName(entries));
-            entries[*slot].become_superseded();
-            self.enter(entries, *slot);
-        }
-        !heads.is_empty() || !self.slots(entries, &version_key(name, version, false)).is_empty()
-    }
-
-    /// Takes a version out of the versions of its name, and keeps its record.
-    fn discard(&mut self, entries: &mut Entries, name: &Alias, version: &VersionId) {
-        for slot in self.of_version(entries, name, version) {
-            self.damaged -= u64::from(entries[slot].is_damaged_head());
-            self.order.remove(slot, &ByName(entries));
-            entries[slot].set(Flag::Discarded, true);
-        }
-    }
-
-    /// `before`: whether a reader of the name saw anything before it changed.
-    fn count_shown(&mut self, entries: &Entries, name: Alias, before: bool) {
-        let after = self.shows(entries, name);
-        self.shown = self.shown + u64::from(after) - u64::from(before);
     }
 }
 
@@ -210,6 +94,12 @@ impl Versions {
     /// whose stamp breaks the rules.
     pub(super) fn greatest(&self, entries: &Entries, name: Alias) -> Option<u32> {
         self.greatest_before(entries, self.past(entries, &name), name, self.latest())
+    }
+
+    /// Whether a file is among the heads of a name.
+    pub(super) fn has_file_head(&self, entries: &Entries, name: Alias) -> bool {
+        let heads = self.before(entries, self.past_heads(entries, &name), name);
+        heads.map(|slot| &entries[slot]).any(|entry| entry.kind() == Kind::File)
     }
 
     /// The versions of a name that are dated in the future and neither superseded nor discarded, greatest first.
@@ -489,8 +379,8 @@ struct Part {
 
 #[cfg(test)]
 impl Versions {
-    /// How many versions are known to be superseded, and are not here.
-    pub(super) fn early(&self) -> usize {
-        self.early.len()
+    /// Bytes for which there is room.
+    pub(super) fn room(&self) -> usize {
+        self.order.room() + self.descent.room() + self.expiry.room()
     }
 }

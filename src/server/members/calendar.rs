@@ -1,8 +1,10 @@
 //! The calendar, also of a machine whose own is plainly wrong: then that counts which half of the connected nodes say.
 //!
-//! Knows no link's meaning. Invariant: a calendar that may be right is never changed.
+//! Things expire by one that is not far ahead of what they say, since what has expired does not come back: a calendar that has
+//! jumped ahead by a year costs nothing where half of the others have not. Knows no link's meaning. Invariant: a calendar that
+//! may be right is never changed.
 
-use crate::limits::CALENDAR_MIN;
+use crate::limits::{CALENDAR_MIN, FUTURE_MAX};
 use crate::server::output::Link;
 use crate::time::{Instant, Now, wall_ms_of};
 use std::collections::BTreeMap;
@@ -64,6 +66,21 @@ impl Calendar {
             Some(_) | None => now,
         }
     }
+
+    /// The calendar by which things expire: no more than a day ahead of what half of the nodes say or have said. None if it
+    /// is wrong, and nobody knows better.
+    pub(super) fn prudent(&self, now: Now) -> Option<u64> {
+        let now_ms = self.correct(now).wall_ms;
+        let ahead = u64::try_from(FUTURE_MAX.as_millis()).unwrap_or(u64::MAX);
+        let median = self.median.map(|median| median.at(now.instant).saturating_add(ahead));
+        let prudent = median.map_or(now_ms, |latest| now_ms.min(latest));
+        (now_ms >= CALENDAR_MIN).then_some(prudent)
+    }
+
+    /// What a node's shows.
+    pub(super) fn of(&self, link: Link, now: Instant) -> Option<u64> {
+        self.told.get(&link).map(|reading| reading.at(now))
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +100,21 @@ mod tests {
         calendar.told(1, stamp_at(CALENDAR_MIN + 9_000), at(0, 0).instant);
         assert_eq!(calendar.correct(at(CALENDAR_MIN, 0)), at(CALENDAR_MIN, 0));
         assert_eq!(calendar.correct(at(5, 2)), at(CALENDAR_MIN + 11_000, 2));
+    }
+
+    #[test]
+    fn things_expire_by_a_calendar_that_is_not_far_ahead_of_the_others() {
+        let mut calendar = Calendar::default();
+        let (day, year) = (24 * 3600 * 1000, 365 * 24 * 3600 * 1000);
+        assert_eq!(calendar.prudent(at(5, 0)), None);
+        let ahead = at(CALENDAR_MIN + year, 0);
+        assert_eq!(calendar.prudent(ahead), Some(ahead.wall_ms), "nobody says otherwise");
+        calendar.told(1, stamp_at(CALENDAR_MIN), ahead.instant);
+        assert_eq!(calendar.prudent(ahead), Some(CALENDAR_MIN + day));
+        let near = at(CALENDAR_MIN + 7, 0);
+        assert_eq!(calendar.prudent(near), Some(near.wall_ms));
+        assert_eq!(calendar.of(1, at(0, 3).instant), Some(CALENDAR_MIN + 3_000));
+        assert_eq!(calendar.of(2, at(0, 3).instant), None);
     }
 
     #[test]

@@ -94,6 +94,16 @@ impl Members {
         self.calendar.correct(now)
     }
 
+    /// The calendar by which things expire; none if it is wrong.
+    pub(super) fn prudent(&self, now: Now) -> Option<u64> {
+        self.calendar.prudent(now)
+    }
+
+    /// What a node's calendar shows, as far as it has said.
+    pub(super) fn calendar_of(&self, link: Link, now: Instant) -> Option<u64> {
+        self.calendar.of(link, now)
+    }
+
     /// A connection has been authenticated.
     pub(super) fn established(
         &mut self,

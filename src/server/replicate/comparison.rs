@@ -4,6 +4,7 @@
 //! Knows neither records nor the wire. Invariant: an answer counts only for the question that has waited longest, and each
 //! list has a bound; what finds no room makes the round incomplete, and another round finds it.
 
+use super::side::Question;
 use crate::ids::{Hash, RecordId};
 use crate::limits::{COMPARE_AWAITED_MAX, COMPARE_QUESTIONS_MAX, COMPARE_STACK_MAX};
 use crate::seeded::{self, Bug};
@@ -19,7 +20,7 @@ pub(super) struct Comparison {
     /// Asked, in order.
     asked: VecDeque<Span>,
     /// Asked by the other side.
-    answering: VecDeque<RangeSummary>,
+    answering: VecDeque<Question>,
     round: Option<Round>,
     /// The sums with which the round before began, ours and the other side's.
     before: Option<(Sum, Sum)>,
@@ -74,7 +75,7 @@ pub(super) enum Ended {
 impl Comparison {
     /// What it takes in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        (self.stack.len() + self.asked.len() + self.answering.len()) * size_of::<RangeSummary>()
+        (self.stack.len() + self.asked.len() + self.answering.len()) * size_of::<Question>()
             + self.awaited.len() * size_of::<RecordId>()
     }
 
@@ -292,14 +293,14 @@ impl Comparison {
     }
 
     /// The other side asks. What is beyond the bound is left aside: nobody who keeps the rules asks so much at once.
-    pub(super) fn question(&mut self, range: RangeSummary) {
+    pub(super) fn question(&mut self, question: Question) {
         if self.answering.len() < COMPARE_QUESTIONS_MAX {
-            self.answering.push_back(range);
+            self.answering.push_back(question);
         }
     }
 
     /// The other side's next question.
-    pub(super) fn next_answer(&mut self) -> Option<RangeSummary> {
+    pub(super) fn next_answer(&mut self) -> Option<Question> {
         self.answering.pop_front()
     }
 }
@@ -339,10 +340,10 @@ mod tests {
         comparison.begin(&range(0, 255), false);
         for _ in 0..COMPARE_STACK_MAX {
             comparison.add_parts(span(&range(0, 255)), &[range(1, 2); 16]);
-            comparison.question(range(1, 2));
+            comparison.question(Question { range: range(1, 2), cut: 7 });
         }
         let most = COMPARE_STACK_MAX + 2 * COMPARE_QUESTIONS_MAX;
-        assert!(comparison.held_bytes() <= most * size_of::<RangeSummary>());
+        assert!(comparison.held_bytes() <= most * size_of::<Question>());
         while let Some(range) = comparison.next() {
             comparison.ask(&range);
         }

@@ -10,6 +10,7 @@ use crate::limits::INLINE_BLOCK_MAX;
 use crate::seeded::{self, Bug};
 use crate::server::room::adds_nothing;
 use crate::store::values::{BlockPlace, LogItem};
+use crate::time::Step;
 use crate::wire::message::PushedRecord;
 use crate::wire::record::{BlockList, Record};
 use std::collections::VecDeque;
@@ -30,8 +31,8 @@ const LOOKS_MAX: usize = 16 * 1024;
 /// All records of a range but some.
 #[derive(Debug)]
 pub(super) struct PushRange {
-    first: RecordId,
-    last: RecordId,
+    pub(super) first: RecordId,
+    pub(super) last: RecordId,
     /// In order.
     except: Vec<RecordId>,
     /// How far it has been sent.
@@ -49,6 +50,11 @@ impl PushRange {
     /// All but these, which are in order.
     pub(super) fn all_but(except: Vec<RecordId>, first: RecordId, last: RecordId) -> Self {
         Self { first, last, except, next: first, left: false }
+    }
+
+    /// Whether it is one of those.
+    pub(super) fn leaves_out(&self, id: &RecordId) -> bool {
+        self.except.binary_search(id).is_ok()
     }
 }
 
@@ -115,9 +121,9 @@ impl Push {
         true
     }
 
-    /// The next few.
-    pub(super) fn next(&mut self, catalog: &Catalog, has_room: bool) -> Reading {
-        let mut reading = Reading { has_room, ..Reading::default() };
+    /// The next few of what has not expired by a step.
+    pub(super) fn next(&mut self, catalog: &Catalog, has_room: bool, cut: Step) -> Reading {
+        let mut reading = Reading { has_room, cut, ..Reading::default() };
         self.first.read(&mut reading, catalog, |range, reading| {
             let whole = range.read(reading, catalog, stands);
             if whole && range.left {
@@ -152,7 +158,7 @@ impl Waiting {
             && let Some(id) = self.ids.pop_front()
         {
             if let Some(entry) = catalog.get(&id) {
-                reading.take(entry);
+                reading.take(entry, catalog);
             }
         }
         while !reading.is_full()
@@ -178,11 +184,11 @@ impl PushRange {
                 return false;
             }
             reading.looks += 1;
-            if self.except.binary_search(&entry.id()).is_ok() {
+            if self.leaves_out(&entry.id()) {
                 continue;
             }
             if is_wanted(entry) {
-                reading.take(entry);
+                reading.take(entry, catalog);
             } else {
                 self.left = true;
             }
@@ -205,6 +211,7 @@ pub(super) struct Reading {
     pub(super) items: Vec<LogItem>,
     pub(super) ids: Vec<RecordId>,
     has_room: bool,
+    cut: Step,
     /// Records that were looked at on the way.
     looks: usize,
     /// Something was left out, since the peer has no room for it.
@@ -216,7 +223,10 @@ impl Reading {
         self.items.len() >= BATCH || self.looks >= LOOKS_MAX
     }
 
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &Entry, catalog: &Catalog) {
+        if catalog.has_expired(entry, self.cut) {
+            return;
+        }
         if self.has_room || adds_nothing(entry.kind()) {
             self.items.push(entry.item());
             self.ids.push(entry.id());

@@ -8,12 +8,15 @@
 //! outbox is half full: a slow peer costs memory for its outbox and no more. Invariant: only the answer to its own question
 //! makes a node believe that it knows what a peer has.
 
+mod sending;
+
 use super::comparison::{Ended, Span};
 use super::event::ReconcileEvent;
-use super::push::{BATCH_BYTES, Batch, PushRange, Reading, small_block_of};
-use super::ranges::{is_equal, is_whole, parts, send_ids};
-use super::side::Side;
+use super::push::PushRange;
+use super::ranges::{cut, ids_of, is_equal, is_whole, parts, summary};
+use super::side::{Question, Side};
 use crate::ids::{Hash, NodeId, RecordId};
+use crate::index::entry::Entry;
 use crate::index::sorted::xor_into;
 use crate::limits::{COMPARE_IDS, OUTBOX_MAX, RECONCILE_PERIOD};
 use crate::seeded::{self, Bug};
@@ -21,11 +24,8 @@ use crate::server::context::Context;
 use crate::server::links::{Peer, Progress};
 use crate::server::output::Link;
 use crate::server::timers::Timer;
-use crate::server::work::ReadFor;
-use crate::server::write::{NewRecord, only_deletes};
-use crate::store::values::ReadError;
-use crate::wire::message::{Message, PushedRecord, RangeSummary};
-use bytes::Bytes;
+use crate::server::write::NewRecord;
+use crate::wire::message::{ExpiredRecord, Message, RangeSummary};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -88,9 +88,14 @@ impl Reconcile {
         }
     }
 
-    /// Begins a comparison, if it is time for it and nothing of the last one is under way. What is to be asked.
-    pub(in crate::server) fn begin(&mut self, cx: &mut Context, link: Link) -> Option<Message> {
-        let range = cx.index.catalog.whole();
+    /// Begins a comparison, if it is time for it and nothing of the last one is under way. What is to be asked. `calendar_ms`:
+    /// what the peer's shows, as far as it has said.
+    pub(in crate::server) fn begin(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        calendar_ms: Option<u64>,
+    ) -> Option<Message> {
         let side = self.by_link.get_mut(&link)?;
         if side.due.is_none_or(|at| at > cx.now.instant) || side.comparison.is_under_way() {
             return None;
@@ -99,8 +104,14 @@ impl Reconcile {
             self.set_due(cx, link, AGAIN);
             return None;
         }
+        let cut = cut(cx.now.wall_ms, calendar_ms);
+        side.agree(cut);
+        side.asking = cut;
+        let range = summary(cx, side, Question::about_all(cut));
         let told = side.comparison.begin(&range, side.is_full || !cx.room.is_there());
-        Some(Message::Compare { range, told: told && !side.is_full })
+        let told = told && !side.is_full;
+        self.note(cx, link);
+        Some(Message::Compare { range, told, cut })
     }
 
     /// Goes on with what the two sides have to say to each other, while the outbox has room.
@@ -110,7 +121,7 @@ impl Reconcile {
             && side.may_say_more(cx.links.outbox(link))
             && let Some(theirs) = side.comparison.next_answer()
         {
-            if is_whole(theirs.first, theirs.last) {
+            if is_whole(theirs.range.first, theirs.range.last) {
                 side.held = Some(theirs);
                 return self.events.push_back(ReconcileEvent::TellOneMore { link });
             }
@@ -136,7 +147,11 @@ impl Reconcile {
 
     /// A peer has said what it has in a range that was part of an unequal one.
     fn compare_part(&mut self, cx: &mut Context, link: Link, theirs: &RangeSummary) {
-        let ours = cx.index.catalog.summary(theirs.first, theirs.last);
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        let cut = side.asking;
+        let ours = summary(cx, side, Question { range: *theirs, cut });
         if is_equal(&ours, theirs) {
             return;
         }
@@ -144,10 +159,8 @@ impl Reconcile {
             self.push_range(cx, link, PushRange::all(theirs.first, theirs.last));
             return;
         }
-        if let Some(side) = self.by_link.get_mut(&link) {
-            side.comparison.ask(&ours);
-        }
-        cx.send(link, Message::Compare { range: ours, told: false });
+        side.comparison.ask(&ours);
+        cx.send(link, Message::Compare { range: ours, told: false, cut });
     }
 
     fn end_round(&mut self, cx: &mut Context, link: Link) {
@@ -174,6 +187,7 @@ impl Reconcile {
                 all: side.comparison.is_informed(),
                 records: side.comparison.theirs(),
                 had_much: side.comparison.had_much(),
+                cut: side.agreed(),
             };
         }
     }
@@ -234,12 +248,15 @@ impl Reconcile {
         message: Message,
     ) -> Option<Message> {
         match message {
-            Message::Compare { range, told } => self.compare(cx, link, range, told),
+            Message::Compare { range, told, cut } => {
+                self.compare(cx, link, Question { range, cut }, told);
+            }
             Message::Parts { first, last, ranges } => {
                 self.parts_answered(cx, link, Span { first, last }, &ranges);
             }
             Message::Ids { first, last, ids } => self.ids(cx, link, Span { first, last }, ids),
-            Message::Fetch { ids } => self.push_ids(cx, link, ids),
+            Message::Fetch { ids } => self.fetch(cx, link, ids),
+            Message::Expired { records } => self.expired(cx, link, &records),
             // It asks by itself for what it lacks, when it has room.
             Message::Room { free } => {
                 if let Some(side) = self.by_link.get_mut(&link) {
@@ -252,40 +269,47 @@ impl Reconcile {
     }
 
     /// A peer asks what is here of a range, and says what it has itself. `told`: it has sent all that this node lacked.
-    fn compare(&mut self, cx: &mut Context, link: Link, range: RangeSummary, told: bool) {
-        let whole = cx.index.catalog.whole();
+    fn compare(&mut self, cx: &mut Context, link: Link, question: Question, told: bool) {
         if let Some(side) = self.by_link.get_mut(&link) {
+            let cut = side.answer_at(cx.now, question.cut);
+            let (question, range) = (Question { cut, ..question }, question.range);
             if is_whole(range.first, range.last) {
+                let whole = summary(cx, side, Question::about_all(cut));
                 side.comparison.set_theirs(whole.count, range.count);
             }
             if told && !side.comparison.is_informed() {
                 // What it has sent may not have been checked, or is not durable, yet.
                 side.comparison.told(cx.coming.ids());
             }
-            side.comparison.question(range);
+            side.comparison.question(question);
         }
+        self.note(cx, link);
         self.pump(cx, link);
     }
 
-    fn answer_range(&mut self, cx: &mut Context, link: Link, theirs: &RangeSummary) {
-        let (first, last) = (theirs.first, theirs.last);
-        let ours = cx.index.catalog.summary(first, last);
-        let ranges = if is_equal(&ours, theirs) {
-            if is_whole(first, last)
-                && let Some(side) = self.by_link.get_mut(&link)
-            {
+    fn answer_range(&mut self, cx: &mut Context, link: Link, theirs: &Question) {
+        // None if it has just ended.
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        let (first, last) = (theirs.range.first, theirs.range.last);
+        let ours = summary(cx, side, *theirs);
+        let parts = match is_equal(&ours, &theirs.range) || ours.count <= COMPARE_IDS {
+            true => Vec::new(),
+            false => parts(cx, side, *theirs),
+        };
+        let ranges = if is_equal(&ours, &theirs.range) {
+            if is_whole(first, last) {
                 side.comparison.inform();
             }
-            Vec::new()
-        } else if ours.count <= COMPARE_IDS {
-            return send_ids(cx, link, first, last);
-        } else if theirs.count == 0 && self.push_range(cx, link, PushRange::all(first, last)) {
+            parts
+        } else if parts.len() <= 1 {
+            let ids = ids_of(cx, side, *theirs);
+            return cx.send(link, Message::Ids { first, last, ids });
+        } else if theirs.range.count == 0 && self.push_range(cx, link, PushRange::all(first, last))
+        {
             vec![ours]
         } else {
-            let parts = parts(cx, first, last);
-            if parts.len() == 1 {
-                return send_ids(cx, link, first, last);
-            }
             parts
         };
         cx.send(link, Message::Parts { first, last, ranges });
@@ -331,7 +355,9 @@ impl Reconcile {
         if !side.comparison.answered(span, (theirs.len() as u64, fingerprint)) {
             return self.pump(cx, link);
         }
-        let lacking: Vec<_> = theirs.iter().filter(|id| !cx.knows(id)).copied().collect();
+        let cut = side.asking;
+        let lacks = |id: &&RecordId| !cx.knows(id) && !side.counts(cx, id, cut);
+        let lacking: Vec<_> = theirs.iter().filter(lacks).copied().collect();
         side.comparison.lack(&lacking);
         if !lacking.is_empty() {
             cx.send_all(link, Message::fetch(&lacking));
@@ -340,155 +366,21 @@ impl Reconcile {
         except.sort_unstable();
         let lacks = |id: &RecordId| except.binary_search(id).is_err();
         let Span { first, last } = span;
-        if cx.index.catalog.range(first, last).any(|entry| lacks(&entry.id())) {
+        let held = cx.index.catalog.range_at(cut, first, last).map(Entry::id).any(|id| lacks(&id));
+        let expired = cx.index.catalog.expired_since(cut, first, last).any(|it| lacks(&it.id));
+        if held || expired {
             self.push_range(cx, link, PushRange::all_but(except, first, last));
         }
         self.pump(cx, link);
     }
 
-    /// Records made here go to every peer at once.
-    pub(in crate::server) fn push_new(&mut self, cx: &mut Context, records: &[NewRecord]) {
-        let own = records.iter().filter(|new| new.source.is_none());
-        let items: Vec<_> = own.clone().map(NewRecord::pushed).collect();
-        if items.is_empty() {
-            return;
-        }
-        let bytes: usize = items.iter().map(|item| item.record.len() + item.block.len()).sum();
-        let count = if seeded::is_on(Bug::PushToFirst) { 1 } else { usize::MAX };
-        for link in cx.links.nodes().into_iter().take(count) {
-            let Some(side) = self.by_link.get(&link) else { continue };
-            let takes_all = !side.is_full || only_deletes(records);
-            let has_space = cx.links.outbox(link) + bytes < OUTBOX_MAX / 2;
-            if takes_all && (has_space || seeded::is_on(Bug::PushWithoutPace)) {
-                cx.send_records(link, items.clone());
-            } else {
-                self.push_ids(cx, link, own.clone().map(|new| new.id));
-            }
-        }
-    }
-
-    /// Queues records for a peer.
-    pub(in crate::server) fn push_ids(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        ids: impl IntoIterator<Item = RecordId>,
-    ) {
-        // None if it has just ended.
-        let Some(side) = self.by_link.get_mut(&link) else {
-            return;
-        };
-        for id in ids {
-            if !side.push.add(id, &cx.index.catalog) {
-                self.dropped(cx, link, AGAIN);
-                break;
-            }
-        }
-        self.pump_push(cx, link);
-    }
-
-    /// Queues a range of records for a peer. False if it finds no room there.
-    fn push_range(&mut self, cx: &mut Context, link: Link, range: PushRange) -> bool {
-        // None if it has just ended.
-        let Some(side) = self.by_link.get_mut(&link) else {
-            return false;
-        };
-        let added = side.push.add_range(range);
-        if !added {
-            self.dropped(cx, link, AGAIN);
-        }
-        self.pump_push(cx, link);
-        added
-    }
-
-    /// Reads the next batch for a peer, if it keeps up.
-    pub(in crate::server) fn pump_push(&mut self, cx: &mut Context, link: Link) {
-        // None if it leads to no node, or has ended since the timer was set.
-        let Some(side) = self.by_link.get_mut(&link) else {
-            return;
-        };
-        let outbox = cx.links.outbox(link);
-        let is_tight = outbox > OUTBOX_MAX / 2 && !seeded::is_on(Bug::PushWithoutPace);
-        if side.push.reading || is_tight {
-            return;
-        }
-        let Reading { items, ids, left_out, .. } = side.push.next(&cx.index.catalog, !side.is_full);
-        if left_out {
-            side.comparison.leave_out();
-        }
-        if !items.is_empty() {
-            side.push.reading = true;
-            cx.read_log(items, ReadFor::PushRecords { link, ids });
-        } else if !side.push.is_idle() {
-            // A long way through what is not to be sent: others have their turn before it goes on.
-            cx.after(Duration::ZERO, Timer::Push(link));
-        }
-    }
-
-    /// The records are read: their small blocks are next.
-    pub(in crate::server) fn records_read(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        ids: Vec<RecordId>,
-        items: Vec<Result<Bytes, ReadError>>,
-    ) {
-        let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
-        let mut blocks = Vec::new();
-        let mut bytes = 0;
-        let mut unread = false;
-        for (id, item) in ids.into_iter().zip(items) {
-            let record = match item {
-                Ok(record) => record,
-                Err(ReadError::Gone | ReadError::Damaged) => {
-                    cx.index.damage(&id);
-                    self.events.push_back(ReconcileEvent::RecordDamaged { record: id });
-                    continue;
-                }
-                // Another comparison finds that the peer lacks it.
-                Err(ReadError::Disk(_)) => {
-                    unread = true;
-                    continue;
-                }
-            };
-            if let Some(block) = small_block_of(&cx.index.holdings, &record)
-                && bytes + block.place.length as usize <= BATCH_BYTES
-            {
-                bytes += block.place.length as usize;
-                blocks.push(block);
-                batch.owners.push(batch.items.len());
-            }
-            batch.items.push(PushedRecord { record, block: Bytes::new() });
-        }
-        if unread {
-            self.dropped(cx, link, UNREAD_AGAIN);
-        }
-        if blocks.is_empty() {
-            self.blocks_read(cx, link, batch, Vec::new());
-        } else {
-            cx.read_log(blocks, ReadFor::PushBlocks { link, batch });
-        }
-    }
-
-    /// All is read and goes out. A block that could not be read is fetched by the peer like any other.
-    pub(in crate::server) fn blocks_read(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        mut batch: Batch,
-        blocks: Vec<Result<Bytes, ReadError>>,
-    ) {
-        for (owner, block) in batch.owners.into_iter().zip(blocks) {
-            if let Ok(block) = block {
-                batch.items[owner].block = block;
-            }
-        }
-        cx.send_records(link, batch.items);
+    /// A peer had these, and cannot send them.
+    fn expired(&mut self, cx: &mut Context, link: Link, records: &[ExpiredRecord]) {
         if let Some(side) = self.by_link.get_mut(&link) {
-            side.push.reading = false;
+            side.note_expired(records);
+            side.comparison.came(records.iter().map(|expired| &expired.record));
         }
-        self.pump_push(cx, link);
-        self.pump(cx, link);
+        self.note(cx, link);
     }
 
     /// What is kept for a connection, in memory.

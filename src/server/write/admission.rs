@@ -5,7 +5,8 @@
 use super::event::Event;
 use super::record::{Brought, NewRecord, ReadyPut, is_inline, only_deletes};
 use crate::crypto::keys::record_id;
-use crate::ids::Address;
+use crate::ids::{Address, RecordId};
+use crate::index::catalog::Verdict;
 use crate::index::grants::Learnt;
 use crate::keyring::setting::setting;
 use crate::limits::STAMP_LEAD;
@@ -16,7 +17,7 @@ use crate::server::context::Context;
 use crate::server::output::Link;
 use crate::server::space::FULL;
 use crate::server::work::{Check, CheckFor, Checked};
-use crate::time::{latest_credible, stamp_after};
+use crate::time::{latest_credible, stamp_after, step_at};
 use crate::wire::condition::Condition;
 use crate::wire::message::{PushedRecord, Reason};
 use crate::wire::record::{Record, RecordKind};
@@ -112,6 +113,9 @@ impl Admission {
             if cx.knows(&id) || !(from_node || record.kind == RecordKind::Grant) {
                 continue;
             }
+            if has_expired(cx, link, &id, &record) {
+                continue;
+            }
             if record.kind == RecordKind::Grant
                 && self.learn(cx, &record, &item.record) == Learnt::NoGrant
             {
@@ -177,6 +181,14 @@ impl Admission {
     fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }
+}
+
+/// Whether what comes from a peer is not taken, since it has expired by what is known here. What still stands as of the step
+/// by which the two compare is, and expires like anything else.
+fn has_expired(cx: &Context, link: Link, id: &RecordId, record: &Record) -> bool {
+    let cut = cx.links.get(link).and_then(|peer| peer.progress.cut);
+    let now = cx.calendar_ms.map(step_at);
+    cx.index.catalog.judge(id, record, cut, now) == Verdict::Expired
 }
 
 /// The addresses of what was hashed, in order.

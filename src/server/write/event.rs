@@ -6,6 +6,7 @@ use super::record::{NewRecord, ReadyPut};
 use crate::ids::Address;
 use crate::server::closing::Closing;
 use crate::server::output::Link;
+use crate::store::values::Expired;
 use crate::wire::message::BlockRef;
 
 /// One thing that has happened.
@@ -53,6 +54,8 @@ pub(in crate::server) struct Contents {
     /// Blocks, large and small.
     pub(in crate::server) blocks: Vec<Address>,
     pub(in crate::server) pages: Vec<Address>,
+    /// Records that are gone.
+    pub(in crate::server) expired: Vec<Expired>,
 }
 
 /// Why a group was not written.

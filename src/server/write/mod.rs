@@ -30,7 +30,7 @@ use crate::ids::Address;
 use crate::index::entry::Entry;
 use crate::index::grants::Learnt;
 use crate::seeded::{self, Bug};
-use crate::store::values::{Committed, DiskError, Draft, ReadError};
+use crate::store::values::{Committed, DiskError, Draft, Expired, ReadError};
 use crate::wire::message::{BlockRef, Message, PushedRecord, Reason};
 use crate::wire::permit::Permit;
 use crate::wire::record::{BlockList, Record, RecordKind};
@@ -248,7 +248,9 @@ impl Write {
             if let Some(Brought { block, .. }) = brought {
                 new.block = block.clone();
             }
-            if !cx.index.catalog.contains(&new.id) {
+            // What was stored and has expired since is stored: whoever brings it again has not heard.
+            let is_past = cx.index.catalog.expired_ms(&new.id).is_some();
+            if !cx.index.catalog.contains(&new.id) && !is_past {
                 self.queue.add_record(cx, new);
             }
         }
@@ -332,6 +334,11 @@ impl Write {
     /// What was held is damaged or gone.
     pub(super) fn add_lost(&mut self, address: Address) {
         self.queue.add_lost(address);
+    }
+
+    /// Records have expired.
+    pub(super) fn add_expired(&mut self, expired: Vec<Expired>) {
+        self.queue.add_expired(expired);
     }
 
     /// The open group has waited long enough.

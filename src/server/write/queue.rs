@@ -16,7 +16,7 @@ use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::timers::Timer;
 use crate::server::work::Job;
-use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Group};
+use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, ITEM_HEAD};
 use crate::wire::message::{Message, Reason};
 use bytes::Bytes;
 use std::collections::{HashSet, VecDeque};
@@ -60,6 +60,7 @@ impl Batch {
             && group.small.is_empty()
             && group.pages.is_empty()
             && group.lost.is_empty()
+            && group.expired.is_empty()
             && self.records.is_empty()
     }
 
@@ -78,6 +79,7 @@ struct Dispatched {
     small: Vec<Address>,
     pages: Vec<Address>,
     lost: Vec<Address>,
+    expired: Vec<Expired>,
     records: Vec<NewRecord>,
     waiters: Vec<Waiter>,
 }
@@ -187,6 +189,13 @@ impl CommitQueue {
         self.open.group.lost.push(address);
     }
 
+    /// Records have expired. Nobody waits for that.
+    pub(super) fn add_expired(&mut self, expired: Vec<Expired>) {
+        self.begin();
+        self.open.bytes += expired.len() * (ITEM_HEAD + size_of::<u64>());
+        self.open.group.expired.extend(expired);
+    }
+
     /// Has the open batch's durability reported. What it waits for must be in the open batch or an earlier one.
     pub(super) fn wait(&mut self, waiter: Waiter) {
         self.urgent = true;
@@ -226,6 +235,7 @@ impl CommitQueue {
             small: batch.group.small.iter().map(address_of).collect(),
             pages: batch.group.pages.iter().map(address_of).collect(),
             lost: batch.group.lost.clone(),
+            expired: batch.group.expired.clone(),
             records: batch.records,
             waiters: batch.waiters,
         });
@@ -330,6 +340,8 @@ impl Dispatched {
         for (address, place) in self.pages.iter().zip(&committed.pages) {
             cx.index.holdings.insert_page(*address, *place);
         }
+        // What comes again in the same group has come after that.
+        self.expired.iter().for_each(|expired| cx.index.catalog.expire(*expired, segment));
         for (new, place) in self.records.iter_mut().zip(&committed.records) {
             let is_new = cx.index.catalog.insert(new.id, &new.record, *place);
             // What one that was known lacks is known as well.
@@ -353,7 +365,8 @@ impl Dispatched {
 
     fn contents(self) -> Contents {
         let blocks = self.blocks.iter().map(|(address, _)| *address).chain(self.small);
-        Contents { blocks: blocks.collect(), records: self.records, pages: self.pages }
+        let Self { records, pages, expired, .. } = self;
+        Contents { blocks: blocks.collect(), records, pages, expired }
     }
 }
 

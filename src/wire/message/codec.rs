@@ -4,8 +4,8 @@
 //! the table.
 
 use super::{
-    BlockRef, Hello, ListedVersion, Member, Message, NodeStatus, PeerAddress, PushedRecord,
-    RangeSummary, Reason, Role, VersionMark,
+    BlockRef, ExpiredRecord, Hello, ListedVersion, Member, Message, NodeStatus, PeerAddress,
+    PushedRecord, RangeSummary, Reason, Role, VersionMark,
 };
 use crate::limits::{
     INLINE_BLOCK_MAX, MESSAGE_IDS_MAX, MESSAGE_PEERS_MAX, MESSAGE_PRESENCES_MAX,
@@ -100,11 +100,12 @@ messages! {
     25 Damaged { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
-    31 Compare { range, told };
+    31 Compare { range, told, cut };
     32 Ids { first, last, ids[MESSAGE_IDS_MAX] } if first <= last;
     33 Fetch { ids[MESSAGE_IDS_MAX] };
     34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
     35 Room { free };
+    36 Expired { records[MESSAGE_IDS_MAX] };
 
     40 List { request, space, after, future };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync, log_damage }
@@ -182,6 +183,7 @@ parts! {
     PushedRecord { record, block }
         if is_within(record, RECORD_MAX) && is_within(block, INLINE_BLOCK_MAX);
     RangeSummary { first, last, count, fingerprint } if first <= last;
+    ExpiredRecord { record, at_ms };
     VersionMark { version, record };
     ListedVersion { version, superseded, record } if is_within(record, RECORD_MAX);
     Member { peer, connected, last_seen_ms, trouble } if trouble.len() <= TROUBLE_MAX;

@@ -124,10 +124,11 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Coming { address },
         Message::Damaged { address },
         Message::Records { items: vec![item] },
-        Message::Compare { range, told: true },
+        Message::Compare { range, told: true, cut: 7 },
         Message::Parts { first: range.first, last: id, ranges: vec![range] },
         Message::Ids { first: range.first, last: id, ids: vec![id] },
         Message::Fetch { ids: vec![id] },
+        Message::Expired { records: vec![ExpiredRecord { record: id, at_ms: 7 }] },
         Message::Room { free: true },
         Message::List { request, space, after: Some(name), future: true },
         Message::Listed {

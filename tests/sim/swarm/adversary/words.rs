@@ -13,7 +13,7 @@ use dfsd::keyring::presence::presence;
 use dfsd::limits::{LEAF, MESSAGE_IDS_MAX, MESSAGE_PRESENCES_MAX};
 use dfsd::wire::frame::leaves_of;
 use dfsd::wire::message::{
-    BlockRef, Hello, Message, PushedRecord, RangeSummary, Role, VersionMark,
+    BlockRef, ExpiredRecord, Hello, Message, PushedRecord, RangeSummary, Role, VersionMark,
 };
 use dfsd::wire::permit::Permit;
 use dfsd::wire::presence::Presence;
@@ -120,7 +120,7 @@ impl Words {
     pub(super) fn say(&mut self, rng: &mut ChaCha8Rng) -> Message {
         let request = rng.random_range(0..4);
         let space = Default::default();
-        match rng.random_range(0..22) {
+        match rng.random_range(0..23) {
             0 => Message::Peers {
                 peers: (0..=rng.random_range(0..MESSAGE_PRESENCES_MAX))
                     .map(|_| peer(rng))
@@ -131,7 +131,8 @@ impl Words {
             3 => Message::PutPage { request, page: self.bytes(rng), permit: permit(rng) },
             4 => Message::GetPage { request, address: self.address(rng) },
             5 => self.record_message(rng),
-            6 => Message::Compare { range: self.range(rng), told: rng.random() },
+            6 => Message::Compare { range: self.range(rng), told: rng.random(), cut: cut(rng) },
+            22 => Message::Expired { records: self.expired(rng) },
             7 => {
                 let mut ids = self.ids(rng);
                 ids.sort_unstable();
@@ -328,6 +329,11 @@ impl Words {
         (0..[1, 10, MESSAGE_IDS_MAX][rng.random_range(0..3)]).map(|_| self.id(rng)).collect()
     }
 
+    fn expired(&self, rng: &mut ChaCha8Rng) -> Vec<ExpiredRecord> {
+        let ids = self.ids(rng).into_iter();
+        ids.map(|record| ExpiredRecord { record, at_ms: clock(rng) >> 16 }).collect()
+    }
+
     fn id(&self, rng: &mut ChaCha8Rng) -> RecordId {
         let known = pick(&self.ids, rng).filter(|_| rng.random_range(0..4) > 0);
         known.unwrap_or_else(|| RecordId(rng.random()))
@@ -367,6 +373,12 @@ fn reference(block: &[u8]) -> BlockRef {
 /// From long ago, now, or from the end of time.
 fn clock(rng: &mut ChaCha8Rng) -> u64 {
     [0, STAMP, STAMP + (1 << 40), (1 << 63) - 2][rng.random_range(0..4)]
+}
+
+/// A step of 10 s since 1970.
+fn cut(rng: &mut ChaCha8Rng) -> u32 {
+    let now = u32::try_from((STAMP >> 16) / 10_000).unwrap();
+    [0, now, now + rng.random_range(0..9_000), u32::MAX][rng.random_range(0..4)]
 }
 
 fn version(rng: &mut ChaCha8Rng) -> VersionId {

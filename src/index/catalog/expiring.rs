@@ -1,0 +1,185 @@
+//! What expires, what is known of what has, and what is compared with a peer for that.
+//!
+//! Knows no calendar but the steps that it is told. Invariant: a record is let go only when it is told to have expired; until
+//! then it is one that is held.
+
+use super::Catalog;
+use crate::ids::RecordId;
+use crate::index::entry::{Entry, Flag, Kind};
+use crate::limits::EXPIRED_KNOWN;
+use crate::seeded::{self, Bug};
+use crate::store::values::Expired;
+use crate::time::{Step, step_after, step_ms};
+use crate::wire::message::RangeSummary;
+use crate::wire::record::Record;
+use crate::wire::settings::Settings;
+
+/// What to do with a record that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is not known to have expired.
+    Takes,
+    /// It has.
+    Expired,
+}
+
+impl Catalog {
+    /// The network is set to this. What has expired until now has.
+    pub(crate) fn set(&mut self, settings: &Settings) {
+        if self.versions.expiry.set(settings) {
+            self.cuts.clear();
+        }
+    }
+
+    /// What has expired by a step and is still held: what was superseded first is the first.
+    pub(crate) fn due(&mut self, by: Step, count: usize) -> Vec<Expired> {
+        let expired = |entry: &Entry, at| Expired { id: entry.id(), at_ms: step_ms(at) };
+        let expiry = &self.versions.expiry;
+        let slots = expiry.superseded(&self.entries, by).take(count);
+        let slots = slots.map(|slot| &self.entries[slot]);
+        let mut due: Vec<_> =
+            slots.map(|entry| expired(entry, expiry.after(entry.since()))).collect();
+        let left = count - due.len();
+        let tombstones = self.versions.due_tombstones(&self.entries, by, left);
+        due.extend(tombstones.iter().map(|it| expired(&self.entries[it.slot], it.at)));
+        due
+    }
+
+    /// When the next expires; or, if it is said before which time they are forgotten, the next id is.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let expires = self.versions.expiry.next(&self.entries).map(step_ms);
+        let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);
+        let forgotten = self.expired.first_ms().map(|at_ms| at_ms.saturating_add(known));
+        expires.into_iter().chain(forgotten).min()
+    }
+
+    /// What expired so long ago is forgotten; first of too many.
+    pub(crate) fn forget_expired(&mut self, now_ms: u64) {
+        let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);
+        while let Some(slot) = self.expired.oldest(now_ms.saturating_sub(known)) {
+            let id = self.expired.get(slot).id;
+            self.forget_expired_id(&id);
+            self.graves.forget(&id.0);
+        }
+    }
+
+    /// A record is held again, or its expiry is to be known anew.
+    pub(super) fn forget_expired_id(&mut self, id: &RecordId) {
+        if let Some(slot) = self.expired.slot(id) {
+            self.cuts.forget_expired(&self.expired, slot);
+            self.expired.remove(slot);
+        }
+    }
+
+    /// It is another time now when these expire, or one is held again.
+    pub(super) fn expire_anew(&mut self, changed: &[u32]) {
+        for slot in changed {
+            let entry = &self.entries[*slot];
+            if let Some(expires) = self.versions.expiry.of(entry)
+                && !entry.is(Flag::Damaged)
+            {
+                self.cuts.take_off(&self.entries, *slot, expires);
+            }
+        }
+    }
+
+    /// How many ids are known of records that have expired.
+    #[cfg(test)]
+    pub(crate) fn expired_count(&self) -> usize {
+        self.expired.count()
+    }
+
+    /// What to do with a record that is not known. `by`: the step by which it expires that is compared with whoever brings it;
+    /// none if nothing was. `now`: this node's own, unless its calendar is wrong.
+    pub(crate) fn judge(
+        &self,
+        id: &RecordId,
+        record: &Record,
+        by: Option<Step>,
+        now: Option<Step>,
+    ) -> Verdict {
+        let (Some(now), true) = (now, Kind::of(record.kind).expires()) else {
+            return Verdict::Takes;
+        };
+        let name = self.aliases.of(&record.name);
+        let mark = self.aliases.mark(&name, &record.version);
+        let (versions, entries) = (&self.versions, &self.entries);
+        let has_expired = match versions.descent.first(entries, &mark, name) {
+            // It still stands for whoever has it, up to that step.
+            Some(stamp) => versions.expiry.after(step_after(stamp)) <= by.unwrap_or(now).min(now),
+            None => match self.expired_ms(id) {
+                // Here it counts as one that is held, or is on its way from before the two have compared. Else whoever brings it knows nothing
+                // that supersedes it, and neither does this node any more.
+                Some(at_ms) => by.is_none_or(|by| at_ms > step_ms(by)),
+                None => {
+                    let is_tombstone = Kind::of(record.kind) == Kind::Tombstone;
+                    let since = step_after(record.version.stamp);
+                    is_tombstone
+                        && versions.expiry.tombstone_after(since) <= now
+                        && !versions.has_file_head(entries, name)
+                }
+            },
+        };
+        match has_expired && !seeded::is_on(Bug::AcceptExpired) {
+            true => Verdict::Expired,
+            false => Verdict::Takes,
+        }
+    }
+
+    /// There is a cut of this step.
+    fn cut(&mut self, at: Step) {
+        if !self.cuts.has(at) {
+            let entries = &self.entries;
+            let held = self.versions.expiry.superseded(entries, at);
+            let held = held.filter(|slot| !entries[*slot].is(Flag::Damaged));
+            self.cuts.add(at, entries, held, &self.expired);
+        }
+    }
+
+    /// What lies between two ids as of a step, both included.
+    pub(crate) fn summary_at(&mut self, at: Step, first: RecordId, last: RecordId) -> RangeSummary {
+        self.cut(at);
+        self.cuts.summary(at, &self.entries, &self.ids, &self.expired, first, last)
+    }
+
+    /// What there is in all as of a step.
+    #[cfg(test)]
+    pub(crate) fn whole_at(&mut self, at: Step) -> RangeSummary {
+        self.summary_at(at, RecordId::default(), RecordId([u8::MAX; 32]))
+    }
+
+    /// Whether a record that is held has expired by a step.
+    pub(crate) fn has_expired(&self, entry: &Entry, by: Step) -> bool {
+        self.versions.expiry.of(entry).is_some_and(|at| at <= by) && !seeded::is_on(Bug::IgnoreCut)
+    }
+
+    /// Whether a record counts as of a step.
+    pub(crate) fn counts(&self, id: &RecordId, at: Step) -> bool {
+        match self.get(id) {
+            Some(entry) => !self.has_expired(entry, at),
+            None => self.expired_ms(id).is_some_and(|at_ms| at_ms > step_ms(at)),
+        }
+    }
+
+    /// Records with ids from `first` to `last`, both included, that are held and have not expired by a step.
+    pub(crate) fn range_at(
+        &self,
+        at: Step,
+        first: RecordId,
+        last: RecordId,
+    ) -> impl Iterator<Item = &Entry> {
+        self.range(first, last).filter(move |entry| !self.has_expired(entry, at))
+    }
+
+    /// What has expired since a step, with ids from `first` to `last`.
+    pub(crate) fn expired_since(
+        &mut self,
+        at: Step,
+        first: RecordId,
+        last: RecordId,
+    ) -> impl Iterator<Item = Expired> {
+        self.cut(at);
+        let slots = self.cuts.added(at, &self.expired, first, last);
+        slots.map(|slot| self.expired.get(slot))
+    }
+}
