@@ -164,6 +164,9 @@ pub struct DaemonOptions {
     /// Disk space never used by puts [default: 256MiB, or 2 % of the disk if that is more]
     #[arg(long, value_name = "SIZE", env = "DFSD_RESERVE", hide_env_values = true)]
     pub reserve: Option<Size>,
+    /// What collection reads in a second, at most, to find what nothing stored needs any more [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "DFSD_COLLECT_RATE", hide_env_values = true)]
+    pub collect_rate: Option<Size>,
     /// A TOML file with any of the above but --join, --create and --new-node-key, by the same names; SIGHUP has the log
     /// level of it read again
     #[arg(long, value_name = "FILE", env = "DFSD_CONFIG", hide_env_values = true)]
@@ -209,6 +212,8 @@ struct DaemonFile {
     memory: Option<Size>,
     log: Option<String>,
     reserve: Option<Size>,
+    #[serde(rename = "collect-rate")]
+    collect_rate: Option<Size>,
     existing: Option<bool>,
 }
 
@@ -237,6 +242,8 @@ pub struct DaemonConfig {
     pub log: log::LevelFilter,
     /// Disk space that puts leave free, in bytes; `None` for the default of `limits`.
     pub reserve: Option<u64>,
+    /// Bytes that collection reads in a second.
+    pub collect_rate: u64,
     /// Where it is remembered, outside the data folder, to which network that belongs; nowhere if there is no home.
     pub state: Option<PathBuf>,
 }
@@ -293,6 +300,7 @@ impl DaemonOptions {
             memory: memory(self.memory.or(file.memory))?,
             log: self.log.or(file_log).unwrap_or(log::LevelFilter::Info),
             reserve: self.reserve.or(file.reserve).map(|size| size.0),
+            collect_rate: collect_rate(self.collect_rate.or(file.collect_rate))?,
             state,
         };
         check(&config)?;
@@ -321,6 +329,18 @@ fn memory(asked: Option<Size>) -> Result<usize, ConfigError> {
             Size(bytes),
             Size(limits::MEMORY_MIN as u64)
         ))),
+    }
+}
+
+/// A node that collects nothing fills up: there is no rate of 0.
+fn collect_rate(asked: Option<Size>) -> Result<u64, ConfigError> {
+    match asked.unwrap_or(Size(limits::COLLECT_RATE)) {
+        Size(rate) if rate >= limits::COLLECT_RATE_MIN => Ok(rate),
+        rate => {
+            let least = Size(limits::COLLECT_RATE_MIN);
+            let text = format!("--collect-rate {rate} is too little: {least} is the least");
+            Err(ConfigError::Value(text))
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::conn::ConnKeys;
 use crate::crypto::keys::{DataKeys, NetworkKey, NodeKey};
 use crate::keyring::presence::presence;
-use crate::limits::MEMORY_DEFAULT;
+use crate::limits::{COLLECT_RATE, MEMORY_DEFAULT};
 use crate::node::Node;
 use crate::server::{IndexBuilder, Remembered, Setup};
 use crate::store::fs::FileSystem;
@@ -32,6 +32,8 @@ pub struct Options<'a> {
     pub grants: Vec<Vec<u8>>,
     /// Bulk memory in bytes.
     pub memory: usize,
+    /// Bytes that collection reads in a second.
+    pub collect_rate: u64,
     /// Nodes to begin with, of which the operator has said where they are.
     pub peers: Vec<PeerAddress>,
     /// Nodes that an earlier run knew.
@@ -55,6 +57,7 @@ impl<'a> Options<'a> {
             addresses: Vec::new(),
             grants: Vec::new(),
             memory: MEMORY_DEFAULT,
+            collect_rate: COLLECT_RATE,
             peers: Vec::new(),
             remembered: Vec::new(),
             began_ms: 0,
@@ -108,6 +111,7 @@ impl<F: FileSystem> Opened<F> {
             addresses,
             grants,
             memory,
+            collect_rate: options.collect_rate,
             peers: options.peers,
             remembered: options.remembered,
             began_ms: options.began_ms,

@@ -157,6 +157,17 @@ pub const SHORT_BATCH: usize = 64;
 pub const VAIN_MAX: usize = 1024;
 /// Names of which a node without room remembers that it has shown a version which it does not keep.
 pub const SHOWN_MAX: usize = 4096;
+/// Short files whose blocks a node keeps for the connection that it served them to, should they expire; and pages of long
+/// ones, of each level.
+pub const SERVED_MAX: usize = 16;
+/// For so long, if nothing more is asked for.
+pub const SERVED_IDLE: Duration = Duration::from_hours(1);
+/// Block files that no group names and that a start has removed; more are left alone.
+pub const LEFTOVERS_MAX: usize = 1024;
+/// Bytes that collection reads in a second, unless told otherwise.
+pub const COLLECT_RATE: u64 = 64 * 1024 * 1024;
+/// No less.
+pub const COLLECT_RATE_MIN: u64 = 64 * 1024;
 /// Blocks that one connection suspects and that wait to be looked at.
 pub const SUSPECTS_MAX: usize = 16;
 /// A node that brings fewer leaves a second is slow, if another can be asked.

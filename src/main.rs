@@ -12,7 +12,7 @@ use dfsd::daemon::{self, Options};
 use dfsd::fsck;
 use dfsd::keyring::{self, Intent, Keyring, KnownFolders, Start, StartError, TicketFileError};
 use dfsd::limits::JOURNAL_TIMEOUT;
-use dfsd::net::{self, EventLoop, descriptors, entropy};
+use dfsd::net::{self, Clock, EventLoop, descriptors, entropy};
 use dfsd::node::Outcome;
 use dfsd::server;
 use dfsd::store::{self, fs::RealFs};
@@ -205,7 +205,8 @@ fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<
     })?;
     let remembered = server::read_peers(&read_peers_file(data));
     let root = keyring.access.network.root;
-    let mut store_config = store::Config::default();
+    let now_ms = Clock::start().now().wall_ms;
+    let mut store_config = store::Config { now_ms, ..store::Config::default() };
     if let Some(reserve) = config.reserve {
         store_config.reserve = reserve;
         store_config.reserve_percent = 0;
@@ -230,6 +231,7 @@ fn serve(config: &DaemonConfig, opening: Opening, terminal: &Journal) -> Result<
         addresses,
         grants: keyring.access.write.iter().map(|write| write.grant.clone()).collect(),
         memory: config.memory,
+        collect_rate: config.collect_rate,
         peers,
         remembered,
         began_ms: keyring.began_ms().unwrap_or(0),

@@ -384,6 +384,12 @@ bugs! {
     IgnoreOffset,
     /// Of a file of which a part is read all pages are asked for (G9).
     OpenAllPages,
+    /// What a client was told that it need not bring goes all the same (G8).
+    SweepPendingPut,
+    /// A mark that met a page which is not here counts as one that came by everything (G8).
+    SweepOverMissingPage,
+    /// What no record names goes as soon as it comes (G8).
+    SweepBeforeGrace,
     /// What is there of a file that a get goes on with is not compared with what is stored (G2).
     TrustDraft,
 }

@@ -66,6 +66,7 @@
 //! | `sim/client/ranges` | parts of files: exact, and no more asked for than they touch or lack | G2 G9 |
 //! | `sim/client/versions` | the versions of a name, and what names were | G2 G4 G9 |
 //! | `sim/compaction` | compaction of the log: kept, gone, read and damaged things meanwhile | G1 G2 G6 G8 |
+//! | `sim/collection` | what no record names goes, and nothing else | G1 G8 |
 //! | `sim/comparison` | reconciliation of many records | G5 |
 //! | `sim/conditions` | conflicts: puts and renames with conditions | G4 |
 //! | `sim/damaged_group` | what a start believes of a damaged group | G2 G3 |

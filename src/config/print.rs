@@ -54,7 +54,7 @@ impl DaemonConfig {
         differ.map(|(one, _)| one.key).filter(|key| *key != "log").collect()
     }
 
-    fn entries(&self) -> [Entry; 8] {
+    fn entries(&self) -> [Entry; 9] {
         let size = |bytes| quoted(&Size(bytes).to_string());
         debug_assert_eq!((limits::RESERVE, limits::RESERVE_PERCENT), (256 << 20, 2));
         [
@@ -76,6 +76,7 @@ impl DaemonConfig {
                 self.reserve.map(size),
                 "256MiB, or 2 % of the disk if that is more",
             ),
+            Entry::set("collect-rate", size(self.collect_rate)),
             Entry::set("log", quoted(&self.log.to_string().to_lowercase())),
             Entry::set("existing", self.existing.to_string()),
         ]

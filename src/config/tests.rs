@@ -74,8 +74,9 @@ fn an_unknown_key_is_an_error_with_its_line() {
 
 #[test]
 fn bad_values_are_errors_that_name_them() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--memory", "1MiB"], "too little"),
+        (&["--collect-rate", "0"], "--collect-rate 0 is too little: 64KiB is the least"),
         (&["--listen", "7400"], "HOST:PORT"),
         (&["--listen", "::1:7400"], "HOST:PORT"),
         (&["--advertise", "me:0"], "real port"),
@@ -118,12 +119,13 @@ fn what_is_printed_means_the_same_as_a_file() {
         "# workers is not set: one a core, 4 at most",
         "memory = \"32MiB\"",
         "# reserve is not set: 256MiB, or 2 % of the disk if that is more",
+        "collect-rate = \"64MiB\"",
         "log = \"info\"",
         "existing = false",
     ];
     assert_eq!(config.lines(), expected);
     let once = settle(&["--join", "t", "--new-node-key"], None).unwrap().lines();
-    assert_eq!(once[8..], ["# join = \"t\"", "# new-node-key = true"]);
+    assert_eq!(once[9..], ["# join = \"t\"", "# new-node-key = true"]);
 }
 
 #[test]

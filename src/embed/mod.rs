@@ -110,7 +110,8 @@ impl Embedded {
         let keyring = Keyring::open_or_create(&data, event_loop.now().wall_ms, secret)
             .map_err(StartError::Keys)?;
         let access = keyring.access.clone();
-        let opened = daemon::open(fs, Config::default(), access.network.root, net::entropy())
+        let config = Config { now_ms: event_loop.now().wall_ms, ..Config::default() };
+        let opened = daemon::open(fs, config, access.network.root, net::entropy())
             .map_err(StartError::Store)?;
         opened.notes().iter().for_each(|note| log::warn!("{note}"));
         let address = event_loop.address().map_err(StartError::Folder)?;

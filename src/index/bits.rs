@@ -27,6 +27,18 @@ impl Bits {
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 
+    /// Rows are in words of 64: so many words have, or had, a bit that is set.
+    #[must_use]
+    pub(crate) fn words(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bits of 64 rows, the first lowest.
+    #[must_use]
+    pub(crate) fn word(&self, word: usize) -> u64 {
+        self.0.get(word).copied().unwrap_or(0)
+    }
+
     /// No row's bit is set any more.
     pub(crate) fn clear(&mut self) {
         self.0 = Vec::new();

@@ -1,7 +1,7 @@
 //! IndexBuilder: what a start tells of the log, before there is a server.
 //!
-//! Reaches no disk. Invariant: a record is complete if all that it names was found or dropped before it or after it,
-//! whatever was lost since.
+//! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it,
+//! whatever was lost or dropped since.
 
 use super::catalog::Catalog;
 use super::completion::Completion;
@@ -105,12 +105,12 @@ impl IndexBuilder {
                 self.completion.lost(&address);
                 self.holdings.lost(&address, segment);
             }
-            // A page may have the same address, and is not dropped with the block.
+            // A page may have the same address, and is not dropped with the block. No record names it that was known then: one
+            // that came later lacks it.
             LogEntry::Dropped(address, segment) => {
                 self.repairs.remove(&address);
                 self.holdings.dropped(&address, segment);
-                let complete = self.completion.dropped(address, &self.holdings);
-                self.complete(&complete);
+                self.completion.lost(&address);
             }
             LogEntry::Expired(expired, segment) => {
                 self.incomplete.remove(&expired.id);
@@ -275,10 +275,10 @@ mod tests {
         let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
-        for then in [
-            vec![LogEntry::Dropped(address, 1)],
-            vec![block.clone(), LogEntry::Dropped(address, 1)],
-            vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)],
+        for (then, expected) in [
+            (vec![LogEntry::Dropped(address, 1)], (0, 0, 1)),
+            (vec![block.clone(), LogEntry::Dropped(address, 1)], (0, 0, 0)),
+            (vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)], (0, 0, 0)),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             [page.clone(), record.clone()]
@@ -287,7 +287,7 @@ mod tests {
                 .for_each(|one| builder.found(one));
             assert_eq!(builder.holdings.page(&address), Some(PLACE));
             assert!(builder.holdings.block(&address).is_none());
-            assert_eq!(missing(builder), (0, 0, 0));
+            assert_eq!(missing(builder), expected);
         }
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
         let lost = [page, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)];
@@ -295,17 +295,18 @@ mod tests {
         assert_eq!(missing(builder), (0, 1, 0), "the page");
     }
 
-    /// A block is dropped, and the segment that said that it was here is gone.
+    /// A block is dropped when no record names it, and the segment that said that it was here may be gone.
     #[test]
-    fn nobody_lacks_what_was_dropped() {
+    fn who_names_what_was_dropped_before_lacks_it() {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
         let dropped = LogEntry::Dropped(address, 1);
         let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (told, expected) in [
-            (vec![dropped.clone(), record.clone()], (0, 0, 0)),
-            (vec![record.clone(), dropped.clone()], (0, 0, 0)),
+            (vec![dropped.clone(), record.clone()], (0, 0, 1)),
+            (vec![block.clone(), dropped.clone(), record.clone()], (0, 0, 1)),
+            (vec![dropped.clone(), record.clone(), block.clone()], (0, 0, 0)),
             (vec![dropped, block, LogEntry::Lost(address, 1), record], (1, 0, 1)),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);

@@ -52,6 +52,8 @@ pub(crate) struct Catalog {
     /// Gone on purpose, and when they expired, so that peers whose calendars differ can be answered.
     expired: ExpiredIds,
     cuts: Cuts,
+    /// How many have gone so, all told.
+    expirations: u64,
     guesses: Guesses,
     /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
@@ -90,6 +92,7 @@ impl Catalog {
             lost: BTreeMap::new(),
             expired: ExpiredIds::default(),
             cuts: Cuts::default(),
+            expirations: 0,
             guesses: Guesses::default(),
             live: LiveBytes::default(),
             graves: Graves::default(),
@@ -186,6 +189,7 @@ impl Catalog {
     /// A record is not held any more on purpose, if it was, or was damaged; and the segment that says so.
     pub(crate) fn expire(&mut self, expired: Expired, segment: u32) {
         let id = expired.id;
+        self.expirations += 1;
         let found = self.ids.slot(&self.entries, &id);
         if let Some(slot) = found {
             self.ids.remove(&self.entries, slot);
@@ -404,6 +408,11 @@ impl Catalog {
     /// The ids of all records, in order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = RecordId> {
         self.range(RecordId::default(), RecordId([u8::MAX; 32])).map(Entry::id)
+    }
+
+    /// How many records have expired since the start, all told.
+    pub(crate) fn expirations(&self) -> u64 {
+        self.expirations
     }
 
     /// Records known.

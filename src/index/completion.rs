@@ -1,7 +1,7 @@
 //! Completion: what a start finds to be complete, as it reads the log, so that nothing has to be looked through later.
 //!
 //! Reaches no disk, and keeps only what is missing: a page or a record waits for one thing that it lacks, and is looked at
-//! again when that is found. Invariant: what is said to be complete is so because all that it names was found or dropped, in
+//! again when that is found. Invariant: what is said to be complete is so because all that it names was found, in
 //! whatever order, and whatever was lost since; of what waits, it is known what it lacks, or it is left to a walk.
 
 use super::holdings::Holdings;
@@ -12,7 +12,7 @@ use crate::seeded::{self, Bug};
 use crate::wire::message::BlockRef;
 use crate::wire::page::Entries;
 use crate::wire::record::{BlockList, Record};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// What may be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,6 @@ pub(crate) struct Completion {
     waiting: HashMap<Address, Vec<Waiting>>,
     /// Of the blocks that `holdings` has.
     recent: Recent,
-    /// Blocks that were dropped and not had again: they are not here, and nobody lacks them.
-    dropped: BTreeSet<Address>,
     /// Addresses that are kept for pages that wait.
     kept: usize,
     /// Addresses that were looked at.
@@ -129,7 +127,6 @@ impl Completion {
 
     /// A block is found, which `holdings` has by now. The records that are complete with it.
     pub(crate) fn block(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
-        self.dropped.remove(&address);
         self.recent.insert(address);
         self.found(address, holdings)
     }
@@ -137,13 +134,6 @@ impl Completion {
     /// A block or page is not here any more.
     pub(crate) fn lost(&mut self, address: &Address) {
         self.recent.remove(address);
-    }
-
-    /// A block is dropped, found before or not. The records that lack nothing else.
-    pub(crate) fn dropped(&mut self, address: Address, holdings: &Holdings) -> Vec<RecordId> {
-        self.recent.remove(&address);
-        self.dropped.insert(address);
-        self.found(address, holdings)
     }
 
     /// Nobody waits for this any more. The records that are complete with it.
@@ -170,7 +160,7 @@ impl Completion {
 
     fn lacks_block(&self, block: &Address, holdings: &Holdings) -> bool {
         self.steps.note();
-        !self.recent.has(block) && holdings.block(block).is_none() && !self.dropped.contains(block)
+        !self.recent.has(block) && holdings.block(block).is_none()
     }
 
     /// It is not here, or something below it is not.

@@ -71,13 +71,18 @@ impl Graves {
         }
     }
 
+    /// The same of what stood there until now: if that was being moved, it stands where it came from too.
+    pub(crate) fn leave_all(&mut self, id: Id, stood: u32) {
+        let moving = self.moving.iter().copied().filter(|moving| *moving < stood);
+        let stood: Vec<_> = moving.chain([stood]).collect();
+        stood.into_iter().for_each(|segment| self.leave(id, segment));
+    }
+
     /// It is gone, as an item says in this segment. `stood`: where it was until now, if it was held.
     pub(crate) fn bury(&mut self, id: Id, grave: Grave, stood: Option<u32>) {
         self.rise(&id);
         if let Some(stood) = stood {
-            let moving = self.moving.iter().copied().filter(|moving| *moving < stood);
-            let stood: Vec<_> = moving.chain([stood]).collect();
-            stood.into_iter().for_each(|segment| self.leave(id, segment));
+            self.leave_all(id, stood);
         }
         let standing = self.ids.entry(id).or_default();
         standing.grave = Some(grave);

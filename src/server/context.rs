@@ -6,6 +6,7 @@ use super::asker::Asker;
 use super::coming::Coming;
 use super::links::Links;
 use super::output::{Link, Output};
+use super::reliance::Reliance;
 use super::replicate::Round;
 use super::room::Room;
 use super::space::Space;
@@ -42,6 +43,8 @@ pub(super) struct Context {
     pub(super) space: Space,
     pub(super) room: Room,
     pub(super) links: Links,
+    /// Who counts on what is here.
+    pub(super) reliance: Reliance,
     /// Which nodes have news: what is tried again is asked of these alone.
     pub(super) news: Round,
     pub(super) timers: Timers,
@@ -64,6 +67,7 @@ impl Context {
             space: Space::new(now.instant),
             room: Room::default(),
             links: Links::default(),
+            reliance: Reliance::default(),
             news: Round::default(),
             timers: Timers::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),

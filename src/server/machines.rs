@@ -6,6 +6,7 @@
 
 use super::backpressure::{self, Load};
 use super::closing::Closing;
+use super::collect::{self, Collect};
 use super::compact::{self, Compact};
 use super::context::Context;
 use super::expire::Expire;
@@ -15,6 +16,8 @@ use super::query::{self, Asked, Query};
 use super::replicate::{self, AGAIN, Arrivals, Reconcile, ReconcileEvent, Replicate, UNREAD_AGAIN};
 use super::scrub::{self, Scrub};
 use super::setup::Setup;
+use super::status::Own;
+use super::sync;
 use super::transfer::{self, OFFERED_BYTES, Transfer};
 use super::write::{self, Contents, Rejection, Write};
 use crate::crypto::keys::record_id;
@@ -47,6 +50,7 @@ pub(super) struct Machines {
     pub(super) replicate: Replicate,
     pub(super) reconcile: Reconcile,
     pub(super) arrivals: Arrivals,
+    pub(super) collect: Collect,
 }
 
 impl Machines {
@@ -68,6 +72,7 @@ impl Machines {
             replicate: Replicate::new(missing, &recovered.rotten),
             reconcile: Reconcile::new(setup.node),
             arrivals: Arrivals::default(),
+            collect: Collect::new(setup.collect_rate, now),
             members: Members::new(setup, recovered.store, now),
         }
     }
@@ -96,6 +101,8 @@ impl Machines {
                 self.compared(cx, event);
             } else if let Some(event) = self.members.poll_event() {
                 self.met(cx, event);
+            } else if let Some(event) = self.collect.poll_event() {
+                self.collected(cx, event);
             } else {
                 return;
             }
@@ -183,6 +190,7 @@ impl Machines {
                 self.query.pump(cx);
             }
             Event::InVain { link, address } => self.arrivals.asked_in_vain(cx, link, &address),
+            Event::Served { link, served } => self.collect.served(cx, link, served),
             Event::Broken { link, why } => self.close(cx, link, why),
         }
     }
@@ -260,6 +268,25 @@ impl Machines {
         }
     }
 
+    fn collected(&mut self, cx: &mut Context, event: collect::Event) {
+        use collect::Event;
+        match event {
+            Event::Drop(mut files) => {
+                // What was lost and is to be had again is not to be forgotten.
+                files.retain(|address| !self.replicate.is_damaged(address));
+                if !self.write.add_dropped(cx, files) {
+                    self.collect.dropped(cx);
+                }
+            }
+            Event::RecordDamaged(record) => {
+                cx.index.damage(&record);
+                self.replicate.record_lost(cx, &record);
+                self.reconcile.with_all(cx);
+            }
+            Event::PageDamaged(address) => self.replicate.page_lost(cx, address),
+        }
+    }
+
     /// The disk has told what it has left.
     pub(super) fn space_answered(&mut self, cx: &mut Context, result: Result<Space, DiskError>) {
         // What is promised to the disk may not be there yet: blocks that are fetched, and what waits for its group. What is
@@ -291,16 +318,16 @@ impl Machines {
     }
 
     /// A group is durable, and in the index: whoever waits for something of it goes on.
-    fn committed(
-        &mut self,
-        cx: &mut Context,
-        Contents { records, blocks, pages, expired }: &Contents,
-    ) {
+    fn committed(&mut self, cx: &mut Context, contents: &Contents) {
+        let Contents { records, blocks, pages, expired, dropped } = contents;
         for one in expired {
             self.replicate.record_lost(cx, &one.id);
         }
         if !expired.is_empty() {
             self.expire.ended(cx, true);
+        }
+        if !dropped.is_empty() {
+            self.collect.dropped(cx);
         }
         self.replicate.records_came(cx, records);
         self.replicate.blocks_came(cx, blocks);
@@ -322,9 +349,12 @@ impl Machines {
 
     /// What a group held is forgotten.
     fn rejected(&mut self, cx: &mut Context, contents: &Contents, rejection: Rejection) {
-        let Contents { records, blocks, pages, expired } = contents;
+        let Contents { records, blocks, pages, expired, dropped } = contents;
         if !expired.is_empty() {
             self.expire.ended(cx, false);
+        }
+        if !dropped.is_empty() {
+            self.collect.not_dropped(cx, dropped);
         }
         if rejection == Rejection::Full {
             self.lack_room(cx, FRAME_BODY_MAX as u64);
@@ -342,6 +372,29 @@ impl Machines {
         }
         for new in records {
             self.query.came(cx, &new.id, false);
+        }
+    }
+
+    /// What they know of this node, which started then.
+    pub(super) fn own(&self, cx: &Context, started: Instant) -> Own {
+        let known = self.members.count();
+        Own {
+            address: self.members.own(),
+            uptime_s: cx.now.instant.since(started).as_secs(),
+            incomplete: self.replicate.incomplete(),
+            known,
+            twins: self.members.twins(),
+            began_ms: self.members.began_ms(),
+            sync: sync::state(cx, self.reconcile.has_compared(), known),
+            collection: self.collect.state(),
+            log_use: self.compact.log_use(cx),
+        }
+    }
+
+    /// Somebody goes on with what was served to it.
+    pub(super) fn heard(&mut self, cx: &Context, link: Link, message: &Message) {
+        if matches!(message, Message::Want { .. } | Message::GetPage { .. }) {
+            self.collect.heard(cx, link);
         }
     }
 
@@ -373,6 +426,8 @@ impl Machines {
         self.reconcile.link_closed(link);
         self.arrivals.link_closed(link);
         self.write.link_closed(link);
+        self.collect.link_closed(link);
+        cx.reliance.link_closed(link);
         self.members.link_closed(cx, link, peer.node());
     }
 
@@ -391,6 +446,7 @@ impl Machines {
             self.phase = Phase::Draining;
             self.compact.stop();
             self.write.stop();
+            self.collect.stop();
         }
         runs
     }

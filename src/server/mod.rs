@@ -15,6 +15,7 @@
 //! | `expire::Expire` | what has expired is let go |
 //! | `scrub::Scrub` | what of this node's disk is looked at anew |
 //! | `replicate::Replicate` | what ought to be here and is not: a block or page that this node lacks is asked of its peers |
+//! | `collect::Collect` | what no record names any more goes |
 //! | `replicate::Reconcile`, `Arrivals` | what peers lack, and what they asked for in vain |
 //!
 //! What a node has and knows is the room `index`. Invariants: what is said to be stored is in a flushed group; what is
@@ -24,6 +25,7 @@ mod ask;
 mod asker;
 mod backpressure;
 mod closing;
+mod collect;
 mod coming;
 mod compact;
 mod context;
@@ -34,12 +36,14 @@ mod machines;
 mod members;
 mod output;
 mod query;
+mod reliance;
 mod replicate;
 mod requests;
 mod room;
 #[cfg(test)]
 mod samples;
 mod scrub;
+mod served;
 mod setup;
 mod space;
 mod status;
@@ -71,7 +75,6 @@ use links::{Peer, Who};
 use log_damage::Undecoded;
 use machines::Machines;
 use replicate::BATCHES_OF_A_TURN;
-use status::Own;
 use std::time::Duration;
 use timers::Timer;
 use work::{CheckFor, Checked, Checking, Done, Job, ReadFor, Verifying};
@@ -119,6 +122,8 @@ impl FileServer {
         server.machines.write.bring(&mut server.cx, anew);
         server.machines.members.start(&mut server.cx, are_given);
         server.end_turn(now);
+        // By then it is known what the network is set to.
+        server.machines.collect.start(&mut server.cx, &recovered.begun);
         server
     }
 
@@ -174,6 +179,7 @@ impl FileServer {
             Timer::Room => cx.look_for_room(),
             Timer::Compact => machines.compact.resume(cx),
             Timer::Expire => machines.expire.look(cx),
+            Timer::Collect => machines.collect.timeout(cx),
             Timer::Drain => machines.end(cx, Output::Drained),
         }
     }
@@ -264,6 +270,7 @@ impl FileServer {
     /// What clients may say; nodes may too.
     fn say(&mut self, link: Link, message: Message) {
         let Self { cx, machines, .. } = self;
+        machines.heard(cx, link, &message);
         if requests::is_request(&message) {
             cx.links.begin_request(link, requests::has_long_answer(&message));
         }
@@ -292,25 +299,12 @@ impl FileServer {
             }
             Some(Message::Status { request }) => {
                 cx.ask_space();
-                let status = Box::new(status::status(&self.cx, self.own()));
+                let status =
+                    Box::new(status::status(&self.cx, self.machines.own(&self.cx, self.started)));
                 self.cx.reply(link, Message::StatusIs { request, status });
             }
             // Nobody takes it: it is for nodes alone, or an answer to a question that nobody asked.
             Some(_) => machines.close(cx, link, Closing::NotForClients),
-        }
-    }
-
-    fn own(&self) -> Own {
-        let known = self.machines.members.count();
-        Own {
-            address: self.machines.members.own(),
-            uptime_s: self.cx.now.instant.since(self.started).as_secs(),
-            incomplete: self.machines.replicate.incomplete(),
-            known,
-            twins: self.machines.members.twins(),
-            began_ms: self.machines.members.began_ms(),
-            sync: sync::state(&self.cx, self.machines.reconcile.has_compared(), known),
-            log_use: self.machines.compact.log_use(&self.cx),
         }
     }
 
@@ -346,6 +340,7 @@ impl FileServer {
                 machines.scrub.verified(cx, reason, found);
             }
             Done::Segment(answer) => machines.compact.answered(cx, answer),
+            Done::BlocksListed { result } => machines.collect.listed(cx, result),
             Done::Space { result } => machines.space_answered(cx, result),
             Done::PeersWritten { result } => {
                 if let Err(error) = result {
@@ -381,6 +376,7 @@ impl FileServer {
                 machines.query.names_read(cx, batch, &items);
                 machines.dispatch_events(cx);
             }
+            ReadFor::Collect(reading) => machines.collect.read(cx, reading, items),
             ReadFor::Replicate(reading) => machines.replicate.read(cx, reading, items),
             ReadFor::KnownLists { put } => machines.write.known_lists_answered(cx, *put, items),
             ReadFor::PushRecords { link, ids } => {
@@ -430,6 +426,9 @@ impl FileServer {
         self.machines.compact.go_on(&mut self.cx);
         self.machines.dispatch_events(&mut self.cx);
         self.machines.expire.plan(&mut self.cx);
+        let is_whole = self.machines.replicate.incomplete() == 0;
+        self.machines.collect.end_turn(&mut self.cx, is_whole);
+        self.machines.dispatch_events(&mut self.cx);
         self.machines.write.pump(&mut self.cx);
         self.machines.end_if_drained(&mut self.cx);
     }

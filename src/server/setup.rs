@@ -25,6 +25,8 @@ pub struct Setup {
     pub grants: Vec<Vec<u8>>,
     /// Bulk memory in bytes.
     pub memory: usize,
+    /// Bytes that collection reads in a second.
+    pub collect_rate: u64,
     /// Nodes to begin with, of which the operator has said where they are.
     pub peers: Vec<PeerAddress>,
     /// Nodes that an earlier run knew.

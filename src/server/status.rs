@@ -2,9 +2,11 @@
 //!
 //! Decides nothing. Invariant: what is told is what is known at that moment.
 
+use super::collect;
 use super::context::Context;
 use super::members;
 use crate::ids::NodeId;
+use crate::wire::collection::{CollectionStatus, CollectionVoid};
 use crate::wire::log_use::LogUse;
 use crate::wire::message::{NodeStatus, PeerAddress, RangeSummary};
 use crate::wire::sync_state::SyncState;
@@ -35,6 +37,7 @@ pub(super) struct Own {
     pub(super) began_ms: u64,
     pub(super) sync: SyncState,
     pub(super) log_use: LogUse,
+    pub(super) collection: collect::State,
 }
 
 /// All of it.
@@ -53,6 +56,7 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
         damaged: cx.index.catalog.damaged(),
         unnamed,
         unnamed_bytes,
+        collection: collection(own.collection),
         free_bytes: cx.space.free(),
         full: cx.room.is_lacking(),
         memory_used: cx.memory.used() as u64,
@@ -65,5 +69,23 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
         twins: own.twins,
         began_ms: own.began_ms,
         log_use: own.log_use,
+    }
+}
+
+fn collection(state: collect::State) -> CollectionStatus {
+    let collect::State { reclaimable, last, void } = state;
+    let gone = last.map_or_else(Default::default, |last| last.gone);
+    CollectionStatus {
+        reclaimable: reclaimable.count,
+        reclaimable_bytes: reclaimable.bytes,
+        collected_ms: last.map_or(0, |last| last.at_ms),
+        collected: gone.count,
+        collected_bytes: gone.bytes,
+        void: match void {
+            None => CollectionVoid::No,
+            Some(collect::Void::Damaged) => CollectionVoid::Damaged,
+            Some(collect::Void::Page) => CollectionVoid::Page,
+            Some(collect::Void::Unread) => CollectionVoid::Disk,
+        },
     }
 }

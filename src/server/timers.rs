@@ -43,6 +43,8 @@ pub(super) enum Timer {
     Compact,
     /// Something has expired.
     Expire,
+    /// Go on with collection.
+    Collect,
     /// Stop waiting for work to finish.
     Drain,
 }

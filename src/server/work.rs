@@ -9,6 +9,7 @@
 
 use super::ask::PageAsked;
 use super::asker::Asker;
+use super::collect;
 use super::output::Link;
 use super::query::{self, Passed, QueryId};
 use super::replicate::{self, Batch};
@@ -29,8 +30,8 @@ use crate::seeded::{self, Bug};
 use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
-    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogItem, ReadError,
-    SegmentItem, SegmentItems, Space, Statement, Verified, WriteError,
+    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogItem,
+    ReadError, SegmentItem, SegmentItems, Space, Statement, Verified, WriteError,
 };
 use crate::wire::message::BlockRef;
 use crate::wire::permit::Permit;
@@ -110,6 +111,8 @@ pub enum Job {
     IndexSegment { segment: u32 },
     /// How many bytes has the disk left?
     Space,
+    /// What is in the tree of block files, below the folder of these bytes?
+    ListBlocks { folder: Vec<u8> },
     /// Signatures and hashes.
     Check { purpose: Box<Checking>, checks: Vec<Check> },
     /// Is a small block that has come what its address says?
@@ -135,6 +138,8 @@ pub(super) enum ReadFor {
     Reply(query::Reading),
     /// Names are put in order.
     Names(query::Batch),
+    /// What they name is marked.
+    Collect(collect::Reading),
     /// What a record names is looked for, or fetched.
     Replicate(replicate::Reading),
     PushRecords {
@@ -222,6 +227,8 @@ pub enum BackgroundKind {
     Index,
     /// Segments of the log are compacted.
     Compaction,
+    /// What no record names is looked for.
+    Collect,
 }
 
 impl Job {
@@ -237,6 +244,10 @@ impl Job {
             Self::ListItems { .. } | Self::ReadItems { .. } => {
                 Some(Background { kind: BackgroundKind::Compaction, owner: 0 })
             }
+            Self::ReadLog { purpose, .. } if matches!(purpose.reason, ReadFor::Collect(_)) => {
+                Some(Background { kind: BackgroundKind::Collect, owner: 0 })
+            }
+            Self::ListBlocks { .. } => Some(Background { kind: BackgroundKind::Collect, owner: 0 }),
             _ => None,
         }
     }
@@ -267,6 +278,8 @@ pub enum Done {
     MadeGood { result: Result<(), DiskError> },
     /// It has one, or a start reads its groups.
     SegmentIndexed,
+    /// What is in that folder.
+    BlocksListed { result: Result<BlockFolder, DiskError> },
     /// What the disk has left.
     Space { result: Result<Space, DiskError> },
     /// One for each check, in order.
@@ -329,6 +342,7 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             disk.index_segment(segment);
             Done::SegmentIndexed
         }
+        Job::ListBlocks { folder } => Done::BlocksListed { result: disk.list_blocks(&folder) },
         Job::Space => Done::Space { result: disk.space() },
         Job::Check { purpose, checks } => {
             Done::Checked { purpose, found: checks.iter().map(check).collect() }

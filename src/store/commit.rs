@@ -60,6 +60,7 @@ impl<F: FileSystem> Commits<F> {
     pub(super) fn commit(&self, group: &Group) -> DiskResult<Committed> {
         let mut log = lock(&self.log);
         self.check_sound()?;
+        log.set_time(group.at_ms);
         let result = self.commit_in(&mut log, group);
         result.inspect_err(|error| self.poison(error))
     }

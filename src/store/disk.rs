@@ -17,13 +17,13 @@ use crate::store::drafts::Drafts;
 use crate::store::error::{DiskResult, failed};
 use crate::store::fs::{FileSpace, FileSystem, Reader};
 use crate::store::items;
-use crate::store::layout;
+use crate::store::layout::{self, InBlockFolder};
 use crate::store::log::Log;
 use crate::store::records;
 use crate::store::undecoded::Damage;
 use crate::store::values::{
-    BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace, ReadError,
-    SegmentItems, Space, Verified, WriteError,
+    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace,
+    ReadError, SegmentItems, Space, Verified, WriteError,
 };
 use bytes::Bytes;
 use lru::LruCache;
@@ -42,11 +42,14 @@ pub struct Config {
     pub reserve_percent: u64,
     /// A segment that has grown past this is full.
     pub segment: u64,
+    /// When it is opened, in milliseconds since 1970; 0 if that is not known.
+    pub now_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { reserve: RESERVE, reserve_percent: RESERVE_PERCENT, segment: SEGMENT }
+        let (reserve, reserve_percent, segment) = (RESERVE, RESERVE_PERCENT, SEGMENT);
+        Self { reserve, reserve_percent, segment, now_ms: 0 }
     }
 }
 
@@ -382,6 +385,27 @@ impl<F: FileSystem> Disk<F> {
             self.fs.sync_folder("")
         };
         replace().map_err(|error| failed("writing", path, &error))
+    }
+
+    /// What a folder of the tree of block files holds: of all blocks whose addresses begin with these bytes, two at most.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn list_blocks(&self, prefix: &[u8]) -> DiskResult<BlockFolder> {
+        let path = layout::block_folder(prefix);
+        let mut found = BlockFolder::default();
+        let names = self.fs.list(&path).map_err(|error| failed("listing", &path, &error))?;
+        for name in names {
+            match layout::in_block_folder(prefix, &name) {
+                Some(InBlockFolder::Folder(folder)) => found.folders.push(folder),
+                Some(InBlockFolder::Block(address)) => found.blocks.push(address),
+                // Somebody else's.
+                None => {}
+            }
+        }
+        found.folders.sort_unstable();
+        found.blocks.sort_unstable();
+        Ok(found)
     }
 
     /// How many bytes the disk has left.

@@ -462,6 +462,7 @@ mod tests {
             dropped: vec![Address([6; 32])],
             expired: vec![Expired { id: RecordId([7; 32]), at_ms: 1_795_305_600_000 }],
             removed: vec![1],
+            at_ms: 0,
         }
     }
 

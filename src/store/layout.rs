@@ -54,6 +54,31 @@ pub(crate) fn shard(address: &Address) -> [String; 2] {
     [format!("blocks/{first:02x}"), format!("blocks/{first:02x}/{second:02x}")]
 }
 
+/// The folder of all blocks whose addresses begin so.
+pub(crate) fn block_folder(prefix: &[u8]) -> String {
+    prefix.iter().fold(BLOCKS.to_owned(), |path, byte| format!("{path}/{byte:02x}"))
+}
+
+/// What something in such a folder is by its name: a folder below it, or a block.
+pub(crate) fn in_block_folder(prefix: &[u8], name: &str) -> Option<InBlockFolder> {
+    let mut bytes = [0; 32];
+    let bytes = base16ct::lower::decode(name, &mut bytes).ok()?;
+    if let [byte] = bytes {
+        let folder = [prefix, &[*byte]].concat();
+        return (folder.len() <= 2).then_some(InBlockFolder::Folder(folder));
+    }
+    let address = Address(bytes.try_into().ok()?);
+    let is_there = prefix.len() == 2 && address.0.starts_with(prefix);
+    is_there.then_some(InBlockFolder::Block(address))
+}
+
+/// See `in_block_folder`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum InBlockFolder {
+    Folder(Vec<u8>),
+    Block(Address),
+}
+
 /// Where a bad block goes.
 pub(crate) fn bad_block(address: &Address) -> String {
     format!("{QUARANTINE}/{address}")
@@ -89,6 +114,28 @@ mod tests {
         let address = Address([0xab; 32]);
         assert_eq!(block(&address), format!("blocks/ab/ab/{}", "ab".repeat(32)));
         assert_eq!(shard(&address), ["blocks/ab", "blocks/ab/ab"]);
+    }
+
+    #[test]
+    fn in_a_folder_of_blocks_are_folders_and_at_the_end_blocks() {
+        let address = Address([0xab; 32]);
+        let (block, folder) =
+            ("ab".repeat(32), |bytes: &[u8]| InBlockFolder::Folder(bytes.to_vec()));
+        assert_eq!(block_folder(&[]), BLOCKS);
+        assert_eq!(format!("{}/{block}", block_folder(&[0xab, 0xab])), super::block(&address));
+        for (prefix, name, expected) in [
+            (&[][..], "0a", Some(folder(&[0x0a]))),
+            (&[7], "ff", Some(folder(&[7, 0xff]))),
+            (&[7, 8], "ff", None),
+            (&[0xab, 0xab], &block, Some(InBlockFolder::Block(address))),
+            (&[0xab, 0xac], &block, None),
+            (&[0xab], &block, None),
+            (&[], "AB", None),
+            (&[], "a", None),
+            (&[0xab, 0xab], "readme", None),
+        ] {
+            assert_eq!(in_block_folder(prefix, name), expected, "{name}");
+        }
     }
 
     #[test]

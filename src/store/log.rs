@@ -49,6 +49,8 @@ pub(super) struct Log<F: FileSystem> {
     /// Nothing after the last group proves yet that it was flushed, with its block files.
     doubted: bool,
     place: Place,
+    /// The time, in milliseconds since 1970; 0 if that is not known.
+    now_ms: u64,
 }
 
 /// What a start has found.
@@ -57,12 +59,14 @@ pub(super) struct Past {
     pub(super) newest: u32,
     pub(super) good: Verdict,
     pub(super) chain: Chain,
+    /// See `Log::set_time`.
+    pub(super) now_ms: u64,
 }
 
 impl<F: FileSystem> Log<F> {
     /// The log of a place after what is past; no segment is open yet.
     pub(super) fn new(place: Place, store: StoreId, entropy: [u8; 16], past: Past) -> Self {
-        let Past { newest, good, chain } = past;
+        let Past { newest, good, chain, now_ms } = past;
         Self {
             segment: None,
             newest,
@@ -74,6 +78,7 @@ impl<F: FileSystem> Log<F> {
             closed: None,
             doubted: false,
             place,
+            now_ms,
         }
     }
 
@@ -92,6 +97,12 @@ impl<F: FileSystem> Log<F> {
         })
     }
 
+    /// From now on it is this time, in milliseconds since 1970, which stands in the headers of new segments; 0 if it is not
+    /// known.
+    pub(super) fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
     pub(super) fn doubted(&self) -> bool {
         self.doubted
     }
@@ -107,7 +118,9 @@ impl<F: FileSystem> Log<F> {
         let (number, file) = self.create_next(fs)?;
         let salt = self.salt(number);
         let removed = Some(self.chain.removed().clone());
-        let header = Header { number, store: self.store, salt, before: self.good, removed };
+        let begun_s = u32::try_from(self.now_ms / 1000).unwrap_or(0);
+        let header =
+            Header { number, store: self.store, salt, before: self.good, begun_s, removed };
         let path = layout::segment(number);
         write_header(fs, &file, &header).map_err(|error| {
             let _ = fs.remove(&path);

@@ -89,6 +89,9 @@ fn open_with<F: FileSystem>(
     recovery.rewrite_last()?;
     emptied.iter().for_each(|number| chain.forget(*number));
     let segments = chain.ends(&recovery.good);
+    // Of segments that held nothing the first was begun after all that is kept, and its header goes.
+    let empty = headers.iter().rev().take_while(|header| emptied.contains(&header.number));
+    let now_ms = empty.filter_map(Header::begun).last().map_or(config.now_ms, |begun| begun.at_ms);
     useless.extend(emptied);
     let store = match headers.last() {
         Some(last) if !recovery.has_new_damage => last.store,
@@ -108,6 +111,7 @@ fn open_with<F: FileSystem>(
         store,
         group,
         notes,
+        begun: headers.iter().filter_map(Header::begun).collect(),
         remains,
         rotten,
         log_damage,
@@ -117,12 +121,13 @@ fn open_with<F: FileSystem>(
         unindexed,
         ..RecoveryReport::default()
     };
-    let past = Past { newest, good: recovery.good, chain };
+    let past = Past { newest, good: recovery.good, chain, now_ms };
     let mut log = Log::new(place, store, entropy, past);
     begin_first(&fs, &mut log, recovery.good)?;
     // The report tells of it already.
     let _ = log.take_closed();
     recovered.end = log.end();
+    log.set_time(config.now_ms);
     for number in useless {
         let _ = fs.remove(&layout::segment(number));
     }

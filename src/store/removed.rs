@@ -253,7 +253,8 @@ mod tests {
     fn header(number: u32, segment: u32, end: u64) -> Header {
         let before = Verdict { segment, end, last: Position::default() };
         let removed = Some(RemovedSegments::default());
-        Header { number, store: StoreId::default(), salt: [0; 16], before, removed }
+        let (store, salt, begun_s) = (StoreId::default(), [0; 16], 0);
+        Header { number, store, salt, before, begun_s, removed }
     }
 
     /// Segments of which each has a group and ends at its number times 10,000.

@@ -1,10 +1,10 @@
 //! The header of a segment: which store it belongs to, and the verdict on all that was written before it.
 //!
 //! ```text
-//! magic 8 | version 2 | zeros 2 | number 4 | store id 16 | salt 16 | last segment with a group 4 | zeros 4 | its end 8
+//! magic 8 | version 2 | zeros 2 | number 4 | store id 16 | salt 16 | last segment with a group 4 | when it was begun 4 | its end 8
 //! | last good group 8 | chain 4 | CRC-32C 4 | segments gone on purpose | CRC-32C of all before 4
 //! ```
-//! Big endian; written twice, and durable before the first frame. Whatever comes after them, every format has these first
+//! Big endian, times in seconds since 1970, 0 for one that is not known; written twice, and durable before the first frame. Whatever comes after them, every format has these first
 //! 80 bytes and their CRC, by which an older program knows a newer one's segment. The first format ends with them: in it
 //! no segment is gone on purpose. What follows them may be damaged: then the header is good, and does not say what is gone.
 //! Knows no file. Invariant: what a header names as good was flushed before the header was
@@ -14,6 +14,7 @@ use crate::ids::StoreId;
 use crate::limits::SEGMENTS_REMOVED_MAX;
 use crate::store::frame::{Position, Salt};
 use crate::store::removed::RemovedSegments;
+use crate::store::values::SegmentBegun;
 
 /// Bytes of a header that every format has.
 const HEADER: usize = 80;
@@ -51,6 +52,8 @@ pub(crate) struct Header {
     pub(crate) store: StoreId,
     pub(crate) salt: Salt,
     pub(crate) before: Verdict,
+    /// When it was begun, in seconds since 1970; 0 if that is not known. All that earlier ones hold came before.
+    pub(crate) begun_s: u32,
     /// Segments that were gone on purpose when it was written; `None` if that cannot be read.
     pub(crate) removed: Option<RemovedSegments>,
 }
@@ -82,6 +85,12 @@ impl Parsed {
 }
 
 impl Header {
+    /// When its segment was begun, if it says so.
+    pub(crate) fn begun(&self) -> Option<SegmentBegun> {
+        let at_ms = u64::from(self.begun_s) * 1000;
+        (at_ms > 0).then_some(SegmentBegun { segment: self.number, at_ms })
+    }
+
     /// The bytes of one copy.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let removed = self.removed.as_ref().expect("what is written is known");
@@ -93,7 +102,7 @@ impl Header {
         bytes.extend(self.store.0);
         bytes.extend(self.salt);
         bytes.extend(self.before.segment.to_be_bytes());
-        bytes.extend([0; 4]);
+        bytes.extend(self.begun_s.to_be_bytes());
         bytes.extend(self.before.end.to_be_bytes());
         bytes.extend(self.before.last.number.to_be_bytes());
         bytes.extend(self.before.last.chain.to_be_bytes());
@@ -133,6 +142,7 @@ impl Header {
                     chain: u32::from_be_bytes(array(covered, 72)),
                 },
             },
+            begun_s: u32::from_be_bytes(array(covered, 52)),
             removed,
         };
         if header.number == number && header.before.segment < number {
@@ -182,6 +192,7 @@ mod tests {
                 end: 9_000,
                 last: Position { number: 500, chain: 0xdead_beef },
             },
+            begun_s: 0,
             removed: RemovedSegments::decode(&REMOVED),
         }
     }
@@ -233,6 +244,12 @@ mod tests {
         let check = crc32c::crc32c(&encoded[..HEADER - 4]);
         encoded[HEADER - 4..].copy_from_slice(&check.to_be_bytes());
         [&encoded, rest].concat()
+    }
+
+    #[test]
+    fn a_header_says_when_its_segment_was_begun() {
+        let header = Header { begun_s: 0x6b01_0203, ..header() };
+        assert_eq!(parse(&header.encode(), 18), Parsed::Header(header));
     }
 
     #[test]

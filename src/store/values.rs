@@ -67,6 +67,8 @@ pub struct Group {
     pub expired: Vec<Expired>,
     /// Segments of the log of which nothing is needed any more, once the rest of the group is durable.
     pub removed: Vec<u32>,
+    /// When it was made, in milliseconds since 1970; 0 if that is not known.
+    pub at_ms: u64,
 }
 
 /// A record that is gone, since another superseded it for long enough.
@@ -117,6 +119,15 @@ pub struct Verified {
     pub bad: Vec<Address>,
     /// They could not be read now, for want of descriptors say, and may be good.
     pub unread: Vec<Address>,
+}
+
+/// What a folder of the tree of block files holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlockFolder {
+    /// Folders below it, each by the first bytes of the addresses there.
+    pub folders: Vec<Vec<u8>>,
+    /// Files that have a block's name, and are where that block would be.
+    pub blocks: Vec<Address>,
 }
 
 /// What the disk has left, in bytes.
@@ -188,6 +199,8 @@ pub struct RecoveryReport {
     pub group: u64,
     /// Sentences on what was found wrong and what was done about it.
     pub notes: Vec<String>,
+    /// When the segments of the log were begun, as far as they say: all that earlier ones hold came before.
+    pub begun: Vec<SegmentBegun>,
     /// What is left of records in damaged bytes of the log, whether or not they are elsewhere in it.
     pub remains: Vec<Remains>,
     /// Addresses of blocks and pages that are not whole there, whether or not they are elsewhere.
@@ -204,6 +217,15 @@ pub struct RecoveryReport {
     pub unindexed: Vec<u32>,
     /// Where the next group goes.
     pub end: SegmentEnd,
+}
+
+/// A segment of the log, and when it was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentBegun {
+    /// Its number.
+    pub segment: u32,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// What is left of a record in damaged bytes: the id under which it was written, and its bytes.

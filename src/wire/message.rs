@@ -12,6 +12,7 @@ mod codec;
 
 use super::condition::{Condition, HeadsSummary};
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId};
+use crate::wire::collection::CollectionStatus;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::log_use::LogUse;
 use crate::wire::names::SealedNames;
@@ -138,6 +139,8 @@ pub struct NodeStatus {
     pub unnamed: u64,
     /// Their bytes.
     pub unnamed_bytes: u64,
+    /// What no record names any more.
+    pub collection: CollectionStatus,
     /// Bytes that the disk has left.
     pub free_bytes: u64,
     /// Whether that was too little for something that other nodes have, when there was last a look.

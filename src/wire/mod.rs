@@ -97,6 +97,7 @@
 //! | | block of its own address and length |
 
 pub mod attributes;
+pub mod collection;
 pub mod condition;
 pub(crate) mod cursor;
 pub mod discards;

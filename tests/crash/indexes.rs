@@ -18,7 +18,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 const MAGIC: &[u8] = b"dfsdidx\n";
-const CONFIG: Config = Config { reserve: 0, reserve_percent: 0, segment: 24 * 1024 };
+const CONFIG: Config = Config { reserve: 0, reserve_percent: 0, segment: 24 * 1024, now_ms: 0 };
 
 fn path(segment: u32) -> String {
     format!("log/{segment:08}.seg")

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// Segments are soon full.
 pub(super) const CONFIG: store::Config =
-    store::Config { reserve: 0, reserve_percent: 0, segment: 16 * 1024 };
+    store::Config { reserve: 0, reserve_percent: 0, segment: 16 * 1024, now_ms: 0 };
 
 /// What the program sees: names, and the bytes behind them.
 pub(super) type Names = BTreeMap<String, Vec<u8>>;

@@ -380,6 +380,7 @@ fn step_of(job: &Job) -> Option<Step> {
         | Job::ListItems { .. }
         | Job::ReadItems { .. }
         | Job::Verify { .. }
+        | Job::ListBlocks { .. }
         | Job::Space
         | Job::Check { .. }
         | Job::HashSmall { .. } => return None,

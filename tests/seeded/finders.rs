@@ -18,6 +18,20 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::TrustDraft,
         Test("daemon::ranges::a_get_goes_on_with_what_is_there_and_fetches_what_is_not"),
     ),
+    (
+        Bug::SweepPendingPut,
+        Test("sim::collection::a_put_that_takes_long_finds_what_it_was_told_of"),
+    ),
+    (
+        Bug::SweepOverMissingPage,
+        Test("sim::collection::as_long_as_a_page_is_not_here_nothing_is_collected"),
+    ),
+    (
+        Bug::SweepBeforeGrace,
+        Test(
+            "sim::collection::what_a_put_that_was_broken_off_has_brought_goes_after_the_grace_and_not_before",
+        ),
+    ),
     (Bug::IgnoreOffset, Test("sim::client::ranges::any_part_of_a_file_is_read_from_a_node")),
     (
         Bug::OpenAllPages,

@@ -1,6 +1,7 @@
 //! The simulator: nodes, their network, their disks and their time, all driven by one seed.
 
 mod client;
+mod collection;
 mod compaction;
 mod comparison;
 mod conditions;

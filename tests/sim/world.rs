@@ -342,7 +342,7 @@ impl World {
         assert!(machine.life.is_none(), "a machine has one node");
         let root = self.network.key.root;
         machine.fs.tamper().set_in_memory(self.at_once);
-        let config = Config { segment: self.segment, ..Config::default() };
+        let config = Config { segment: self.segment, now_ms: now.wall_ms, ..Config::default() };
         let opened = daemon::open(machine.fs.clone(), config, root, store_id);
         let lies = machine.fs.tamper().take_lies();
         machine.harm += lies;

@@ -20,7 +20,7 @@ use crate::wire::record::{Record, RecordKind};
 use std::collections::BTreeMap;
 
 const CONFIG: Config = Config { segment: 24 * 1024, ..SMALLEST };
-const SMALLEST: Config = Config { reserve: 0, reserve_percent: 0, segment: 0 };
+const SMALLEST: Config = Config { reserve: 0, reserve_percent: 0, segment: 0, now_ms: 0 };
 
 /// What a node has, apart from where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -49,6 +49,7 @@ impl Setting {
             addresses: vec!["me:1".to_owned()],
             grants: Vec::new(),
             memory: 1 << 20,
+            collect_rate: 1 << 20,
             peers: Vec::new(),
             remembered: Vec::new(),
             began_ms: 0,

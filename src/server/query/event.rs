@@ -8,6 +8,7 @@ use crate::ids::{Address, NameId, RecordId};
 use crate::server::asker::Asker;
 use crate::server::closing::Closing;
 use crate::server::output::Link;
+use crate::server::served::Served;
 use bytes::Bytes;
 
 /// One thing that has happened.
@@ -27,6 +28,8 @@ pub(in crate::server) enum Event {
     FetchPage { asker: Asker, address: Address },
     /// A connection was told that a page is not here.
     InVain { link: Link, address: Address },
+    /// This was served to a client, which may ask for what it names.
+    Served { link: Link, served: Served },
     /// A connection has broken a rule.
     Broken { link: Link, why: Closing },
 }

@@ -18,6 +18,7 @@ use crate::server::context::Context;
 use crate::server::links::Links;
 use crate::server::links::Peer;
 use crate::server::output::Link;
+use crate::server::served::Served;
 use crate::server::work::ReadFor;
 use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
@@ -318,7 +319,10 @@ impl Replies {
         let Asker { link, request } = asker;
         match reply {
             ReplyFor::Head { name, record, heads } => match first() {
-                Ok(bytes) => heads.reply(cx, asker, Some(bytes)),
+                Ok(bytes) => {
+                    self.tell_served(cx, link, Served::record(&bytes));
+                    heads.reply(cx, asker, Some(bytes));
+                }
                 Err(ReadError::Disk(why)) => unread(cx, asker, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     // What a client asked is asked of the peers too, now that it is known to be damaged here.
@@ -355,6 +359,9 @@ impl Replies {
                 }
             }
             ReplyFor::Versions { rows, next } => {
+                for record in items.iter().flatten() {
+                    self.tell_served(cx, link, Served::record(record));
+                }
                 let versions = match self.versions_read(cx, rows, items) {
                     Ok(versions) => versions,
                     Err(why) => {
@@ -367,7 +374,10 @@ impl Replies {
                 cx.reply(link, are);
             }
             ReplyFor::Page { address } => match first() {
-                Ok(page) => cx.reply(link, Message::Page { request, page: Some(page) }),
+                Ok(page) => {
+                    self.tell_served(cx, link, Served::page(address, &page));
+                    cx.reply(link, Message::Page { request, page: Some(page) });
+                }
                 Err(ReadError::Disk(why)) => unread(cx, asker, &why),
                 Err(ReadError::Gone | ReadError::Damaged) => {
                     self.tell(Event::PageLost { asker, address });
@@ -441,6 +451,13 @@ impl Replies {
 
     pub(super) fn link_closed(&mut self, link: Link) {
         self.schedule.link_closed(link);
+    }
+
+    /// What a client may ask for now stays for it. A peer has the record, or does without.
+    fn tell_served(&mut self, cx: &Context, link: Link, served: Option<Served>) {
+        if let Some(served) = served.filter(|_| !cx.links.leads_to_node(link)) {
+            self.tell(Event::Served { link, served });
+        }
     }
 
     fn tell(&mut self, event: Event) {

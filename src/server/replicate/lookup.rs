@@ -80,7 +80,8 @@ pub(super) struct Lookups {
 
 impl Lookups {
     /// Looks whether all that a put's records name is here or comes with it.
-    pub(super) fn put(&mut self, cx: &mut Context, put: Box<ReadyPut>) {
+    pub(super) fn put(&mut self, cx: &mut Context, mut put: Box<ReadyPut>) {
+        put.relies = Some(cx.rely());
         let mut traversal = Traversal::default();
         let mut has_all = true;
         for record in put.records() {
@@ -171,7 +172,7 @@ impl Lookups {
         {
             return self.end(cx, *lookup, Found::TooMuch);
         }
-        cx.index.holdings.name(&address);
+        cx.index.holdings.name_page(&address);
         match cx.index.holdings.page(&address) {
             Some(place) => {
                 let items = vec![LogItem { id: address.0, place }];
@@ -195,10 +196,9 @@ fn comes_with(put: &ReadyPut, block: &Address) -> bool {
     put.brings(block) || seeded::is_on(Bug::AcceptWithoutBlocks)
 }
 
-/// Whether all these are here, or come. They are named from now on.
+/// Whether all these are here, or come. They are named, and relied on, from now on.
 fn all_here(cx: &mut Context, blocks: &[BlockRef], comes: impl Fn(&Address) -> bool) -> bool {
-    blocks.iter().all(|BlockRef { address, .. }| {
-        cx.index.holdings.name(address);
-        cx.index.holdings.block(address).is_some() || comes(address)
-    })
+    blocks
+        .iter()
+        .all(|BlockRef { address, .. }| cx.index.holdings.name_block(address) || comes(address))
 }

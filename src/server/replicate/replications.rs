@@ -232,8 +232,7 @@ impl Replications {
 
     fn fetch_blocks(&mut self, cx: &mut Context, id: ReplicationId, blocks: &[BlockRef]) {
         for block in blocks {
-            cx.index.holdings.name(&block.address);
-            if cx.index.holdings.block(&block.address).is_some() {
+            if cx.index.holdings.name_block(&block.address) {
                 continue;
             }
             let news = cx.news.serial();
@@ -268,7 +267,7 @@ impl Replications {
         let Some(address) = replication.traversal.page() else {
             return self.end(id, End::Complete);
         };
-        cx.index.holdings.name(&address);
+        cx.index.holdings.name_page(&address);
         match cx.index.holdings.page(&address) {
             Some(place) => {
                 let reading = Reading::Page { replication: id };

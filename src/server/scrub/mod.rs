@@ -149,7 +149,7 @@ impl Scrub {
             let blocks: Vec<_> = offered.iter().filter_map(place).collect();
             if seeded::is_on(Bug::TrustHeldBlock) {
                 let addresses: Vec<_> = blocks.into_iter().map(|(address, _)| address).collect();
-                cx.send_all(client, Message::have(&addresses));
+                cx.tell_have(client, &addresses);
             } else {
                 let reason = VerifyFor::Offer { client, blocks: offered.to_vec() };
                 verify(cx, blocks, reason);
@@ -239,7 +239,7 @@ impl Scrub {
         let (good, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_good);
         if !good.is_empty() {
             let addresses: Vec<_> = good.iter().map(|block| block.address).collect();
-            cx.send_all(client, Message::have(&addresses));
+            cx.tell_have(client, &addresses);
         }
         self.events.push_back(Event::Offered { client, good: good.len(), others });
     }

@@ -102,7 +102,7 @@ impl Transfer {
         }
         for (client, addresses) in have {
             self.events.push_back(Event::OffersAnswered { client, count: addresses.len() });
-            cx.send_all(client, Message::have(&addresses));
+            cx.tell_have(client, &addresses);
         }
         self.dispatch_events(cx);
     }

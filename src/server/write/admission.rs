@@ -76,7 +76,7 @@ impl Admission {
         let checks = signatures.chain(trees).collect();
         let brought = |block| Brought { address: Address::default(), block };
         let blocks = blocks.into_iter().map(brought).collect();
-        let put = ReadyPut { asker, records, conditions, blocks };
+        let put = ReadyPut { asker, records, conditions, blocks, relies: None };
         cx.check(CheckFor::Put(Box::new(put)), checks);
     }
 

@@ -197,8 +197,8 @@ impl Write {
         // Written again even if it is held: what is acknowledged must not rest on bytes that nobody has looked at since.
         self.queue.begin();
         self.queue.add_page(*address, page);
-        let new = cx.index.holdings.page(address).is_none().then_some(*address);
-        self.queue.wait(Waiter::Page { asker, new });
+        let (address, is_new) = (*address, cx.index.holdings.page(address).is_none());
+        self.queue.wait(Waiter::Page { asker, address, is_new });
     }
 
     /// Records of a peer have been checked.
@@ -215,12 +215,13 @@ impl Write {
         }
         let mut addresses = addresses(found);
         self.queue.begin();
+        self.queue.rely(cx.rely());
         for new in items {
             if !new.block.is_empty()
                 && let Some(address) = addresses.next()
                 && let brought = (Brought { address, block: new.block.clone() })
                 && names(&new.record, &brought)
-                && cx.index.holdings.block(&address).is_none()
+                && !cx.index.holdings.name_block(&address)
             {
                 self.queue.add_small(address, brought.block);
             }
@@ -236,9 +237,11 @@ impl Write {
     /// It goes into a group, whole.
     fn commit(&mut self, cx: &mut Context, put: ReadyPut) {
         if let Some(refusal) = conditions::broken(&cx.index.catalog, &self.queue, &put) {
+            put.relies.into_iter().for_each(|since| cx.reliance.give_up(since));
             return refusal.tell(cx, put.asker);
         }
         self.queue.begin();
+        put.relies.into_iter().for_each(|since| self.queue.rely(since));
         for record in put.records() {
             // Before it is durable: whoever asks now for a stamp of the same name is to have one above it.
             cx.observe(record.version.stamp);
@@ -303,6 +306,7 @@ impl Write {
             if !lists.contains(&new.record.blocks) {
                 let detail =
                     "blocks or pages that the record names are not here; nothing of it was kept";
+                put.relies.into_iter().for_each(|since| cx.reliance.give_up(since));
                 return cx.refuse(put.asker, Reason::Missing, detail);
             }
             new.complete = false;
@@ -329,6 +333,11 @@ impl Write {
     pub(super) fn add_page(&mut self, address: Address, page: Bytes) {
         self.queue.add_page(address, page);
         self.queue.set_urgent();
+    }
+
+    /// Block files that are not held go. False if none is left to go.
+    pub(super) fn add_dropped(&mut self, cx: &Context, files: Vec<Address>) -> bool {
+        self.queue.add_dropped(cx, files)
     }
 
     /// What was held is damaged or gone.

@@ -8,6 +8,7 @@ use super::in_flight::{InFlight, NamesInFlight};
 use super::record::NewRecord;
 use super::rewrites::{Rewrite, Rewrites};
 use crate::ids::{Address, NameId, RecordId};
+use crate::index::holdings::Epoch;
 use crate::index::steps::Steps;
 use crate::limits::{
     GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
@@ -17,7 +18,9 @@ use crate::server::context::Context;
 use crate::server::timers::Timer;
 use crate::server::work::Job;
 use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, ITEM_HEAD};
+use crate::time::latest_credible;
 use crate::wire::message::{Message, Reason};
+use crate::wire::record::BlockList;
 use bytes::Bytes;
 use std::collections::{HashSet, VecDeque};
 use std::mem;
@@ -30,10 +33,11 @@ const SCARCE: &str = "the node has too few descriptors or too little memory now;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Waiter {
     Put(Asker),
-    /// `new` is the page's address if it was not here.
+    /// A page: new if it was not here.
     Page {
         asker: Asker,
-        new: Option<Address>,
+        address: Address,
+        is_new: bool,
     },
 }
 
@@ -51,6 +55,8 @@ struct Batch {
     records: Vec<NewRecord>,
     waiters: Vec<Waiter>,
     bytes: usize,
+    /// Since when its records count on what is here.
+    relied: Vec<Epoch>,
 }
 
 impl Batch {
@@ -61,6 +67,7 @@ impl Batch {
             && group.pages.is_empty()
             && group.lost.is_empty()
             && group.expired.is_empty()
+            && group.dropped.is_empty()
             && self.records.is_empty()
     }
 
@@ -82,6 +89,8 @@ struct Dispatched {
     expired: Vec<Expired>,
     records: Vec<NewRecord>,
     waiters: Vec<Waiter>,
+    dropped: Vec<Address>,
+    relied: Vec<Epoch>,
 }
 
 /// See the module.
@@ -126,10 +135,14 @@ impl CommitQueue {
     /// What is added from here on, until this is called again, is in one group, whatever was added before.
     pub(super) fn begin(&mut self) {
         if self.open.is_full() {
-            self.addresses.clear();
-            self.open_records.clear();
-            self.closed.push_back(mem::take(&mut self.open));
+            self.close();
         }
+    }
+
+    fn close(&mut self) {
+        self.addresses.clear();
+        self.open_records.clear();
+        self.closed.push_back(mem::take(&mut self.open));
     }
 
     /// Nothing waits and nothing is in flight.
@@ -185,6 +198,39 @@ impl CommitQueue {
         }
     }
 
+    /// The records that were added since `begin` count on what is here, since then.
+    pub(super) fn rely(&mut self, since: Epoch) {
+        self.open.relied.push(since);
+    }
+
+    /// These block files are not held any more, and go. In a group of their own: what has come before is not held up, and
+    /// one that comes again does so after that. False if all that is left of them is held, or on its way here.
+    pub(super) fn add_dropped(&mut self, cx: &Context, mut dropped: Vec<Address>) -> bool {
+        dropped.retain(|address| {
+            let is_held = cx.index.holdings.block(address).is_some();
+            !is_held && !self.brings(address)
+        });
+        if dropped.is_empty() {
+            return false;
+        }
+        if !self.open.is_empty() || !self.open.waiters.is_empty() {
+            self.close();
+        }
+        let group = Group { dropped, ..Group::default() };
+        self.closed.push_back(Batch { group, ..Batch::default() });
+        true
+    }
+
+    /// Whether a block file is on its way here.
+    fn brings(&self, address: &Address) -> bool {
+        let in_flight = self.in_flight.iter().flat_map(|group| &group.blocks);
+        let waiting = self.waiting().flat_map(|batch| &batch.group.blocks);
+        in_flight
+            .map(|(block, _)| block)
+            .chain(waiting.map(|(_, block, _)| block))
+            .any(|block| block == address)
+    }
+
     pub(super) fn add_lost(&mut self, address: Address) {
         self.open.group.lost.push(address);
     }
@@ -238,6 +284,8 @@ impl CommitQueue {
             expired: batch.group.expired.clone(),
             records: batch.records,
             waiters: batch.waiters,
+            dropped: batch.group.dropped.clone(),
+            relied: batch.relied,
         });
         Some(batch.group)
     }
@@ -259,19 +307,24 @@ impl CommitQueue {
 
     /// The disk has answered for the group that was in flight.
     fn take_in_flight(&mut self, cx: &mut Context) -> Option<Dispatched> {
-        let group = self.in_flight.take()?;
+        let mut group = self.in_flight.take()?;
         for new in &group.records {
             self.steps.note();
             self.names.remove(new);
             // Counted, since a look through all that is closed would cost its square under a flood of records.
             cx.coming.remove(&new.id);
         }
+        for since in group.relied.drain(..) {
+            cx.reliance.end(since);
+        }
         Some(group)
     }
 
     /// Sends the next group to the disk if it is time; else sees to it that its time comes.
     pub(super) fn pump(&mut self, cx: &mut Context) {
-        if let Some(group) = self.dispatch(cx) {
+        if let Some(mut group) = self.dispatch(cx) {
+            // By a calendar that is plainly wrong nothing is dated.
+            group.at_ms = latest_credible(cx.now.wall_ms).map_or(0, |_| cx.now.wall_ms);
             cx.job(Job::Commit { group: Box::new(group) });
         } else if !self.open.is_empty() && !self.window_set && !self.window_over {
             self.window_set = true;
@@ -330,6 +383,9 @@ impl Dispatched {
             }
             cx.index.holdings.lost(address, segment);
         }
+        for address in &self.dropped {
+            cx.index.holdings.dropped(address, segment);
+        }
         for (address, length) in &self.blocks {
             let place = BlockPlace::Tree { length: *length };
             cx.index.holdings.insert(*address, place, segment);
@@ -344,6 +400,11 @@ impl Dispatched {
         self.expired.iter().for_each(|expired| cx.index.catalog.expire(*expired, segment));
         for (new, place) in self.records.iter_mut().zip(&committed.records) {
             let is_new = cx.index.catalog.insert(new.id, &new.record, *place);
+            if let BlockList::Inline(blocks) = &new.record.blocks {
+                for block in blocks {
+                    cx.index.holdings.name_block(&block.address);
+                }
+            }
             // What one that was known lacks is known as well.
             new.complete |= !is_new || cx.index.holdings.has_all_inline(&new.record);
             cx.observe(new.record.version.stamp);
@@ -353,10 +414,11 @@ impl Dispatched {
                 Waiter::Put(Asker { link, request }) => {
                     cx.reply(link, Message::PutDone { request, copies: 1 });
                 }
-                Waiter::Page { asker: Asker { link, request }, new } => {
-                    if let Some(address) = new {
+                Waiter::Page { asker: Asker { link, request }, address, is_new } => {
+                    if is_new {
                         cx.index.holdings.await_name(&address);
                     }
+                    cx.rely_on(link, &address);
                     cx.reply(link, Message::PageDone { request });
                 }
             }
@@ -365,8 +427,8 @@ impl Dispatched {
 
     fn contents(self) -> Contents {
         let blocks = self.blocks.iter().map(|(address, _)| *address).chain(self.small);
-        let Self { records, pages, expired, .. } = self;
-        Contents { blocks: blocks.collect(), records, pages, expired }
+        let Self { records, pages, expired, dropped, .. } = self;
+        Contents { blocks: blocks.collect(), records, pages, expired, dropped }
     }
 }
 

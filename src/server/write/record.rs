@@ -3,6 +3,7 @@
 //! Decides nothing. Invariant: what a put brings stays together until all of it is committed, or none.
 
 use crate::ids::{Address, RecordId};
+use crate::index::holdings::Epoch;
 use crate::limits::INLINE_BLOCK_MAX;
 use crate::server::asker::Asker;
 use crate::server::output::Link;
@@ -66,6 +67,8 @@ pub(in crate::server) struct ReadyPut {
     /// One for each record, or none.
     pub(super) conditions: Vec<Condition>,
     pub(super) blocks: Vec<Brought>,
+    /// Since when it counts on what is here, as soon as that is looked through.
+    pub(in crate::server) relies: Option<Epoch>,
 }
 
 impl ReadyPut {

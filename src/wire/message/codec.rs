@@ -189,8 +189,8 @@ parts! {
     Member { peer, connected, last_seen_ms, trouble } if trouble.len() <= TROUBLE_MAX;
     NodeStatus {
         node, address, uptime_s, names, records, blocks, block_bytes, incomplete, damaged,
-        unnamed, unnamed_bytes, free_bytes, full, memory_used, memory_max, peers_connected, peers_known,
-        group, sync, log_damage, twins[TWINS_TOLD_MAX], began_ms, log_use
+        unnamed, unnamed_bytes, collection, free_bytes, full, memory_used, memory_max, peers_connected,
+        peers_known, group, sync, log_damage, twins[TWINS_TOLD_MAX], began_ms, log_use
     } if is_network_address(address);
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{Address, Hash, NameId, NodeId, RecordId, Space, StoreId, VersionId, Writer};
+use crate::wire::collection::{CollectionStatus, CollectionVoid};
 use crate::wire::condition::{Condition, HeadsSummary};
 use crate::wire::log_damage::LogDamage;
 use crate::wire::log_use::LogUse;
@@ -50,6 +51,14 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         damaged: 19,
         unnamed: 13,
         unnamed_bytes: 14,
+        collection: CollectionStatus {
+            reclaimable: 21,
+            reclaimable_bytes: 22,
+            collected_ms: 23,
+            collected: 24,
+            collected_bytes: 25,
+            void: CollectionVoid::Page,
+        },
         free_bytes: 7,
         full: true,
         memory_used: 8,

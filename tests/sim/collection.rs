@@ -1,0 +1,165 @@
+//! Collection: what no record names goes when it is time, and nothing else.
+
+use super::client::program::{Program, access, content, world};
+use super::comparison::{tell, two_nodes};
+use super::pages::{paged, prepare};
+use super::raw::{RawClient, page_of};
+use super::replication::{block_of, bring, holds, put, record, reference, status};
+use super::world::World;
+use dfsd::crypto::keys::record_id;
+use dfsd::ids::Address;
+use dfsd::session::Operation;
+use dfsd::store::fs::FileSystem;
+use dfsd::wire::collection::CollectionVoid;
+use dfsd::wire::message::Message;
+use dfsd::wire::settings::Setting;
+use std::time::Duration;
+
+/// A network's things stay so long after nobody needs them any more.
+fn set(world: &mut World, settings: Vec<Setting>) {
+    let mut program = Program::connect(world, 0, access());
+    let set = program.call(world, Operation::Settings { change: settings });
+    assert!(set.result.is_ok(), "{set:?}");
+    world.run(Duration::from_secs(2), |_| false);
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Block files of a machine.
+fn files(world: &World, machine: usize) -> usize {
+    world.machines[machine].fs.paths("blocks").len()
+}
+
+fn has_file(world: &World, machine: usize, block: &Address) -> bool {
+    let block = block.to_string();
+    world.machines[machine].fs.paths("blocks").iter().any(|path| path.ends_with(&block))
+}
+
+#[test]
+fn what_a_put_that_was_broken_off_has_brought_goes_after_the_grace_and_not_before() {
+    let mut world = world(401, 1);
+    set(&mut world, vec![Setting::Grace(seconds(100))]);
+    let kept = content(1, 300_000);
+    let mut program = Program::connect(&mut world, 0, access());
+    program.put(&mut world, "kept", &kept).result.unwrap();
+    world.kill(0);
+    world.start(0, Vec::new());
+    let blocks: Vec<_> = (2..5).map(|seed| block_of(seed, 70_000)).collect();
+    let mut client = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut client, &blocks);
+    client.hang_up(&mut world);
+    world.run(seconds(90), |_| false);
+    assert_eq!(status(&mut world, 0).unnamed, 3);
+    assert_eq!(files(&world, 0), 4, "it may be put again");
+    world.run(seconds(100), |_| false);
+    assert_eq!(files(&world, 0), 1);
+    let told = status(&mut world, 0);
+    assert_eq!((told.unnamed, told.collection.collected, told.collection.reclaimable), (0, 3, 0));
+    assert_eq!(told.collection.collected_bytes, 210_000);
+    let mut program = Program::connect(&mut world, 0, access());
+    assert_eq!(program.get(&mut world, "kept").data, kept);
+}
+
+#[test]
+fn the_grace_does_not_begin_anew_with_every_start() {
+    let mut world = world(402, 1);
+    set(&mut world, vec![Setting::Grace(seconds(100))]);
+    let mut client = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut client, &[block_of(2, 70_000)]);
+    for _ in 0..4 {
+        world.kill(0);
+        world.start(0, Vec::new());
+        world.run(seconds(40), |_| false);
+    }
+    // The first start says when it came at the latest.
+    assert_eq!(files(&world, 0), 0);
+}
+
+#[test]
+fn a_put_that_takes_long_finds_what_it_was_told_of() {
+    let mut world = world(403, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let blocks: Vec<_> = (2..5).map(|seed| block_of(seed, 70_000)).collect();
+    let file = paged(&world);
+    let (mut first, mut second) =
+        (RawClient::connect(&mut world, 0), RawClient::connect(&mut world, 0));
+    bring(&mut world, &mut first, &blocks);
+    // It is told that they are here.
+    let references = bring(&mut world, &mut second, &blocks);
+    first.hang_up(&mut world);
+    bring(&mut world, &mut second, &file.blocks);
+    for page in &file.pages {
+        second.send(&page_of(&world, 2, page.clone()));
+        assert_eq!(second.message(&mut world), Some(Message::PageDone { request: 2 }));
+    }
+    for _ in 0..12 {
+        world.run(seconds(20), |_| false);
+        let mut other = RawClient::connect(&mut world, 0);
+        put(&mut world, &mut other, 9, &[]);
+        other.hang_up(&mut world);
+        second.pump(&mut world);
+    }
+    assert_eq!(status(&mut world, 0).collection.void, CollectionVoid::No);
+    let short = record(&world, 1, 5, references);
+    for record in [short, file.record.clone()] {
+        second.send(&Message::Put {
+            request: 3,
+            conditions: Vec::new(),
+            records: vec![record.clone()],
+            blocks: Vec::new(),
+        });
+        let done = Message::PutDone { request: 3, copies: 1 };
+        assert_eq!(second.message(&mut world), Some(done));
+        assert!(holds(&mut world, 0, record_id(&record)));
+    }
+    second.hang_up(&mut world);
+    world.run(seconds(200), |_| false);
+    assert_eq!(files(&world, 0), 6, "they are named now");
+}
+
+#[test]
+fn as_long_as_a_page_is_not_here_nothing_is_collected() {
+    let mut world = world(404, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let mut file = paged(&world);
+    let page = file.pages.remove(1);
+    prepare(&mut world, 0, &file);
+    tell(&mut world, 0, std::slice::from_ref(&file.record));
+    world.run(seconds(200), |_| false);
+    assert_eq!(files(&world, 0), 6);
+    assert_eq!(status(&mut world, 0).collection.void, CollectionVoid::Page);
+    let mut client = RawClient::connect(&mut world, 0);
+    client.send(&page_of(&world, 2, page));
+    assert_eq!(client.message(&mut world), Some(Message::PageDone { request: 2 }));
+    client.hang_up(&mut world);
+    world.run(seconds(200), |_| false);
+    assert!(holds(&mut world, 0, record_id(&file.record)));
+    assert_eq!(status(&mut world, 0).collection.void, CollectionVoid::No);
+}
+
+/// Files that no group names: a start finds them, and leaves alone what it has.
+#[test]
+fn block_files_that_no_group_names_go_once_after_a_start() {
+    let mut world = two_nodes(405);
+    let mut client = RawClient::connect(&mut world, 0);
+    put(&mut world, &mut client, 1, &[block_of(2, 70_000)]);
+    client.hang_up(&mut world);
+    let stray = Address([0xab; 32]);
+    world.kill(0);
+    let disk = world.machines[0].fs.clone();
+    for folder in ["blocks/ab", "blocks/ab/ab"] {
+        disk.make_folder(folder).unwrap();
+    }
+    for path in [format!("blocks/ab/ab/{stray}"), "blocks/ab/ab/somebody's".to_owned()] {
+        disk.create(&path).unwrap();
+    }
+    disk.sync_all().unwrap();
+    world.start(0, vec![world.peer(1)]);
+    assert!(has_file(&world, 0, &stray));
+    world.run(seconds(60), |_| false);
+    assert!(!has_file(&world, 0, &stray));
+    assert!(has_file(&world, 0, &reference(&block_of(2, 70_000)).address));
+    assert_eq!(files(&world, 0), 2, "what is somebody else's stays");
+}
