@@ -8,6 +8,7 @@ use crate::cli::text::{counted, human_size, human_time, known_time, local_date, 
 use crate::cli::{json, sync};
 use crate::ids::NodeId;
 use crate::session::log_damage;
+use crate::wire::log_use::LogUse;
 use crate::wire::message::NodeStatus;
 use crate::wire::sync_state::SyncState;
 use serde::Serialize;
@@ -30,6 +31,13 @@ struct StatusJson<'a> {
     damaged: u64,
     unnamed: u64,
     unnamed_bytes: u64,
+    log_segments: u32,
+    log_bytes: u64,
+    log_needed_bytes: u64,
+    /// When a segment was last removed.
+    compacted: Option<String>,
+    compaction_written_bytes: u64,
+    compaction_freed_bytes: u64,
     free_bytes: u64,
     full: bool,
     memory_used: u64,
@@ -63,6 +71,12 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         damaged: status.damaged,
         unnamed: status.unnamed,
         unnamed_bytes: status.unnamed_bytes,
+        log_segments: status.log_use.segments,
+        log_bytes: status.log_use.bytes,
+        log_needed_bytes: status.log_use.needed,
+        compacted: known_time(status.log_use.compacted_ms),
+        compaction_written_bytes: status.log_use.rewritten,
+        compaction_freed_bytes: status.log_use.freed,
         free_bytes: status.free_bytes,
         full: status.full,
         memory_used: status.memory_used,
@@ -96,6 +110,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("names", format!("{} ({})", status.names, counted(status.records, "record"))),
         ("sync", sync::row(status.sync)),
         ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
+        ("log", log(&status.log_use)),
         ("health", health),
         ("disk", format!("{} free", human_size(status.free_bytes))),
         ("memory", memory(status)),
@@ -137,6 +152,16 @@ fn twin(node: NodeId) -> String {
     )
 }
 
+fn log(log_use: &LogUse) -> String {
+    let LogUse { segments, bytes, needed, compacted_ms, freed, .. } = *log_use;
+    let takes = format!("{} in {}", human_size(bytes), counted(u64::from(segments), "segment"));
+    let takes = format!("{takes}, {} needed", human_size(needed));
+    match compacted_ms {
+        0 => takes,
+        at => format!("{takes}; {} freed, last {}", human_size(freed), local_date(time_of(at))),
+    }
+}
+
 fn memory(status: &NodeStatus) -> String {
     format!("{} of {} in use", human_size(status.memory_used), human_size(status.memory_max))
 }
@@ -158,6 +183,19 @@ mod tests {
         let text = status_lines(&NodeStatus::default()).join("\n");
         assert!(text.contains("warning  no other node of this network is known"), "{text}");
         assert!(status_json(&NodeStatus::default()).ends_with(r#","new_network_since":null}"#));
+    }
+
+    #[test]
+    fn status_says_what_the_log_takes() {
+        let log_use =
+            LogUse { segments: 3, bytes: 192 << 20, needed: 1 << 20, ..LogUse::default() };
+        let status = NodeStatus { log_use, ..NodeStatus::default() };
+        let text = status_lines(&status).join("\n");
+        assert!(text.contains("log      192.0 MiB in 3 segments, 1.0 MiB needed\n"), "{text}");
+        assert!(status_json(&status).contains(r#""compacted":null,"#));
+        let log_use = LogUse { compacted_ms: 951_826_154_000, freed: 64 << 20, ..log_use };
+        let text = status_lines(&NodeStatus { log_use, ..status }).join("\n");
+        assert!(text.contains(" needed; 64.0 MiB freed, last 2000-0"), "{text}");
     }
 
     #[test]
