@@ -3,7 +3,7 @@
 # Needs the release programs (make build).
 set -euo pipefail
 
-dfsd_bytes_max=$((2900 * 1000))
+dfsd_bytes_max=$((3300 * 1000))
 crates_max=110
 cd "$(dirname "$0")/.."
 

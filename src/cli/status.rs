@@ -8,6 +8,7 @@ use crate::cli::text::{counted, human_size, human_time, known_time, local_date, 
 use crate::cli::{json, sync};
 use crate::ids::NodeId;
 use crate::session::log_damage;
+use crate::wire::collection::{CollectionStatus, CollectionVoid};
 use crate::wire::log_use::LogUse;
 use crate::wire::message::NodeStatus;
 use crate::wire::sync_state::SyncState;
@@ -31,6 +32,14 @@ struct StatusJson<'a> {
     damaged: u64,
     unnamed: u64,
     unnamed_bytes: u64,
+    reclaimable: u64,
+    reclaimable_bytes: u64,
+    /// When something was last collected, and how much.
+    collected_at: Option<String>,
+    collected: u64,
+    collected_bytes: u64,
+    /// Why nothing is collected.
+    collection_stopped: Option<&'static str>,
     log_segments: u32,
     log_bytes: u64,
     log_needed_bytes: u64,
@@ -71,6 +80,12 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         damaged: status.damaged,
         unnamed: status.unnamed,
         unnamed_bytes: status.unnamed_bytes,
+        reclaimable: status.collection.reclaimable,
+        reclaimable_bytes: status.collection.reclaimable_bytes,
+        collected_at: known_time(status.collection.collected_ms),
+        collected: status.collection.collected,
+        collected_bytes: status.collection.collected_bytes,
+        collection_stopped: stopped(status.collection.void),
         log_segments: status.log_use.segments,
         log_bytes: status.log_use.bytes,
         log_needed_bytes: status.log_use.needed,
@@ -111,6 +126,7 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("sync", sync::row(status.sync)),
         ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
         ("log", log(&status.log_use)),
+        ("unneeded", unneeded(&status.collection)),
         ("health", health),
         ("disk", format!("{} free", human_size(status.free_bytes))),
         ("memory", memory(status)),
@@ -127,6 +143,9 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
     if status.unnamed > 0 {
         let bytes = human_size(status.unnamed_bytes);
         rows.push(("unnamed", format!("{} blocks of unfinished puts ({bytes})", status.unnamed)));
+    }
+    if let Some(why) = stopped(status.collection.void) {
+        rows.push(("warning", format!("no space is given back on this node: {why}")));
     }
     if status.log_damage.is_any() {
         let what = log_damage(&status.log_damage);
@@ -150,6 +169,31 @@ fn twin(node: NodeId) -> String {
         "two nodes run with the key of node {}: stop one, and start it once with --new-node-key",
         node.short()
     )
+}
+
+/// What nothing stored needs any more.
+fn unneeded(collection: &CollectionStatus) -> String {
+    let CollectionStatus { reclaimable, reclaimable_bytes, collected, collected_bytes, .. } =
+        *collection;
+    let all = |count, bytes| format!("{} ({})", counted(count, "block"), human_size(bytes));
+    let now = all(reclaimable, reclaimable_bytes);
+    match collection.collected_ms {
+        0 => now,
+        at => {
+            let gone = all(collected, collected_bytes);
+            format!("{now}; {gone} removed {}", local_date(time_of(at)))
+        }
+    }
+}
+
+/// Why nothing is collected, if nothing is.
+fn stopped(void: CollectionVoid) -> Option<&'static str> {
+    match void {
+        CollectionVoid::No => None,
+        CollectionVoid::Damaged => Some("records are damaged, and what they need is not known"),
+        CollectionVoid::Page => Some("a page of a list of blocks is missing"),
+        CollectionVoid::Disk => Some("the disk could not be read or written"),
+    }
 }
 
 fn log(log_use: &LogUse) -> String {
@@ -196,6 +240,30 @@ mod tests {
         let log_use = LogUse { compacted_ms: 951_826_154_000, freed: 64 << 20, ..log_use };
         let text = status_lines(&NodeStatus { log_use, ..status }).join("\n");
         assert!(text.contains(" needed; 64.0 MiB freed, last 2000-0"), "{text}");
+    }
+
+    #[test]
+    fn status_says_what_is_not_needed_any_more() {
+        let status = NodeStatus::default();
+        let text = status_lines(&status).join("\n");
+        assert!(text.contains("unneeded 0 blocks (0 B)\n"), "{text}");
+        assert!(status_json(&status).contains(r#""collection_stopped":null,"#));
+        let void = CollectionVoid::Page;
+        let collection = CollectionStatus {
+            reclaimable: 1,
+            reclaimable_bytes: 1 << 20,
+            collected_ms: 951_826_154_000,
+            collected: 3,
+            collected_bytes: 3 << 20,
+            void,
+        };
+        let status = NodeStatus { collection, ..status };
+        let text = status_lines(&status).join("\n");
+        let told = "unneeded 1 block (1.0 MiB); 3 blocks (3.0 MiB) removed 2000-0";
+        assert!(text.contains(told), "{text}");
+        let warning = "warning  no space is given back on this node: a page of";
+        assert!(text.contains(warning), "{text}");
+        assert!(status_json(&status).contains(r#""collected":3,"#));
     }
 
     #[test]
