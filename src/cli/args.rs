@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::moment::Moment;
 use crate::cli::names::Name;
 use crate::cli::range::ByteRange;
-use crate::cli::settings::{Bound, Span};
+use crate::cli::settings::Span;
 use crate::config::Size;
 use crate::session::{Part, VersionPrefix};
 
@@ -324,9 +324,6 @@ pub(crate) struct Set {
     /// Keep a version this long after another has superseded it, as 30d or 90s; forever to keep them all
     #[arg(long, value_name = "TIME")]
     pub(crate) retention: Option<Span>,
-    /// Keep at most so many superseded versions of a name; none for no bound
-    #[arg(long, value_name = "N")]
-    pub(crate) keep_versions: Option<Bound>,
     /// Keep what no version names this long after it came
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<Span>,
@@ -444,8 +441,8 @@ mod tests {
             "restore n --version 01a2",
             "ls --deleted p --json",
             "ls -l --at 2026-11-29T14:00 p",
-            "set --retention 30d --keep-versions 5 --grace 0",
-            "set --retention forever --keep-versions none",
+            "set --retention 30d --grace 0",
+            "set --retention forever",
             "settings --json",
         ];
         for line in lines {
@@ -483,7 +480,6 @@ mod tests {
             "set",
             "set --retention 30",
             "set --retention -1d",
-            "set --keep-versions all",
             "get -r p d --range 0-",
             "cat n --range 0- --tail 1",
             "get n f --continue --range 0-",

@@ -22,17 +22,12 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(Duration);
 
-/// A number, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bound(Option<u64>);
-
-/// The text is neither.
+/// The text is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoValue(&'static str);
 
 const NO_SPAN: NoValue =
     NoValue("expected a whole number followed by s, m, h or d, as in 90s or 30d; or 0; or forever");
-const NO_BOUND: NoValue = NoValue("expected a whole number, or none");
 
 impl fmt::Display for NoValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,17 +51,6 @@ impl FromStr for Span {
     }
 }
 
-impl FromStr for Bound {
-    type Err = NoValue;
-
-    fn from_str(text: &str) -> Result<Self, NoValue> {
-        match text {
-            "none" => Ok(Self(None)),
-            text => text.parse().map(|count| Self(Some(count))).map_err(|_| NO_BOUND),
-        }
-    }
-}
-
 /// The longest unit in which it is a whole number.
 fn span(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -83,9 +67,6 @@ fn span(time: Duration) -> String {
 fn value(setting: Setting) -> String {
     match setting {
         Setting::Retention(time) | Setting::Grace(time) => span(time),
-        Setting::KeepVersions(count) => {
-            count.map_or_else(|| "none".to_owned(), |count| count.to_string())
-        }
     }
 }
 
@@ -93,7 +74,6 @@ fn value(setting: Setting) -> String {
 fn name(key: SettingKey) -> &'static str {
     match key {
         SettingKey::Retention => "retention",
-        SettingKey::KeepVersions => "keep-versions",
         SettingKey::Grace => "grace",
     }
 }
@@ -102,7 +82,6 @@ fn name(key: SettingKey) -> &'static str {
 pub(crate) fn set(place: &args::Place, set: &args::Set) -> Result<(), Failure> {
     let mut change: Vec<Setting> = Vec::new();
     change.extend(set.retention.map(|Span(time)| Setting::Retention(time)));
-    change.extend(set.keep_versions.map(|Bound(count)| Setting::KeepVersions(count)));
     change.extend(set.grace.map(|Span(time)| Setting::Grace(time)));
     let mut client = door::open(place)?;
     let told = client.settings(change.clone()).map_err(|error| door::failure(&error))?;
@@ -148,14 +127,13 @@ fn line(told: &SettingTold) -> String {
         || "default".to_owned(),
         |version| format!("set {}", local_date(stored(&version))),
     );
-    format!("{:<14} {value:<8} {since}", name(told.key))
+    format!("{:<9} {value:<8} {since}", name(told.key))
 }
 
 fn settings_json(settings: &[SettingTold]) -> String {
     #[derive(Serialize, Default)]
     struct Json {
         retention_s: Option<u64>,
-        keep_versions: Option<u64>,
         grace_s: Option<u64>,
     }
     let mut all = Json::default();
@@ -163,7 +141,6 @@ fn settings_json(settings: &[SettingTold]) -> String {
     for told in settings {
         match told.value {
             Some(Setting::Retention(time)) => all.retention_s = seconds(time),
-            Some(Setting::KeepVersions(count)) => all.keep_versions = count,
             Some(Setting::Grace(time)) => all.grace_s = seconds(time),
             None => {}
         }
@@ -188,10 +165,5 @@ mod tests {
         for text in ["", "30", "-1d", "250ms", "1w", "9999999999d", "never"] {
             assert_eq!(text.parse::<Span>(), Err(NO_SPAN), "{text}");
         }
-        assert_eq!(
-            ["none", "0", "7"].map(str::parse),
-            [None, Some(0), Some(7)].map(|n| Ok(Bound(n)))
-        );
-        assert_eq!("all".parse::<Bound>(), Err(NO_BOUND));
     }
 }

@@ -61,7 +61,6 @@ impl KnownSettings {
 fn most(key: SettingKey) -> Setting {
     match key {
         SettingKey::Retention => Setting::Retention(Duration::MAX),
-        SettingKey::KeepVersions => Setting::KeepVersions(None),
         SettingKey::Grace => Setting::Grace(Duration::MAX),
     }
 }
@@ -103,8 +102,8 @@ mod tests {
         assert_eq!(note(5, seconds(10)), one(seconds(10)));
         assert_eq!(note(4, seconds(20)), one(seconds(10)), "an older one");
         assert_eq!(note(6, seconds(30)), one(seconds(30)));
-        let both = note(1, Setting::KeepVersions(Some(3)));
-        assert_eq!(both, one(seconds(30)).with(Setting::KeepVersions(Some(3))));
+        let both = note(1, Setting::Grace(Duration::ZERO));
+        assert_eq!(both, one(seconds(30)).with(Setting::Grace(Duration::ZERO)));
         assert_eq!(known.records(&catalog).count(), 2);
     }
 

@@ -8,8 +8,8 @@ use super::record::{Extension, Record, RecordKind};
 use crate::limits::{GRACE_DEFAULT, RETENTION_DEFAULT, SETTING_SECONDS_MAX};
 use std::time::Duration;
 
-/// The extension of a setting's record that says which and to what: a number `u16` and a value `u64`, in seconds where it
-/// is a time. The greatest value means without end, or without bound.
+/// The extension of a setting's record that says which and to what: a number `u16` and a value `u64`, here in seconds;
+/// the greatest value means without end.
 pub const SETTING: u16 = 2;
 
 /// What can be set.
@@ -17,15 +17,13 @@ pub const SETTING: u16 = 2;
 pub enum SettingKey {
     /// See `Settings::retention`.
     Retention = 1,
-    /// See `Settings::keep_versions`.
-    KeepVersions = 2,
-    /// See `Settings::grace`.
+    /// See `Settings::grace`. 2 is reserved, for a bound on how many versions of a name are kept.
     Grace = 3,
 }
 
 impl SettingKey {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Retention, Self::KeepVersions, Self::Grace];
+    pub const ALL: [Self; 2] = [Self::Retention, Self::Grace];
 }
 
 /// One of them, set.
@@ -33,8 +31,6 @@ impl SettingKey {
 pub enum Setting {
     /// See `Settings::retention`; `Duration::MAX` for ever.
     Retention(Duration),
-    /// See `Settings::keep_versions`.
-    KeepVersions(Option<u64>),
     /// See `Settings::grace`.
     Grace(Duration),
 }
@@ -45,7 +41,6 @@ impl Setting {
     pub fn key(self) -> SettingKey {
         match self {
             Self::Retention(_) => SettingKey::Retention,
-            Self::KeepVersions(_) => SettingKey::KeepVersions,
             Self::Grace(_) => SettingKey::Grace,
         }
     }
@@ -56,7 +51,6 @@ impl Setting {
                 seconds @ 0..=SETTING_SECONDS_MAX => seconds,
                 _ => u64::MAX,
             },
-            Self::KeepVersions(count) => count.unwrap_or(u64::MAX),
         }
     }
 
@@ -68,7 +62,6 @@ impl Setting {
         let key = SettingKey::ALL.into_iter().find(|known| *known as u16 == key)?;
         Some(match key {
             SettingKey::Retention => Self::Retention(time?),
-            SettingKey::KeepVersions => Self::KeepVersions((value < u64::MAX).then_some(value)),
             SettingKey::Grace => Self::Grace(time?),
         })
     }
@@ -100,8 +93,6 @@ impl Setting {
 pub struct Settings {
     /// A version goes this long after another has superseded it.
     pub retention: Duration,
-    /// Or earlier: so many superseded versions of a name stay at most. `None` for no bound.
-    pub keep_versions: Option<u64>,
     /// What no version has ever named goes this long after it came.
     pub grace: Duration,
 }
@@ -112,7 +103,6 @@ impl Settings {
     pub fn get(&self, key: SettingKey) -> Setting {
         match key {
             SettingKey::Retention => Setting::Retention(self.retention),
-            SettingKey::KeepVersions => Setting::KeepVersions(self.keep_versions),
             SettingKey::Grace => Setting::Grace(self.grace),
         }
     }
@@ -122,7 +112,6 @@ impl Settings {
     pub fn with(mut self, setting: Setting) -> Self {
         match setting {
             Setting::Retention(time) => self.retention = time,
-            Setting::KeepVersions(count) => self.keep_versions = count,
             Setting::Grace(time) => self.grace = time,
         }
         self
@@ -131,7 +120,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retention: RETENTION_DEFAULT, keep_versions: None, grace: GRACE_DEFAULT }
+        Self { retention: RETENTION_DEFAULT, grace: GRACE_DEFAULT }
     }
 }
 
@@ -153,8 +142,6 @@ mod tests {
             Setting::Retention(seconds(0)),
             Setting::Retention(seconds(90)),
             Setting::Retention(Duration::MAX),
-            Setting::KeepVersions(None),
-            Setting::KeepVersions(Some(0)),
             Setting::Grace(seconds(SETTING_SECONDS_MAX)),
         ] {
             let record = Record::decode(&record(setting).to_bytes()).unwrap();
@@ -189,7 +176,7 @@ mod tests {
     #[test]
     fn what_nobody_has_set_has_a_default() {
         let days = |count: u64| Duration::from_hours(24 * count);
-        let Settings { retention, keep_versions, grace } = Settings::default();
-        assert_eq!((retention, keep_versions, grace), (days(30), None, days(1)));
+        let Settings { retention, grace } = Settings::default();
+        assert_eq!((retention, grace), (days(30), days(1)));
     }
 }

@@ -12,22 +12,22 @@ fn settings(network: &Network, node: usize) -> Vec<String> {
     printed.lines().map(words).collect()
 }
 
-fn wait_for_settings(network: &Network, node: usize, expected: [&str; 3]) {
+fn wait_for_settings(network: &Network, node: usize, expected: [&str; 2]) {
     wait_for(&format!("{expected:?} on node {node}"), || settings(network, node) == expected);
 }
 
 #[test]
 fn what_is_set_on_one_node_holds_on_all_and_stays() {
     let mut network = Network::start(2);
-    let defaults = ["retention 30d", "keep-versions none", "grace 1d"];
+    let defaults = ["retention 30d", "grace 1d"];
     wait_for_settings(&network, 1, defaults);
     let set = network.dfs(0, &["set", "--retention", "90s", "--grace", "0"]);
     assert_eq!(set.stderr, "set on all nodes of the network: retention 90s, grace 0\n");
-    wait_for_settings(&network, 1, ["retention 90s", "keep-versions none", "grace 0"]);
+    wait_for_settings(&network, 1, ["retention 90s", "grace 0"]);
     let same = network.dfs(1, &["set", "--retention", "90s"]);
     assert_eq!(same.stderr, "this is so already; nothing was changed\n");
-    network.dfs(1, &["set", "--keep-versions", "5", "--retention", "forever"]).ok();
-    let expected = ["retention forever", "keep-versions 5", "grace 0"];
+    network.dfs(1, &["set", "--retention", "forever"]).ok();
+    let expected = ["retention forever", "grace 0"];
     wait_for_settings(&network, 0, expected);
     network.nodes[0].kill();
     network.nodes[0].restart();
@@ -35,9 +35,7 @@ fn what_is_set_on_one_node_holds_on_all_and_stays() {
     for node in 0..3 {
         wait_for_settings(&network, node, expected);
     }
-    network
-        .dfs(2, &["set", "--keep-versions", "none", "--retention", "30d", "--grace", "24h"])
-        .ok();
+    network.dfs(2, &["set", "--retention", "30d", "--grace", "24h"]).ok();
     wait_for_settings(&network, 0, defaults);
     assert_eq!(network.names(0), [""; 0], "no name was stored by that");
 }
