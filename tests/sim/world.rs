@@ -13,7 +13,7 @@ use dfsd::daemon::{self, Options};
 use dfsd::ids::NodeId;
 use dfsd::limits::SEGMENT;
 use dfsd::node::{Action, Link, Node, Outcome};
-use dfsd::server::work::{Done, Job, execute};
+use dfsd::server::work::{BackgroundKind, Done, Job, execute};
 use dfsd::store::fs::FileSystem;
 use dfsd::store::{Config, Disk, OpenError};
 use dfsd::testing::SimFs;
@@ -119,8 +119,20 @@ impl fmt::Display for Event {
 pub(super) struct Toil {
     /// Bytes that nodes have sent to each other.
     pub bytes: u64,
-    /// Jobs of workers.
+    /// Jobs of workers, but for those of collections.
     pub jobs: u64,
+    /// Jobs of collections.
+    pub collecting: u64,
+}
+
+impl Toil {
+    fn add(&mut self, job: &Job) {
+        let kind = job.background().map(|work| work.kind);
+        *match kind {
+            Some(BackgroundKind::Collect) => &mut self.collecting,
+            _ => &mut self.jobs,
+        } += 1;
+    }
 }
 
 /// Sees all bytes that a simulated wire carries.
@@ -198,7 +210,11 @@ impl World {
     pub(super) fn toil_of(&mut self, rest: Duration) -> Toil {
         let before = self.toil;
         self.run(rest, |_| false);
-        Toil { bytes: self.toil.bytes - before.bytes, jobs: self.toil.jobs - before.jobs }
+        Toil {
+            bytes: self.toil.bytes - before.bytes,
+            jobs: self.toil.jobs - before.jobs,
+            collecting: self.toil.collecting - before.collecting,
+        }
     }
 
     /// Jobs of a machine that no worker has begun.
@@ -548,8 +564,8 @@ impl World {
             return;
         };
         let is_slow = self.slow.is_some_and(|is_slow| is_slow(&job));
+        self.toil.add(&job);
         let done = execute(&life.disk, job);
-        self.toil.jobs += 1;
         self.note_lies(machine);
         let mut delay = self.work_time(machine);
         if is_slow {

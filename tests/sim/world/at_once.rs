@@ -21,6 +21,7 @@ impl World {
         match &self.machines[index].life {
             Some(life) if self.at_once => {
                 let done = execute_at_once(&life.disk, job, done < CHECKS_MAX)?;
+                // A collection reads more at a time than is done so.
                 self.toil.jobs += 1;
                 Ok(done)
             }
