@@ -338,6 +338,7 @@ impl Machines {
         self.reconcile.push_new(cx, records);
         self.reconcile.came(cx, records);
         for new in records {
+            self.collect.came(cx, &new.record);
             cx.index.note_setting(&new.record, &new.bytes);
             let Index { ordered, catalog, .. } = &mut cx.index;
             if let Some(ordered) = ordered {

@@ -89,6 +89,15 @@ impl Mark {
         marked
     }
 
+    /// A record has come that lists its blocks in pages below this one. Its id may lie behind the mark, and what named the
+    /// same before may expire ahead of it. What is not here comes later than the mark, which leaves that alone.
+    pub(super) fn came(&mut self, cx: &mut Context, root: Address) {
+        if self.enter(cx, root) == Some(true) && self.stage != Stage::Records {
+            // What is below it is needed, and not only served.
+            self.stage = Stage::Records;
+        }
+    }
+
     /// Whether what was served names something that no record names.
     pub(super) fn spares(&self) -> bool {
         self.spares

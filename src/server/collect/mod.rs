@@ -28,6 +28,7 @@ use crate::ids::{Address, RecordId};
 use crate::index::holdings::{Amount, SweepCursor, Young};
 use crate::store::values::{BlockFolder, DiskError, ReadError, SegmentBegun};
 use crate::time::Instant;
+use crate::wire::record::{BlockList, Record};
 use age::Ages;
 use bytes::Bytes;
 use leftovers::Leftovers;
@@ -195,6 +196,15 @@ impl Collect {
 
     pub(super) fn link_closed(&mut self, link: Link) {
         self.readers.link_closed(link);
+    }
+
+    /// A record is durable: a mark that is under way goes down to what it lists. What stands in it alone is relied on.
+    pub(super) fn came(&mut self, cx: &mut Context, record: &Record) {
+        if let Phase::Marking(mark) = &mut self.phase
+            && let BlockList::Pages { root, .. } = record.blocks
+        {
+            mark.came(cx, root);
+        }
     }
 
     /// It is time to go on.

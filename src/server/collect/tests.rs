@@ -191,6 +191,40 @@ fn what_a_record_names_stays_until_the_last_that_names_it_has_expired() {
     assert_eq!((state.void, state.reclaimable), (None, Amount::default()));
 }
 
+/// The version that named it expires before the mark is there, and the one that names it now comes behind the mark.
+#[test]
+fn what_is_named_while_a_mark_runs_stays_wherever_the_mark_is() {
+    for turns in 0..12 {
+        let mut node = Setting::new();
+        node.hold(&[4, 5, 6]);
+        node.leaf_page(101, &[4, 5]);
+        node.leaf_page(102, &[6]);
+        node.inner_page(100, &[101, 102]);
+        let old = node.long(2, 100);
+        for name in 0..200 {
+            node.file(10 + name, 1, &[]);
+        }
+        node.settle();
+        node.expire(old);
+        node.cx.now.instant = node.cx.now.instant + MINUTE;
+        node.collect.timeout(&mut node.cx);
+        for _ in 0..turns {
+            node.turn();
+            node.collect.end_turn(&mut node.cx, true);
+        }
+        if !matches!(node.collect.phase, Phase::Marking(_)) {
+            assert!(turns > 3, "the mark takes some turns");
+            continue;
+        }
+        let blocks = BlockList::Pages { root: address(100), depth: 2, blocks: 4, bytes: 280_000 };
+        let record = Record { blocks, ..file(3, 1, &[]) };
+        node.record(&record);
+        node.collect.came(&mut node.cx, &record);
+        assert!(node.settle().is_empty(), "after {turns} turns");
+        assert!(node.cx.index.holdings.page(&address(102)).is_some());
+    }
+}
+
 #[test]
 fn at_rest_nothing_is_done() {
     let mut node = Setting::new();
