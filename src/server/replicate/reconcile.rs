@@ -12,7 +12,7 @@ mod sending;
 
 use super::comparison::{Ended, Span};
 use super::event::ReconcileEvent;
-use super::push::PushRange;
+use super::push::{BATCH_BYTES, Batch, PushRange, small_block_of};
 use super::ranges::{cut, ids_of, is_equal, is_whole, parts, summary};
 use super::side::{Question, Side};
 use crate::ids::{Hash, NodeId, RecordId};
@@ -23,9 +23,11 @@ use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::links::{Peer, Progress};
 use crate::server::output::Link;
-use crate::server::timers::Timer;
+use crate::server::work::ReadFor;
 use crate::server::write::NewRecord;
-use crate::wire::message::{ExpiredRecord, Message, RangeSummary};
+use crate::store::values::ReadError;
+use crate::wire::message::{ExpiredRecord, Message, PushedRecord, RangeSummary};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -76,16 +78,6 @@ impl Reconcile {
     /// Whether one that is connected no more has told all that it knew.
     pub(in crate::server) fn has_compared(&self) -> bool {
         self.has_compared
-    }
-
-    /// Sets the time of the next comparison that this side begins.
-    fn set_due(&mut self, cx: &mut Context, link: Link, delay: Duration) {
-        if let Some(side) = self.by_link.get_mut(&link)
-            && !(seeded::is_on(Bug::CompareOnce) && side.due.is_some())
-        {
-            side.due = Some(cx.now.instant + delay);
-            cx.after(delay, Timer::Reconcile(link));
-        }
     }
 
     /// Begins a comparison, if it is time for it and nothing of the last one is under way. What is to be asked. `calendar_ms`:
@@ -189,24 +181,6 @@ impl Reconcile {
                 had_much: side.comparison.had_much(),
                 cut: side.agreed(),
             };
-        }
-    }
-
-    /// Something that a peer lacks, or that was of it, has been dropped for want of room: another comparison finds it, soon
-    /// and whatever has changed meanwhile.
-    pub(in crate::server) fn dropped(&mut self, cx: &mut Context, link: Link, delay: Duration) {
-        // None if it is a client's, or has ended.
-        let Some(side) = self.by_link.get_mut(&link) else {
-            return;
-        };
-        if seeded::is_on(Bug::DropInSilence) {
-            return;
-        }
-        side.comparison.drop_something();
-        let due = cx.now.instant..=cx.now.instant + delay;
-        let is_due = side.due.is_some_and(|at| due.contains(&at));
-        if !is_due && !side.comparison.is_under_way() {
-            self.set_due(cx, link, delay);
         }
     }
 
@@ -381,6 +355,72 @@ impl Reconcile {
             side.comparison.came(records.iter().map(|expired| &expired.record));
         }
         self.note(cx, link);
+    }
+
+    /// The records are read: their small blocks are next.
+    pub(in crate::server) fn records_read(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        ids: Vec<RecordId>,
+        items: Vec<Result<Bytes, ReadError>>,
+    ) {
+        let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
+        let mut blocks = Vec::new();
+        let mut bytes = 0;
+        let mut unread = false;
+        for (id, item) in ids.into_iter().zip(items) {
+            let record = match item {
+                Ok(record) => record,
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    cx.index.damage(&id);
+                    self.events.push_back(ReconcileEvent::RecordDamaged { record: id });
+                    continue;
+                }
+                // Another comparison finds that the peer lacks it.
+                Err(ReadError::Disk(_)) => {
+                    unread = true;
+                    continue;
+                }
+            };
+            if let Some(block) = small_block_of(&cx.index.holdings, &record)
+                && bytes + block.place.length as usize <= BATCH_BYTES
+            {
+                bytes += block.place.length as usize;
+                blocks.push(block);
+                batch.owners.push(batch.items.len());
+            }
+            batch.items.push(PushedRecord { record, block: Bytes::new() });
+        }
+        if unread {
+            self.dropped(cx, link, UNREAD_AGAIN);
+        }
+        if blocks.is_empty() {
+            self.blocks_read(cx, link, batch, Vec::new());
+        } else {
+            cx.read_log(blocks, ReadFor::PushBlocks { link, batch });
+        }
+    }
+
+    /// All is read and goes out. A block that could not be read is fetched by the peer like any other.
+    pub(in crate::server) fn blocks_read(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        mut batch: Batch,
+        blocks: Vec<Result<Bytes, ReadError>>,
+    ) {
+        for (owner, block) in batch.owners.into_iter().zip(blocks) {
+            if let Ok(block) = block {
+                batch.items[owner].block = block;
+            }
+        }
+        cx.send_records(link, batch.items);
+        if let Some(side) = self.by_link.get_mut(&link) {
+            side.push.reading = false;
+        }
+        self.pump_push(cx, link);
+        self.pump(cx, link);
     }
 
     /// What is kept for a connection, in memory.

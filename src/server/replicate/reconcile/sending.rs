@@ -1,21 +1,21 @@
-//! What is sent to a peer: what is made here, and what a comparison has shown that it lacks.
+//! What is to be sent to a peer: what is made here, and what a comparison has shown that it lacks; where there is no room for
+//! more, another comparison is due.
 //!
-//! One batch at a time is read for a peer, and none while its outbox is half full. Knows no question. Invariant: what has expired
+//! One batch at a time is read for a peer, and none while its outbox is half full. Calls nothing of the comparison. Invariant: what has expired
 //! by the step as of which the two compare is not sent; whoever would be told of it is told that it has expired.
 
-use super::{AGAIN, Reconcile, ReconcileEvent, UNREAD_AGAIN};
+use super::{AGAIN, Reconcile};
 use crate::ids::RecordId;
 use crate::limits::{MESSAGE_IDS_MAX, OUTBOX_MAX};
 use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::output::Link;
-use crate::server::replicate::push::{BATCH_BYTES, Batch, PushRange, Reading, small_block_of};
+use crate::server::replicate::push::{PushRange, Reading};
 use crate::server::timers::Timer;
 use crate::server::work::ReadFor;
 use crate::server::write::{NewRecord, only_deletes};
-use crate::store::values::{Expired, ReadError};
-use crate::wire::message::{ExpiredRecord, Message, PushedRecord};
-use bytes::Bytes;
+use crate::store::values::Expired;
+use crate::wire::message::{ExpiredRecord, Message};
 use std::time::Duration;
 
 impl Reconcile {
@@ -104,70 +104,32 @@ impl Reconcile {
         }
     }
 
-    /// The records are read: their small blocks are next.
-    pub(in crate::server) fn records_read(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        ids: Vec<RecordId>,
-        items: Vec<Result<Bytes, ReadError>>,
-    ) {
-        let mut batch = Batch { items: Vec::new(), owners: Vec::new() };
-        let mut blocks = Vec::new();
-        let mut bytes = 0;
-        let mut unread = false;
-        for (id, item) in ids.into_iter().zip(items) {
-            let record = match item {
-                Ok(record) => record,
-                Err(ReadError::Gone | ReadError::Damaged) => {
-                    cx.index.damage(&id);
-                    self.events.push_back(ReconcileEvent::RecordDamaged { record: id });
-                    continue;
-                }
-                // Another comparison finds that the peer lacks it.
-                Err(ReadError::Disk(_)) => {
-                    unread = true;
-                    continue;
-                }
-            };
-            if let Some(block) = small_block_of(&cx.index.holdings, &record)
-                && bytes + block.place.length as usize <= BATCH_BYTES
-            {
-                bytes += block.place.length as usize;
-                blocks.push(block);
-                batch.owners.push(batch.items.len());
-            }
-            batch.items.push(PushedRecord { record, block: Bytes::new() });
+    /// Something that a peer lacks, or that was of it, has been dropped for want of room: another comparison finds it, soon
+    /// and whatever has changed meanwhile.
+    pub(in crate::server) fn dropped(&mut self, cx: &mut Context, link: Link, delay: Duration) {
+        // None if it is a client's, or has ended.
+        let Some(side) = self.by_link.get_mut(&link) else {
+            return;
+        };
+        if seeded::is_on(Bug::DropInSilence) {
+            return;
         }
-        if unread {
-            self.dropped(cx, link, UNREAD_AGAIN);
-        }
-        if blocks.is_empty() {
-            self.blocks_read(cx, link, batch, Vec::new());
-        } else {
-            cx.read_log(blocks, ReadFor::PushBlocks { link, batch });
+        side.comparison.drop_something();
+        let due = cx.now.instant..=cx.now.instant + delay;
+        let is_due = side.due.is_some_and(|at| due.contains(&at));
+        if !is_due && !side.comparison.is_under_way() {
+            self.set_due(cx, link, delay);
         }
     }
 
-    /// All is read and goes out. A block that could not be read is fetched by the peer like any other.
-    pub(in crate::server) fn blocks_read(
-        &mut self,
-        cx: &mut Context,
-        link: Link,
-        mut batch: Batch,
-        blocks: Vec<Result<Bytes, ReadError>>,
-    ) {
-        for (owner, block) in batch.owners.into_iter().zip(blocks) {
-            if let Ok(block) = block {
-                batch.items[owner].block = block;
-            }
+    /// Sets the time of the next comparison that this side begins.
+    pub(super) fn set_due(&mut self, cx: &mut Context, link: Link, delay: Duration) {
+        if let Some(side) = self.by_link.get_mut(&link)
+            && !(seeded::is_on(Bug::CompareOnce) && side.due.is_some())
+        {
+            side.due = Some(cx.now.instant + delay);
+            cx.after(delay, Timer::Reconcile(link));
         }
-        cx.send_records(link, batch.items);
-        if let Some(side) = self.by_link.get_mut(&link) {
-            side.push.reading = false;
-        }
-        self.pump_push(cx, link);
-        self.pump(cx, link);
     }
 
     /// A peer asks for records: those that have expired meanwhile it is to ask for no more.
