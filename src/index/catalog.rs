@@ -206,6 +206,26 @@ impl Catalog {
         self.cuts.add_expired(&self.expired, slot);
     }
 
+    /// A record is held again, or its expiry is to be known anew.
+    fn forget_expired_id(&mut self, id: &RecordId) {
+        if let Some(slot) = self.expired.slot(id) {
+            self.cuts.forget_expired(&self.expired, slot);
+            self.expired.remove(slot);
+        }
+    }
+
+    /// It is another time now when these expire, or one is held again.
+    fn expire_anew(&mut self, changed: &[u32]) {
+        for slot in changed {
+            let entry = &self.entries[*slot];
+            if let Some(expires) = self.versions.expiry.of(entry)
+                && !entry.is(Flag::Damaged)
+            {
+                self.cuts.take_off(&self.entries, *slot, expires);
+            }
+        }
+    }
+
     /// Marks of a record's version, and of what it supersedes.
     fn lineage(&self, name: Alias, record: &Record) -> Lineage {
         let mark = |version: &VersionId| self.aliases.mark(&name, version);

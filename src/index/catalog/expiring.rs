@@ -63,26 +63,6 @@ impl Catalog {
         }
     }
 
-    /// A record is held again, or its expiry is to be known anew.
-    pub(super) fn forget_expired_id(&mut self, id: &RecordId) {
-        if let Some(slot) = self.expired.slot(id) {
-            self.cuts.forget_expired(&self.expired, slot);
-            self.expired.remove(slot);
-        }
-    }
-
-    /// It is another time now when these expire, or one is held again.
-    pub(super) fn expire_anew(&mut self, changed: &[u32]) {
-        for slot in changed {
-            let entry = &self.entries[*slot];
-            if let Some(expires) = self.versions.expiry.of(entry)
-                && !entry.is(Flag::Damaged)
-            {
-                self.cuts.take_off(&self.entries, *slot, expires);
-            }
-        }
-    }
-
     /// How many ids are known of records that have expired.
     #[cfg(test)]
     pub(crate) fn expired_count(&self) -> usize {
