@@ -64,22 +64,9 @@ fn open_with<F: FileSystem>(
     entropy: [u8; 16],
     reading: Reading<'_>,
 ) -> Result<(Disk<F>, RecoveryReport), OpenError> {
-    let Reading { whole, visitor } = reading;
     let (place, notes) = prepare(&fs)?;
-    let mut recovery = Recovery {
-        fs: &fs,
-        whole,
-        visitor,
-        unindexed: Vec::new(),
-        notes,
-        has_new_damage: false,
-        good: Verdict::default(),
-        held_back: None,
-        last: None,
-        kept: Kept::default(),
-        undecoded: Undecoded::default(),
-        damaged: Vec::new(),
-    };
+    let Reading { whole, visitor } = reading;
+    let mut recovery = Recovery::new(&fs, Reading { whole, visitor }, notes);
     let gone = recovery.undecoded.find_gone(&fs);
     gone.map_err(|error| failed("listing", layout::QUARANTINE, &error))?;
     let Segments { headers, newest, mut chain, mut useless } = recovery.headers()?;
@@ -220,7 +207,24 @@ struct Recovery<'a, F> {
     damaged: Vec<u32>,
 }
 
-impl<F: FileSystem> Recovery<'_, F> {
+impl<'a, F: FileSystem> Recovery<'a, F> {
+    fn new(fs: &'a F, Reading { whole, visitor }: Reading<'a>, notes: Vec<String>) -> Self {
+        Self {
+            fs,
+            whole,
+            visitor,
+            unindexed: Vec::new(),
+            notes,
+            has_new_damage: false,
+            good: Verdict::default(),
+            held_back: None,
+            last: None,
+            kept: Kept::default(),
+            undecoded: Undecoded::default(),
+            damaged: Vec::new(),
+        }
+    }
+
     fn headers(&mut self) -> Result<Segments, OpenError> {
         let names = self.fs.list(layout::LOG);
         let names = names.map_err(|error| failed("listing", layout::LOG, &error))?;

@@ -23,7 +23,7 @@ use crate::server::work::ReadFor;
 use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
-use crate::wire::message::{ListedVersion, Message, Reason, VersionMark};
+use crate::wire::message::{ListedVersion, Message, Reason, Request, VersionMark};
 use crate::wire::names::{NamesFound, NamesQuestion};
 use crate::wire::sync_state::SyncState;
 use crate::wire::view::View;
@@ -342,19 +342,8 @@ impl Replies {
             }
             ReplyFor::Names { ids, found, damaged } => {
                 if let Some((records, lost)) = self.records(cx, asker, ids, items) {
-                    let (sync, log_damage) = (sync(cx), cx.index.log_damage());
-                    let damaged = damaged.saturating_add(lost);
-                    let answer = match in_order::seal(&cx.index, &found) {
-                        Some(found) => Message::NamesListed {
-                            request,
-                            records,
-                            found,
-                            damaged,
-                            sync,
-                            log_damage,
-                        },
-                        None => Message::NotInOrder { request },
-                    };
+                    let (sync, damaged) = (sync(cx), damaged.saturating_add(lost));
+                    let answer = names_listed(cx, request, records, &found, damaged, sync);
                     cx.reply(link, answer);
                 }
             }
@@ -478,6 +467,22 @@ fn alias_in(name: NameId) -> Alias {
 
 fn line(links: &Links, link: Link) -> Option<Line> {
     links.get(link).map(Peer::line)
+}
+
+/// Names in order; or that they are not, if there is no key any more to seal them with.
+fn names_listed(
+    cx: &Context,
+    request: Request,
+    records: Vec<Bytes>,
+    found: &NamesFound,
+    damaged: u32,
+    sync: SyncState,
+) -> Message {
+    let log_damage = cx.index.log_damage();
+    match in_order::seal(&cx.index, found) {
+        Some(found) => Message::NamesListed { request, records, found, damaged, sync, log_damage },
+        None => Message::NotInOrder { request },
+    }
 }
 
 /// The disk would not say what it has: nothing is known to be damaged, and nothing is forgotten.
