@@ -27,7 +27,7 @@ pub struct Period(pub Duration);
 
 /// What a value must look like, as a sentence for the person who wrote another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadValue(&'static str);
+pub struct BadValue(pub(crate) &'static str);
 
 const BAD_SIZE: BadValue =
     BadValue("a size is a whole number of bytes, or one followed by KiB, MiB or GiB, as in 64MiB");

@@ -2,7 +2,6 @@
 //!
 //! Invariant: what is printed of a value can be typed as one.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::cli::text::{local_date, tell};
 use crate::cli::versions::stored;
 use crate::cli::{args, door, json};
 use crate::client::SettingsTold;
-use crate::config::Period;
+use crate::config::{BadValue, Period};
 use crate::limits::SETTING_SECONDS_MAX;
 use crate::session::SettingTold;
 use crate::wire::settings::{Setting, SettingKey};
@@ -22,25 +21,14 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(Duration);
 
-/// The text is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoValue(&'static str);
-
-const NO_SPAN: NoValue =
-    NoValue("expected a whole number followed by s, m, h or d, as in 90s or 30d; or 0; or forever");
-
-impl fmt::Display for NoValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for NoValue {}
+const NO_SPAN: BadValue = BadValue(
+    "expected a whole number followed by s, m, h or d, as in 90s or 30d; or 0; or forever",
+);
 
 impl FromStr for Span {
-    type Err = NoValue;
+    type Err = BadValue;
 
-    fn from_str(text: &str) -> Result<Self, NoValue> {
+    fn from_str(text: &str) -> Result<Self, BadValue> {
         let time = match text {
             "forever" => Duration::MAX,
             "0" => Duration::ZERO,

@@ -11,6 +11,7 @@ use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::work::ReadFor;
 use crate::store::values::{LogItem, ReadError};
+use crate::wire::message::BlockRef;
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{BlockList, Record};
 use bytes::Bytes;
@@ -186,9 +187,7 @@ impl Mark {
         };
         match record.map(|record| record.blocks) {
             Some(BlockList::Inline(blocks)) => {
-                for block in blocks {
-                    cx.index.holdings.mark_block(&block.address);
-                }
+                mark_all(cx, &blocks);
                 Ok(())
             }
             Some(BlockList::Pages { root, .. }) => self.need(cx, root),
@@ -214,9 +213,7 @@ impl Mark {
         };
         match page.map(|page| page.entries) {
             Some(Entries::Blocks(blocks)) => {
-                for block in blocks {
-                    cx.index.holdings.mark_block(&block.address);
-                }
+                mark_all(cx, &blocks);
                 Ok(())
             }
             Some(Entries::Pages { pages, .. }) => {
@@ -233,6 +230,12 @@ impl Mark {
     fn need(&mut self, cx: &mut Context, page: Address) -> Result<(), Void> {
         let is_here = self.enter(cx, page).is_some() || self.stage == Stage::Ended;
         if is_here || seeded::is_on(Bug::SweepOverMissingPage) { Ok(()) } else { Err(Void::Page) }
+    }
+}
+
+fn mark_all(cx: &mut Context, blocks: &[BlockRef]) {
+    for block in blocks {
+        cx.index.holdings.mark_block(&block.address);
     }
 }
 

@@ -9,7 +9,9 @@ use crate::ids::{Address, RecordId};
 use crate::index::Index;
 use crate::seeded::{self, Bug};
 use crate::server::context::Context;
-use crate::store::values::{Committed, DiskError, Expired, Group, SegmentItem, Statement};
+use crate::store::values::{
+    Committed, DiskError, Expired, Group, LogPlace, SegmentItem, Statement,
+};
 use bytes::Bytes;
 
 /// An item of a segment that is written anew, and its bytes, if it is a record, a page or a small block.
@@ -183,7 +185,7 @@ impl Moving {
         let placed: Vec<_> = placed.map(|(item, place)| (item, *place)).collect();
         let segment = committed.segment;
         let others = others.into_iter().map(|item| {
-            let place = crate::store::values::LogPlace { segment, ..item.place };
+            let place = LogPlace { segment, ..item.place };
             (item, place)
         });
         let mut bytes = 0;

@@ -149,6 +149,13 @@ impl Versions {
         self.latest = latest;
     }
 
+    /// A version leaves the orders of names and of times, since it is to change.
+    fn leave(&mut self, entries: &Entries, slot: u32) {
+        self.damaged -= u64::from(entries[slot].is_damaged_head());
+        self.order.remove(slot, &ByName(entries));
+        self.expiry.leave(entries, slot);
+    }
+
     fn enter(&mut self, entries: &Entries, slot: u32) {
         let names = ByName(entries);
         let cursor = self.order.seek(names.key(slot), Side::Before, &names);
@@ -165,9 +172,7 @@ impl Versions {
     ) -> Vec<u32> {
         let heads = self.slots(entries, &version_key(name, version, true));
         for slot in &heads {
-            self.damaged -= u64::from(entries[*slot].is_damaged_head());
-            self.order.remove(*slot, &ByName(entries));
-            self.expiry.leave(entries, *slot);
+            self.leave(entries, *slot);
             self.descent.leave(entries, *slot);
             entries[*slot].become_superseded();
             entries[*slot].set_since(since);
@@ -198,10 +203,8 @@ impl Versions {
         let slots: Vec<_> = self.of_version(entries, name, version).collect();
         for slot in &slots {
             let entry = &entries[*slot];
-            self.damaged -= u64::from(entry.is_damaged_head());
             let since = if entry.is_superseded() { since.min(entry.since()) } else { since };
-            self.order.remove(*slot, &ByName(entries));
-            self.expiry.leave(entries, *slot);
+            self.leave(entries, *slot);
             entries[*slot].set(Flag::Discarded, true);
             entries[*slot].set_since(since);
             self.expiry.enter(entries, *slot);
