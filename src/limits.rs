@@ -163,7 +163,7 @@ pub const SERVED_MAX: usize = 16;
 /// For so long, if nothing more is asked for.
 pub const SERVED_IDLE: Duration = Duration::from_hours(1);
 /// Block files that no group names and that a start has removed; more are left alone.
-pub const LEFTOVERS_MAX: usize = 1024;
+pub const ORPHANS_MAX: usize = 1024;
 /// Bytes that collection reads in a second, unless told otherwise.
 pub const COLLECT_RATE: u64 = 64 * 1024 * 1024;
 /// No less.

@@ -11,7 +11,7 @@ use std::path::Path;
 const TABLE: &[(&str, &[&str])] = &[
     ("SERVED_MAX", &["the_last_few_files_count_and_the_last_few_pages_of_each_level"]),
     ("SERVED_IDLE", &["it_is_kept_for_a_while_when_nothing_more_is_asked_for"]),
-    ("LEFTOVERS_MAX", &["many_files_that_no_group_names_are_left_alone"]),
+    ("ORPHANS_MAX", &["many_files_that_no_group_names_are_left_alone"]),
     ("COLLECT_RATE", &["what_is_printed_means_the_same_as_a_file"]),
     ("COLLECT_RATE_MIN", &["bad_values_are_errors_that_name_them"]),
     ("LEAF", &["an_open_speaks_of_leaves_that_exist"]),

@@ -13,8 +13,8 @@
 //! and when nothing was written since the last cycle, nothing is done.
 
 mod age;
-mod leftovers;
 mod mark;
+mod orphans;
 mod readers;
 mod schedule;
 #[cfg(test)]
@@ -31,8 +31,8 @@ use crate::time::Instant;
 use crate::wire::record::{BlockList, Record};
 use age::Ages;
 use bytes::Bytes;
-use leftovers::Leftovers;
 use mark::{Mark, Marked};
+use orphans::Orphans;
 use readers::Readers;
 use schedule::Schedule;
 use std::collections::VecDeque;
@@ -100,7 +100,7 @@ pub(super) struct State {
 enum Phase {
     Idle,
     /// Files that no group names are looked for, once after a start.
-    Leftovers(Leftovers),
+    Orphans(Orphans),
     Marking(Box<Mark>),
     Sweeping(Sweep),
 }
@@ -118,7 +118,7 @@ struct Sweep {
 pub(super) struct Collect {
     phase: Phase,
     /// Not looked for yet.
-    leftovers: Option<Leftovers>,
+    orphans: Option<Orphans>,
     /// All that records name is here: what no group names is needed by nobody.
     is_whole: bool,
     schedule: Schedule,
@@ -145,7 +145,7 @@ impl Collect {
     pub(super) fn new(rate: u64, now: Instant) -> Self {
         Self {
             phase: Phase::Idle,
-            leftovers: Some(Leftovers::default()),
+            orphans: Some(Orphans::default()),
             is_whole: false,
             schedule: Schedule::new(now),
             readers: Readers::default(),
@@ -240,7 +240,7 @@ impl Collect {
         }
         let due = match self.phase {
             Phase::Idle => self.schedule.due(cx)?,
-            Phase::Leftovers(_) | Phase::Marking(_) | Phase::Sweeping(_) => cx.now.instant,
+            Phase::Orphans(_) | Phase::Marking(_) | Phase::Sweeping(_) => cx.now.instant,
         };
         Some(self.paused_until.map_or(due, |paused| paused.max(due)))
     }
@@ -255,12 +255,12 @@ impl Collect {
     fn step(&mut self, cx: &mut Context) {
         match &mut self.phase {
             Phase::Idle => self.begin(cx),
-            Phase::Leftovers(leftovers) => {
-                let found = leftovers.step(cx);
+            Phase::Orphans(orphans) => {
+                let found = orphans.step(cx);
                 match found {
-                    leftovers::Step::List => self.waits = true,
-                    leftovers::Step::Drop(files) => self.drop_files(files),
-                    leftovers::Step::Ended => self.phase = Phase::Idle,
+                    orphans::Step::List => self.waits = true,
+                    orphans::Step::Drop(files) => self.drop_files(files),
+                    orphans::Step::Ended => self.phase = Phase::Idle,
                 }
             }
             Phase::Marking(_) => self.mark(cx),
@@ -274,8 +274,8 @@ impl Collect {
             return self.drop_files(files);
         }
         let is_sound = self.is_whole && !mark::is_damaged(cx);
-        if let Some(leftovers) = self.leftovers.take_if(|_| is_sound) {
-            self.phase = Phase::Leftovers(leftovers);
+        if let Some(orphans) = self.orphans.take_if(|_| is_sound) {
+            self.phase = Phase::Orphans(orphans);
             return;
         }
         self.schedule.begin(cx);
@@ -385,9 +385,9 @@ impl Collect {
     /// A folder of blocks was listed.
     pub(super) fn listed(&mut self, cx: &mut Context, result: Result<BlockFolder, DiskError>) {
         self.waits = false;
-        self.spend(cx, leftovers::LISTED_BYTES);
-        let Phase::Leftovers(leftovers) = &mut self.phase else { unreachable!("it was asked for") };
-        leftovers.listed(cx, result);
+        self.spend(cx, orphans::LISTED_BYTES);
+        let Phase::Orphans(orphans) = &mut self.phase else { unreachable!("it was asked for") };
+        orphans.listed(cx, result);
     }
 
     fn end(&mut self, cx: &Context) {

@@ -36,7 +36,7 @@ impl Setting {
         (1..4).for_each(|link| cx.links.insert(link, Peer::for_tests(None)));
         cx.index.catalog.set_latest(u64::MAX >> 1);
         let mut collect = Collect::new(1 << 30, cx.now.instant);
-        collect.leftovers = None;
+        collect.orphans = None;
         let (log, offset, gone) = (BTreeMap::new(), 9_000, Vec::new());
         Self { cx, collect, log, offset, gone }
     }

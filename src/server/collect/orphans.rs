@@ -1,11 +1,11 @@
-//! Leftovers: block files that no group names, of a group that was void, or that were to go when the process ended.
+//! Orphans: block files that no group names, of a group that was void, or that were to go when the process ended.
 //!
 //! Lists one folder after the other, once after a start, and reads no file. Such files are few: if they are many the log
 //! that named them is gone, and they stay. Invariant: what is held stays; what is not held and on its way here is seen to by
 //! the commit queue, which has it go before it comes.
 
 use crate::ids::Address;
-use crate::limits::LEFTOVERS_MAX;
+use crate::limits::ORPHANS_MAX;
 use crate::server::context::Context;
 use crate::server::work::Job;
 use crate::store::values::{BlockFolder, DiskError};
@@ -25,7 +25,7 @@ pub(super) enum Step {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Leftovers {
+pub(super) struct Orphans {
     /// Folders that are to be listed, the next one last.
     folders: Vec<Vec<u8>>,
     /// Files that no group names.
@@ -34,15 +34,15 @@ pub(super) struct Leftovers {
     unread: u32,
 }
 
-impl Default for Leftovers {
+impl Default for Orphans {
     fn default() -> Self {
         Self { folders: vec![Vec::new()], found: Vec::new(), unread: 0 }
     }
 }
 
-impl Leftovers {
+impl Orphans {
     pub(super) fn step(&mut self, cx: &mut Context) -> Step {
-        if self.folders.is_empty() && self.found.len() > LEFTOVERS_MAX {
+        if self.folders.is_empty() && self.found.len() > ORPHANS_MAX {
             self.found.clear();
             log::warn!(
                 "many files in blocks/ are named by no group of the log: they are left alone"
@@ -73,7 +73,7 @@ impl Leftovers {
         };
         self.folders.extend(folders);
         let is_held = |address: &Address| cx.index.holdings.block(address).is_some();
-        let room = (LEFTOVERS_MAX + 1).saturating_sub(self.found.len());
+        let room = (ORPHANS_MAX + 1).saturating_sub(self.found.len());
         self.found.extend(blocks.into_iter().filter(|address| !is_held(address)).take(room));
     }
 }
@@ -94,9 +94,9 @@ mod tests {
     fn gone(files: usize) -> usize {
         let mut cx = Context::for_tests();
         cx.index.holdings.insert(address(0), BlockPlace::Tree { length: 70_000 }, 1);
-        let (mut leftovers, mut gone) = (Leftovers::default(), 0);
+        let (mut orphans, mut gone) = (Orphans::default(), 0);
         loop {
-            match leftovers.step(&mut cx) {
+            match orphans.step(&mut cx) {
                 Step::List => {
                     let Some(Output::Job(Job::ListBlocks { folder })) = cx.outputs.pop_front()
                     else {
@@ -112,7 +112,7 @@ mod tests {
                             blocks: Vec::new(),
                         },
                     };
-                    leftovers.listed(&cx, Ok(listed));
+                    orphans.listed(&cx, Ok(listed));
                 }
                 Step::Drop(files) => {
                     assert!(!files.contains(&address(0)));
@@ -130,6 +130,6 @@ mod tests {
 
     #[test]
     fn many_files_that_no_group_names_are_left_alone() {
-        assert_eq!([LEFTOVERS_MAX + 1, LEFTOVERS_MAX + 2].map(gone), [LEFTOVERS_MAX, 0]);
+        assert_eq!([ORPHANS_MAX + 1, ORPHANS_MAX + 2].map(gone), [ORPHANS_MAX, 0]);
     }
 }
