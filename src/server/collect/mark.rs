@@ -3,7 +3,7 @@
 //! Keeps where it is and the pages beside its way down, which are bounded. Invariant: it has come by everything only if every
 //! record was read, and every page below it.
 
-use super::readers::Readers;
+use super::readers::{Cursor, Readers, Root};
 use super::{Event, Reading, Void};
 use crate::ids::{Address, RecordId};
 use crate::index::entry::Kind;
@@ -30,7 +30,7 @@ enum Stage {
     #[default]
     Records,
     /// Through all records: now what was served.
-    Served,
+    Served(Cursor),
     Ended,
 }
 
@@ -65,15 +65,16 @@ impl Mark {
         }
         match self.stage {
             Stage::Records => self.read_records(cx),
-            Stage::Served => {
-                for (address, is_page) in readers.roots() {
-                    if is_page {
-                        self.spares |= self.enter(cx, address) == Some(true);
-                    } else {
-                        self.spares |= cx.index.holdings.mark_block(&address) == Some(true);
-                    }
+            Stage::Served(from) => {
+                let (roots, next) = readers.roots(from);
+                for Root { address, is_page } in roots {
+                    let marked = match is_page {
+                        true => self.enter(cx, address),
+                        false => cx.index.holdings.mark_block(&address),
+                    };
+                    self.spares |= marked == Some(true);
                 }
-                self.stage = Stage::Ended;
+                self.stage = next.map_or(Stage::Ended, Stage::Served);
                 Marked::Looks
             }
             Stage::Ended if is_damaged(cx) => Marked::Void(Void::Damaged),
@@ -127,7 +128,7 @@ impl Mark {
             }
         }
         if looks == 0 {
-            self.stage = Stage::Served;
+            self.stage = Stage::Served(Cursor::FIRST);
         }
         if items.is_empty() {
             return Marked::Looks;
@@ -228,7 +229,7 @@ impl Mark {
 
     /// A page that a record names must be here. One that was only served need not be whole.
     fn need(&mut self, cx: &mut Context, page: Address) -> Result<(), Void> {
-        let is_here = self.enter(cx, page).is_some() || self.stage == Stage::Ended;
+        let is_here = self.enter(cx, page).is_some() || self.stage != Stage::Records;
         if is_here || seeded::is_on(Bug::SweepOverMissingPage) { Ok(()) } else { Err(Void::Page) }
     }
 }

@@ -12,6 +12,8 @@ use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
 const LEVELS: usize = PAGE_DEPTH_MAX as usize;
+/// Of so many what they were served is gone through in one step.
+const STEP: usize = 64;
 
 /// What one connection was served.
 #[derive(Debug)]
@@ -22,12 +24,31 @@ struct Reader {
     heard: Instant,
 }
 
+/// Something that was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Root {
+    pub(super) address: Address,
+    pub(super) is_page: bool,
+}
+
+/// Where to go on with the readers. Those whose connection has ended come last: whoever goes over to them is not missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cursor {
+    Open(Link),
+    Ended(u64),
+}
+
+impl Cursor {
+    pub(super) const FIRST: Self = Self::Open(0);
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     open: BTreeMap<Link, Reader>,
-    /// Of connections that have ended, the oldest first.
-    ended: VecDeque<Reader>,
+    /// Of connections that have ended, in that order.
+    ended: BTreeMap<u64, Reader>,
+    next_ended: u64,
 }
 
 impl Readers {
@@ -58,9 +79,10 @@ impl Readers {
 
     pub(super) fn link_closed(&mut self, link: Link) {
         if let Some(reader) = self.open.remove(&link) {
-            self.ended.push_back(reader);
+            self.ended.insert(self.next_ended, reader);
+            self.next_ended += 1;
             if self.ended.len() > CONNECTIONS_MAX {
-                self.ended.pop_front();
+                self.ended.pop_first();
             }
         }
     }
@@ -69,15 +91,31 @@ impl Readers {
     pub(super) fn forget_idle(&mut self, now: Instant) {
         let is_idle = |reader: &Reader| now.since(reader.heard) >= SERVED_IDLE;
         self.open.retain(|_, reader| !is_idle(reader));
-        self.ended.retain(|reader| !is_idle(reader));
+        self.ended.retain(|_, reader| !is_idle(reader));
     }
 
-    /// All of it, each with whether it is a page.
-    pub(super) fn roots(&self) -> impl Iterator<Item = (Address, bool)> {
-        self.open.values().chain(&self.ended).flat_map(|reader| {
-            let blocks = reader.files.iter().flatten().map(|address| (*address, false));
-            blocks.chain(reader.pages.iter().flatten().map(|address| (*address, true)))
-        })
+    /// What the next readers were served, and where to go on; nowhere, if these are the last.
+    pub(super) fn roots(&self, from: Cursor) -> (Vec<Root>, Option<Cursor>) {
+        let (first_open, first_ended) = match from {
+            Cursor::Open(link) => (Some(link), 0),
+            Cursor::Ended(number) => (None, number),
+        };
+        let open = first_open.into_iter().flat_map(|link| self.open.range(link..));
+        let open = open.map(|(link, reader)| (Cursor::Open(*link), reader));
+        let ended = self.ended.range(first_ended..);
+        let ended = ended.map(|(number, reader)| (Cursor::Ended(*number), reader));
+        let mut readers = open.chain(ended);
+        let roots = readers.by_ref().take(STEP).flat_map(|(_, reader)| reader.roots()).collect();
+        (roots, readers.next().map(|(next, _)| next))
+    }
+}
+
+impl Reader {
+    fn roots(&self) -> impl Iterator<Item = Root> {
+        let blocks = self.files.iter().flatten();
+        let blocks = blocks.map(|address| Root { address: *address, is_page: false });
+        let pages = self.pages.iter().flatten();
+        blocks.chain(pages.map(|address| Root { address: *address, is_page: true }))
     }
 }
 
@@ -93,13 +131,16 @@ fn note<T: PartialEq>(last: &mut VecDeque<T>, new: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn address(number: u8) -> Address {
         Address([number; 32])
     }
 
     fn numbers(readers: &Readers) -> Vec<u8> {
-        let mut numbers: Vec<_> = readers.roots().map(|(address, _)| address.0[0]).collect();
+        let (roots, next) = readers.roots(Cursor::FIRST);
+        assert_eq!(next, None, "they are few");
+        let mut numbers: Vec<_> = roots.iter().map(|root| root.address.0[0]).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -117,6 +158,29 @@ mod tests {
         let files = (40 - most..40).flat_map(|number| [number, number]);
         let expected: Vec<_> = files.chain(140 - most..140).chain([200]).collect();
         assert_eq!(numbers(&readers), expected);
+    }
+
+    #[test]
+    fn many_are_gone_through_in_steps_and_nobody_is_missed_whose_connection_ends_meanwhile() {
+        let (mut readers, now) = (Readers::default(), Instant(7));
+        for link in 1..=200 {
+            let number = u8::try_from(link).unwrap();
+            readers.serve(now, link, Served::Blocks(vec![address(number)]));
+        }
+        (1..=20).for_each(|link| readers.link_closed(link));
+        let (mut seen, mut next, mut steps) = (BTreeSet::new(), Some(Cursor::FIRST), 0);
+        while let Some(from) = next {
+            let (roots, after) = readers.roots(from);
+            assert!(roots.len() <= STEP);
+            seen.extend(roots.iter().map(|root| root.address.0[0]));
+            next = after;
+            steps += 1;
+            // One that is still to come, and one that has.
+            readers.link_closed(200 - steps);
+            readers.link_closed(20 + steps);
+        }
+        assert_eq!(seen, (1..=200).collect());
+        assert_eq!(steps, 4);
     }
 
     #[test]
