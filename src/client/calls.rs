@@ -404,6 +404,8 @@ impl Client {
                 running.insert(op, Running::new(end));
             }
             if running.is_empty() {
+                // The node may be told something more, and perhaps nothing follows for long.
+                self.flush();
                 return Ok(());
             }
             match self.wait() {

@@ -244,6 +244,12 @@ impl Client {
         self.failed.is_none() && self.check_interrupt().is_ok()
     }
 
+    /// Sends what waits, as far as the socket takes it.
+    pub(super) fn flush(&mut self) {
+        let now = self.now();
+        self.link.send(now);
+    }
+
     fn check_interrupt(&self) -> Result<(), ClientError> {
         match &self.interrupt {
             Some(interrupt) if interrupt.is_requested() => Err(ClientError::Aborted),

@@ -290,6 +290,7 @@ impl FileServer {
                     machines.transfer.suspect(address);
                 }
             }
+            Some(Message::Settled { upto }) => cx.reliance.settled(link, upto),
             Some(Message::Have { addresses }) => machines.replicate.told_of(cx, link, &addresses),
             Some(Message::Members { request }) => {
                 cx.reply(

@@ -5,20 +5,30 @@
 //! epochs at a time. The older ends, and what was noted in it is free, when nobody is left who began in it. Invariant: what
 //! somebody counts on who has not ended is noted in one of the two.
 
+use super::asker::Asker;
 use super::context::Context;
 use super::output::Link;
 use crate::ids::Address;
 use crate::index::holdings::{Epoch, Holdings};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, Request};
 use std::collections::BTreeMap;
+
+/// What a connection that brings something was told.
+#[derive(Debug, Default)]
+struct Told {
+    /// The latest request by which it brought something.
+    last: Option<Request>,
+    /// The same when it was last told, in either epoch, what it need not bring: it counts on that.
+    until: [Option<Request>; 2],
+}
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Reliance {
     /// Of either epoch, how many began in it and have not ended.
     open: [u64; 2],
-    /// Connections that were told in either epoch what they need not bring.
-    told: BTreeMap<Link, [bool; 2]>,
+    /// Connections that bring blocks or pages.
+    told: BTreeMap<Link, Told>,
     /// Somebody has given up: perhaps nobody else needs what he counted on.
     let_down: bool,
     /// A connection has ended that counted on something, whether or not a record names that now.
@@ -53,19 +63,42 @@ impl Reliance {
         std::mem::take(&mut self.has_left)
     }
 
+    /// A connection brings something by this request.
+    pub(super) fn hear(&mut self, Asker { link, request }: Asker) {
+        let last = &mut self.told.entry(link).or_default().last;
+        if last.is_none_or(|last| is_past(last, request)) {
+            *last = Some(request);
+        }
+    }
+
     fn tell(&mut self, link: Link, epoch: Epoch) {
-        let told = epoch.of_mut(self.told.entry(link).or_default());
-        if !std::mem::replace(told, true) {
+        let told = self.told.entry(link).or_default();
+        let last = told.last.unwrap_or_default();
+        if epoch.of_mut(&mut told.until).replace(last).is_none() {
             self.begin(epoch);
+        }
+    }
+
+    /// A connection counts no more on what it was told before this request.
+    pub(super) fn settled(&mut self, link: Link, upto: Request) {
+        // None if it was told nothing.
+        let Some(told) = self.told.get_mut(&link) else {
+            return;
+        };
+        for (until, open) in told.until.iter_mut().zip(&mut self.open) {
+            if until.take_if(|until| is_past(*until, upto)).is_some() {
+                *open -= 1;
+                self.has_left = true;
+            }
         }
     }
 
     /// A connection counts on nothing any more.
     pub(super) fn link_closed(&mut self, link: Link) {
         let told = self.told.remove(&link).unwrap_or_default();
-        for (told, open) in told.into_iter().zip(&mut self.open) {
-            *open -= u64::from(told);
-            self.has_left |= told;
+        for (until, open) in told.until.into_iter().zip(&mut self.open) {
+            *open -= u64::from(until.is_some());
+            self.has_left |= until.is_some();
         }
     }
 
@@ -84,6 +117,11 @@ impl Reliance {
     }
 }
 
+/// Whether this request is over when the other comes. Their numbers begin anew after the last.
+fn is_past(request: Request, other: Request) -> bool {
+    other.wrapping_sub(request).cast_signed() > 0
+}
+
 impl Context {
     /// Somebody begins to count on what is here. `Reliance::end` is to be called.
     pub(super) fn rely(&mut self) -> Epoch {
@@ -91,7 +129,8 @@ impl Context {
         self.reliance.begin(epoch)
     }
 
-    /// A client is told that these blocks are here: it counts on them until its connection ends.
+    /// A client is told that these blocks are here: it counts on them until it says that it does not, or its connection
+    /// ends.
     pub(super) fn tell_have(&mut self, client: Link, addresses: &[Address]) {
         for address in addresses {
             self.rely_on(client, address);
@@ -99,7 +138,7 @@ impl Context {
         self.send_all(client, Message::have(addresses));
     }
 
-    /// A client counts on this block or page until its connection ends.
+    /// A client counts on this block or page, for as long.
     pub(super) fn rely_on(&mut self, client: Link, address: &Address) {
         if self.links.contains(client) {
             self.index.holdings.rely(address);
@@ -161,6 +200,31 @@ mod tests {
         advance(&mut cx);
         assert_eq!(sweep(&mut cx), [2, 3, 4]);
         assert!(cx.reliance.told.is_empty() && cx.reliance.open == [0, 0]);
+    }
+
+    #[test]
+    fn a_client_counts_on_what_it_was_told_until_it_says_that_it_does_not() {
+        let mut cx = Context::for_tests();
+        cx.links.insert(1, Peer::for_tests(None));
+        for number in 1..3 {
+            cx.index.holdings.insert(address(number), BlockPlace::Tree { length: 70_000 }, 1);
+        }
+        advance(&mut cx);
+        for request in [u32::MAX, 4] {
+            cx.reliance.hear(Asker { link: 1, request });
+            cx.tell_have(1, &[address(if request == 4 { 2 } else { 1 })]);
+            advance(&mut cx);
+        }
+        for (upto, swept) in
+            [(u32::MAX - 1, &[][..]), (u32::MAX, &[]), (3, &[1]), (4, &[]), (5, &[2])]
+        {
+            cx.reliance.settled(1, upto);
+            advance(&mut cx);
+            assert_eq!(sweep(&mut cx), swept, "{upto}");
+        }
+        assert_eq!(cx.reliance.open, [0, 0]);
+        cx.reliance.settled(1, 9);
+        cx.reliance.link_closed(1);
     }
 
     #[test]

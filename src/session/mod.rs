@@ -30,6 +30,7 @@ mod pages;
 mod part;
 mod permit;
 mod put;
+mod relying;
 mod rename;
 mod restore;
 mod seal;
@@ -65,6 +66,7 @@ use machine::{Machine, Step};
 use operations::Operations;
 use permit::Brought;
 use put::Made;
+use relying::Relying;
 use seal::Seals;
 use signers::Signers;
 use std::time::Duration;
@@ -87,6 +89,7 @@ pub struct Session {
     operations: Operations,
     uploads: Uploads,
     downloads: Downloads,
+    relying: Relying,
     /// The transport key that the node has proved to hold.
     static_key: Option<[u8; 32]>,
     node: Option<NodeId>,
@@ -119,6 +122,7 @@ impl Session {
             operations: Operations::new(now),
             uploads: Uploads::default(),
             downloads: Downloads::default(),
+            relying: Relying::default(),
             static_key: None,
             node: None,
         }
@@ -275,6 +279,7 @@ impl Session {
 
     /// The way to the node has ended: so has everything that was under way.
     pub fn closed(&mut self, error: &ClientError) {
+        self.relying = Relying::default();
         for op in self.operations.all() {
             self.finish(op, Err(error.clone()));
         }
@@ -297,6 +302,7 @@ impl Session {
         self.context.forget(op);
         self.uploads.forget(op);
         self.downloads.forget(op);
+        self.relying.end(&mut self.context, op);
         self.context.tell(Event::Finished { op, result });
         self.go_on_with_puts();
     }
@@ -397,11 +403,13 @@ impl Session {
         while let Some(made) = self.operations.put(op).and_then(|put| put.poll_made()) {
             match made {
                 Made::Block(sealed, data) => {
-                    self.uploads.offer(&mut self.context, op, sealed, data);
+                    let request = self.uploads.offer(&mut self.context, op, sealed, data);
+                    self.relying.begin(op, request);
                 }
                 Made::Page((address, page)) => {
                     let request = self.context.request(op);
                     self.context.bring(request, Brought::Page(address, page));
+                    self.relying.begin(op, request);
                 }
             }
         }
@@ -416,9 +424,7 @@ impl Session {
 
     /// A want was answered: a get that waits for room goes on.
     fn go_on_with_gets(&mut self) {
-        if let Some(op) = self.downloads.next_deferred() {
-            self.advance(op);
-        }
+        self.downloads.next_deferred().into_iter().for_each(|op| self.advance(op));
     }
 
     /// Blocks are durable on the node.

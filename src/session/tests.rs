@@ -21,6 +21,9 @@ struct Node {
     blocks: HashMap<Address, Vec<u8>>,
     pages: HashMap<Address, Bytes>,
     coming: Option<(Open, Vec<u8>)>,
+    /// The requests by which blocks were offered, and what was told to be settled.
+    offers: Vec<Request>,
+    settled: Vec<Request>,
     /// How many heads each name is said to have.
     heads: u64,
     /// What it shows another keeps.
@@ -52,7 +55,8 @@ impl Node {
 
     fn message(&mut self, message: Message) -> Vec<Input> {
         let answer = match message {
-            Message::Offer { blocks, .. } => {
+            Message::Offer { request, blocks, .. } => {
+                self.offers.push(request);
                 let wants = blocks.into_iter().map(|block| {
                     let leaves = block.length.div_ceil(32 * 1024);
                     let count = u8::try_from(leaves).unwrap();
@@ -84,6 +88,10 @@ impl Node {
             }
             Message::Status { request } => {
                 Message::StatusIs { request, status: Box::new(NodeStatus::default()) }
+            }
+            Message::Settled { upto } => {
+                self.settled.push(upto);
+                return Vec::new();
             }
             Message::Hello(_) | Message::Records { .. } | Message::Suspect { .. } => {
                 return Vec::new();
@@ -197,6 +205,48 @@ fn what_is_put_is_got_without_a_connection() {
         let got = ends(events);
         assert!(matches!(got.as_slice(), [Ok(Answer::Got(_))]), "{got:?}");
     }
+}
+
+/// Moves what there is both ways once.
+fn step(session: &mut Session, node: &mut Node) {
+    let outputs: Vec<Output> = std::iter::from_fn(|| session.poll_output()).collect();
+    for input in outputs.into_iter().flat_map(|output| node.hear(output)).collect::<Vec<_>>() {
+        session.received(START, input).unwrap();
+    }
+    session.end_turn(START);
+}
+
+#[test]
+fn a_put_that_has_ended_is_told_of_as_far_as_no_other_counts_on_the_same() {
+    let (mut session, mut node) = (session(), Node::default());
+    let data = [vec![1; BLOCK], vec![2; BLOCK]];
+    let first = session.start(START, put("a"));
+    session.feed(first, &data[0]);
+    step(&mut session, &mut node);
+    // The second counts on the block of the first, and brings one of its own.
+    let second = session.start(START, put("b"));
+    session.feed(second, &data[0]);
+    for _ in 0..4 {
+        step(&mut session, &mut node);
+    }
+    session.feed_end(first);
+    for _ in 0..8 {
+        step(&mut session, &mut node);
+    }
+    assert_eq!(node.records.len(), 1, "the first has ended");
+    session.feed(second, &data[1]);
+    session.feed_end(second);
+    for _ in 0..8 {
+        step(&mut session, &mut node);
+    }
+    assert_eq!(node.records.len(), 2);
+    let [offered, other] = node.offers[..] else { panic!("{:?}", node.offers) };
+    let [settled] = node.settled[..] else { panic!("{:?}", node.settled) };
+    assert!(offered < other && other < settled);
+    // One that brings no block says nothing.
+    session.start(START, put("c"));
+    run(&mut session, &mut node, &[7; 100]);
+    assert_eq!((node.records.len(), node.settled.len()), (3, 1));
 }
 
 /// Whoever hashes what it has read, and not what it was asked for.

@@ -101,17 +101,18 @@ impl Uploads {
         self.requests.get(&request).copied()
     }
 
-    /// Offers a sealed block, unless it is being offered already.
+    /// Offers a sealed block, unless it is being offered already. Gives the request that does.
     pub(super) fn offer(
         &mut self,
         context: &mut Context,
         op: Op,
         sealed: SealedBlock,
         data: Bytes,
-    ) {
+    ) -> Request {
         let address = sealed.address;
         if let Some(offered) = self.blocks.get_mut(&address) {
-            return offered.ops.push(op);
+            offered.ops.push(op);
+            return offered.request;
         }
         let length = u32::try_from(data.len()).expect("a block is at most 1 MiB");
         // Not the operation's: several may wait for one block.
@@ -121,6 +122,7 @@ impl Uploads {
         self.requests.insert(request, address);
         self.blocks.insert(address, offered);
         context.bring(request, Brought::Block(BlockRef { address, length }));
+        request
     }
 
     /// The node wants leaves.

@@ -292,6 +292,8 @@ pub enum Message {
     Damaged { address: Address },
     /// What you sent of this block is not what its address says.
     Suspect { address: Address },
+    /// Whoever brings blocks and pages counts no more on what the node has said to be here when it had not asked this yet.
+    Settled { upto: Request },
 
     /// New records, pushed or asked for.
     Records { items: Vec<PushedRecord> },

@@ -8,6 +8,7 @@ use super::replication::{block_of, bring, holds, put, record, reference, status}
 use super::world::World;
 use dfsd::crypto::keys::record_id;
 use dfsd::ids::Address;
+use dfsd::limits::SERVED_IDLE;
 use dfsd::session::Operation;
 use dfsd::store::fs::FileSystem;
 use dfsd::wire::collection::CollectionVoid;
@@ -117,6 +118,33 @@ fn a_put_that_takes_long_finds_what_it_was_told_of() {
     second.hang_up(&mut world);
     world.run(seconds(200), |_| false);
     assert_eq!(files(&world, 0), 6, "they are named now");
+}
+
+#[test]
+fn what_a_client_has_put_and_deleted_goes_while_it_stays_connected() {
+    let mut world = world(405, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0)), Setting::Retention(seconds(0))]);
+    let (mut first, mut second) =
+        (Program::connect(&mut world, 0, access()), Program::connect(&mut world, 0, access()));
+    let content = content(1, 3 << 20);
+    // The second is told of what the first has brought.
+    for program in [&mut first, &mut second] {
+        program.put(&mut world, "file", &content).result.unwrap();
+        program.put(&mut world, "copy", &content[..1 << 20]).result.unwrap();
+    }
+    assert_eq!(files(&world, 0), 3);
+    second.call(&mut world, Operation::Delete { name: "file".into() }).result.unwrap();
+    second.call(&mut world, Operation::Delete { name: "copy".into() }).result.unwrap();
+    // Who asked for a name may have begun to read what it shows.
+    for _ in 0..SERVED_IDLE.as_secs() + 100 {
+        first.stay(&mut world);
+        second.stay(&mut world);
+        world.run(seconds(1), |_| false);
+    }
+    assert_eq!(files(&world, 0), 0);
+    for program in [&mut first, &mut second] {
+        program.put(&mut world, "file", &content).result.expect("it is still connected");
+    }
 }
 
 #[test]

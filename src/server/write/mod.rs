@@ -106,6 +106,7 @@ impl Write {
         blocks: Vec<BlockRef>,
         permit: Option<Permit>,
     ) {
+        cx.reliance.hear(asker);
         if self.offers.may_offer(asker.link, blocks.len()) && !self.is_refused(cx, asker) {
             self.offers.offer(cx, asker, blocks, permit);
         }
@@ -119,6 +120,7 @@ impl Write {
         page: Bytes,
         permit: Option<Permit>,
     ) {
+        cx.reliance.hear(asker);
         if !self.is_refused(cx, asker) {
             offers::put_page(cx, asker, page, permit);
         }

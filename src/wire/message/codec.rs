@@ -96,6 +96,7 @@ messages! {
     20 Have { addresses[MESSAGE_IDS_MAX] };
     21 Absent { address };
     22 Suspect { address };
+    26 Settled { upto };
     23 Coming { address };
     25 Damaged { address };
 

@@ -98,12 +98,23 @@ impl Program {
                 return end;
             }
             world.run(Duration::from_millis(1), |_| false);
-            let now = world.time().instant;
-            if self.session.poll_timeout().is_some_and(|due| due <= now) {
-                self.session.handle_timeout(now).expect("the node answers");
-            }
+            self.handle_timeout(world);
         }
         panic!("an operation does not end");
+    }
+
+    fn handle_timeout(&mut self, world: &World) {
+        let now = world.time().instant;
+        if self.session.poll_timeout().is_some_and(|due| due <= now) {
+            self.session.handle_timeout(now).expect("the node answers");
+        }
+    }
+
+    /// Stays connected while nothing is under way.
+    pub(in crate::sim) fn stay(&mut self, world: &mut World) {
+        self.pump(world);
+        self.handle_timeout(world);
+        self.pump(world);
     }
 
     /// Moves bytes both ways, and does what events ask for, until nothing moves.

@@ -130,6 +130,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::Have { addresses: vec![address] },
         Message::Absent { address },
         Message::Suspect { address },
+        Message::Settled { upto: request },
         Message::Coming { address },
         Message::Damaged { address },
         Message::Records { items: vec![item] },

@@ -120,7 +120,7 @@ impl Words {
     pub(super) fn say(&mut self, rng: &mut ChaCha8Rng) -> Message {
         let request = rng.random_range(0..4);
         let space = Default::default();
-        match rng.random_range(0..23) {
+        match rng.random_range(0..24) {
             0 => Message::Peers {
                 peers: (0..=rng.random_range(0..MESSAGE_PRESENCES_MAX))
                     .map(|_| peer(rng))
@@ -164,6 +164,7 @@ impl Words {
                     blocks: Vec::new(),
                 }
             }
+            23 => Message::Settled { upto: rng.random_range(0..8) },
             18 => parts(&self.range(rng), Vec::new()),
             19 => Message::Versions {
                 request,
