@@ -266,6 +266,15 @@ pub const EXPIRED_AT_ONCE: usize = 1024;
 /// For how long what no version names stays after it came, unless the network is set otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_hours(24);
 
+/// The greatest bound to which a network may set how many superseded versions of a name it keeps; without one it keeps all.
+/// What an overwrite costs grows with the bound, if it is never so little.
+pub const KEEP_VERSIONS_MAX: u32 = 10_000;
+/// Entries that are looked at in one go when that bound has changed.
+pub const BOUND_LOOKS: usize = 4096;
+/// What is beyond it is not taken back from a node that knows no better for this long, by when those that are connected have
+/// heard of what was stored since.
+pub const BOUND_REFUSED: Duration = Duration::from_secs(60);
+
 /// A time that a network is set to, in seconds: a thousand years; what is longer is for ever.
 pub const SETTING_SECONDS_MAX: u64 = 1000 * 365 * 24 * 3600;
 

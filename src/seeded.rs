@@ -370,6 +370,10 @@ bugs! {
     IgnoreCut,
     /// A record that has expired is taken in again (G12).
     AcceptExpired,
+    /// What becomes one version too many after the bound was set stays (G8).
+    BoundOnlyOnce,
+    /// What is beyond the bound counts in comparisons as long as it is held (G12).
+    CountBeyond,
     /// A list of versions leaves one out where an answer ends and the next begins (G4).
     SkipAtPageEnd,
     /// A restored version supersedes nothing of what was there (G4).

@@ -55,6 +55,25 @@ pub fn step_ms(step: Step) -> u64 {
     u64::from(step) * STEP_MS
 }
 
+/// Whether what expired at that time counts as of a step. What counts as of none has a time of which no step begins
+/// (`uncounted_ms`).
+#[must_use]
+pub fn counts_at(expired_ms: u64, step: Step) -> bool {
+    expired_ms > step_ms(step) && !is_uncounted(expired_ms)
+}
+
+/// Whether that is the time of what counts as of no step.
+#[must_use]
+pub fn is_uncounted(expired_ms: u64) -> bool {
+    !expired_ms.is_multiple_of(STEP_MS)
+}
+
+/// The time of what expires then, and does not count as of any step.
+#[must_use]
+pub fn uncounted_ms(expired_ms: u64) -> u64 {
+    (expired_ms / STEP_MS).saturating_mul(STEP_MS) + 1
+}
+
 /// So many steps are not less than this.
 #[must_use]
 pub fn steps_of(duration: Duration) -> Step {

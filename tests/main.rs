@@ -77,6 +77,7 @@
 //! | `sim/floods` | requests that cost the asker nothing | G9 |
 //! | `sim/future` | what is dated in the future | G3 G4 |
 //! | `sim/hostile` | members that break the rules | G2 G9 |
+//! | `sim/keep_versions` | of each name so many superseded versions stay, on nodes that agree | G4 G8 G12 |
 //! | `sim/late_delivery` | leaves that come when nobody waits for them | G9 |
 //! | `sim/links` | connections between honest nodes last | G9 |
 //! | `sim/pages` | files whose block lists have pages | G2 G7 |

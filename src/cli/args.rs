@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::moment::Moment;
 use crate::cli::names::Name;
 use crate::cli::range::ByteRange;
-use crate::cli::settings::Span;
+use crate::cli::settings::{Count, Span};
 use crate::config::Size;
 use crate::session::{Part, VersionPrefix};
 
@@ -324,6 +324,9 @@ pub(crate) struct Set {
     /// Keep a version this long after another has superseded it, as 30d or 90s; forever to keep them all
     #[arg(long, value_name = "TIME")]
     pub(crate) retention: Option<Span>,
+    /// Keep only so many superseded versions of each name, the newest, or all
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_versions: Option<Count>,
     /// Keep what no version names this long after it came
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<Span>,

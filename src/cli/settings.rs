@@ -12,7 +12,7 @@ use crate::cli::versions::stored;
 use crate::cli::{args, door, json};
 use crate::client::SettingsTold;
 use crate::config::{BadValue, Period};
-use crate::limits::SETTING_SECONDS_MAX;
+use crate::limits::{KEEP_VERSIONS_MAX, SETTING_SECONDS_MAX};
 use crate::session::SettingTold;
 use crate::wire::settings::{Setting, SettingKey};
 use serde::Serialize;
@@ -39,6 +39,28 @@ impl FromStr for Span {
     }
 }
 
+/// A count of versions, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(Option<u32>);
+
+const NO_COUNT: BadValue = BadValue("expected a whole number from 0 to 10000, or all");
+
+impl FromStr for Count {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let count = match text {
+            "all" => None,
+            text => Some(text.parse().map_err(|_| NO_COUNT)?),
+        };
+        if count.is_none_or(|count| count <= KEEP_VERSIONS_MAX) {
+            Ok(Self(count))
+        } else {
+            Err(NO_COUNT)
+        }
+    }
+}
+
 /// The longest unit in which it is a whole number.
 fn span(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -55,6 +77,9 @@ fn span(time: Duration) -> String {
 fn value(setting: Setting) -> String {
     match setting {
         Setting::Retention(time) | Setting::Grace(time) => span(time),
+        Setting::KeepVersions(count) => {
+            count.map_or_else(|| "all".to_owned(), |count| count.to_string())
+        }
     }
 }
 
@@ -62,6 +87,7 @@ fn value(setting: Setting) -> String {
 fn name(key: SettingKey) -> &'static str {
     match key {
         SettingKey::Retention => "retention",
+        SettingKey::KeepVersions => "keep-versions",
         SettingKey::Grace => "grace",
     }
 }
@@ -70,6 +96,7 @@ fn name(key: SettingKey) -> &'static str {
 pub(crate) fn set(place: &args::Place, set: &args::Set) -> Result<(), Failure> {
     let mut change: Vec<Setting> = Vec::new();
     change.extend(set.retention.map(|Span(time)| Setting::Retention(time)));
+    change.extend(set.keep_versions.map(|Count(count)| Setting::KeepVersions(count)));
     change.extend(set.grace.map(|Span(time)| Setting::Grace(time)));
     let mut client = door::open(place)?;
     let told = client.settings(change.clone()).map_err(|error| door::failure(&error))?;
@@ -115,13 +142,14 @@ fn line(told: &SettingTold) -> String {
         || "default".to_owned(),
         |version| format!("set {}", local_date(stored(&version))),
     );
-    format!("{:<9} {value:<8} {since}", name(told.key))
+    format!("{:<13} {value:<8} {since}", name(told.key))
 }
 
 fn settings_json(settings: &[SettingTold]) -> String {
     #[derive(Serialize, Default)]
     struct Json {
         retention_s: Option<u64>,
+        keep_versions: Option<u32>,
         grace_s: Option<u64>,
     }
     let mut all = Json::default();
@@ -129,6 +157,7 @@ fn settings_json(settings: &[SettingTold]) -> String {
     for told in settings {
         match told.value {
             Some(Setting::Retention(time)) => all.retention_s = seconds(time),
+            Some(Setting::KeepVersions(count)) => all.keep_versions = count,
             Some(Setting::Grace(time)) => all.grace_s = seconds(time),
             None => {}
         }
@@ -153,5 +182,13 @@ mod tests {
         for text in ["", "30", "-1d", "250ms", "1w", "9999999999d", "never"] {
             assert_eq!(text.parse::<Span>(), Err(NO_SPAN), "{text}");
         }
+        for text in ["0", "1", "10000", "all"] {
+            let Count(count) = text.parse().unwrap();
+            assert_eq!(value(Setting::KeepVersions(count)), text);
+        }
+        for text in ["", "-1", "10001", "5d", "forever", "4294967296"] {
+            assert_eq!(text.parse::<Count>(), Err(NO_COUNT), "{text}");
+        }
+        assert!(NO_COUNT.0.contains(&format!(" {KEEP_VERSIONS_MAX},")));
     }
 }

@@ -5,6 +5,7 @@
 //! its name; what was known of a version is not forgotten with its bytes until the record is had again; what a start only
 //! guesses from what is left of them gives way to any record of that version, and to what a peer knows.
 
+mod bound;
 mod cuts;
 mod descent;
 mod expired;
@@ -136,6 +137,7 @@ impl Catalog {
             changed = self.versions.insert(&mut self.entries, slot, record, lineage);
         }
         self.expire_anew(&changed);
+        self.note_bound();
         true
     }
 
@@ -218,10 +220,13 @@ impl Catalog {
     fn expire_anew(&mut self, changed: &[u32]) {
         for slot in changed {
             let entry = &self.entries[*slot];
-            if let Some(expires) = self.versions.expiry.of(entry)
-                && !entry.is(Flag::Damaged)
-            {
-                self.cuts.take_off(&self.entries, *slot, expires);
+            match self.versions.expiry.of(entry) {
+                _ if entry.is(Flag::Damaged) => {}
+                expires if entry.is(Flag::Beyond) => {
+                    self.cuts.recount(&self.entries, *slot, expires);
+                }
+                Some(expires) => self.cuts.take_off(&self.entries, *slot, expires),
+                None => {}
             }
         }
     }
@@ -236,8 +241,9 @@ impl Catalog {
     /// An entry that is not found by its id is not needed any more.
     fn take_out(&mut self, slot: u32) {
         self.live.remove(self.entries[slot].place());
-        self.versions.remove(&self.entries, slot);
+        self.versions.remove(&mut self.entries, slot);
         self.entries.remove(slot);
+        self.note_bound();
     }
 
     /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not

@@ -63,6 +63,8 @@ pub(crate) enum Flag {
     Discarded = 1 << 4,
     /// It names more than one parent.
     Merges = 1 << 5,
+    /// It is superseded, and as many newer ones of its name are as are kept.
+    Beyond = 1 << 6,
 }
 
 /// The flags lie beside the kind.

@@ -72,8 +72,11 @@ impl Index {
         undecoded: LogDamage,
         ordered: Option<Ordered>,
     ) -> Self {
-        let IndexBuilder { catalog, holdings, grants, settings: known_settings, .. } = builder;
+        let IndexBuilder { mut catalog, holdings, grants, settings: known_settings, .. } = builder;
         let settings = known_settings.in_force(&catalog);
+        // Before anything is compared.
+        catalog.set(&settings);
+        catalog.rebind(usize::MAX);
         Self {
             catalog,
             holdings,

@@ -61,6 +61,7 @@ impl KnownSettings {
 fn most(key: SettingKey) -> Setting {
     match key {
         SettingKey::Retention => Setting::Retention(Duration::MAX),
+        SettingKey::KeepVersions => Setting::KeepVersions(None),
         SettingKey::Grace => Setting::Grace(Duration::MAX),
     }
 }

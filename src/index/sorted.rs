@@ -143,6 +143,22 @@ impl SortedIndex {
         last.chain(whole.iter().rev().flat_map(|chunk| chunk.slots.iter().rev())).copied()
     }
 
+    /// The cursor so many slots before another, or before all. Whole chunks are passed at a time.
+    #[must_use]
+    pub(crate) fn back(&self, cursor: Cursor, count: usize) -> Cursor {
+        let (Cursor { mut chunk, mut index }, mut left) = (cursor, count);
+        // A cursor between two chunks is the one at the end of the first, as `seek` gives it.
+        while left >= index {
+            let Some(before) = chunk.checked_sub(1) else {
+                return Cursor::FIRST;
+            };
+            left -= index;
+            chunk = before;
+            index = self.chunks[chunk].slots.len();
+        }
+        Cursor { chunk, index: index - left }
+    }
+
     /// Puts a slot where its key belongs: at the cursor on either side of that key.
     pub(crate) fn insert(&mut self, cursor: Cursor, slot: u32, keys: &impl Keys) {
         let (Cursor { chunk, index }, key) = (cursor, keys.key(slot));
@@ -325,6 +341,23 @@ mod tests {
                 }
             }
             assert_eq!(self.order.sum(first, last, &self.table), (count, sum));
+            for count in [0, 1, 7, 255, 700] {
+                let back = self.order.back(last, count);
+                let slots = self.order.before(last).nth(count.wrapping_sub(1));
+                assert_eq!(
+                    self.order.after(back).next().filter(|_| count > 0 && slots.is_some()),
+                    slots
+                );
+                if let Some(slot) = self.order.before(back).next() {
+                    assert_eq!(
+                        self.seek(self.table.key(slot), Side::After),
+                        back,
+                        "one cursor a place"
+                    );
+                } else {
+                    assert_eq!(back, Cursor::FIRST);
+                }
+            }
         }
 
         fn seek(&self, sought: &[u8], side: Side) -> Cursor {

@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::timers::Timer;
-use crate::limits::EXPIRED_AT_ONCE;
+use crate::limits::{BOUND_LOOKS, EXPIRED_AT_ONCE, SUPERSEDED_MIN};
 use crate::store::values::Expired;
 use crate::time::{Instant, step_at};
 use std::time::Duration;
@@ -17,6 +17,9 @@ const LOOK: Duration = Duration::from_hours(1);
 /// The same of one that is wrong.
 const LOOK_WRONG: Duration = Duration::from_secs(60);
 
+/// After some of what a new bound has to be looked at for, others have their turn.
+const MOMENT: Duration = Duration::from_micros(1);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Expire {
@@ -26,6 +29,8 @@ pub(super) struct Expire {
     due: Option<Instant>,
     /// The last could not be written: no other is begun before.
     not_before: Option<Instant>,
+    /// What is beyond the bound now has been for long enough then.
+    ripe_at: Option<Instant>,
     batch: Vec<Expired>,
 }
 
@@ -37,15 +42,26 @@ impl Expire {
 
     /// Sees to it that the next is let go when its time has come.
     pub(super) fn plan(&mut self, cx: &mut Context) {
-        let Some(next_ms) = cx.index.catalog.next_due().filter(|_| !self.under_way) else {
+        if self.under_way {
             return;
-        };
-        let delay = match cx.calendar_ms {
+        }
+        let catalog = &cx.index.catalog;
+        let delay = |next_ms: u64| match cx.calendar_ms {
             Some(now_ms) => Duration::from_millis(next_ms.saturating_sub(now_ms)).min(LOOK),
             None => LOOK_WRONG,
         };
-        let at = (cx.now.instant + delay).max(self.not_before.unwrap_or_default());
-        if self.due.is_none_or(|due| at < due) {
+        let ripe = catalog.has_ripe().then_some(0);
+        let expires =
+            ripe.or_else(|| catalog.next_due()).map(|next_ms| cx.now.instant + delay(next_ms));
+        let not_before = self.not_before.unwrap_or_default();
+        let rebinds = catalog.is_rebinding().then(|| cx.now.instant + MOMENT);
+        if catalog.has_beyond() && self.ripe_at.is_none() {
+            self.ripe_at = Some(cx.now.instant + SUPERSEDED_MIN);
+        }
+        let at = [expires.map(|at| at.max(not_before)), rebinds, self.ripe_at];
+        if let Some(at) = at.into_iter().flatten().min()
+            && self.due.is_none_or(|due| at < due)
+        {
             self.due = Some(at);
             cx.timers.set(at, Timer::Expire);
         }
@@ -58,8 +74,13 @@ impl Expire {
             return;
         }
         self.due = None;
-        self.not_before = None;
-        if let Some(now_ms) = cx.calendar_ms {
+        cx.index.catalog.rebind(BOUND_LOOKS);
+        if self.ripe_at.take_if(|at| *at <= cx.now.instant).is_some() {
+            cx.index.catalog.ripen();
+        }
+        let may_write = self.not_before.is_none_or(|at| at <= cx.now.instant);
+        if let Some(now_ms) = cx.calendar_ms.filter(|_| may_write) {
+            self.not_before = None;
             cx.index.catalog.forget_expired(now_ms);
             self.batch = cx.index.catalog.due(step_at(now_ms), EXPIRED_AT_ONCE);
             self.under_way = !self.batch.is_empty();

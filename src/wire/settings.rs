@@ -5,11 +5,11 @@
 
 use super::cursor::{Field, Reader};
 use super::record::{Extension, Record, RecordKind};
-use crate::limits::{GRACE_DEFAULT, RETENTION_DEFAULT, SETTING_SECONDS_MAX};
+use crate::limits::{GRACE_DEFAULT, KEEP_VERSIONS_MAX, RETENTION_DEFAULT, SETTING_SECONDS_MAX};
 use std::time::Duration;
 
-/// The extension of a setting's record that says which and to what: a number `u16` and a value `u64`, here in seconds;
-/// the greatest value means without end.
+/// The extension of a setting's record that says which and to what: a number `u16` and a value `u64`, which is a time in
+/// seconds or a count; the greatest value means without end.
 pub const SETTING: u16 = 2;
 
 /// What can be set.
@@ -17,13 +17,15 @@ pub const SETTING: u16 = 2;
 pub enum SettingKey {
     /// See `Settings::retention`.
     Retention = 1,
-    /// See `Settings::grace`. 2 is reserved, for a bound on how many versions of a name are kept.
+    /// See `Settings::keep_versions`.
+    KeepVersions = 2,
+    /// See `Settings::grace`.
     Grace = 3,
 }
 
 impl SettingKey {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Retention, Self::Grace];
+    pub const ALL: [Self; 3] = [Self::Retention, Self::KeepVersions, Self::Grace];
 }
 
 /// One of them, set.
@@ -31,6 +33,8 @@ impl SettingKey {
 pub enum Setting {
     /// See `Settings::retention`; `Duration::MAX` for ever.
     Retention(Duration),
+    /// See `Settings::keep_versions`; `None` for all.
+    KeepVersions(Option<u32>),
     /// See `Settings::grace`.
     Grace(Duration),
 }
@@ -41,6 +45,7 @@ impl Setting {
     pub fn key(self) -> SettingKey {
         match self {
             Self::Retention(_) => SettingKey::Retention,
+            Self::KeepVersions(_) => SettingKey::KeepVersions,
             Self::Grace(_) => SettingKey::Grace,
         }
     }
@@ -51,6 +56,7 @@ impl Setting {
                 seconds @ 0..=SETTING_SECONDS_MAX => seconds,
                 _ => u64::MAX,
             },
+            Self::KeepVersions(count) => count.map_or(u64::MAX, u64::from),
         }
     }
 
@@ -59,9 +65,16 @@ impl Setting {
             u64::MAX => Some(Duration::MAX),
             seconds => (seconds <= SETTING_SECONDS_MAX).then(|| Duration::from_secs(seconds)),
         };
+        let count = match value {
+            u64::MAX => Some(None),
+            count => {
+                u32::try_from(count).ok().filter(|count| *count <= KEEP_VERSIONS_MAX).map(Some)
+            }
+        };
         let key = SettingKey::ALL.into_iter().find(|known| *known as u16 == key)?;
         Some(match key {
             SettingKey::Retention => Self::Retention(time?),
+            SettingKey::KeepVersions => Self::KeepVersions(count?),
             SettingKey::Grace => Self::Grace(time?),
         })
     }
@@ -93,6 +106,8 @@ impl Setting {
 pub struct Settings {
     /// A version goes this long after another has superseded it.
     pub retention: Duration,
+    /// So many versions of a name that others have superseded are kept, the newest ones; `None` for all.
+    pub keep_versions: Option<u32>,
     /// What no version has ever named goes this long after it came.
     pub grace: Duration,
 }
@@ -103,6 +118,7 @@ impl Settings {
     pub fn get(&self, key: SettingKey) -> Setting {
         match key {
             SettingKey::Retention => Setting::Retention(self.retention),
+            SettingKey::KeepVersions => Setting::KeepVersions(self.keep_versions),
             SettingKey::Grace => Setting::Grace(self.grace),
         }
     }
@@ -112,6 +128,7 @@ impl Settings {
     pub fn with(mut self, setting: Setting) -> Self {
         match setting {
             Setting::Retention(time) => self.retention = time,
+            Setting::KeepVersions(count) => self.keep_versions = count,
             Setting::Grace(time) => self.grace = time,
         }
         self
@@ -120,7 +137,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retention: RETENTION_DEFAULT, grace: GRACE_DEFAULT }
+        Self { retention: RETENTION_DEFAULT, keep_versions: None, grace: GRACE_DEFAULT }
     }
 }
 
@@ -143,6 +160,9 @@ mod tests {
             Setting::Retention(seconds(90)),
             Setting::Retention(Duration::MAX),
             Setting::Grace(seconds(SETTING_SECONDS_MAX)),
+            Setting::KeepVersions(Some(0)),
+            Setting::KeepVersions(Some(KEEP_VERSIONS_MAX)),
+            Setting::KeepVersions(None),
         ] {
             let record = Record::decode(&record(setting).to_bytes()).unwrap();
             assert_eq!(Setting::of(&record), Some(setting));
@@ -159,11 +179,14 @@ mod tests {
         let file = Record { kind: RecordKind::File, ..good.clone() };
         let without = Record { extensions: Vec::new(), ..good.clone() };
         assert_eq!([Setting::of(&file), Setting::of(&without)], [None, None]);
-        // A key of a newer program; a time that is too long; bytes that are too few.
+        // A key of a newer program; a time that is too long, and a count that is too great; bytes that are too few.
         let longest = (SETTING_SECONDS_MAX + 1).to_be_bytes();
+        let most = (u64::from(KEEP_VERSIONS_MAX) + 1).to_be_bytes();
         for value in [
             [&[0, 9][..], &[0; 8]].concat(),
             [&[0, 3][..], &longest].concat(),
+            [&[0, 2][..], &most].concat(),
+            [&[0, 2][..], &(1_u64 << 32).to_be_bytes()].concat(),
             [&[0, 3][..], &[0; 7]].concat(),
             [&[0, 3][..], &[0; 9]].concat(),
         ] {
@@ -176,7 +199,7 @@ mod tests {
     #[test]
     fn what_nobody_has_set_has_a_default() {
         let days = |count: u64| Duration::from_hours(24 * count);
-        let Settings { retention, grace } = Settings::default();
-        assert_eq!((retention, grace), (days(30), days(1)));
+        let Settings { retention, keep_versions, grace } = Settings::default();
+        assert_eq!((retention, keep_versions, grace), (days(30), None, days(1)));
     }
 }

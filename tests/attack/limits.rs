@@ -180,6 +180,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("SLOW_FORGIVEN", &["who_was_slow_is_forgiven_in_time_and_forgotten_for_others"]),
     ("RETENTION_DEFAULT", &["what_nobody_has_set_has_a_default"]),
     ("SETTING_SECONDS_MAX", &["what_is_no_setting_sets_nothing"]),
+    ("KEEP_VERSIONS_MAX", &["what_is_no_setting_sets_nothing"]),
+    ("BOUND_LOOKS", &["very_many_go_in_steps_when_the_bound_is_set"]),
+    (
+        "BOUND_REFUSED",
+        &["what_is_let_go_for_the_bound_is_refused_for_a_while_and_counts_as_of_no_step"],
+    ),
     ("GRACE_DEFAULT", &["what_nobody_has_set_has_a_default"]),
     ("PERMIT_LIFE", &["a_permit_is_good_for_an_hour"]),
     ("PERMIT_LIFE_MAX", &["without_a_permit_nothing_is_taken_in"]),

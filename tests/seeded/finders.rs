@@ -54,6 +54,16 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::IgnoreCut,
         Test("sim::expiry::two_nodes_whose_calendars_are_hours_apart_agree_and_are_at_rest"),
     ),
+    (
+        Bug::BoundOnlyOnce,
+        Test("sim::keep_versions::of_each_name_the_newest_stay_and_the_others_go_on_every_node"),
+    ),
+    (
+        Bug::CountBeyond,
+        Test(
+            "sim::keep_versions::what_one_has_let_go_and_the_other_holds_is_neither_told_of_nor_sent",
+        ),
+    ),
     (Bug::AcceptExpired, Test("sim::expiry::what_comes_late_and_has_expired_is_not_written_again")),
     (Bug::SkipFlush, Seeds(10)),
     (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),

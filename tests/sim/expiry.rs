@@ -13,30 +13,35 @@ use dfsd::wire::settings::Setting;
 use std::time::Duration;
 
 /// After this long nothing is there of what was superseded, if the network keeps nothing of the past.
-const GONE: Duration = Duration::from_secs(45);
-const HOUR: Duration = Duration::from_hours(1);
-const HOURS_6: i64 = 6 * 3600 * 1000;
+pub(super) const GONE: Duration = Duration::from_secs(45);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const HOURS_6: i64 = 6 * 3600 * 1000;
 
-fn set(world: &mut World, machine: usize, retention: Duration) {
+pub(super) fn set(world: &mut World, machine: usize, setting: Setting) {
     let mut program = Program::connect(world, machine, program::access());
-    let change = vec![Setting::Retention(retention)];
+    let change = vec![setting];
     program.call(world, Operation::Settings { change }).result.unwrap();
 }
 
 /// So many nodes of a network that keeps nothing of the past.
 fn forgetful(seed: u64, nodes: usize) -> World {
     let mut world = program::world(seed, nodes);
-    set(&mut world, 0, Duration::ZERO);
+    set(&mut world, 0, Setting::Retention(Duration::ZERO));
     world.run(Duration::from_secs(5), |_| false);
     world
 }
 
-fn records(world: &World, machine: usize) -> u64 {
+pub(super) fn records(world: &World, machine: usize) -> u64 {
     world.node(machine).unwrap().summary().records.count
 }
 
 /// Puts so many versions of a name, one after the other.
-fn overwrite(world: &mut World, machine: usize, name: &str, times: u8) -> Vec<VersionId> {
+pub(super) fn overwrite(
+    world: &mut World,
+    machine: usize,
+    name: &str,
+    times: u8,
+) -> Vec<VersionId> {
     let mut program = Program::connect(world, machine, program::access());
     let mut put = |content: u8| match program.put(world, name, &[content; 100]).result.unwrap() {
         Answer::Put { version, .. } => version,
@@ -45,13 +50,13 @@ fn overwrite(world: &mut World, machine: usize, name: &str, times: u8) -> Vec<Ve
     (0..times).map(&mut put).collect()
 }
 
-fn delete(world: &mut World, machine: usize, name: &str) {
+pub(super) fn delete(world: &mut World, machine: usize, name: &str) {
     let mut program = Program::connect(world, machine, program::access());
     program.call(world, Operation::Delete { name: name.into() }).result.unwrap();
 }
 
 /// What a node gives for a name, and of how many versions it tells.
-fn told(world: &mut World, machine: usize, name: &str) -> (Vec<u8>, usize) {
+pub(super) fn told(world: &mut World, machine: usize, name: &str) -> (Vec<u8>, usize) {
     let mut program = Program::connect(world, machine, program::access());
     let data = program.get(world, name).data;
     let wanted = VersionsWanted { name: name.into(), from: None, newest: None };
@@ -60,12 +65,12 @@ fn told(world: &mut World, machine: usize, name: &str) -> (Vec<u8>, usize) {
 }
 
 /// Of nodes that have nothing to do.
-fn is_rest(toil: Toil, nodes: u64) -> bool {
+pub(super) fn is_rest(toil: Toil, nodes: u64) -> bool {
     toil.bytes < 2_500 * nodes * (nodes - 1) / 2 && toil.jobs < 10 * nodes
 }
 
 /// Grants and settings, of which there are as many on all nodes.
-fn beside_files(world: &World) -> u64 {
+pub(super) fn beside_files(world: &World) -> u64 {
     records(world, 0)
 }
 
@@ -234,16 +239,16 @@ fn another_retention_holds_from_then_on_and_brings_nothing_back() {
     overwrite(&mut world, 0, "file", 6);
     world.run(HOUR, |_| false);
     assert!((0..2).all(|machine| told(&mut world, machine, "file") == (vec![5; 100], 6)));
-    set(&mut world, 1, HOUR * 2);
+    set(&mut world, 1, Setting::Retention(HOUR * 2));
     world.run(Duration::from_secs(60), |_| false);
     overwrite(&mut world, 0, "file", 2);
     assert!((0..2).all(|machine| told(&mut world, machine, "file").1 == 8));
     world.run(HOUR + Duration::from_secs(60), |_| false);
     assert!((0..2).all(|machine| told(&mut world, machine, "file") == (vec![1; 100], 3)));
-    set(&mut world, 0, HOUR * 1000);
+    set(&mut world, 0, Setting::Retention(HOUR * 1000));
     world.run(HOUR * 20, |_| false);
     assert!((0..2).all(|machine| told(&mut world, machine, "file") == (vec![1; 100], 3)));
-    set(&mut world, 0, Duration::ZERO);
+    set(&mut world, 0, Setting::Retention(Duration::ZERO));
     world.run(GONE, |_| false);
     assert!((0..2).all(|machine| told(&mut world, machine, "file") == (vec![1; 100], 1)));
 }
@@ -298,7 +303,9 @@ impl Trouble {
     fn new(seed: u64) -> Self {
         let mut world = program::world(1_000 + seed, 3);
         let retention = [0, 60, 600][world.dice(3)];
-        set(&mut world, 0, Duration::from_secs(retention));
+        set(&mut world, 0, Setting::Retention(Duration::from_secs(retention)));
+        let bound = [None, None, Some(0), Some(1), Some(3)][world.dice(5)];
+        set(&mut world, 0, Setting::KeepVersions(bound));
         world.run(Duration::from_secs(5), |_| false);
         for machine in 0..3 {
             if world.dice(2) == 0 {

@@ -13,6 +13,7 @@ mod expiry;
 mod floods;
 mod future;
 mod hostile;
+mod keep_versions;
 mod late_delivery;
 mod links;
 mod pages;

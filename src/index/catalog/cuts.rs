@@ -1,17 +1,18 @@
 //! Cuts: what two nodes compare as of a step of the calendar on which both have agreed, whatever either has let expire.
 //!
 //! As of a step a node has what it holds and what has not expired by then, and what has expired here since. Keeps of a few
-//! steps by what that differs from all that is held; it is kept current, and built anew for another step. Invariant: a cut adds
-//! each id that has expired after its step, and takes off each entry that is held and has expired by then.
+//! steps by what that differs from all that is held; it is kept current, and built anew for another step. What is beyond the
+//! bound counts as of no step. Invariant: a cut adds each id that has expired after its step, and takes off each entry that is
+//! held and has expired by then; no entry is both taken off and uncounted.
 
 use super::expired::ExpiredIds;
 use super::ids::{ById, Ids};
 use crate::ids::{Hash, RecordId};
-use crate::index::entry::Entry;
+use crate::index::entry::{Entry, Flag};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Keys, Side, SortedIndex, xor_into};
 use crate::seeded::{self, Bug};
-use crate::time::{Step, step_ms};
+use crate::time::{Step, counts_at, step_ms};
 use crate::wire::message::RangeSummary;
 
 type Entries = SegmentedVec<Entry>;
@@ -31,7 +32,11 @@ struct Cut {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(Vec<Cut>);
+pub(super) struct Cuts {
+    cuts: Vec<Cut>,
+    /// Entries that count as of no step.
+    uncounted: SortedIndex,
+}
 
 /// Puts a slot where it belongs, if it is not there.
 fn put(order: &mut SortedIndex, slot: u32, keys: &impl Keys) {
@@ -53,10 +58,10 @@ fn sum(order: &SortedIndex, keys: &impl Keys, range: &mut RangeSummary) -> u64 {
 impl Cuts {
     /// There is one of this step.
     pub(super) fn has(&self, at: Step) -> bool {
-        self.0.iter().any(|cut| cut.at == at)
+        self.cuts.iter().any(|cut| cut.at == at)
     }
 
-    /// One more, of what has expired by its step and is held, and of what has expired since. That which was not asked about for the longest time
+    /// One more, of what has expired by its step, is held and would count, and of what has expired since. That which was not asked about for the longest time
     /// gives way.
     pub(super) fn add(
         &mut self,
@@ -68,43 +73,55 @@ impl Cuts {
         let mut cut = Cut { at, added: SortedIndex::default(), taken_off: SortedIndex::default() };
         held.for_each(|slot| put(&mut cut.taken_off, slot, &ById(entries)));
         let since = expired.after(step_ms(at));
+        let since = since.filter(|slot| counts_at(expired.get(*slot).at_ms, at));
         since.for_each(|slot| put(&mut cut.added, slot, &expired.by_id()));
-        if self.0.len() == CUTS_MAX {
-            self.0.remove(0);
+        if self.cuts.len() == CUTS_MAX {
+            self.cuts.remove(0);
         }
-        self.0.push(cut);
+        self.cuts.push(cut);
     }
 
     /// Whatever is known of them may be wrong.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.cuts.clear();
     }
 
-    /// An entry that is held expires then, or has expired.
+    /// An entry that is held does not count, or does again; then it expires then, if it does.
+    pub(super) fn recount(&mut self, entries: &Entries, slot: u32, expires: Option<Step>) {
+        self.forget_entry(entries, slot);
+        if entries[slot].is(Flag::Beyond) {
+            put(&mut self.uncounted, slot, &ById(entries));
+        } else if let Some(expires) = expires {
+            self.take_off(entries, slot, expires);
+        }
+    }
+
+    /// An entry that is held and counts expires then, or has expired.
     pub(super) fn take_off(&mut self, entries: &Entries, slot: u32, expires: Step) {
-        for cut in self.0.iter_mut().filter(|cut| expires <= cut.at) {
+        for cut in self.cuts.iter_mut().filter(|cut| expires <= cut.at) {
             put(&mut cut.taken_off, slot, &ById(entries));
         }
     }
 
     /// It is not held any more.
     pub(super) fn forget_entry(&mut self, entries: &Entries, slot: u32) {
-        for cut in &mut self.0 {
+        for cut in &mut self.cuts {
             cut.taken_off.remove(slot, &ById(entries));
         }
+        self.uncounted.remove(slot, &ById(entries));
     }
 
     /// An id has come to those that have expired.
     pub(super) fn add_expired(&mut self, expired: &ExpiredIds, slot: u32) {
         let at_ms = expired.get(slot).at_ms;
-        for cut in self.0.iter_mut().filter(|cut| at_ms > step_ms(cut.at)) {
+        for cut in self.cuts.iter_mut().filter(|cut| counts_at(at_ms, cut.at)) {
             put(&mut cut.added, slot, &expired.by_id());
         }
     }
 
     /// It is about to be forgotten.
     pub(super) fn forget_expired(&mut self, expired: &ExpiredIds, slot: u32) {
-        for cut in &mut self.0 {
+        for cut in &mut self.cuts {
             cut.added.remove(slot, &expired.by_id());
         }
     }
@@ -121,18 +138,23 @@ impl Cuts {
     ) -> RangeSummary {
         let is_whole = first == RecordId::default() && last == RecordId([u8::MAX; 32]);
         let mut range = if is_whole { ids.whole() } else { ids.summary(entries, first, last) };
-        let cut = self.0.iter().position(|cut| cut.at == at);
+        let cut = self.cuts.iter().position(|cut| cut.at == at);
         let Some(cut) = cut.filter(|_| !seeded::is_on(Bug::IgnoreCut)) else {
             return range;
         };
         let (added, off) = {
-            let cut = &self.0[cut];
+            let cut = &self.cuts[cut];
             let added = sum(&cut.added, &expired.by_id(), &mut range);
-            (added, sum(&cut.taken_off, &ById(entries), &mut range))
+            let off = sum(&cut.taken_off, &ById(entries), &mut range);
+            let uncounted = match seeded::is_on(Bug::CountBeyond) {
+                true => 0,
+                false => sum(&self.uncounted, &ById(entries), &mut range),
+            };
+            (added, off + uncounted)
         };
         range.count = range.count + added - off;
         // The one asked about last goes last.
-        self.0[cut..].rotate_left(1);
+        self.cuts[cut..].rotate_left(1);
         range
     }
 
@@ -144,7 +166,7 @@ impl Cuts {
         first: RecordId,
         last: RecordId,
     ) -> impl Iterator<Item = u32> + 'a {
-        let cut = self.0.iter().find(|cut| cut.at == at);
+        let cut = self.cuts.iter().find(|cut| cut.at == at);
         let keys = expired.by_id();
         let slots = cut.map(|cut| cut.added.after(cut.added.seek(&first.0, Side::Before, &keys)));
         let slots = slots.into_iter().flatten();

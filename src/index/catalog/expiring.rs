@@ -4,15 +4,17 @@
 //! then it is one that is held.
 
 use super::Catalog;
+use super::versions::Versions;
 use crate::ids::RecordId;
 use crate::index::entry::{Entry, Flag, Kind};
-use crate::limits::EXPIRED_KNOWN;
+use crate::limits::{BOUND_REFUSED, EXPIRED_KNOWN};
 use crate::seeded::{self, Bug};
 use crate::store::values::Expired;
-use crate::time::{Step, step_after, step_ms};
-use crate::wire::message::RangeSummary;
+use crate::time::{Step, counts_at, is_uncounted, step_after, step_ms, uncounted_ms};
+use crate::wire::message::{RangeSummary, VersionMark};
 use crate::wire::record::Record;
 use crate::wire::settings::Settings;
+use std::collections::BTreeSet;
 
 /// What to do with a record that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +31,62 @@ impl Catalog {
         if self.versions.expiry.set(settings) {
             self.cuts.clear();
         }
+        self.versions.set_keep(settings.keep_versions);
     }
 
-    /// What has expired by a step and is still held: what was superseded first is the first.
+    /// Looks again at so many entries, if the bound has changed on how many superseded versions of a name are kept. True if
+    /// there are more.
+    pub(crate) fn rebind(&mut self, looks: usize) -> bool {
+        let goes_on = self.versions.rebind(&mut self.entries, looks);
+        self.note_bound();
+        goes_on
+    }
+
+    /// The bound has changed, and not all entries have been looked at since.
+    pub(crate) fn is_rebinding(&self) -> bool {
+        self.versions.bound.sweep().is_some()
+    }
+
+    /// Something is beyond the bound; for a while it stays, until it is said that this has passed.
+    pub(crate) fn has_beyond(&self) -> bool {
+        self.versions.bound.has_fresh()
+    }
+
+    /// Something has been beyond the bound for that long.
+    pub(crate) fn has_ripe(&self) -> bool {
+        self.versions.bound.ripe().next().is_some()
+    }
+
+    /// What is beyond the bound may go.
+    pub(crate) fn ripen(&mut self) {
+        self.versions.bound.ripen();
+    }
+
+    /// Entries are beyond the bound now, or are not any more.
+    pub(super) fn note_bound(&mut self) {
+        for slot in self.versions.bound.take_changed() {
+            let entry = &self.entries[slot];
+            if !entry.is(Flag::Damaged) {
+                let expires = self.versions.expiry.of(entry);
+                self.cuts.recount(&self.entries, slot, expires);
+            }
+        }
+    }
+
+    /// What is to go by a step and is still held: what is beyond the bound, and what has expired; what was superseded first
+    /// is the first.
     pub(crate) fn due(&mut self, by: Step, count: usize) -> Vec<Expired> {
-        let expired = |entry: &Entry, at| Expired { id: entry.id(), at_ms: step_ms(at) };
-        let expiry = &self.versions.expiry;
-        let slots = expiry.superseded(&self.entries, by).take(count);
+        let refused_ms = u64::try_from(BOUND_REFUSED.as_millis()).unwrap_or(u64::MAX);
+        let beyond_ms = uncounted_ms(step_ms(by).saturating_add(refused_ms));
+        let Versions { expiry, bound, .. } = &self.versions;
+        let beyond: BTreeSet<_> = bound.ripe().take(count).collect();
+        let slots = expiry.superseded(&self.entries, by).filter(|slot| !beyond.contains(slot));
+        let slots = beyond.iter().copied().chain(slots).take(count);
+        let expired = |entry: &Entry, at| match entry.is(Flag::Beyond) {
+            // It counts as of no step, whichever would be its own.
+            true => Expired { id: entry.id(), at_ms: beyond_ms },
+            false => Expired { id: entry.id(), at_ms: step_ms(at) },
+        };
         let slots = slots.map(|slot| &self.entries[slot]);
         let mut due: Vec<_> =
             slots.map(|entry| expired(entry, expiry.after(entry.since()))).collect();
@@ -85,11 +136,16 @@ impl Catalog {
         let mark = self.aliases.mark(&name, &record.version);
         let (versions, entries) = (&self.versions, &self.entries);
         let has_expired = match versions.descent.first(entries, &mark, name) {
-            // It still stands for whoever has it, up to that step.
-            Some(stamp) => versions.expiry.after(step_after(stamp)) <= by.unwrap_or(now).min(now),
+            // It still stands for whoever has it, up to that step; unless it is beyond the bound.
+            Some(stamp) => {
+                let rank = VersionMark { version: record.version, record: *id };
+                versions.expiry.after(step_after(stamp)) <= by.unwrap_or(now).min(now)
+                    || versions.would_be_beyond(entries, name, &rank)
+            }
             None => match self.expired_ms(id) {
                 // Here it counts as one that is held, or is on its way from before the two have compared. Else whoever brings it knows nothing
                 // that supersedes it, and neither does this node any more.
+                Some(at_ms) if is_uncounted(at_ms) => by.is_none() || at_ms > step_ms(now),
                 Some(at_ms) => by.is_none_or(|by| at_ms > step_ms(by)),
                 None => {
                     let is_tombstone = Kind::of(record.kind) == Kind::Tombstone;
@@ -111,7 +167,8 @@ impl Catalog {
         if !self.cuts.has(at) {
             let entries = &self.entries;
             let held = self.versions.expiry.superseded(entries, at);
-            let held = held.filter(|slot| !entries[*slot].is(Flag::Damaged));
+            let counts = |entry: &Entry| !entry.is(Flag::Damaged) && !entry.is(Flag::Beyond);
+            let held = held.filter(|slot| counts(&entries[*slot]));
             self.cuts.add(at, entries, held, &self.expired);
         }
     }
@@ -128,8 +185,11 @@ impl Catalog {
         self.summary_at(at, RecordId::default(), RecordId([u8::MAX; 32]))
     }
 
-    /// Whether a record that is held has expired by a step.
+    /// Whether a record that is held has expired by a step, or is beyond the bound: then it counts as of none.
     pub(crate) fn has_expired(&self, entry: &Entry, by: Step) -> bool {
+        if entry.is(Flag::Beyond) {
+            return !seeded::is_on(Bug::CountBeyond);
+        }
         self.versions.expiry.of(entry).is_some_and(|at| at <= by) && !seeded::is_on(Bug::IgnoreCut)
     }
 
@@ -137,7 +197,7 @@ impl Catalog {
     pub(crate) fn counts(&self, id: &RecordId, at: Step) -> bool {
         match self.get(id) {
             Some(entry) => !self.has_expired(entry, at),
-            None => self.expired_ms(id).is_some_and(|at_ms| at_ms > step_ms(at)),
+            None => self.expired_ms(id).is_some_and(|at_ms| counts_at(at_ms, at)),
         }
     }
 

@@ -3,10 +3,12 @@
 //! Keeps numbers of entries, which lie with the catalog. Invariant: in here is each entry that is a version and was not
 //! discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
 
+mod bounded;
 mod changes;
 
 pub(super) use changes::Lineage;
 
+use super::bound::Bound;
 use super::descent::Descent;
 use super::expiry::Expiry;
 use super::{Listed, Viewed};
@@ -30,6 +32,7 @@ pub(super) struct Versions {
     order: SortedIndex,
     pub(super) descent: Descent,
     pub(super) expiry: Expiry,
+    pub(super) bound: Bound,
     /// Discarded by a record, here or not, and the step of that record.
     discarded: BTreeMap<(Alias, VersionId), Step>,
     /// What is dated after this stamp is dated in the future.
@@ -57,6 +60,7 @@ impl Default for Versions {
             order: SortedIndex::default(),
             descent: Descent::default(),
             expiry: Expiry::default(),
+            bound: Bound::default(),
             discarded: BTreeMap::new(),
             latest: u64::MAX,
             shown: 0,

@@ -7,7 +7,7 @@ use super::push::Push;
 use crate::ids::{Hash, RecordId};
 use crate::limits::{COMPARE_AWAITED_MAX, OUTBOX_MAX};
 use crate::server::context::Context;
-use crate::time::{Instant, Now, Step, step_at, step_ms};
+use crate::time::{Instant, Now, Step, counts_at, step_at};
 use crate::wire::message::{ExpiredRecord, RangeSummary};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Side {
     pub(super) fn agree(&mut self, cut: Step) {
         self.cut = cut;
         self.has_cut = true;
-        self.expired.retain(|_, at_ms| *at_ms > step_ms(cut));
+        self.expired.retain(|_, at_ms| counts_at(*at_ms, cut));
     }
 
     /// As of what step the two have compared, if they have.
@@ -107,14 +107,15 @@ impl Side {
         Question { range: RangeSummary { first, last, .. }, cut }: Question,
     ) -> impl Iterator<Item = RecordId> + 'a {
         let told = self.expired.range(first..=last);
-        let told = told
-            .filter(move |(id, at_ms)| **at_ms > step_ms(cut) && !cx.index.catalog.counts(id, cut));
+        let told = told.filter(move |(id, at_ms)| {
+            counts_at(**at_ms, cut) && !cx.index.catalog.counts(id, cut)
+        });
         told.map(|(id, _)| *id)
     }
 
     /// Whether a record counts that is not held.
     pub(super) fn counts(&self, cx: &Context, id: &RecordId, cut: Step) -> bool {
-        let told = self.expired.get(id).is_some_and(|at_ms| *at_ms > step_ms(cut));
+        let told = self.expired.get(id).is_some_and(|at_ms| counts_at(*at_ms, cut));
         told || cx.index.catalog.counts(id, cut)
     }
 }

@@ -93,6 +93,9 @@ impl Versions {
         self.expiry.enter(entries, slot);
         if discarded.is_none() {
             self.enter(entries, slot);
+            if superseded.is_some() {
+                self.bind(entries, slot);
+            }
         }
     }
 
@@ -109,7 +112,7 @@ impl Versions {
     }
 
     /// An entry goes, if it is in here.
-    pub(in crate::index::catalog) fn remove(&mut self, entries: &Entries, slot: u32) {
+    pub(in crate::index::catalog) fn remove(&mut self, entries: &mut Entries, slot: u32) {
         let entry = &entries[slot];
         if !entry.kind().is_version() {
             return;
@@ -123,6 +126,11 @@ impl Versions {
         self.damaged -= u64::from(entry.is_damaged_head());
         let before = self.shows(entries, name);
         self.order.remove(slot, &ByName(entries));
+        if entries[slot].is(Flag::Beyond) {
+            self.bound.forget(slot);
+        } else if entries[slot].is_superseded() {
+            self.unbind(entries, name);
+        }
         self.count_shown(entries, name, before);
     }
 
@@ -179,6 +187,7 @@ impl Versions {
             self.descent.enter(entries, *slot);
             self.expiry.enter(entries, *slot);
             self.enter(entries, *slot);
+            self.bind(entries, *slot);
         }
         let others = self.slots(entries, &version_key(name, version, false));
         let later = others.into_iter().filter(|slot| since < entries[*slot].since());
@@ -205,6 +214,11 @@ impl Versions {
             let entry = &entries[*slot];
             let since = if entry.is_superseded() { since.min(entry.since()) } else { since };
             self.leave(entries, *slot);
+            if entries[*slot].is(Flag::Beyond) {
+                self.bound.mark(entries, *slot, false);
+            } else if entries[*slot].is_superseded() {
+                self.unbind(entries, *name);
+            }
             entries[*slot].set(Flag::Discarded, true);
             entries[*slot].set_since(since);
             self.expiry.enter(entries, *slot);
