@@ -374,6 +374,8 @@ bugs! {
     BoundOnlyOnce,
     /// What is beyond the bound counts in comparisons as long as it is held (G12).
     CountBeyond,
+    /// What a deletion hides beside it is not deleted with the name (G6).
+    LeaveHidden,
     /// A list of versions leaves one out where an answer ends and the next begins (G4).
     SkipAtPageEnd,
     /// A restored version supersedes nothing of what was there (G4).

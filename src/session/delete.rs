@@ -1,6 +1,7 @@
 //! A deletion: the versions of the name, then a tombstone that names them.
 //!
-//! Invariant: a name that is not there is not deleted; one that others change meanwhile is.
+//! Invariant: a name that is not there is not deleted, unless its deletion hides other heads; one that others change
+//! meanwhile is.
 
 use super::answer::{Answer, Op};
 use super::clear::{Clear, Deleted};
@@ -9,6 +10,7 @@ use super::error::{ClientError, unexpected};
 use super::heads::Told;
 use super::machine::Step;
 use crate::ids::VersionId;
+use crate::seeded::{self, Bug};
 use crate::wire::condition::Condition;
 use crate::wire::message::Message;
 
@@ -59,7 +61,12 @@ impl Delete {
         // What is damaged can be deleted without being seen.
         if !told.is_damaged() {
             let id = context.seals.name_id(&self.name)?;
-            context.seals.open_told(told, &id)?.ok_or(ClientError::NotFound)?;
+            let is_shown = context.seals.open_told(told, &id)?.is_some();
+            // Where a deletion hides heads beside it these are what is deleted.
+            let hides = told.heads().are_many() && !seeded::is_on(Bug::LeaveHidden);
+            if !is_shown && !hides {
+                return Err(ClientError::NotFound);
+            }
         }
         let tombstone = context.seals.tombstone(told.heads(), &self.name)?;
         // Whatever is there by then is deleted, so long as the name is gone afterwards.

@@ -64,6 +64,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
             "sim::keep_versions::what_one_has_let_go_and_the_other_holds_is_neither_told_of_nor_sent",
         ),
     ),
+    (
+        Bug::LeaveHidden,
+        Test(
+            "sim::expiry::what_comes_back_beside_a_deletion_stays_hidden_and_goes_when_it_is_deleted",
+        ),
+    ),
     (Bug::AcceptExpired, Test("sim::expiry::what_comes_late_and_has_expired_is_not_written_again")),
     (Bug::SkipFlush, Seeds(10)),
     (Bug::FlushLogAlone, Test("sim::disk::whenever_the_power_goes_what_a_start_finds_is_whole")),

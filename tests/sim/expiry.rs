@@ -7,7 +7,7 @@ use super::replication::status;
 use super::world::{Toil, World};
 use dfsd::ids::VersionId;
 use dfsd::limits::{EXPIRED_KNOWN, TOMBSTONE_LIFE};
-use dfsd::session::{Answer, Operation, Standing, VersionsWanted};
+use dfsd::session::{Answer, ClientError, Operation, Standing, VersionsWanted};
 use dfsd::time::stamp_at;
 use dfsd::wire::settings::Setting;
 use std::time::Duration;
@@ -213,6 +213,40 @@ fn who_was_away_while_versions_expired_agrees_and_nothing_comes_back_in_their_pl
     delete(&mut world, 1, "gone");
     world.run(GONE, |_| false);
     assert!((0..2).all(|machine| records(&world, machine) == beside + 3));
+}
+
+/// What superseded the first version has expired, and so has what deleted had superseded that.
+#[test]
+fn what_comes_back_beside_a_deletion_stays_hidden_and_goes_when_it_is_deleted() {
+    for deletes_on in [0, 1] {
+        let mut world = forgetful(10, 2);
+        let beside = beside_files(&world);
+        let first = overwrite(&mut world, 1, "gone", 1);
+        world.run(Duration::from_secs(2), |_| false);
+        world.part(0, 1);
+        overwrite(&mut world, 0, "gone", 1);
+        delete(&mut world, 0, "gone");
+        world.run(Duration::from_secs(200), |_| false);
+        assert_eq!((records(&world, 0), records(&world, 1)), (beside + 1, beside + 1));
+        world.heal(0, 1);
+        world.run(Duration::from_secs(200), |_| false);
+        for machine in 0..2 {
+            assert_eq!(told(&mut world, machine, "gone"), (Vec::new(), 2), "both are heads");
+        }
+        let toil = world.toil_of(Duration::from_secs(120));
+        assert!(is_rest(toil, 2), "{toil:?}");
+        let mut program = Program::connect(&mut world, deletes_on, program::access());
+        let operation = || Operation::Delete { name: "gone".into() };
+        let deleted = program.call(&mut world, operation()).result;
+        assert!(matches!(deleted, Ok(Answer::Deleted { version, .. }) if version > first[0]));
+        let again = program.call(&mut world, operation()).result;
+        assert!(matches!(again, Err(ClientError::NotFound)), "{again:?}");
+        world.run(GONE, |_| false);
+        for machine in 0..2 {
+            assert_eq!(told(&mut world, machine, "gone"), (Vec::new(), 1));
+            assert_eq!(records(&world, machine), beside + 1, "the last deletion");
+        }
+    }
 }
 
 #[test]
