@@ -38,6 +38,12 @@ struct StatusJson<'a> {
     collected_at: Option<String>,
     collected: u64,
     collected_bytes: u64,
+    /// When it was last counted what is needed, and what for.
+    counted_at: Option<String>,
+    shown_bytes: Option<u64>,
+    undo_bytes: Option<u64>,
+    /// When the next version that is kept for undo goes.
+    undo_next: Option<String>,
     /// Why nothing is collected.
     collection_stopped: Option<&'static str>,
     log_segments: u32,
@@ -85,6 +91,10 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         collected_at: known_time(status.collection.collected_ms),
         collected: status.collection.collected,
         collected_bytes: status.collection.collected_bytes,
+        counted_at: known_time(status.collection.counted_ms),
+        shown_bytes: counted_bytes(status, status.collection.shown_bytes),
+        undo_bytes: counted_bytes(status, status.collection.undo_bytes),
+        undo_next: known_time(status.collection.undo_next_ms),
         collection_stopped: stopped(status.collection.void),
         log_segments: status.log_use.segments,
         log_bytes: status.log_use.bytes,
@@ -102,6 +112,10 @@ pub(crate) fn status_json(status: &NodeStatus) -> String {
         twins: status.twins.iter().map(ToString::to_string).collect(),
         new_network_since: known_time(status.began_ms),
     })
+}
+
+fn counted_bytes(status: &NodeStatus, bytes: u64) -> Option<u64> {
+    (status.collection.counted_ms > 0).then_some(bytes)
 }
 
 /// The node's state for a person.
@@ -126,6 +140,8 @@ pub(crate) fn status_lines(status: &NodeStatus) -> Vec<String> {
         ("sync", sync::row(status.sync)),
         ("blocks", format!("{} ({})", status.blocks, human_size(status.block_bytes))),
         ("log", log(&status.log_use)),
+        ("needed", needed(&status.collection)),
+        ("undo", undo(&status.collection)),
         ("unneeded", unneeded(&status.collection)),
         ("health", health),
         ("disk", format!("{} free", human_size(status.free_bytes))),
@@ -169,6 +185,29 @@ fn twin(node: NodeId) -> String {
         "two nodes run with the key of node {}: stop one, and start it once with --new-node-key",
         node.short()
     )
+}
+
+/// What is shown needs.
+fn needed(collection: &CollectionStatus) -> String {
+    match collection.counted_ms {
+        0 => "not counted yet".to_owned(),
+        at => {
+            let shown = human_size(collection.shown_bytes);
+            format!("{shown} by what is shown, as of {}", local_date(time_of(at)))
+        }
+    }
+}
+
+/// What only earlier versions need.
+fn undo(collection: &CollectionStatus) -> String {
+    let kept = match collection.counted_ms {
+        0 => "not counted yet".to_owned(),
+        _ => format!("{} kept for earlier versions", human_size(collection.undo_bytes)),
+    };
+    match collection.undo_next_ms {
+        0 => kept,
+        at => format!("{kept}; the next goes {}", local_date(time_of(at))),
+    }
 }
 
 /// What nothing stored needs any more.
@@ -248,6 +287,8 @@ mod tests {
         let text = status_lines(&status).join("\n");
         assert!(text.contains("unneeded 0 blocks (0 B)\n"), "{text}");
         assert!(status_json(&status).contains(r#""collection_stopped":null,"#));
+        assert!(text.contains("undo     not counted yet\n"), "{text}");
+        assert!(status_json(&status).contains(r#""counted_at":null,"shown_bytes":null,"#));
         let void = CollectionVoid::Page;
         let collection = CollectionStatus {
             reclaimable: 1,
@@ -255,6 +296,10 @@ mod tests {
             collected_ms: 951_826_154_000,
             collected: 3,
             collected_bytes: 3 << 20,
+            counted_ms: 951_826_154_000,
+            shown_bytes: 5 << 20,
+            undo_bytes: 0,
+            undo_next_ms: 0,
             void,
         };
         let status = NodeStatus { collection, ..status };
@@ -264,6 +309,19 @@ mod tests {
         let warning = "warning  no space is given back on this node: a page of";
         assert!(text.contains(warning), "{text}");
         assert!(status_json(&status).contains(r#""collected":3,"#));
+        let told = "needed   5.0 MiB by what is shown, as of 2000-0";
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("undo     0 B kept for earlier versions\n"), "{text}");
+        let json = status_json(&status);
+        assert!(
+            json.contains(r#""shown_bytes":5242880,"undo_bytes":0,"undo_next":null,"#),
+            "{json}"
+        );
+        let undo_next_ms = 951_826_154_000;
+        let collection = CollectionStatus { undo_bytes: 7 << 20, undo_next_ms, ..collection };
+        let text = status_lines(&NodeStatus { collection, ..status }).join("\n");
+        let told = "undo     7.0 MiB kept for earlier versions; the next goes 2000-0";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

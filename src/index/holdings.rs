@@ -27,6 +27,8 @@ pub(crate) struct Holdings {
     blocks: AddressIndex,
     pages: AddressIndex,
     bytes: u64,
+    /// Marked since the marks were cleared.
+    marked: Amount,
     live: LiveBytes,
     epoch: Epoch,
     /// Something has come that nobody names yet.
@@ -206,6 +208,7 @@ impl Holdings {
     pub(crate) fn clear_marks(&mut self) {
         self.blocks.flags.marked.clear();
         self.pages.flags.marked.clear();
+        self.marked = Amount::default();
     }
 
     /// How many blocks.

@@ -56,7 +56,7 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
         damaged: cx.index.catalog.damaged(),
         unnamed,
         unnamed_bytes,
-        collection: collection(own.collection),
+        collection: collection(cx, own.collection),
         free_bytes: cx.space.free(),
         full: cx.room.is_lacking(),
         memory_used: cx.memory.used() as u64,
@@ -72,8 +72,8 @@ pub(super) fn status(cx: &Context, own: Own) -> NodeStatus {
     }
 }
 
-fn collection(state: collect::State) -> CollectionStatus {
-    let collect::State { reclaimable, last, void } = state;
+fn collection(cx: &Context, state: collect::State) -> CollectionStatus {
+    let collect::State { reclaimable, last, needed, void } = state;
     let gone = last.map_or_else(Default::default, |last| last.gone);
     CollectionStatus {
         reclaimable: reclaimable.count,
@@ -81,6 +81,10 @@ fn collection(state: collect::State) -> CollectionStatus {
         collected_ms: last.map_or(0, |last| last.at_ms),
         collected: gone.count,
         collected_bytes: gone.bytes,
+        counted_ms: needed.map_or(0, |needed| needed.at_ms),
+        shown_bytes: needed.map_or(0, |needed| needed.standing.bytes),
+        undo_bytes: needed.map_or(0, |needed| needed.past.bytes),
+        undo_next_ms: cx.index.catalog.next_superseded(cx.now.wall_ms).unwrap_or(0),
         void: match void {
             None => CollectionVoid::No,
             Some(collect::Void::Damaged) => CollectionVoid::Damaged,

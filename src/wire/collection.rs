@@ -18,6 +18,14 @@ pub struct CollectionStatus {
     pub collected: u64,
     /// Their bytes.
     pub collected_bytes: u64,
+    /// When a mark last came by all that is needed, in milliseconds since 1970; 0 if none has since the node started.
+    pub counted_ms: u64,
+    /// Bytes here that versions need which no other supersedes.
+    pub shown_bytes: u64,
+    /// Bytes here that only superseded versions need.
+    pub undo_bytes: u64,
+    /// When the next of these expires, in milliseconds since 1970; 0 if none does.
+    pub undo_next_ms: u64,
     /// Why nothing is collected.
     pub void: CollectionVoid,
 }
@@ -42,7 +50,10 @@ impl Field for CollectionStatus {
         for number in [reclaimable, reclaimable_bytes, collected_ms, collected] {
             number.put(out);
         }
-        self.collected_bytes.put(out);
+        let Self { collected_bytes, counted_ms, shown_bytes, undo_bytes, undo_next_ms, .. } = self;
+        for number in [collected_bytes, counted_ms, shown_bytes, undo_bytes, undo_next_ms] {
+            number.put(out);
+        }
         out.push(self.void as u8);
     }
 
@@ -53,6 +64,10 @@ impl Field for CollectionStatus {
             collected_ms: u64::take(from)?,
             collected: u64::take(from)?,
             collected_bytes: u64::take(from)?,
+            counted_ms: u64::take(from)?,
+            shown_bytes: u64::take(from)?,
+            undo_bytes: u64::take(from)?,
+            undo_next_ms: u64::take(from)?,
             void: match u8::take(from)? {
                 0 => CollectionVoid::No,
                 1 => CollectionVoid::Damaged,

@@ -191,3 +191,40 @@ fn block_files_that_no_group_names_go_once_after_a_start() {
     assert!(has_file(&world, 0, &reference(&block_of(2, 70_000)).address));
     assert_eq!(files(&world, 0), 2, "what is somebody else's stays");
 }
+
+#[test]
+fn what_is_kept_for_undo_is_told_and_when_the_next_of_it_goes() {
+    let mut world = world(420, 2);
+    let day = 24 * 3_600;
+    set(&mut world, vec![Setting::Retention(seconds(3 * day)), Setting::Grace(seconds(0))]);
+    let mut program = Program::connect(&mut world, 0, access());
+    let before = status(&mut world, 0).collection;
+    assert_eq!((before.counted_ms, before.undo_next_ms), (0, 0), "nothing was counted yet");
+    for (name, seed, length) in
+        [("a", 1, 300_000), ("a", 2, 400_000), ("gone", 3, 500_000), ("once", 4, 600_000)]
+    {
+        program.put(&mut world, name, &content(seed, length)).result.unwrap();
+    }
+    let superseded_ms = world.time().wall_ms;
+    program.call(&mut world, Operation::Delete { name: "gone".into() }).result.unwrap();
+    world.run(seconds(600), |_| false);
+    for machine in 0..2 {
+        let told = status(&mut world, machine).collection;
+        assert!(told.counted_ms > superseded_ms);
+        assert_eq!((told.shown_bytes, told.undo_bytes, told.reclaimable), (1_000_000, 800_000, 0));
+        let expected = superseded_ms + 3 * day * 1000;
+        assert!(told.undo_next_ms.abs_diff(expected) <= 20_000, "{told:?}");
+    }
+    let toil = world.toil_of(seconds(120));
+    assert_eq!(toil.collecting, 0, "{toil:?}");
+    world.run(seconds(3 * day), |_| false);
+    for machine in 0..2 {
+        let told = status(&mut world, machine).collection;
+        assert_eq!((told.shown_bytes, told.undo_bytes), (1_000_000, 0));
+        assert_eq!(
+            (told.undo_next_ms, told.collected_bytes),
+            (0, 800_000),
+            "only a deletion is left"
+        );
+    }
+}

@@ -104,6 +104,14 @@ impl Catalog {
         expires.into_iter().chain(forgotten).min()
     }
 
+    /// When the next superseded version goes. `now_ms`: what is beyond the bound goes any time.
+    pub(crate) fn next_superseded(&self, now_ms: u64) -> Option<u64> {
+        if self.has_beyond() || self.has_ripe() {
+            return Some(now_ms);
+        }
+        self.versions.expiry.next_superseded(&self.entries).map(step_ms)
+    }
+
     /// What expired so long ago is forgotten; first of too many.
     pub(crate) fn forget_expired(&mut self, now_ms: u64) {
         let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);

@@ -132,10 +132,15 @@ impl Expiry {
 
     /// When the first expires.
     pub(super) fn next(&self, entries: &Entries) -> Option<Step> {
-        let superseded = self.superseded.after(Cursor::FIRST).next();
-        let superseded = superseded.map(|slot| self.after(entries[slot].since()));
         let tombstone = self.tombstone(entries).map(|(_, at)| at);
+        let superseded = self.next_superseded(entries);
         superseded.into_iter().chain(tombstone).min().filter(|at| *at < Step::MAX)
+    }
+
+    /// When the first expires of those that are superseded.
+    pub(super) fn next_superseded(&self, entries: &Entries) -> Option<Step> {
+        let superseded = self.superseded.after(Cursor::FIRST).next();
+        superseded.map(|slot| self.after(entries[slot].since())).filter(|at| *at < Step::MAX)
     }
 
     /// When a tombstone expires that is the only head of its name.

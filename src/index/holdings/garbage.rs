@@ -25,6 +25,18 @@ impl Amount {
         self.count += 1;
         self.bytes += u64::from(length);
     }
+
+    /// What is more than another.
+    pub(crate) fn without(self, other: Self) -> Self {
+        let count = self.count.saturating_sub(other.count);
+        Self { count, bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+}
+
+/// A mark has come by something.
+struct Mark {
+    is_first: bool,
+    length: u32,
 }
 
 /// Whether what came not long ago, and was never named, stays.
@@ -77,12 +89,27 @@ impl Holdings {
 
     /// A mark has come by a block: whether that is for the first time. None if it is not here.
     pub(crate) fn mark_block(&mut self, address: &Address) -> Option<bool> {
-        self.blocks.mark(address)
+        let marked = self.blocks.mark(address);
+        self.note_marked(marked)
     }
 
     /// The same of a page.
     pub(crate) fn mark_page(&mut self, address: &Address) -> Option<bool> {
-        self.pages.mark(address)
+        let marked = self.pages.mark(address);
+        self.note_marked(marked)
+    }
+
+    fn note_marked(&mut self, marked: Option<Mark>) -> Option<bool> {
+        let Mark { is_first, length } = marked?;
+        if is_first {
+            self.marked.add(length);
+        }
+        Some(is_first)
+    }
+
+    /// What has been marked since the marks were cleared.
+    pub(crate) fn marked(&self) -> Amount {
+        self.marked
     }
 
     /// Whether there is anything that came not long ago and was not named.
@@ -178,10 +205,11 @@ impl AddressIndex {
     }
 
     /// Whether it was not marked before. None if it is not here.
-    fn mark(&mut self, address: &Address) -> Option<bool> {
+    fn mark(&mut self, address: &Address) -> Option<Mark> {
         let slot = self.slot(address)?;
         self.become_named(slot);
-        Some(self.flags.marked.set(slot, true))
+        let length = self.places.0[slot].1.length();
+        Some(Mark { is_first: self.flags.marked.set(slot, true), length })
     }
 
     /// Which slots of a word hold what is to go.

@@ -1,4 +1,5 @@
-//! A mark: from all records of the catalog down to the blocks that they name.
+//! A mark: from all records of the catalog down to the blocks that they name. What stands comes first and then what other
+//! versions supersede, so that it is known how much is kept for the sake of these alone.
 //!
 //! Keeps where it is and the pages beside its way down, which are bounded. Invariant: it has come by everything only if every
 //! record was read, and every page below it.
@@ -6,7 +7,8 @@
 use super::readers::{Cursor, Readers, Root};
 use super::{Event, Reading, Void};
 use crate::ids::{Address, RecordId};
-use crate::index::entry::Kind;
+use crate::index::entry::{Entry, Flag, Kind};
+use crate::index::holdings::Amount;
 use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::server::work::ReadFor;
@@ -28,7 +30,9 @@ const PAGES: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
     #[default]
-    Records,
+    Standing,
+    /// Through all that stand: now what is superseded.
+    Past,
     /// Through all records: now what was served.
     Served(Cursor),
     Ended,
@@ -55,6 +59,10 @@ pub(super) struct Mark {
     pages: Vec<Address>,
     /// What was served names something that no record names.
     spares: bool,
+    /// What records name that stand.
+    standing: Amount,
+    /// And what only others name.
+    past: Amount,
 }
 
 impl Mark {
@@ -64,7 +72,7 @@ impl Mark {
             return self.read_pages(cx);
         }
         match self.stage {
-            Stage::Records => self.read_records(cx),
+            Stage::Standing | Stage::Past => self.read_records(cx),
             Stage::Served(from) => {
                 let (roots, next) = readers.roots(from);
                 for Root { address, is_page } in roots {
@@ -94,9 +102,35 @@ impl Mark {
     /// A record has come that lists its blocks in pages below this one. Its id may lie behind the mark, and what named the
     /// same before may expire ahead of it. What is not here comes later than the mark, which leaves that alone.
     pub(super) fn came(&mut self, cx: &mut Context, root: Address) {
-        if self.enter(cx, root) == Some(true) && self.stage != Stage::Records {
+        if self.enter(cx, root) == Some(true) && !self.is_in_records() {
             // What is below it is needed, and not only served.
-            self.stage = Stage::Records;
+            self.stage = Stage::Past;
+        }
+    }
+
+    fn is_in_records(&self) -> bool {
+        matches!(self.stage, Stage::Standing | Stage::Past)
+    }
+
+    /// What records name that stand, as far as it is here, and what only others do.
+    pub(super) fn needed(&self) -> [Amount; 2] {
+        [self.standing, self.past]
+    }
+
+    /// It is through the records of a stage.
+    fn end_stage(&mut self, cx: &Context) {
+        let marked = cx.index.holdings.marked();
+        match self.stage {
+            Stage::Standing => {
+                self.standing = marked;
+                self.after = None;
+                self.stage = Stage::Past;
+            }
+            Stage::Past => {
+                self.past = marked.without(self.standing);
+                self.stage = Stage::Served(Cursor::FIRST);
+            }
+            Stage::Served(_) | Stage::Ended => {}
         }
     }
 
@@ -109,7 +143,7 @@ impl Mark {
         if is_damaged(cx) {
             return Marked::Void(Void::Damaged);
         }
-        let after = self.after;
+        let (after, stage_stands) = (self.after, self.stage == Stage::Standing);
         let (mut items, mut ids, mut looks) = (Vec::new(), Vec::new(), 0);
         let last = RecordId([u8::MAX; 32]);
         let all = cx.index.catalog.range(after.unwrap_or_default(), last);
@@ -117,6 +151,7 @@ impl Mark {
             looks += 1;
             self.after = Some(entry.id());
             match entry.kind() {
+                Kind::File | Kind::Other if stands(entry) != stage_stands => {}
                 Kind::File | Kind::Other => {
                     items.push(entry.item());
                     ids.push(entry.id());
@@ -128,7 +163,7 @@ impl Mark {
             }
         }
         if looks == 0 {
-            self.stage = Stage::Served(Cursor::FIRST);
+            self.end_stage(cx);
         }
         if items.is_empty() {
             return Marked::Looks;
@@ -229,9 +264,14 @@ impl Mark {
 
     /// A page that a record names must be here. One that was only served need not be whole.
     fn need(&mut self, cx: &mut Context, page: Address) -> Result<(), Void> {
-        let is_here = self.enter(cx, page).is_some() || self.stage != Stage::Records;
+        let is_here = self.enter(cx, page).is_some() || !self.is_in_records();
         if is_here || seeded::is_on(Bug::SweepOverMissingPage) { Ok(()) } else { Err(Void::Page) }
     }
+}
+
+/// Whether a reader may see it, if it is a version: none that is known supersedes it.
+fn stands(entry: &Entry) -> bool {
+    !entry.is_superseded() && !entry.is(Flag::Discarded)
 }
 
 fn mark_all(cx: &mut Context, blocks: &[BlockRef]) {

@@ -85,12 +85,24 @@ pub(super) struct Collected {
     pub(super) gone: Amount,
 }
 
+/// What the last mark has come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Needed {
+    /// When, in milliseconds since 1970.
+    pub(super) at_ms: u64,
+    /// What versions name that no other supersedes.
+    pub(super) standing: Amount,
+    /// What only those name that are kept for a while.
+    pub(super) past: Amount,
+}
+
 /// What is said of collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct State {
     /// Found by the last mark and not gone yet.
     pub(super) reclaimable: Amount,
     pub(super) last: Option<Collected>,
+    pub(super) needed: Option<Needed>,
     /// Why the last mark was void, if it was.
     pub(super) void: Option<Void>,
 }
@@ -293,7 +305,8 @@ impl Collect {
             // Others have their turn in between.
             Marked::Looks => self.paused_until = Some(cx.now.instant + MOMENT),
             Marked::All => {
-                let spares = mark.spares();
+                let (spares, [standing, past]) = (mark.spares(), mark.needed());
+                self.state.needed = Some(Needed { at_ms: cx.now.wall_ms, standing, past });
                 self.marked(cx, spares);
             }
             Marked::Void(why) => self.become_void(cx, why),

@@ -391,3 +391,26 @@ fn overwriting_one_name_among_many_does_not_mark_them_all_each_time() {
     }
     assert!((1..4).contains(&cycles), "{cycles} cycles in ten minutes");
 }
+
+#[test]
+fn what_only_superseded_versions_need_is_counted_apart() {
+    let mut node = Setting::new();
+    node.hold(&[1, 2, 3, 4, 5, 6, 7]);
+    node.leaf_page(100, &[4, 5]);
+    node.leaf_page(101, &[5, 6]);
+    // Each second version shares a block with the first, which it supersedes.
+    let past = node.file(1, 1, &[1, 2]);
+    node.file(1, 2, &[2, 3]);
+    node.long(2, 100);
+    let blocks = BlockList::Pages { root: address(101), depth: 1, blocks: 2, bytes: 140_000 };
+    node.record(&Record { blocks, ..file(2, 2, &[]) });
+    assert_eq!(node.settle(), [7]);
+    let counted = |node: &Setting| {
+        let needed = node.collect.state().needed.unwrap();
+        [needed.standing, needed.past].map(|amount| (amount.count, amount.bytes / 70_000))
+    };
+    assert_eq!(counted(&node), [(4 + 1, 4), (2 + 1, 2)], "pages are counted too");
+    node.expire(past);
+    assert_eq!(node.settle(), [1]);
+    assert_eq!(counted(&node), [(5, 4), (2, 1)]);
+}
