@@ -2,7 +2,7 @@
 
 use super::client::program::{Program, access, content, world};
 use super::comparison::{tell, two_nodes};
-use super::pages::{paged, prepare};
+use super::pages::{paged, prepare, put_all};
 use super::raw::{RawClient, page_of};
 use super::replication::{block_of, bring, holds, put, record, reference, status};
 use super::world::World;
@@ -165,6 +165,32 @@ fn as_long_as_a_page_is_not_here_nothing_is_collected() {
     world.run(seconds(200), |_| false);
     assert!(holds(&mut world, 0, record_id(&file.record)));
     assert_eq!(status(&mut world, 0).collection.void, CollectionVoid::No);
+}
+
+/// Its blocks do not fit, and all its pages come, also behind the first block that does not.
+#[test]
+fn a_full_node_gives_space_back_though_a_long_file_is_here_in_part() {
+    let mut world = two_nodes(406);
+    set(&mut world, vec![Setting::Grace(seconds(0)), Setting::Retention(seconds(0))]);
+    let mut program = Program::connect(&mut world, 0, access());
+    program.put(&mut world, "old", &content(1, 300_000)).result.unwrap();
+    world.run(seconds(10), |_| false);
+    assert_eq!(files(&world, 1), 1);
+    let file = paged(&world);
+    tell(&mut world, 1, std::slice::from_ref(&file.record));
+    world.run(seconds(10), |_| false);
+    world.machines[1].fs.tamper().set_free(0);
+    status(&mut world, 1);
+    world.run(seconds(1), |_| false);
+    put_all(&mut world, 0, &file);
+    program.call(&mut world, Operation::Delete { name: "old".into() }).result.unwrap();
+    world.run(seconds(200), |_| false);
+    let told = status(&mut world, 1);
+    assert_eq!((told.incomplete, told.collection.void), (1, CollectionVoid::No));
+    assert_eq!(files(&world, 1), 0);
+    world.machines[1].fs.tamper().set_free(1 << 40);
+    world.run(seconds(100), |_| false);
+    assert!(holds(&mut world, 1, record_id(&file.record)));
 }
 
 /// Files that no group names: a start finds them, and leaves alone what it has.

@@ -110,6 +110,11 @@ impl Flags {
         self.relied[0].word(word) | self.relied[1].word(word)
     }
 
+    /// The same, if he began to in this epoch.
+    pub(super) fn relied_since(&self, epoch: Epoch, word: usize) -> u64 {
+        epoch.of(&self.relied).word(word)
+    }
+
     /// And those that came not long ago.
     pub(super) fn young(&self, word: usize) -> u64 {
         self.young.iter().fold(0, |all, bits| all | bits.word(word))

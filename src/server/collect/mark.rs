@@ -1,8 +1,8 @@
 //! A mark: from all records of the catalog down to the blocks that they name. What stands comes first and then what other
 //! versions supersede, so that it is known how much is kept for the sake of these alone.
 //!
-//! Keeps where it is and the pages beside its way down, which are bounded. Invariant: it has come by everything only if every
-//! record was read, and every page below it.
+//! Keeps where it is and the pages beside its way down, which are bounded: of too many it is void, and begins anew later.
+//! Invariant: it has come by everything only if every record was read, and every page below it.
 
 use super::readers::{Cursor, Readers, Root};
 use super::{Event, Reading, Void};
@@ -25,6 +25,8 @@ const RECORDS: usize = 64;
 const LOOKS: usize = 1024;
 /// Pages that are read at a time, and so how many times 512 wait beside the way down.
 const PAGES: usize = 8;
+/// No more wait, also of records that come faster than it reads.
+const PAGES_MAX: usize = 64 * 1024;
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,6 +70,9 @@ pub(super) struct Mark {
 impl Mark {
     /// The next step.
     pub(super) fn step(&mut self, cx: &mut Context, readers: &Readers) -> Marked {
+        if self.pages.len() > PAGES_MAX {
+            return Marked::Void(Void::Unread);
+        }
         if !self.pages.is_empty() {
             return self.read_pages(cx);
         }

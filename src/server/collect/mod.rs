@@ -147,6 +147,8 @@ pub(super) struct Collect {
     not_dropped: Vec<Address>,
     /// When something is to be done, as far as a timer says so.
     timer: Option<Instant>,
+    /// The same of what is only to be looked at, which may be far off.
+    watch_timer: Option<Instant>,
     stopped: bool,
     state: State,
     events: VecDeque<Event>,
@@ -167,6 +169,7 @@ impl Collect {
             waits: false,
             not_dropped: Vec::new(),
             timer: None,
+            watch_timer: None,
             stopped: false,
             state: State::default(),
             events: VecDeque::new(),
@@ -210,18 +213,27 @@ impl Collect {
         self.readers.link_closed(link);
     }
 
-    /// A record is durable: a mark that is under way goes down to what it lists. What stands in it alone is relied on.
+    /// A record is durable: a mark that is under way goes down to what it lists, and a sweep ends that no mark has come by for.
+    /// What stands in it alone is relied on.
     pub(super) fn came(&mut self, cx: &mut Context, record: &Record) {
-        if let Phase::Marking(mark) = &mut self.phase
-            && let BlockList::Pages { root, .. } = record.blocks
-        {
-            mark.came(cx, root);
+        let BlockList::Pages { root, .. } = record.blocks else {
+            return;
+        };
+        match &mut self.phase {
+            Phase::Marking(mark) => mark.came(cx, root),
+            Phase::Sweeping(_) if cx.index.holdings.mark_page(&root) == Some(true) => {
+                self.schedule.suspect();
+                self.end(cx);
+            }
+            Phase::Idle | Phase::Orphans(_) | Phase::Sweeping(_) => {}
         }
     }
 
     /// It is time to go on.
     pub(super) fn timeout(&mut self, cx: &mut Context) {
-        self.timer = None;
+        let is_past = |at: &mut Instant| *at <= cx.now.instant;
+        self.timer.take_if(is_past);
+        self.watch_timer.take_if(is_past);
         self.pump(cx);
     }
 
@@ -235,13 +247,17 @@ impl Collect {
         self.schedule.watch(cx);
         while let Some(at) = self.due(cx) {
             if at > cx.now.instant {
-                return self.wake(cx, at);
+                self.wake(cx, at);
+                break;
             }
             self.paused_until = None;
             self.step(cx);
         }
-        if let Some(at) = self.schedule.ages_at() {
-            self.wake(cx, at);
+        if let Some(at) = self.schedule.ages_at()
+            && self.watch_timer.is_none_or(|timer| at < timer)
+        {
+            self.watch_timer = Some(at);
+            cx.timers.set(at, Timer::Collect);
         }
     }
 
@@ -382,17 +398,20 @@ impl Collect {
     }
 
     /// Files are gone, or need not go.
-    pub(super) fn dropped(&mut self, cx: &Context) {
+    pub(super) fn dropped(&mut self, cx: &mut Context) {
         self.waits = false;
-        self.paused_until = Some(cx.now.instant + FILES_PERIOD);
+        let at = cx.now.instant + FILES_PERIOD;
+        self.paused_until = Some(at);
+        self.wake(cx, at);
     }
 
     /// Files could not be removed now: the log has no room to say so. They stay until the next cycle.
-    pub(super) fn not_dropped(&mut self, cx: &Context, files: &[Address]) {
+    pub(super) fn not_dropped(&mut self, cx: &mut Context, files: &[Address]) {
         self.waits = false;
         self.not_dropped.extend(files);
         self.schedule.void(cx, Void::Unread);
         self.phase = Phase::Idle;
+        self.wake(cx, cx.now.instant + MOMENT);
     }
 
     /// A folder of blocks was listed.

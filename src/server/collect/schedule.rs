@@ -51,6 +51,8 @@ pub(super) struct Schedule {
     read_until: Option<Instant>,
     /// When what was never named is a step of time older.
     ages_at: Option<Instant>,
+    /// How long such a step was when that was reckoned.
+    step: Duration,
 }
 
 impl Schedule {
@@ -68,6 +70,7 @@ impl Schedule {
             void_group: None,
             read_until: None,
             ages_at: None,
+            step: Duration::ZERO,
         }
     }
 
@@ -82,14 +85,22 @@ impl Schedule {
             self.relied = false;
             self.suspected = true;
         }
-        if cx.index.holdings.take_came_young() && self.ages_at.is_none() {
-            self.ages_at = Some(cx.now.instant + step_of_time(cx));
+        let step = step_of_time(cx);
+        let has_changed = self.ages_at.is_some() && std::mem::replace(&mut self.step, step) != step;
+        let is_first = cx.index.holdings.take_came_young() && self.ages_at.is_none();
+        if has_changed || is_first {
+            (self.ages_at, self.step) = (Some(cx.now.instant + step), step);
         }
         if self.ages_at.is_some_and(|at| at <= cx.now.instant) {
             self.suspected |= cx.index.holdings.grow_older();
             let goes_on = cx.index.holdings.has_young();
-            self.ages_at = goes_on.then(|| cx.now.instant + step_of_time(cx));
+            self.ages_at = goes_on.then(|| cx.now.instant + step);
         }
+    }
+
+    /// There may be garbage.
+    pub(super) fn suspect(&mut self) {
+        self.suspected = true;
     }
 
     /// When `watch` is to be called at the latest.

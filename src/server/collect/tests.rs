@@ -130,7 +130,7 @@ impl Setting {
                 Event::Drop(files) => {
                     assert!(files.len() <= FILES);
                     self.gone.extend(files.iter().map(|file| file.0[0]));
-                    self.collect.dropped(&self.cx);
+                    self.collect.dropped(&mut self.cx);
                 }
                 Event::RecordDamaged(id) => self.cx.index.damage(&id),
                 Event::PageDamaged(page) => drop(self.cx.index.holdings.remove(&page)),
@@ -359,10 +359,25 @@ fn files_go_a_few_at_a_time_and_no_faster_than_a_thousand_a_second() {
 }
 
 #[test]
+fn what_came_not_long_ago_is_looked_at_once_and_when_the_grace_says_so() {
+    let mut node = Setting::new();
+    node.cx.index.settings.grace = Duration::MAX;
+    let all: Vec<u8> = (0..200).collect();
+    node.hold(&all);
+    node.cx.index.holdings.await_name(&address(0));
+    assert_eq!(node.run(MINUTE), all[1..]);
+    let timers = std::iter::from_fn(|| node.cx.timers.take_due(Instant(u64::MAX)));
+    assert_eq!(timers.count(), 1, "one that may be far off");
+    node.cx.index.settings.grace = Duration::from_hours(1);
+    assert!(node.run(Duration::from_mins(59)).is_empty());
+    assert_eq!(node.settle(), [0]);
+}
+
+#[test]
 fn what_cannot_be_written_down_stays_until_the_next_cycle() {
     let mut node = Setting::new();
     node.settle();
-    node.collect.not_dropped(&node.cx, &[address(9)]);
+    node.collect.not_dropped(&mut node.cx, &[address(9)]);
     assert_eq!(node.settle(), [9]);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A machine. Goes down a record's pages one at a time and has what is missing fetched, whatever the file's size. Knows no
 //! peer but by its number, and not when something is tried again. Invariants: no record waits its turn twice; versions
-//! that another supersedes, whose blocks may never be asked for, take only a part of what there is room for.
+//! that another supersedes, whose blocks may never be asked for, take only a part of what there is room for; all pages are
+//! fetched, also behind what cannot be had, since without them it is not known what is needed here.
 
 use super::traverse::{Position, Traversal};
 use super::{Item, Reading};
@@ -105,6 +106,16 @@ impl Replication {
     /// Whether what stands there was asked for before, of all that had no news since.
     fn is_again(&self, position: Position) -> bool {
         self.wanted.again.is_some_and(|tried| position <= tried)
+    }
+
+    /// What has come of it, when nothing more is to be fetched.
+    fn end(&self, cx: &Context) -> End {
+        let Some(Lack { address, position, news }) = self.lack else {
+            return End::Complete;
+        };
+        let is_unsure = self.unsure || news != cx.news.serial();
+        let outcome = if is_unsure { Outcome::Unsure } else { Outcome::Nowhere };
+        End::Lacks { address, position, outcome }
     }
 
     /// Something could not be had.
@@ -232,7 +243,7 @@ impl Replications {
 
     fn fetch_blocks(&mut self, cx: &mut Context, id: ReplicationId, blocks: &[BlockRef]) {
         for block in blocks {
-            if cx.index.holdings.name_block(&block.address) {
+            if cx.index.holdings.name_block(&block.address) || self.get(id).lack.is_some() {
                 continue;
             }
             let news = cx.news.serial();
@@ -259,13 +270,9 @@ impl Replications {
         if replication.blocks > 0 {
             return;
         }
-        if let Some(Lack { address, position, news }) = replication.lack {
-            let is_unsure = replication.unsure || news != cx.news.serial();
-            let outcome = if is_unsure { Outcome::Unsure } else { Outcome::Nowhere };
-            return self.end(id, End::Lacks { address, position, outcome });
-        }
         let Some(address) = replication.traversal.page() else {
-            return self.end(id, End::Complete);
+            let end = replication.end(cx);
+            return self.end(id, end);
         };
         cx.index.holdings.name_page(&address);
         match cx.index.holdings.page(&address) {
@@ -305,6 +312,7 @@ impl Replications {
         let replication = self.get(id);
         if outcome != Outcome::Here {
             replication.fail(address, replication.traversal.at_page(), outcome);
+            replication.traversal.skip();
         }
         self.step(cx, id);
     }

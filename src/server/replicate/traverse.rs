@@ -67,7 +67,13 @@ impl Traversal {
         }
     }
 
-    /// How many pages have been read.
+    /// That page cannot be had, nor what is below it.
+    pub(super) fn skip(&mut self) {
+        self.pages.pop();
+        self.read += 1;
+    }
+
+    /// How many pages have been read or skipped.
     pub(super) fn read(&self) -> usize {
         self.read as usize
     }

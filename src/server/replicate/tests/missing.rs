@@ -401,7 +401,11 @@ fn of_a_long_file_page_after_page_is_had_with_its_blocks() {
         (Do::Landed(true), "read"),
         (Do::Read, "11 page 101"),
         (Do::Page(11, None), "10 page 101"),
-        (Do::Page(10, Some(102)), ""),
+        // Of what is behind it the pages are had, and no blocks.
+        (Do::Page(10, Some(102)), "11 page 102"),
+        (Do::Page(11, Some(102)), "page 102"),
+        (Do::Landed(true), "read"),
+        (Do::Read, ""),
         (Do::Pass(PEER_TIMEOUT), ""),
         (Do::Turn, ""),
     ]);
