@@ -396,6 +396,10 @@ bugs! {
     SweepOverMissingPage,
     /// What no record names goes as soon as it comes (G8).
     SweepBeforeGrace,
+    /// Nodes compare what they hold though they are not set to the same (G1).
+    CompareUnlike,
+    /// What was set and can be read no more counts as never set: the defaults are in force (G3).
+    ForgetSettings,
     /// What is there of a file that a get goes on with is not compared with what is stored (G2).
     TrustDraft,
 }

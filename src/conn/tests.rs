@@ -16,7 +16,7 @@ mod time;
 
 const START: Instant = Instant(1_000_000);
 /// What a preface of `keys` begins with.
-const HEAD: &[u8] = b"dfsd\x03\x03\x00\x03";
+const HEAD: &[u8] = b"dfsd\x04\x04\x00\x03";
 
 fn keys(who: u8) -> ConnKeys {
     ConnKeys {

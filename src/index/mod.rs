@@ -72,12 +72,8 @@ impl Index {
         undecoded: LogDamage,
         ordered: Option<Ordered>,
     ) -> Self {
-        let IndexBuilder { mut catalog, holdings, grants, settings: known_settings, .. } = builder;
-        let settings = known_settings.in_force(&catalog);
-        // Before anything is compared.
-        catalog.set(&settings);
-        catalog.rebind(usize::MAX);
-        Self {
+        let IndexBuilder { catalog, holdings, grants, settings: known_settings, .. } = builder;
+        let mut index = Self {
             catalog,
             holdings,
             grants,
@@ -87,9 +83,14 @@ impl Index {
             undecoded,
             readers: Readers::default(),
             ordered,
-            settings,
+            settings: Settings::default(),
             known_settings,
-        }
+        };
+        index.renew_settings();
+        // Before anything is compared.
+        index.catalog.set(&index.settings);
+        index.catalog.rebind(usize::MAX);
+        index
     }
 
     /// A record is durable: what it sets, if it sets something, is in force if no greater version sets the same.
@@ -101,7 +102,8 @@ impl Index {
 
     /// By now another version of a setting may be the greatest that is not dated in the future.
     pub(crate) fn renew_settings(&mut self) {
-        self.settings = self.known_settings.in_force(&self.catalog);
+        let is_damaged = self.log_damage().is_any();
+        self.settings = self.known_settings.in_force(&self.catalog, is_damaged);
     }
 
     /// The records of the settings that are in force.

@@ -7,6 +7,7 @@ use super::catalog::Catalog;
 use crate::crypto::keys::record_id;
 use crate::ids::RecordId;
 use crate::keyring::setting::{name, setting};
+use crate::seeded::{self, Bug};
 use crate::wire::record::Record;
 use crate::wire::settings::{Setting, SettingKey, Settings};
 use bytes::Bytes;
@@ -34,11 +35,12 @@ impl KnownSettings {
         setting.is_some()
     }
 
-    /// What is in force.
-    pub(crate) fn in_force(&self, catalog: &Catalog) -> Settings {
+    /// What is in force. `damaged`: not all of the log could be read, and what was set may have stood there.
+    pub(crate) fn in_force(&self, catalog: &Catalog, damaged: bool) -> Settings {
         SettingKey::ALL.into_iter().fold(Settings::default(), |settings, key| {
             let greatest = catalog.greatest(&name(key));
             settings.with(match greatest {
+                None if damaged && !seeded::is_on(Bug::ForgetSettings) => most(key),
                 None => settings.get(key),
                 Some(entry) => match self.0.get(&entry.id()) {
                     Some(known) => known.setting,
@@ -92,12 +94,14 @@ mod tests {
     fn the_greatest_version_of_each_setting_is_in_force() {
         let mut catalog = Catalog::new(Aliases::new([7; 16]));
         let mut known = KnownSettings::default();
-        assert_eq!(known.in_force(&catalog), Settings::default());
+        assert_eq!(known.in_force(&catalog, false), Settings::default());
+        let most = SettingKey::ALL.into_iter().map(most).fold(Settings::default(), Settings::with);
+        assert_eq!(known.in_force(&catalog, true), most, "it may have stood where the damage is");
         let mut note = |stamp, setting| {
             let (id, record, bytes) = record(stamp, setting);
             assert!(known.note(&record, &bytes));
             catalog.insert(id, &record, PLACE);
-            known.in_force(&catalog)
+            known.in_force(&catalog, false)
         };
         let one = |setting| Settings::default().with(setting);
         assert_eq!(note(5, seconds(10)), one(seconds(10)));
@@ -115,9 +119,13 @@ mod tests {
         let (id, one, bytes) = record(5, seconds(10));
         catalog.insert(id, &one, PLACE);
         let mut known = KnownSettings::default();
-        assert_eq!(known.in_force(&catalog).retention, Duration::MAX);
+        assert_eq!(known.in_force(&catalog, false).retention, Duration::MAX);
         known.note(&one, &bytes);
         catalog.damage(&id);
-        assert_eq!(known.in_force(&catalog).retention, Duration::from_secs(10), "it is known");
+        assert_eq!(
+            known.in_force(&catalog, true).retention,
+            Duration::from_secs(10),
+            "it is known"
+        );
     }
 }

@@ -185,7 +185,7 @@ impl Context {
         }
     }
 
-    /// Two nodes must agree on what expires, and when, before they compare what they have.
+    /// Two nodes must agree on what expires, and when, before they compare what they have: they do not before that is so.
     pub(super) fn give_settings(&mut self, link: Link) {
         let records = self.index.settings_records();
         let items = records.map(|record| PushedRecord { record, block: Bytes::new() }).collect();

@@ -77,6 +77,7 @@ impl Undecoded {
         );
         cx.index.catalog.forget_guesses();
         cx.index.undecoded = LogDamage::default();
+        cx.index.renew_settings();
         cx.job(Job::MadeGood { damage: self.damage });
     }
 }

@@ -299,8 +299,11 @@ pub enum Message {
     Records { items: Vec<PushedRecord> },
     /// What have you in this range, if not what I have? Answered once, in the order of the questions: by `Parts` or `Ids`.
     /// `told`: all that you lacked when I last asked about everything has been sent. `cut`: both speak of what they hold that
-    /// has not expired by this step (of 10 s since 1970), and of what has expired since.
-    Compare { range: RangeSummary, told: bool, cut: u32 },
+    /// has not expired by this step (of 10 s since 1970), and of what has expired since. `settings`: the digest of what is in
+    /// force here, by which things expire.
+    Compare { range: RangeSummary, told: bool, cut: u32, settings: u64 },
+    /// I am set to something else than you are: a question about everything is not answered as long as that is so.
+    SettingsDiffer,
     /// What I have in the parts of the range that you asked about; none: the same as you. The range itself: you have
     /// nothing of it, and all that I have follows as `Records`.
     Parts { first: RecordId, last: RecordId, ranges: Vec<RangeSummary> },

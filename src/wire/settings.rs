@@ -6,6 +6,7 @@
 use super::cursor::{Field, Reader};
 use super::record::{Extension, Record, RecordKind};
 use crate::limits::{GRACE_DEFAULT, KEEP_VERSIONS_MAX, RETENTION_DEFAULT, SETTING_SECONDS_MAX};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// The extension of a setting's record that says which and to what: a number `u16` and a value `u64`, which is a time in
@@ -123,6 +124,17 @@ impl Settings {
         }
     }
 
+    /// What of two nodes is the same if they are set to the same: the first 8 bytes of the SHA-256 of all keys and values.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut digest = Sha256::new();
+        for setting in SettingKey::ALL.map(|key| self.get(key)) {
+            digest.update(setting.extension().value);
+        }
+        let digest = digest.finalize();
+        u64::from_be_bytes(std::array::from_fn(|index| digest[index]))
+    }
+
     /// With one that is set.
     #[must_use]
     pub fn with(mut self, setting: Setting) -> Self {
@@ -150,6 +162,17 @@ mod tests {
         let version = VersionId { stamp: 7, ..VersionId::default() };
         let bare = Record::unsigned(RecordKind::Setting, NameId([1; 32]), version);
         Record { extensions: vec![setting.extension()], ..bare }
+    }
+
+    #[test]
+    fn whatever_is_set_changes_the_digest() {
+        let one = Settings::default();
+        let other = |setting| one.with(setting).digest();
+        assert_eq!(one.digest(), other(one.get(SettingKey::Grace)));
+        let [retention, grace] =
+            [Setting::Retention, Setting::Grace].map(|set| set(Duration::ZERO));
+        assert!(one.digest() != other(retention) && one.digest() != other(grace));
+        assert_ne!(other(retention), other(grace));
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub(super) enum Finder {
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (
+        Bug::CompareUnlike,
+        Test("sim::expiry::who_was_cut_off_while_another_retention_was_set_brings_nothing_back"),
+    ),
+    (Bug::ForgetSettings, Test("sim::expiry::where_it_is_not_known_what_is_set_nothing_expires")),
+    (
         Bug::TrustDraft,
         Test("daemon::ranges::a_get_goes_on_with_what_is_there_and_fetches_what_is_not"),
     ),

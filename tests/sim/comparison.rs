@@ -59,13 +59,18 @@ pub(super) fn summary(world: &World, machine: usize) -> RangeSummary {
 
 /// Turns a bit over within these bytes, wherever the log has them. False if it does not.
 pub(super) fn spoil(world: &World, machine: usize, bytes: &[u8]) -> bool {
+    spoil_at(world, machine, bytes, bytes.len() / 2)
+}
+
+/// The same of this byte of them.
+pub(super) fn spoil_at(world: &World, machine: usize, bytes: &[u8], offset: usize) -> bool {
     let disk = &world.machines[machine].fs;
     disk.paths("log").into_iter().any(|path| {
         let file = disk.open(&path).unwrap();
         let mut log = vec![0; disk.length(&file).unwrap() as usize];
         disk.read_at(&file, 0, &mut log).unwrap();
         let at = log.windows(bytes.len()).position(|window| window == bytes);
-        at.is_some_and(|at| disk.tamper().flip(&path, at + bytes.len() / 2))
+        at.is_some_and(|at| disk.tamper().flip(&path, at + offset))
     })
 }
 

@@ -2,14 +2,18 @@
 //! were parted meanwhile, agree and are at rest.
 
 use super::client::program::{self, Program};
-use super::comparison::{signed, tell};
+use super::comparison::{signed, spoil_at, tell};
+use super::raw::RawClient;
 use super::replication::status;
 use super::world::{Toil, World};
+use bytes::Bytes;
 use dfsd::ids::VersionId;
+use dfsd::keyring::setting;
 use dfsd::limits::{EXPIRED_KNOWN, TOMBSTONE_LIFE};
 use dfsd::session::{Answer, ClientError, Operation, Standing, VersionsWanted};
 use dfsd::time::stamp_at;
-use dfsd::wire::settings::Setting;
+use dfsd::wire::message::{Message, Role};
+use dfsd::wire::settings::{Setting, SettingKey};
 use std::time::Duration;
 
 /// After this long nothing is there of what was superseded, if the network keeps nothing of the past.
@@ -53,6 +57,38 @@ pub(super) fn overwrite(
 pub(super) fn delete(world: &mut World, machine: usize, name: &str) {
     let mut program = Program::connect(world, machine, program::access());
     program.call(world, Operation::Delete { name: name.into() }).result.unwrap();
+}
+
+/// The record that sets the retention, as a node tells others.
+fn setting_record(world: &mut World, machine: usize) -> Bytes {
+    let mut peer = RawClient::connect_as(world, machine, Role::Node);
+    loop {
+        if let Some(Message::Records { items }) = peer.message(world) {
+            let [item] = &items[..] else { panic!("one is set: {items:?}") };
+            return item.record.clone();
+        }
+    }
+}
+
+/// It says for how long versions are kept, and nobody can read it any more.
+#[test]
+fn where_it_is_not_known_what_is_set_nothing_expires() {
+    let mut world = program::world(431, 1);
+    set(&mut world, 0, Setting::Retention(Duration::MAX));
+    overwrite(&mut world, 0, "a", 3);
+    let record = setting_record(&mut world, 0);
+    world.kill(0);
+    let name = setting::name(SettingKey::Retention).0;
+    let at = record.windows(32).position(|window| window == name).unwrap();
+    assert!(spoil_at(&world, 0, &record, at + 7));
+    world.set_clock(0, 100 * 24 * HOURS_6 / 6);
+    world.start(0, Vec::new());
+    world.run(Duration::from_secs(200), |_| false);
+    assert_eq!(told(&mut world, 0, "a").1, 3);
+    // Who sets it again says what is meant.
+    set(&mut world, 0, Setting::Retention(Duration::ZERO));
+    world.run(GONE, |_| false);
+    assert_eq!(told(&mut world, 0, "a").1, 1);
 }
 
 /// What a node gives for a name, and of how many versions it tells.
@@ -285,6 +321,28 @@ fn another_retention_holds_from_then_on_and_brings_nothing_back() {
     set(&mut world, 0, Setting::Retention(Duration::ZERO));
     world.run(GONE, |_| false);
     assert!((0..2).all(|machine| told(&mut world, machine, "file") == (vec![1; 100], 1)));
+}
+
+/// The other judged by what it was set to, and would have given back what had gone.
+#[test]
+fn who_was_cut_off_while_another_retention_was_set_brings_nothing_back() {
+    for seed in 440..446 {
+        let mut world = program::world(seed, 2);
+        overwrite(&mut world, 0, "file", 6);
+        world.run(Duration::from_secs(10), |_| false);
+        world.part(0, 1);
+        set(&mut world, 0, Setting::Retention(Duration::ZERO));
+        world.run(Duration::from_secs(120), |_| false);
+        assert_eq!(told(&mut world, 0, "file").1, 1);
+        // What is set takes a while to be taken in.
+        world.slow_disk(1, Duration::from_secs(5));
+        world.heal(0, 1);
+        for _ in 0..30 {
+            world.run(Duration::from_secs(5), |_| false);
+            assert_eq!(told(&mut world, 0, "file").1, 1, "seed {seed}");
+        }
+        assert_eq!(told(&mut world, 1, "file").1, 1, "seed {seed}");
+    }
 }
 
 #[test]

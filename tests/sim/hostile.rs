@@ -1,6 +1,6 @@
 //! Clients and nodes that have the network key and break the rules: it is their connection that suffers, and nothing else.
 
-use super::raw::{RawClient, offer_of, page_of};
+use super::raw::{RawClient, default_settings, offer_of, page_of};
 use super::replication::{block_of, fetch, network, put, record, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ fn who_says_what_is_not_his_to_say_is_cut_off() {
     let peers = vec![presence(&liar, &["evil:1".to_owned()], 1)];
     let messages = [
         Message::Peers { peers },
-        Message::Compare { range: everything, told: false, cut: 0 },
+        Message::Compare { range: everything, told: false, cut: 0, settings: default_settings() },
         Message::Ids { first: everything.first, last: everything.last, ids: Vec::new() },
         Message::Fetch { ids: vec![everything.first] },
         Message::Holds { request: 1, record: everything.first },

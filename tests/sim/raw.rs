@@ -13,6 +13,7 @@ use dfsd::node::Link;
 use dfsd::time::{stamp_after, stamp_at};
 use dfsd::wire::frame::Open;
 use dfsd::wire::message::{BlockRef, Hello, Message, Request, Role};
+use dfsd::wire::settings::Settings;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ pub(super) fn page_of(world: &World, request: Request, page: Bytes) -> Message {
     let block = BlockRef { address, length };
     let permit = Some(permit(world.write_key(), &[block], an_hour_on(world)));
     Message::PutPage { request, page, permit }
+}
+
+/// What a network is set to where nobody has set anything.
+pub(super) fn default_settings() -> u64 {
+    Settings::default().digest()
 }
 
 fn an_hour_on(world: &World) -> u64 {

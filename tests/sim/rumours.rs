@@ -3,7 +3,7 @@
 //! Invariant: no test here has a peer with more than the network key.
 
 use super::comparison::two_nodes;
-use super::raw::RawClient;
+use super::raw::{RawClient, default_settings};
 use super::replication::{block_of, network, put, status};
 use super::world::World;
 use dfsd::conn::Event;
@@ -183,7 +183,7 @@ fn whom_a_node_knows_is_told_again_with_a_comparison() {
     for _ in 0..3 {
         let (first, last) = (RecordId([0; 32]), RecordId([u8::MAX; 32]));
         let range = RangeSummary { first, last, count: 0, fingerprint: Default::default() };
-        peer.send(&Message::Compare { range, told: false, cut: 0 });
+        peer.send(&Message::Compare { range, told: false, cut: 0, settings: default_settings() });
         assert!(is_told(&mut world, &mut peer));
         while peer.poll(&mut world).is_some() {}
     }

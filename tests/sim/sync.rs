@@ -2,7 +2,7 @@
 //! it is here the node says so.
 
 use super::comparison::{numbered, signed, tell};
-use super::raw::RawClient;
+use super::raw::{RawClient, default_settings};
 use super::replication::{block_of, network, reference, status};
 use super::world::World;
 use bytes::Bytes;
@@ -143,7 +143,12 @@ fn who_is_told_of_all_has_heard_of_it_when_it_is_durable() {
     let records: Vec<Bytes> = (500..600).map(|number| numbered(&world, number)).collect();
     let item = |record: &Bytes| PushedRecord { record: record.clone(), block: Bytes::new() };
     peer.send(&Message::Records { items: records.iter().map(item).collect() });
-    peer.send(&Message::Compare { range: everything(100), told: true, cut: 0 });
+    peer.send(&Message::Compare {
+        range: everything(100),
+        told: true,
+        cut: 0,
+        settings: default_settings(),
+    });
     peer.send(&Message::Status { request: 5 });
     peer.pump(&mut world);
     let mut complete = false;
@@ -194,7 +199,12 @@ fn what_stands_is_sent_before_what_was_once() {
         let mut peer = RawClient::connect_silent(&mut world, 0);
         lesser.insert(peer.key.node_id() < world.node_id(0));
         peer.hello(Role::Node);
-        peer.send(&Message::Compare { range: everything(0), told: false, cut: 0 });
+        peer.send(&Message::Compare {
+            range: everything(0),
+            told: false,
+            cut: 0,
+            settings: default_settings(),
+        });
         peer.pump(&mut world);
         let (mut came, mut late) = (BTreeSet::new(), Vec::new());
         for _ in 0..500 {

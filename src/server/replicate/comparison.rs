@@ -212,6 +212,13 @@ impl Comparison {
         self.set_lacking();
     }
 
+    /// Nothing of a round is asked any more: it is to begin anew, soon.
+    pub(super) fn put_off(&mut self) {
+        self.stack.clear();
+        self.asked.clear();
+        self.drop_something();
+    }
+
     /// Something may have changed that the sums do not tell: the next round goes through all that differs.
     pub(super) fn forget_before(&mut self) {
         self.before = None;

@@ -33,6 +33,8 @@ use std::time::Duration;
 
 /// Unequal nodes compare again after this long, and after twice as long each time that neither has changed.
 pub(in crate::server) const AGAIN: Duration = Duration::from_secs(2);
+/// So many times on one connection, each after that, who is set to something else is not answered.
+const REFUSALS: u32 = 8;
 /// What could not be read or written now is looked for again after this long.
 pub(in crate::server) const UNREAD_AGAIN: Duration = Duration::from_secs(30);
 
@@ -103,7 +105,7 @@ impl Reconcile {
         let told = side.comparison.begin(&range, side.is_full || !cx.room.is_there());
         let told = told && !side.is_full;
         self.note(cx, link);
-        Some(Message::Compare { range, told, cut })
+        Some(Message::Compare { range, told, cut, settings: cx.index.settings.digest() })
     }
 
     /// Goes on with what the two sides have to say to each other, while the outbox has room.
@@ -152,7 +154,8 @@ impl Reconcile {
             return;
         }
         side.comparison.ask(&ours);
-        cx.send(link, Message::Compare { range: ours, told: false, cut });
+        let settings = cx.index.settings.digest();
+        cx.send(link, Message::Compare { range: ours, told: false, cut, settings });
     }
 
     fn end_round(&mut self, cx: &mut Context, link: Link) {
@@ -222,9 +225,12 @@ impl Reconcile {
         message: Message,
     ) -> Option<Message> {
         match message {
-            Message::Compare { range, told, cut } => {
-                self.compare(cx, link, Question { range, cut }, told);
+            Message::Compare { range, told, cut, settings } => {
+                if !self.refuses(cx, link, &range, settings) {
+                    self.compare(cx, link, Question { range, cut }, told);
+                }
             }
+            Message::SettingsDiffer => self.refused(cx, link),
             Message::Parts { first, last, ranges } => {
                 self.parts_answered(cx, link, Span { first, last }, &ranges);
             }
@@ -240,6 +246,39 @@ impl Reconcile {
             other => return Some(other),
         }
         None
+    }
+
+    /// By what two nodes are set to they judge what has expired: as long as that differs, a comparison would bring back to one
+    /// what has gone there on purpose. It is not waited for ever for who cannot know better.
+    fn refuses(
+        &mut self,
+        cx: &mut Context,
+        link: Link,
+        range: &RangeSummary,
+        settings: u64,
+    ) -> bool {
+        let is_begun = !is_whole(range.first, range.last);
+        if is_begun || settings == cx.index.settings.digest() || seeded::is_on(Bug::CompareUnlike) {
+            return false;
+        }
+        let Some(side) = self.by_link.get_mut(&link).filter(|side| side.refused < REFUSALS) else {
+            return false;
+        };
+        side.refused += 1;
+        cx.give_settings(link);
+        cx.send(link, Message::SettingsDiffer);
+        true
+    }
+
+    /// A peer is set to something else.
+    fn refused(&mut self, cx: &mut Context, link: Link) {
+        if let Some(side) =
+            self.by_link.get_mut(&link).filter(|side| side.comparison.is_under_way())
+        {
+            side.comparison.put_off();
+            cx.give_settings(link);
+            self.end_round(cx, link);
+        }
     }
 
     /// A peer asks what is here of a range, and says what it has itself. `told`: it has sent all that this node lacked.

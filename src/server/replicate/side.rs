@@ -51,6 +51,8 @@ pub(super) struct Side {
     has_cut: bool,
     /// As of this step the other side was answered, since then.
     answering: Option<(Step, Instant)>,
+    /// Questions about everything that were not answered, since the two are not set to the same.
+    pub(super) refused: u32,
     /// What the other side had and cannot send any more, and when it expired there. It counts for the other side alone.
     expired: BTreeMap<RecordId, u64>,
 }

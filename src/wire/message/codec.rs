@@ -101,12 +101,13 @@ messages! {
     25 Damaged { address };
 
     30 Records { items[MESSAGE_RECORDS_MAX] };
-    31 Compare { range, told, cut };
+    31 Compare { range, told, cut, settings };
     32 Ids { first, last, ids[MESSAGE_IDS_MAX] } if first <= last;
     33 Fetch { ids[MESSAGE_IDS_MAX] };
     34 Parts { first, last, ranges[MESSAGE_RANGES_MAX] } if first <= last;
     35 Room { free };
     36 Expired { records[MESSAGE_IDS_MAX] };
+    37 SettingsDiffer {};
 
     40 List { request, space, after, future };
     41 Listed { request, records[MESSAGE_RECORDS_MAX], next, damaged, sync, log_damage }

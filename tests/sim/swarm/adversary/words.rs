@@ -18,6 +18,7 @@ use dfsd::wire::message::{
 use dfsd::wire::permit::Permit;
 use dfsd::wire::presence::Presence;
 use dfsd::wire::record::{BlockList, FORMAT, Record, RecordKind};
+use dfsd::wire::settings::Settings;
 use dfsd::wire::view::View;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt};
@@ -120,7 +121,7 @@ impl Words {
     pub(super) fn say(&mut self, rng: &mut ChaCha8Rng) -> Message {
         let request = rng.random_range(0..4);
         let space = Default::default();
-        match rng.random_range(0..24) {
+        match rng.random_range(0..25) {
             0 => Message::Peers {
                 peers: (0..=rng.random_range(0..MESSAGE_PRESENCES_MAX))
                     .map(|_| peer(rng))
@@ -131,7 +132,11 @@ impl Words {
             3 => Message::PutPage { request, page: self.bytes(rng), permit: permit(rng) },
             4 => Message::GetPage { request, address: self.address(rng) },
             5 => self.record_message(rng),
-            6 => Message::Compare { range: self.range(rng), told: rng.random(), cut: cut(rng) },
+            6 => {
+                let settings = [Settings::default().digest(), rng.random()][rng.random_range(0..2)];
+                let (range, told, cut) = (self.range(rng), rng.random(), cut(rng));
+                Message::Compare { range, told, cut, settings }
+            }
             22 => Message::Expired { records: self.expired(rng) },
             7 => {
                 let mut ids = self.ids(rng);
@@ -165,6 +170,7 @@ impl Words {
                 }
             }
             23 => Message::Settled { upto: rng.random_range(0..8) },
+            24 => Message::SettingsDiffer,
             18 => parts(&self.range(rng), Vec::new()),
             19 => Message::Versions {
                 request,
