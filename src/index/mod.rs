@@ -42,6 +42,9 @@ use holdings::Holdings;
 use segments::Readers;
 use settings::KnownSettings;
 
+/// So much of what stood in removed segments is forgotten in one step.
+const FORGOTTEN: usize = 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -208,13 +211,7 @@ impl Index {
         self.readers.of(segment) > 0 && !seeded::is_on(Bug::RemoveWhileRead)
     }
 
-    /// What is needed of a segment will be written anew, until it is removed.
-    pub(crate) fn begin_moving(&mut self, segment: u32) {
-        self.catalog.graves_mut().begin_moving(segment);
-        self.holdings.graves_mut().into_iter().for_each(|graves| graves.begin_moving(segment));
-    }
-
-    /// A segment has been removed: whoever had that done has seen to it that nobody needs it.
+    /// A segment has been removed: whoever had that done has seen to it that nobody needs it. `forget_gone` is to be called.
     pub(crate) fn removed(&mut self, segment: u32) {
         assert_eq!(self.live_bytes(segment), 0, "segment {segment} was removed and is needed");
         assert_eq!(self.readers.of(segment), 0, "segment {segment} was removed and is read");
@@ -227,6 +224,16 @@ impl Index {
         self.catalog.graves_mut().segment_removed(segment);
         let graves = self.holdings.graves_mut().into_iter();
         graves.for_each(|graves| graves.segment_removed(segment));
+    }
+
+    /// Forgets some of what stood in segments that were removed. Whether there is more.
+    pub(crate) fn forget_gone(&mut self) -> bool {
+        let mut left = FORGOTTEN;
+        left -= self.catalog.graves_mut().forget_gone(left);
+        for graves in self.holdings.graves_mut() {
+            left -= graves.forget_gone(left);
+        }
+        left == 0
     }
 
     /// A record's bytes are damaged on the disk: it is no longer had, so that comparing with the peers brings it back.

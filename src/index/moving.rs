@@ -37,28 +37,28 @@ impl Index {
         }
     }
 
-    /// An item was written anew. If it died meanwhile, what stands there is not needed.
+    /// An item was written anew: where it was it stands, and is not needed, until that segment is removed, should it ever be.
+    /// If it died meanwhile, what stands there now is not needed either.
     pub(crate) fn moved_to(&mut self, item: &SegmentItem, to: LogPlace) {
         let (address, id) = (Address(item.id), RecordId(item.id));
         let (from, segment) = (item.place, to.segment);
         match item.states {
             Statement::Record => {
-                if !self.catalog.move_from(&id, from, to) {
-                    self.catalog.graves_mut().leave(item.id, segment);
-                }
+                let is_moved = self.catalog.move_from(&id, from, to);
+                let stands = if is_moved { from.segment } else { segment };
+                self.catalog.graves_mut().leave(item.id, stands);
             }
             Statement::Page => {
-                if !self.holdings.move_page(&address, from, to) {
-                    let [_, pages] = self.holdings.graves_mut();
-                    pages.leave(item.id, segment);
-                }
+                let is_moved = self.holdings.move_page(&address, from, to);
+                let [_, pages] = self.holdings.graves_mut();
+                pages.leave(item.id, if is_moved { from.segment } else { segment });
             }
             Statement::Small | Statement::BlockFile { .. } => {
+                let stood = from.segment;
                 let (from, to) = (located(item, from), located(item, to));
-                if !self.holdings.move_block(&address, from, to) {
-                    let [blocks, _] = self.holdings.graves_mut();
-                    blocks.leave(item.id, segment);
-                }
+                let is_moved = self.holdings.move_block(&address, from, to);
+                let [blocks, _] = self.holdings.graves_mut();
+                blocks.leave(item.id, if is_moved { stood } else { segment });
             }
             Statement::Lost | Statement::Dropped => {
                 for graves in self.holdings.graves_mut() {

@@ -196,7 +196,10 @@ mod tests {
                 index.holdings.lost(&Address([id[0] + 100; 32]), segment);
             }
             10 => index.holdings.dropped(&Address(id), segment),
-            _ => index.bury_segment(segment),
+            _ => {
+                index.bury_segment(segment);
+                while index.forget_gone() {}
+            }
         }
     }
 

@@ -61,6 +61,12 @@ struct Chunk {
 }
 
 impl SortedIndex {
+    /// Whether nothing is in here.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// Before or after all keys that begin with `sought`, which is nothing or at least as long as a prefix.
     #[must_use]
     pub(crate) fn seek(&self, sought: &[u8], side: Side, keys: &impl Keys) -> Cursor {

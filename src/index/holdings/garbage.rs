@@ -178,7 +178,7 @@ impl Holdings {
                 let (address, place) = index.places.0[slot];
                 match BlockPlace::from(place) {
                     BlockPlace::Tree { .. } => {
-                        index.graves.leave_all(address.0, place.segment());
+                        index.graves.leave(address.0, place.segment());
                         swept.files.push(address);
                     }
                     BlockPlace::Log(_) => forgotten += 1,

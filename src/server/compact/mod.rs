@@ -28,6 +28,8 @@ use segments::{Room, Segments};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+/// After a step of what takes several others have had their turn.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How often the time is doubled after which it is tried again.
 const AGAIN_DOUBLED_MAX: u32 = 6;
 
@@ -79,6 +81,8 @@ enum State {
     Paused(Copying),
     /// Segments are being removed.
     Removing,
+    /// Some were, and what stood there is being forgotten.
+    Forgetting,
     /// Nothing is begun before the time has come.
     Waiting,
     /// Nothing is begun any more.
@@ -157,7 +161,6 @@ impl Compact {
         if self.is_kept(cx, segment) {
             return self.segments.set_aside(segment);
         }
-        cx.index.begin_moving(segment);
         let (unlisted, items) = (Unlisted::All, VecDeque::new());
         self.copy(cx, Copying { segment, unlisted, items });
     }
@@ -300,13 +303,25 @@ impl Compact {
                 }
                 match is_in_vain {
                     // There was no room to say so, or the list of what is gone is full.
-                    true => self.wait(cx),
+                    true => return self.wait(cx),
                     false if room(cx) == Room::Ample => {}
                     false => cx.ask_space(),
                 }
+                self.forget(cx);
             }
             (Compacted::NotNow, _) => self.wait(cx),
             (Compacted::Copied { .. }, state) => self.state = state,
+        }
+    }
+
+    /// Forgets some of what stood in segments that are gone; others have their turn before the next.
+    fn forget(&mut self, cx: &mut Context) {
+        self.state = match cx.index.forget_gone() {
+            true => State::Forgetting,
+            false => State::Idle,
+        };
+        if matches!(self.state, State::Forgetting) {
+            cx.after(MOMENT, Timer::Compact);
         }
     }
 
@@ -321,6 +336,7 @@ impl Compact {
     pub(super) fn resume(&mut self, cx: &mut Context) {
         match std::mem::take(&mut self.state) {
             State::Paused(copying) => self.copy(cx, copying),
+            State::Forgetting => self.forget(cx),
             State::Waiting => self.state = State::Idle,
             state => self.state = state,
         }

@@ -1,5 +1,7 @@
 //! Compaction over a real store on a simulated disk: nothing is lost, nothing comes back, and what is not needed goes.
 
+mod aside;
+
 use super::*;
 use crate::crypto::keys::record_id;
 use crate::crypto::tree;
