@@ -11,7 +11,7 @@
 //! written, and what lies beyond it is void for ever.
 
 use crate::ids::StoreId;
-use crate::limits::SEGMENTS_REMOVED_MAX;
+use crate::limits::{CALENDAR_MIN, SEGMENTS_REMOVED_MAX};
 use crate::store::frame::{Position, Salt};
 use crate::store::removed::RemovedSegments;
 use crate::store::values::SegmentBegun;
@@ -85,10 +85,10 @@ impl Parsed {
 }
 
 impl Header {
-    /// When its segment was begun, if it says so.
+    /// When its segment was begun, if it says so. A calendar that was plainly wrong dates nothing.
     pub(crate) fn begun(&self) -> Option<SegmentBegun> {
         let at_ms = u64::from(self.begun_s) * 1000;
-        (at_ms > 0).then_some(SegmentBegun { segment: self.number, at_ms })
+        (at_ms >= CALENDAR_MIN).then_some(SegmentBegun { segment: self.number, at_ms })
     }
 
     /// The bytes of one copy.
@@ -249,7 +249,16 @@ mod tests {
     #[test]
     fn a_header_says_when_its_segment_was_begun() {
         let header = Header { begun_s: 0x6b01_0203, ..header() };
+        assert_eq!(header.begun().map(|begun| begun.at_ms), Some(0x6b01_0203 * 1000));
         assert_eq!(parse(&header.encode(), 18), Parsed::Header(header));
+    }
+
+    #[test]
+    fn a_header_that_was_dated_by_a_wrong_calendar_does_not() {
+        let least = u32::try_from(CALENDAR_MIN / 1000).unwrap();
+        for (begun_s, says) in [(0, false), (7, false), (least - 1, false), (least, true)] {
+            assert_eq!(Header { begun_s, ..header() }.begun().is_some(), says, "{begun_s}");
+        }
     }
 
     #[test]
