@@ -346,6 +346,10 @@ bugs! {
     CopyTheDead,
     /// What says that something is gone does not outlive its segment (G6).
     ForgetGraves,
+    /// What was lost is missed for as long as it is not had, whether somebody needs it or not (G12).
+    MissForEver,
+    /// What has come again is said to be lost behind that (G1).
+    LoseAgain,
     /// A start reads what is left of segments that are gone on purpose (G8).
     ReadRemoved,
     /// A start writes its verdict before what it is about is durable (G7).

@@ -80,6 +80,7 @@
 //! | `sim/keep_versions` | of each name so many superseded versions stay, on nodes that agree | G4 G8 G12 |
 //! | `sim/late_delivery` | leaves that come when nobody waits for them | G9 |
 //! | `sim/links` | connections between honest nodes last | G9 |
+//! | `sim/lost` | what was found damaged: put again meanwhile, or needed no more | G1 G2 G12 |
 //! | `sim/pages` | files whose block lists have pages | G2 G7 |
 //! | `sim/permits` | blocks and pages without a writer's permit | G9 |
 //! | `sim/promises` | single promises in the smallest world | G1 G2 G3 G4 G5 G6 |

@@ -25,8 +25,10 @@ use std::mem;
 pub(crate) struct Missing {
     /// Blocks that an earlier run found damaged, with their lengths.
     pub(crate) blocks: BTreeMap<Address, u32>,
-    /// The same of pages, and of what is not even known to be either.
+    /// The same of pages, and of what else a record lacks that is rotten or was lost.
     pub(crate) pages: BTreeSet<Address>,
+    /// Lost, as the log says, of which it says nothing else any more: whoever lacks it lacks what is damaged.
+    pub(crate) doubtful: BTreeSet<Address>,
     /// Records that name what is not here, each with something that it lacks, as far as that is known.
     pub(crate) records: Vec<(RecordId, Option<Address>)>,
 }
@@ -40,8 +42,10 @@ pub struct IndexBuilder {
     pub(crate) settings: KnownSettings,
     /// Blocks that an earlier run found damaged, and that have not been had again.
     repairs: BTreeMap<Address, u32>,
-    /// The same of pages, and of what is not even known to be either.
+    /// The same of pages.
     lost: BTreeSet<Address>,
+    /// Lost, and nothing is left of what they were: who needs one lacks it.
+    doubtful: BTreeSet<Address>,
     /// Records that name what has not been found.
     incomplete: BTreeSet<RecordId>,
     pub(crate) newest: u64,
@@ -61,6 +65,7 @@ impl IndexBuilder {
             settings: KnownSettings::default(),
             repairs: BTreeMap::new(),
             lost: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             incomplete: BTreeSet::new(),
             newest: 0,
             anew: Vec::new(),
@@ -90,6 +95,7 @@ impl IndexBuilder {
             LogEntry::Block(address, place, segment) => {
                 self.repairs.remove(&address);
                 self.lost.remove(&address);
+                self.doubtful.remove(&address);
                 self.holdings.insert(address, place, segment);
                 let complete = self.completion.block(address, &self.holdings);
                 self.complete(&complete);
@@ -97,10 +103,10 @@ impl IndexBuilder {
             LogEntry::Lost(address, segment) => {
                 if let Some(place) = self.holdings.block(&address) {
                     self.repairs.insert(address, length(place));
-                } else if self.holdings.page(&address).is_some()
-                    || !self.repairs.contains_key(&address)
-                {
+                } else if self.holdings.page(&address).is_some() {
                     self.lost.insert(address);
+                } else if !self.repairs.contains_key(&address) && !self.lost.contains(&address) {
+                    self.doubtful.insert(address);
                 }
                 self.completion.lost(&address);
                 self.holdings.lost(&address, segment);
@@ -109,6 +115,7 @@ impl IndexBuilder {
             // that came later lacks it.
             LogEntry::Dropped(address, segment) => {
                 self.repairs.remove(&address);
+                self.doubtful.remove(&address);
                 self.holdings.dropped(&address, segment);
                 self.completion.lost(&address);
             }
@@ -133,6 +140,7 @@ impl IndexBuilder {
     /// A page; what it names, if it is one.
     fn page(&mut self, address: Address, place: LogPlace, entries: Option<Entries>) {
         self.lost.remove(&address);
+        self.doubtful.remove(&address);
         self.holdings.insert_page(address, place);
         let complete = self.completion.page(address, entries, &self.holdings);
         self.complete(&complete);
@@ -200,19 +208,21 @@ impl IndexBuilder {
         }
     }
 
-    /// What is missing. What a record that is known still lacks and a start has found rotten is to be had again.
+    /// What is missing. What a record that is known still lacks and a start has found rotten, or lost, is to be had again.
     pub(crate) fn take_missing(&mut self, rotten: &[Address]) -> Missing {
         let lacks = mem::take(&mut self.completion);
         let lacks = lacks.lacks().filter(|(record, _)| self.incomplete.contains(record));
         let lacks: BTreeMap<_, _> = lacks.collect();
         let rotten: BTreeSet<_> = rotten.iter().collect();
         let (blocks, mut pages) = (mem::take(&mut self.repairs), mem::take(&mut self.lost));
+        let doubtful = mem::take(&mut self.doubtful);
         if !seeded::is_on(Bug::ForgetRotten) {
-            pages.extend(lacks.values().filter(|lack| rotten.contains(lack)));
+            let is_damaged = |lack: &&Address| rotten.contains(lack) || doubtful.contains(lack);
+            pages.extend(lacks.values().filter(is_damaged));
         }
         let records = mem::take(&mut self.incomplete).into_iter();
         let records = records.map(|record| (record, lacks.get(&record).copied())).collect();
-        Missing { blocks, pages, records }
+        Missing { blocks, pages, doubtful, records }
     }
 }
 
@@ -264,6 +274,27 @@ mod tests {
             then.into_iter().for_each(|found| builder.found(found));
             assert!(builder.holdings.block(&address).is_none() && builder.catalog.contains(&id));
             assert_eq!(missing(builder), expected);
+        }
+    }
+
+    /// Nothing of it is left but that it was lost: it was had again since and swept, or it is needed and not here.
+    #[test]
+    fn of_what_was_lost_only_what_a_record_lacks_is_missing() {
+        let address = Address([5; 32]);
+        let (id, bytes) = file(address);
+        let (lost, dropped) = (LogEntry::Lost(address, 2), LogEntry::Dropped(address, 7));
+        let record = LogEntry::Record(id, PLACE, bytes);
+        for (told, expected, is_doubtful) in [
+            (vec![lost.clone()], (0, 0, 0), true),
+            (vec![lost.clone(), dropped], (0, 0, 0), false),
+            (vec![lost.clone(), record.clone()], (0, 1, 1), true),
+            (vec![record, lost], (0, 1, 1), true),
+        ] {
+            let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+            told.into_iter().for_each(|one| builder.found(one));
+            let found = builder.take_missing(&[]);
+            assert_eq!((found.blocks.len(), found.pages.len(), found.records.len()), expected);
+            assert_eq!(found.doubtful.contains(&address), is_doubtful);
         }
     }
 

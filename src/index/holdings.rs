@@ -5,6 +5,7 @@
 
 mod flags;
 mod garbage;
+mod missed;
 
 pub(crate) use flags::Epoch;
 pub(crate) use garbage::{Amount, SweepCursor, Young};
@@ -20,6 +21,7 @@ use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogPlace};
 use crate::wire::record::{BlockList, Record};
 use flags::Flags;
+use missed::Missed;
 
 /// What is held.
 #[derive(Debug, Default)]
@@ -33,6 +35,7 @@ pub(crate) struct Holdings {
     epoch: Epoch,
     /// Something has come that nobody names yet.
     came_young: bool,
+    missed: Missed,
 }
 
 /// What is said of a block or page with one bit.
@@ -189,12 +192,35 @@ impl Holdings {
 
     /// A record names this block, and counts on it. Whether it is here.
     pub(crate) fn name_block(&mut self, address: &Address) -> bool {
+        self.missed.name(address);
         self.blocks.name(address, self.epoch)
     }
 
     /// The same of a page.
     pub(crate) fn name_page(&mut self, address: &Address) -> bool {
+        self.missed.name(address);
         self.pages.name(address, self.epoch)
+    }
+
+    /// A block or page was found damaged, and is to be had again if somebody needs it.
+    pub(crate) fn miss(&mut self, address: Address) {
+        self.missed.insert(address);
+    }
+
+    /// A mark is past all that records name, and goes on with what was served.
+    pub(crate) fn end_naming(&mut self) {
+        self.missed.end_naming();
+    }
+
+    /// It is here again.
+    pub(crate) fn miss_no_more(&mut self, address: &Address) {
+        self.missed.remove(address);
+    }
+
+    /// A mark has come by everything: what of that which was missed it did not come by is needed by nobody, and is missed no
+    /// more.
+    pub(crate) fn take_unneeded(&mut self) -> Vec<Address> {
+        self.missed.take_unnamed()
     }
 
     /// How many blocks and pages no record is known to name, and their bytes.
@@ -209,6 +235,7 @@ impl Holdings {
         self.blocks.flags.marked.clear();
         self.pages.flags.marked.clear();
         self.marked = Amount::default();
+        self.missed.begin_mark();
     }
 
     /// How many blocks.

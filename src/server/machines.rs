@@ -284,6 +284,7 @@ impl Machines {
                 self.reconcile.with_all(cx);
             }
             Event::PageDamaged(address) => self.replicate.page_lost(cx, address),
+            Event::Marked => self.replicate.marked(cx),
         }
     }
 

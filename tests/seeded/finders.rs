@@ -514,6 +514,14 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         ),
     ),
     (
+        Bug::LoseAgain,
+        Test("sim::lost::what_is_put_again_while_it_is_found_damaged_is_here_after_a_start"),
+    ),
+    (
+        Bug::MissForEver,
+        Test("sim::lost::what_was_lost_is_not_missed_when_no_file_needs_it_any_more"),
+    ),
+    (
         Bug::RemoveUnlisted,
         Test("daemon::sync::nothing_is_removed_while_the_list_may_be_incomplete"),
     ),

@@ -278,7 +278,7 @@ fn fetch_run(world: &mut World, machine: usize, block: BlockRef, count: u8) -> O
     }
 }
 
-fn full_page(seed: u32) -> Bytes {
+pub(super) fn full_page(seed: u32) -> Bytes {
     let block = |at: usize| {
         let mut address = Address([at as u8; 32]);
         address.0[..4].copy_from_slice(&seed.to_be_bytes());

@@ -16,6 +16,7 @@ mod hostile;
 mod keep_versions;
 mod late_delivery;
 mod links;
+mod lost;
 mod pages;
 mod permits;
 mod promises;

@@ -89,12 +89,14 @@ impl Holdings {
 
     /// A mark has come by a block: whether that is for the first time. None if it is not here.
     pub(crate) fn mark_block(&mut self, address: &Address) -> Option<bool> {
+        self.missed.name(address);
         let marked = self.blocks.mark(address);
         self.note_marked(marked)
     }
 
     /// The same of a page.
     pub(crate) fn mark_page(&mut self, address: &Address) -> Option<bool> {
+        self.missed.name(address);
         let marked = self.pages.mark(address);
         self.note_marked(marked)
     }
@@ -356,6 +358,29 @@ mod tests {
         holdings.advance();
         assert!(!holdings.has_young());
         assert_eq!(holdings.garbage(Young::Stays).count, 900);
+    }
+
+    #[test]
+    fn what_is_missed_and_no_mark_comes_by_is_needed_by_nobody() {
+        let mut holdings = holdings();
+        let [named, page, unneeded, came, late] = [3, 2_003, 4, 5, 6].map(address);
+        let lost = [named, page, unneeded, came];
+        lost.iter().for_each(|address| assert!(holdings.lose(address)));
+        lost.into_iter().for_each(|address| holdings.miss(address));
+        assert!(holdings.take_unneeded().is_empty(), "no mark has run");
+        holdings.clear_marks();
+        assert_eq!((holdings.mark_block(&named), holdings.mark_page(&page)), (None, None));
+        assert!(!holdings.name_block(&came));
+        holdings.miss(late);
+        holdings.end_naming();
+        assert_eq!(holdings.mark_block(&unneeded), None, "it was served");
+        assert_eq!(holdings.take_unneeded(), [unneeded]);
+        holdings.clear_marks();
+        holdings.miss_no_more(&named);
+        assert_eq!(holdings.mark_page(&page), None);
+        let mut both = vec![came, late];
+        both.sort_unstable();
+        assert_eq!(holdings.take_unneeded(), both);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(super) struct Missed {
     /// Each with the last mark that has come by it, or that ran when it was lost.
     all: BTreeMap<Address, u64>,
     mark: u64,
+    /// It is not past what records name.
+    is_open: bool,
 }
 
 impl Missed {
@@ -26,11 +28,19 @@ impl Missed {
     /// A mark begins.
     pub(super) fn begin_mark(&mut self) {
         self.mark += 1;
+        self.is_open = true;
+    }
+
+    /// It has come by all that records name: what it comes by from now on nobody needs but who reads.
+    pub(super) fn end_naming(&mut self) {
+        self.is_open = false;
     }
 
     /// A mark has come by it, or a record that has just come names it.
     pub(super) fn name(&mut self, address: &Address) {
-        if let Some(mark) = self.all.get_mut(address) {
+        if self.is_open
+            && let Some(mark) = self.all.get_mut(address)
+        {
             *mark = self.mark;
         }
     }

@@ -123,7 +123,7 @@ impl Mark {
     }
 
     /// It is through the records of a stage.
-    fn end_stage(&mut self, cx: &Context) {
+    fn end_stage(&mut self, cx: &mut Context) {
         let marked = cx.index.holdings.marked();
         match self.stage {
             Stage::Standing => {
@@ -133,6 +133,7 @@ impl Mark {
             }
             Stage::Past => {
                 self.past = marked.without(self.standing);
+                cx.index.holdings.end_naming();
                 self.stage = Stage::Served(Cursor::FIRST);
             }
             Stage::Served(_) | Stage::Ended => {}

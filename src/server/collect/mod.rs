@@ -74,6 +74,8 @@ pub(super) enum Event {
     RecordDamaged(RecordId),
     /// A page's.
     PageDamaged(Address),
+    /// A mark has come by everything that is needed.
+    Marked,
 }
 
 /// The last cycle that has swept.
@@ -333,6 +335,7 @@ impl Collect {
     fn marked(&mut self, cx: &Context, spares: bool) {
         self.schedule.marked(cx, spares);
         self.state.void = None;
+        self.events.push_back(Event::Marked);
         self.state.reclaimable = cx.index.holdings.garbage(young(cx));
         self.phase =
             Phase::Sweeping(Sweep { next: Some(SweepCursor::default()), ..Sweep::default() });

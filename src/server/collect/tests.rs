@@ -134,6 +134,7 @@ impl Setting {
                 }
                 Event::RecordDamaged(id) => self.cx.index.damage(&id),
                 Event::PageDamaged(page) => drop(self.cx.index.holdings.remove(&page)),
+                Event::Marked => {}
             }
         }
     }

@@ -105,6 +105,7 @@ impl Replicate {
 
     /// What a start has found missing is to be had. Nobody is connected yet.
     pub(super) fn start(&mut self, cx: &mut Context) {
+        self.needs.start(cx);
         self.dispatch_events(cx);
     }
 
@@ -196,7 +197,7 @@ impl Replicate {
         if cx.index.holdings.lose(&address) {
             log::warn!("block {address} is damaged or gone on this disk; it is fetched anew");
             self.events.push_back(Event::Lost { address });
-            self.needs.block_lost(address, length);
+            self.needs.block_lost(cx, address, length);
             self.dispatch_events(cx);
         }
     }
@@ -212,7 +213,7 @@ impl Replicate {
             return;
         }
         self.events.push_back(Event::Lost { address });
-        self.needs.page_lost(address);
+        self.needs.page_lost(cx, address);
         if seeded::is_on(Bug::SuspectRecords) {
             let all: Vec<_> = cx.index.catalog.ids().collect();
             all.into_iter().for_each(|record| self.needs.record(record, None));
@@ -239,6 +240,11 @@ impl Replicate {
     /// A record's bytes turned out to be damaged: comparing with the peers brings it back.
     pub(super) fn record_lost(&mut self, cx: &mut Context, record: &RecordId) {
         self.needs.forget(cx, record);
+    }
+
+    /// A mark of all that records name has come by everything: what it did not come by is not to be had again.
+    pub(super) fn marked(&mut self, cx: &mut Context) {
+        self.needs.forget_unneeded(cx);
     }
 
     /// It is time to try again what could not be had.

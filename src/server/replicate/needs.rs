@@ -57,7 +57,8 @@ pub(super) struct Needs {
     /// Records that name what is not here, each with what it waits for; none while it is tried, or waits for its turn.
     records: BTreeMap<RecordId, Option<Lack>>,
     by_lack: BTreeSet<(u64, RecordId)>,
-    /// Blocks and pages that a start has found not whole in damaged bytes of the log, had since or not.
+    /// Blocks and pages that a start has found not whole in damaged bytes of the log, or told to be lost and nowhere to be
+    /// here; had since or not.
     rotten: BTreeSet<Address>,
     due: BTreeSet<Short>,
     /// How far through what is due the last batch came.
@@ -77,8 +78,8 @@ pub(super) struct Needs {
 impl Needs {
     /// With what a start has found missing.
     pub(super) fn new(missing: Missing, rotten: &[Address]) -> Self {
-        let Missing { blocks, pages, records } = missing;
-        let rotten = rotten.iter().copied().collect();
+        let Missing { blocks, pages, doubtful, records } = missing;
+        let rotten = rotten.iter().copied().chain(doubtful).collect();
         let mut needs = Self { blocks, pages, rotten, ..Self::default() };
         for (record, lack) in records {
             match lack {
@@ -89,6 +90,12 @@ impl Needs {
         needs
     }
 
+    /// Whether somebody needs what a start has found missing is known after a mark.
+    pub(super) fn start(&self, cx: &mut Context) {
+        let all = self.blocks.keys().chain(&self.pages);
+        all.for_each(|address| cx.index.holdings.miss(*address));
+    }
+
     /// A record is known that names what is not here.
     pub(super) fn record(&mut self, record: RecordId, hint: Option<Link>) {
         self.records.insert(record, None);
@@ -96,15 +103,17 @@ impl Needs {
     }
 
     /// A block is damaged or gone that was held.
-    pub(super) fn block_lost(&mut self, address: Address, length: u32) {
+    pub(super) fn block_lost(&mut self, cx: &mut Context, address: Address, length: u32) {
         self.blocks.insert(address, length);
+        cx.index.holdings.miss(address);
         self.repair(Short::Block(address));
     }
 
     /// A page is damaged or gone that was held: it alone is asked of the peers, since which records name it is not known
     /// without reading them all.
-    pub(super) fn page_lost(&mut self, address: Address) {
+    pub(super) fn page_lost(&mut self, cx: &mut Context, address: Address) {
         self.pages.insert(address);
+        cx.index.holdings.miss(address);
         self.repair(Short::Page(address));
     }
 
@@ -123,6 +132,19 @@ impl Needs {
             if self.needs(&short) && !self.trying.contains(&short) {
                 self.take(short, false, None);
             }
+        }
+    }
+
+    /// What no record names any more is not to be had again: nobody is asked for it, and nothing is short for it.
+    pub(super) fn forget_unneeded(&mut self, cx: &mut Context) {
+        for address in cx.index.holdings.take_unneeded() {
+            if seeded::is_on(Bug::MissForEver) {
+                continue;
+            }
+            self.blocks.remove(&address);
+            self.pages.remove(&address);
+            self.due.remove(&Short::Block(address));
+            self.due.remove(&Short::Page(address));
         }
     }
 
@@ -311,6 +333,7 @@ impl Needs {
     pub(super) fn arrived(&mut self, cx: &mut Context, addresses: &[Address]) {
         for address in addresses {
             self.blocks.remove(address);
+            cx.index.holdings.miss_no_more(address);
             if self.pages.remove(address) {
                 // It was named before it was damaged, whoever has brought it back.
                 cx.index.holdings.name(address);

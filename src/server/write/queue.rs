@@ -13,6 +13,7 @@ use crate::index::steps::Steps;
 use crate::limits::{
     GROUP_BLOCKS_MAX, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, GROUP_WINDOW, MESSAGE_RECORDS_MAX,
 };
+use crate::seeded::{self, Bug};
 use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::timers::Timer;
@@ -266,10 +267,14 @@ impl CommitQueue {
         if self.rewrites.has_turn() {
             return self.rewrites.dispatch(cx);
         }
-        let Some(batch) = self.closed.pop_front().or_else(|| self.take_open()) else {
+        let Some(mut batch) = self.closed.pop_front().or_else(|| self.take_open()) else {
             return self.rewrites.dispatch(cx);
         };
         self.rewrites.let_pass();
+        if !seeded::is_on(Bug::LoseAgain) {
+            // What has come again with a group before this one stands in the log before it, and would be lost to a start.
+            batch.group.lost.retain(|address| !cx.index.has(address));
+        }
         let address_of = |(address, _): &(Address, Bytes)| *address;
         self.in_flight = Some(Dispatched {
             blocks: batch
@@ -377,12 +382,7 @@ impl Dispatched {
         cx.index.group = committed.number;
         cx.index.end = committed.end;
         let segment = committed.segment;
-        for address in &self.lost {
-            if cx.index.has(address) {
-                continue;
-            }
-            cx.index.holdings.lost(address, segment);
-        }
+        self.lost.iter().for_each(|address| cx.index.holdings.lost(address, segment));
         for address in &self.dropped {
             cx.index.holdings.dropped(address, segment);
         }
@@ -437,6 +437,7 @@ mod tests {
     use super::*;
     use crate::limits::PUT_RECORDS_MAX;
     use crate::server::samples::new_record;
+    use crate::store::values::LogPlace;
     use crate::wire::message::Request;
 
     fn record(number: usize) -> NewRecord {
@@ -482,6 +483,30 @@ mod tests {
         });
         assert_eq!(looks[0], looks[1]);
         assert_eq!(looks[1].0, looks[1].1, "each once");
+    }
+
+    /// A page was put again when a reader found that the old one is bad.
+    #[test]
+    fn what_has_come_again_is_not_said_to_be_lost_behind_that() {
+        let mut cx = Context::for_tests();
+        let mut queue = CommitQueue::default();
+        let [again, lost] = [7, 8].map(|byte| Address([byte; 32]));
+        let place = LogPlace { segment: 1, offset: 9_000, length: 4 };
+        [again, lost].iter().for_each(|page| cx.index.holdings.insert_page(*page, place));
+        queue.add_page(again, Bytes::from_static(b"page"));
+        queue.set_urgent();
+        assert_eq!(queue.dispatch(&mut cx).map(|group| group.pages.len()), Some(1));
+        for page in [again, lost] {
+            assert!(cx.index.holdings.lose(&page));
+            queue.add_lost(page);
+        }
+        queue.set_urgent();
+        let place = LogPlace { segment: 2, ..place };
+        let committed = Committed { segment: 2, pages: vec![place], ..Committed::default() };
+        queue.complete(&mut cx, Ok(committed));
+        assert_eq!(queue.dispatch(&mut cx).map(|group| group.lost), Some(vec![lost]));
+        queue.complete(&mut cx, Ok(Committed { segment: 2, ..Committed::default() }));
+        assert_eq!([again, lost].map(|page| cx.index.has(&page)), [true, false]);
     }
 
     #[test]
