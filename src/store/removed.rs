@@ -1,12 +1,14 @@
 //! Which segments of the log are gone on purpose, and what the headers of all segments say of each other.
 //!
 //! ```text
-//! mark 4 | how many above it 4 | of each: number 4 | the last segment with a group before it 4 | where that one ends 8
+//! mark 4 | how many entries 4 | of each: number 4 | the last segment with a group before it 4 | where that one ends 8
 //! ```
 //! Big endian. All segments below the mark are gone, and those listed above it. With a segment goes its header, and what that
 //! said of the one before: that it was there, and where its good groups end. So this is kept until it is about nothing
-//! that is left. Knows no file. Invariant: what is listed ascends from the mark on and tells of a segment before it, and is
-//! at most `SEGMENTS_REMOVED_MAX`.
+//! that is left. Of segments that follow each other the first has an entry like that, and the last one says in place of the
+//! one before it the first, and 0: all between them are gone too. So one old segment that stays costs two entries, however
+//! many go after it. Knows no file. Invariant: what is listed ascends from the mark on and tells of a segment before it, and
+//! has at most `SEGMENTS_REMOVED_MAX` entries.
 
 use crate::limits::SEGMENTS_REMOVED_MAX;
 use crate::store::segment::{FRAMES, Header, Verdict};
@@ -23,11 +25,20 @@ const LISTED: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RemovedSegments {
     mark: u32,
-    above: BTreeMap<u32, Before>,
+    /// By the first of each.
+    above: BTreeMap<u32, Span>,
+}
+
+/// Segments that are gone and follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    last: u32,
+    /// What the first one said.
+    before: Before,
 }
 
 /// What a segment's header says of the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Before {
     /// The last one with a good group; 0 if there is none.
     segment: u32,
@@ -45,23 +56,40 @@ impl RemovedSegments {
     /// Whether a segment of this number, if there ever was one, is gone on purpose.
     #[must_use]
     pub fn contains(&self, number: u32) -> bool {
-        number < self.mark || self.above.contains_key(&number)
+        number < self.mark || self.span_of(number).is_some()
+    }
+
+    /// The span in which a number is, and its first.
+    fn span_of(&self, number: u32) -> Option<(u32, Span)> {
+        let (first, span) = self.above.range(..=number).next_back()?;
+        (number <= span.last).then_some((*first, *span))
+    }
+
+    /// How many entries it has.
+    fn count(&self) -> usize {
+        self.above.iter().map(|(first, span)| 1 + usize::from(span.last > *first)).sum()
     }
 
     /// Bytes that it has, encoded.
     pub(super) fn length(&self) -> usize {
-        FRONT + self.above.len() * LISTED
+        FRONT + self.count() * LISTED
     }
 
     /// Appends its bytes.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.mark.to_be_bytes());
-        let count = u32::try_from(self.above.len()).expect("the list is short");
+        let count = u32::try_from(self.count()).expect("the list is short");
         bytes.extend(count.to_be_bytes());
-        for (number, before) in &self.above {
+        let mut put = |number: u32, before: Before| {
             bytes.extend(number.to_be_bytes());
             bytes.extend(before.segment.to_be_bytes());
             bytes.extend(before.end.to_be_bytes());
+        };
+        for (first, span) in &self.above {
+            put(*first, span.before);
+            if span.last > *first {
+                put(span.last, Before { segment: *first, end: 0 });
+            }
         }
     }
 
@@ -82,32 +110,87 @@ impl RemovedSegments {
                 return None;
             }
             least = at.checked_add(1)?;
-            set.above.insert(at, Before { segment, end });
+            match set.above.last_entry() {
+                // No segment with a group ends at 0.
+                Some(mut span) if end == 0 && segment != 0 => {
+                    if *span.key() != segment || span.get().last != segment {
+                        return None;
+                    }
+                    span.get_mut().last = at;
+                }
+                None if end == 0 && segment != 0 => return None,
+                Some(_) | None => {
+                    set.above.insert(at, Span { last: at, before: Before { segment, end } });
+                }
+            }
         }
         Some(set)
     }
 
     /// Whether all of another is in it.
     pub(super) fn has_all(&self, other: &Self) -> bool {
-        other.mark <= self.mark && other.above.keys().all(|number| self.contains(*number))
+        let has_span = |(first, span): (&u32, &Span)| {
+            let first = self.mark.max(*first);
+            first > span.last || self.span_of(first).is_some_and(|(_, own)| own.last >= span.last)
+        };
+        other.mark <= self.mark && other.above.iter().all(has_span)
     }
 
     /// Takes in another. False if the list would be too long: then nothing has changed.
     pub(super) fn unite(&mut self, other: &Self) -> bool {
         let mut both = self.clone();
-        both.above.extend(&other.above);
+        other.above.iter().for_each(|(first, span)| both.add(*first, *span));
         both.raise(other.mark);
-        let fits = both.above.len() <= SEGMENTS_REMOVED_MAX;
+        let fits = both.count() <= SEGMENTS_REMOVED_MAX;
         if fits {
             *self = both;
         }
         fits
     }
 
+    /// Takes in a span, with those that it meets.
+    fn add(&mut self, mut first: u32, mut span: Span) {
+        while let Some((other, met)) = self.above.range(..=span.last).next_back()
+            && met.last >= first
+        {
+            let (other, met) = (*other, *met);
+            self.above.remove(&other);
+            if other < first {
+                (first, span.before) = (other, met.before);
+            }
+            span.last = span.last.max(met.last);
+        }
+        self.above.insert(first, span);
+    }
+
+    /// One more is gone, and said this of the one before it.
+    fn remove(&mut self, number: u32, before: Before) {
+        self.add(number, Span { last: number, before });
+        for next in [Some(number), number.checked_add(1)].into_iter().flatten() {
+            self.join(next);
+        }
+    }
+
+    /// A span that follows another at once, and says so, is one with it.
+    fn join(&mut self, first: u32) {
+        if let Some(span) = self.above.get(&first).copied()
+            && let Some(last) = first.checked_sub(1).filter(|last| *last == span.before.segment)
+            && let Some((other, _)) = self.span_of(last)
+        {
+            self.above.remove(&first);
+            self.above.entry(other).and_modify(|other| other.last = span.last);
+        }
+    }
+
     /// From now on all below this are gone.
     fn raise(&mut self, mark: u32) {
         self.mark = self.mark.max(mark);
-        self.above = self.above.split_off(&self.mark);
+        let above = self.above.split_off(&self.mark);
+        let cut = std::mem::replace(&mut self.above, above).pop_last().map(|(_, span)| span);
+        if let Some(span) = cut.filter(|span| span.last >= self.mark) {
+            // What its first one said is about nothing that is left.
+            self.above.insert(self.mark, Span { last: span.last, before: Before::default() });
+        }
     }
 }
 
@@ -154,8 +237,11 @@ impl Chain {
     /// What the next one after a segment says.
     fn next(&self, number: u32) -> Option<Before> {
         let after = (Excluded(number), Unbounded);
-        let links = [&self.present, &self.removed.above].map(|links| links.range(after).next());
-        links.into_iter().flatten().min_by_key(|(number, _)| **number).map(|(_, before)| *before)
+        let present = self.present.range(after).next().map(|(at, before)| (*at, *before));
+        let removed = self.removed.above.range(after).next();
+        let removed = removed.map(|(at, span)| (*at, span.before));
+        let links = present.into_iter().chain(removed);
+        links.min_by_key(|(number, _)| *number).map(|(_, before)| before)
     }
 
     /// Whether it is the last one.
@@ -184,7 +270,8 @@ impl Chain {
 
     /// Those of which another tells, and that are neither there nor gone on purpose, in order.
     pub(crate) fn missing(&self) -> Vec<u32> {
-        let told = self.present.values().chain(self.removed.above.values());
+        let removed = self.removed.above.values().map(|span| &span.before);
+        let told = self.present.values().chain(removed);
         let mut told: Vec<_> = told.map(|before| before.segment).collect();
         told.retain(|number| *number != 0 && !self.removed.contains(*number));
         told.retain(|number| !self.present.contains_key(number));
@@ -214,11 +301,11 @@ impl Chain {
                 continue;
             };
             let mut set = removal.set.clone();
-            set.above.insert(*number, before);
+            set.remove(*number, before);
             let oldest = left.first_key_value().map_or(newest, |(number, _)| *number);
             let most = lowest.map_or(u32::MAX, |lowest| beyond_known(lowest, &left, &set));
             set.raise(oldest.min(self.closed).min(most));
-            if set.above.len() <= SEGMENTS_REMOVED_MAX {
+            if set.count() <= SEGMENTS_REMOVED_MAX {
                 removal.set = set;
                 removal.numbers.push(*number);
             } else {
@@ -238,9 +325,9 @@ impl Chain {
 /// How far the mark may rise while a segment is missing: were that one, or one before it of which nobody tells, to come
 /// back, it would count as removed.
 fn beyond_known(missing: u32, left: &BTreeMap<u32, Before>, set: &RemovedSegments) -> u32 {
-    let last =
-        |known: &BTreeMap<u32, Before>| known.range(..missing).next_back().map(|(at, _)| *at);
-    last(left).max(last(&set.above)).map_or(0, |known| known + 1)
+    let left = left.range(..missing).next_back().map(|(at, _)| *at);
+    let gone = set.above.range(..missing).next_back().map(|(_, span)| span.last.min(missing - 1));
+    left.max(gone).map_or(0, |known| known + 1)
 }
 
 #[cfg(test)]
@@ -299,7 +386,7 @@ mod tests {
     fn the_mark_follows_the_oldest_that_is_there() {
         let mut chain = chain(1..=6);
         assert_eq!(remove(&mut chain, &[1, 3]), [1, 3]);
-        assert_eq!((chain.removed.mark, chain.removed.above.len()), (2, 1));
+        assert_eq!((chain.removed.mark, chain.removed.count()), (2, 1));
         assert_eq!(
             remove(&mut chain, &[2, 6, 9, 2]),
             [2],
@@ -352,13 +439,68 @@ mod tests {
     #[test]
     fn what_can_not_be_listed_stays() {
         let most = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap();
-        let mut chain = chain(1..=most + 10);
-        let all: Vec<u32> = (2..=most + 5).collect();
+        let mut chain = chain(1..=2 * most + 10);
+        let all: Vec<u32> = (1..=most + 4).map(|number| 2 * number).collect();
         assert_eq!(remove(&mut chain, &all).len(), SEGMENTS_REMOVED_MAX);
-        assert_eq!(remove(&mut chain, &[most + 3]), [0; 0]);
+        assert_eq!(remove(&mut chain, &[2 * most + 3]), [0; 0]);
         // With the oldest the list is short again.
-        assert_eq!(remove(&mut chain, &[1, most + 3]), [1, most + 3]);
+        assert_eq!(remove(&mut chain, &[1, 2 * most + 3]), [1, 2 * most + 3]);
+        assert_eq!(remove(&mut chain, &[2 * most + 2]), [0; 0], "two take two entries");
+        assert_eq!(remove(&mut chain, &[3, 2 * most + 2]), [3, 2 * most + 2]);
         assert_eq!(chain.missing(), [0; 0]);
+    }
+
+    #[test]
+    fn however_many_go_behind_one_that_stays_they_can_be_listed() {
+        let mut chain = chain(1..=5_000);
+        for from in (2..4_900).step_by(100) {
+            let numbers: Vec<u32> = (from..from + 100).rev().collect();
+            assert_eq!(remove(&mut chain, &numbers), numbers);
+            assert!(chain.removed.count() <= 2);
+            let bytes = encoded(&chain.removed);
+            assert_eq!(RemovedSegments::decode(&bytes).as_ref(), Some(&chain.removed));
+        }
+        assert_eq!((chain.end(1), chain.missing()), (Some(10_000), vec![]));
+        assert!(chain.removed.contains(2) && chain.removed.contains(4_901));
+        assert!(!chain.removed.contains(1) && !chain.removed.contains(4_902));
+        assert_eq!(remove(&mut chain, &[1]), [1]);
+        assert_eq!((chain.removed.mark, chain.removed.count()), (4_902, 0));
+    }
+
+    #[test]
+    fn segments_that_do_not_say_that_they_follow_each_other_are_not_listed_as_one() {
+        let mut chain = Chain::new(
+            &[
+                header(3, 2, 20_000),
+                header(4, 2, 20_000),
+                header(6, 4, 40_000),
+                header(9, 6, 60_000),
+            ],
+            RemovedSegments::default(),
+            None,
+        );
+        assert_eq!(remove(&mut chain, &[4, 6]), [4, 6]);
+        assert_eq!((chain.removed.count(), chain.removed.contains(5)), (2, false));
+    }
+
+    #[test]
+    fn spans_are_united_and_compared() {
+        let span =
+            |first: u32, last| (first, Span { last, before: Before { segment: 1, end: 9_000 } });
+        let set = |mark, spans: &[(u32, Span)]| RemovedSegments {
+            mark,
+            above: spans.iter().copied().collect(),
+        };
+        let mut both = set(2, &[span(4, 6), span(9, 9)]);
+        let other = set(0, &[span(5, 7), span(12, 15)]);
+        assert!(!both.has_all(&other) && both.unite(&other));
+        assert_eq!(both, set(2, &[span(4, 7), span(9, 9), span(12, 15)]));
+        assert!(both.has_all(&other) && !other.has_all(&both));
+        assert!(both.has_all(&set(1, &[span(12, 14)])) && !both.has_all(&set(2, &[span(6, 8)])));
+        // A mark within a span cuts it.
+        assert!(both.unite(&set(14, &[])));
+        assert!(both.contains(13) && both.contains(15) && !both.contains(16));
+        assert!(both.has_all(&other) && RemovedSegments::decode(&encoded(&both)) == Some(both));
     }
 
     #[test]
@@ -366,6 +508,22 @@ mod tests {
         let mut chain = chain(1..=9);
         remove(&mut chain, &[1, 2, 5, 7]);
         let set = chain.removed().clone();
+        remove(&mut chain, &[6]);
+        let bytes = encoded(chain.removed());
+        assert_eq!(
+            bytes[8..],
+            [
+                0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0x9c, 0x40, // the first of three
+                0, 0, 0, 7, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, // and the last
+            ]
+        );
+        assert_eq!(RemovedSegments::decode(&bytes).as_ref(), Some(chain.removed()));
+        // The last of no such span.
+        for (at, to) in [(8 + 16 + 7, 4), (8 + 3, 4)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = to;
+            assert_eq!(RemovedSegments::decode(&bytes), None, "byte {at}");
+        }
         let bytes = encoded(&set);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(

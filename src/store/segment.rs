@@ -27,7 +27,9 @@ pub(crate) const FRAMES: u64 = 8192;
 
 const MAGIC: &[u8; 8] = b"dfsdseg\n";
 /// The format that is written; greater ones are refused.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// In this one no two entries stand for all segments between them.
+const SECOND_VERSION: u16 = 2;
 /// Without the segments that are gone on purpose.
 const FIRST_VERSION: u16 = 1;
 
@@ -127,7 +129,7 @@ impl Header {
         };
         let removed = match u16::from_be_bytes(array(covered, 8)) {
             FIRST_VERSION => Some(RemovedSegments::default()),
-            VERSION => removed(bytes),
+            SECOND_VERSION | VERSION => removed(bytes),
             version => return Parsed::Newer(version),
         };
         let header = Self {
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_from_damage() {
         for rest in [&[][..], &[7; 500]] {
-            assert_eq!(parse(&of_version(3, rest), 18), Parsed::Newer(3));
+            assert_eq!(parse(&of_version(4, rest), 18), Parsed::Newer(4));
         }
     }
 
@@ -301,9 +303,9 @@ mod tests {
         let hex = base16ct::lower::encode_string(&header().encode());
         assert_eq!(
             hex,
-            "646673647365670a0002000000000012010101010101010101010101010101010202020202020202\
-             02020202020202020000001100000000000000000000232800000000000001f4deadbeefbe3f0092\
-             00000009000000010000000b0000000a0000000000002329673f380f"
+            "646673647365670a0003000000000012010101010101010101010101010101010202020202020202\
+             02020202020202020000001100000000000000000000232800000000000001f4deadbeefc10e38ce\
+             00000009000000010000000b0000000a0000000000002329c897bb00"
         );
     }
 }

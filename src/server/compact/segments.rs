@@ -7,8 +7,9 @@ use crate::limits::SEGMENTS_REMOVED_MAX;
 use crate::store::values::SegmentEnd;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many segments that are gone between others may be listed before the oldest go first, whatever they hold.
-const HOLES_MAX: usize = SEGMENTS_REMOVED_MAX / 4 * 3;
+/// So many times segments may be gone between others before the oldest go first, whatever they hold: each takes two entries
+/// of the list at most.
+const HOLES_MAX: usize = SEGMENTS_REMOVED_MAX / 2 / 4 * 3;
 /// Thousandths of a segment that may be needed when it is written anew.
 const SHARE_MAX: u64 = 500;
 /// What a segment comes to that its groups do not have: its head, and the longest list of what is gone, which is written
@@ -38,6 +39,8 @@ pub(super) struct Segments {
     closed: BTreeMap<u32, Closed>,
     /// By share.
     order: BTreeSet<(u64, u32)>,
+    /// How many times segments are gone between two that are next to each other.
+    holes: usize,
     /// Where the log ends.
     open: SegmentEnd,
     bytes: u64,
@@ -75,7 +78,19 @@ impl Segments {
         let closed = Closed { bytes: end.end, needed, is_aside: false };
         self.bytes += closed.bytes;
         self.order.insert((closed.share(), end.segment));
+        self.holes -= self.holes_at(end.segment);
         self.closed.insert(end.segment, closed);
+        self.holes += self.holes_at(end.segment);
+    }
+
+    /// How many of the holes lie beside this segment, or where it would be.
+    fn holes_at(&self, segment: u32) -> usize {
+        let before = self.closed.range(..segment).next_back().map(|(number, _)| *number);
+        let here = self.closed.contains_key(&segment).then_some(segment);
+        let after = self.closed.range(segment.saturating_add(1)..).next();
+        let after = after.map(|(number, _)| *number);
+        let numbers: Vec<_> = [before, here, after].into_iter().flatten().collect();
+        numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1).count()
     }
 
     /// Fewer of its bytes are needed, perhaps.
@@ -101,7 +116,10 @@ impl Segments {
 
     /// A segment is gone. How many bytes it had.
     pub(super) fn remove(&mut self, segment: u32) -> u64 {
-        let Some(closed) = self.closed.remove(&segment) else {
+        self.holes -= self.holes_at(segment);
+        let removed = self.closed.remove(&segment);
+        self.holes += self.holes_at(segment);
+        let Some(closed) = removed else {
             return 0;
         };
         self.order.remove(&(closed.share(), segment));
@@ -122,12 +140,10 @@ impl Segments {
     /// The one that is to be written anew next, if one is: the one of which least is needed; or the oldest, if very many
     /// between it and the others are gone.
     pub(super) fn next(&self, room: Room) -> Option<u32> {
-        let (oldest, first) = self.closed.first_key_value()?;
-        let (newest, _) = self.closed.last_key_value()?;
-        let numbers = usize::try_from(newest - oldest).unwrap_or(usize::MAX);
-        let holes = numbers.saturating_sub(self.closed.len());
-        if !first.is_aside && first.needed > 0 && holes > HOLES_MAX {
-            return Some(*oldest);
+        if self.holes > HOLES_MAX {
+            let mut all = self.closed.iter();
+            let oldest = all.find(|(_, closed)| !closed.is_aside && closed.needed > 0);
+            return oldest.map(|(segment, _)| *segment);
         }
         let (share, segment) = self.order.range((1, 0)..).next()?;
         let is_little = match room {
@@ -143,5 +159,50 @@ impl Segments {
     pub(super) fn count_and_bytes(&self) -> (u32, u64) {
         let count = self.closed.len() + usize::from(self.open.segment > 0);
         (u32::try_from(count).unwrap_or(u32::MAX), self.bytes + self.open.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(numbers: impl IntoIterator<Item = u32>) -> Segments {
+        let mut segments = Segments::default();
+        for segment in numbers {
+            segments.close(SegmentEnd { segment, end: 1 << 20 }, 800_000);
+        }
+        segments
+    }
+
+    #[test]
+    fn when_very_much_is_gone_between_others_the_oldest_goes_whatever_it_holds() {
+        let most = u32::try_from(HOLES_MAX).unwrap();
+        let all = 1..=2 * most + 3;
+        let mut segments = segments(all.clone());
+        assert_eq!((segments.holes, segments.next(Room::Ample)), (0, None));
+        for number in all.filter(|number| number % 2 == 0) {
+            assert!(segments.next(Room::Ample).is_none(), "{} holes", segments.holes);
+            segments.remove(number);
+        }
+        assert_eq!((segments.holes, segments.next(Room::Ample)), (HOLES_MAX + 1, Some(1)));
+        // What stays does not keep the next from going.
+        segments.set_aside(1);
+        assert_eq!(segments.next(Room::Ample), Some(3));
+        segments.fell(3, 0);
+        assert_eq!(segments.next(Room::Ample), Some(5));
+        segments.remove(5);
+        assert_eq!((segments.holes, segments.next(Room::Ample)), (HOLES_MAX, None));
+    }
+
+    #[test]
+    fn many_that_are_gone_behind_each_other_are_one_hole() {
+        let mut segments = segments(1..=1_000);
+        (2..1_000).for_each(|number| drop(segments.remove(number)));
+        assert_eq!((segments.holes, segments.next(Room::Ample)), (1, None));
+        segments.remove(7);
+        segments.remove(1);
+        assert_eq!(segments.holes, 0);
+        segments.remove(1_000);
+        assert_eq!(segments.holes, 0);
     }
 }

@@ -274,16 +274,41 @@ fn with_very_many_holes_the_next_wait_for_the_oldest() {
     let fs = SimFs::new();
     let opened = start(fs.clone(), 1).unwrap();
     let most = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap();
-    fill(&opened.disk, u64::from(most) + 4);
-    let all: Vec<u32> = (2..=most + 3).collect();
+    fill(&opened.disk, 2 * u64::from(most) + 6);
+    let all: Vec<u32> = (1..=most + 2).map(|number| 2 * number).collect();
     assert_eq!(remove(&opened.disk, &all), all[..SEGMENTS_REMOVED_MAX]);
     drop(opened);
     let mut fs = fs.restart();
     let (recovered, found) = started(&mut fs, 2);
     assert_eq!(recovered.notes, [""; 0]);
-    assert_eq!(found_in(&found), [1, most + 2, most + 3, most + 4]);
+    let left = (0..=most).map(|number| 2 * number + 1).chain(2 * most + 2..=2 * most + 6);
+    assert_eq!(found_in(&found), left.collect::<Vec<_>>());
     let findings = checked(&fs).1;
     assert!(findings.iter().all(|finding| finding.grade < Grade::Missing), "{findings:?}");
+}
+
+/// One old segment stays, and all behind it go for as long as the node runs and after each start.
+#[test]
+fn behind_one_that_stays_any_number_goes() {
+    let fs = SimFs::new();
+    let opened = start(fs.clone(), 1).unwrap();
+    let count = u32::try_from(SEGMENTS_REMOVED_MAX).unwrap() + 20;
+    fill(&opened.disk, u64::from(count));
+    let all: Vec<u32> = (2..count - 1).collect();
+    for numbers in all.chunks(64) {
+        assert_eq!(remove(&opened.disk, numbers), numbers);
+    }
+    drop(opened);
+    let mut fs = fs.restart();
+    for entropy in 2..5 {
+        put_back(&fs, 7, &bytes_of(&fs, 1));
+        let (recovered, found) = started(&mut fs, entropy);
+        assert_eq!((recovered.notes, found_in(&found)), (vec![], vec![1, count - 1, count]));
+        let findings = checked(&fs).1;
+        assert!(findings.iter().all(|finding| finding.grade < Grade::Missing), "{findings:?}");
+    }
+    let opened = start(fs.restart(), 6).unwrap();
+    assert_eq!(remove(&opened.disk, &[count - 1, 1]), [count - 1, 1]);
 }
 
 /// Writes both copies of a segment's header anew: the 80 bytes that all formats have, with this version.
@@ -321,9 +346,9 @@ fn a_folder_of_the_first_format_is_opened_as_before_and_one_of_the_next_is_refus
     fs = fs.restart();
     let (recovered, here) = started(&mut fs, 5);
     assert_eq!((recovered.notes.len(), found_in(&here)), (0, vec![1, 3]));
-    set_version(&fs, 3, 3);
+    set_version(&fs, 3, 4);
     let refused = start(fs.restart(), 6).err();
-    assert_eq!(refused, Some(OpenError::Newer { segment: 3, version: 3 }));
+    assert_eq!(refused, Some(OpenError::Newer { segment: 3, version: 4 }));
 }
 
 /// Compaction writes what is needed of a segment anew before that goes: until then it is there twice.
