@@ -30,8 +30,8 @@ use crate::seeded::{self, Bug};
 use crate::store::Disk;
 use crate::store::fs::FileSystem;
 use crate::store::values::{
-    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogItem,
-    ReadError, SegmentItem, SegmentItems, Space, Statement, Verified, WriteError,
+    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, ItemsFrom, LeafRange, LeavesRead,
+    LogItem, ReadError, SegmentItem, SegmentItems, Space, Statement, Verified, WriteError,
 };
 use crate::wire::message::BlockRef;
 use crate::wire::permit::Permit;
@@ -97,8 +97,8 @@ pub enum Job {
     ReadLog { purpose: Box<Reading>, items: Vec<LogItem>, names: Option<Arc<DataKeys>> },
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
-    /// The items of a closed segment, from one on that begins there.
-    ListItems { segment: u32, from: Option<u32>, pins: Pins },
+    /// The items of a closed segment, from the first or from there on.
+    ListItems { segment: u32, from: Option<ItemsFrom>, pins: Pins },
     /// Items of a segment that are to be written anew.
     ReadItems { items: Vec<SegmentItem>, pins: Pins },
     /// Blocks, pages and records are looked at anew.

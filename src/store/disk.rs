@@ -22,8 +22,8 @@ use crate::store::log::Log;
 use crate::store::records;
 use crate::store::undecoded::Damage;
 use crate::store::values::{
-    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, LeafRange, LeavesRead, LogPlace,
-    ReadError, SegmentItems, Space, Verified, WriteError,
+    BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, ItemsFrom, LeafRange, LeavesRead,
+    LogPlace, ReadError, SegmentItems, Space, Verified, WriteError,
 };
 use bytes::Bytes;
 use lru::LruCache;
@@ -321,14 +321,15 @@ impl<F: FileSystem> Disk<F> {
         }
     }
 
-    /// Items of a closed segment from a group on that begins at `from`, or from the first: groups until there are many items.
+    /// Items of a closed segment, the first or from where others ended: groups until there are many items. Of a damaged group
+    /// they are what can still be told from each other.
     ///
     /// # Errors
-    /// It is gone, or it is the open one; or some of it is damaged; or the disk's.
+    /// It is gone, or it is the open one; or its header is damaged; or the disk's.
     pub fn segment_items(
         &self,
         segment: u32,
-        from: Option<u32>,
+        from: Option<ItemsFrom>,
     ) -> Result<SegmentItems, ReadError> {
         let end = self.commits.closed_end(segment).ok_or(ReadError::Gone)?;
         let read = items::read(&*self.fs, segment, from, end);

@@ -1,18 +1,20 @@
 //! The items of a closed segment, piece by piece, without their bytes; and how it gets its index.
 //!
-//! Invariant: what is handed on is all that the groups of a whole segment hold; where a group is damaged that is said, and
-//! nothing is left out. Only the index is written, behind the last group; nobody waits for it, and it is not flushed.
+//! Invariant: what is handed on is all that the good groups of a segment hold, and of damaged ones what can be told from what
+//! is beside it: the bytes of these may be bad, so whoever needs them compares them with their ids. Only the index is written,
+//! behind the last group; nobody waits for it, and it is not flushed.
 
 use crate::store::blocks::{ReadFault, retry_once};
-use crate::store::frame::{HEAD, ITEM_HEAD};
+use crate::store::frame::{HEAD, Harm, ITEM_HEAD, Kind, Left};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::named::copies_of;
 use crate::store::scan::{Scan, Window};
 use crate::store::segment::{FRAMES, Header, Parsed};
 use crate::store::segment_index::{Closed, IndexReader, IndexWriter};
-use crate::store::values::{BlockPlace, Expired, LogEntry, LogPlace};
-use crate::store::values::{SegmentItem, SegmentItems, Statement};
+use crate::store::values::{
+    BlockPlace, Expired, ItemsFrom, LogEntry, LogPlace, SegmentItem, SegmentItems, Statement,
+};
 use std::io;
 
 /// A piece has fewer items than this, but for those of its last groups.
@@ -20,47 +22,68 @@ const PIECE: usize = 4096;
 /// Bytes that are read at once: a group or some.
 const READ: usize = 256 * 1024;
 
-/// The groups of a segment that ends at `end`, from the one at `from` on, or the first.
+/// The groups of a segment that ends at `end`, from there on, or from the first.
 pub(super) fn read<F: FileSystem>(
     fs: &F,
     segment: u32,
-    from: Option<u32>,
+    from: Option<ItemsFrom>,
     end: u64,
 ) -> Result<SegmentItems, ReadFault> {
-    let from = from.map_or(FRAMES, u64::from);
     retry_once(|| {
         let file = fs.open(&layout::segment(segment))?;
         let header = header(fs, &file, segment)?.ok_or(ReadFault::Damaged)?;
-        let window = Window::by(fs, &file, READ);
         let closed = Closed { header: &header, end, last: None };
         let mut found = SegmentItems::default();
-        let mut offset = match IndexReader::open(window, &closed)? {
-            Some(index) => read_index(index, from, end, &mut found)?,
-            None => from,
-        };
-        let window = Window::by(fs, &file, READ);
-        let mut scan = Scan { window, segment, salt: header.salt, end: Some(end) };
-        while offset < end && found.items.len() < PIECE {
-            let seen = scan.group_at(offset, end)?.ok_or(ReadFault::Damaged)?;
-            found.items.extend(items(seen.position.number, seen.start, &seen.found, segment));
-            offset = seen.end;
+        let mut offset = from.map_or(FRAMES, |from| u64::from(from.group));
+        let mut chunk = None;
+        if from.is_none_or(|from| from.chunk.is_some())
+            && let Some(mut index) = IndexReader::open(Window::by(fs, &file, READ), &closed)?
+        {
+            if let Some(at) = from.and_then(|from| from.chunk) {
+                index.resume(u64::from(at), offset);
+            }
+            read_index(&mut index, end, &mut found)?;
+            offset = index.until();
+            chunk = u32::try_from(index.at()).ok();
         }
-        let next = u32::try_from(offset).expect("a segment is shorter than 4 GiB");
-        found.next = (offset < end).then_some(next);
+        let scan = || {
+            let window = Window::by(fs, &file, READ);
+            Scan { window, segment, salt: header.salt, end: Some(end) }
+        };
+        let mut groups = scan();
+        while offset < end && found.items.len() < PIECE {
+            chunk = None;
+            offset = match groups.group_at(offset, end)? {
+                Some(seen) => {
+                    found.items.extend(items(
+                        seen.position.number,
+                        seen.start,
+                        &seen.found,
+                        segment,
+                    ));
+                    seen.end
+                }
+                None => {
+                    let next = groups.after_damage(offset, end)?;
+                    scan().remains(&(offset..next), |left, at, _| {
+                        found.items.extend(item_left(&left, at, segment));
+                    })?;
+                    next
+                }
+            };
+        }
+        let group = u32::try_from(offset).expect("a segment is shorter than 4 GiB");
+        found.next = (offset < end).then_some(ItemsFrom { group, chunk });
         Ok(found)
     })
 }
 
-/// What an index says of groups from `from` on; where those end.
+/// What an index says of the next groups.
 fn read_index<F: FileSystem>(
-    mut index: IndexReader<'_, F>,
-    from: u64,
+    index: &mut IndexReader<'_, F>,
     end: u64,
     found: &mut SegmentItems,
-) -> io::Result<u64> {
-    if !index.pass(from)? {
-        return Ok(from);
-    }
+) -> io::Result<()> {
     while index.until() < end
         && found.items.len() < PIECE
         && let Some(chunk) = index.next()?
@@ -69,7 +92,28 @@ fn read_index<F: FileSystem>(
             found.items.extend(items(group.number, group.start, &group.found, index.segment()));
         }
     }
-    Ok(index.until())
+    Ok(())
+}
+
+/// An item of a damaged group, whose own bytes begin there: if it is all that it says, or it has bytes that will be compared
+/// with its id.
+fn item_left(left: &Left<'_>, at: u64, segment: u32) -> Option<SegmentItem> {
+    let is_sound = left.harm != Harm::Any;
+    let number = |sound: &[u8]| sound.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    let states = match (left.kind, left.bytes.len()) {
+        (Kind::Record, _) => Statement::Record,
+        (Kind::Page, _) => Statement::Page,
+        (Kind::Small, _) => Statement::Small,
+        (Kind::Block, 4) if is_sound => {
+            Statement::BlockFile { length: u32::try_from(number(left.bytes)).ok()? }
+        }
+        (Kind::Expired, 8) if is_sound => Statement::Expired { at_ms: number(left.bytes) },
+        (Kind::Lost, 0) if is_sound => Statement::Lost,
+        (Kind::Dropped, 0) if is_sound => Statement::Dropped,
+        (Kind::Block | Kind::Expired | Kind::Lost | Kind::Dropped | Kind::Removed, _) => None?,
+    };
+    let (offset, length) = (u32::try_from(at).ok()?, u32::try_from(left.bytes.len()).ok()?);
+    Some(SegmentItem { group: 0, states, id: left.id, place: LogPlace { segment, offset, length } })
 }
 
 fn header<F: FileSystem>(fs: &F, file: &F::File, segment: u32) -> io::Result<Option<Header>> {

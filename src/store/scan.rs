@@ -245,6 +245,21 @@ impl<F: FileSystem> Scan<'_, F> {
         })
     }
 
+    /// Where the next head of a group is that is sound, after one at this offset whose group is not good; `limit` if nowhere.
+    pub(crate) fn after_damage(&mut self, offset: u64, limit: u64) -> io::Result<u64> {
+        let mut next = match self.step(offset, limit)? {
+            Step::Good(seen) => seen.end,
+            Step::Head(next) | Step::None(next) => next,
+        };
+        while next < limit {
+            next = match self.step(next, limit)? {
+                Step::Good(_) | Step::Head(_) => break,
+                Step::None(from) => self.next_magic(from, limit)?,
+            };
+        }
+        Ok(next.min(limit))
+    }
+
     fn step(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
         let bytes = self.window.read(offset, frame::HEAD)?;
         let Some(head) = Head::parse(bytes, &self.salt, offset) else {
@@ -270,7 +285,7 @@ impl<F: FileSystem> Scan<'_, F> {
     /// where the own bytes of each begin; and whether each is proven to be an item: where a good group ends, behind a head
     /// that is sound, and behind an item that is whole, no bytes begin that somebody else has composed. Gives how many bytes
     /// are no items, so that anything may have been there.
-    pub(super) fn remains(
+    pub(crate) fn remains(
         mut self,
         range: &Range<u64>,
         mut each: impl FnMut(Left<'_>, u64, bool),

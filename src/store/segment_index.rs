@@ -240,16 +240,14 @@ impl<'a, F: FileSystem> IndexReader<'a, F> {
         Ok(Some(Chunk { groups, until, last }))
     }
 
-    /// Passes the chunks before the group that begins there; whether it is the first of a chunk. If one that is passed is
-    /// bad, the next one is not taken for good.
-    pub(crate) fn pass(&mut self, from: u64) -> io::Result<bool> {
-        while self.until < from {
-            let Some((length, until)) = self.chunk_head()? else {
-                return Ok(false);
-            };
-            (self.at, self.until) = (self.at + (CHUNK_HEAD + length) as u64, until);
-        }
-        Ok(self.until == from)
+    /// Where the next chunk stands.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Goes on where another ended. What does not stand there is not taken for a chunk.
+    pub(crate) fn resume(&mut self, at: u64, until: u64) {
+        (self.at, self.until) = (at, until);
     }
 
     /// How long the groups of the next chunk are, and where the last of them ends, if there is one.

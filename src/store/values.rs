@@ -268,7 +268,7 @@ pub enum LogEntry {
 /// An item of a closed segment, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentItem {
-    /// The number of the group that it stands in.
+    /// The number of the group that it stands in; 0 if that is damaged.
     pub group: u64,
     /// What it states.
     pub states: Statement,
@@ -312,6 +312,15 @@ pub enum Statement {
 pub struct SegmentItems {
     /// They, in the order of the log.
     pub items: Vec<SegmentItem>,
-    /// Where the next group begins; `None` if there is none.
-    pub next: Option<u32>,
+    /// Where they go on; `None` if that is all.
+    pub next: Option<ItemsFrom>,
+}
+
+/// Where the items of a segment go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemsFrom {
+    /// Where the next group begins.
+    pub group: u32,
+    /// Where the index of the segment goes on with that group, if it told of those before.
+    pub chunk: Option<u32>,
 }

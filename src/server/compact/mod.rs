@@ -20,7 +20,7 @@ use crate::limits::{
     SEGMENTS_REMOVED_AT_ONCE,
 };
 use crate::store::values::{
-    BlockPlace, ReadError, RecoveryReport, SegmentItem, SegmentItems, Statement,
+    BlockPlace, ItemsFrom, ReadError, RecoveryReport, SegmentItem, SegmentItems, Statement,
 };
 use crate::wire::log_use::LogUse;
 use bytes::Bytes;
@@ -66,8 +66,8 @@ struct Copying {
 #[derive(Debug, Clone, Copy)]
 enum Unlisted {
     All,
-    /// What begins there.
-    From(u32),
+    /// What follows from there on.
+    From(ItemsFrom),
     Nothing,
 }
 
