@@ -264,7 +264,7 @@ impl Holdings {
         [&self.blocks.graves, &self.pages.graves]
     }
 
-    pub(super) fn graves_mut(&mut self) -> [&mut Graves; 2] {
+    pub(crate) fn graves_mut(&mut self) -> [&mut Graves; 2] {
         [&mut self.blocks.graves, &mut self.pages.graves]
     }
 }

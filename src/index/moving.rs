@@ -32,7 +32,12 @@ impl Index {
                 let [blocks, _] = self.holdings.graves();
                 stands_there(blocks, item, Why::Dropped)
             }
-            Statement::Expired { .. } => stands_there(self.catalog.graves(), item, Why::Expired),
+            Statement::Expired { at_ms } => {
+                // It may have come again and expired again, which is what is to be known.
+                let known = self.catalog.expired_ms(&RecordId(item.id));
+                known.is_none_or(|known| known == at_ms)
+                    && stands_there(self.catalog.graves(), item, Why::Expired)
+            }
             Statement::Removed => false,
         }
     }

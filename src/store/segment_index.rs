@@ -39,7 +39,8 @@ const PAGE: u64 = 4096;
 /// Bytes of a head, and of what stands in front of a chunk's groups.
 const INDEX_HEAD: usize = 64;
 const CHUNK_HEAD: usize = 28;
-/// A chunk is closed when it has so many bytes. One has whole groups, which are not longer than in the log.
+/// A chunk is closed when it has so many bytes. One has whole groups: an item is at most a byte longer than in the log, and a
+/// group so much longer than that has no index.
 const CHUNK: usize = 128 * 1024;
 const CHUNK_MAX: usize = CHUNK + BODY_MAX + 64;
 

@@ -95,10 +95,14 @@ pub(super) struct Compact {
     segments: Segments,
     /// Segments in which a start has found damage: as long as not all is known of what they held they stay.
     damaged: BTreeSet<u32>,
+    /// One of them was set aside for that.
+    has_kept: bool,
     state: State,
     figures: Figures,
     /// How often in a row the disk had no room.
     failures: u32,
+    /// That segments cannot be removed has been said.
+    has_warned: bool,
     events: VecDeque<Event>,
 }
 
@@ -144,6 +148,12 @@ impl Compact {
         while let Some(segment) = cx.index.take_fallen() {
             self.segments.fell(segment, cx.index.live_bytes(segment));
         }
+        if self.has_kept && !lacks_something(cx) {
+            self.has_kept = false;
+            for segment in &self.damaged {
+                self.segments.fell(*segment, cx.index.live_bytes(*segment));
+            }
+        }
     }
 
     /// The next segment, if there is one.
@@ -155,20 +165,19 @@ impl Compact {
             self.state = State::Removing;
             return self.events.push_back(Event::Rewrite(Rewrite::Removal(empty)));
         }
-        let Some(segment) = self.segments.next(room(cx)) else {
-            return;
-        };
-        if self.is_kept(cx, segment) {
-            return self.segments.set_aside(segment);
+        while let Some(segment) = self.segments.next(room(cx)) {
+            if !self.is_kept(cx, segment) {
+                let (unlisted, items) = (Unlisted::All, VecDeque::new());
+                return self.copy(cx, Copying { segment, unlisted, items });
+            }
+            self.has_kept = true;
+            self.segments.set_aside(segment);
         }
-        let (unlisted, items) = (Unlisted::All, VecDeque::new());
-        self.copy(cx, Copying { segment, unlisted, items });
     }
 
     /// What a start has found damaged stays until all that is missing was had again.
     fn is_kept(&self, cx: &Context, segment: u32) -> bool {
-        self.damaged.contains(&segment)
-            && (cx.index.log_damage().is_any() || cx.index.catalog.lost(..).next().is_some())
+        self.damaged.contains(&segment) && lacks_something(cx)
     }
 
     /// The next items of a segment are written anew, or listed before.
@@ -295,8 +304,15 @@ impl Compact {
             }
             (Compacted::Removed { removed, kept }, _) => {
                 let is_in_vain = removed.is_empty() && !kept.is_empty();
+                if is_in_vain && !std::mem::replace(&mut self.has_warned, is_in_vain) {
+                    log::warn!(
+                        "cannot remove {} segments of the log: there is no room to write that down, or too many \
+                         are listed as gone; nothing is lost, and it is tried again",
+                        kept.len()
+                    );
+                }
                 for segment in removed {
-                    self.failures = 0;
+                    (self.failures, self.has_warned) = (0, false);
                     self.damaged.remove(&segment);
                     self.figures.freed += self.segments.remove(segment);
                     self.figures.last_ms = cx.now.wall_ms;
@@ -341,6 +357,11 @@ impl Compact {
             state => self.state = state,
         }
     }
+}
+
+/// Something that a start has found damaged was not had again, as far as is known.
+fn lacks_something(cx: &Context) -> bool {
+    cx.index.log_damage().is_any() || cx.index.catalog.lost(..).next().is_some()
 }
 
 /// How long so many bytes take.

@@ -493,6 +493,14 @@ fn without_room_more_is_written_anew_and_with_none_at_all_it_is_tried_again_late
     assert_eq!((bench.copied, bench.job().is_none()), (0, true));
     let due = bench.cx.timers.first().unwrap();
     assert_eq!(due.since(bench.cx.now.instant), COMPACT_AGAIN);
+    // And longer each time.
+    for doubled in 1..4 {
+        let begun = bench.cx.timers.first().unwrap();
+        bench.fs.tamper().fail_nth(0, SimError::NoSpace);
+        while bench.cx.timers.first().is_none_or(|due| due == begun) && bench.step() {}
+        let due = bench.cx.timers.first().unwrap();
+        assert_eq!(due.since(begun), COMPACT_AGAIN * (1 << doubled));
+    }
     bench.rest();
     assert!(bench.copied > 10_000);
     assert!(!bench.segments().contains(&"log/00000001.seg".to_owned()));

@@ -485,6 +485,28 @@ mod tests {
         assert_eq!(looks[1].0, looks[1].1, "each once");
     }
 
+    #[test]
+    fn a_group_of_the_compaction_waits_for_one_of_others_and_no_more() {
+        let mut cx = Context::for_tests();
+        let mut queue = CommitQueue::default();
+        for number in 1..4 {
+            queue.add_page(Address([number; 32]), Bytes::from_static(b"page"));
+            queue.close();
+        }
+        queue.rewrite(Rewrite::Removal(vec![9]));
+        let place = LogPlace { segment: 1, offset: 9_000, length: 4 };
+        for (pages, removed) in [(1, vec![]), (0, vec![9]), (1, vec![]), (1, vec![])] {
+            let group = queue.dispatch(&mut cx).unwrap();
+            assert_eq!((group.pages.len(), &group.removed), (pages, &removed));
+            assert!(queue.dispatch(&mut cx).is_none(), "one at a time");
+            let pages = vec![place; pages];
+            queue.complete(
+                &mut cx,
+                Ok(Committed { segment: 1, pages, removed, ..Committed::default() }),
+            );
+        }
+    }
+
     /// A page was put again when a reader found that the old one is bad.
     #[test]
     fn what_has_come_again_is_not_said_to_be_lost_behind_that() {

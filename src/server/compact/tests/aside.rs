@@ -2,6 +2,7 @@
 //! anything else, and nothing more than that.
 
 use super::*;
+use crate::index::graves::{Grave, Why};
 
 const FIRST: &str = "log/00000001.seg";
 
@@ -68,4 +69,61 @@ fn what_never_stood_in_a_segment_that_stays_needs_no_grave_for_it() {
     assert!(bench.segments().contains(&FIRST.to_owned()));
     let [blocks, _] = bench.cx.index.holdings.graves();
     assert_eq!((blocks.of(&file.0), bench.cx.index.catalog.graves().of(&record.0)), (None, None));
+}
+
+#[test]
+fn what_a_start_has_found_damaged_stays_until_nothing_is_missing_and_then_goes() {
+    let mut bench = Bench::new();
+    let [rotten, kept] = [1, 2].map(|seed| bench.small(&content(seed, 2_000)));
+    roll(&mut bench, 100, 2);
+    let Some(BlockPlace::Log(place)) = bench.cx.index.holdings.block(&rotten) else {
+        panic!("it is in the log")
+    };
+    assert!(bench.fs.tamper().flip(FIRST, place.offset as usize));
+    let mut bench = bench.restart(None);
+    for (address, _) in bench.cx.index.holdings.after(None, usize::MAX) {
+        if address != kept {
+            bench.cx.index.holdings.remove(&address);
+        }
+    }
+    bench.cx.index.undecoded = LogDamage { places: 1, bytes: 9 };
+    bench.rest();
+    assert!(bench.segments().contains(&FIRST.to_owned()));
+    assert!(bench.segments().len() <= 3, "others go: {:?}", bench.segments());
+    bench.cx.index.undecoded = LogDamage::default();
+    bench.rest();
+    assert!(!bench.segments().contains(&FIRST.to_owned()));
+    assert!(bench.cx.index.holdings.block(&kept).is_some() && bench.copied > 2_000);
+    bench.verify();
+}
+
+/// What stands in a segment that is gone is forgotten a part at a time, and before the next goes.
+#[test]
+fn very_much_that_is_gone_is_forgotten_in_steps() {
+    let mut bench = Bench::new();
+    let count = 5_000_u32;
+    let gone = |number: u32| {
+        let mut id = [7; 32];
+        id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        Address(id)
+    };
+    let small = content(1, 20_000);
+    bench.small(&small);
+    roll(&mut bench, 100, 1);
+    for number in 0..count {
+        let [blocks, _] = bench.cx.index.holdings.graves_mut();
+        let grave = Grave { segment: 2, why: Why::Dropped };
+        blocks.bury(gone(number).0, grave, Some(1));
+    }
+    bench.cx.index.holdings.remove(&Address(tree::tree(&small).0));
+    let mut left = vec![bench.cx.index.live_bytes(2) / 41];
+    while bench.step() {
+        let needed = bench.cx.index.live_bytes(2) / 41;
+        if left.last() != Some(&needed) {
+            left.push(needed);
+        }
+    }
+    let steps = left.windows(2).map(|pair| pair[0] - pair[1]).max().unwrap();
+    assert!(left[0] == u64::from(count) && steps <= 1024, "{left:?}");
+    assert_eq!(left.last(), Some(&0));
 }
