@@ -143,6 +143,56 @@ fn what_is_dated_in_the_future_counts_when_its_time_has_come() {
     assert_eq!(catalog.names_after(None).count(), 0);
 }
 
+/// As after a start, which does not find the record that discarded it.
+#[test]
+fn what_was_discarded_is_forgotten_with_the_record_that_did() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    insert_discarding(&mut catalog, 2, &[20]);
+    insert_discarding(&mut catalog, 3, &[20]);
+    for (gone, left) in [(2, [version(3)]), (3, [version(20)])] {
+        catalog.expire(Expired { id: RecordId([gone; 32]), at_ms: 7 }, 1);
+        let id = insert(&mut catalog, RecordKind::File, 20, &[]);
+        assert_eq!(catalog.heads(&NAME, 8), left);
+        catalog.expire(Expired { id, at_ms: 7 }, 1);
+    }
+}
+
+/// A version is superseded by one and discarded by another.
+#[test]
+fn when_a_version_expires_does_not_depend_on_the_order_in_which_records_come() {
+    let at = |step: u64| CALENDAR_MIN + step * 100_000;
+    let id = |number: u8| RecordId([number; 32]);
+    let (discarded, child) = (version(stamp_at(at(9))), version(stamp_at(at(3))));
+    let one = |number: u8, version: VersionId, parents: Vec<VersionId>, discards: &[VersionId]| {
+        let mut record = Record { parents, ..Record::unsigned(RecordKind::File, NAME, version) };
+        record.extensions.extend(discarding(discards));
+        (id(number), record)
+    };
+    for (discards, expected) in [(1, 1), (5, 3)] {
+        let records = [
+            one(1, discarded, Vec::new(), &[]),
+            one(2, child, vec![discarded], &[]),
+            one(3, version(stamp_at(at(discards))), Vec::new(), &[discarded]),
+        ];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut catalog = Catalog::new(Aliases::new([9; 16]));
+            for number in order {
+                let (id, record): &(RecordId, Record) = &records[number];
+                assert!(catalog.insert(*id, record, PLACE));
+            }
+            let entry = catalog.get(&id(1)).unwrap();
+            assert_eq!(entry.since(), step_after(stamp_at(at(expected))), "{discards} {order:?}");
+            assert!(entry.is(Flag::Discarded) && entry.is_superseded(), "{discards} {order:?}");
+            let entry = entry.clone();
+            catalog.damage(&id(1));
+            assert_eq!(catalog.lost(..).collect::<Vec<_>>(), [id(1)]);
+            assert!(catalog.insert(entry.id(), &records[0].1, PLACE));
+            let again = catalog.get(&id(1)).unwrap();
+            assert_eq!((again.since(), again.is_superseded()), (entry.since(), true));
+        }
+    }
+}
+
 #[test]
 fn what_is_discarded_never_counts_again() {
     for discarded_first in [true, false] {

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod changes;
+mod discarded;
 
 pub(super) use changes::Lineage;
 
@@ -19,10 +20,9 @@ use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
 use crate::seeded::{self, Bug};
-use crate::time::Step;
 use crate::wire::message::VersionMark;
 use crate::wire::view::View;
-use std::collections::BTreeMap;
+use discarded::Discarded;
 
 type Entries = SegmentedVec<Entry>;
 
@@ -33,8 +33,7 @@ pub(super) struct Versions {
     pub(super) descent: Descent,
     pub(super) expiry: Expiry,
     pub(super) bound: Bound,
-    /// Discarded by a record, here or not, and the step of that record.
-    discarded: BTreeMap<(Alias, VersionId), Step>,
+    discarded: Discarded,
     /// What is dated after this stamp is dated in the future.
     latest: u64,
     /// Names of which a reader sees something.
@@ -61,7 +60,7 @@ impl Default for Versions {
             descent: Descent::default(),
             expiry: Expiry::default(),
             bound: Bound::default(),
-            discarded: BTreeMap::new(),
+            discarded: Discarded::default(),
             latest: u64::MAX,
             shown: 0,
             damaged: 0,

@@ -41,8 +41,7 @@ impl Versions {
         let mut changed = self.supersede_parents(entries, name, record);
         let since = step_after(record.version.stamp);
         for discarded in discards(record) {
-            let step = self.discarded.entry((name, discarded)).or_insert(since);
-            *step = since.min(*step);
+            self.discarded.insert((name, discarded), slot, since);
             changed.extend(self.discard(entries, &name, &discarded, since));
         }
         self.begin(entries, slot, &lineage.mark);
@@ -59,7 +58,7 @@ impl Versions {
     fn insert_first(&mut self, entries: &Entries, slot: u32, record: &Record, mark: &Mark) -> bool {
         let (entry, of) = (&entries[slot], (entries[slot].name(), record.version));
         if entry.kind() != Kind::File
-            || self.discarded.contains_key(&of)
+            || self.discarded.since(&of).is_some()
             || !discards(record).is_empty()
         {
             return false;
@@ -80,7 +79,7 @@ impl Versions {
         let entry = &entries[slot];
         let (name, version) = (entry.name(), entry.version());
         let superseded = self.descent.first(entries, mark, name).map(step_after);
-        let discarded = self.discarded.get(&(name, version)).copied();
+        let discarded = self.discarded.since(&(name, version));
         let own = Some(step_after(version.stamp)).filter(|_| entry.kind() == Kind::Tombstone);
         let past = superseded.into_iter().chain(discarded).min();
         self.descent.leave(entries, slot);
@@ -91,7 +90,9 @@ impl Versions {
         entries[slot].set(Flag::Discarded, discarded.is_some());
         self.descent.enter(entries, slot);
         self.expiry.enter(entries, slot);
-        if discarded.is_none() {
+        if discarded.is_some() {
+            self.discarded.enter((name, version), slot);
+        } else {
             self.enter(entries, slot);
             if superseded.is_some() {
                 self.bind(entries, slot);
@@ -119,6 +120,7 @@ impl Versions {
         }
         self.descent.remove(entries, slot);
         self.expiry.leave(entries, slot);
+        self.discarded.remove((entry.name(), entry.version()), slot);
         if entry.is(Flag::Discarded) {
             return;
         }
@@ -192,6 +194,15 @@ impl Versions {
         let others = self.slots(entries, &version_key(name, version, false));
         let later = others.into_iter().filter(|slot| since < entries[*slot].since());
         let mut changed: Vec<_> = later.collect();
+        // One that is discarded is as one that others supersede, and as one that this does.
+        for slot in self.discarded.entries((*name, *version)) {
+            self.descent.leave(entries, slot);
+            self.expiry.leave(entries, slot);
+            entries[slot].become_superseded();
+            self.expiry.enter(entries, slot);
+            self.descent.enter(entries, slot);
+            changed.extend((since < entries[slot].since()).then_some(slot));
+        }
         for slot in &changed {
             self.expiry.leave(entries, *slot);
             entries[*slot].set_since(since);
@@ -209,8 +220,15 @@ impl Versions {
         version: &VersionId,
         since: Step,
     ) -> Vec<u32> {
-        let slots: Vec<_> = self.of_version(entries, name, version).collect();
+        let mut slots = self.discarded.entries((*name, *version));
+        slots.retain(|slot| since < entries[*slot].since());
         for slot in &slots {
+            self.expiry.leave(entries, *slot);
+            entries[*slot].set_since(since);
+            self.expiry.enter(entries, *slot);
+        }
+        let others: Vec<_> = self.of_version(entries, name, version).collect();
+        for slot in &others {
             let entry = &entries[*slot];
             let since = if entry.is_superseded() { since.min(entry.since()) } else { since };
             self.leave(entries, *slot);
@@ -221,8 +239,10 @@ impl Versions {
             }
             entries[*slot].set(Flag::Discarded, true);
             entries[*slot].set_since(since);
+            self.discarded.enter((*name, *version), *slot);
             self.expiry.enter(entries, *slot);
         }
+        slots.extend(others);
         slots
     }
 
