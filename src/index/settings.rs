@@ -5,7 +5,7 @@
 
 use super::catalog::Catalog;
 use crate::crypto::keys::record_id;
-use crate::ids::RecordId;
+use crate::ids::{RecordId, VersionId};
 use crate::keyring::setting::{name, setting};
 use crate::seeded::{self, Bug};
 use crate::wire::record::Record;
@@ -14,10 +14,15 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// So many versions of each setting are kept, the greatest: should all of them be dated in the future, or damaged, what
+/// another says is taken for what cannot be read.
+const KEPT: usize = 16;
+
 /// A record that sets something.
 #[derive(Debug)]
 struct Known {
     setting: Setting,
+    version: VersionId,
     bytes: Bytes,
 }
 
@@ -30,9 +35,21 @@ impl KnownSettings {
     pub(crate) fn note(&mut self, record: &Record, bytes: &Bytes) -> bool {
         let setting = setting(record);
         if let Some(setting) = setting {
-            self.0.insert(record_id(bytes), Known { setting, bytes: bytes.clone() });
+            let (version, bytes) = (record.version, bytes.clone());
+            self.0.insert(record_id(&bytes), Known { setting, version, bytes });
+            self.forget_least(setting.key());
         }
         setting.is_some()
+    }
+
+    fn forget_least(&mut self, key: SettingKey) {
+        let all = self.0.iter().filter(|(_, known)| known.setting.key() == key);
+        let all: Vec<_> = all.map(|(id, known)| (known.version, *id)).collect();
+        if all.len() > KEPT
+            && let Some((_, least)) = all.iter().min()
+        {
+            self.0.remove(least);
+        }
     }
 
     /// What is in force. `damaged`: not all of the log could be read, and what was set may have stood there.
@@ -72,7 +89,7 @@ fn most(key: SettingKey) -> Setting {
 mod tests {
     use super::*;
     use crate::crypto::alias::Aliases;
-    use crate::ids::{VersionId, Writer};
+    use crate::ids::Writer;
     use crate::store::values::LogPlace;
     use crate::wire::record::RecordKind;
 
@@ -88,6 +105,24 @@ mod tests {
         let record = Record { extensions: vec![setting.extension()], ..bare };
         let bytes = Bytes::from(record.to_bytes());
         (record_id(&bytes), record, bytes)
+    }
+
+    #[test]
+    fn of_many_versions_the_greatest_are_kept() {
+        let mut catalog = Catalog::new(Aliases::new([7; 16]));
+        let mut known = KnownSettings::default();
+        let (id, grace, bytes) = record(1, Setting::Grace(Duration::ZERO));
+        known.note(&grace, &bytes);
+        catalog.insert(id, &grace, PLACE);
+        for stamp in (1..=1_000).step_by(2).chain((2..=1_000).step_by(2)) {
+            let (id, one, bytes) = record(stamp, seconds(stamp));
+            known.note(&one, &bytes);
+            catalog.insert(id, &one, PLACE);
+        }
+        assert_eq!(known.0.len(), KEPT + 1);
+        assert_eq!(known.records(&catalog).count(), 2);
+        let stamps = known.0.values().map(|known| known.version.stamp);
+        assert_eq!(stamps.filter(|stamp| *stamp > 1_000 - KEPT as u64).count(), KEPT);
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The items of a closed segment are those that a start finds there.
 
 use super::*;
+use crate::store::frame::Position;
 use crate::store::layout;
+use crate::store::named::copies_of;
+use crate::store::scan::Window;
+use crate::store::segment::{Parsed, Verdict};
+use crate::store::segment_index::{Closed, IndexReader};
 use crate::testing::SimFs;
 
 /// All pieces of a segment.
@@ -131,6 +136,37 @@ fn of_a_damaged_segment_all_is_told_that_can_be_told_apart() {
     // The length of an item: what follows it in its group cannot be found.
     flip(all[4].place.offset - 6);
     assert_eq!(told(&items(&disk, 1).unwrap()), [1, 2, 3, 21, 22, 23]);
+}
+
+#[test]
+fn an_index_is_of_a_segment_that_ends_with_the_same_group() {
+    let fs = SimFs::new();
+    let disk = start(fs.clone(), 1).unwrap().disk;
+    let small = vec![(Address([1; 32]), Bytes::from_static(b"small"))];
+    commit(&disk, &Group { small, ..Group::default() }).unwrap();
+    drop(disk);
+    let opened = start(fs.restart(), 2).unwrap();
+    opened.disk.index_segment(1);
+    let fs = opened.disk.file_system();
+    let header = |number| {
+        let file = fs.open(&layout::segment(number)).unwrap();
+        match Parsed::first(copies_of(fs, &file, number).unwrap()) {
+            Parsed::Header(header) => header,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (header, next) = (header(1), header(2));
+    let Verdict { end, last, .. } = next.before;
+    let other = Position { number: last.number + 1, ..last };
+    let unlike = Position { chain: last.chain ^ 1, ..last };
+    for (last, is_its) in
+        [(None, true), (Some(last), true), (Some(other), false), (Some(unlike), false)]
+    {
+        let file = fs.open(&layout::segment(1)).unwrap();
+        let closed = Closed { header: &header, end, last };
+        let index = IndexReader::open(Window::new(fs, &file), &closed).unwrap();
+        assert_eq!(index.is_some(), is_its, "{last:?}");
+    }
 }
 
 /// The pieces of a segment cost what one pass over its index costs.
