@@ -127,3 +127,32 @@ fn very_much_that_is_gone_is_forgotten_in_steps() {
     assert!(left[0] == u64::from(count) && steps <= 1024, "{left:?}");
     assert_eq!(left.last(), Some(&0));
 }
+
+fn stranger(number: u64) -> Expired {
+    let mut id = [9; 32];
+    id[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    Expired { id: RecordId(id), at_ms: 8 }
+}
+
+/// It came again, and expired again behind more than one group of copies has.
+#[test]
+fn of_a_record_that_has_expired_twice_in_a_segment_the_last_time_is_known() {
+    let mut bench = Bench::open(SimFs::new(), 1, Config { segment: 450 * 1024, ..SMALLEST });
+    let bytes = version(1, 1);
+    let id = record_id(&bytes);
+    let strangers = (0..COPIES_MAX as u64 + 100).map(stranger).collect();
+    bench.record(&bytes);
+    bench.commit(&Group { expired: vec![Expired { id, at_ms: 7 }], ..Group::default() });
+    bench.commit(&Group { expired: strangers, ..Group::default() });
+    bench.record(&bytes);
+    bench.commit(&Group { expired: vec![Expired { id, at_ms: 9 }], ..Group::default() });
+    let waste: Vec<_> = (0..6).map(|seed| bench.small(&content(seed, 60_000))).collect();
+    waste.iter().for_each(|address| {
+        bench.cx.index.holdings.remove(address);
+    });
+    bench.rest();
+    assert!(!bench.segments().contains(&FIRST.to_owned()), "{:?}", bench.segments());
+    assert_eq!(bench.cx.index.catalog.expired_ms(&id), Some(9));
+    let bench = bench.restart(None);
+    assert_eq!(bench.cx.index.catalog.expired_ms(&id), Some(9));
+}
