@@ -219,15 +219,16 @@ impl Catalog {
     /// It is another time now when these expire, or one is held again.
     fn expire_anew(&mut self, changed: &[u32]) {
         for slot in changed {
-            let entry = &self.entries[*slot];
-            match self.versions.expiry.of(entry) {
-                _ if entry.is(Flag::Damaged) => {}
-                expires if entry.is(Flag::Beyond) => {
-                    self.cuts.recount(&self.entries, *slot, expires);
-                }
-                Some(expires) => self.cuts.take_off(&self.entries, *slot, expires),
-                None => {}
-            }
+            let expires = self.versions.expiry.of(&self.entries[*slot]);
+            self.cuts.expire_anew(&self.entries, *slot, expires);
+        }
+    }
+
+    /// Entries are beyond the bound now, or are not any more.
+    fn note_bound(&mut self) {
+        for slot in self.versions.bound.take_changed() {
+            let expires = self.versions.expiry.of(&self.entries[slot]);
+            self.cuts.recount(&self.entries, slot, expires);
         }
     }
 

@@ -86,20 +86,24 @@ impl Cuts {
         self.cuts.clear();
     }
 
-    /// An entry that is held does not count, or does again; then it expires then, if it does.
+    /// An entry does not count any more, or does again.
     pub(super) fn recount(&mut self, entries: &Entries, slot: u32, expires: Option<Step>) {
         self.forget_entry(entries, slot);
-        if entries[slot].is(Flag::Beyond) {
-            put(&mut self.uncounted, slot, &ById(entries));
-        } else if let Some(expires) = expires {
-            self.take_off(entries, slot, expires);
-        }
+        self.expire_anew(entries, slot, expires);
     }
 
-    /// An entry that is held and counts expires then, or has expired.
-    pub(super) fn take_off(&mut self, entries: &Entries, slot: u32, expires: Step) {
-        for cut in self.cuts.iter_mut().filter(|cut| expires <= cut.at) {
-            put(&mut cut.taken_off, slot, &ById(entries));
+    /// An entry expires then, if it does, or has expired; or it is held again. One that is damaged is in no comparison.
+    pub(super) fn expire_anew(&mut self, entries: &Entries, slot: u32, expires: Option<Step>) {
+        let entry = &entries[slot];
+        if entry.is(Flag::Damaged) {
+            return;
+        }
+        if entry.is(Flag::Beyond) {
+            put(&mut self.uncounted, slot, &ById(entries));
+        } else if let Some(expires) = expires {
+            for cut in self.cuts.iter_mut().filter(|cut| expires <= cut.at) {
+                put(&mut cut.taken_off, slot, &ById(entries));
+            }
         }
     }
 

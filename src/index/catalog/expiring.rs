@@ -62,17 +62,6 @@ impl Catalog {
         self.versions.bound.ripen();
     }
 
-    /// Entries are beyond the bound now, or are not any more.
-    pub(super) fn note_bound(&mut self) {
-        for slot in self.versions.bound.take_changed() {
-            let entry = &self.entries[slot];
-            if !entry.is(Flag::Damaged) {
-                let expires = self.versions.expiry.of(entry);
-                self.cuts.recount(&self.entries, slot, expires);
-            }
-        }
-    }
-
     /// What is to go by a step and is still held: what is beyond the bound, and what has expired; what was superseded first
     /// is the first.
     pub(crate) fn due(&mut self, by: Step, count: usize) -> Vec<Expired> {
