@@ -177,7 +177,7 @@ fn the_same_entropy_gives_the_same_bytes() {
 
 /// What crosses the wire when `keys(5)` meets `keys(6)`, for ever: others may build on it.
 #[test]
-fn the_third_version_of_the_handshake() {
+fn the_fourth_version_of_the_handshake() {
     let mut pair = Pair::new();
     pair.dialer.send(&ping_like(1));
     let mut lines = String::new();

@@ -91,7 +91,7 @@ fn another_key_another_cluster_another_epoch() {
 #[test]
 fn other_versions() {
     for (lowest, highest, good) in
-        [(3, 3, true), (1, 9, true), (0, 3, true), (1, 2, false), (4, 5, false), (3, 2, false)]
+        [(4, 4, true), (1, 9, true), (0, 4, true), (1, 3, false), (5, 6, false), (4, 3, false)]
     {
         let mut conn = acceptor(&keys(6));
         let result = conn.received(START, &[b'd', b'f', b's', b'd', lowest, highest, 0, 3]);
@@ -106,7 +106,7 @@ fn a_preface_changed_on_its_way_fails_the_handshake() {
     for (at, at_dialer) in bytes {
         let (mut dialer, mut acceptor) = (dialer(&keys(5)), acceptor(&keys(6)));
         let mut prefaces = [flight(&mut dialer, START), flight(&mut acceptor, START)];
-        prefaces[usize::from(at_dialer)][at] ^= 4;
+        prefaces[usize::from(at_dialer)][at] ^= 8;
         acceptor.received(START, &prefaces[0]).unwrap();
         dialer.received(START, &prefaces[1]).unwrap();
         let first = flight(&mut dialer, START);
