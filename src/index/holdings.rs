@@ -207,6 +207,12 @@ impl Holdings {
         self.missed.insert(address);
     }
 
+    /// Whether something is.
+    #[must_use]
+    pub(crate) fn misses_something(&self) -> bool {
+        !self.missed.is_empty()
+    }
+
     /// A mark is past all that records name, and goes on with what was served.
     pub(crate) fn end_naming(&mut self) {
         self.missed.end_naming();

@@ -25,6 +25,10 @@ impl Missed {
         self.all.remove(address);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// A mark begins.
     pub(super) fn begin_mark(&mut self) {
         self.mark += 1;

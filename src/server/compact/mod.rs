@@ -15,6 +15,7 @@ use super::timers::Timer;
 use super::work::{Job, SegmentAnswer};
 use super::write::{Compacted, Copy, Rewrite};
 use crate::ids::Address;
+use crate::index::Index;
 use crate::limits::{
     COMPACT_AGAIN, COMPACT_RATE, COPIES_BYTES_MAX, COPIES_MAX, GROUP_BLOCKS_MAX,
     SEGMENTS_REMOVED_AT_ONCE,
@@ -361,7 +362,9 @@ impl Compact {
 
 /// Something that a start has found damaged was not had again, as far as is known.
 fn lacks_something(cx: &Context) -> bool {
-    cx.index.log_damage().is_any() || cx.index.catalog.lost(..).next().is_some()
+    let Index { catalog, holdings, .. } = &cx.index;
+    let lacks = catalog.lost(..).next().is_some() || holdings.misses_something();
+    lacks || cx.index.log_damage().is_any()
 }
 
 /// How long so many bytes take.

@@ -90,7 +90,12 @@ fn what_a_start_has_found_damaged_stays_until_nothing_is_missing_and_then_goes()
     bench.rest();
     assert!(bench.segments().contains(&FIRST.to_owned()));
     assert!(bench.segments().len() <= 3, "others go: {:?}", bench.segments());
+    // All that was damaged is known by now, and not all of it is here again.
     bench.cx.index.undecoded = LogDamage::default();
+    bench.cx.index.holdings.miss(rotten);
+    bench.rest();
+    assert!(bench.segments().contains(&FIRST.to_owned()));
+    bench.cx.index.holdings.miss_no_more(&rotten);
     bench.rest();
     assert!(!bench.segments().contains(&FIRST.to_owned()));
     assert!(bench.cx.index.holdings.block(&kept).is_some() && bench.copied > 2_000);
