@@ -59,8 +59,8 @@ impl IndexBuilder {
     #[must_use]
     pub fn new(root: [u8; 32], entropy: [u8; 16]) -> Self {
         Self {
-            catalog: Catalog::new(Aliases::new(entropy)),
-            holdings: Holdings::default(),
+            catalog: Catalog::for_start(Aliases::new(entropy)),
+            holdings: Holdings::for_start(),
             grants: Grants::new(root),
             settings: KnownSettings::default(),
             repairs: BTreeMap::new(),
@@ -146,6 +146,12 @@ impl IndexBuilder {
         self.complete(&complete);
     }
 
+    /// All has been found: what there is can be gone through in order.
+    pub(crate) fn put_in_order(&mut self) {
+        self.catalog.put_in_order();
+        self.holdings.put_in_order();
+    }
+
     fn complete(&mut self, records: &[RecordId]) {
         for record in records {
             self.incomplete.remove(record);
@@ -169,6 +175,7 @@ impl IndexBuilder {
         remains: &[Remains],
         mut guess: impl FnMut(&mut Catalog, &Remains),
     ) {
+        self.put_in_order();
         let whole =
             |one: &&Remains| record_id(&one.bytes) == one.id || seeded::is_on(Bug::BelieveUnsigned);
         let decoded = |one: &Remains| Record::decode(&one.bytes);
@@ -233,6 +240,8 @@ mod tests {
     use crate::store::values::{BlockPlace, Expired};
     use crate::wire::message::BlockRef;
     use crate::wire::record::BlockList;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const PLACE: LogPlace = LogPlace { segment: 1, offset: 9_000, length: 7 };
 
@@ -343,6 +352,70 @@ mod tests {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             told.into_iter().for_each(|one| builder.found(one));
             assert_eq!(missing(builder), expected);
+        }
+    }
+
+    /// The record of a version: its name, its stamp, and that of its parent.
+    fn version((name, stamp, parent): (u8, u8, u8)) -> LogEntry {
+        let version = |stamp: u8| VersionId { stamp: stamp.into(), writer: Writer([1; 8]) };
+        let kind = if stamp % 5 == 4 { RecordKind::Tombstone } else { RecordKind::File };
+        let mut record = Record::unsigned(kind, NameId([name; 32]), version(stamp));
+        record.parents = (0..parent).last().map(version).into_iter().collect();
+        let bytes = Bytes::from(record.to_bytes());
+        LogEntry::Record(record_id(&bytes), PLACE, bytes)
+    }
+
+    fn entry((kind, name, stamp, parent): (u8, u8, u8, u8)) -> LogEntry {
+        // Two that begin alike, and others.
+        let mut address = Address([name; 32]);
+        address.0[9] = stamp % 2;
+        match (kind, version((name, stamp, parent.min(stamp)))) {
+            (0, LogEntry::Record(id, ..)) => LogEntry::Expired(Expired { id, at_ms: 7 }, 1),
+            (1, _) => LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1),
+            (2, _) => LogEntry::Page(address, PLACE, Bytes::new()),
+            (3, _) => LogEntry::Dropped(address, 1),
+            (4, _) => LogEntry::Lost(address, 1),
+            (_, record) => record,
+        }
+    }
+
+    fn told(builder: &IndexBuilder) -> String {
+        let IndexBuilder { catalog, holdings, .. } = builder;
+        let first = RecordId::default();
+        let last = RecordId([u8::MAX; 32]);
+        let entries: Vec<_> =
+            catalog.range(first, last).map(|it| (it.rank(), it.is_head())).collect();
+        let names = (0..4).map(|name| {
+            let name = NameId([name; 32]);
+            let versions = catalog.versions_before(&name, None).map(|entry| entry.rank());
+            (catalog.heads(&name, 9), versions.collect::<Vec<_>>())
+        });
+        let names: Vec<_> = names.collect();
+        let (counts, whole) = ((catalog.names(), catalog.records()), catalog.whole());
+        let listed = catalog.names_after(None).count();
+        let held = holdings.after(None, 1_000);
+        format!("{entries:?} {names:?} {counts:?} {whole:?} {listed} {held:?} {}", holdings.count())
+    }
+
+    proptest! {
+        /// Found in no order and then put in order, or each put in its place at once.
+        #[test]
+        fn what_is_put_in_order_in_the_end_is_what_it_would_have_been(
+            entries in vec((0_u8..12, 0_u8..4, 0_u8..6, 0_u8..4), 0..60),
+            when in 0_usize..60,
+        ) {
+            let builders = [0, when, usize::MAX].map(|when| {
+                let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+                for (at, one) in entries.iter().enumerate() {
+                    if at == when {
+                        builder.put_in_order();
+                    }
+                    builder.found(entry(*one));
+                }
+                builder.put_in_order();
+                told(&builder)
+            });
+            prop_assert!(builders.iter().all(|told| *told == builders[0]), "{builders:?}");
         }
     }
 

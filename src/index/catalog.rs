@@ -13,6 +13,7 @@ mod expiring;
 mod expiry;
 mod guesses;
 mod ids;
+mod loading;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -103,11 +104,13 @@ impl Catalog {
     /// Takes in a record that has just become durable, or was found by a start. False if it was known: then this is where it
     /// is from now on, since the segment of an older copy may be about to go.
     pub(crate) fn insert(&mut self, id: RecordId, record: &Record, place: LogPlace) -> bool {
-        let cursor = self.ids.seek(&self.entries, &id);
-        if let Some(slot) = self.ids.slot_at(&self.entries, cursor, &id) {
-            self.move_entry(slot, place);
-            return false;
-        }
+        let vacancy = match self.ids.find(&self.entries, &id) {
+            Err(vacancy) => vacancy,
+            Ok(slot) => {
+                self.move_entry(slot, place);
+                return false;
+            }
+        };
         let name = self.aliases.of(&record.name);
         if seeded::is_on(Bug::DropLesserVersion) && self.is_less(name, &record.version) {
             return false;
@@ -125,7 +128,7 @@ impl Catalog {
                 self.entries.insert(Entry::new(id, &name, record, place))
             }
         };
-        self.ids.insert(&self.entries, cursor, slot);
+        self.ids.insert(&self.entries, vacancy, slot);
         self.forget_expired_id(&id);
         self.graves.rise(&id.0);
         let mut changed = vec![slot];

@@ -12,10 +12,11 @@ pub(crate) use garbage::{Amount, SweepCursor, Young};
 
 use super::bits::Bits;
 use super::graves::{Grave, Graves, Why};
+use super::keyed::KeyedIndex;
 use super::packed::PackedLocation;
 use super::segmented::SegmentedVec;
 use super::segments::LiveBytes;
-use super::sorted::{Cursor, Keys, Side, SortedIndex};
+use super::sorted::{Keys, Side};
 use crate::ids::Address;
 use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogPlace};
@@ -51,6 +52,19 @@ pub(crate) enum Bit {
 }
 
 impl Holdings {
+    /// None, for as long as a start finds ever more. Nothing that goes over all may be called.
+    pub(crate) fn for_start() -> Self {
+        let for_start = || AddressIndex { index: KeyedIndex::for_start(), ..Default::default() };
+        Self { blocks: for_start(), pages: for_start(), ..Self::default() }
+    }
+
+    /// A start has found all.
+    pub(crate) fn put_in_order(&mut self) {
+        for AddressIndex { index, places, .. } in [&mut self.blocks, &mut self.pages] {
+            index.put_in_order(places);
+        }
+    }
+
     /// A block has become durable, as a group in this segment says.
     pub(crate) fn insert(&mut self, address: Address, place: BlockPlace, segment: u32) {
         let place = match place {
@@ -294,7 +308,7 @@ impl Holdings {
 #[derive(Debug, Default)]
 struct AddressIndex {
     places: Places,
-    order: SortedIndex,
+    index: KeyedIndex,
     count: u64,
     unnamed: Unnamed,
     flags: Flags,
@@ -335,17 +349,8 @@ impl Keys for Places {
 }
 
 impl AddressIndex {
-    fn cursor(&self, address: &Address) -> Cursor {
-        self.order.seek(&address.0, Side::Before, &self.places)
-    }
-
-    /// The slot of an address, the cursor before it being known.
-    fn slot_at(&self, cursor: Cursor, address: &Address) -> Option<u32> {
-        self.order.after(cursor).next().filter(|slot| self.places.0[*slot].0 == *address)
-    }
-
     fn slot(&self, address: &Address) -> Option<u32> {
-        self.slot_at(self.cursor(address), address)
+        self.index.slot(&address.0, &self.places)
     }
 
     fn get(&self, address: &Address) -> Option<PackedLocation> {
@@ -359,20 +364,22 @@ impl AddressIndex {
         place: PackedLocation,
         epoch: Epoch,
     ) -> Option<PackedLocation> {
-        let cursor = self.cursor(&address);
-        if let Some(slot) = self.slot_at(cursor, &address) {
-            epoch.of_mut(&mut self.flags.relied).set(slot, true);
-            let was = std::mem::replace(&mut self.places.0[slot].1, place);
-            if was.length() != place.length() {
-                self.unnamed.set(slot, false, was.length());
+        let vacancy = match self.index.find(&address.0, &self.places) {
+            Err(vacancy) => vacancy,
+            Ok(slot) => {
+                epoch.of_mut(&mut self.flags.relied).set(slot, true);
+                let was = std::mem::replace(&mut self.places.0[slot].1, place);
+                if was.length() != place.length() {
+                    self.unnamed.set(slot, false, was.length());
+                }
+                if was.segment() != place.segment() {
+                    self.graves.leave(address.0, was.segment());
+                }
+                return Some(was);
             }
-            if was.segment() != place.segment() {
-                self.graves.leave(address.0, was.segment());
-            }
-            return Some(was);
-        }
+        };
         let slot = self.places.0.insert((address, place));
-        self.order.insert(cursor, slot, &self.places);
+        self.index.insert(vacancy, slot, &self.places);
         self.flags.bits_mut(Bit::Owed).set(slot, true);
         // A mark that runs may be past whoever names it.
         epoch.of_mut(&mut self.flags.relied).set(slot, true);
@@ -406,7 +413,7 @@ impl AddressIndex {
 
     fn remove_slot(&mut self, slot: u32) -> PackedLocation {
         let place = self.places.0[slot].1;
-        self.order.remove(slot, &self.places);
+        self.index.remove(slot, &self.places);
         self.unnamed.set(slot, false, place.length());
         self.flags.forget(slot);
         self.places.0.remove(slot);
@@ -448,8 +455,9 @@ impl AddressIndex {
     fn after(&self, after: Option<Address>) -> impl Iterator<Item = (Address, BlockPlace)> {
         let sought = after.as_ref().map_or(&[][..], |after| &after.0);
         let side = if after.is_some() { Side::After } else { Side::Before };
-        let cursor = self.order.seek(sought, side, &self.places);
-        self.order.after(cursor).map(|slot| {
+        let order = self.index.order();
+        let cursor = order.seek(sought, side, &self.places);
+        order.after(cursor).map(|slot| {
             let (address, place) = self.places.0[slot];
             (address, place.into())
         })
@@ -470,7 +478,7 @@ impl Holdings {
     pub(super) fn recount(&self) -> LiveBytes {
         let mut live = LiveBytes::default();
         for index in [&self.blocks, &self.pages] {
-            let all = index.order.after(Cursor::FIRST);
+            let all = index.index.order().after(crate::index::sorted::Cursor::FIRST);
             all.for_each(|slot| live.add(index.places.0[slot].1));
         }
         live
@@ -531,9 +539,9 @@ mod tests {
         }
         holdings.advance();
         (0..count).for_each(|number| holdings.rely(&address(number)));
-        let AddressIndex { places, order, unnamed, flags, .. } = &mut holdings.blocks;
+        let AddressIndex { places, index, unnamed, flags, .. } = &mut holdings.blocks;
         let rows = places.0.room().0 * size_of::<(Address, PackedLocation)>();
-        let bytes = rows + order.room() + unnamed.bits.room() + flags.room();
+        let bytes = rows + index.room() + unnamed.bits.room() + flags.room();
         assert!(bytes as u64 <= 50 * count, "{} bytes a block", bytes as u64 / count);
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod entry;
 pub(crate) mod grants;
 pub(crate) mod graves;
 pub(crate) mod holdings;
+mod keyed;
 mod moving;
 mod names;
 mod ordered;
@@ -21,6 +22,7 @@ mod settings;
 mod shown;
 pub(crate) mod sorted;
 pub(crate) mod steps;
+mod unordered;
 
 pub use builder::IndexBuilder;
 pub(crate) use builder::Missing;
@@ -70,11 +72,12 @@ pub(crate) struct Index {
 impl Index {
     /// What a start has built. `group`: the last durable one; `undecoded`: what the start could not decode.
     pub(crate) fn new(
-        builder: IndexBuilder,
+        mut builder: IndexBuilder,
         group: u64,
         undecoded: LogDamage,
         ordered: Option<Ordered>,
     ) -> Self {
+        builder.put_in_order();
         let IndexBuilder { catalog, holdings, grants, settings: known_settings, .. } = builder;
         let mut index = Self {
             catalog,

@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 /// A longer chunk is cut in two.
 const CHUNK_MAX: usize = 512;
+/// A chunk that is made at once is no longer than this.
+const MERGED: usize = CHUNK_MAX * 3 / 4;
 /// A full chunk gets room for so many more.
 const GROWTH: usize = 32;
 
@@ -185,6 +187,38 @@ impl SortedIndex {
         }
     }
 
+    /// Of these slots, in whatever order they come.
+    pub(crate) fn of(slots: impl Iterator<Item = u32>, keys: &impl Keys) -> Self {
+        let mut slots: Vec<_> = slots.map(|slot| (prefix(keys.key(slot)), slot)).collect();
+        slots.sort_unstable_by(|(one, slot), (other, other_slot)| {
+            one.cmp(other).then_with(|| keys.key(*slot).cmp(keys.key(*other_slot)))
+        });
+        let mut order = Self::default();
+        order.merge(&slots, keys);
+        order
+    }
+
+    /// Puts slots where they belong, each with how its key begins, which come in the order of their keys. Costs a look at
+    /// each, here too.
+    pub(crate) fn merge(&mut self, added: &[(u64, u32)], keys: &impl Keys) {
+        let here: Vec<u32> =
+            std::mem::take(&mut self.chunks).into_iter().flat_map(|chunk| chunk.slots).collect();
+        let mut here = here.into_iter().peekable();
+        let mut all = Vec::with_capacity(here.len() + added.len());
+        for (begins, slot) in added {
+            let precedes = |other: &u32| {
+                let key = keys.key(*other);
+                prefix(key).cmp(begins).then_with(|| key.cmp(keys.key(*slot))).is_lt()
+            };
+            while let Some(other) = here.next_if(precedes) {
+                all.push(other);
+            }
+            all.push(*slot);
+        }
+        all.extend(here);
+        self.chunks = all.chunks(MERGED).map(|slots| Chunk::new(slots.to_vec(), keys)).collect();
+    }
+
     fn cut(&mut self, chunk: usize, keys: &impl Keys) {
         let left = &mut self.chunks[chunk];
         let right = Chunk::new(left.slots.split_off(left.slots.len() / 2), keys);
@@ -282,7 +316,7 @@ fn guess(count: usize, part: u64, whole: u64) -> usize {
 }
 
 /// How a key begins, as a number.
-fn prefix(key: &[u8]) -> u64 {
+pub(crate) fn prefix(key: &[u8]) -> u64 {
     key.first_chunk::<PREFIX>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
@@ -370,6 +404,15 @@ mod tests {
             self.order.seek(sought, side, &self.table)
         }
 
+        /// Builds the same anew: some at once, and the others into these.
+        fn build(&mut self) {
+            let (some, others): (Vec<u32>, _) =
+                self.model.values().copied().partition(|slot| slot % 3 > 0);
+            self.order = SortedIndex::of(some.into_iter().rev(), &self.table);
+            let others = others.into_iter().map(|slot| (prefix(self.table.key(slot)), slot));
+            self.order.merge(&others.collect::<Vec<_>>(), &self.table);
+        }
+
         fn keep_rules(&self) {
             for chunk in &self.order.chunks {
                 assert!((1..=CHUNK_MAX).contains(&chunk.slots.len()));
@@ -404,6 +447,10 @@ mod tests {
                 }
             }
             pair.check(key(0), key(4095));
+            pair.keep_rules();
+            pair.build();
+            pair.check(key(0), key(4095));
+            pair.check(key(700), key(3000));
             pair.keep_rules();
         }
     }

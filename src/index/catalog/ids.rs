@@ -4,14 +4,15 @@
 
 use crate::ids::{Hash, RecordId};
 use crate::index::entry::Entry;
+use crate::index::keyed::{KeyedIndex, Vacancy};
 use crate::index::segmented::SegmentedVec;
-use crate::index::sorted::{Cursor, Keys, Side, SortedIndex, xor_into};
+use crate::index::sorted::{Keys, Side, xor_into};
 use crate::wire::message::RangeSummary;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
-    order: SortedIndex,
+    index: KeyedIndex,
     count: u64,
     /// The exclusive or of all ids.
     fingerprint: Hash,
@@ -27,36 +28,40 @@ impl Keys for ById<'_> {
 }
 
 impl Ids {
-    /// Before an id.
-    pub(super) fn seek(&self, entries: &SegmentedVec<Entry>, id: &RecordId) -> Cursor {
-        self.order.seek(&id.0, Side::Before, &ById(entries))
+    /// None, for as long as a start finds ever more.
+    pub(super) fn for_start() -> Self {
+        Self { index: KeyedIndex::for_start(), ..Self::default() }
     }
 
-    /// The entry of an id, the cursor before it being known.
-    pub(super) fn slot_at(
+    /// A start has found all.
+    pub(super) fn put_in_order(&mut self, entries: &SegmentedVec<Entry>) {
+        self.index.put_in_order(&ById(entries));
+    }
+
+    /// The entry of an id, or where it would be.
+    pub(super) fn find(
         &self,
         entries: &SegmentedVec<Entry>,
-        cursor: Cursor,
         id: &RecordId,
-    ) -> Option<u32> {
-        self.order.after(cursor).next().filter(|slot| entries[*slot].id_bytes() == id.0)
+    ) -> Result<u32, Vacancy> {
+        self.index.find(&id.0, &ById(entries))
     }
 
     /// The entry of an id.
     pub(super) fn slot(&self, entries: &SegmentedVec<Entry>, id: &RecordId) -> Option<u32> {
-        self.slot_at(entries, self.seek(entries, id), id)
+        self.find(entries, id).ok()
     }
 
-    /// An entry that is not in here, at the cursor before its id.
-    pub(super) fn insert(&mut self, entries: &SegmentedVec<Entry>, cursor: Cursor, slot: u32) {
-        self.order.insert(cursor, slot, &ById(entries));
+    /// An entry that is not in here, where its id would be.
+    pub(super) fn insert(&mut self, entries: &SegmentedVec<Entry>, at: Vacancy, slot: u32) {
+        self.index.insert(at, slot, &ById(entries));
         self.count += 1;
         xor_into(&mut self.fingerprint, entries[slot].id_bytes());
     }
 
     /// An entry that is in here.
     pub(super) fn remove(&mut self, entries: &SegmentedVec<Entry>, slot: u32) {
-        let was_here = self.order.remove(slot, &ById(entries));
+        let was_here = self.index.remove(slot, &ById(entries));
         debug_assert!(was_here, "whoever removes a record has found it");
         self.count -= 1;
         xor_into(&mut self.fingerprint, entries[slot].id_bytes());
@@ -74,8 +79,9 @@ impl Ids {
         first: RecordId,
         last: RecordId,
     ) -> impl Iterator<Item = &'a Entry> {
-        let cursor = self.seek(entries, &first);
-        let found = self.order.after(cursor).map(|slot| &entries[slot]);
+        let order = self.index.order();
+        let cursor = order.seek(&first.0, Side::Before, &ById(entries));
+        let found = order.after(cursor).map(|slot| &entries[slot]);
         found.take_while(move |entry| entry.id_bytes() <= &last.0[..])
     }
 
@@ -92,10 +98,10 @@ impl Ids {
         first: RecordId,
         last: RecordId,
     ) -> RangeSummary {
-        let ids = ById(entries);
-        let from = self.order.seek(&first.0, Side::Before, &ids);
-        let to = self.order.seek(&last.0, Side::After, &ids);
-        let (count, fingerprint) = self.order.sum(from, to, &ids);
+        let (ids, order) = (ById(entries), self.index.order());
+        let from = order.seek(&first.0, Side::Before, &ids);
+        let to = order.seek(&last.0, Side::After, &ids);
+        let (count, fingerprint) = order.sum(from, to, &ids);
         RangeSummary { first, last, count, fingerprint }
     }
 }
@@ -104,6 +110,6 @@ impl Ids {
 impl Ids {
     /// Bytes for which there is room.
     pub(super) fn room(&self) -> usize {
-        self.order.room()
+        self.index.room()
     }
 }

@@ -19,6 +19,7 @@ use crate::index::entry::{Entry, Kind, others_key, record_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
+use crate::index::unordered::Unordered;
 use crate::seeded::{self, Bug};
 use crate::wire::message::VersionMark;
 use crate::wire::view::View;
@@ -30,6 +31,8 @@ type Entries = SegmentedVec<Entry>;
 #[derive(Debug)]
 pub(super) struct Versions {
     order: SortedIndex,
+    /// While a start finds ever more: the names that have one version, a file that is a head.
+    single: Option<Unordered>,
     pub(super) descent: Descent,
     pub(super) expiry: Expiry,
     pub(super) bound: Bound,
@@ -57,6 +60,7 @@ impl Default for Versions {
     fn default() -> Self {
         Self {
             order: SortedIndex::default(),
+            single: None,
             descent: Descent::default(),
             expiry: Expiry::default(),
             bound: Bound::default(),

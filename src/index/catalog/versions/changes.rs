@@ -8,6 +8,7 @@ use crate::crypto::alias::{Alias, Mark};
 use crate::ids::VersionId;
 use crate::index::entry::{Flag, Kind, version_key};
 use crate::index::sorted::{Keys, Side};
+use crate::index::unordered::Unordered;
 use crate::seeded::{self, Bug};
 use crate::time::{Step, step_after};
 use crate::wire::discards::discards;
@@ -24,6 +25,27 @@ pub(in crate::index::catalog) struct Lineage {
 
 /// What changes them.
 impl Versions {
+    /// None, for as long as a start finds ever more.
+    pub(in crate::index::catalog) fn for_start() -> Self {
+        Self { single: Some(Unordered::default()), ..Self::default() }
+    }
+
+    /// A start has found all.
+    pub(in crate::index::catalog) fn put_in_order(&mut self, entries: &Entries) {
+        if let Some(single) = self.single.take() {
+            single.put_in_order(&mut self.order, &ByName(entries));
+        }
+    }
+
+    /// A name may have more than one version from now on.
+    fn put_name_in_order(&mut self, entries: &Entries, name: Alias) {
+        let slot = self.single.as_ref().and_then(|single| single.get(&name.0));
+        if let Some(slot) = slot.filter(|slot| entries[*slot].name() == name) {
+            self.single.as_mut().map(|single| single.remove(&name.0, slot));
+            self.enter(entries, slot);
+        }
+    }
+
     /// A version has come. Of these entries, and of its own, it is another time now when they expire.
     pub(in crate::index::catalog) fn insert(
         &mut self,
@@ -36,6 +58,7 @@ impl Versions {
         if record.parents.is_empty() && self.insert_first(entries, slot, record, &lineage.mark) {
             return Vec::new();
         }
+        self.put_name_in_order(entries, name);
         let before = self.shows(entries, name);
         self.descent.insert(entries, slot, lineage.parents);
         let mut changed = self.supersede_parents(entries, name, record);
@@ -65,10 +88,15 @@ impl Versions {
         }
         let past = self.past(entries, &of.0);
         let is_first = self.before(entries, past, of.0).next().is_none();
+        let single = self.single.as_ref().and_then(|single| single.get(&of.0.0));
+        let is_first = is_first && single.is_none_or(|slot| entries[slot].name() != of.0);
         if !is_first || self.descent.first(entries, mark, of.0).is_some() {
             return false;
         }
-        self.order.insert(past, slot, &ByName(entries));
+        let is_taken = |single: &mut Unordered| single.insert(&of.0.0, slot);
+        if !self.single.as_mut().is_some_and(is_taken) {
+            self.order.insert(past, slot, &ByName(entries));
+        }
         self.expiry.enter(entries, slot);
         self.shown += 1;
         true
@@ -125,6 +153,7 @@ impl Versions {
             return;
         }
         let name = entry.name();
+        self.put_name_in_order(entries, name);
         self.damaged -= u64::from(entry.is_damaged_head());
         let before = self.shows(entries, name);
         self.order.remove(slot, &ByName(entries));
