@@ -51,8 +51,9 @@ impl Expire {
             None => LOOK_WRONG,
         };
         let ripe = catalog.has_ripe().then_some(0);
-        let expires =
-            ripe.or_else(|| catalog.next_due()).map(|next_ms| cx.now.instant + delay(next_ms));
+        let expires = ripe
+            .or_else(|| catalog.next_due())
+            .map(|next_ms| cx.now.instant + delay(next_ms).max(MOMENT));
         let not_before = self.not_before.unwrap_or_default();
         let rebinds = catalog.is_rebinding().then(|| cx.now.instant + MOMENT);
         if catalog.has_beyond() && self.ripe_at.is_none() {
@@ -81,7 +82,7 @@ impl Expire {
         let may_write = self.not_before.is_none_or(|at| at <= cx.now.instant);
         if let Some(now_ms) = cx.calendar_ms.filter(|_| may_write) {
             self.not_before = None;
-            cx.index.catalog.forget_expired(now_ms);
+            cx.index.catalog.forget_expired(now_ms, EXPIRED_AT_ONCE);
             self.batch = cx.index.catalog.due(step_at(now_ms), EXPIRED_AT_ONCE);
             self.under_way = !self.batch.is_empty();
         }

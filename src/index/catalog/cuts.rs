@@ -70,11 +70,10 @@ impl Cuts {
         held: impl Iterator<Item = u32>,
         expired: &ExpiredIds,
     ) {
-        let mut cut = Cut { at, added: SortedIndex::default(), taken_off: SortedIndex::default() };
-        held.for_each(|slot| put(&mut cut.taken_off, slot, &ById(entries)));
         let since = expired.after(step_ms(at));
         let since = since.filter(|slot| counts_at(expired.get(*slot).at_ms, at));
-        since.for_each(|slot| put(&mut cut.added, slot, &expired.by_id()));
+        let added = SortedIndex::of(since, &expired.by_id());
+        let cut = Cut { at, added, taken_off: SortedIndex::of(held, &ById(entries)) };
         if self.cuts.len() == CUTS_MAX {
             self.cuts.remove(0);
         }

@@ -94,10 +94,15 @@ impl ExpiredIds {
         self.count -= 1;
     }
 
+    /// Some are to be forgotten whenever they expired.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.count > EXPIRED_MAX
+    }
+
     /// The first to be forgotten: what expired by then, or first of too many.
     pub(super) fn oldest(&self, by_ms: u64) -> Option<u32> {
         let slot = self.by_time.after(Cursor::FIRST).next()?;
-        (self.count > EXPIRED_MAX || self.rows[slot].at_ms() <= by_ms).then_some(slot)
+        (self.are_too_many() || self.rows[slot].at_ms() <= by_ms).then_some(slot)
     }
 
     /// When the one expired that is forgotten first.

@@ -89,7 +89,10 @@ impl Catalog {
     pub(crate) fn next_due(&self) -> Option<u64> {
         let expires = self.versions.expiry.next(&self.entries).map(step_ms);
         let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);
-        let forgotten = self.expired.first_ms().map(|at_ms| at_ms.saturating_add(known));
+        let forgotten = match self.expired.are_too_many() {
+            true => Some(0),
+            false => self.expired.first_ms().map(|at_ms| at_ms.saturating_add(known)),
+        };
         expires.into_iter().chain(forgotten).min()
     }
 
@@ -102,9 +105,12 @@ impl Catalog {
     }
 
     /// What expired so long ago is forgotten; first of too many.
-    pub(crate) fn forget_expired(&mut self, now_ms: u64) {
+    pub(crate) fn forget_expired(&mut self, now_ms: u64, count: usize) {
         let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);
-        while let Some(slot) = self.expired.oldest(now_ms.saturating_sub(known)) {
+        for _ in 0..count {
+            let Some(slot) = self.expired.oldest(now_ms.saturating_sub(known)) else {
+                return;
+            };
             let id = self.expired.get(slot).id;
             self.forget_expired_id(&id);
             self.graves.forget(&id.0);

@@ -62,7 +62,7 @@ fn what_never_stood_in_a_segment_that_stays_needs_no_grave_for_it() {
     roll(&mut bench, 300, 1);
     bench.commit(&Group { dropped: vec![file], ..Group::default() });
     bench.expire(record);
-    bench.cx.index.catalog.forget_expired(u64::MAX);
+    bench.cx.index.catalog.forget_expired(u64::MAX, usize::MAX);
     bench.rest();
     roll(&mut bench, 400, 2);
     bench.rest();
