@@ -33,7 +33,7 @@ use std::time::Duration;
 
 /// Unequal nodes compare again after this long, and after twice as long each time that neither has changed.
 pub(in crate::server) const AGAIN: Duration = Duration::from_secs(2);
-/// So many times on one connection, each after that, who is set to something else is not answered.
+/// Who is set to something else is not answered so many times on one connection, and then it is: it may never learn better.
 const REFUSALS: u32 = 8;
 /// What could not be read or written now is looked for again after this long.
 pub(in crate::server) const UNREAD_AGAIN: Duration = Duration::from_secs(30);

@@ -39,9 +39,13 @@ impl Versions {
 
     /// A name may have more than one version from now on.
     fn put_name_in_order(&mut self, entries: &Entries, name: Alias) {
-        let slot = self.single.as_ref().and_then(|single| single.get(&name.0));
-        if let Some(slot) = slot.filter(|slot| entries[*slot].name() == name) {
-            self.single.as_mut().map(|single| single.remove(&name.0, slot));
+        let Some(single) = &mut self.single else {
+            return;
+        };
+        if let Some(slot) = single.get(&name.0)
+            && entries[slot].name() == name
+        {
+            single.remove(&name.0, slot);
             self.enter(entries, slot);
         }
     }
