@@ -12,7 +12,8 @@
 //! | `attack/slow_readers` | backpressure: those who ask and do not read | G9 |
 //! | `crash` | every disk that a power cut may leave, after every call | G1 G2 G3 G6 |
 //! | `crash/indexes` | indexes of segments: what a start finds by them, and which are none | G1 G2 G6 |
-//! | `crash/calls` | every call to the disk fails, once and for good | G1 G2 G9 |
+//! | `crash/collection` | what expires, is collected, compacted and indexed, at every call | G1 G2 G6 G8 |
+//! | `crash/calls` | every call to the disk fails, once and for good | G1 G2 G8 G9 |
 //! | `daemon/check` | `dfsd check` and its rebuild | G2 G7 |
 //! | `daemon/copies` | two nodes with one key | G3 |
 //! | `daemon/crash` | kill -9 | G1 |

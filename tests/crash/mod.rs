@@ -7,6 +7,7 @@
 //! number, which with the seed is all it takes to see it again.
 
 pub(crate) mod calls;
+mod collection;
 mod explore;
 mod indexes;
 mod local_node;

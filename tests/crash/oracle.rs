@@ -2,22 +2,33 @@
 //!
 //! Knows no workload. Invariant: the disk that is looked at is not changed, but a copy of it.
 
-use super::local_node::{CONFIG, LocalNode};
+use super::local_node::{CONFIG, Deed, LocalNode, Names};
 use super::script::{Promises, Script, Thing, thing};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
+use dfsd::limits::{BLOCK, LOG_BLOCK_MAX, SERVED_IDLE};
 use dfsd::store::values::{BlockPlace, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
+use dfsd::wire::collection::{CollectionStatus, CollectionVoid};
 use dfsd::wire::record::Record;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A store that has been opened.
 struct Opened {
     disk: Disk<SimFs>,
     found: Vec<LogEntry>,
     store: StoreId,
+}
+
+impl Opened {
+    /// What its groups tell, but which segments are gone.
+    fn told(&self) -> Vec<Thing> {
+        let all = self.found.iter().map(thing);
+        all.filter(|thing| *thing != Thing::Removed).collect()
+    }
 }
 
 fn open(fs: SimFs, life: u8) -> Result<Opened, String> {
@@ -54,9 +65,7 @@ pub(super) fn judge(found: &SimFs, promises: &Promises) -> Result<(), String> {
 impl Promises {
     /// All that was promised is there in order, and of the uncertain group all or nothing. What is there.
     fn hold(&self, opened: &Opened) -> Result<Vec<Thing>, String> {
-        let found: Vec<_> = opened.found.iter().map(thing).collect();
-        let told: Vec<_> =
-            found.iter().filter(|thing| **thing != Thing::Removed).cloned().collect();
+        let told = opened.told();
         let allowed = self.allowed();
         if !allowed.contains(&told) {
             return Err(format!("of {allowed:?} none is there, but {told:?}"));
@@ -65,16 +74,17 @@ impl Promises {
             Some(store) if store != opened.store && !self.groups.is_empty() => {
                 Err("the store says that it is another one".to_owned())
             }
-            Some(_) | None => Ok(found),
+            Some(_) | None => Ok(opened.found.iter().map(thing).collect()),
         }
     }
 
-    /// How many groups are there.
-    pub(super) fn groups_in(&self, found: &SimFs) -> Result<usize, String> {
+    /// How many groups were durable.
+    fn durable_in(&self, found: &SimFs) -> Result<usize, String> {
         let opened = open(found.restart(), 101)?;
-        let count = self.hold(&opened)?.len();
+        self.hold(&opened)?;
+        let is_kept = opened.told() == self.promised();
         std::mem::forget(opened);
-        Ok(self.groups.len() + usize::from(count > self.promised().len()))
+        Ok(self.durable + usize::from(!is_kept))
     }
 }
 
@@ -140,14 +150,15 @@ fn put(disk: &Disk<SimFs>) -> Result<Vec<Thing>, String> {
     committed.map(|_| things).map_err(|why| format!("nothing can be put any more: {why:?}"))
 }
 
-/// A whole node on this disk shows the names that its groups tell of, with their bytes.
+/// A whole node on this disk shows the names that its groups tell of, with their bytes, and goes on to do so.
 pub(super) fn judge_names(
     found: &SimFs,
     script: &Script,
     promises: &Promises,
 ) -> Result<(), String> {
-    let groups = promises.groups_in(found)?;
-    let mut local = LocalNode::start(found.restart(), 104).map_err(|error| error.to_string())?;
+    let groups = promises.durable_in(found)?;
+    let fs = found.restart();
+    let mut local = LocalNode::start(fs.clone(), 104).map_err(|error| error.to_string())?;
     let names = local.names(&script.known)?;
     let told = script.shown.iter().rposition(|shown| shown.groups <= groups);
     let told = told.expect("nothing is shown of nothing");
@@ -155,8 +166,70 @@ pub(super) fn judge_names(
     let next = script.shown.get(told + 1).filter(|_| script.shown[told].groups < groups);
     let allowed = std::iter::once(&script.shown[told]).chain(next);
     if allowed.into_iter().any(|shown| shown.names == names) {
-        return Ok(());
+        return let_alone(&fs, local, &script.known, &names);
     }
     let lengths: Vec<_> = names.iter().map(|(name, bytes)| (name, bytes.len())).collect();
     Err(format!("with {groups} groups these are shown, or other bytes of them: {lengths:?}"))
+}
+
+/// So long after the last read nothing is spared for a reader any more.
+const LONG: Duration = Duration::from_secs(2 * SERVED_IDLE.as_secs());
+
+/// A node that keeps nothing of the past and is let alone shows what it showed, and has no more than that needs; so does the
+/// next one.
+pub(super) fn let_alone(
+    fs: &SimFs,
+    mut local: LocalNode,
+    known: &[&'static str],
+    names: &Names,
+) -> Result<(), String> {
+    match local.run(&Deed::KeepNothing, &mut |_| {}) {
+        Some(Ok(_)) => {}
+        other => return Err(format!("it cannot be set to keep nothing: {other:?}")),
+    }
+    let mut fs = fs.clone();
+    for life in [105, 106] {
+        local.run(&Deed::Stay(LONG), &mut |_| {}).ok_or("it does not come to rest")?.ok();
+        let told = |why: String| format!("let alone until life {life}: {why}");
+        has_no_more(&fs, &mut local, known, names).map_err(told)?;
+        local.kill();
+        fs = fs.restart();
+        local = LocalNode::start(fs.clone(), life).map_err(|error| error.to_string())?;
+    }
+    local.kill();
+    Ok(())
+}
+
+/// These names are shown, and all that is kept is of them.
+fn has_no_more(
+    fs: &SimFs,
+    local: &mut LocalNode,
+    known: &[&'static str],
+    names: &Names,
+) -> Result<(), String> {
+    let blocks: BTreeSet<_> = names.values().flat_map(|bytes| bytes.chunks(BLOCK)).collect();
+    let files = blocks.iter().filter(|block| block.len() > LOG_BLOCK_MAX).count();
+    let status = local.status()?;
+    let CollectionStatus { reclaimable, void, .. } = status.collection;
+    let bad = (status.incomplete, status.damaged, status.log_damage.places, void);
+    if bad != (0, 0, 0, CollectionVoid::No) || !fs.paths("quarantine/").is_empty() {
+        return Err(format!("something was taken for damage or is missed: {bad:?}"));
+    }
+    let found = (status.blocks, fs.paths("blocks/").len(), reclaimable + status.unnamed);
+    if found != (blocks.len() as u64, files, 0) {
+        return Err(format!(
+            "{found:?} blocks, files and blocks for nothing, where {} and {files} are needed",
+            blocks.len()
+        ));
+    }
+    for name in known {
+        let versions = local.versions(name)?;
+        if versions > 1 || (versions == 0 && names.contains_key(*name)) {
+            return Err(format!("{versions} versions of {name}"));
+        }
+    }
+    match local.names(known)? {
+        shown if shown == *names => Ok(()),
+        shown => Err(format!("{:?} are shown in place of {:?}", shown.keys(), names.keys())),
+    }
 }

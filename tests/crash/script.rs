@@ -7,9 +7,11 @@ use super::local_node::{CONFIG, Deed, Heard, LocalNode, Names, after};
 use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
+use dfsd::session::ClientError;
 use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::{SimError, SimFs};
+use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::sync::Arc;
 
 /// One step of a script.
@@ -55,7 +57,7 @@ pub(super) struct Script {
 }
 
 /// What a group holds, without its places.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Thing {
     Record(RecordId),
     Page(Address),
@@ -103,7 +105,7 @@ pub(super) fn things(group: &Group) -> Vec<Thing> {
 }
 
 /// What a group holds, and the segment in which it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Promised {
     segment: u32,
     things: Vec<Thing>,
@@ -112,8 +114,10 @@ pub(super) struct Promised {
 /// What was promised by a disk until its power went.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Promises {
-    /// Acknowledged groups, in order.
+    /// Acknowledged groups, in order, but for those that stood in segments that are gone.
     pub(super) groups: Vec<Promised>,
+    /// How many were acknowledged, those too.
+    pub(super) durable: usize,
     /// Of the commit that the cut hit: it may or may not be there.
     pub(super) uncertain: Vec<Thing>,
     /// Segments that the same commit removes: if all of it is there they may be gone.
@@ -128,7 +132,7 @@ pub(super) struct Promises {
 
 impl Script {
     /// Lets a real node do these deeds, and writes down what it asks of its disk. `None` is a restart after a kill.
-    pub(super) fn of_node(name: &'static str, deeds: &[Option<Deed>]) -> Self {
+    pub(super) fn of_node(name: &str, deeds: &[Option<Deed>]) -> Self {
         let fs = SimFs::new();
         let mut recording = Recording::default();
         let mut local = LocalNode::start(fs.clone(), 1).expect("an empty disk opens");
@@ -144,9 +148,12 @@ impl Script {
                 continue;
             };
             let done = local.run(deed, &mut |heard| recording.hear(heard));
-            let done = done.expect("the node answers");
-            done.unwrap_or_else(|error| panic!("{name}: {deed:?}: {error}"));
-            names = after(&names, deed);
+            let done = done.unwrap_or_else(|| panic!("{name}: {deed:?}: no answer"));
+            match done {
+                Ok(_) => names = after(&names, deed),
+                Err(ClientError::NotFound) => {}
+                Err(error) => panic!("{name}: {deed:?}: {error}"),
+            }
             shown.push(Shown { groups: recording.groups, names: names.clone() });
         }
         local.kill();
@@ -243,7 +250,7 @@ fn touched(deed: &Deed) -> Vec<&'static str> {
     match deed {
         Deed::Put(name, _) | Deed::Get(name) | Deed::Delete(name) => vec![name],
         Deed::Rename(source, target) => vec![source, target],
-        Deed::List | Deed::Verify => Vec::new(),
+        Deed::List | Deed::Verify | Deed::KeepNothing | Deed::Stay(_) => Vec::new(),
     }
 }
 
@@ -260,6 +267,14 @@ impl Promises {
     /// What was acknowledged.
     pub(super) fn promised(&self) -> Vec<Thing> {
         self.groups.iter().flat_map(|group| group.things.clone()).collect()
+    }
+
+    /// Differs if anything else may be there.
+    pub(super) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Self { groups, durable, uncertain, removing, store, .. } = self;
+        (groups, durable, uncertain, removing, store).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The same without what stands in these segments.
@@ -290,6 +305,7 @@ impl Promises {
             self.groups.retain(|group| !removing.contains(&group.segment));
         }
         if (added || removed) && !things.is_empty() {
+            self.durable += 1;
             self.groups.push(Promised { segment, things });
         }
     }
@@ -307,6 +323,7 @@ impl Promises {
 
     fn acknowledged(&mut self, group: &Group, committed: &Committed) {
         let promised = Promised { segment: committed.segment, things: things(group) };
+        self.durable += 1;
         self.groups.push(promised);
         self.groups.retain(|group| !committed.removed.contains(&group.segment));
     }

@@ -3,6 +3,7 @@
 //! Most are deeds of a program, done by a real node; a few are groups that a node would only make by chance. A new one
 //! is a line in `all` and a list of deeds.
 
+use super::collection;
 use super::local_node::Deed::{self, Delete, Put, Rename};
 use super::script::{Script, Step};
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 
 /// Every workload.
 pub(super) fn all() -> Vec<Script> {
-    [listed(), compacted(), indexes()].into_iter().flatten().collect()
+    let of_nodes = collection::all();
+    [listed(), compacted(), indexes(), of_nodes].into_iter().flatten().collect()
 }
 
 fn listed() -> Vec<Script> {
@@ -170,8 +172,16 @@ fn indexes() -> Vec<Script> {
     ]
 }
 
-/// A workload by dice: some groups with and without files, restarts, a full disk.
+/// A workload by dice.
 pub(super) fn by_dice(seed: u64) -> Script {
+    match seed % 4 {
+        0 => collection::by_dice(seed),
+        _ => groups_by_dice(seed),
+    }
+}
+
+/// Some groups with and without files, restarts, a full disk.
+fn groups_by_dice(seed: u64) -> Script {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut steps, mut drafts, mut records) = (Vec::new(), 0, 0);
     let mut held = Vec::new();
@@ -210,7 +220,7 @@ pub(super) fn by_dice(seed: u64) -> Script {
     script(&format!("dice {seed}"), steps)
 }
 
-fn put(name: &'static str, length: usize) -> Option<Deed> {
+pub(super) fn put(name: &'static str, length: usize) -> Option<Deed> {
     Some(Put(name, content(length as u64, length)))
 }
 
