@@ -338,6 +338,18 @@ bugs! {
     TakeBackShown,
     /// A segment is removed before it is durable that it is gone on purpose (G1).
     UnlinkFirst,
+    /// Blocks that are not owed any more are removed before it is durable that they are (G1).
+    DropFirst,
+    /// The head of a new segment does not say which segments are gone on purpose (G1).
+    HeadWithoutRemoved,
+    /// It is written and not flushed that a segment is gone on purpose (G1).
+    UnlinkUnflushed,
+    /// Blocks that could not go, since the disk had no room to say so, are left alone from then on (G8).
+    ForgetNotDropped,
+    /// When the disk had no room for the compaction it is not tried again (G8).
+    CompactOnce,
+    /// When it could not be written that versions have expired, none expires any more (G8).
+    ExpireOnce,
     /// What was written anew does not count as needed where it is now (G1).
     CountNoCopies,
     /// A segment is removed while somebody reads in it (G2).

@@ -6,6 +6,7 @@
 use super::context::Context;
 use super::timers::Timer;
 use crate::limits::{BOUND_LOOKS, EXPIRED_AT_ONCE, SUPERSEDED_MIN};
+use crate::seeded::{self, Bug};
 use crate::store::values::Expired;
 use crate::time::{Instant, step_at};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Expire {
 
     /// It is durable, and in the index, that a batch has expired; or it could not be written.
     pub(super) fn ended(&mut self, cx: &mut Context, durable: bool) {
-        self.under_way = false;
+        self.under_way = !durable && seeded::is_on(Bug::ExpireOnce);
         self.not_before = (!durable).then(|| cx.now.instant + AGAIN);
         self.plan(cx);
     }

@@ -82,6 +82,9 @@ impl<F: FileSystem> Commits<F> {
         let place = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
         let encoded = frame.encode(&place);
         let mut moved = Vec::new();
+        if seeded::is_on(Bug::DropFirst) {
+            self.remove_lost(group);
+        }
         let appended = self
             .move_blocks(log, group, &mut moved)
             .and_then(|()| log.append(&*self.fs, &encoded.bytes));
@@ -252,7 +255,9 @@ impl<F: FileSystem> Commits<F> {
         let place = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
         let encoded = frame.encode(&place);
         log.append(&*self.fs, &encoded.bytes)?;
-        log.flush(&*self.fs)?;
+        if !(seeded::is_on(Bug::UnlinkUnflushed) && matches!(frame, Frame::Removed(_))) {
+            log.flush(&*self.fs)?;
+        }
         log.flushed(encoded.bytes.len(), encoded.position, doubted);
         Ok(())
     }

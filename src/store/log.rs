@@ -10,7 +10,7 @@ use crate::store::frame::{FramePlace, Position, Salt};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::place::Place;
-use crate::store::removed::{Chain, Removal};
+use crate::store::removed::{Chain, Removal, RemovedSegments};
 use crate::store::scan::is_medium;
 use crate::store::segment::{COPIES, FRAMES, Header, Verdict};
 use crate::store::values::{DiskError, SegmentEnd};
@@ -117,7 +117,10 @@ impl<F: FileSystem> Log<F> {
         self.segment = None;
         let (number, file) = self.create_next(fs)?;
         let salt = self.salt(number);
-        let removed = Some(self.chain.removed().clone());
+        let removed = match seeded::is_on(Bug::HeadWithoutRemoved) {
+            true => Some(RemovedSegments::default()),
+            false => Some(self.chain.removed().clone()),
+        };
         let begun_s = u32::try_from(self.now_ms / 1000).unwrap_or(0);
         let header =
             Header { number, store: self.store, salt, before: self.good, begun_s, removed };

@@ -12,6 +12,8 @@ pub(super) enum Finder {
     Test(&'static str),
 }
 
+const COLLECTING_NODE: &str = "crash::calls::every_call_of_a_node_that_collects_fails_and_all_goes_that_is_to_go_and_nothing_else";
+
 /// Every bug once.
 pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (
@@ -448,6 +450,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::KeepRoom, Test("sim::disk::a_full_disk_is_started_from")),
     (Bug::DamagedIsAbsent, Test("daemon::damage::damage_in_the_log_is_told_as_damage_each_time")),
     (Bug::UnlinkFirst, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
+    (Bug::UnlinkUnflushed, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
+    (Bug::DropFirst, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
+    (Bug::HeadWithoutRemoved, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
+    (Bug::ForgetNotDropped, Test(COLLECTING_NODE)),
+    (Bug::CompactOnce, Test(COLLECTING_NODE)),
+    (Bug::ExpireOnce, Test(COLLECTING_NODE)),
     (Bug::ReadRemoved, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
     (Bug::VerdictFirst, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
     (

@@ -26,6 +26,7 @@ use super::served::Served;
 use super::timers::Timer;
 use crate::ids::{Address, RecordId};
 use crate::index::holdings::{Amount, SweepCursor, Young};
+use crate::seeded::{self, Bug};
 use crate::store::values::{BlockFolder, DiskError, ReadError, SegmentBegun};
 use crate::time::Instant;
 use crate::wire::record::{BlockList, Record};
@@ -411,7 +412,9 @@ impl Collect {
     /// Files could not be removed now: the log has no room to say so. They stay until the next cycle.
     pub(super) fn not_dropped(&mut self, cx: &mut Context, files: &[Address]) {
         self.waits = false;
-        self.not_dropped.extend(files);
+        if !seeded::is_on(Bug::ForgetNotDropped) {
+            self.not_dropped.extend(files);
+        }
         self.schedule.void(cx, Void::Unread);
         self.phase = Phase::Idle;
         self.wake(cx, cx.now.instant + MOMENT);

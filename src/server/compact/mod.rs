@@ -20,6 +20,7 @@ use crate::limits::{
     COMPACT_AGAIN, COMPACT_RATE, COPIES_BYTES_MAX, COPIES_MAX, GROUP_BLOCKS_MAX,
     SEGMENTS_REMOVED_AT_ONCE,
 };
+use crate::seeded::{self, Bug};
 use crate::store::values::{
     BlockPlace, ItemsFrom, ReadError, RecoveryReport, SegmentItem, SegmentItems, Statement,
 };
@@ -345,7 +346,9 @@ impl Compact {
     /// Begins nothing for a while, and for longer each time.
     fn wait(&mut self, cx: &mut Context) {
         self.state = State::Waiting;
-        cx.after(COMPACT_AGAIN * (1 << self.failures.min(AGAIN_DOUBLED_MAX)), Timer::Compact);
+        if !seeded::is_on(Bug::CompactOnce) {
+            cx.after(COMPACT_AGAIN * (1 << self.failures.min(AGAIN_DOUBLED_MAX)), Timer::Compact);
+        }
         self.failures += 1;
     }
 
