@@ -215,8 +215,9 @@ impl IndexBuilder {
         }
     }
 
-    /// What is missing. What a record that is known still lacks and a start has found rotten, or lost, is to be had again.
+    /// All is told. What is missing: what a record that is known still lacks and a start has found rotten, or lost, is to be had again.
     pub(crate) fn take_missing(&mut self, rotten: &[Address]) -> Missing {
+        self.catalog.settle();
         let lacks = mem::take(&mut self.completion);
         let lacks = lacks.lacks().filter(|(record, _)| self.incomplete.contains(record));
         let lacks: BTreeMap<_, _> = lacks.collect();

@@ -14,6 +14,7 @@ mod expiry;
 mod guesses;
 mod ids;
 mod loading;
+mod settling;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -37,6 +38,7 @@ use expired::ExpiredIds;
 pub(crate) use expiring::Verdict;
 use guesses::{Guesses, Of};
 use ids::Ids;
+use settling::Settling;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use versions::{Lineage, Versions};
@@ -60,6 +62,7 @@ pub(crate) struct Catalog {
     /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
     graves: Graves,
+    settling: Settling,
 }
 
 /// What a list says of a name.
@@ -98,6 +101,7 @@ impl Catalog {
             guesses: Guesses::default(),
             live: LiveBytes::default(),
             graves: Graves::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -204,6 +208,7 @@ impl Catalog {
         let stood = slot.map(|slot| self.entries[slot].place().segment);
         self.graves.bury(id.0, Grave { segment, why: Why::Expired }, stood);
         if let Some(slot) = slot {
+            self.settling.note(&self.entries[slot]);
             self.take_out(slot);
         }
         self.forget_expired_id(&id);

@@ -172,6 +172,11 @@ impl Entry {
         self.bytes[FRONT + VERSION] |= SUPERSEDED;
     }
 
+    /// None that is left does. Its key changes: it must not be in an index meanwhile.
+    pub(crate) fn become_head(&mut self) {
+        self.bytes[FRONT + VERSION] &= !SUPERSEDED;
+    }
+
     /// The step in which a version of that time superseded it first; of a tombstone that is a head, its own.
     #[must_use]
     pub(crate) fn since(&self) -> Step {
@@ -187,6 +192,12 @@ impl Entry {
     #[must_use]
     pub(crate) fn parent(&self) -> Mark {
         std::array::from_fn(|index| self.bytes[PARENT + index])
+    }
+
+    /// It names one.
+    #[must_use]
+    pub(crate) fn has_parent(&self) -> bool {
+        self.parent() != Mark::default()
     }
 
     /// It names this parent, and perhaps others after it.

@@ -285,6 +285,42 @@ fn what_comes_back_beside_a_deletion_stays_hidden_and_goes_when_it_is_deleted() 
     }
 }
 
+/// What has superseded it has expired, and the log says so behind it: that was written anew when its segment went.
+#[test]
+fn what_came_back_is_still_there_after_a_start() {
+    let mut world = forgetful(10, 2);
+    overwrite(&mut world, 1, "many", 1);
+    world.run(Duration::from_secs(2), |_| false);
+    world.part(0, 1);
+    // The first segment stays for what else is in it.
+    overwrite(&mut world, 0, "many", 4);
+    let put_files = |world: &mut World, what: &str, count: usize| {
+        let mut program = Program::connect(world, 0, program::access());
+        for number in 0..count {
+            let content = vec![number as u8 ^ what.len() as u8; 12_000];
+            program.put(world, &format!("{what} {number}"), &content).result.unwrap();
+        }
+    };
+    put_files(&mut world, "stays", 12);
+    world.run(Duration::from_secs(300), |_| false);
+    // In the next it says what has expired, and little else that is needed.
+    put_files(&mut world, "goes", 12);
+    world.heal(0, 1);
+    world.run(Duration::from_secs(200), |_| false);
+    assert_eq!(told(&mut world, 0, "many"), (vec![3; 100], 2));
+    for number in 0..12 {
+        delete(&mut world, 0, &format!("goes {number}"));
+    }
+    world.run(Duration::from_secs(2 * 3600), |_| false);
+    world.part(0, 1);
+    for _ in 0..2 {
+        world.kill(0);
+        world.start(0, Vec::new());
+        world.run(Duration::from_secs(30), |_| false);
+        assert_eq!(told(&mut world, 0, "many"), (vec![3; 100], 2));
+    }
+}
+
 #[test]
 fn what_has_expired_is_gone_after_a_start_whenever_the_power_went() {
     for cut_after in (0..40).step_by(3) {

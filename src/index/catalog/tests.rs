@@ -386,6 +386,38 @@ fn an_expired_version_is_gone_and_what_it_superseded_may_be_a_head_again() {
     assert!(catalog.greatest(&NAME).is_none() && catalog.names_after(None).next().is_none());
 }
 
+/// Of three versions, each of which supersedes the one before, two expire, and the first of them comes again. What says that
+/// the second has gone was written anew after that.
+#[test]
+fn a_start_finds_the_same_heads_wherever_the_log_says_what_has_expired() {
+    let heads = |catalog: &Catalog| {
+        let heads = catalog.heads(&NAME, 9);
+        heads.iter().map(|version| version.stamp).collect::<Vec<_>>()
+    };
+    for late in [false, true] {
+        let mut catalog = Catalog::new(Aliases::new([9; 16]));
+        insert(&mut catalog, RecordKind::File, 1, &[]);
+        let second = insert(&mut catalog, RecordKind::File, 2, &[1]);
+        insert(&mut catalog, RecordKind::File, 3, &[2]);
+        let expired = |id| Expired { id, at_ms: 7 };
+        catalog.expire(expired(RecordId([1; 32])), 1);
+        if !late {
+            catalog.expire(expired(second), 1);
+        }
+        insert(&mut catalog, RecordKind::File, 1, &[]);
+        if late {
+            catalog.expire(expired(second), 1);
+        }
+        catalog.settle();
+        assert_eq!(heads(&catalog), [3, 1]);
+        assert_eq!(catalog.due(Step::MAX, 9), [], "nothing that is left expires");
+        // From now on it is as it is: nothing brings back what another has superseded.
+        insert(&mut catalog, RecordKind::File, 4, &[1, 3]);
+        assert_eq!(heads(&catalog), [4]);
+        assert_eq!(catalog.shown(&NAME).map(|entry| entry.version().stamp), Some(4));
+    }
+}
+
 #[test]
 fn a_damaged_record_may_expire_too() {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));

@@ -199,6 +199,38 @@ impl Versions {
         self.expiry.leave(entries, slot);
     }
 
+    /// What is left of a name is superseded by what is left of it, and by nothing else.
+    pub(in crate::index::catalog) fn settle(
+        &mut self,
+        entries: &mut Entries,
+        name: Alias,
+        mark: impl Fn(&VersionId) -> Mark,
+    ) {
+        let before = self.shows(entries, name);
+        let last = self.before(entries, self.past(entries, &name), name);
+        let superseded: Vec<_> = last.take_while(|slot| !entries[*slot].is_head()).collect();
+        for slot in superseded {
+            let entry = &entries[slot];
+            let first = self.descent.first(entries, &mark(&entry.version()), name).map(step_after);
+            if first == Some(entry.since()) {
+                continue;
+            }
+            let own = Some(step_after(entry.version().stamp));
+            let own = own.filter(|_| entry.kind() == Kind::Tombstone);
+            self.leave(entries, slot);
+            self.descent.leave(entries, slot);
+            if first.is_none() {
+                entries[slot].become_head();
+            }
+            entries[slot].set_since(first.or(own).unwrap_or_default());
+            self.descent.enter(entries, slot);
+            self.expiry.enter(entries, slot);
+            self.enter(entries, slot);
+            self.damaged += u64::from(entries[slot].is_damaged_head());
+        }
+        self.count_shown(entries, name, before);
+    }
+
     fn enter(&mut self, entries: &Entries, slot: u32) {
         let names = ByName(entries);
         let cursor = self.order.seek(names.key(slot), Side::Before, &names);
