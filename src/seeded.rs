@@ -416,6 +416,12 @@ bugs! {
     CompareUnlike,
     /// What was set and can be read no more counts as never set: the defaults are in force (G3).
     ForgetSettings,
+    /// What was served to somebody who goes on with it goes as soon as no record names it (G2).
+    SweepServed,
+    /// What a record on its way to the disk names counts as what nobody needs (G8).
+    SweepQueued,
+    /// What was never named ages by the grace that was set when it came (G8).
+    KeepGrace,
     /// What is there of a file that a get goes on with is not compared with what is stored (G2).
     TrustDraft,
 }

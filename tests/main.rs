@@ -103,6 +103,7 @@
 //! | `sim/swarm/oracles/copies` | claimed copies exist | G1 G7 |
 //! | `sim/swarm/oracles/durable` | acknowledged puts survive | G1 |
 //! | `sim/swarm/oracles/exact` | exact bytes or an error | G2 |
+//! | `sim/swarm/oracles/expired` | what has expired is gone, and its room is back | G8 G12 |
 //! | `sim/swarm/oracles/history` | read your own write | G3 |
 //! | `sim/swarm/oracles/keys` | one key, one plaintext | G10 |
 //! | `sim/swarm/oracles/links` | honest connections last | G9 |
@@ -112,6 +113,7 @@
 //! | `sim/swarm/oracles/reach` | blocks of every kept version | G8 |
 //! | `sim/swarm/oracles/rest` | traffic and jobs at rest | G12 |
 //! | `sim/swarm/oracles/secrecy` | plaintext and keys on wires and disks | G10 |
+//! | `sim/swarm/oracles/starts` | a start finds what the node knew before it | G1 G6 G8 |
 //! | `sim/swarm/oracles/tombstones` | deleted names | G6 |
 //! | `sim/swarm/oracles/typed` | errors fit what happened | G9 |
 //! | `sim/swarm/oracles/versions` | concurrent versions | G4 |

@@ -39,6 +39,14 @@ impl Bits {
         self.0.get(word).copied().unwrap_or(0)
     }
 
+    /// Sets the bits of all rows that others are set of.
+    pub(crate) fn add(&mut self, others: &Self) {
+        if self.0.len() < others.0.len() {
+            self.0.resize(others.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&others.0).for_each(|(word, other)| *word |= other);
+    }
+
     /// No row's bit is set any more.
     pub(crate) fn clear(&mut self) {
         self.0 = Vec::new();
@@ -69,6 +77,11 @@ mod tests {
         let set: Vec<u32> = (0..1_000).filter(|row| bits.is(*row)).collect();
         assert_eq!(set, [0, 63, 64, 700]);
         assert!(bits.set(63, false) && !bits.is(63) && bits.is(64));
+        let mut other = Bits::default();
+        [3, 63].into_iter().for_each(|row| _ = other.set(row, true));
+        other.add(&bits);
+        let set: Vec<u32> = (0..1_000).filter(|row| other.is(*row)).collect();
+        assert_eq!(set, [0, 3, 63, 64, 700]);
         bits.clear();
         assert!((0..1_000).all(|row| !bits.is(row)));
     }

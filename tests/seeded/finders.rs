@@ -29,6 +29,14 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::SweepPendingPut,
         Test("sim::collection::a_put_that_takes_long_finds_what_it_was_told_of"),
     ),
+    (Bug::SweepServed, Seeds(40)),
+    (
+        Bug::SweepQueued,
+        Test(
+            "sim::collection::what_a_put_on_its_way_to_the_disk_names_is_there_when_it_is_durable",
+        ),
+    ),
+    (Bug::KeepGrace, Test("sim::collection::another_grace_holds_for_what_is_there")),
     (
         Bug::SweepOverMissingPage,
         Test("sim::collection::as_long_as_a_page_is_not_here_nothing_is_collected"),

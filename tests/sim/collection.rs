@@ -9,6 +9,7 @@ use super::world::World;
 use dfsd::crypto::keys::record_id;
 use dfsd::ids::Address;
 use dfsd::limits::SERVED_IDLE;
+use dfsd::server::work::Job;
 use dfsd::session::Operation;
 use dfsd::store::fs::FileSystem;
 use dfsd::wire::collection::CollectionVoid;
@@ -79,6 +80,24 @@ fn the_grace_does_not_begin_anew_with_every_start() {
 }
 
 #[test]
+fn another_grace_holds_for_what_is_there() {
+    let mut world = world(406, 1);
+    let mut client = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut client, &[block_of(2, 70_000)]);
+    client.hang_up(&mut world);
+    set(&mut world, vec![Setting::Grace(seconds(100))]);
+    world.run(seconds(80), |_| false);
+    assert_eq!(files(&world, 0), 1);
+    // What has aged under a shorter one has not under a longer one.
+    set(&mut world, vec![Setting::Grace(seconds(1_000))]);
+    world.run(seconds(900), |_| false);
+    assert_eq!(files(&world, 0), 1);
+    set(&mut world, vec![Setting::Grace(seconds(100))]);
+    world.run(seconds(150), |_| false);
+    assert_eq!(files(&world, 0), 0);
+}
+
+#[test]
 fn a_put_that_takes_long_finds_what_it_was_told_of() {
     let mut world = world(403, 1);
     set(&mut world, vec![Setting::Grace(seconds(0))]);
@@ -118,6 +137,36 @@ fn a_put_that_takes_long_finds_what_it_was_told_of() {
     second.hang_up(&mut world);
     world.run(seconds(200), |_| false);
     assert_eq!(files(&world, 0), 6, "they are named now");
+}
+
+/// Who has put it is gone, and nobody else counts on it but the put itself.
+#[test]
+fn what_a_put_on_its_way_to_the_disk_names_is_there_when_it_is_durable() {
+    let mut world = world(407, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let block = block_of(2, 70_000);
+    let mut client = RawClient::connect(&mut world, 0);
+    let references = bring(&mut world, &mut client, std::slice::from_ref(&block));
+    // A cycle has seen that somebody counts on it.
+    for _ in 0..10 {
+        world.run(seconds(10), |_| false);
+        client.pump(&mut world);
+    }
+    assert_eq!(files(&world, 0), 1);
+    world.slow = Some(|job| matches!(job, Job::Commit { .. }));
+    let record = record(&world, 1, 5, references);
+    client.send(&Message::Put {
+        request: 3,
+        conditions: Vec::new(),
+        records: vec![record.clone()],
+        blocks: Vec::new(),
+    });
+    client.pump(&mut world);
+    world.run(Duration::from_millis(300), |_| false);
+    client.hang_up(&mut world);
+    world.run(seconds(20), |_| false);
+    assert!(holds(&mut world, 0, record_id(&record)));
+    assert!(has_file(&world, 0, &reference(&block).address));
 }
 
 #[test]

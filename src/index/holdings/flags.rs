@@ -95,6 +95,14 @@ impl Flags {
         any
     }
 
+    /// What is young has just come.
+    pub(super) fn grow_young(&mut self) {
+        let [newest, others @ ..] = &mut self.young;
+        for bits in others {
+            newest.add(&std::mem::take(bits));
+        }
+    }
+
     /// Words that say something of slots.
     pub(super) fn words(&self) -> usize {
         self.owed.words().max(self.cached.words())

@@ -131,6 +131,13 @@ impl Holdings {
         blocks || pages
     }
 
+    /// What is young counts as if it had just come.
+    pub(crate) fn grow_young(&mut self) {
+        for index in [&mut self.blocks, &mut self.pages] {
+            index.flags.grow_young();
+        }
+    }
+
     /// A start has found all that is here: so many steps of time ago, at the latest, came what these segments brought; what
     /// others did is not young.
     pub(crate) fn set_young(&mut self, steps: impl Fn(u32) -> Option<usize>) {
@@ -339,6 +346,21 @@ mod tests {
             assert_eq!(holdings.grow_older(), grown);
         }
         assert!(!holdings.has_young() && !holdings.grow_older());
+        assert_eq!(sweep(&mut holdings, Young::Stays).1.count, 2);
+    }
+
+    #[test]
+    fn what_grows_young_stays_as_long_as_if_it_had_just_come() {
+        let mut holdings = holdings();
+        let came = [3, 4].map(address);
+        holdings.await_name(&came[0]);
+        assert!(!holdings.grow_older() && !holdings.grow_older());
+        holdings.await_name(&came[1]);
+        holdings.grow_young();
+        for (swept, grown) in [(898, false), (0, false), (0, true)] {
+            assert_eq!(sweep(&mut holdings, Young::Stays).1.count, swept);
+            assert_eq!(holdings.grow_older(), grown);
+        }
         assert_eq!(sweep(&mut holdings, Young::Stays).1.count, 2);
     }
 

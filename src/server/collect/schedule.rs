@@ -7,6 +7,7 @@
 
 use super::Void;
 use crate::limits::SERVED_IDLE;
+use crate::seeded::{self, Bug};
 use crate::server::context::Context;
 use crate::time::Instant;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(super) struct Schedule {
     void_group: Option<u64>,
     /// When what was spared for who reads it may go.
     read_until: Option<Instant>,
-    /// When what was never named is a step of time older.
+    /// When what was never named is a step of time older, and how long that step is.
     ages_at: Option<Instant>,
     /// How long such a step was when that was reckoned.
     step: Duration,
@@ -86,7 +87,14 @@ impl Schedule {
             self.suspected = true;
         }
         let step = step_of_time(cx);
-        let has_changed = self.ages_at.is_some() && std::mem::replace(&mut self.step, step) != step;
+        let before = self.step;
+        let has_changed = self.ages_at.is_some()
+            && std::mem::replace(&mut self.step, step) != step
+            && !seeded::is_on(Bug::KeepGrace);
+        if has_changed && step > before {
+            // What is young has aged by shorter steps than it is to.
+            cx.index.holdings.grow_young();
+        }
         let is_first = cx.index.holdings.take_came_young() && self.ages_at.is_none();
         if has_changed || is_first {
             (self.ages_at, self.step) = (Some(cx.now.instant + step), step);

@@ -81,7 +81,7 @@ pub(super) struct Lookups {
 impl Lookups {
     /// Looks whether all that a put's records name is here or comes with it.
     pub(super) fn put(&mut self, cx: &mut Context, mut put: Box<ReadyPut>) {
-        put.relies = Some(cx.rely());
+        put.relies = (!seeded::is_on(Bug::SweepQueued)).then(|| cx.rely());
         let mut traversal = Traversal::default();
         let mut has_all = true;
         for record in put.records() {

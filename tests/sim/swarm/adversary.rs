@@ -90,6 +90,11 @@ impl Actor {
         self.due
     }
 
+    /// Does nothing until then.
+    pub(super) fn rest(&mut self, until: Instant) {
+        self.due = self.due.map(|due| due.max(until));
+    }
+
     pub(super) fn deeds(&self) -> &Deeds {
         self.words.deeds()
     }

@@ -2,6 +2,10 @@
 //!
 //! Judges nothing. Invariant: what stands in an audit was seen on a disk, or told by a node.
 
+mod ends;
+
+pub(super) use ends::{Knowledge, Left};
+
 use super::adversary::Deeds;
 use super::content::{Name, name_bytes};
 use super::disk::{Holding, Stated, visit};
@@ -66,6 +70,7 @@ pub(super) struct NodeView {
     pub(super) listed: BTreeMap<Name, Vec<(VersionId, bool)>>,
     /// What the node itself found to be damaged.
     pub(super) bad: Vec<Address>,
+    pub(super) left: Left,
 }
 
 /// See the module.
@@ -87,6 +92,8 @@ pub(super) struct Audit {
     pub(super) leaks: Vec<String>,
     /// What an adversary has made without the right to.
     pub(super) forged: Deeds,
+    /// It was waited for longer than anybody counts on what he was served.
+    pub(super) waited_long: bool,
 }
 
 impl Audit {
@@ -113,6 +120,7 @@ impl Audit {
         // A handshake is dear: each node gets one inspector and one reader.
         let mut inspectors: Vec<Option<Inspector>> = audit.nodes.iter().map(|_| None).collect();
         audit.ask_all(world, &mut inspectors);
+        audit.look_at_rest(world, &mut inspectors);
         audit.read_all(world, ledger, &mut inspectors);
         restart_damaged(world);
         audit.read_disks(world, &data);
@@ -120,6 +128,7 @@ impl Audit {
         inspectors.into_iter().flatten().for_each(|inspector| inspector.hang_up(world));
         audit.read_by_readers(world, ledger);
         audit.search_disks(world, leaks_of);
+        audit.start_again(world);
         audit
     }
 
@@ -244,6 +253,7 @@ impl Audit {
         for (machine, node) in self.nodes.iter_mut().enumerate() {
             match Holding::of(world.machines[machine].fs.restart(), data) {
                 Ok(holding) => {
+                    node.left.reach = holding.reach();
                     (node.records, node.blocks) = (holding.records, holding.blocks);
                 }
                 Err(why) => node.unreadable = Some(why),

@@ -60,6 +60,11 @@ impl Bulk {
         self.due
     }
 
+    /// Nothing of it is told until then.
+    pub(super) fn rest(&mut self, until: Instant) {
+        self.due = self.due.map(|due| due.max(until));
+    }
+
     /// No more of it.
     pub(super) fn hang_up(&mut self, world: &mut World) {
         self.due = None;

@@ -2,18 +2,23 @@
 //!
 //! Knows what it did, and nothing of what is right. Invariant: every write that it begins is ended in the ledger once.
 
+mod past;
+
+use super::aging::Keeps;
 use super::content::{Name, name_bytes, name_of};
 use super::history::{Observed, Seen, Told};
 use super::ledger::{Fate, Ledger, Thing, Write, WriteId};
 use super::line::Line;
 use super::plan::Mix;
-use super::task::{Doing, Task};
+use super::task::{Doing, Scope, Task};
+use crate::sim::client::program::access;
 use crate::sim::world::World;
 use dfsd::client::Entropy;
 use dfsd::ids::NodeId;
-use dfsd::keyring::Access;
+use dfsd::limits::BLOCK;
 use dfsd::session::{Answer, ClientError, Entry, Event, Meta, Op, Operation, Overwrite};
 use dfsd::time::Instant;
+use past::Past;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::BTreeMap;
@@ -28,16 +33,16 @@ const PACES: [Duration; 4] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
 ];
-/// Entries that a client remembers, to read them again when they may be old.
-const REMEMBERED: usize = 4;
-
 /// See the module.
 pub(super) struct Client {
     rng: ChaCha8Rng,
     mix: Mix,
-    access: Access,
+    /// Versions expire in this run: it asks for old ones more often.
+    ages: bool,
     machine: usize,
     line: Option<Line>,
+    /// How many lines it has had.
+    lines: u64,
     tasks: BTreeMap<Op, Task>,
     /// When it does the next thing of its own accord.
     due: Instant,
@@ -45,26 +50,33 @@ pub(super) struct Client {
     pace: Duration,
     /// Takes nothing that the node has to say until then.
     paused_until: Option<Instant>,
-    remembered: Vec<(Name, Entry)>,
+    /// Feeds no put any further until then.
+    lingers_until: Option<Instant>,
+    past: Past,
+    /// To be set by this client.
+    pub(super) errand: Option<Keeps>,
     pub(super) told: Vec<Observed>,
     pub(super) operations: u64,
 }
 
 impl Client {
-    pub(super) fn new(seed: u64, machine: usize, mix: Mix, access: Access) -> Self {
+    pub(super) fn new(seed: u64, machine: usize, mix: Mix, ages: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let pace = PACES[rng.random_range(0..PACES.len())];
         Self {
             rng,
             mix,
-            access,
+            ages,
             machine,
             line: None,
+            lines: 0,
             tasks: BTreeMap::new(),
             due: Instant(0),
             pace,
             paused_until: None,
-            remembered: Vec::new(),
+            lingers_until: None,
+            past: Past::default(),
+            errand: None,
             told: Vec::new(),
             operations: 0,
         }
@@ -76,6 +88,9 @@ impl Client {
 
     /// The operation that has been under way for longest: since when, and what it is. Not while its client is slow.
     pub(super) fn oldest(&self) -> Option<(Instant, &Task)> {
+        if self.lingers_until.is_some() || self.paused_until.is_some() {
+            return None;
+        }
         self.tasks.values().map(|task| (task.patient_since, task)).min_by_key(|(since, _)| *since)
     }
 
@@ -99,6 +114,9 @@ impl Client {
                 line.session.resume(now);
             }
             self.tasks.values_mut().for_each(|task| task.patient_since = now);
+        }
+        if self.lingers_until.take_if(|until| *until <= now || !begin).is_some() {
+            self.hurry(ledger, now);
         }
         if let Some(line) = &mut self.line {
             let pumped = line.pump(world, 8);
@@ -127,7 +145,8 @@ impl Client {
             let mut entropy = Entropy { key: [0; 32], handshake: [0; 32] };
             self.rng.fill_bytes(&mut entropy.key);
             self.rng.fill_bytes(&mut entropy.handshake);
-            self.line = Line::open(world, self.machine, self.access.clone(), &entropy);
+            self.line = Line::open(world, self.machine, access(), &entropy);
+            self.lines += 1;
         }
     }
 
@@ -183,6 +202,9 @@ impl Client {
     }
 
     fn begin(&mut self, world: &mut World, ledger: &mut Ledger) {
+        if self.ages && self.begin_of_age(world, ledger) {
+            return;
+        }
         let name = self.rng.random_range(0..ledger.names);
         let dice = self.rng.random_range(0..100);
         if dice < self.mix.reads {
@@ -210,7 +232,7 @@ impl Client {
                 self.start(world, ledger, Operation::Stat { name: bytes }, Doing::Stat { name });
             }
             14..17 => {
-                let list = Doing::List { listed: BTreeMap::new() };
+                let list = Doing::List { listed: BTreeMap::new(), scope: Scope::All };
                 // Both ways have to tell of the same names.
                 let in_order = Operation::ListUnder { of: Vec::new(), one_level: false };
                 let by_turns =
@@ -276,20 +298,6 @@ impl Client {
         self.start(world, ledger, rename, Doing::Rename { moved, deleted, replace });
     }
 
-    /// Reads a version that was told of before, whatever is shown now.
-    fn begin_old(&mut self, world: &World, ledger: &Ledger) {
-        let Some((name, entry)) = self.remembered.first().cloned() else { return };
-        let doing = Doing::Old { name, seen: seen(&entry), came: 0 };
-        let get = Operation::GetEntry { entry: Box::new(entry), from: 0 };
-        self.start(world, ledger, get, doing);
-    }
-
-    fn begin_holders(&mut self, world: &World, ledger: &Ledger) {
-        let Some((name, entry)) = self.remembered.last().cloned() else { return };
-        let doing = Doing::Holders { name, version: entry.version };
-        self.start(world, ledger, Operation::Holders { record: entry.record }, doing);
-    }
-
     fn take_events(&mut self, world: &World, ledger: &mut Ledger) {
         while let Some(event) = self.line.as_mut().and_then(|line| line.session.poll_event()) {
             match event {
@@ -302,8 +310,8 @@ impl Client {
                         self.finished(world, ledger, task, result);
                     }
                 }
-                Event::Version { .. }
-                | Event::Ready { .. }
+                Event::Version { op, version } => self.version_listed(ledger, op, *version),
+                Event::Ready { .. }
                 | Event::Folder { .. }
                 | Event::Here { .. }
                 | Event::Progress { .. } => {}
@@ -322,8 +330,12 @@ impl Client {
         if *give_up {
             return line.session.abort(op);
         }
-        // In pieces that fit no block.
-        let end = bytes.len().min(*fed + room.min(300_007));
+        // In pieces that fit no block. Who lingers has brought a block, and waits.
+        let most = if self.lingers_until.is_some() { BLOCK } else { bytes.len() };
+        let end = most.min(*fed + room.min(300_007)).min(bytes.len());
+        if end <= *fed && end < bytes.len() {
+            return;
+        }
         *fed += line.session.feed(op, &bytes[*fed..end]);
         if *fed == bytes.len() {
             line.session.feed_end(op);
@@ -343,7 +355,7 @@ impl Client {
                 begun,
                 (what, entry.is_kept),
             );
-            self.remember(name, entry);
+            self.remember(ledger, name, entry);
         }
     }
 
@@ -352,7 +364,7 @@ impl Client {
         let begun = task.begun;
         let (name, of, came) = match &mut task.doing {
             Doing::Get { name, seen: Some(seen), came } => (*name, *seen, came),
-            Doing::Old { name, seen, came } => (*name, *seen, came),
+            Doing::Old { name, seen, came, .. } => (*name, *seen, came),
             _ => return,
         };
         let offset = *came;
@@ -361,7 +373,7 @@ impl Client {
     }
 
     fn listed(&mut self, ledger: &Ledger, op: Op, entry: &Entry) {
-        let Some(Task { doing: Doing::List { listed }, .. }) = self.tasks.get_mut(&op) else {
+        let Some(Task { doing: Doing::List { listed, .. }, .. }) = self.tasks.get_mut(&op) else {
             return;
         };
         // A name that nobody gave is caught by its number, which no write has.
@@ -396,13 +408,6 @@ impl Client {
         self.told.push(Observed { machine, boot, name, floor, asked, told, what });
     }
 
-    fn remember(&mut self, name: Name, entry: Entry) {
-        if self.remembered.len() == REMEMBERED {
-            self.remembered.remove(1);
-        }
-        self.remembered.push((name, entry));
-    }
-
     fn finished(
         &mut self,
         world: &World,
@@ -415,13 +420,16 @@ impl Client {
         let at = |name: Name| (name, floors.get(&name).copied());
         let error = result.as_ref().err().cloned();
         let about = match &doing {
-            Doing::Put { write, .. } | Doing::Delete { write } => ledger.write(*write).name,
+            Doing::Put { write, .. } | Doing::Delete { write } | Doing::Restore { write } => {
+                ledger.write(*write).name
+            }
             Doing::Rename { moved, .. } => ledger.write(*moved).name,
             Doing::Get { name, .. }
             | Doing::Old { name, .. }
             | Doing::Stat { name }
+            | Doing::Versions { name, .. }
             | Doing::Holders { name, .. } => *name,
-            Doing::List { .. } | Doing::Status => 0,
+            Doing::List { .. } | Doing::Status | Doing::Set { .. } => 0,
         };
         match (doing, result) {
             (Doing::Put { write, only_if_absent, .. }, Ok(Answer::Put { version, .. })) => {
@@ -441,7 +449,16 @@ impl Client {
                 ledger.renamed(moved, deleted);
                 ledger.cleared(deleted, last);
             }
-            (Doing::Put { write, .. } | Doing::Delete { write }, Err(error)) => {
+            (Doing::Restore { write }, Ok(Answer::Put { version, is_new: true, .. })) => {
+                self.acknowledge(world, ledger, &at, (write, version, false));
+            }
+            (Doing::Restore { write }, Ok(_)) => {
+                ledger.end(write, now, Fate::Void("it is shown already".to_owned()));
+            }
+            (
+                Doing::Put { write, .. } | Doing::Delete { write } | Doing::Restore { write },
+                Err(error),
+            ) => {
                 ledger.end(write, now, fate_of(&error));
             }
             (Doing::Rename { moved, deleted, .. }, Err(error)) => {
@@ -452,18 +469,28 @@ impl Client {
                 assert_eq!(seen(&entry), of, "a get ends with the version that it found");
                 self.tell(world, at(name), begun, Told::Whole { of, came });
             }
-            (Doing::Old { name, seen: of, came }, Ok(Answer::Got(_))) => {
+            (Doing::Old { name, seen: of, came, .. }, Ok(Answer::Got(_))) => {
                 self.tell(world, (name, None), begun, Told::Whole { of, came });
             }
+            (
+                Doing::Old { name, seen: of, served, .. },
+                Err(ClientError::Unavailable | ClientError::NotFound),
+            ) => {
+                self.tell(world, (name, None), begun, Told::Unread { of, served });
+            }
+            (Doing::Versions { name, listed }, result) => {
+                self.versions_told(world, ledger, at(name), begun, (listed, result));
+            }
+            (Doing::Set { keeps }, Err(_)) => self.errand = Some(keeps),
             (Doing::Stat { name }, Ok(Answer::Stat(entry))) => {
                 self.shown(world, ledger, at(name), begun, (seen(&entry), entry.is_kept));
-                self.remember(name, *entry);
+                self.remember(ledger, name, *entry);
             }
             (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
                 self.tell(world, at(name), begun, Told::Absent);
             }
-            (Doing::List { listed }, Ok(Answer::Listed { .. })) => {
-                for name in 0..ledger.names {
+            (Doing::List { listed, scope }, Ok(Answer::Listed { .. })) => {
+                for name in scope.names(ledger.names) {
                     if !listed.contains_key(&name) {
                         self.tell(world, at(name), begun, Told::Absent);
                     }

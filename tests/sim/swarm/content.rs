@@ -61,6 +61,12 @@ impl Contents {
         (!self.order.is_empty()).then(|| self.order[rng.random_range(0..self.order.len())])
     }
 
+    /// The last one that has more bytes than this.
+    pub(super) fn longer_than(&self, length: usize) -> Option<Hash> {
+        let mut order = self.order.iter().rev();
+        order.find(|hash| self.by_hash[hash].len() > length).copied()
+    }
+
     pub(super) fn insert(&mut self, bytes: Vec<u8>) -> Hash {
         let hash = tree::tree(&bytes);
         if self.by_hash.insert(hash, bytes.into()).is_none() {

@@ -5,6 +5,7 @@
 
 use super::Violation;
 use super::adversary::{Actor, Deeds};
+use super::aging::Keeps;
 use super::bulk::Bulk;
 use super::client::Client;
 use super::faults::agree;
@@ -12,7 +13,6 @@ use super::history::{Observed, Told};
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::prober::Prober;
-use crate::sim::client::program::access;
 use crate::sim::world::World;
 use dfsd::time::Instant;
 use std::time::Duration;
@@ -40,7 +40,8 @@ impl Crowd {
     pub(super) fn new(world: &mut World, plan: &Plan) -> Self {
         let client = |number: usize| {
             let seed = plan.seed.wrapping_mul(1_000_003) ^ (number as u64) << 32;
-            Client::new(seed, number % world.machines.len(), plan.mix, access())
+            let machine = number % world.machines.len();
+            Client::new(seed, machine, plan.mix, plan.aging.is_some())
         };
         Self {
             clients: (0..plan.clients).map(client).collect(),
@@ -61,6 +62,7 @@ impl Crowd {
         if agree(world) {
             self.ledger.all_agree(world.machines.len(), world.time().instant);
         }
+        self.ledger.register.watch(world);
         for client in &mut self.clients {
             client.step(world, &mut self.ledger, !self.over);
         }
@@ -128,6 +130,26 @@ impl Crowd {
         }
     }
 
+    /// The load stops until then; some clients stay in the middle of what they do.
+    pub(super) fn rest(&mut self, world: &mut World, until: Instant) {
+        for client in &mut self.clients {
+            client.rest(world, &mut self.ledger, until);
+        }
+        self.prober.rest(until);
+        if let Some(adversary) = &mut self.adversary {
+            adversary.rest(until);
+        }
+        if let Some(bulk) = &mut self.bulk {
+            bulk.rest(until);
+        }
+    }
+
+    /// Some client is to set this.
+    pub(super) fn set(&mut self, keeps: Keeps) {
+        self.ledger.register.set(keeps.retention);
+        self.clients[0].errand = Some(keeps);
+    }
+
     /// What the adversary has made without the right to, if there is one.
     pub(super) fn deeds(&self) -> Option<&Deeds> {
         self.adversary.as_ref().map(Actor::deeds)
@@ -175,7 +197,8 @@ fn sum(observed: &Observed) -> u64 {
         Told::Shown(seen) | Told::Whole { of: seen, .. } => seen.version.stamp,
         Told::Acknowledged { version, .. } | Told::Holders { version, .. } => version.stamp ^ 1,
         Told::Bytes { offset, bytes, .. } => offset ^ bytes.len() as u64,
-        Told::Versions { heads, .. } => heads.len() as u64,
+        Told::Unread { of, .. } => of.version.stamp ^ 4,
+        Told::Versions { heads: versions, .. } | Told::Listed { versions } => versions.len() as u64,
         Told::Absent => 2,
         Told::Failed(_) => 3,
     };

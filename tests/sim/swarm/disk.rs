@@ -11,6 +11,7 @@ use dfsd::store::Config;
 use dfsd::store::fs::FileSystem;
 use dfsd::store::values::{LogEntry, Remains};
 use dfsd::testing::SimFs;
+use dfsd::wire::page::{Entries, Page};
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +64,48 @@ impl Stated {
 pub(super) struct Holding {
     pub(super) records: BTreeMap<RecordId, Stated>,
     pub(super) blocks: BTreeSet<Address>,
-    pub(super) pages: BTreeSet<Address>,
+    pub(super) pages: BTreeMap<Address, Below>,
+    /// What is left of them in damaged bytes does not bring them back.
+    expired: BTreeSet<RecordId>,
+}
+
+/// What a page names.
+#[derive(Debug, Default)]
+pub(super) struct Below {
+    blocks: Vec<Address>,
+    pages: Vec<Address>,
+}
+
+impl Below {
+    fn of(page: &[u8]) -> Self {
+        match Page::decode(page).map(|page| page.entries) {
+            Ok(Entries::Blocks(blocks)) => {
+                Self { blocks: blocks.iter().map(|block| block.address).collect(), pages: vec![] }
+            }
+            Ok(Entries::Pages { pages, .. }) => {
+                Self { blocks: vec![], pages: pages.iter().map(|page| page.address).collect() }
+            }
+            Err(_) => Self::default(),
+        }
+    }
+}
+
+/// The records of a disk that nobody else has open, as far as somebody wants them; and whether these are all.
+pub(super) fn records(
+    fs: SimFs,
+    keys: &DataKeys,
+    wants: impl Fn(&RecordId) -> bool,
+) -> (Vec<Stated>, bool) {
+    let config = Config { segment: 256 * 1024, ..Config::default() };
+    let mut records = Vec::new();
+    let opened = dfsd::store::open_whole(fs, config, [9; 16], |found| {
+        if let LogEntry::Record(id, _, bytes) = found
+            && wants(&id)
+        {
+            records.extend(Stated::of(&bytes, keys));
+        }
+    });
+    (records, opened.is_ok())
 }
 
 impl Holding {
@@ -75,7 +117,7 @@ impl Holding {
             dfsd::store::open_whole(fs, config, [9; 16], |found| holding.found(found, keys));
         let (_, recovered) = opened.map_err(|error| error.to_string())?;
         for Remains { id, bytes, place, .. } in recovered.remains {
-            if let Some(place) = place {
+            if let Some(place) = place.filter(|_| !holding.expired.contains(&id)) {
                 holding.found(LogEntry::Record(id, place, bytes), keys);
             }
         }
@@ -86,11 +128,12 @@ impl Holding {
         match found {
             LogEntry::Record(_, _, bytes) => {
                 if let Some(stated) = Stated::of(&bytes, keys) {
+                    self.expired.remove(&stated.id);
                     self.records.insert(stated.id, stated);
                 }
             }
-            LogEntry::Page(address, ..) => {
-                self.pages.insert(address);
+            LogEntry::Page(address, _, page) => {
+                self.pages.insert(address, Below::of(&page));
             }
             LogEntry::Block(address, ..) => {
                 self.blocks.insert(address);
@@ -101,6 +144,7 @@ impl Holding {
             }
             LogEntry::Expired(expired, _) => {
                 self.records.remove(&expired.id);
+                self.expired.insert(expired.id);
             }
             LogEntry::Removed(_) => {}
             LogEntry::Outline(..) | LogEntry::PageEntries(..) => {
@@ -122,8 +166,27 @@ impl Holding {
             BlockList::Inline(blocks) => {
                 blocks.iter().all(|block| self.blocks.contains(&block.address))
             }
-            BlockList::Pages { root, .. } => self.pages.contains(root),
+            BlockList::Pages { root, .. } => self.pages.contains_key(root),
         })
+    }
+
+    /// All blocks that its records name, themselves or in pages.
+    pub(super) fn reach(&self) -> BTreeSet<Address> {
+        let (mut blocks, mut pages) = (BTreeSet::new(), Vec::new());
+        for stated in self.records.values() {
+            match &stated.blocks {
+                BlockList::Inline(named) => blocks.extend(named.iter().map(|one| one.address)),
+                BlockList::Pages { root, .. } => pages.push(*root),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(page) = pages.pop() {
+            if let Some(below) = self.pages.get(&page).filter(|_| seen.insert(page)) {
+                blocks.extend(&below.blocks);
+                pages.extend(&below.pages);
+            }
+        }
+        blocks
     }
 }
 
@@ -138,7 +201,7 @@ pub(super) fn is_spare(world: &World, machine: usize) -> bool {
     cuts.map(held).all(|theirs| {
         theirs.is_some_and(|theirs| {
             mine.blocks.is_subset(&theirs.blocks)
-                && mine.pages.is_subset(&theirs.pages)
+                && mine.pages.keys().all(|page| theirs.pages.contains_key(page))
                 && mine.records.keys().all(|record| theirs.records.contains_key(record))
         })
     })

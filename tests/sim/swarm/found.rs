@@ -2,6 +2,18 @@
 
 /// The newest last.
 pub(super) const FOUND: &[(u64, &str)] = &[
+    (114, "a shorter grace did not hold for what had come before it was set"),
+    (129, "the same"),
+    (
+        211,
+        "what said that a version had expired was written anew, and undid by a start what came after",
+    ),
+    (225, "the same"),
+    (861, "the audit waited for blocks of a version that had expired where they were"),
+];
+
+/// Those from before anything expired in a run: played as they were.
+pub(super) const FOUND_BEFORE_AGING: &[(u64, &str)] = &[
     (369, "a group whose flush had failed was believed by the next start, and lost by a power cut"),
     (678, "a block that no record named yet rotted on the only disk that had it"),
     (2509, "the same, and its file stayed incomplete for ever"),

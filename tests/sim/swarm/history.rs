@@ -44,6 +44,11 @@ pub(super) enum Told {
     Versions { heads: Vec<VersionId>, greatest: Option<VersionId> },
     /// A write is durable; it was to be done only if there was no such name.
     Acknowledged { version: VersionId, only_if_absent: bool },
+    /// These are all versions of the name, in this order.
+    Listed { versions: Vec<VersionId> },
+    /// A version that was told of before cannot be read. `served`: this node has served its record, on the same connection, when
+    /// it had all of it.
+    Unread { of: Seen, served: bool },
     /// These machines hold a version whole.
     Holders { version: VersionId, machines: Vec<usize> },
     /// It did not work.

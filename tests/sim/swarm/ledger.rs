@@ -4,6 +4,7 @@
 //! acknowledgement gives it a version.
 
 use super::content::{Contents, Name};
+use super::register::Register;
 use dfsd::ids::{Hash, VersionId, Writer};
 use dfsd::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ pub(super) enum Thing {
     File(Hash),
     /// The file that another name had.
     Moved(Name),
+    /// What an earlier version had, with this hash: its blocks are where they were.
+    Restored(Hash),
     /// Nothing any more.
     Tombstone,
 }
@@ -62,6 +65,7 @@ pub(super) type WriteId = usize;
 pub(super) struct Ledger {
     pub(super) names: usize,
     pub(super) contents: Contents,
+    pub(super) register: Register,
     writes: Vec<Write>,
     /// The two writes of each acknowledged rename: the new name's, and the old one's.
     renames: Vec<(WriteId, WriteId)>,
@@ -82,7 +86,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(seed: u64, names: usize) -> Self {
-        Self { names, contents: Contents::new(seed), ..Self::default() }
+        let (contents, register) = (Contents::new(seed), Register::new(names));
+        Self { names, contents, register, ..Self::default() }
     }
 
     pub(super) fn begin(&mut self, write: Write) -> WriteId {
@@ -182,6 +187,59 @@ impl Ledger {
         self.claims.get(&(name, version)).is_some_and(|machines| !machines.is_empty())
     }
 
+    /// Whether a node has said that it holds a version durably, and all blocks of it.
+    pub(super) fn has_whole(&self, machine: usize, name: Name, version: VersionId) -> bool {
+        self.claims.get(&(name, version)).is_some_and(|machines| machines.contains(&machine))
+            && self.brings_blocks(name, version)
+    }
+
+    /// Whether a version came with its blocks. A rename brings none, nor does a restoration: they are where they were, or
+    /// still on their way.
+    pub(super) fn brings_blocks(&self, name: Name, version: VersionId) -> bool {
+        let mut of = self.of(name).filter(|write| write.writer == version.writer);
+        of.all(|write| matches!(write.thing, Thing::File(_) | Thing::Tombstone))
+    }
+
+    /// How a version was written, for whoever looks into a failure.
+    pub(super) fn how(&self, version: VersionId) -> String {
+        let of = self.writes.iter().filter(|write| write.fate == Fate::Acknowledged(version));
+        let how = of.map(|write| {
+            let Write { name, thing, machine, begun, ended, .. } = write;
+            let ended = ended.unwrap_or_default().0;
+            format!(" ({thing:?} of name {name} on machine {machine}, {} to {ended} us)", begun.0)
+        });
+        how.collect()
+    }
+
+    /// Whether a version may have expired by now.
+    pub(super) fn may_have_expired(&self, name: Name, version: VersionId) -> bool {
+        let register = &self.register;
+        register.may_have_expired(name, version, || {
+            self.of(name).any(|write| match &write.fate {
+                Fate::Acknowledged(other) => {
+                    *other > version
+                        && (register.may_have_missed() || !register.has_seen(name, *other))
+                }
+                Fate::Running | Fate::Doubtful => true,
+                Fate::Void(_) => false,
+            })
+        })
+    }
+
+    /// The same when all that came has been seen.
+    pub(super) fn has_expired(&self, name: Name, version: VersionId) -> bool {
+        let register = &self.register;
+        let may_miss = register.may_have_missed();
+        register.may_have_expired(name, version, || {
+            may_miss
+                && self.of(name).any(|write| match &write.fate {
+                    Fate::Acknowledged(other) => *other > version,
+                    Fate::Running | Fate::Doubtful => true,
+                    Fate::Void(_) => false,
+                })
+        })
+    }
+
     pub(super) fn raise_floor(
         &mut self,
         (machine, asked): (usize, Instant),
@@ -274,7 +332,7 @@ impl Ledger {
     /// Whether a write could have given a file with this hash.
     fn could_be(&self, thing: Thing, hash: Hash, seen: &mut BTreeSet<Name>) -> bool {
         match thing {
-            Thing::File(content) => content == hash,
+            Thing::File(content) | Thing::Restored(content) => content == hash,
             Thing::Tombstone => false,
             Thing::Moved(source) => {
                 seen.insert(source)

@@ -5,6 +5,7 @@
 //! the same run every time, on every machine.
 
 mod adversary;
+mod aging;
 mod audit;
 mod bulk;
 mod client;
@@ -22,6 +23,7 @@ mod oracles;
 mod plan;
 mod prober;
 mod reader;
+mod register;
 mod run;
 mod runner;
 mod task;

@@ -9,6 +9,7 @@ mod conditional;
 mod copies;
 mod durable;
 mod exact;
+mod expired;
 mod history;
 mod keys;
 mod links;
@@ -18,6 +19,7 @@ mod moves;
 mod reach;
 mod rest;
 mod secrecy;
+mod starts;
 mod tombstones;
 mod typed;
 mod versions;
@@ -27,7 +29,7 @@ use super::audit::Audit;
 use super::crowd::Crowd;
 use super::history::Observed;
 use super::ledger::Ledger;
-use super::plan::Promise;
+use super::plan::{Plan, Promise};
 use crate::sim::world::World;
 use secrecy::Secrecy;
 
@@ -79,6 +81,8 @@ fn all(secrecy: Secrecy) -> Vec<Box<dyn Oracle>> {
         Box::new(lists::Lists),
         Box::new(durable::Durable),
         Box::new(reach::Reach),
+        Box::new(expired::Expired),
+        Box::new(starts::Starts),
         Box::new(keys::Keys),
         Box::new(authority::Authority),
         Box::new(secrecy),
@@ -115,10 +119,12 @@ impl Oracles {
         &mut self,
         world: &mut World,
         crowd: &mut Crowd,
-        promise: Promise,
+        plan: &Plan,
     ) -> Result<(), Violation> {
+        let promise = plan.promise;
         self.observe(world, crowd)?;
         let mut audit = Audit::take(world, &crowd.ledger, secrecy::leak);
+        audit.waited_long = plan.aging.as_ref().is_some_and(|aging| aging.waits_long);
         if let Some(deeds) = crowd.deeds() {
             audit.forged = deeds.clone();
         }

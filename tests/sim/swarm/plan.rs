@@ -4,6 +4,7 @@
 //! do not change the plans.
 
 use super::adversary::Adversary;
+use super::aging::Aging;
 use super::bulk::Bulk;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
@@ -109,6 +110,7 @@ pub(in crate::sim) struct Plan {
     pub promise: Promise,
     pub mix: Mix,
     pub adversary: Option<Adversary>,
+    pub aging: Option<Aging>,
     /// Whether loops do at once what they can, as those of daemons, or leave all to workers.
     pub at_once: bool,
 }
@@ -153,6 +155,7 @@ impl Plan {
                 reads: [5, 30, 60][dice.random_range(0..3)],
             },
             adversary: Adversary::of(seed),
+            aging: Aging::of(seed),
             at_once: ChaCha8Rng::seed_from_u64(seed ^ 0x10ca_1000_0000_0000).random_bool(0.5),
         };
         if Bulk::of(seed).is_some() {
@@ -166,5 +169,10 @@ impl Plan {
             plan.length /= 2;
         }
         plan
+    }
+
+    /// The same without time that passes, as before there was such.
+    pub(in crate::sim) fn without_aging(self) -> Self {
+        Self { aging: None, ..self }
     }
 }

@@ -71,6 +71,11 @@ impl Prober {
         self.due
     }
 
+    /// Asks nothing more until then.
+    pub(super) fn rest(&mut self, until: Instant) {
+        self.due = until;
+    }
+
     /// Since when it waits, and for what.
     pub(super) fn oldest(&self) -> Option<(Instant, String)> {
         let waiting = self.waiting.as_ref()?;

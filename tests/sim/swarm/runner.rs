@@ -5,8 +5,8 @@
 //! tested behaves otherwise. Invariant: a panic of what is tested is a failure of its seed.
 
 use super::Violation;
-use super::found::FOUND;
-use super::plan::{Kind, Promise};
+use super::found::{FOUND, FOUND_BEFORE_AGING};
+use super::plan::{Kind, Plan, Promise};
 use super::run::{Failure, Report, last_events, run};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,11 +46,17 @@ fn quiet_panics() {
     });
 }
 
-/// Plays a seed; a panic is a violation.
+/// Plays a seed.
 fn play(seed: u64) -> Result<Report, Failure> {
+    play_plan(Plan::of(seed, variable("DFSD_SECONDS")))
+}
+
+/// Plays a plan; a panic is a violation.
+fn play_plan(plan: Plan) -> Result<Report, Failure> {
+    let seed = plan.seed;
     quiet_panics();
     PANIC.set(Some(String::new()));
-    let result = catch_unwind(AssertUnwindSafe(|| run(seed, variable("DFSD_SECONDS"))));
+    let result = catch_unwind(AssertUnwindSafe(|| run(plan)));
     let sentence = PANIC.take().unwrap_or_default();
     result.unwrap_or_else(|_| {
         let violation = Violation { oracle: "panic", sentence };
@@ -211,8 +217,11 @@ fn seeds() {
 /// What was found once is not found again.
 #[test]
 fn found_seeds() {
-    for (seed, what) in FOUND {
-        if let Err(failure) = play(*seed) {
+    let young = |(seed, what)| (Plan::of(seed, None).without_aging(), what);
+    let young = FOUND_BEFORE_AGING.iter().copied().map(young);
+    let plans = FOUND.iter().map(|(seed, what)| (Plan::of(*seed, None), *what));
+    for (plan, what) in young.chain(plans) {
+        if let Err(failure) = play_plan(plan) {
             panic!("{what}, again:\n{failure}");
         }
     }

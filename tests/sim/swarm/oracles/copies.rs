@@ -32,9 +32,12 @@ impl Oracle for Copies {
                 let here = ledger.is_trusted(machine, observed.asked);
                 if here && self.claims % ONE_OF == 1 {
                     let place = observed.place();
-                    // A rename brings no blocks: they are where they were, or still on their way.
-                    let renamed = ledger.renames().any(|rename| rename.moved == version);
-                    survives_a_power_cut(world, machine, observed.name, (version, renamed))
+                    let brings = ledger.brings_blocks(observed.name, version);
+                    let expires = ledger.may_have_expired(observed.name, version);
+                    if expires {
+                        continue;
+                    }
+                    survives_a_power_cut(world, machine, observed.name, (version, brings))
                         .map_err(|why| format!("{place}: {why}"))?;
                 }
             }
@@ -83,14 +86,14 @@ fn survives_a_power_cut(
     world: &World,
     machine: usize,
     name: Name,
-    (version, renamed): (VersionId, bool),
+    (version, brings_blocks): (VersionId, bool),
 ) -> Result<(), String> {
     let data = access().data.expect("these keys are whole");
     let id = data.name_id(&Default::default(), &name_bytes(name));
     let cut = world.machines[machine].fs.power_cut(version.stamp);
     let holding = Holding::of(cut, &data)
         .map_err(|why| format!("node {machine}'s disk does not open after a power cut: {why}"))?;
-    if holding.holds(&id, version) || (renamed && holding.knows(&id, version)) {
+    if holding.holds(&id, version) || (!brings_blocks && holding.knows(&id, version)) {
         return Ok(());
     }
     Err(format!(

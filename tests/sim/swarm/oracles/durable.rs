@@ -24,7 +24,8 @@ impl Oracle for Durable {
         }
         for name in 0..ledger.names {
             let kept = ledger.acknowledged(name).map(|(version, _)| version);
-            for version in kept.filter(|version| ledger.must_be_kept(name, *version)) {
+            let kept = kept.filter(|version| ledger.must_be_kept(name, *version));
+            for version in kept.filter(|version| !ledger.has_expired(name, *version)) {
                 for (machine, node) in audit.nodes.iter().enumerate() {
                     let mut of = node.records.values();
                     let has = of.any(|stated| {

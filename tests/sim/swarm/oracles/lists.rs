@@ -4,7 +4,8 @@
 use super::Oracle;
 use crate::sim::swarm::audit::Audit;
 use crate::sim::swarm::disk::Stated;
-use crate::sim::swarm::ledger::Ledger;
+use crate::sim::swarm::history::{Observed, Told};
+use crate::sim::swarm::ledger::{Ledger, Write};
 use crate::sim::swarm::plan::Promise;
 use dfsd::ids::{RecordId, VersionId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,31 @@ pub(super) struct Lists;
 impl Oracle for Lists {
     fn name(&self) -> &'static str {
         "G4 lists of versions"
+    }
+
+    /// A node lists all that it has acknowledged and that has not expired.
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
+        let Told::Listed { versions } = &observed.what else { return Ok(()) };
+        let (machine, name) = (observed.machine, observed.name);
+        let place = observed.place();
+        if !versions.is_sorted_by(|one, two| one > two) {
+            return Err(format!("{place}: it lists versions {versions:?}"));
+        }
+        let is_due = |write: &Write| {
+            write.machine == machine
+                && write.ended.is_some_and(|ended| ended <= observed.asked)
+                && ledger.is_trusted(machine, write.begun)
+        };
+        let lacks = |version: &VersionId| {
+            !versions.contains(version) && !ledger.may_have_expired(name, *version)
+        };
+        let mut due = ledger.acknowledged(name).filter(|(_, write)| is_due(write));
+        match due.find(|(version, _)| lacks(version)) {
+            Some((version, _)) => {
+                Err(format!("{place}: it lists versions {versions:?}, and not {version}"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {

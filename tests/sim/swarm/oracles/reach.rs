@@ -2,6 +2,7 @@
 
 use super::Oracle;
 use crate::sim::swarm::audit::Audit;
+use crate::sim::swarm::history::{Observed, Told};
 use crate::sim::swarm::ledger::Ledger;
 use crate::sim::swarm::plan::Promise;
 
@@ -10,6 +11,26 @@ pub(super) struct Reach;
 impl Oracle for Reach {
     fn name(&self) -> &'static str {
         "G8 kept versions are whole"
+    }
+
+    /// A node that had all of a version gives all of it, as long as it cannot have expired; and longer, if it has shown it to
+    /// whoever asks, on the same connection.
+    fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
+        let Told::Unread { of, served } = &observed.what else { return Ok(()) };
+        let Observed { machine, name, asked, .. } = observed;
+        if !ledger.is_trusted(*machine, *asked) || !ledger.has_whole(*machine, *name, of.version) {
+            return Ok(());
+        }
+        let (place, version) = (observed.place(), of.version);
+        if *served {
+            return Err(format!(
+                "{place}: version {version} was shown, and cannot be read any more"
+            ));
+        }
+        if !ledger.may_have_expired(*name, version) {
+            return Err(format!("{place}: version {version} is kept, and cannot be read"));
+        }
+        Ok(())
     }
 
     fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
