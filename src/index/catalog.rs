@@ -38,7 +38,6 @@ use expired::ExpiredIds;
 pub(crate) use expiring::Verdict;
 use guesses::{Guesses, Of};
 use ids::Ids;
-use settling::Settling;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use versions::{Lineage, Versions};
@@ -62,7 +61,7 @@ pub(crate) struct Catalog {
     /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
     graves: Graves,
-    settling: Settling,
+    settling: settling::Settling,
 }
 
 /// What a list says of a name.
@@ -101,7 +100,7 @@ impl Catalog {
             guesses: Guesses::default(),
             live: LiveBytes::default(),
             graves: Graves::default(),
-            settling: Settling::default(),
+            settling: settling::Settling::default(),
         }
     }
 
