@@ -14,6 +14,7 @@ mod expiry;
 mod guesses;
 mod ids;
 mod loading;
+mod remains;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,10 @@ use super::graves::{Grave, Graves, Why};
 use super::segmented::SegmentedVec;
 use super::segments::LiveBytes;
 use crate::crypto::alias::{Alias, Aliases};
-use crate::crypto::keys::{heads_hash, record_id};
+use crate::crypto::keys::heads_hash;
 use crate::ids::{NameId, RecordId, VersionId};
 use crate::seeded::{self, Bug};
-use crate::store::values::{Expired, LogPlace, Remains};
+use crate::store::values::{Expired, LogPlace};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
 use crate::wire::message::{RangeSummary, VersionMark};
@@ -36,7 +37,7 @@ use crate::wire::view::View;
 use cuts::Cuts;
 use expired::ExpiredIds;
 pub(crate) use expiring::Verdict;
-use guesses::{Guesses, Of};
+use guesses::Guesses;
 use ids::Ids;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -252,59 +253,6 @@ impl Catalog {
         self.versions.remove(&mut self.entries, slot);
         self.entries.remove(slot);
         self.note_bound();
-    }
-
-    /// A start has found what is left of a record in damaged bytes of the log, and nothing better. False if that does not
-    /// say which version of which name it was.
-    pub(crate) fn insert_remains(&mut self, remains: &Remains) -> bool {
-        let is_exact = record_id(&remains.bytes) == remains.id;
-        let front = || match is_exact || seeded::is_on(Bug::GuessFromTheWhole) {
-            true => None,
-            false => Record::decode_front(&remains.bytes).ok(),
-        };
-        let Some(mut record) = Record::decode(&remains.bytes).ok().or_else(front) else {
-            return self.contains(&remains.id);
-        };
-        let (id, version) = (remains.id, record.version);
-        let is_here = self.contains(&id) || self.version(&record.name, &version).is_some();
-        let is_past = self.expired_ms(&id).is_some() || self.lost.contains_key(&id);
-        if is_here || is_past || seeded::is_on(Bug::ForgetRemains) {
-            return true;
-        }
-        if !Kind::of(record.kind).is_version() {
-            return is_exact;
-        }
-        let of = (self.aliases.of(&record.name), version);
-        if !is_exact {
-            record.parents.clear();
-            record.extensions.clear();
-        }
-        self.insert(id, &record, LogPlace { segment: 0, offset: 0, length: 0 });
-        let is_superseded = self.get(&id).is_some_and(|entry| entry.is_superseded());
-        self.damage(&id);
-        if !is_exact {
-            self.guesses.insert(of, id, remains.bytes.len());
-            if is_superseded {
-                self.guesses.confirm(&of);
-            }
-        }
-        true
-    }
-
-    /// A peer has told all that it knows: what was only guessed is left to that.
-    pub(crate) fn forget_guesses(&mut self) {
-        while let Some(of) = self.guesses.first() {
-            self.give_way(&of);
-        }
-    }
-
-    /// What was guessed of a version is not believed any more. Nor is it by the record that it was: the guess knew nothing of
-    /// what that supersedes.
-    fn give_way(&mut self, of: &Of) {
-        let guess = self.guesses.remove(of);
-        if let Some(Some(slot)) = guess.and_then(|guess| self.lost.remove(&guess)) {
-            self.take_out(slot);
-        }
     }
 
     /// From now on what is dated after this stamp is dated in the future.

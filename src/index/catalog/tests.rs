@@ -1,10 +1,11 @@
 //! The catalog alone, with records that nobody signed.
 
 use super::*;
+use crate::crypto::keys::record_id;
 use crate::ids::Writer;
 use crate::index::sorted::xor_into;
 use crate::limits::CALENDAR_MIN;
-use crate::store::values::Expired;
+use crate::store::values::{Expired, Remains};
 use crate::time::{Step, stamp_at, step_after, step_ms};
 use crate::wire::discards::discarding;
 use crate::wire::record::RecordKind;
