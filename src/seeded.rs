@@ -416,6 +416,8 @@ bugs! {
     CompareUnlike,
     /// What was set and can be read no more counts as never set: the defaults are in force (G3).
     ForgetSettings,
+    /// What was complete before blocks were dropped counts as complete for a record that came later (G1).
+    TrustOldPages,
     /// What was served to somebody who goes on with it goes as soon as no record names it (G2).
     SweepServed,
     /// What a record on its way to the disk names counts as what nobody needs (G8).

@@ -2,7 +2,8 @@
 //!
 //! Reaches no disk, and keeps only what is missing: a page or a record waits for one thing that it lacks, and is looked at
 //! again when that is found. Invariant: what is said to be complete is so because all that it names was found, in
-//! whatever order, and whatever was lost since; of what waits, it is known what it lacks, or it is left to a walk.
+//! whatever order, and whatever was lost since, but not dropped: that says nothing of a record that came later and names it,
+//! or a page that does. Of what waits, it is known what it lacks, or it is left to a walk.
 
 use super::holdings::Holdings;
 use super::steps::Steps;
@@ -12,7 +13,7 @@ use crate::seeded::{self, Bug};
 use crate::wire::message::BlockRef;
 use crate::wire::page::Entries;
 use crate::wire::record::{BlockList, Record};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What may be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ impl Missing {
 struct Waiting {
     whole: Whole,
     missing: Missing,
+    /// How many blocks had been dropped when it was found.
+    dropped: u64,
 }
 
 /// Blocks that were found last, by how their addresses begin: a record comes right after its blocks, or soon, and each look
@@ -80,6 +83,10 @@ pub(crate) struct Completion {
     waiting: HashMap<Address, Vec<Waiting>>,
     /// Of the blocks that `holdings` has.
     recent: Recent,
+    /// How many blocks have been dropped.
+    dropped: u64,
+    /// The pages that were complete since then, if any was.
+    fresh: HashSet<Address>,
     /// Addresses that are kept for pages that wait.
     kept: usize,
     /// Addresses that were looked at.
@@ -87,14 +94,18 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// A record that was not known before is found. Whether it is complete by now.
+    /// A record is found. Whether it is complete by now.
     pub(crate) fn record(&mut self, id: RecordId, record: &Record, holdings: &Holdings) -> bool {
         let missing = match &record.blocks {
             BlockList::Inline(blocks) => self.missing_blocks(blocks, holdings),
             BlockList::Pages { .. } if seeded::is_on(Bug::WalkPagesAtStart) => return false,
-            BlockList::Pages { root, .. } => Missing::Pages(vec![*root]),
+            BlockList::Pages { root, .. } => {
+                self.doubt(root, holdings);
+                Missing::Pages(vec![*root])
+            }
         };
-        self.settle(Waiting { whole: Whole::Record(id), missing }, holdings).is_some()
+        let whole = Whole::Record(id);
+        self.settle(Waiting { whole, missing, dropped: self.dropped }, holdings).is_some()
     }
 
     /// A page is found, which `holdings` has by now, and what it names, if it is one. The records that are complete with it.
@@ -104,7 +115,7 @@ impl Completion {
         entries: Option<Entries>,
         holdings: &Holdings,
     ) -> Vec<RecordId> {
-        if self.pages.contains_key(&address) {
+        if self.pages.get(&address).is_some_and(Option::is_some) {
             return Vec::new();
         }
         let Some(entries) = entries else {
@@ -115,11 +126,13 @@ impl Completion {
             _ if seeded::is_on(Bug::BelieveHeldPages) => Missing::Pages(Vec::new()),
             Entries::Blocks(blocks) => self.missing_blocks(&blocks, holdings),
             Entries::Pages { pages, .. } => {
+                pages.iter().for_each(|page| self.doubt(&page.address, holdings));
                 let pages = pages.iter().map(|page| page.address);
                 Missing::Pages(pages.filter(|page| self.lacks_page(page, holdings)).collect())
             }
         };
-        match self.settle(Waiting { whole: Whole::Page(address), missing }, holdings) {
+        let whole = Whole::Page(address);
+        match self.settle(Waiting { whole, missing, dropped: self.dropped }, holdings) {
             Some(_) => self.found(address, holdings),
             None => Vec::new(),
         }
@@ -134,6 +147,23 @@ impl Completion {
     /// A block or page is not here any more.
     pub(crate) fn lost(&mut self, address: &Address) {
         self.recent.remove(address);
+    }
+
+    /// A block is not here any more, since no record that was known named it. Pages may.
+    pub(crate) fn dropped(&mut self, address: &Address) {
+        self.recent.remove(address);
+        self.dropped += 1;
+        if !self.fresh.is_empty() {
+            self.fresh = HashSet::new();
+        }
+    }
+
+    /// A page that was complete before a block was dropped may not be any more.
+    fn doubt(&mut self, page: &Address, holdings: &Holdings) {
+        let is_fresh = self.dropped == 0 || self.fresh.contains(page);
+        if !is_fresh && holdings.page(page).is_some() && !seeded::is_on(Bug::TrustOldPages) {
+            self.pages.entry(*page).or_insert(None);
+        }
     }
 
     /// Nobody waits for this any more. The records that are complete with it.
@@ -177,13 +207,10 @@ impl Completion {
             Missing::Pages(pages) => last_that(pages, |page| self.lacks_page(page, holdings)),
         };
         let Some(lack) = lack else {
-            if let Whole::Page(page) = whole {
-                self.pages.remove(&page);
-            }
-            return Some(whole);
+            return self.complete(whole, waiting.dropped);
         };
         let kept = waiting.kept();
-        let has_room = self.kept + kept <= START_MISSING_MAX;
+        let has_room = self.kept + kept + self.fresh.len() <= START_MISSING_MAX;
         if let Whole::Page(page) = whole {
             self.pages.insert(page, has_room.then_some(lack));
         }
@@ -192,6 +219,22 @@ impl Completion {
             self.waiting.entry(lack).or_default().push(waiting);
         }
         None
+    }
+
+    /// All that it names has been found. Not what waited while a block was dropped: that may have been one of those.
+    fn complete(&mut self, whole: Whole, dropped: u64) -> Option<Whole> {
+        let is_doubtful = dropped < self.dropped && !seeded::is_on(Bug::TrustOldPages);
+        if let Whole::Page(page) = whole {
+            if is_doubtful {
+                self.pages.insert(page, None);
+            } else {
+                self.pages.remove(&page);
+                if self.dropped > 0 && self.kept + self.fresh.len() < START_MISSING_MAX {
+                    self.fresh.insert(page);
+                }
+            }
+        }
+        (!is_doubtful).then_some(whole)
     }
 
     /// The records that are not complete, each with something that is not here: a block, or a page. Those of which that

@@ -31,6 +31,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     ),
     (Bug::SweepServed, Seeds(40)),
     (
+        Bug::TrustOldPages,
+        Test(
+            "sim::collection::a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_record_came",
+        ),
+    ),
+    (
         Bug::SweepQueued,
         Test(
             "sim::collection::what_a_put_on_its_way_to_the_disk_names_is_there_when_it_is_durable",

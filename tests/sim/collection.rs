@@ -242,6 +242,30 @@ fn a_full_node_gives_space_back_though_a_long_file_is_here_in_part() {
     assert!(holds(&mut world, 1, record_id(&file.record)));
 }
 
+/// Its pages still stand in the log when a record comes that names them, and its blocks have gone.
+#[test]
+fn a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_record_came() {
+    let mut world = world(408, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let file = paged(&world);
+    prepare(&mut world, 0, &file);
+    world.run(seconds(60), |_| false);
+    assert_eq!(files(&world, 0), 0);
+    tell(&mut world, 0, std::slice::from_ref(&file.record));
+    assert_eq!(status(&mut world, 0).incomplete, 1);
+    for _ in 0..2 {
+        world.kill(0);
+        world.start(0, Vec::new());
+        assert_eq!(status(&mut world, 0).incomplete, 1);
+        world.run(seconds(30), |_| false);
+        assert_eq!(status(&mut world, 0).incomplete, 1);
+    }
+    let mut peer = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut peer, &file.blocks);
+    world.run(seconds(30), |_| false);
+    assert!(holds(&mut world, 0, record_id(&file.record)));
+}
+
 /// Files that no group names: a start finds them, and leaves alone what it has.
 #[test]
 fn block_files_that_no_group_names_go_once_after_a_start() {

@@ -170,6 +170,22 @@ impl Holding {
         })
     }
 
+    /// How many of its records name a block or page, themselves or in pages, that is not there.
+    pub(super) fn lacking(&self) -> u64 {
+        let is_whole = |stated: &&Stated| match &stated.blocks {
+            BlockList::Inline(named) => named.iter().all(|one| self.blocks.contains(&one.address)),
+            BlockList::Pages { root, .. } => self.has_all_below(root),
+        };
+        self.records.values().filter(|stated| !is_whole(stated)).count() as u64
+    }
+
+    fn has_all_below(&self, page: &Address) -> bool {
+        self.pages.get(page).is_some_and(|below| {
+            below.blocks.iter().all(|block| self.blocks.contains(block))
+                && below.pages.iter().all(|page| self.has_all_below(page))
+        })
+    }
+
     /// All blocks that its records name, themselves or in pages.
     pub(super) fn reach(&self) -> BTreeSet<Address> {
         let (mut blocks, mut pages) = (BTreeSet::new(), Vec::new());

@@ -3,6 +3,8 @@
 //! Judges nothing. Invariant: a node is compared with its own start while it hears of nobody else.
 
 use super::{Audit, NodeView, STEP, opened};
+use crate::sim::client::program::access;
+use crate::sim::swarm::disk::Holding;
 use crate::sim::swarm::inspector::Inspector;
 use crate::sim::swarm::reader::Reader;
 use crate::sim::world::World;
@@ -24,6 +26,8 @@ type Listed = BTreeMap<NameId, Vec<(VersionId, bool)>>;
 pub(in crate::sim::swarm) struct Knowledge {
     pub(in crate::sim::swarm) records: RangeSummary,
     pub(in crate::sim::swarm) incomplete: u64,
+    /// Records of which the disk lacks something.
+    pub(in crate::sim::swarm) lacking: u64,
     pub(in crate::sim::swarm) listed: Listed,
     /// The versions that none supersedes, as told.
     pub(in crate::sim::swarm) heads: BTreeMap<NameId, Vec<VersionId>>,
@@ -101,6 +105,7 @@ impl Audit {
 
 fn knowledge(world: &mut World, machine: usize, names: &[NameId]) -> Option<Knowledge> {
     let summary = world.node(machine).map(Node::summary)?;
+    let keys = access().data.expect("these keys are whole");
     let mut reader = Reader::connect(world, machine);
     let (mut listed, mut heads) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
@@ -109,7 +114,8 @@ fn knowledge(world: &mut World, machine: usize, names: &[NameId]) -> Option<Know
     }
     reader.hang_up(world);
     let (records, incomplete) = (summary.records, summary.incomplete);
-    Some(Knowledge { records, incomplete, listed, heads })
+    let lacking = Holding::of(world.machines[machine].fs.restart(), &keys).ok()?.lacking();
+    Some(Knowledge { records, incomplete, lacking, listed, heads })
 }
 
 impl NodeView {

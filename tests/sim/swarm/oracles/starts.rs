@@ -35,11 +35,15 @@ fn compare(before: &Knowledge, after: &Knowledge) -> Result<(), String> {
             return Err(format!("its heads were {heads:?}, and are {now:?} after a start"));
         }
     }
-    if (before.records, before.incomplete) != (after.records, after.incomplete) {
-        let [before, after] = [before, after].map(|it| (it.records.count, it.incomplete));
+    if before.records != after.records {
+        let [before, after] = [before, after].map(|it| it.records.count);
+        return Err(format!("{before} records became {after} by a start"));
+    }
+    // What was swept and stands in the log is there again.
+    if after.incomplete > before.incomplete || after.incomplete != after.lacking {
         return Err(format!(
-            "{} records, {} incomplete, became {}, {} incomplete, by a start",
-            before.0, before.1, after.0, after.1
+            "{} records incomplete became {} by a start, and {} lack something on the disk",
+            before.incomplete, after.incomplete, after.lacking
         ));
     }
     Ok(())
@@ -59,11 +63,18 @@ mod tests {
         let records = RangeSummary { first, last, count: 5, fingerprint: Default::default() };
         let before = Knowledge {
             records,
-            incomplete: 0,
+            incomplete: 1,
+            lacking: 0,
             listed: [(name, vec![(version(2), false)])].into(),
             heads: [(name, vec![version(2)])].into(),
         };
-        assert!(compare(&before, &before).is_ok());
+        let whole = Knowledge { incomplete: 0, ..before.clone() };
+        assert!(compare(&before, &whole).is_ok() && compare(&whole, &before).is_err());
+        let short = Knowledge { lacking: 1, ..before.clone() };
+        assert!(compare(&before, &short).is_ok());
+        let before = whole;
+        let lies = Knowledge { lacking: 1, ..before.clone() };
+        assert!(compare(&before, &lies).is_err());
         let mut after = before.clone();
         after.records.count = 7;
         assert!(compare(&before, &after).is_err());
