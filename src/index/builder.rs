@@ -385,14 +385,14 @@ mod tests {
         let told = |parts: &[&[LogEntry]]| parts.concat();
         for (told, incomplete) in [
             (vec![first.clone(), inline.clone(), dropped.clone(), inline.clone()], 1),
-            (vec![first.clone(), inline.clone(), other.clone(), inline.clone()], 0),
+            (vec![first.clone(), inline.clone(), other.clone(), inline], 0),
             (told(&[&all, &[paged.clone(), dropped.clone(), paged.clone()]]), 1),
             // Another record may name a page that was there.
             (told(&[&all, &[dropped.clone(), paged.clone()]]), 1),
             (told(&[&all, &[dropped.clone(), first.clone(), page.clone(), paged.clone()]]), 0),
             // A page that waits.
             (vec![first.clone(), page.clone(), dropped.clone(), second.clone(), paged.clone()], 1),
-            (vec![page.clone(), paged.clone(), dropped.clone(), second, paged.clone(), first], 1),
+            (vec![page, paged.clone(), dropped.clone(), second, paged.clone(), first], 1),
             (told(&[&[dropped], &all, &[paged.clone(), other, paged]]), 1),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);

@@ -29,7 +29,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::SweepPendingPut,
         Test("sim::collection::a_put_that_takes_long_finds_what_it_was_told_of"),
     ),
-    (Bug::SweepServed, Seeds(40)),
+    (
+        Bug::SweepServed,
+        Test("sim::collection::what_somebody_has_begun_to_read_stays_though_it_is_deleted"),
+    ),
     (
         Bug::TrustOldPages,
         Test(

@@ -197,6 +197,25 @@ fn what_a_client_has_put_and_deleted_goes_while_it_stays_connected() {
 }
 
 #[test]
+fn what_somebody_has_begun_to_read_stays_though_it_is_deleted() {
+    let mut world = world(409, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0)), Setting::Retention(seconds(0))]);
+    let mut writer = Program::connect(&mut world, 0, access());
+    writer.put(&mut world, "file", &content(1, 1 << 20)).result.unwrap();
+    // What a put was told of counts no more after a start.
+    world.kill(0);
+    world.start(0, Vec::new());
+    let mut reader = Program::connect(&mut world, 0, access());
+    assert_eq!(reader.get(&mut world, "file").data, content(1, 1 << 20));
+    let mut writer = Program::connect(&mut world, 0, access());
+    writer.call(&mut world, Operation::Delete { name: "file".into() }).result.unwrap();
+    world.run(seconds(300), |_| false);
+    assert_eq!(files(&world, 0), 1, "it may ask for the rest");
+    world.run(SERVED_IDLE + seconds(200), |_| false);
+    assert_eq!(files(&world, 0), 0);
+}
+
+#[test]
 fn as_long_as_a_page_is_not_here_nothing_is_collected() {
     let mut world = world(404, 1);
     set(&mut world, vec![Setting::Grace(seconds(0))]);
