@@ -193,7 +193,7 @@ impl Script {
                     life += 1;
                     disk = open(&fs, life, &mut promises);
                 }
-                step if promises.step(open_disk, step) => {}
+                step if promises.step(&fs, open_disk, step) => {}
                 _ => break,
             }
             if fs.is_cut() {
@@ -329,7 +329,8 @@ impl Promises {
     }
 
     /// Does a step on a disk that is open, and notes what is promised. False if a node would not go on with what follows.
-    fn step(&mut self, disk: &Disk<SimFs>, step: &Step) -> bool {
+    fn step(&mut self, fs: &SimFs, disk: &Disk<SimFs>, step: &Step) -> bool {
+        let newest = fs.paths("log/").pop();
         match step {
             Step::Write { draft, first, chunks, leaves } => {
                 return disk.write(*draft, *first, chunks, leaves).is_ok();
@@ -346,7 +347,9 @@ impl Promises {
                 // The first is the last that is tried.
                 Err(DiskError::Failed(_)) if !self.has_failed() => {
                     self.uncertain = things(group);
-                    self.removing.clone_from(&group.removed);
+                    // That to which the log is written stays.
+                    let may_go = |number: &&u32| newest != Some(format!("log/{number:08}.seg"));
+                    self.removing = group.removed.iter().filter(may_go).copied().collect();
                 }
                 Err(DiskError::Failed(_)) => {}
             },
