@@ -145,6 +145,10 @@ pub(super) fn by_dice(seed: u64) -> Script {
     Script::of_node(&format!("dice of a node {seed}"), &deeds)
 }
 
+fn is_of_compaction(group: &Group) -> bool {
+    group.records.len() > 2 || !group.named.is_empty()
+}
+
 /// What a node makes of its deeds may change: then the deeds are to be others.
 #[test]
 fn these_workloads_have_groups_of_every_kind() {
@@ -161,6 +165,15 @@ fn these_workloads_have_groups_of_every_kind() {
     assert!(has_group(|group| !group.named.is_empty()), "what names a file is copied");
     assert!(has_group(|group| !group.records.is_empty() && !group.expired.is_empty()));
     assert!(has_group(|group| !group.records.is_empty() && !group.dropped.is_empty()));
+    for script in &scripts {
+        let groups = script.steps.iter().filter_map(|step| match step {
+            Step::Commit(group) => Some(group),
+            _ => None,
+        });
+        let groups: Vec<_> = groups.collect();
+        let mut pairs = groups.windows(2).filter(|pair| is_of_compaction(pair[0]));
+        assert!(pairs.all(|pair| !pair[1].removed.is_empty()), "what was copied goes");
+    }
     let indexes = steps().filter(|step| matches!(step, Step::IndexSegment(_)));
     assert!(indexes.count() > 10, "closed segments get indexes");
 }

@@ -168,8 +168,10 @@ fn deeper(cuts: &[Cut], recoveries: usize, seed: u64) -> Vec<Cut> {
             let fs = found.restart();
             fs.tamper().cut_after(call);
             let opened = dfsd::store::open(fs.clone(), super::local_node::CONFIG, [77; 16], drop);
-            opened.into_iter().for_each(|(disk, _)| std::mem::forget(disk));
-            if !fs.is_cut() {
+            let was_cut = fs.is_cut();
+            fs.tamper().kill();
+            drop(opened);
+            if !was_cut {
                 break;
             }
             let told = format!("{}, its state by {dice}, recovery cut at call {call}", cut.told);

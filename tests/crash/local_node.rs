@@ -42,6 +42,7 @@ pub(super) enum Heard<'a> {
 
 pub(super) struct LocalNode {
     node: Node,
+    fs: SimFs,
     disk: Disk<SimFs>,
     gateway: Gateway,
     life: u8,
@@ -81,14 +82,14 @@ impl LocalNode {
         let access = access();
         let key = NodeKey::generate(&[5; 32]);
         let network = &access.network;
-        let opened = daemon::open(fs, CONFIG, network.root, [life; 16])?;
+        let opened = daemon::open(fs.clone(), CONFIG, network.root, [life; 16])?;
         let began_ms = BEGAN_MS + u64::from(life) * LIFE_MS;
         let now = Now { instant: Instant(1), wall_ms: began_ms };
         let (seed, boot) = (u64::from(life), u64::from(life));
         let options = Options { memory: 8 << 20, seed, boot, ..Options::new(network, &key) };
         let (mut node, disk) = opened.start(options, now);
         let gateway = open(&mut node, [life; 2], now);
-        Ok(Self { node, disk, gateway, life, programs: life, began_ms, now, outcome: None })
+        Ok(Self { node, fs, disk, gateway, life, programs: life, began_ms, now, outcome: None })
     }
 
     fn turn(&mut self, listener: Listener<'_>) -> Result<(), ClientError> {
@@ -280,7 +281,7 @@ impl LocalNode {
 
     /// `kill -9`: nothing is closed in order.
     pub(super) fn kill(self) {
-        std::mem::forget(self.disk);
+        self.fs.tamper().kill();
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows no workload. Invariant: the disk that is looked at is not changed, but a copy of it.
 
 use super::local_node::{CONFIG, Deed, LocalNode, Names};
-use super::script::{Promises, Script, Thing, thing};
+use super::script::{Here, Promises, Script, Thing, thing};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 /// A store that has been opened.
 struct Opened {
+    fs: SimFs,
     disk: Disk<SimFs>,
     found: Vec<LogEntry>,
     store: StoreId,
@@ -29,16 +30,21 @@ impl Opened {
         let all = self.found.iter().map(thing);
         all.filter(|thing| *thing != Thing::Removed).collect()
     }
+
+    /// Nothing is closed in order.
+    fn kill(self) {
+        self.fs.tamper().kill();
+    }
 }
 
 fn open(fs: SimFs, life: u8) -> Result<Opened, String> {
     let mut found = Vec::new();
-    let opened = store::open(fs, CONFIG, [life; 16], |thing| found.push(thing));
+    let opened = store::open(fs.clone(), CONFIG, [life; 16], |thing| found.push(thing));
     let (disk, recovered) = opened.map_err(|error| format!("it does not open: {error}"))?;
     if let Some(note) = recovered.notes.iter().find(|note| !note.ends_with("it is discarded")) {
         return Err(format!("a power cut was taken for damage: {note}"));
     }
-    Ok(Opened { disk, found, store: recovered.store })
+    Ok(Opened { fs, disk, found, store: recovered.store })
 }
 
 /// Opens what was found after a power cut with the real recovery, three times.
@@ -48,7 +54,7 @@ pub(super) fn judge(found: &SimFs, promises: &Promises) -> Result<(), String> {
     let things = promises.hold(&first)?;
     contents(&first)?;
     // What the first start told stays true, should the power go again, and once more in order.
-    std::mem::forget(first);
+    first.kill();
     let fs = fs.power_cut(found.digest());
     let second = open(fs.clone(), 102)?;
     same(&things, &second)?;
@@ -58,7 +64,7 @@ pub(super) fn judge(found: &SimFs, promises: &Promises) -> Result<(), String> {
     let third = open(fs.restart(), 103)?;
     same(&after, &third)?;
     contents(&third)?;
-    std::mem::forget(third);
+    third.kill();
     Ok(())
 }
 
@@ -69,6 +75,16 @@ impl Promises {
         let allowed = self.allowed();
         if !allowed.contains(&told) {
             return Err(format!("of {allowed:?} none is there, but {told:?}"));
+        }
+        if let Some(mut here) = self.here.clone() {
+            if told != self.promised() {
+                here.take(&self.uncertain);
+            }
+            let mut found = Here::default();
+            found.take(&told);
+            if found != here {
+                return Err(format!("{found:?} is here, and not {here:?}"));
+            }
         }
         match self.store {
             Some(store) if store != opened.store && !self.groups.is_empty() => {
@@ -83,7 +99,7 @@ impl Promises {
         let opened = open(found.restart(), 101)?;
         self.hold(&opened)?;
         let is_kept = opened.told() == self.promised();
-        std::mem::forget(opened);
+        opened.kill();
         Ok(self.durable + usize::from(!is_kept))
     }
 }
@@ -214,6 +230,11 @@ fn has_no_more(
     let bad = (status.incomplete, status.damaged, status.log_damage.places, void);
     if bad != (0, 0, 0, CollectionVoid::No) || !fs.paths("quarantine/").is_empty() {
         return Err(format!("something was taken for damage or is missed: {bad:?}"));
+    }
+    let files_of_log = fs.paths("log/").len();
+    if (files_of_log as u32, fs.paths("tmp/").len()) != (status.log_use.segments, 0) {
+        let segments = status.log_use.segments;
+        return Err(format!("{files_of_log} files of {segments} segments, or a draft that stays"));
     }
     let found = (status.blocks, fs.paths("blocks/").len(), reclaimable + status.unnamed);
     if found != (blocks.len() as u64, files, 0) {

@@ -11,6 +11,7 @@ use dfsd::session::ClientError;
 use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::{SimError, SimFs};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::sync::Arc;
 
@@ -111,6 +112,28 @@ pub(super) struct Promised {
     things: Vec<Thing>,
 }
 
+/// What is here after groups, whatever segments they stood in: of that nothing is lost, and no more comes back, when a node
+/// has segments written anew. Small blocks and pages are only forgotten, so nothing is known of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Here {
+    records: BTreeSet<RecordId>,
+    files: BTreeSet<Address>,
+}
+
+impl Here {
+    pub(super) fn take(&mut self, things: &[Thing]) {
+        for thing in things {
+            match thing {
+                Thing::Record(id) => drop(self.records.insert(*id)),
+                Thing::Expired(id, _) => drop(self.records.remove(id)),
+                Thing::Block(address, _) => drop(self.files.insert(*address)),
+                Thing::Lost(address) | Thing::Dropped(address) => drop(self.files.remove(address)),
+                Thing::Page(_) | Thing::Small(_) | Thing::Removed => {}
+            }
+        }
+    }
+}
+
 /// What was promised by a disk until its power went.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Promises {
@@ -118,6 +141,8 @@ pub(super) struct Promises {
     pub(super) groups: Vec<Promised>,
     /// How many were acknowledged, those too.
     pub(super) durable: usize,
+    /// What is here after all of them, if a node has made them and no call has failed.
+    pub(super) here: Option<Here>,
     /// Of the commit that the cut hit: it may or may not be there.
     pub(super) uncertain: Vec<Thing>,
     /// Segments that the same commit removes: if all of it is there they may be gone.
@@ -166,7 +191,10 @@ impl Script {
     /// Does the script while this happens.
     pub(super) fn run(&self, trouble: Trouble) -> (SimFs, Promises) {
         let mut fs = SimFs::new();
-        let mut promises = Promises::default();
+        // A node would not have gone on like that after a failure.
+        let is_node = !self.shown.is_empty() && matches!(trouble, Trouble::Cut(_));
+        let here = is_node.then(Here::default);
+        let mut promises = Promises { here, ..Promises::default() };
         let mut left = trouble;
         let mut life = 1;
         left.plan(&fs);
@@ -178,9 +206,7 @@ impl Script {
             match step {
                 Step::Full(calls) => fs.tamper().fail_nth(*calls, SimError::NoSpace),
                 Step::Restart { killed } => {
-                    if *killed {
-                        std::mem::forget(disk.take());
-                    } else {
+                    if !*killed {
                         drop(disk.take());
                     }
                     if fs.is_cut() {
@@ -188,6 +214,7 @@ impl Script {
                     }
                     promises.calls += fs.calls();
                     promises.reached |= left.pass(&fs);
+                    fs.tamper().kill();
                     fs = fs.restart();
                     left.plan(&fs);
                     life += 1;
@@ -202,7 +229,7 @@ impl Script {
         }
         promises.calls += fs.calls();
         promises.reached |= left.pass(&fs);
-        std::mem::forget(disk);
+        fs.tamper().kill();
         (fs, promises)
     }
 
@@ -305,8 +332,7 @@ impl Promises {
             self.groups.retain(|group| !removing.contains(&group.segment));
         }
         if (added || removed) && !things.is_empty() {
-            self.durable += 1;
-            self.groups.push(Promised { segment, things });
+            self.push(Promised { segment, things });
         }
     }
 
@@ -321,10 +347,17 @@ impl Promises {
         !self.uncertain.is_empty() || !self.removing.is_empty()
     }
 
+    fn push(&mut self, promised: Promised) {
+        self.durable += 1;
+        if let Some(here) = &mut self.here {
+            here.take(&promised.things);
+        }
+        self.groups.push(promised);
+    }
+
     fn acknowledged(&mut self, group: &Group, committed: &Committed) {
         let promised = Promised { segment: committed.segment, things: things(group) };
-        self.durable += 1;
-        self.groups.push(promised);
+        self.push(promised);
         self.groups.retain(|group| !committed.removed.contains(&group.segment));
     }
 

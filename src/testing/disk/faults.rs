@@ -68,6 +68,11 @@ impl Tamper<'_> {
         state.cut_at = Some(state.calls + calls);
     }
 
+    /// From now on nothing happens any more, as when the process has been killed: what is closed then writes nothing.
+    pub fn kill(&self) {
+        self.0.state().dead = true;
+    }
+
     /// Lets the `calls`th changing call from now (0 is the next) fail, and only that one.
     pub fn fail_nth(&self, calls: u64, error: SimError) {
         let mut state = self.0.state();
