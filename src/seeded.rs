@@ -354,6 +354,8 @@ bugs! {
     CountNoCopies,
     /// A segment is removed while somebody reads in it (G2).
     RemoveWhileRead,
+    /// What says that a version has expired is not written anew with what else is needed (G12).
+    CopyNoExpired,
     /// What has died while it waited to be written anew is written all the same (G6).
     CopyTheDead,
     /// What says that something is gone does not outlive its segment (G6).

@@ -467,6 +467,7 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
     (Bug::KeepRoom, Test("sim::disk::a_full_disk_is_started_from")),
     (Bug::DamagedIsAbsent, Test("daemon::damage::damage_in_the_log_is_told_as_damage_each_time")),
     (Bug::UnlinkFirst, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
+    (Bug::CopyNoExpired, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
     (Bug::UnlinkUnflushed, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
     (Bug::DropFirst, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
     (Bug::HeadWithoutRemoved, Test("crash::no_power_cut_loses_what_was_promised_or_shows_a_part")),
