@@ -15,7 +15,6 @@ mod guesses;
 mod ids;
 mod loading;
 mod remains;
-mod settling;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -62,7 +61,6 @@ pub(crate) struct Catalog {
     /// Also of records that are damaged and of which it is to be known that they were.
     live: LiveBytes,
     graves: Graves,
-    settling: settling::Settling,
 }
 
 /// What a list says of a name.
@@ -101,7 +99,6 @@ impl Catalog {
             guesses: Guesses::default(),
             live: LiveBytes::default(),
             graves: Graves::default(),
-            settling: settling::Settling::default(),
         }
     }
 
@@ -139,6 +136,10 @@ impl Catalog {
         if damaged.is_none() && self.entries[slot].kind().is_version() {
             for parent in &record.parents {
                 self.guesses.confirm(&(name, *parent));
+            }
+            if self.versions.is_loading() {
+                self.note(slot, name, record);
+                return true;
             }
             let lineage = self.lineage(name, record);
             changed = self.versions.insert(&mut self.entries, slot, record, lineage);
@@ -208,7 +209,6 @@ impl Catalog {
         let stood = slot.map(|slot| self.entries[slot].place().segment);
         self.graves.bury(id.0, Grave { segment, why: Why::Expired }, stood);
         if let Some(slot) = slot {
-            self.settling.note(&self.entries[slot]);
             self.take_out(slot);
         }
         self.forget_expired_id(&id);

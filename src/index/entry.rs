@@ -172,11 +172,6 @@ impl Entry {
         self.bytes[FRONT + VERSION] |= SUPERSEDED;
     }
 
-    /// None that is left does. Its key changes: it must not be in an index meanwhile.
-    pub(crate) fn become_head(&mut self) {
-        self.bytes[FRONT + VERSION] &= !SUPERSEDED;
-    }
-
     /// The step in which a version of that time superseded it first; of a tombstone that is a head, its own.
     #[must_use]
     pub(crate) fn since(&self) -> Step {

@@ -67,6 +67,8 @@ struct State {
     free_files: u64,
     /// Folders that are file systems of their own.
     mounted: BTreeSet<String>,
+    /// Files that somebody could not remove.
+    unremoved: BTreeSet<String>,
     /// A flush of everything does not tell that it has failed, as before Linux 5.8; the next flush of a file does.
     is_quiet: bool,
     untold: bool,
@@ -132,6 +134,7 @@ impl SimFs {
         state.calls = 0;
         state.all_calls = 0;
         state.bytes_read = 0;
+        state.unremoved.clear();
         for inode in state.inodes.values_mut() {
             inode.open = Arc::default();
         }
@@ -174,6 +177,12 @@ impl SimFs {
         let state = self.state();
         let all = state.files.iter().filter(|(_, name)| name.seen().is_some());
         all.map(|(path, _)| path.clone()).filter(|path| path.starts_with(prefix)).collect()
+    }
+
+    /// The paths of the files that are still there because a call to remove them has failed.
+    #[must_use]
+    pub fn unremoved(&self) -> BTreeSet<String> {
+        self.state().unremoved.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -31,9 +31,22 @@ impl Keys for ByParent<'_> {
     }
 }
 
+/// So many versions are marked at once when a start has found all: their marks take some memory.
+const AT_ONCE: usize = 1 << 20;
+
+fn same_mark((one, _): &(Mark, u32), (other, _): &(Mark, u32)) -> bool {
+    one == other
+}
+
 impl Descent {
     /// A version that names these parents.
     pub(super) fn insert(&mut self, entries: &mut Entries, slot: u32, parents: Vec<Mark>) {
+        self.note(entries, slot, parents);
+        self.enter(entries, slot);
+    }
+
+    /// The same, while a start finds ever more.
+    pub(super) fn note(&mut self, entries: &mut Entries, slot: u32, parents: Vec<Mark>) {
         let mut parents = parents.into_iter();
         let Some(first) = parents.next() else {
             return;
@@ -45,7 +58,51 @@ impl Descent {
             self.by_other.extend(others.iter().map(|mark| (*mark, slot)));
             self.others.insert(slot, others);
         }
-        self.enter(entries, slot);
+    }
+
+    /// A start has found all, of which these are the versions: their keys are as they will be.
+    pub(super) fn put_in_order(&mut self, entries: &Entries, versions: &[u32]) {
+        let children = versions.iter().copied().filter(|slot| entries[*slot].has_parent());
+        self.by_first = SortedIndex::of(children, &ByParent(entries));
+    }
+
+    /// Of these versions, which are all that are here, those that others name as a parent, each with the least stamp of
+    /// those. Nothing has to be in order yet.
+    pub(super) fn superseded(
+        &self,
+        entries: &Entries,
+        versions: &[u32],
+        mark: impl Fn(&Entry) -> Mark,
+    ) -> Vec<(u32, u64)> {
+        let named = versions.iter().map(|slot| (entries[*slot].parent(), *slot));
+        let named = named.filter(|(parent, _)| *parent != Mark::default());
+        let mut children: Vec<_> = named.chain(self.by_other.iter().copied()).collect();
+        children.sort_unstable();
+        let mut superseded = Vec::new();
+        for versions in versions.chunks(AT_ONCE).filter(|_| !children.is_empty()) {
+            let marked = versions.iter().map(|slot| (mark(&entries[*slot]), *slot));
+            let mut marked: Vec<_> = marked.collect();
+            marked.sort_unstable();
+            let mut children = children.chunk_by(same_mark).peekable();
+            for versions in marked.chunk_by(same_mark) {
+                let (mark, _) = versions[0];
+                while children.next_if(|children| children[0].0 < mark).is_some() {}
+                let named = children.next_if(|children| children[0].0 == mark);
+                // Two names may have a mark in common.
+                let mut first: BTreeMap<Alias, u64> = BTreeMap::new();
+                for (_, child) in named.into_iter().flatten() {
+                    let (name, stamp) = (entries[*child].name(), entries[*child].version().stamp);
+                    first
+                        .entry(name)
+                        .and_modify(|least| *least = stamp.min(*least))
+                        .or_insert(stamp);
+                }
+                let stamp = |slot: &u32| first.get(&entries[*slot].name()).copied();
+                let versions = versions.iter().map(|(_, slot)| slot);
+                superseded.extend(versions.filter_map(|slot| Some((*slot, stamp(slot)?))));
+            }
+        }
+        superseded
     }
 
     /// It goes.
@@ -60,14 +117,14 @@ impl Descent {
 
     /// Its key is about to change.
     pub(super) fn leave(&mut self, entries: &Entries, slot: u32) {
-        if entries[slot].parent() != Mark::default() {
+        if entries[slot].has_parent() {
             self.by_first.remove(slot, &ByParent(entries));
         }
     }
 
     /// Its key has changed.
     pub(super) fn enter(&mut self, entries: &Entries, slot: u32) {
-        if entries[slot].parent() != Mark::default() {
+        if entries[slot].has_parent() {
             let keys = ByParent(entries);
             let cursor = self.by_first.seek(keys.key(slot), Side::Before, &keys);
             self.by_first.insert(cursor, slot, &keys);

@@ -68,6 +68,25 @@ fn is_past(entry: &Entry) -> bool {
     entry.kind().expires() && (entry.is_superseded() || entry.is(Flag::Discarded))
 }
 
+/// What is ordered by when it was superseded, and what by its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Superseded,
+    Tombstones,
+}
+
+impl Group {
+    /// To which an entry belongs, if to any.
+    fn of(entry: &Entry) -> Option<Self> {
+        match entry.kind() {
+            _ if is_past(entry) => Some(Self::Superseded),
+            Kind::Tombstone => Some(Self::Tombstones),
+            Kind::File if seeded::is_on(Bug::ExpireHead) => Some(Self::Superseded),
+            Kind::File | Kind::Grant | Kind::Other | Kind::Setting => None,
+        }
+    }
+}
+
 impl Expiry {
     /// The network is set to this. False if nothing expires at another time for that.
     pub(super) fn set(&mut self, settings: &Settings) -> bool {
@@ -85,14 +104,22 @@ impl Expiry {
         is_past(entry).then(|| self.after(entry.since()))
     }
 
+    /// A start has found all, of which these are the versions.
+    pub(super) fn put_in_order(&mut self, entries: &Entries, versions: &[u32]) {
+        let of = |group: Group| {
+            let slots = versions.iter().copied();
+            let slots = slots.filter(|slot| Group::of(&entries[*slot]) == Some(group));
+            SortedIndex::of(slots, &BySince(entries))
+        };
+        (self.superseded, self.tombstones) = (of(Group::Superseded), of(Group::Tombstones));
+    }
+
     /// What an entry is or since when has changed, or it is new.
     pub(super) fn enter(&mut self, entries: &Entries, slot: u32) {
-        let entry = &entries[slot];
-        let order = match entry.kind() {
-            _ if is_past(entry) => &mut self.superseded,
-            Kind::Tombstone => &mut self.tombstones,
-            Kind::File if seeded::is_on(Bug::ExpireHead) => &mut self.superseded,
-            Kind::File | Kind::Grant | Kind::Other | Kind::Setting => return,
+        let order = match Group::of(&entries[slot]) {
+            Some(Group::Superseded) => &mut self.superseded,
+            Some(Group::Tombstones) => &mut self.tombstones,
+            None => return,
         };
         let keys = BySince(entries);
         let cursor = order.seek(keys.key(slot), Side::Before, &keys);

@@ -1,10 +1,10 @@
 //! Loading: a start finds records in no order, and puts them in order when it has found all.
-//!
-//! Invariant: what is found before is what would have been found if each had been put in its place at once.
 
 use super::ids::Ids;
 use super::versions::Versions;
 use super::{Aliases, Catalog};
+use crate::crypto::alias::Alias;
+use crate::wire::record::Record;
 
 impl Catalog {
     /// An empty one, for as long as a start finds ever more. Nothing but `insert` and `expire` may be called, and what asks of
@@ -14,9 +14,16 @@ impl Catalog {
         Self { ids, versions, ..Self::new(aliases) }
     }
 
+    /// A start has found one more version.
+    pub(super) fn note(&mut self, slot: u32, name: Alias, record: &Record) {
+        let parents = record.parents.iter().map(|parent| self.aliases.mark(&name, parent));
+        self.versions.note(&mut self.entries, slot, record, parents.collect());
+    }
+
     /// A start has found all.
     pub(crate) fn put_in_order(&mut self) {
         self.ids.put_in_order(&self.entries);
-        self.versions.put_in_order(&self.entries);
+        let Self { aliases, entries, versions, .. } = self;
+        versions.put_in_order(entries, |entry| aliases.mark(&entry.name(), &entry.version()));
     }
 }

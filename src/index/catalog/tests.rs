@@ -396,7 +396,7 @@ fn a_start_finds_the_same_heads_wherever_the_log_says_what_has_expired() {
         heads.iter().map(|version| version.stamp).collect::<Vec<_>>()
     };
     for late in [false, true] {
-        let mut catalog = Catalog::new(Aliases::new([9; 16]));
+        let mut catalog = Catalog::for_start(Aliases::new([9; 16]));
         insert(&mut catalog, RecordKind::File, 1, &[]);
         let second = insert(&mut catalog, RecordKind::File, 2, &[1]);
         insert(&mut catalog, RecordKind::File, 3, &[2]);
@@ -409,7 +409,7 @@ fn a_start_finds_the_same_heads_wherever_the_log_says_what_has_expired() {
         if late {
             catalog.expire(expired(second), 1);
         }
-        catalog.settle();
+        catalog.put_in_order();
         assert_eq!(heads(&catalog), [3, 1]);
         assert_eq!(catalog.due(Step::MAX, 9), [], "nothing that is left expires");
         // From now on it is as it is: nothing brings back what another has superseded.

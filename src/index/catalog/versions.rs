@@ -6,6 +6,7 @@
 mod bounded;
 mod changes;
 mod discarded;
+mod loading;
 
 pub(super) use changes::Lineage;
 
@@ -19,7 +20,6 @@ use crate::index::entry::{Entry, Kind, others_key, record_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
-use crate::index::unordered::Unordered;
 use crate::seeded::{self, Bug};
 use crate::wire::message::VersionMark;
 use crate::wire::view::View;
@@ -31,8 +31,8 @@ type Entries = SegmentedVec<Entry>;
 #[derive(Debug)]
 pub(super) struct Versions {
     order: SortedIndex,
-    /// While a start finds ever more: the names that have one version, a file that is a head.
-    single: Option<Unordered>,
+    /// A start finds ever more: nothing is in order yet, and none is known to supersede another.
+    is_loading: bool,
     pub(super) descent: Descent,
     pub(super) expiry: Expiry,
     pub(super) bound: Bound,
@@ -60,7 +60,7 @@ impl Default for Versions {
     fn default() -> Self {
         Self {
             order: SortedIndex::default(),
-            single: None,
+            is_loading: false,
             descent: Descent::default(),
             expiry: Expiry::default(),
             bound: Bound::default(),

@@ -160,6 +160,7 @@ impl FileSystem for SimFs {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.change(|state, failure| {
             if failure.is_some() {
+                state.unremoved.insert(path.to_owned());
                 return Ok(());
             }
             state.find(path)?;

@@ -10,6 +10,9 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     ),
     (225, "the same"),
     (861, "the audit waited for blocks of a version that had expired where they were"),
+    (960, "what had been swept, and still stood in the log, was there again after a start"),
+    (3431, "the audit waited for a file to go that could not be removed, until a start"),
+    (3684, "the audit asked for the greatest of many heads, where the least of them are told"),
 ];
 
 /// Those from before anything expired in a run: played as they were.

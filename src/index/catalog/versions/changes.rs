@@ -8,7 +8,6 @@ use crate::crypto::alias::{Alias, Mark};
 use crate::ids::VersionId;
 use crate::index::entry::{Flag, Kind, version_key};
 use crate::index::sorted::{Keys, Side};
-use crate::index::unordered::Unordered;
 use crate::seeded::{self, Bug};
 use crate::time::{Step, step_after};
 use crate::wire::discards::discards;
@@ -25,31 +24,6 @@ pub(in crate::index::catalog) struct Lineage {
 
 /// What changes them.
 impl Versions {
-    /// None, for as long as a start finds ever more.
-    pub(in crate::index::catalog) fn for_start() -> Self {
-        Self { single: Some(Unordered::default()), ..Self::default() }
-    }
-
-    /// A start has found all.
-    pub(in crate::index::catalog) fn put_in_order(&mut self, entries: &Entries) {
-        if let Some(single) = self.single.take() {
-            single.put_in_order(&mut self.order, &ByName(entries));
-        }
-    }
-
-    /// A name may have more than one version from now on.
-    fn put_name_in_order(&mut self, entries: &Entries, name: Alias) {
-        let Some(single) = &mut self.single else {
-            return;
-        };
-        if let Some(slot) = single.get(&name.0)
-            && entries[slot].name() == name
-        {
-            single.remove(&name.0, slot);
-            self.enter(entries, slot);
-        }
-    }
-
     /// A version has come. Of these entries, and of its own, it is another time now when they expire.
     pub(in crate::index::catalog) fn insert(
         &mut self,
@@ -62,7 +36,6 @@ impl Versions {
         if record.parents.is_empty() && self.insert_first(entries, slot, record, &lineage.mark) {
             return Vec::new();
         }
-        self.put_name_in_order(entries, name);
         let before = self.shows(entries, name);
         self.descent.insert(entries, slot, lineage.parents);
         let mut changed = self.supersede_parents(entries, name, record);
@@ -92,15 +65,10 @@ impl Versions {
         }
         let past = self.past(entries, &of.0);
         let is_first = self.before(entries, past, of.0).next().is_none();
-        let single = self.single.as_ref().and_then(|single| single.get(&of.0.0));
-        let is_first = is_first && single.is_none_or(|slot| entries[slot].name() != of.0);
         if !is_first || self.descent.first(entries, mark, of.0).is_some() {
             return false;
         }
-        let is_taken = |single: &mut Unordered| single.insert(&of.0.0, slot);
-        if !self.single.as_mut().is_some_and(is_taken) {
-            self.order.insert(past, slot, &ByName(entries));
-        }
+        self.order.insert(past, slot, &ByName(entries));
         self.expiry.enter(entries, slot);
         self.shown += 1;
         true
@@ -153,11 +121,10 @@ impl Versions {
         self.descent.remove(entries, slot);
         self.expiry.leave(entries, slot);
         self.discarded.remove((entry.name(), entry.version()), slot);
-        if entry.is(Flag::Discarded) {
+        if self.is_loading || entry.is(Flag::Discarded) {
             return;
         }
         let name = entry.name();
-        self.put_name_in_order(entries, name);
         self.damaged -= u64::from(entry.is_damaged_head());
         let before = self.shows(entries, name);
         self.order.remove(slot, &ByName(entries));
@@ -197,38 +164,6 @@ impl Versions {
         self.damaged -= u64::from(entries[slot].is_damaged_head());
         self.order.remove(slot, &ByName(entries));
         self.expiry.leave(entries, slot);
-    }
-
-    /// What is left of a name is superseded by what is left of it, and by nothing else.
-    pub(in crate::index::catalog) fn settle(
-        &mut self,
-        entries: &mut Entries,
-        name: Alias,
-        mark: impl Fn(&VersionId) -> Mark,
-    ) {
-        let before = self.shows(entries, name);
-        let last = self.before(entries, self.past(entries, &name), name);
-        let superseded: Vec<_> = last.take_while(|slot| !entries[*slot].is_head()).collect();
-        for slot in superseded {
-            let entry = &entries[slot];
-            let first = self.descent.first(entries, &mark(&entry.version()), name).map(step_after);
-            if first == Some(entry.since()) {
-                continue;
-            }
-            let own = Some(step_after(entry.version().stamp));
-            let own = own.filter(|_| entry.kind() == Kind::Tombstone);
-            self.leave(entries, slot);
-            self.descent.leave(entries, slot);
-            if first.is_none() {
-                entries[slot].become_head();
-            }
-            entries[slot].set_since(first.or(own).unwrap_or_default());
-            self.descent.enter(entries, slot);
-            self.expiry.enter(entries, slot);
-            self.enter(entries, slot);
-            self.damaged += u64::from(entries[slot].is_damaged_head());
-        }
-        self.count_shown(entries, name, before);
     }
 
     fn enter(&mut self, entries: &Entries, slot: u32) {

@@ -65,7 +65,10 @@ impl Audit {
             };
             let (there, now) = (&world.machines[machine], world.time());
             let paths = there.fs.paths("");
-            let files = paths.iter().filter_map(|path| path.strip_prefix("blocks/"));
+            // What could not be removed stays until a start finds it.
+            let unremoved = there.fs.unremoved();
+            let files = paths.iter().filter(|path| !unremoved.contains(*path));
+            let files = files.filter_map(|path| path.strip_prefix("blocks/"));
             let files = files.filter_map(|path| path.rsplit('/').next()?.parse().ok()).collect();
             let log = paths.iter().filter(|path| path.starts_with("log/")).max();
             let length = log.and_then(|path| there.fs.length(&there.fs.open(path).ok()?).ok());

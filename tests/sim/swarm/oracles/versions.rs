@@ -85,12 +85,16 @@ fn is_a_graph(versions: &BTreeMap<(VersionId, RecordId), &Stated>) -> Result<(),
     Ok(())
 }
 
-/// The versions that no other supersedes, greatest first, as many as are told of.
+/// The versions that no other supersedes, greatest first, as many as are told of: the greatest, and the least of the others.
 fn heads(versions: &BTreeMap<(VersionId, RecordId), &Stated>) -> Vec<VersionId> {
     let superseded: BTreeSet<_> =
         versions.values().flat_map(|stated| stated.parents.iter().copied()).collect();
     let heads = versions.keys().rev().map(|(version, _)| *version);
-    heads.filter(|version| !superseded.contains(version)).take(PARENTS_MAX).collect()
+    let mut heads: Vec<_> = heads.filter(|version| !superseded.contains(version)).collect();
+    if heads.len() > PARENTS_MAX {
+        heads.drain(1..=heads.len() - PARENTS_MAX);
+    }
+    heads
 }
 
 #[cfg(test)]
@@ -114,6 +118,14 @@ mod tests {
         check(&[6, 5], &two, true);
         check(&[6], &two, false);
         check(&[6, 5], &one, false);
+    }
+
+    #[test]
+    fn of_many_versions_the_greatest_and_the_least_are_told_of() {
+        let files: Vec<_> = (1..=PARENTS_MAX as u64 + 3).map(|at| file(version(at), &[])).collect();
+        let all: BTreeMap<_, _> = files.iter().map(|it| ((it.version, it.id), it)).collect();
+        let told: Vec<_> = heads(&all).iter().map(|version| version.stamp).collect();
+        assert_eq!(told, [PARENTS_MAX as u64 + 3, 7, 6, 5, 4, 3, 2, 1]);
     }
 
     #[test]
