@@ -146,19 +146,23 @@ fn line(told: &SettingTold) -> String {
 }
 
 fn settings_json(settings: &[SettingTold]) -> String {
+    // What is damaged is left out: null says that there is no bound.
     #[derive(Serialize, Default)]
     struct Json {
-        retention_s: Option<u64>,
-        keep_versions: Option<u32>,
-        grace_s: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retention_s: Option<Option<u64>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        keep_versions: Option<Option<u32>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grace_s: Option<Option<u64>>,
     }
     let mut all = Json::default();
     let seconds = |time: Duration| (time != Duration::MAX).then_some(time.as_secs());
     for told in settings {
         match told.value {
-            Some(Setting::Retention(time)) => all.retention_s = seconds(time),
-            Some(Setting::KeepVersions(count)) => all.keep_versions = count,
-            Some(Setting::Grace(time)) => all.grace_s = seconds(time),
+            Some(Setting::Retention(time)) => all.retention_s = Some(seconds(time)),
+            Some(Setting::KeepVersions(count)) => all.keep_versions = Some(count),
+            Some(Setting::Grace(time)) => all.grace_s = Some(seconds(time)),
             None => {}
         }
     }
@@ -168,6 +172,17 @@ fn settings_json(settings: &[SettingTold]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_damaged_is_not_said_to_have_no_bound() {
+        let told = |key, value| SettingTold { key, value, version: None };
+        let all = [
+            told(SettingKey::Retention, Some(Setting::Retention(Duration::MAX))),
+            told(SettingKey::KeepVersions, None),
+            told(SettingKey::Grace, Some(Setting::Grace(Duration::from_secs(7)))),
+        ];
+        assert_eq!(settings_json(&all), r#"{"retention_s":null,"grace_s":7}"#);
+    }
 
     #[test]
     fn what_is_printed_can_be_typed() {
