@@ -2,8 +2,8 @@
 //!
 //! A machine. A mark reads the records of the catalog in the order of their ids, a few at a time, and goes down their pages;
 //! what it comes by is marked in the holdings. When it has come by everything the sweep takes what is neither marked nor
-//! relied on (`reliance`) and not too young. Block files go through the commit queue, a few at a time, since a file system is
-//! slow for others after it has removed many. A small block or page of the log is only forgotten: its bytes are dead in its
+//! relied on (`reliance`) and not too young. Block files go through the commit queue, a few at a time, since a put that comes
+//! meanwhile waits until they are gone, and for no more than half of the time. A small block or page of the log is only forgotten: its bytes are dead in its
 //! segment from then on, and a start that finds it there again has it swept again. When a cycle begins: `schedule`.
 //!
 //! What was served to a connection last is gone through as if a record named it, so that a get of a version that expires
@@ -39,10 +39,12 @@ use schedule::Schedule;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Block files that go in one group.
-const FILES: usize = 16;
-/// So long after one such group the next follows: at most a thousand files go in a second.
-const FILES_PERIOD: Duration = Duration::from_millis(16);
+/// Block files that go in one group: each takes up to a millisecond, in which no other group is written.
+const FILES: usize = 4;
+/// The next such group follows after as long as the last one took, but not sooner than this.
+const FILES_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// And not later than this.
+const FILES_PAUSE_MAX: Duration = Duration::from_millis(16);
 /// After it others have had their turn.
 const MOMENT: Duration = Duration::from_micros(1);
 /// What is owed to the rate is waited for when it has come to this.
@@ -146,6 +148,8 @@ pub(super) struct Collect {
     paused_until: Option<Instant>,
     /// A job is under way, or files that are to go.
     waits: bool,
+    /// Since when files are to go.
+    dropping: Instant,
     /// Files that could not be removed yet.
     not_dropped: Vec<Address>,
     /// When something is to be done, as far as a timer says so.
@@ -170,6 +174,7 @@ impl Collect {
             owed: Duration::ZERO,
             paused_until: Some(now + schedule::AFTER_START),
             waits: false,
+            dropping: now,
             not_dropped: Vec::new(),
             timer: None,
             watch_timer: None,
@@ -290,7 +295,7 @@ impl Collect {
                 let found = orphans.step(cx);
                 match found {
                     orphans::Step::List => self.waits = true,
-                    orphans::Step::Drop(files) => self.drop_files(files),
+                    orphans::Step::Drop(files) => self.drop_files(cx, files),
                     orphans::Step::Ended => self.phase = Phase::Idle,
                 }
             }
@@ -302,7 +307,7 @@ impl Collect {
     fn begin(&mut self, cx: &mut Context) {
         if !self.not_dropped.is_empty() {
             let files = std::mem::take(&mut self.not_dropped);
-            return self.drop_files(files);
+            return self.drop_files(cx, files);
         }
         let is_sound = self.is_whole && !mark::is_damaged(cx);
         if let Some(orphans) = self.orphans.take_if(|_| is_sound) {
@@ -392,19 +397,21 @@ impl Collect {
         left.bytes = left.bytes.saturating_sub(swept.gone.bytes);
         self.paused_until = Some(cx.now.instant + MOMENT);
         if !swept.files.is_empty() {
-            self.drop_files(swept.files);
+            self.drop_files(cx, swept.files);
         }
     }
 
-    fn drop_files(&mut self, files: Vec<Address>) {
+    fn drop_files(&mut self, cx: &Context, files: Vec<Address>) {
         self.waits = true;
+        self.dropping = cx.now.instant;
         self.events.push_back(Event::Drop(files));
     }
 
     /// Files are gone, or need not go.
     pub(super) fn dropped(&mut self, cx: &mut Context) {
         self.waits = false;
-        let at = cx.now.instant + FILES_PERIOD;
+        let took = cx.now.instant.since(self.dropping);
+        let at = cx.now.instant + took.clamp(FILES_PAUSE_MIN, FILES_PAUSE_MAX);
         self.paused_until = Some(at);
         self.wake(cx, at);
     }

@@ -28,6 +28,8 @@ struct Setting {
     offset: u32,
     /// Files that went.
     gone: Vec<u8>,
+    /// How long a group of them takes.
+    takes: Duration,
 }
 
 impl Setting {
@@ -38,7 +40,7 @@ impl Setting {
         let mut collect = Collect::new(1 << 30, cx.now.instant);
         collect.orphans = None;
         let (log, offset, gone) = (BTreeMap::new(), 9_000, Vec::new());
-        Self { cx, collect, log, offset, gone }
+        Self { cx, collect, log, offset, gone, takes: Duration::ZERO }
     }
 
     fn place(&mut self, id: [u8; 32], bytes: Vec<u8>) -> LogPlace {
@@ -130,6 +132,7 @@ impl Setting {
                 Event::Drop(files) => {
                     assert!(files.len() <= FILES);
                     self.gone.extend(files.iter().map(|file| file.0[0]));
+                    self.cx.now.instant = self.cx.now.instant + self.takes;
                     self.collect.dropped(&mut self.cx);
                 }
                 Event::RecordDamaged(id) => self.cx.index.damage(&id),
@@ -349,14 +352,17 @@ fn what_was_served_stays_as_long_as_the_get_goes_on() {
 }
 
 #[test]
-fn files_go_a_few_at_a_time_and_no_faster_than_a_thousand_a_second() {
-    let mut node = Setting::new();
-    let all: Vec<u8> = (0..200).collect();
-    node.hold(&all);
-    node.run(schedule::AFTER_START);
-    let gone = node.run(Duration::from_millis(100)).len();
-    assert!((64..=112).contains(&gone), "{gone} in 100 ms");
-    assert_eq!(node.settle().len(), 200 - gone);
+fn files_go_a_few_at_a_time_and_for_no_more_than_half_of_the_time() {
+    for (takes, expected) in [(0, 76..=84), (2, 20..=24), (5, 8..=12), (40, 4..=4)] {
+        let mut node = Setting::new();
+        let all: Vec<u8> = (0..200).collect();
+        node.hold(&all);
+        node.takes = Duration::from_millis(takes);
+        node.run(schedule::AFTER_START);
+        let gone = node.run(Duration::from_millis(20)).len();
+        assert!(expected.contains(&gone), "{gone} in 20 ms, where {takes} ms are taken for a few");
+        assert_eq!(node.settle().len(), 200 - gone);
+    }
 }
 
 #[test]
