@@ -8,6 +8,7 @@ use crate::crypto::alias::{Alias, Mark};
 use crate::index::entry::{Entry, Flag, children_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Keys, Side, SortedIndex};
+use crate::time::{Step, step_after};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Entries = SegmentedVec<Entry>;
@@ -66,14 +67,14 @@ impl Descent {
         self.by_first = SortedIndex::of(children, &ByParent(entries));
     }
 
-    /// Of these versions, which are all that are here, those that others name as a parent, each with the least stamp of
-    /// those. Nothing has to be in order yet.
+    /// Of these versions, which are all that are here, those that others name as a parent, each with the first step in which
+    /// one of those superseded it. Nothing has to be in order yet.
     pub(super) fn superseded(
         &self,
         entries: &Entries,
         versions: &[u32],
         mark: impl Fn(&Entry) -> Mark,
-    ) -> Vec<(u32, u64)> {
+    ) -> Vec<(u32, Step)> {
         let named = versions.iter().map(|slot| (entries[*slot].parent(), *slot));
         let named = named.filter(|(parent, _)| *parent != Mark::default());
         let mut children: Vec<_> = named.chain(self.by_other.iter().copied()).collect();
@@ -89,17 +90,17 @@ impl Descent {
                 while children.next_if(|children| children[0].0 < mark).is_some() {}
                 let named = children.next_if(|children| children[0].0 == mark);
                 // Two names may have a mark in common.
-                let mut first: BTreeMap<Alias, u64> = BTreeMap::new();
+                let mut first: BTreeMap<Alias, Step> = BTreeMap::new();
                 for (_, child) in named.into_iter().flatten() {
-                    let (name, stamp) = (entries[*child].name(), entries[*child].version().stamp);
-                    first
-                        .entry(name)
-                        .and_modify(|least| *least = stamp.min(*least))
-                        .or_insert(stamp);
+                    let child = &entries[*child];
+                    // A stamp of before there was this program has the last step of all.
+                    let since = step_after(child.version().stamp);
+                    let least = first.entry(child.name()).or_insert(since);
+                    *least = since.min(*least);
                 }
-                let stamp = |slot: &u32| first.get(&entries[*slot].name()).copied();
+                let since = |slot: &u32| first.get(&entries[*slot].name()).copied();
                 let versions = versions.iter().map(|(_, slot)| slot);
-                superseded.extend(versions.filter_map(|slot| Some((*slot, stamp(slot)?))));
+                superseded.extend(versions.filter_map(|slot| Some((*slot, since(slot)?))));
             }
         }
         superseded

@@ -419,6 +419,24 @@ fn a_start_finds_the_same_heads_wherever_the_log_says_what_has_expired() {
     }
 }
 
+/// One of those that supersede a version is dated before there was this program.
+#[test]
+fn a_start_finds_since_when_a_version_is_superseded() {
+    let at = |seconds: u64| stamp_at(CALENDAR_MIN + seconds * 1000);
+    let due = |mut catalog: Catalog| {
+        for (number, stamp) in [at(0), 5, at(100), at(50)].into_iter().enumerate() {
+            let parents = (number > 0).then(|| version(at(0))).into_iter().collect();
+            let id = RecordId([u8::try_from(number).unwrap(); 32]);
+            assert!(catalog.insert(id, &record(RecordKind::File, stamp, parents), PLACE));
+        }
+        catalog.put_in_order();
+        catalog.due(Step::MAX, 9)
+    };
+    let aliases = || Aliases::new([9; 16]);
+    let placed = due(Catalog::new(aliases()));
+    assert_eq!((placed.len(), due(Catalog::for_start(aliases()))), (1, placed));
+}
+
 #[test]
 fn a_damaged_record_may_expire_too() {
     let mut catalog = Catalog::new(Aliases::new([9; 16]));

@@ -49,9 +49,9 @@ impl Versions {
         }
         let versions = entries.rows().filter(|slot| entries[*slot].kind().is_version());
         let mut versions: Vec<_> = versions.collect();
-        for (slot, stamp) in self.descent.superseded(entries, &versions, mark) {
+        for (slot, since) in self.descent.superseded(entries, &versions, mark) {
             entries[slot].become_superseded();
-            entries[slot].set_since(step_after(stamp));
+            entries[slot].set_since(since);
         }
         for slot in versions.iter().copied() {
             let entry = &mut entries[slot];
