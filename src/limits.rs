@@ -305,9 +305,9 @@ pub const SEGMENTS_REMOVED_MAX: usize = 240;
 /// Segments that are removed with one group.
 pub const SEGMENTS_REMOVED_AT_ONCE: usize = 64;
 /// Bytes of one group in which what is needed of a segment is written anew: a put waits for no more than one such group.
-pub const COPIES_BYTES_MAX: u64 = 1024 * 1024;
+pub const COPIES_BYTES_MAX: u64 = 128 * 1024;
 /// Items of one such group.
-pub const COPIES_MAX: usize = 4096;
+pub const COPIES_MAX: usize = 512;
 /// Bytes a second that are written anew, at most.
 pub const COMPACT_RATE: u64 = 32 * 1024 * 1024;
 /// When the disk had no room for that it is tried again after this, and later each time.

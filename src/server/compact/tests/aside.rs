@@ -145,7 +145,7 @@ fn of_a_record_that_has_expired_twice_in_a_segment_the_last_time_is_known() {
     let mut bench = Bench::open(SimFs::new(), 1, Config { segment: 450 * 1024, ..SMALLEST });
     let bytes = version(1, 1);
     let id = record_id(&bytes);
-    let strangers = (0..COPIES_MAX as u64 + 100).map(stranger).collect();
+    let strangers = (0..4_200).map(stranger).collect();
     bench.record(&bytes);
     bench.commit(&Group { expired: vec![Expired { id, at_ms: 7 }], ..Group::default() });
     bench.commit(&Group { expired: strangers, ..Group::default() });
