@@ -36,7 +36,7 @@ use crate::wire::view::View;
 use cuts::Cuts;
 use expired::ExpiredIds;
 pub(crate) use expiring::Verdict;
-use guesses::Guesses;
+use guesses::{Guesses, Of};
 use ids::Ids;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -149,6 +149,12 @@ impl Catalog {
         true
     }
 
+    /// A start has found one more version.
+    fn note(&mut self, slot: u32, name: Alias, record: &Record) {
+        let parents = record.parents.iter().map(|parent| self.aliases.mark(&name, parent));
+        self.versions.note(&mut self.entries, slot, record, parents.collect());
+    }
+
     /// An entry is elsewhere from now on, and what is left of it where it was is not needed.
     fn move_entry(&mut self, slot: u32, place: LogPlace) {
         let before = self.entries[slot].place();
@@ -253,6 +259,15 @@ impl Catalog {
         self.versions.remove(&mut self.entries, slot);
         self.entries.remove(slot);
         self.note_bound();
+    }
+
+    /// What was guessed of a version is not believed any more. Nor is it by the record that it was: the guess knew nothing of
+    /// what that supersedes.
+    pub(super) fn give_way(&mut self, of: &Of) {
+        let guess = self.guesses.remove(of);
+        if let Some(Some(slot)) = guess.and_then(|guess| self.lost.remove(&guess)) {
+            self.take_out(slot);
+        }
     }
 
     /// From now on what is dated after this stamp is dated in the future.

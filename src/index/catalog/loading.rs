@@ -3,8 +3,6 @@
 use super::ids::Ids;
 use super::versions::Versions;
 use super::{Aliases, Catalog};
-use crate::crypto::alias::Alias;
-use crate::wire::record::Record;
 
 impl Catalog {
     /// An empty one, for as long as a start finds ever more. Nothing but `insert` and `expire` may be called, and what asks of
@@ -12,12 +10,6 @@ impl Catalog {
     pub(crate) fn for_start(aliases: Aliases) -> Self {
         let (ids, versions) = (Ids::for_start(), Versions::for_start());
         Self { ids, versions, ..Self::new(aliases) }
-    }
-
-    /// A start has found one more version.
-    pub(super) fn note(&mut self, slot: u32, name: Alias, record: &Record) {
-        let parents = record.parents.iter().map(|parent| self.aliases.mark(&name, parent));
-        self.versions.note(&mut self.entries, slot, record, parents.collect());
     }
 
     /// A start has found all.

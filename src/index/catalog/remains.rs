@@ -3,7 +3,6 @@
 //! Invariant: a guess is taken in only where nothing better is known of that version, supersedes nothing, and gives way to
 //! any record of it and to what a peer knows.
 
-use super::guesses::Of;
 use super::{Catalog, Kind};
 use crate::crypto::keys::record_id;
 use crate::seeded::{self, Bug};
@@ -52,15 +51,6 @@ impl Catalog {
     pub(crate) fn forget_guesses(&mut self) {
         while let Some(of) = self.guesses.first() {
             self.give_way(&of);
-        }
-    }
-
-    /// What was guessed of a version is not believed any more. Nor is it by the record that it was: the guess knew nothing of
-    /// what that supersedes.
-    pub(super) fn give_way(&mut self, of: &Of) {
-        let guess = self.guesses.remove(of);
-        if let Some(Some(slot)) = guess.and_then(|guess| self.lost.remove(&guess)) {
-            self.take_out(slot);
         }
     }
 }
