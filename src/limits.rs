@@ -317,8 +317,8 @@ pub const COMPACT_AGAIN: Duration = Duration::from_secs(60);
 pub const REMAINS_MAX: usize = 16 * 1024 * 1024;
 /// Of block files that damaged bytes of the log name so many bytes are hashed by a start; the others are not believed.
 pub const REMAINS_HASHED_MAX: u64 = 1024 * 1024 * 1024;
-/// A start keeps so many addresses of what the pages that it finds name and it has not found. Of files with pages beyond
-/// that the pages are read once more.
+/// A start keeps so many addresses of what the pages that it finds name and it has not found, and as many of pages that were
+/// whole since a block was last dropped. Of files with pages beyond that the pages are read once more.
 pub const START_MISSING_MAX: usize = 1024 * 1024;
 /// Segments of the log that are kept open for reading.
 pub const SEGMENTS_OPEN_MAX: usize = 128;

@@ -1,7 +1,7 @@
 //! IndexBuilder: what a start tells of the log, before there is a server.
 //!
-//! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it,
-//! whatever was lost or dropped since.
+//! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it, whatever was lost
+//! since. What was dropped before it came, or came again, is lacking: see `completion`.
 
 use super::catalog::Catalog;
 use super::completion::Completion;
@@ -111,8 +111,8 @@ impl IndexBuilder {
                 self.completion.lost(&address);
                 self.holdings.lost(&address, segment);
             }
-            // A page may have the same address, and is not dropped with the block. No record names it that was known then: one
-            // that came later lacks it.
+            // A page may have the same address, and is not dropped with the block. No record names it that was known when that
+            // was first written: one that came later lacks it.
             LogEntry::Dropped(address, segment) => {
                 self.repairs.remove(&address);
                 self.doubtful.remove(&address);
@@ -131,13 +131,10 @@ impl IndexBuilder {
     fn record(&mut self, id: RecordId, record: &Record, place: LogPlace) {
         self.newest = self.newest.max(record.version.stamp);
         let is_new = self.catalog.insert(id, record, place);
-        if !is_new && seeded::is_on(Bug::TrustOldPages) {
-            return;
-        }
-        // One that is known may have expired and come back, which is not told any more: what it names may have been dropped.
-        if self.completion.record(id, record, &self.holdings) {
-            self.incomplete.remove(&id);
-        } else {
+        let waits = self.incomplete.contains(&id) || seeded::is_on(Bug::TrustOldPages);
+        // One that is known, and was complete, may have expired and come back, which is not told any more: what it names may
+        // have been dropped.
+        if (is_new || !waits) && !self.completion.record(id, record, &self.holdings) {
             self.incomplete.insert(id);
         }
     }

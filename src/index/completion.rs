@@ -85,7 +85,7 @@ pub(crate) struct Completion {
     recent: Recent,
     /// How many blocks have been dropped.
     dropped: u64,
-    /// The pages that were complete since then, if any was.
+    /// The pages that were complete since the last one was; at most as many as addresses are kept.
     fresh: HashSet<Address>,
     /// Addresses that are kept for pages that wait.
     kept: usize,
@@ -210,7 +210,7 @@ impl Completion {
             return self.complete(whole, waiting.dropped);
         };
         let kept = waiting.kept();
-        let has_room = self.kept + kept + self.fresh.len() <= START_MISSING_MAX;
+        let has_room = self.kept + kept <= START_MISSING_MAX;
         if let Whole::Page(page) = whole {
             self.pages.insert(page, has_room.then_some(lack));
         }
@@ -229,7 +229,7 @@ impl Completion {
                 self.pages.insert(page, None);
             } else {
                 self.pages.remove(&page);
-                if self.dropped > 0 && self.kept + self.fresh.len() < START_MISSING_MAX {
+                if self.dropped > 0 && self.fresh.len() < START_MISSING_MAX {
                     self.fresh.insert(page);
                 }
             }
