@@ -61,8 +61,8 @@ impl Cuts {
         self.cuts.iter().any(|cut| cut.at == at)
     }
 
-    /// One more, of what has expired by its step, is held and would count, and of what has expired since. That which was not asked about for the longest time
-    /// gives way.
+    /// One more, of what has expired by its step, is held and would count, and of what has expired since. That which was not
+    /// asked about for the longest time gives way.
     pub(super) fn add(
         &mut self,
         at: Step,

@@ -1,8 +1,8 @@
 //! Descent: which versions that are here name a version as a parent, whether or not that one is here.
 //!
-//! Knows marks of parents, which are kept with the entries: the first with the entry itself, further ones here. Invariant: in
-//! here is each entry that is a version, and nothing else; what a version that is gone has said of its parents is gone with it,
-//! so that two nodes that have the same records say the same of them.
+//! Knows marks of parents, which are kept with the entries: the first with the entry itself, further ones here. Invariant, but
+//! while a start finds them: in here is each entry that is a version, and nothing else; what a version that is gone has said of
+//! its parents is gone with it, so that two nodes that have the same records say the same of them.
 
 use crate::crypto::alias::{Alias, Mark};
 use crate::index::entry::{Entry, Flag, children_key};

@@ -1,7 +1,7 @@
 //! The versions of every name, in order: first the heads, then those that another supersedes.
 //!
-//! Keeps numbers of entries, which lie with the catalog. Invariant: in here is each entry that is a version and was not
-//! discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
+//! Keeps numbers of entries, which lie with the catalog. Invariant, but while a start finds them: in here is each entry that
+//! is a version and was not discarded, damaged ones too; no question about a name costs a look at versions that are superseded.
 
 mod bounded;
 mod changes;

@@ -3,8 +3,9 @@
 //! A machine. A mark reads the records of the catalog in the order of their ids, a few at a time, and goes down their pages;
 //! what it comes by is marked in the holdings. When it has come by everything the sweep takes what is neither marked nor
 //! relied on (`reliance`) and not too young. Block files go through the commit queue, a few at a time, since a put that comes
-//! meanwhile waits until they are gone; then others have their turn. A small block or page of the log is only forgotten: its bytes are dead in its
-//! segment from then on, and a start that finds it there again has it swept again. When a cycle begins: `schedule`.
+//! meanwhile waits until they are gone; then others have their turn. A small block or page of the log is only forgotten: its
+//! bytes are dead in its segment from then on, and a start that finds it there again has it swept again. When a cycle begins:
+//! `schedule`.
 //!
 //! What was served to a connection last is gone through as if a record named it, so that a get of a version that expires
 //! meanwhile ends well (`readers`). Not spared is what a client knows from a list alone and has not asked a page of.

@@ -45,8 +45,8 @@ impl Discarded {
         self.here.range(all).map(|(_, _, slot)| *slot).collect()
     }
 
-    /// An entry goes, and what it has said with it. An entry that it discarded and that is here stays discarded: its time
-    /// has come, since this one was superseded later than that.
+    /// An entry goes, and what it has said with it. An entry that it discarded and that is here stays discarded until a start:
+    /// its time has come, since this one was superseded later than that, unless this one was beyond the bound.
     pub(super) fn remove(&mut self, (name, version): Of, slot: u32) {
         self.here.remove(&(name, version, slot));
         for of in self.by.remove(&slot).unwrap_or_default() {
