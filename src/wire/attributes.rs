@@ -53,7 +53,10 @@ impl Attributes {
         });
         let known = allocated.into_iter().chain(xattrs);
         let known = known.map(|(tag, value)| Extension { tag, value });
-        known.chain(self.unknown.iter().cloned()).collect()
+        let mut fields: Vec<_> = known.chain(self.unknown.iter().cloned()).collect();
+        // What is not known may have any tag, and stand before what is.
+        fields.sort_by_key(|field| field.tag);
+        fields
     }
 }
 
@@ -146,7 +149,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_known_may_stand_before_what_is() {
+        let unknown = [0, 3].map(|tag| Extension { tag, value: vec![8] }).to_vec();
+        let all = Attributes { allocated: Some(7), xattrs: vec![xattr("user.a", b"b")], unknown };
+        let bytes = encoded(&all);
+        assert_eq!(bytes[..7], [0, 4, 0, 0, 0, 1, 8]);
+        assert_eq!(decoded(&bytes), Ok(all));
+    }
+
+    fn field() -> impl Strategy<Value = Extension> {
+        let number = any::<[u8; 8]>().prop_map(|value| (ALLOCATED, value.to_vec()));
+        let xattrs = any::<u8>().prop_map(|value| (XATTRS, vec![0, 1, b'a', 0, 1, value]));
+        let unknown = (0u16..6, any::<[u8; 3]>()).prop_map(|(tag, value)| (tag, value.to_vec()));
+        prop_oneof![number, xattrs, unknown].prop_map(|(tag, value)| Extension { tag, value })
+    }
+
     proptest! {
+        #[test]
+        fn any_fields_decode_to_themselves_or_not_at_all(
+            mut fields in proptest::collection::vec(field(), 0..5), sorted: bool,
+        ) {
+            if sorted {
+                fields.sort_by_key(|field| field.tag);
+            }
+            let mut bytes = Vec::new();
+            put_list(&fields, EXTENSIONS_MAX, &mut bytes);
+            if let Ok(all) = decoded(&bytes) {
+                prop_assert_eq!(encoded(&all), bytes);
+            }
+        }
+
         #[test]
         fn any_bytes_decode_to_themselves_or_not_at_all(bytes: Vec<u8>) {
             if let Ok(all) = decoded(&bytes) {
