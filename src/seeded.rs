@@ -420,6 +420,8 @@ bugs! {
     ForgetSettings,
     /// What was complete before blocks were dropped counts as complete for a record that came later (G1).
     TrustOldPages,
+    /// What is dropped is written anew as if no record that came since could name it (G1).
+    CopyDroppedBare,
     /// What was served to somebody who goes on with it goes as soon as no record names it (G2).
     SweepServed,
     /// What a record on its way to the disk names counts as what nobody needs (G8).

@@ -4,7 +4,7 @@
 
 use crate::ids::{Address, RecordId};
 use crate::store::records;
-use crate::store::values::{BlockPlace, Expired, LogEntry, LogPlace, Remains};
+use crate::store::values::{BlockPlace, Dropped, Expired, LogEntry, LogPlace, Remains};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -48,7 +48,7 @@ impl Inventory {
                 }
             }
             // A page may have the same address, and is not dropped with the block.
-            LogEntry::Dropped(address, _) => {
+            LogEntry::Dropped(Dropped { address, .. }, _) => {
                 self.lost_blocks.remove(address);
                 self.blocks.remove(address);
                 self.dropped.insert(*address);
@@ -131,9 +131,9 @@ mod tests {
         let address = Address([5; 32]);
         let block = LogEntry::Block(address, BlockPlace::Log(PLACE), 1);
         for then in [
-            vec![LogEntry::Dropped(address, 1)],
-            vec![block.clone(), LogEntry::Dropped(address, 1)],
-            vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)],
+            vec![LogEntry::Dropped(address.into(), 1)],
+            vec![block.clone(), LogEntry::Dropped(address.into(), 1)],
+            vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address.into(), 1)],
         ] {
             let mut inventory = Inventory::default();
             inventory.take(&LogEntry::Page(address, PLACE, Bytes::new()));
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(inventory.page(&address), Some(PLACE), "{then:?}");
             assert!(!inventory.is_lost(&address) && !inventory.lacks_block(&address));
             inventory.take(&LogEntry::Lost(address, 1));
-            inventory.take(&LogEntry::Dropped(address, 1));
+            inventory.take(&LogEntry::Dropped(address.into(), 1));
             assert!(inventory.is_lost(&address), "the page");
         }
     }

@@ -1,10 +1,11 @@
 //! IndexBuilder: what a start tells of the log, before there is a server.
 //!
 //! Reaches no disk. Invariant: a record is complete if all that it names was found before it or after it, whatever was lost
-//! since. What was dropped before it came, or came again, is lacking: see `completion`.
+//! since. What was dropped before it came, or came again, is lacking: see `completion`, and `store::values::Dropped`.
 
 use super::catalog::Catalog;
 use super::completion::Completion;
+use super::entry::Flag;
 use super::grants::{Grants, Learnt};
 use super::holdings::{Holdings, length};
 use super::settings::KnownSettings;
@@ -13,12 +14,13 @@ use crate::crypto::keys::record_id;
 use crate::ids::{Address, RecordId};
 use crate::keyring::signed::signed;
 use crate::seeded::{self, Bug};
-use crate::store::values::{LogEntry, LogPlace, Remains};
+use crate::store::values::{Dropped, LogEntry, LogPlace, Remains};
 use crate::wire::page::{Entries, Page};
 use crate::wire::record::{Record, RecordKind};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::ops::RangeInclusive;
 
 /// What a start has found missing.
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ pub struct IndexBuilder {
     doubtful: BTreeSet<Address>,
     /// Records that name what has not been found.
     incomplete: BTreeSet<RecordId>,
+    /// Segments in which records stand that may name what was here when they were found, and was dropped before they came.
+    in_doubt: Option<RangeInclusive<u32>>,
     pub(crate) newest: u64,
     /// Records that are whole where nobody can read them.
     pub(crate) anew: Vec<Bytes>,
@@ -67,6 +71,7 @@ impl IndexBuilder {
             lost: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             incomplete: BTreeSet::new(),
+            in_doubt: None,
             newest: 0,
             anew: Vec::new(),
             completion: Completion::default(),
@@ -111,11 +116,15 @@ impl IndexBuilder {
                 self.completion.lost(&address);
                 self.holdings.lost(&address, segment);
             }
-            // A page may have the same address, and is not dropped with the block. No record names it that was known when that
-            // was first written: one that came later lacks it.
-            LogEntry::Dropped(address, segment) => {
+            // A page may have the same address, and is not dropped with the block.
+            LogEntry::Dropped(Dropped { address, since }, segment) => {
                 self.repairs.remove(&address);
                 self.doubtful.remove(&address);
+                if let Some(since) = since
+                    && self.holdings.block(&address).is_some()
+                {
+                    self.doubt(since..=segment);
+                }
                 self.holdings.dropped(&address, segment);
                 self.completion.dropped(&address);
             }
@@ -126,6 +135,15 @@ impl IndexBuilder {
             // Nothing of them was told.
             LogEntry::Removed(_) => {}
         }
+    }
+
+    /// What was found to be complete in these segments may lack what has been dropped.
+    fn doubt(&mut self, segments: RangeInclusive<u32>) {
+        let (first, last) = segments.into_inner();
+        self.in_doubt = Some(match self.in_doubt.take() {
+            Some(known) => first.min(*known.start())..=last.max(*known.end()),
+            None => first..=last,
+        });
     }
 
     fn record(&mut self, id: RecordId, record: &Record, place: LogPlace) {
@@ -219,6 +237,14 @@ impl IndexBuilder {
 
     /// What is missing. What a record that is known still lacks and a start has found rotten, or lost, is to be had again.
     pub(crate) fn take_missing(&mut self, rotten: &[Address]) -> Missing {
+        if let Some(segments) = self.in_doubt.take() {
+            let in_doubt = self.catalog.ids().filter(|id| {
+                let entry = self.catalog.get(id);
+                let sound = entry.filter(|entry| !entry.is(Flag::Damaged));
+                sound.is_some_and(|entry| segments.contains(&entry.place().segment))
+            });
+            self.incomplete.extend(in_doubt);
+        }
         let lacks = mem::take(&mut self.completion);
         let lacks = lacks.lacks().filter(|(record, _)| self.incomplete.contains(record));
         let lacks: BTreeMap<_, _> = lacks.collect();
@@ -269,13 +295,13 @@ mod tests {
         let here = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (then, expected) in [
             (vec![LogEntry::Lost(address, 1)], (1, 0, 0)),
-            (vec![LogEntry::Dropped(address, 1)], (0, 0, 0)),
-            (vec![LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)], (0, 0, 0)),
+            (vec![LogEntry::Dropped(address.into(), 1)], (0, 0, 0)),
+            (vec![LogEntry::Lost(address, 1), LogEntry::Dropped(address.into(), 1)], (0, 0, 0)),
             (
                 vec![
                     LogEntry::Lost(address, 1),
                     LogEntry::Lost(address, 1),
-                    LogEntry::Dropped(address, 1),
+                    LogEntry::Dropped(address.into(), 1),
                 ],
                 (0, 0, 0),
             ),
@@ -295,7 +321,7 @@ mod tests {
     fn of_what_was_lost_only_what_a_record_lacks_is_missing() {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
-        let (lost, dropped) = (LogEntry::Lost(address, 2), LogEntry::Dropped(address, 7));
+        let (lost, dropped) = (LogEntry::Lost(address, 2), LogEntry::Dropped(address.into(), 7));
         let record = LogEntry::Record(id, PLACE, bytes);
         for (told, expected, is_doubtful) in [
             (vec![lost.clone()], (0, 0, 0), true),
@@ -320,9 +346,12 @@ mod tests {
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
         for (then, expected) in [
-            (vec![LogEntry::Dropped(address, 1)], (0, 0, 1)),
-            (vec![block.clone(), LogEntry::Dropped(address, 1)], (0, 0, 0)),
-            (vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)], (0, 0, 0)),
+            (vec![LogEntry::Dropped(address.into(), 1)], (0, 0, 1)),
+            (vec![block.clone(), LogEntry::Dropped(address.into(), 1)], (0, 0, 0)),
+            (
+                vec![block, LogEntry::Lost(address, 1), LogEntry::Dropped(address.into(), 1)],
+                (0, 0, 0),
+            ),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             [page.clone(), record.clone()]
@@ -334,7 +363,7 @@ mod tests {
             assert_eq!(missing(builder), expected);
         }
         let mut builder = IndexBuilder::new([1; 32], [2; 16]);
-        let lost = [page, LogEntry::Lost(address, 1), LogEntry::Dropped(address, 1)];
+        let lost = [page, LogEntry::Lost(address, 1), LogEntry::Dropped(address.into(), 1)];
         lost.into_iter().for_each(|one| builder.found(one));
         assert_eq!(missing(builder), (0, 1, 0), "the page");
     }
@@ -345,7 +374,7 @@ mod tests {
         let address = Address([5; 32]);
         let (id, bytes) = file(address);
         let record = LogEntry::Record(id, PLACE, bytes);
-        let dropped = LogEntry::Dropped(address, 1);
+        let dropped = LogEntry::Dropped(address.into(), 1);
         let block = LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         for (told, expected) in [
             (vec![dropped.clone(), record.clone()], (0, 0, 1)),
@@ -356,6 +385,33 @@ mod tests {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);
             told.into_iter().for_each(|one| builder.found(one));
             assert_eq!(missing(builder), expected);
+        }
+    }
+
+    /// It was dropped before the record came, and that was written anew behind it.
+    #[test]
+    fn who_came_since_what_it_names_was_dropped_lacks_it() {
+        let address = Address([5; 32]);
+        let (id, bytes) = file(address);
+        let record = LogEntry::Record(id, LogPlace { segment: 3, ..PLACE }, bytes.clone());
+        let moved = LogEntry::Record(id, LogPlace { segment: 6, ..PLACE }, bytes);
+        let block = |segment| LogEntry::Block(address, BlockPlace::Tree { length: 7 }, segment);
+        let dropped = |since, segment| LogEntry::Dropped(Dropped { address, since }, segment);
+        for (told, incomplete) in [
+            (vec![block(1), record.clone(), dropped(None, 4)], 0),
+            (vec![block(1), record.clone(), dropped(Some(2), 4)], 1),
+            (vec![block(1), record.clone(), dropped(Some(3), 4)], 1),
+            (vec![block(1), record.clone(), dropped(Some(4), 4)], 0),
+            // It stands there too where it was dropped first.
+            (vec![block(1), dropped(None, 2), record.clone(), dropped(Some(2), 4)], 1),
+            (vec![block(1), record.clone(), dropped(Some(2), 4), moved.clone()], 1),
+            (vec![block(1), record.clone(), dropped(Some(2), 4), block(5)], 1),
+            (vec![block(1), dropped(Some(2), 4), block(5), moved], 0),
+        ] {
+            let mut builder = IndexBuilder::new([1; 32], [2; 16]);
+            told.iter().for_each(|one| builder.found(one.clone()));
+            builder.put_in_order();
+            assert_eq!(missing(builder), (0, 0, incomplete), "{told:?}");
         }
     }
 
@@ -375,8 +431,8 @@ mod tests {
         let here = |address| LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1);
         let entries = Entries::Blocks(vec![block(first), block(second)]);
         let page = LogEntry::PageEntries(page, PLACE, entries);
-        let dropped = LogEntry::Dropped(first, 1);
-        let other = LogEntry::Dropped(Address([9; 32]), 1);
+        let dropped = LogEntry::Dropped(first.into(), 1);
+        let other = LogEntry::Dropped(Address([9; 32]).into(), 1);
         let [inline, paged] = [inline, paged].map(|(id, it)| LogEntry::Record(id, PLACE, it));
         let (first, second) = (here(first), here(second));
         let all = [first.clone(), second.clone(), page.clone()];
@@ -420,7 +476,7 @@ mod tests {
             (0, LogEntry::Record(id, ..)) => LogEntry::Expired(Expired { id, at_ms: 7 }, 1),
             (1, _) => LogEntry::Block(address, BlockPlace::Tree { length: 7 }, 1),
             (2, _) => LogEntry::Page(address, PLACE, Bytes::new()),
-            (3, _) => LogEntry::Dropped(address, 1),
+            (3, _) => LogEntry::Dropped(address.into(), 1),
             (4, _) => LogEntry::Lost(address, 1),
             (_, record) => record,
         }

@@ -28,7 +28,7 @@ impl Index {
                 let mut graves = self.holdings.graves().into_iter();
                 graves.any(|graves| stands_there(graves, item, Why::Lost))
             }
-            Statement::Dropped => {
+            Statement::Dropped { .. } => {
                 let [blocks, _] = self.holdings.graves();
                 stands_there(blocks, item, Why::Dropped)
             }
@@ -65,7 +65,7 @@ impl Index {
                 let [blocks, _] = self.holdings.graves_mut();
                 blocks.leave(item.id, if is_moved { stood } else { segment });
             }
-            Statement::Lost | Statement::Dropped => {
+            Statement::Lost | Statement::Dropped { .. } => {
                 for graves in self.holdings.graves_mut() {
                     graves.move_grave(&item.id, from.segment, segment);
                 }

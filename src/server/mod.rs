@@ -430,7 +430,7 @@ impl FileServer {
         let is_whole = self.machines.replicate.incomplete() == 0;
         self.machines.collect.end_turn(&mut self.cx, is_whole);
         self.machines.dispatch_events(&mut self.cx);
-        self.machines.write.pump(&mut self.cx);
+        self.machines.write.pump(&mut self.cx, is_whole);
         self.machines.end_if_drained(&mut self.cx);
     }
 

@@ -193,7 +193,8 @@ impl<F: FileSystem> Commits<F> {
 
     /// The group that says so is durable: the files may go. One that stays behind wastes room, no more.
     fn remove_lost(&self, group: &Group) {
-        for address in group.lost.iter().chain(&group.dropped) {
+        let dropped = group.dropped.iter().map(|dropped| &dropped.address);
+        for address in group.lost.iter().chain(dropped) {
             let mut added = group.blocks.iter().map(|(_, added, _)| added);
             if !added.any(|added| added == address) {
                 let _ = self.fs.remove(&layout::block(address));

@@ -3,8 +3,8 @@
 //! ```text
 //! frame: magic 4 | body length 4 | group number 8 | chain 4 | CRC of the body 4 | zeros 4 | CRC of the head 4 | body | end mark 4
 //! item:  kind 1 | id 32 | length 4 | CRC of kind, id, length and bytes 4 | bytes
-//! kinds: 1 block lost, 2 block file (bytes: its length 4), 3 small block, 4 page, 5 record, 6 block dropped,
-//!        7 record expired (bytes: when 8), 8 segments removed (id: zeros; bytes: all that are, as `removed` writes them)
+//! kinds: 1 block lost, 2 block file (bytes: its length 4), 3 small block, 4 page, 5 record,
+//!        6 block dropped (bytes: none; or 4, the first segment in which a record may stand that names it), 7 record expired (bytes: when 8), 8 segments removed (id: zeros; bytes: all that are, as `removed` writes them)
 //! ```
 //! Big endian, CRC-32C. The head's CRC also covers the segment's salt and the frame's offset, so that bytes inside an
 //! item, whoever composed them, do not pass for a frame. The chain is a CRC over all groups before. The end mark is not
@@ -16,7 +16,7 @@ use crate::ids::{Address, RecordId};
 use crate::limits::LOG_BLOCK_MAX;
 use crate::seeded::{self, Bug};
 use crate::store::removed::RemovedSegments;
-use crate::store::values::{BlockPlace, Committed, Expired, Group, LogEntry, LogPlace};
+use crate::store::values::{BlockPlace, Committed, Dropped, Expired, Group, LogEntry, LogPlace};
 use bytes::Bytes;
 
 /// Bytes before a frame's body.
@@ -26,6 +26,8 @@ pub(crate) const TAIL: usize = 4;
 pub(crate) use crate::store::values::ITEM_HEAD;
 /// The longest body that is believed.
 pub(crate) const BODY_MAX: usize = 64 * 1024 * 1024;
+/// Bytes with which an item says since which segment.
+pub(crate) const SINCE: u32 = 4;
 /// The first bytes of a frame.
 pub(crate) const MAGIC: [u8; 4] = *b"dfsG";
 
@@ -159,8 +161,9 @@ fn frame_length(group: &Group) -> usize {
     let records = group.records.iter().map(|(_, record)| record.len());
     let records: usize = records.map(|length| length + ITEM_HEAD).sum();
     let named = (group.blocks.len() + group.named.len()) * (ITEM_HEAD + 4);
-    let gone = group.lost.len() + group.dropped.len();
-    let gone = gone * ITEM_HEAD + group.expired.len() * (ITEM_HEAD + 8);
+    let lost = (group.lost.len() + group.dropped.len()) * ITEM_HEAD;
+    let since = group.dropped.iter().filter(|dropped| dropped.since.is_some()).count();
+    let gone = lost + since * SINCE as usize + group.expired.len() * (ITEM_HEAD + 8);
     HEAD + bytes + records + named + gone + TAIL
 }
 
@@ -169,8 +172,9 @@ fn encode(group: &Group, place: &FramePlace) -> Encoded {
     for address in &group.lost {
         writer.item(Kind::Lost, &address.0, &[]);
     }
-    for address in &group.dropped {
-        writer.item(Kind::Dropped, &address.0, &[]);
+    for Dropped { address, since } in &group.dropped {
+        let since = since.map(u32::to_be_bytes);
+        writer.item(Kind::Dropped, &address.0, since.as_ref().map_or(&[], |bytes| bytes));
     }
     for Expired { id, at_ms } in &group.expired {
         writer.item(Kind::Expired, &id.0, &at_ms.to_be_bytes());
@@ -342,13 +346,24 @@ impl<'a> Item<'a> {
                 let bytes = Bytes::copy_from_slice(self.bytes);
                 LogEntry::Record(RecordId(self.id), place, bytes)
             }
-            Kind::Dropped => LogEntry::Dropped(address, place.segment),
+            Kind::Dropped => {
+                let since = since(self.bytes)?;
+                LogEntry::Dropped(Dropped { address, since }, place.segment)
+            }
             Kind::Expired => {
                 let at_ms = u64::from_be_bytes(self.bytes.try_into().ok()?);
                 LogEntry::Expired(Expired { id: RecordId(self.id), at_ms }, place.segment)
             }
             Kind::Removed => LogEntry::Removed(removed(self.bytes)?),
         })
+    }
+}
+
+/// What an item *dropped* says with its bytes, if that is anything.
+pub(crate) fn since(bytes: &[u8]) -> Option<Option<u32>> {
+    match bytes {
+        [] => Some(None),
+        _ => bytes.try_into().ok().map(|bytes| Some(u32::from_be_bytes(bytes))),
     }
 }
 
@@ -415,7 +430,8 @@ impl Left<'_> {
     /// Whether it only says that something is gone which is found to be gone by itself, or is missed by nobody.
     pub(crate) fn only_loses(&self) -> bool {
         match self.kind {
-            Kind::Lost | Kind::Dropped => self.bytes.is_empty(),
+            Kind::Lost => self.bytes.is_empty(),
+            Kind::Dropped => since(self.bytes).is_some(),
             Kind::Removed => removed(self.bytes).is_some(),
             Kind::Expired | Kind::Block | Kind::Small | Kind::Page | Kind::Record => false,
         }
@@ -459,7 +475,7 @@ mod tests {
             pages: vec![(Address([3; 32]), Bytes::from_static(b"page"))],
             records: vec![(RecordId([4; 32]), Bytes::from_static(b"record"))],
             lost: vec![Address([5; 32])],
-            dropped: vec![Address([6; 32])],
+            dropped: vec![Address([6; 32]).into()],
             expired: vec![Expired { id: RecordId([7; 32]), at_ms: 1_795_305_600_000 }],
             removed: vec![1],
             at_ms: 0,
@@ -497,7 +513,7 @@ mod tests {
             read(&encoded.bytes, 8192),
             Some(vec![
                 LogEntry::Lost(Address([5; 32]), 3),
-                LogEntry::Dropped(Address([6; 32]), 3),
+                LogEntry::Dropped(Address([6; 32]).into(), 3),
                 LogEntry::Expired(group().expired[0], 3),
                 LogEntry::Block(Address([1; 32]), BlockPlace::Tree { length: 70_000 }, 3),
                 LogEntry::Block(Address([8; 32]), BlockPlace::Tree { length: 80_000 }, 3),
@@ -512,6 +528,18 @@ mod tests {
         );
         let start = record.offset as usize - 8192;
         assert_eq!(&encoded.bytes[start..start + 6], b"record");
+    }
+
+    #[test]
+    fn what_is_dropped_says_since_when_a_record_may_name_it() {
+        for (since, bytes) in [(None, &[][..]), (Some(0x0102), &[0, 0, 1, 2])] {
+            let dropped = Dropped { address: Address([6; 32]), since };
+            let group = Group { dropped: vec![dropped], ..Group::default() };
+            let encoded = encode(&group, &place());
+            assert_eq!(encoded.bytes.len(), Frame::Group(&group).length());
+            assert_eq!(read(&encoded.bytes, 8192), Some(vec![LogEntry::Dropped(dropped, 3)]));
+            assert_eq!(&encoded.bytes[HEAD + ITEM_HEAD..encoded.bytes.len() - TAIL], bytes);
+        }
     }
 
     #[test]
@@ -535,6 +563,7 @@ mod tests {
         for (kind, bytes, only_loses) in [
             (Kind::Lost, &[][..], true),
             (Kind::Dropped, &[], true),
+            (Kind::Dropped, &[1; 4], true),
             (Kind::Dropped, &[1], false),
             (Kind::Expired, &[1; 8], false),
             (Kind::Removed, &[0; 8], true),

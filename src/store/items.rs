@@ -5,7 +5,7 @@
 //! behind the last group; nobody waits for it, and it is not flushed.
 
 use crate::store::blocks::{ReadFault, retry_once};
-use crate::store::frame::{HEAD, Harm, ITEM_HEAD, Kind, Left};
+use crate::store::frame::{HEAD, Harm, ITEM_HEAD, Kind, Left, SINCE, since};
 use crate::store::fs::FileSystem;
 use crate::store::layout;
 use crate::store::named::copies_of;
@@ -13,7 +13,8 @@ use crate::store::scan::{Scan, Window};
 use crate::store::segment::{FRAMES, Header, Parsed};
 use crate::store::segment_index::{Closed, IndexReader, IndexWriter};
 use crate::store::values::{
-    BlockPlace, Expired, ItemsFrom, LogEntry, LogPlace, SegmentItem, SegmentItems, Statement,
+    BlockPlace, Dropped, Expired, ItemsFrom, LogEntry, LogPlace, SegmentItem, SegmentItems,
+    Statement,
 };
 use std::io;
 
@@ -109,7 +110,7 @@ fn item_left(left: &Left<'_>, at: u64, segment: u32) -> Option<SegmentItem> {
         }
         (Kind::Expired, 8) if is_sound => Statement::Expired { at_ms: number(left.bytes) },
         (Kind::Lost, 0) if is_sound => Statement::Lost,
-        (Kind::Dropped, 0) if is_sound => Statement::Dropped,
+        (Kind::Dropped, _) if is_sound => Statement::Dropped { since: since(left.bytes)? },
         (Kind::Block | Kind::Expired | Kind::Lost | Kind::Dropped | Kind::Removed, _) => None?,
     };
     let (offset, length) = (u32::try_from(at).ok()?, u32::try_from(left.bytes.len()).ok()?);
@@ -178,7 +179,11 @@ pub(super) fn stated(found: &LogEntry) -> (Statement, [u8; 32], u32) {
             (Statement::BlockFile { length: *length }, address.0, 4)
         }
         LogEntry::Lost(address, _) => (Statement::Lost, address.0, 0),
-        LogEntry::Dropped(address, _) => (Statement::Dropped, address.0, 0),
+        LogEntry::Dropped(Dropped { address, since }, _) => (
+            Statement::Dropped { since: *since },
+            address.0,
+            if since.is_some() { SINCE } else { 0 },
+        ),
         LogEntry::Expired(Expired { id, at_ms }, _) => {
             (Statement::Expired { at_ms: *at_ms }, id.0, 8)
         }

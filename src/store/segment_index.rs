@@ -22,7 +22,7 @@ use crate::store::items::stated;
 use crate::store::removed::RemovedSegments;
 use crate::store::scan::{Scan, Seen, Window};
 use crate::store::segment::{FRAMES, Header};
-use crate::store::values::{BlockPlace, Expired, LogEntry, LogPlace};
+use crate::store::values::{BlockPlace, Dropped, Expired, LogEntry, LogPlace};
 use crate::wire::Malformed;
 use crate::wire::cursor::{Field, Reader, require};
 use crate::wire::outline::{self, Before};
@@ -367,6 +367,7 @@ fn put_item(found: &LogEntry, before: &mut Before, out: &mut Vec<u8>) {
             removed.encode(&mut bytes);
             put_whole(&bytes, out);
         }
+        LogEntry::Dropped(Dropped { since: Some(since), .. }, _) => since.put(out),
         LogEntry::Block(_, BlockPlace::Log(_), _) | LogEntry::Lost(..) | LogEntry::Dropped(..) => {}
     }
 }
@@ -435,7 +436,10 @@ fn take_item(
     let (address, place) = (Address(id), LogPlace { segment, offset, length });
     let found = match kind {
         Kind::Lost => LogEntry::Lost(address, segment),
-        Kind::Dropped => LogEntry::Dropped(address, segment),
+        Kind::Dropped => {
+            let since = if length == 0 { None } else { Some(Field::take(from)?) };
+            LogEntry::Dropped(Dropped { address, since }, segment)
+        }
         Kind::Block => {
             LogEntry::Block(address, BlockPlace::Tree { length: Field::take(from)? }, segment)
         }

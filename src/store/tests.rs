@@ -35,7 +35,7 @@ enum Thing {
     Small(Address),
     Block(Address, u32),
     Lost(Address),
-    Dropped(Address),
+    Dropped(Dropped),
     Expired(RecordId),
     Removed,
 }
@@ -47,7 +47,7 @@ fn thing(found: &LogEntry) -> Thing {
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         LogEntry::Lost(address, _) => Thing::Lost(*address),
-        LogEntry::Dropped(address, _) => Thing::Dropped(*address),
+        LogEntry::Dropped(dropped, _) => Thing::Dropped(*dropped),
         LogEntry::Expired(expired, _) => Thing::Expired(expired.id),
         LogEntry::Removed(_) => Thing::Removed,
     }
@@ -55,7 +55,7 @@ fn thing(found: &LogEntry) -> Thing {
 
 fn things(group: &Group) -> Vec<Thing> {
     let lost = group.lost.iter().map(|address| Thing::Lost(*address));
-    let lost = lost.chain(group.dropped.iter().map(|address| Thing::Dropped(*address)));
+    let lost = lost.chain(group.dropped.iter().map(|dropped| Thing::Dropped(*dropped)));
     let lost = lost.chain(group.expired.iter().map(|expired| Thing::Expired(expired.id)));
     let blocks = group.blocks.iter();
     let blocks = blocks.map(|(_, address, length)| Thing::Block(*address, *length));
@@ -161,7 +161,8 @@ impl Writer {
 
     fn promised(&mut self, group: &Group) {
         self.promised.extend(things(group));
-        let is_gone = |at: &Address| group.lost.contains(at) || group.dropped.contains(at);
+        let dropped: Vec<_> = group.dropped.iter().map(|one| one.address).collect();
+        let is_gone = |at: &Address| group.lost.contains(at) || dropped.contains(at);
         self.held.retain(|address| !is_gone(address));
         self.held.extend(group.blocks.iter().map(|block| block.1));
     }
@@ -198,8 +199,11 @@ impl Writer {
         }
         if dice.below(4) == 0 && !self.held.is_empty() {
             let address = self.held[dice.below(self.held.len())];
-            let gone = if dice.below(2) == 0 { &mut group.lost } else { &mut group.dropped };
-            gone.push(address);
+            let since = (dice.below(2) == 0).then_some(1);
+            match dice.below(2) {
+                0 => group.lost.push(address),
+                _ => group.dropped.push(Dropped { address, since }),
+            }
         }
         if dice.below(8) == 0 {
             let id = RecordId(content(dice, 32)[..].try_into().unwrap());
@@ -249,7 +253,7 @@ impl Writer {
                     assert_eq!(self.contents.get(&address.0), page.ok().as_ref());
                 }
                 LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
-                LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
+                LogEntry::Lost(address, _) | LogEntry::Dropped(Dropped { address, .. }, _) => {
                     held.remove(address);
                 }
                 LogEntry::Expired(..) | LogEntry::Removed(_) => {}

@@ -62,13 +62,30 @@ pub struct Group {
     /// Blocks that turned out to be bad or gone: no longer held, and to be fetched again.
     pub lost: Vec<Address>,
     /// Blocks that are not owed any more: no longer held, and not to be fetched.
-    pub dropped: Vec<Address>,
+    pub dropped: Vec<Dropped>,
     /// Records that are no longer held.
     pub expired: Vec<Expired>,
     /// Segments of the log of which nothing is needed any more, once the rest of the group is durable.
     pub removed: Vec<u32>,
     /// When it was made, in milliseconds since 1970; 0 if that is not known.
     pub at_ms: u64,
+}
+
+/// A block that is gone, and is not to be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Dropped {
+    /// The block.
+    pub address: Address,
+    /// None if no record that was known when this was written names it. Else one may that came before this, and not before
+    /// this segment: it lacks the block.
+    pub since: Option<u32>,
+}
+
+impl From<Address> for Dropped {
+    /// No record names it.
+    fn from(address: Address) -> Self {
+        Self { address, since: None }
+    }
 }
 
 /// A record that is gone, since another superseded it for long enough.
@@ -258,7 +275,7 @@ pub enum LogEntry {
     /// A block or page found before is not held any more, and is to be fetched again; and the segment that says so.
     Lost(Address, u32),
     /// A block found before is not held any more, and is not to be fetched; and the segment that says so.
-    Dropped(Address, u32),
+    Dropped(Dropped, u32),
     /// A record, found before or not, is not held any more; and the segment that says so.
     Expired(Expired, u32),
     /// All segments that were gone on purpose by then. What they held was not told.
@@ -299,8 +316,8 @@ pub enum Statement {
     BlockFile { length: u32 },
     /// A block or page is not held any more, and is to be fetched again.
     Lost,
-    /// A block is not held any more, and is not to be fetched.
-    Dropped,
+    /// A block is not held any more, and is not to be fetched; for whom, see `Dropped`.
+    Dropped { since: Option<u32> },
     /// A record is not held any more since it expired then, in milliseconds since 1970.
     Expired { at_ms: u64 },
     /// Segments are gone on purpose.

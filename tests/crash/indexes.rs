@@ -7,7 +7,7 @@ use dfsd::crypto::keys::record_id;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, NameId, RecordId, VersionId, Writer};
 use dfsd::store::fs::FileSystem;
-use dfsd::store::values::{BlockPlace, Expired, Group, LogEntry, SegmentItem};
+use dfsd::store::values::{BlockPlace, Dropped, Expired, Group, LogEntry, SegmentItem};
 use dfsd::store::{self, Config, Disk};
 use dfsd::testing::SimFs;
 use dfsd::wire::discards::discarding;
@@ -151,7 +151,11 @@ fn group(dice: &mut Dice) -> Group {
     group.pages = (0..dice.below(3)).map(|_| page(dice)).collect();
     group.records = (0..dice.below(6)).map(|_| record(dice)).collect();
     group.lost = (0..dice.below(2)).map(|_| address(dice)).collect();
-    group.dropped = (0..dice.below(3)).map(|_| address(dice)).collect();
+    let dropped = |dice: &mut Dice| {
+        let since = (dice.below(2) == 0).then(|| dice.below(9) as u32);
+        Dropped { address: address(dice), since }
+    };
+    group.dropped = (0..dice.below(3)).map(|_| dropped(dice)).collect();
     let expired = |dice: &mut Dice| Expired { id: RecordId(address(dice).0), at_ms: 70_000 };
     group.expired = (0..dice.below(3)).map(|_| expired(dice)).collect();
     group

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId, StoreId};
 use dfsd::limits::{BLOCK, LOG_BLOCK_MAX, SERVED_IDLE};
-use dfsd::store::values::{BlockPlace, Group, LogEntry};
+use dfsd::store::values::{BlockPlace, Dropped, Group, LogEntry};
 use dfsd::store::{self, Disk};
 use dfsd::testing::SimFs;
 use dfsd::wire::collection::{CollectionStatus, CollectionVoid};
@@ -140,7 +140,7 @@ fn contents(opened: &Opened) -> Result<(), String> {
                 held.insert(*address, BlockPlace::Log(*place));
             }
             LogEntry::Block(address, place, _) => drop(held.insert(*address, *place)),
-            LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
+            LogEntry::Lost(address, _) | LogEntry::Dropped(Dropped { address, .. }, _) => {
                 held.remove(address);
             }
             LogEntry::Expired(..) | LogEntry::Removed(_) => {}

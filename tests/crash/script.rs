@@ -8,7 +8,9 @@ use bytes::Bytes;
 use dfsd::ids::{Address, Hash, RecordId, StoreId};
 use dfsd::server::work::{Done, Job};
 use dfsd::session::ClientError;
-use dfsd::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, LogEntry};
+use dfsd::store::values::{
+    BlockPlace, Committed, DiskError, Draft, Dropped, Expired, Group, LogEntry,
+};
 use dfsd::store::{self, Disk};
 use dfsd::testing::{SimError, SimFs};
 use std::collections::BTreeSet;
@@ -65,7 +67,7 @@ pub(super) enum Thing {
     Small(Address),
     Block(Address, u32),
     Lost(Address),
-    Dropped(Address),
+    Dropped(Dropped),
     Expired(RecordId, u64),
     Removed,
 }
@@ -77,7 +79,7 @@ pub(super) fn thing(found: &LogEntry) -> Thing {
         LogEntry::Block(address, BlockPlace::Tree { length }, _) => Thing::Block(*address, *length),
         LogEntry::Block(address, BlockPlace::Log(_), _) => Thing::Small(*address),
         LogEntry::Lost(address, _) => Thing::Lost(*address),
-        LogEntry::Dropped(address, _) => Thing::Dropped(*address),
+        LogEntry::Dropped(dropped, _) => Thing::Dropped(*dropped),
         LogEntry::Expired(Expired { id, at_ms }, _) => Thing::Expired(*id, *at_ms),
         LogEntry::Removed(_) => Thing::Removed,
     }
@@ -95,7 +97,7 @@ fn segment(found: &LogEntry) -> Option<u32> {
 
 pub(super) fn things(group: &Group) -> Vec<Thing> {
     let mut all: Vec<_> = group.lost.iter().map(|address| Thing::Lost(*address)).collect();
-    all.extend(group.dropped.iter().map(|address| Thing::Dropped(*address)));
+    all.extend(group.dropped.iter().map(|dropped| Thing::Dropped(*dropped)));
     all.extend(group.expired.iter().map(|gone| Thing::Expired(gone.id, gone.at_ms)));
     all.extend(group.blocks.iter().map(|(_, address, length)| Thing::Block(*address, *length)));
     all.extend(group.named.iter().map(|(address, length)| Thing::Block(*address, *length)));
@@ -127,7 +129,9 @@ impl Here {
                 Thing::Record(id) => drop(self.records.insert(*id)),
                 Thing::Expired(id, _) => drop(self.records.remove(id)),
                 Thing::Block(address, _) => drop(self.files.insert(*address)),
-                Thing::Lost(address) | Thing::Dropped(address) => drop(self.files.remove(address)),
+                Thing::Lost(address) | Thing::Dropped(Dropped { address, .. }) => {
+                    self.files.remove(address);
+                }
                 Thing::Page(_) | Thing::Small(_) | Thing::Removed => {}
             }
         }

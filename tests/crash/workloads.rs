@@ -9,7 +9,7 @@ use super::script::{Script, Step};
 use bytes::Bytes;
 use dfsd::crypto::tree;
 use dfsd::ids::{Address, RecordId};
-use dfsd::store::values::{Expired, Group};
+use dfsd::store::values::{Dropped, Expired, Group};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -276,7 +276,8 @@ fn commit(drafts: &[(u64, usize)], records: &[u8]) -> Step {
 fn copies(files: &[usize], records: &[u8], dropped: &[usize]) -> Step {
     let Step::Commit(group) = commit(&[], records) else { unreachable!("it is a group") };
     let named = files.iter().map(|length| (address(*length), *length as u32)).collect();
-    let dropped = dropped.iter().map(|length| address(*length)).collect();
+    let dropped = dropped.iter().map(|length| address(*length));
+    let dropped = dropped.map(|address| Dropped { address, since: Some(1) }).collect();
     Step::Commit(Group { named, dropped, ..group })
 }
 
@@ -295,7 +296,7 @@ fn lose(length: usize) -> Step {
 }
 
 fn drop_block(length: usize) -> Step {
-    Step::Commit(Group { dropped: vec![address(length)], ..Group::default() })
+    Step::Commit(Group { dropped: vec![address(length).into()], ..Group::default() })
 }
 
 fn expire(id: u8) -> Step {

@@ -34,6 +34,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::collection::what_somebody_has_begun_to_read_stays_though_it_is_deleted"),
     ),
     (
+        Bug::CopyDroppedBare,
+        Test("sim::collection::who_came_since_a_block_went_lacks_it_though_the_log_says_so_behind"),
+    ),
+    (
         Bug::TrustOldPages,
         Test(
             "sim::collection::a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_record_came",

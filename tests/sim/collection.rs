@@ -1,10 +1,11 @@
 //! Collection: what no record names goes when it is time, and nothing else.
 
 use super::client::program::{Program, access, content, world};
+use super::compaction::{SEGMENT, WASTE, segments, waste};
 use super::comparison::{tell, two_nodes};
 use super::pages::{paged, prepare, put_all};
 use super::raw::{RawClient, page_of};
-use super::replication::{block_of, bring, holds, put, record, reference, status};
+use super::replication::{block_of, bring, holds, network, put, record, reference, status};
 use super::world::World;
 use dfsd::crypto::keys::record_id;
 use dfsd::ids::Address;
@@ -283,6 +284,58 @@ fn a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_reco
     bring(&mut world, &mut peer, &file.blocks);
     world.run(seconds(30), |_| false);
     assert!(holds(&mut world, 0, record_id(&file.record)));
+}
+
+/// The segment that names a block stays, and so does the one of the record; what says that the block has gone stood between
+/// them, and is written anew behind both.
+#[test]
+fn who_came_since_a_block_went_lacks_it_though_the_log_says_so_behind() {
+    let mut world = World::new(411, network());
+    world.segment = SEGMENT;
+    world.add(&[]);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let mut client = RawClient::connect(&mut world, 0);
+    let mut name = 0;
+    let mut keep = |world: &mut World, client: &mut RawClient| {
+        for _ in 0..20 {
+            name += 1;
+            put(world, client, name, &[block_of(name, 2_500)]);
+        }
+    };
+    let block = block_of(200, 70_000);
+    bring(&mut world, &mut client, std::slice::from_ref(&block));
+    keep(&mut world, &mut client);
+    waste(&mut world, &mut client, 1);
+    client.hang_up(&mut world);
+    let first = segments(&world)[0].clone();
+    world.run(seconds(60), |_| false);
+    assert_eq!(files(&world, 0), 0);
+    let said = segments(&world).last().cloned().unwrap();
+    world.slow = Some(|job| matches!(job, Job::ListItems { .. } | Job::ReadItems { .. }));
+    let mut client = RawClient::connect(&mut world, 0);
+    waste(&mut world, &mut client, WASTE);
+    let record = record(&world, 201, 5, vec![reference(&block)]);
+    tell(&mut world, 0, std::slice::from_ref(&record));
+    world.slow = None;
+    let third = segments(&world).last().cloned().unwrap();
+    assert!(first < said && said < third, "{first} {said} {third}");
+    keep(&mut world, &mut client);
+    waste(&mut world, &mut client, WASTE);
+    client.hang_up(&mut world);
+    world.run(seconds(60), |_| false);
+    let left = segments(&world);
+    assert!(left.contains(&first) && !left.contains(&said) && left.contains(&third), "{left:?}");
+    for _ in 0..2 {
+        assert_eq!(status(&mut world, 0).incomplete, 1);
+        assert!(!holds(&mut world, 0, record_id(&record)));
+        world.kill(0);
+        world.start(0, Vec::new());
+        world.run(seconds(30), |_| false);
+    }
+    let mut peer = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut peer, std::slice::from_ref(&block));
+    world.run(seconds(30), |_| false);
+    assert!(holds(&mut world, 0, record_id(&record)));
 }
 
 /// Files that no group names: a start finds them, and leaves alone what it has.

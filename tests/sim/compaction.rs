@@ -11,9 +11,9 @@ use dfsd::wire::message::{BlockRef, Message};
 use dfsd::wire::page::{Entries, Page};
 use std::time::Duration;
 
-const SEGMENT: u64 = 64 * 1024;
+pub(super) const SEGMENT: u64 = 64 * 1024;
 /// More than a segment.
-const WASTE: usize = 6;
+pub(super) const WASTE: usize = 6;
 
 fn world(seed: u64) -> (World, RawClient) {
     let mut world = World::new(seed, network());
@@ -24,7 +24,7 @@ fn world(seed: u64) -> (World, RawClient) {
 }
 
 /// A page that nobody needs twice is put so many times.
-fn waste(world: &mut World, client: &mut RawClient, count: usize) {
+pub(super) fn waste(world: &mut World, client: &mut RawClient, count: usize) {
     let block = BlockRef { address: Address([9; 32]), length: 9 };
     let mut page = Vec::new();
     Page { entries: Entries::Blocks(vec![block; 200]), sealed: vec![9; 200 * 64] }
@@ -36,7 +36,7 @@ fn waste(world: &mut World, client: &mut RawClient, count: usize) {
     }
 }
 
-fn segments(world: &World) -> Vec<String> {
+pub(super) fn segments(world: &World) -> Vec<String> {
     world.machines[0].fs.paths("log/")
 }
 

@@ -95,7 +95,7 @@ impl<F: FileSystem> Bench<F> {
         index.end = committed.end;
         let segment = committed.segment;
         group.lost.iter().for_each(|address| index.holdings.lost(address, segment));
-        group.dropped.iter().for_each(|address| index.holdings.dropped(address, segment));
+        group.dropped.iter().for_each(|one| index.holdings.dropped(&one.address, segment));
         group.expired.iter().for_each(|expired| index.catalog.expire(*expired, segment));
         for (_, address, length) in &group.blocks {
             index.holdings.insert(*address, BlockPlace::Tree { length: *length }, segment);
@@ -183,7 +183,7 @@ impl<F: FileSystem> Bench<F> {
     }
 
     fn job(&mut self) -> Option<Job> {
-        self.write.pump(&mut self.cx);
+        self.write.pump(&mut self.cx, true);
         self.cx.outputs.pop_front().map(|output| match output {
             Output::Job(job) => job,
             other => panic!("{other:?}"),
@@ -339,7 +339,7 @@ fn what_is_gone_does_not_come_back_when_what_says_so_was_compacted() {
     bench.cx.index.holdings.lose(&lost);
     bench.commit(&Group {
         lost: vec![lost],
-        dropped: vec![dropped],
+        dropped: vec![dropped.into()],
         expired: vec![Expired { id: gone, at_ms: 7 }],
         ..Group::default()
     });
@@ -381,7 +381,7 @@ fn what_dies_while_it_is_written_anew_stays_dead() {
         bench.answer(done);
     }
     bench.expire(id);
-    bench.commit(&Group { dropped: vec![file], ..Group::default() });
+    bench.commit(&Group { dropped: vec![file.into()], ..Group::default() });
     bench.rest();
     assert_eq!(bench.known(), Known::default());
     for cut in [None, Some(5)] {
@@ -637,7 +637,7 @@ impl Life {
             }
             7 => {
                 if let Some(file) = self.live_file() {
-                    self.bench.commit(&Group { dropped: vec![file], ..Group::default() });
+                    self.bench.commit(&Group { dropped: vec![file.into()], ..Group::default() });
                 }
             }
             8 => {

@@ -359,9 +359,9 @@ impl Write {
         self.queue.window_over();
     }
 
-    /// Sends the next group to the disk if it is time.
-    pub(super) fn pump(&mut self, cx: &mut Context) {
-        self.queue.pump(cx);
+    /// Sends the next group to the disk if it is time. `is_whole`: each record that is known has all that it names.
+    pub(super) fn pump(&mut self, cx: &mut Context, is_whole: bool) {
+        self.queue.pump(cx, is_whole);
     }
 
     /// The disk has answered for the group in flight.

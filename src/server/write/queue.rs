@@ -18,7 +18,9 @@ use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::timers::Timer;
 use crate::server::work::Job;
-use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, ITEM_HEAD};
+use crate::store::values::{
+    BlockPlace, Committed, DiskError, Draft, Dropped, Expired, Group, ITEM_HEAD,
+};
 use crate::time::latest_credible;
 use crate::wire::message::{Message, Reason};
 use crate::wire::record::BlockList;
@@ -217,6 +219,7 @@ impl CommitQueue {
         if !self.open.is_empty() || !self.open.waiters.is_empty() {
             self.close();
         }
+        let dropped = dropped.into_iter().map(Dropped::from).collect();
         let group = Group { dropped, ..Group::default() };
         self.closed.push_back(Batch { group, ..Batch::default() });
         true
@@ -260,15 +263,15 @@ impl CommitQueue {
     }
 
     /// The next group, if it is time for it to go to the disk.
-    fn dispatch(&mut self, cx: &mut Context) -> Option<Group> {
+    fn dispatch(&mut self, cx: &mut Context, is_whole: bool) -> Option<Group> {
         if self.in_flight.is_some() || self.rewrites.is_in_flight() {
             return None;
         }
         if self.rewrites.has_turn() {
-            return self.rewrites.dispatch(cx);
+            return self.rewrites.dispatch(cx, is_whole);
         }
         let Some(mut batch) = self.closed.pop_front().or_else(|| self.take_open()) else {
-            return self.rewrites.dispatch(cx);
+            return self.rewrites.dispatch(cx, is_whole);
         };
         self.rewrites.let_pass();
         if !seeded::is_on(Bug::LoseAgain) {
@@ -289,7 +292,7 @@ impl CommitQueue {
             expired: batch.group.expired.clone(),
             records: batch.records,
             waiters: batch.waiters,
-            dropped: batch.group.dropped.clone(),
+            dropped: batch.group.dropped.iter().map(|dropped| dropped.address).collect(),
             relied: batch.relied,
         });
         Some(batch.group)
@@ -326,8 +329,8 @@ impl CommitQueue {
     }
 
     /// Sends the next group to the disk if it is time; else sees to it that its time comes.
-    pub(super) fn pump(&mut self, cx: &mut Context) {
-        if let Some(mut group) = self.dispatch(cx) {
+    pub(super) fn pump(&mut self, cx: &mut Context, is_whole: bool) {
+        if let Some(mut group) = self.dispatch(cx, is_whole) {
             // By a calendar that is plainly wrong nothing is dated.
             group.at_ms = latest_credible(cx.now.wall_ms).map_or(0, |_| cx.now.wall_ms);
             cx.job(Job::Commit { group: Box::new(group) });
@@ -456,7 +459,7 @@ mod tests {
             queue.wait(Waiter::Put(Asker { link: 1, request: request as Request }));
         }
         assert!(queue.has_backlog() && !queue.is_idle());
-        while let Some(group) = queue.dispatch(&mut cx) {
+        while let Some(group) = queue.dispatch(&mut cx, true) {
             assert!(group.records.len() <= GROUP_RECORDS_MAX);
             assert!(group.records.len().is_multiple_of(PUT_RECORDS_MAX), "a put is torn");
             let written = queue.take_in_flight(&mut cx).unwrap();
@@ -476,7 +479,7 @@ mod tests {
                 queue.begin();
                 queue.add_record(&mut cx, record(number));
             }
-            let group = queue.dispatch(&mut cx).unwrap();
+            let group = queue.dispatch(&mut cx, true).unwrap();
             let before = queue.steps.0.get();
             assert_eq!(queue.take_in_flight(&mut cx).unwrap().records.len(), group.records.len());
             (queue.steps.0.get() - before, group.records.len() as u64)
@@ -496,9 +499,9 @@ mod tests {
         queue.rewrite(Rewrite::Removal(vec![9]));
         let place = LogPlace { segment: 1, offset: 9_000, length: 4 };
         for (pages, removed) in [(1, vec![]), (0, vec![9]), (1, vec![]), (1, vec![])] {
-            let group = queue.dispatch(&mut cx).unwrap();
+            let group = queue.dispatch(&mut cx, true).unwrap();
             assert_eq!((group.pages.len(), &group.removed), (pages, &removed));
-            assert!(queue.dispatch(&mut cx).is_none(), "one at a time");
+            assert!(queue.dispatch(&mut cx, true).is_none(), "one at a time");
             let pages = vec![place; pages];
             queue.complete(
                 &mut cx,
@@ -517,7 +520,7 @@ mod tests {
         [again, lost].iter().for_each(|page| cx.index.holdings.insert_page(*page, place));
         queue.add_page(again, Bytes::from_static(b"page"));
         queue.set_urgent();
-        assert_eq!(queue.dispatch(&mut cx).map(|group| group.pages.len()), Some(1));
+        assert_eq!(queue.dispatch(&mut cx, true).map(|group| group.pages.len()), Some(1));
         for page in [again, lost] {
             assert!(cx.index.holdings.lose(&page));
             queue.add_lost(page);
@@ -526,7 +529,7 @@ mod tests {
         let place = LogPlace { segment: 2, ..place };
         let committed = Committed { segment: 2, pages: vec![place], ..Committed::default() };
         queue.complete(&mut cx, Ok(committed));
-        assert_eq!(queue.dispatch(&mut cx).map(|group| group.lost), Some(vec![lost]));
+        assert_eq!(queue.dispatch(&mut cx, true).map(|group| group.lost), Some(vec![lost]));
         queue.complete(&mut cx, Ok(Committed { segment: 2, ..Committed::default() }));
         assert_eq!([again, lost].map(|page| cx.index.has(&page)), [true, false]);
     }
@@ -540,14 +543,14 @@ mod tests {
             queue.add_record(&mut cx, record(7));
             queue.add_record(&mut cx, record(7));
             if queue.in_flight.is_none() {
-                assert_eq!(queue.dispatch(&mut cx).map(|group| group.records.len()), Some(1));
+                assert_eq!(queue.dispatch(&mut cx, true).map(|group| group.records.len()), Some(1));
             }
         }
         assert!(
             queue.take_in_flight(&mut cx).is_some() && cx.coming.contains(&id),
             "one waits still"
         );
-        assert!(queue.dispatch(&mut cx).is_some() && queue.take_in_flight(&mut cx).is_some());
+        assert!(queue.dispatch(&mut cx, true).is_some() && queue.take_in_flight(&mut cx).is_some());
         assert!(!cx.coming.contains(&id) && queue.is_idle());
     }
 }

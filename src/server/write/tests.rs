@@ -92,7 +92,7 @@ impl Bench for Setting {
                 let put = self.puts.pop_front().expect("a put waits");
                 self.write.put_looked_up(&mut self.cx, put, complete);
             }
-            Do::Turn => self.write.pump(&mut self.cx),
+            Do::Turn => self.write.pump(&mut self.cx, true),
             Do::Committed => {
                 let place = LogPlace { segment: 1, offset: 0, length: 1 };
                 let records = vec![place; std::mem::take(&mut self.in_flight)];

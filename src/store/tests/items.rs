@@ -31,7 +31,7 @@ fn told(item: &SegmentItem) -> (Thing, Option<LogPlace>) {
         Statement::Small => (Thing::Small(address), Some(item.place)),
         Statement::BlockFile { length } => (Thing::Block(address, length), None),
         Statement::Lost => (Thing::Lost(address), None),
-        Statement::Dropped => (Thing::Dropped(address), None),
+        Statement::Dropped { since } => (Thing::Dropped(Dropped { address, since }), None),
         Statement::Expired { at_ms: 7 } => (Thing::Expired(record), None),
         Statement::Expired { .. } => panic!("it is when the writer says"),
         Statement::Removed => (Thing::Removed, None),
@@ -86,7 +86,7 @@ fn a_piece_has_whole_groups() {
     let (disk, _) = open(fs.clone(), Config::default(), [1; 16], drop).unwrap();
     let address = |number: u16| Address(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
     for first in [0, 3_000, 6_000] {
-        let dropped = (first..first + 3_000).map(address).collect();
+        let dropped = (first..first + 3_000).map(address).map(Dropped::from).collect();
         disk.commit(&Group { dropped, ..Group::default() }).unwrap();
     }
     drop(disk);
@@ -105,7 +105,7 @@ fn of_a_damaged_segment_all_is_told_that_can_be_told_apart() {
     let small = |number| (address(number), Bytes::from(vec![number; 100]));
     for first in [1, 11, 21] {
         let group = Group {
-            dropped: vec![address(first)],
+            dropped: vec![Dropped { address: address(first), since: Some(1) }],
             small: vec![small(first + 1), small(first + 2)],
             ..Group::default()
         };
@@ -176,7 +176,7 @@ fn a_piece_goes_on_where_the_one_before_it_ended() {
     let (disk, _) = open(fs.clone(), Config::default(), [1; 16], drop).unwrap();
     let id = |number: u32| Address(std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
     for first in (0..60_000).step_by(1_000) {
-        let dropped = (first..first + 1_000).map(id).collect();
+        let dropped = (first..first + 1_000).map(id).map(Dropped::from).collect();
         disk.commit(&Group { dropped, ..Group::default() }).unwrap();
     }
     drop(disk);

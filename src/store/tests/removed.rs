@@ -54,8 +54,11 @@ fn removing<F: FileSystem>(mut next: impl FnMut() -> F) {
     let store = opened.recovered.store;
     let places = fill(&opened.disk, 6);
     assert_eq!(read_log(&opened.disk, places[1]), Ok(filling(2).1), "and it is open from now on");
-    let group =
-        Group { dropped: vec![Address([1; 32])], removed: vec![2, 5, 7, 9], ..Group::default() };
+    let group = Group {
+        dropped: vec![Address([1; 32]).into()],
+        removed: vec![2, 5, 7, 9],
+        ..Group::default()
+    };
     let committed = commit(&opened.disk, &group).unwrap();
     assert_eq!(committed.removed, [2, 5], "neither what is appended to, nor what is not there");
     assert_eq!(
@@ -179,7 +182,7 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_recor
     let held = Group { small: vec![(address_of(&small), small.clone())], ..Group::default() };
     commit(&opened.disk, &Group { records: vec![kept.clone()], ..held }).unwrap();
     let group = Group {
-        dropped: vec![address_of(&small)],
+        dropped: vec![address_of(&small).into()],
         expired: vec![Expired { id: kept.0, at_ms: 7 }],
         removed: vec![2],
         ..Group::default()
@@ -191,7 +194,7 @@ fn in_damaged_bytes_nothing_is_believed_that_says_what_is_gone_but_expired_recor
     let found = started(&mut fs.restart(), 3).1;
     let in_segment = committed.segment;
     assert!(found.contains(&LogEntry::Expired(group.expired[0], in_segment)));
-    assert!(found.contains(&LogEntry::Dropped(address_of(&small), in_segment)));
+    assert!(found.contains(&LogEntry::Dropped(address_of(&small).into(), in_segment)));
     drop(opened);
     let mut fs = fs.restart();
     let segment = layout::segment(committed.segment);
@@ -233,7 +236,7 @@ fn what_was_dropped_or_has_expired_is_neither_missing_nor_known() {
     };
     commit(&opened.disk, &group).unwrap();
     let expired = Expired { id: past.0, at_ms: 7_000 };
-    let dropped = vec![address_of(&block), address_of(&small)];
+    let dropped = vec![address_of(&block).into(), address_of(&small).into()];
     let gone = Group { dropped, expired: vec![expired], ..Group::default() };
     commit(&opened.disk, &gone).unwrap();
     assert!(fs.open(&layout::block(&address_of(&block))).is_err(), "its file is gone");

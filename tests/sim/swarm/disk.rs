@@ -9,7 +9,7 @@ use dfsd::crypto::sealed::open_part;
 use dfsd::ids::{Address, NameId, RecordId, VersionId};
 use dfsd::store::Config;
 use dfsd::store::fs::FileSystem;
-use dfsd::store::values::{LogEntry, Remains};
+use dfsd::store::values::{Dropped, LogEntry, Remains};
 use dfsd::testing::SimFs;
 use dfsd::wire::page::{Entries, Page};
 use dfsd::wire::record::{BlockList, Record, RecordKind, Sealed};
@@ -138,7 +138,7 @@ impl Holding {
             LogEntry::Block(address, ..) => {
                 self.blocks.insert(address);
             }
-            LogEntry::Lost(address, _) | LogEntry::Dropped(address, _) => {
+            LogEntry::Lost(address, _) | LogEntry::Dropped(Dropped { address, .. }, _) => {
                 self.pages.remove(&address);
                 self.blocks.remove(&address);
             }

@@ -60,7 +60,7 @@ fn what_never_stood_in_a_segment_that_stays_needs_no_grave_for_it() {
     roll(&mut bench, 200, 1);
     let (file, record) = (bench.file(&content(2, 70_000)), bench.record(&version(2, 1)));
     roll(&mut bench, 300, 1);
-    bench.commit(&Group { dropped: vec![file], ..Group::default() });
+    bench.commit(&Group { dropped: vec![file.into()], ..Group::default() });
     bench.expire(record);
     bench.cx.index.catalog.forget_expired(u64::MAX, usize::MAX);
     bench.rest();
