@@ -390,6 +390,12 @@ bugs! {
     AcceptExpired,
     /// What becomes one version too many after the bound was set stays (G8).
     BoundOnlyOnce,
+    /// What is discarded stays when what discards it is beyond the bound (G6).
+    BoundNotDiscarded,
+    /// What discards a version goes before it (G6).
+    DiscarderFirst,
+    /// Of versions that go at one time the greatest go first (G6).
+    GreatestFirst,
     /// What is beyond the bound counts in comparisons as long as it is held (G12).
     CountBeyond,
     /// What a deletion hides beside it is not deleted with the name (G6).

@@ -265,8 +265,9 @@ impl IndexBuilder {
 mod tests {
     use super::*;
     use crate::ids::{NameId, VersionId, Writer};
+    use crate::limits::CALENDAR_MIN;
     use crate::store::values::{BlockPlace, Expired};
-    use crate::time::Step;
+    use crate::time::{Step, stamp_at};
     use crate::wire::discards::discarding;
     use crate::wire::message::BlockRef;
     use crate::wire::record::BlockList;
@@ -455,9 +456,19 @@ mod tests {
         }
     }
 
-    /// The record of a version: its name, its stamp, and that of its parent; some have two, and some discard another.
+    /// The first two are of before there was this program, which says nothing of when that was; of the others some are of one
+    /// step.
+    fn stamp(number: u8) -> u64 {
+        match u64::from(number) {
+            number @ 0..2 => 7 + number,
+            number => stamp_at(CALENDAR_MIN + number * 6_000),
+        }
+    }
+
+    /// The record of a version: its name, the number of its stamp, and that of its parent; some have two, and some discard
+    /// another.
     fn version((name, stamp, parent): (u8, u8, u8)) -> LogEntry {
-        let version = |stamp: u8| VersionId { stamp: stamp.into(), writer: Writer([1; 8]) };
+        let version = |number| VersionId { stamp: self::stamp(number), writer: Writer([1; 8]) };
         let kind = if stamp % 5 == 4 { RecordKind::Tombstone } else { RecordKind::File };
         let mut record = Record::unsigned(kind, NameId([name; 32]), version(stamp));
         record.parents = (0..parent).rev().take(usize::from(1 + stamp % 2)).map(version).collect();
@@ -487,7 +498,7 @@ mod tests {
         let first = RecordId::default();
         let last = RecordId([u8::MAX; 32]);
         let entries: Vec<_> =
-            catalog.range(first, last).map(|it| (it.rank(), it.is_head())).collect();
+            catalog.range(first, last).map(|it| (it.rank(), it.is_head(), it.since())).collect();
         let names = (0..4).map(|name| {
             let name = NameId([name; 32]);
             let versions = catalog.versions_before(&name, None).map(|entry| entry.rank());

@@ -179,6 +179,9 @@ impl Catalog {
     }
 
     fn is_less(&self, name: Alias, version: &VersionId) -> bool {
+        if self.versions.is_loading() {
+            return false;
+        }
         let greatest = self.versions.greatest(&self.entries, name);
         greatest.is_some_and(|slot| *version < self.entries[slot].version())
     }

@@ -1,12 +1,13 @@
 //! An entry: what the catalog keeps of a record, in 82 bytes.
 //!
 //! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then the heads before those
-//! that are superseded, then by version, then by id. What stands before those bytes orders them otherwise: by when they were
-//! superseded, and by what they supersede themselves.
+//! that are superseded, then by version, then by id. What stands before those bytes orders them otherwise: by what they supersede
+//! themselves. In the order in which they are to go no version stands behind one that supersedes or discards it.
 
 use super::packed::PackedLocation;
 use crate::crypto::alias::{Alias, Mark};
 use crate::ids::{RecordId, VersionId, Writer};
+use crate::seeded::{self, Bug};
 use crate::store::values::{LogItem, LogPlace};
 use crate::time::{STAMP_MAX, Step};
 use crate::wire::message::VersionMark;
@@ -77,6 +78,9 @@ const KEY: usize = ID + RecordId::LENGTH;
 const PARENT: usize = size_of::<Step>();
 const FRONT: usize = PARENT + size_of::<Mark>();
 const ALL: usize = FRONT + KEY;
+/// What `going_key` and `since_key` give.
+pub(crate) const GOING_KEY: usize = KEY;
+pub(crate) const SINCE_KEY: usize = PARENT + KEY;
 /// Set in the first byte of a version that is superseded: no stamp reaches that bit, and heads come first.
 const SUPERSEDED: u8 = 0x80;
 
@@ -108,10 +112,28 @@ impl Entry {
         &self.bytes[FRONT..]
     }
 
-    /// By which those that are superseded are ordered: by when that was.
+    /// By which those of a name are ordered that are to go: first what is discarded, the greatest first, since what discards
+    /// a version is dated before it; then the others, the least first, since what supersedes a version is dated after it.
     #[must_use]
-    pub(crate) fn since_key(&self) -> &[u8] {
-        &self.bytes
+    pub(crate) fn going_key(&self) -> [u8; GOING_KEY] {
+        let mut key: [u8; GOING_KEY] = self.part(0);
+        let goes_first = self.is(Flag::Discarded) && !seeded::is_on(Bug::DiscarderFirst);
+        if goes_first || seeded::is_on(Bug::GreatestFirst) {
+            key[VERSION..ID].iter_mut().for_each(|byte| *byte = !*byte);
+            key[VERSION] &= !SUPERSEDED;
+        } else {
+            key[VERSION] |= SUPERSEDED;
+        }
+        key
+    }
+
+    /// By which those that are superseded are ordered: by when that was, and then as those of a name are to go.
+    #[must_use]
+    pub(crate) fn since_key(&self) -> [u8; SINCE_KEY] {
+        let mut key = [0; SINCE_KEY];
+        key[..PARENT].copy_from_slice(&self.bytes[..PARENT]);
+        key[PARENT..].copy_from_slice(&self.going_key());
+        key
     }
 
     /// By which the children of one parent are found.
@@ -256,18 +278,19 @@ pub(crate) fn version_key(name: &Alias, version: &VersionId, head: bool) -> [u8;
     key
 }
 
-/// How the keys begin of those that name a version as their first parent: heads, or others.
+/// How the keys begin of those that name a version as their first parent, from a stamp on: heads, or others.
 #[must_use]
 pub(crate) fn children_key(
     parent: &Mark,
     name: &Alias,
+    stamp: u64,
     head: bool,
-) -> [u8; FRONT - PARENT + VERSION + 1] {
-    let mut key = [0; FRONT - PARENT + VERSION + 1];
+) -> [u8; FRONT - PARENT + ID] {
+    let mut key = [0; FRONT - PARENT + ID];
     let (mark, rest) = key.split_at_mut(FRONT - PARENT);
     mark.copy_from_slice(parent);
-    rest[..VERSION].copy_from_slice(&name.0);
-    rest[VERSION] = if head { 0 } else { SUPERSEDED };
+    let first = VersionId { stamp, ..VersionId::default() };
+    rest.copy_from_slice(&version_key(name, &first, head));
     key
 }
 

@@ -128,6 +128,11 @@ impl Row {
 struct Rows(SegmentedVec<Row>);
 
 impl Keys for Rows {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         &self.0[slot].key
     }

@@ -343,6 +343,11 @@ impl Unnamed {
 struct Places(SegmentedVec<(Address, PackedLocation)>);
 
 impl Keys for Places {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         &self.0[slot].0.0
     }

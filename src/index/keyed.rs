@@ -37,7 +37,7 @@ impl KeyedIndex {
 
     /// The slot of a key, or where it would be.
     pub(crate) fn find(&self, key: &[u8], keys: &impl Keys) -> Result<u32, Vacancy> {
-        let is_it = |slot: &u32| keys.key(*slot) == key;
+        let is_it = |slot: &u32| keys.key(*slot).as_ref() == key;
         if let Some(slot) = self.found.as_ref().and_then(|found| found.get(key)).filter(is_it) {
             return Ok(slot);
         }
@@ -52,7 +52,7 @@ impl KeyedIndex {
 
     /// A slot whose key is not here.
     pub(crate) fn insert(&mut self, Vacancy(cursor): Vacancy, slot: u32, keys: &impl Keys) {
-        let is_taken = |found: &mut Unordered| found.insert(keys.key(slot), slot);
+        let is_taken = |found: &mut Unordered| found.insert(keys.key(slot).as_ref(), slot);
         if !self.found.as_mut().is_some_and(is_taken) {
             self.order.insert(cursor, slot, keys);
         }
@@ -60,7 +60,7 @@ impl KeyedIndex {
 
     /// Takes a slot out; its key must still be found. False if it is not here.
     pub(crate) fn remove(&mut self, slot: u32, keys: &impl Keys) -> bool {
-        let is_taken_out = |found: &mut Unordered| found.remove(keys.key(slot), slot);
+        let is_taken_out = |found: &mut Unordered| found.remove(keys.key(slot).as_ref(), slot);
         self.found.as_mut().is_some_and(is_taken_out) || self.order.remove(slot, keys)
     }
 }

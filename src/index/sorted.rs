@@ -21,8 +21,13 @@ const PREFIX: usize = 8;
 
 /// Finds keys. A slot's key stays the same while the slot is in an index.
 pub(crate) trait Keys {
+    /// The bytes of one: where they are kept, or put together from there.
+    type Key<'a>: AsRef<[u8]>
+    where
+        Self: 'a;
+
     /// The key of a slot.
-    fn key(&self, slot: u32) -> &[u8];
+    fn key(&self, slot: u32) -> Self::Key<'_>;
 }
 
 /// On which side of the keys that begin with what is sought.
@@ -75,6 +80,7 @@ impl SortedIndex {
         debug_assert!(sought.is_empty() || sought.len() >= PREFIX, "a prefix must say all");
         let precedes = |slot: u32| {
             let key = keys.key(slot);
+            let key = key.as_ref();
             match key[..sought.len().min(key.len())].cmp(sought) {
                 Ordering::Less => true,
                 Ordering::Equal => side == Side::After,
@@ -119,7 +125,7 @@ impl SortedIndex {
             };
             guesses = guesses.saturating_sub(1);
             let probes = [at.saturating_sub(step).max(low), at, (at + step).min(high - 1)];
-            let found = probes.map(|at| prefix(keys.key(slots[at])));
+            let found = probes.map(|at| prefix(keys.key(slots[at]).as_ref()));
             for (at, found) in probes.into_iter().zip(found) {
                 if !(low..high).contains(&at) {
                     continue;
@@ -170,6 +176,7 @@ impl SortedIndex {
     /// Puts a slot where its key belongs: at the cursor on either side of that key.
     pub(crate) fn insert(&mut self, cursor: Cursor, slot: u32, keys: &impl Keys) {
         let (Cursor { chunk, index }, key) = (cursor, keys.key(slot));
+        let key = key.as_ref();
         let Some(found) = self.chunks.get_mut(chunk) else {
             return self.chunks.push(Chunk::new(vec![slot], keys));
         };
@@ -189,9 +196,10 @@ impl SortedIndex {
 
     /// Of these slots, in whatever order they come.
     pub(crate) fn of(slots: impl Iterator<Item = u32>, keys: &impl Keys) -> Self {
-        let mut slots: Vec<_> = slots.map(|slot| (prefix(keys.key(slot)), slot)).collect();
+        let mut slots: Vec<_> = slots.map(|slot| (prefix(keys.key(slot).as_ref()), slot)).collect();
         slots.sort_unstable_by(|(one, slot), (other, other_slot)| {
-            one.cmp(other).then_with(|| keys.key(*slot).cmp(keys.key(*other_slot)))
+            let order = || keys.key(*slot).as_ref().cmp(keys.key(*other_slot).as_ref());
+            one.cmp(other).then_with(order)
         });
         let mut order = Self::default();
         order.merge(&slots, keys);
@@ -208,7 +216,8 @@ impl SortedIndex {
         for (begins, slot) in added {
             let precedes = |other: &u32| {
                 let key = keys.key(*other);
-                prefix(key).cmp(begins).then_with(|| key.cmp(keys.key(*slot))).is_lt()
+                let key = key.as_ref();
+                prefix(key).cmp(begins).then_with(|| key.cmp(keys.key(*slot).as_ref())).is_lt()
             };
             while let Some(other) = here.next_if(precedes) {
                 all.push(other);
@@ -230,6 +239,7 @@ impl SortedIndex {
     /// Takes a slot out; its key must still be found. False if it is not here.
     pub(crate) fn remove(&mut self, slot: u32, keys: &impl Keys) -> bool {
         let key = keys.key(slot);
+        let key = key.as_ref();
         let Cursor { chunk, index } = self.seek(key, Side::After, keys);
         let Some(index) =
             index.checked_sub(1).filter(|index| self.chunks[chunk].slots[*index] == slot)
@@ -240,7 +250,7 @@ impl SortedIndex {
         found.slots.remove(index);
         xor_into(&mut found.sum, key);
         match found.slots.first() {
-            Some(first) => found.prefix = prefix(keys.key(*first)),
+            Some(first) => found.prefix = prefix(keys.key(*first).as_ref()),
             None => drop(self.chunks.remove(chunk)),
         }
         true
@@ -273,7 +283,7 @@ impl SortedIndex {
 
 impl Chunk {
     fn new(slots: Vec<u32>, keys: &impl Keys) -> Self {
-        let prefix = slots.first().map_or(0, |first| prefix(keys.key(*first)));
+        let prefix = slots.first().map_or(0, |first| prefix(keys.key(*first).as_ref()));
         let mut chunk = Self { prefix, sum: Hash::default(), slots };
         chunk.sum = chunk.sum_of_each(&chunk.slots, keys);
         chunk
@@ -292,7 +302,7 @@ impl Chunk {
 
     fn sum_of_each(&self, slots: &[u32], keys: &impl Keys) -> Hash {
         let mut sum = Hash::default();
-        slots.iter().for_each(|slot| xor_into(&mut sum, keys.key(*slot)));
+        slots.iter().for_each(|slot| xor_into(&mut sum, keys.key(*slot).as_ref()));
         sum
     }
 }
@@ -331,6 +341,11 @@ mod tests {
     struct Table(Vec<Key>);
 
     impl Keys for Table {
+        type Key<'a>
+            = &'a [u8]
+        where
+            Self: 'a;
+
         fn key(&self, slot: u32) -> &[u8] {
             &self.0[slot as usize]
         }

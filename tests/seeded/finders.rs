@@ -12,6 +12,7 @@ pub(super) enum Finder {
     Test(&'static str),
 }
 
+const BETWEEN_GROUPS: &str = "sim::keep_versions::between_two_groups_a_start_finds_nothing_as_a_head_that_was_superseded_or_discarded";
 const COLLECTING_NODE: &str = "crash::calls::every_call_of_a_node_that_collects_fails_and_all_goes_that_is_to_go_and_nothing_else";
 
 /// Every bug once.
@@ -86,6 +87,9 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::BoundOnlyOnce,
         Test("sim::keep_versions::of_each_name_the_newest_stay_and_the_others_go_on_every_node"),
     ),
+    (Bug::BoundNotDiscarded, Test(BETWEEN_GROUPS)),
+    (Bug::DiscarderFirst, Test(BETWEEN_GROUPS)),
+    (Bug::GreatestFirst, Test(BETWEEN_GROUPS)),
     (
         Bug::CountBeyond,
         Test(

@@ -6,11 +6,15 @@ use super::comparison::{signed, tell};
 use super::expiry::{
     GONE, HOUR, HOURS_6, beside_files, delete, is_rest, overwrite, records, set, told,
 };
+use super::raw::RawClient;
 use super::replication::status;
 use super::world::World;
-use dfsd::ids::VersionId;
+use bytes::Bytes;
+use dfsd::ids::{NameId, Space, VersionId};
 use dfsd::session::{Operation, Standing, VersionsWanted};
-use dfsd::time::stamp_at;
+use dfsd::time::{STAMP_MAX, stamp_at};
+use dfsd::wire::discards::discarding;
+use dfsd::wire::message::Message;
 use dfsd::wire::settings::Setting;
 use std::time::Duration;
 
@@ -265,5 +269,58 @@ fn what_has_gone_is_gone_after_a_start_whenever_the_power_went() {
         world.start(0, Vec::new());
         assert_eq!(records(&world, 0), beside + 4);
         assert_eq!(told(&mut world, 0, "often"), (vec![29; 100], 4));
+    }
+}
+
+const NAME: NameId = NameId([8; 32]);
+
+/// A version of a name that is dated in the future, one that discards it, and others, each of which supersedes the one before.
+fn discarded_and_superseded(world: &World, count: u64) -> (Vec<Bytes>, VersionId) {
+    let stamp = stamp_at(world.time().wall_ms);
+    let version = |number| match number {
+        0 => VersionId { stamp: STAMP_MAX, ..VersionId::default() },
+        number => VersionId { stamp: stamp + number, ..VersionId::default() },
+    };
+    let one = |number| {
+        signed(world, |record| {
+            (record.name, record.version) = (NAME, version(number));
+            record.parents = (1..number).map(version).next_back().into_iter().collect();
+            let discards = if number == 1 { vec![version(0)] } else { Vec::new() };
+            record.extensions.extend(discarding(&discards));
+        })
+    };
+    ((0..=count).map(one).collect(), version(count))
+}
+
+/// The heads of the name, and those that are dated in the future.
+fn heads(world: &mut World) -> (Vec<VersionId>, Vec<VersionId>) {
+    let mut client = RawClient::connect(world, 0);
+    client.send(&Message::Head { request: 3, space: Space::default(), name: NAME, relay: false });
+    match client.message(world) {
+        Some(Message::Heads { versions, future, .. }) => (versions, future),
+        other => panic!("heads were expected, not {other:?}"),
+    }
+}
+
+/// They go in several groups, for the bound or when their time has come, and the power goes after each.
+#[test]
+fn between_two_groups_a_start_finds_nothing_as_a_head_that_was_superseded_or_discarded() {
+    let of_bound = [Setting::Retention(Duration::MAX), Setting::KeepVersions(Some(1))];
+    for (settings, kept) in [(&of_bound[..], 1), (&[Setting::Retention(Duration::ZERO)], 0)] {
+        let mut world = program::world(200, 1);
+        let beside = beside_files(&world) + settings.len() as u64;
+        let (told, last) = discarded_and_superseded(&world, 3_001);
+        tell(&mut world, 0, &told);
+        settings.iter().for_each(|setting| set(&mut world, 0, *setting));
+        let mut groups = 0;
+        let mut left = records(&world, 0);
+        while world.run(GONE, |world| records(world, 0) < left) {
+            groups += 1;
+            world.power_cut(0);
+            world.start(0, Vec::new());
+            left = records(&world, 0);
+            assert_eq!(heads(&mut world), (vec![last], Vec::new()), "after group {groups}");
+        }
+        assert!(groups > 1 && left == beside + 1 + kept, "{groups} groups, {left} are left");
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Cuts {
 
 /// Puts a slot where it belongs, if it is not there.
 fn put(order: &mut SortedIndex, slot: u32, keys: &impl Keys) {
-    let cursor = order.seek(keys.key(slot), Side::Before, keys);
+    let cursor = order.seek(keys.key(slot).as_ref(), Side::Before, keys);
     if order.after(cursor).next() != Some(slot) {
         order.insert(cursor, slot, keys);
     }

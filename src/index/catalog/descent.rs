@@ -8,7 +8,8 @@ use crate::crypto::alias::{Alias, Mark};
 use crate::index::entry::{Entry, Flag, children_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Keys, Side, SortedIndex};
-use crate::time::{Step, step_after};
+use crate::limits::CALENDAR_MIN;
+use crate::time::{Step, stamp_at, step_after};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Entries = SegmentedVec<Entry>;
@@ -27,6 +28,11 @@ pub(super) struct Descent {
 struct ByParent<'a>(&'a Entries);
 
 impl Keys for ByParent<'_> {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         self.0[slot].parent_key()
     }
@@ -132,19 +138,28 @@ impl Descent {
         }
     }
 
-    /// The least stamp of the versions that name this one as a parent. Few are looked at, however many there are.
-    pub(super) fn first(&self, entries: &Entries, version: &Mark, name: Alias) -> Option<u64> {
+    /// The first step in which one of the versions superseded this one that name it as a parent. Few are looked at, however
+    /// many there are.
+    pub(super) fn first(&self, entries: &Entries, version: &Mark, name: Alias) -> Option<Step> {
         let keys = ByParent(entries);
-        let children = [true, false].map(|head| {
-            let key = children_key(version, &name, head);
-            let cursor = self.by_first.seek(&key, Side::Before, &keys);
+        let child = |key: &[u8]| {
+            let cursor = self.by_first.seek(key, Side::Before, &keys);
             let child = self.by_first.after(cursor).next();
             child.filter(|child| entries[*child].parent() == *version)
+        };
+        let children = [true, false].into_iter().flat_map(|head| {
+            let first = child(&children_key(version, &name, 0, head));
+            // A stamp of before there was this program has the last step of all.
+            let is_old = |slot: &u32| step_after(entries[*slot].version().stamp) == Step::MAX;
+            let next = first
+                .filter(is_old)
+                .and_then(|_| child(&children_key(version, &name, stamp_at(CALENDAR_MIN), head)));
+            [first, next]
         });
         let others = self.by_other.range((*version, 0)..=(*version, u32::MAX));
-        let all = children.into_iter().flatten().chain(others.map(|(_, child)| *child));
+        let all = children.flatten().chain(others.map(|(_, child)| *child));
         let all = all.map(|child| &entries[child]).filter(|child| child.name() == name);
-        all.map(|child| child.version().stamp).min()
+        all.map(|child| step_after(child.version().stamp)).min()
     }
 }
 

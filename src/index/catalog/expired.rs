@@ -35,6 +35,11 @@ impl Row {
 pub(super) struct ById<'a>(&'a SegmentedVec<Row>);
 
 impl Keys for ById<'_> {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         &self.0[slot].0[TIME..]
     }
@@ -44,6 +49,11 @@ impl Keys for ById<'_> {
 struct ByTime<'a>(&'a SegmentedVec<Row>);
 
 impl Keys for ByTime<'_> {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         &self.0[slot].0
     }

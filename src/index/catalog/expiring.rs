@@ -54,23 +54,26 @@ impl Catalog {
 
     /// Something has been beyond the bound for that long.
     pub(crate) fn has_ripe(&self) -> bool {
-        self.versions.bound.ripe().next().is_some()
+        self.versions.bound.has_ripe()
     }
 
     /// What is beyond the bound may go.
     pub(crate) fn ripen(&mut self) {
-        self.versions.bound.ripen();
+        self.versions.bound.ripen(&self.entries);
     }
 
-    /// What is to go by a step and is still held: what is beyond the bound, and what has expired; what was superseded first
-    /// is the first.
+    /// What is to go by a step and is still held: what is beyond the bound, and what has expired. As it may be the last that
+    /// goes before a start, whose catalog knows nothing but what is left, none is told before one that it supersedes or
+    /// discards.
     pub(crate) fn due(&mut self, by: Step, count: usize) -> Vec<Expired> {
+        self.versions.assert_found();
         let refused_ms = u64::try_from(BOUND_REFUSED.as_millis()).unwrap_or(u64::MAX);
         let beyond_ms = uncounted_ms(step_ms(by).saturating_add(refused_ms));
         let Versions { expiry, bound, .. } = &self.versions;
-        let beyond: BTreeSet<_> = bound.ripe().take(count).collect();
-        let slots = expiry.superseded(&self.entries, by).filter(|slot| !beyond.contains(slot));
-        let slots = beyond.iter().copied().chain(slots).take(count);
+        let beyond: Vec<_> = bound.ripe().take(count).collect();
+        let told: BTreeSet<_> = beyond.iter().copied().collect();
+        let slots = expiry.superseded(&self.entries, by).filter(|slot| !told.contains(slot));
+        let slots = beyond.into_iter().chain(slots).take(count);
         let expired = |entry: &Entry, at| match entry.is(Flag::Beyond) {
             // It counts as of no step, whichever would be its own.
             true => Expired { id: entry.id(), at_ms: beyond_ms },
@@ -87,6 +90,7 @@ impl Catalog {
 
     /// When the next expires; or, if it is said before which time they are forgotten, the next id is.
     pub(crate) fn next_due(&self) -> Option<u64> {
+        self.versions.assert_found();
         let expires = self.versions.expiry.next(&self.entries).map(step_ms);
         let known = u64::try_from(EXPIRED_KNOWN.as_millis()).unwrap_or(u64::MAX);
         let forgotten = match self.expired.are_too_many() {
@@ -98,6 +102,7 @@ impl Catalog {
 
     /// When the next superseded version goes. `now_ms`: what is beyond the bound goes any time.
     pub(crate) fn next_superseded(&self, now_ms: u64) -> Option<u64> {
+        self.versions.assert_found();
         if self.has_beyond() || self.has_ripe() {
             return Some(now_ms);
         }
@@ -132,6 +137,7 @@ impl Catalog {
         by: Option<Step>,
         now: Option<Step>,
     ) -> Verdict {
+        self.versions.assert_found();
         let (Some(now), true) = (now, Kind::of(record.kind).expires()) else {
             return Verdict::Takes;
         };
@@ -140,9 +146,9 @@ impl Catalog {
         let (versions, entries) = (&self.versions, &self.entries);
         let has_expired = match versions.descent.first(entries, &mark, name) {
             // It still stands for whoever has it, up to that step; unless it is beyond the bound.
-            Some(stamp) => {
+            Some(since) => {
                 let rank = VersionMark { version: record.version, record: *id };
-                versions.expiry.after(step_after(stamp)) <= by.unwrap_or(now).min(now)
+                versions.expiry.after(since) <= by.unwrap_or(now).min(now)
                     || versions.would_be_beyond(entries, name, &rank)
             }
             None => match self.expired_ms(id) {
@@ -167,6 +173,7 @@ impl Catalog {
 
     /// There is a cut of this step.
     fn cut(&mut self, at: Step) {
+        self.versions.assert_found();
         if !self.cuts.has(at) {
             let entries = &self.entries;
             let held = self.versions.expiry.superseded(entries, at);
@@ -190,6 +197,7 @@ impl Catalog {
 
     /// Whether a record that is held has expired by a step, or is beyond the bound: then it counts as of none.
     pub(crate) fn has_expired(&self, entry: &Entry, by: Step) -> bool {
+        self.versions.assert_found();
         if entry.is(Flag::Beyond) {
             return !seeded::is_on(Bug::CountBeyond);
         }
@@ -226,3 +234,6 @@ impl Catalog {
         slots.map(|slot| self.expired.get(slot))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! Expiry: which versions expire, and when.
 //!
-//! Orders them by when they were superseded, so that a network may set another retention and nothing is built anew. Knows no
-//! calendar. Invariant: in here is each entry that is superseded or discarded, and each tombstone that is a head; no file that
-//! is a head ever is, and a tombstone beside one does not expire.
+//! Orders them by when they were superseded, so that a network may set another retention and nothing is built anew; and of one
+//! step so that none goes before what it supersedes or discards. Knows no calendar. Invariant: in here is each entry that is
+//! superseded or discarded, and each tombstone that is a head; no file that is a head ever is, and a tombstone beside one does
+//! not expire.
 
 use super::versions::Versions;
 use crate::crypto::alias::Alias;
-use crate::index::entry::{Entry, Flag, Kind};
+use crate::index::entry::{Entry, Flag, Kind, SINCE_KEY};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::limits::{SUPERSEDED_MIN, TOMBSTONE_LIFE};
@@ -54,11 +55,16 @@ impl Default for Expiry {
     }
 }
 
-/// Entries ordered by when they were superseded.
+/// Entries ordered by when they were superseded, and those of one step as those of a name are to go.
 struct BySince<'a>(&'a Entries);
 
 impl Keys for BySince<'_> {
-    fn key(&self, slot: u32) -> &[u8] {
+    type Key<'a>
+        = [u8; SINCE_KEY]
+    where
+        Self: 'a;
+
+    fn key(&self, slot: u32) -> [u8; SINCE_KEY] {
         self.0[slot].since_key()
     }
 }
@@ -122,7 +128,7 @@ impl Expiry {
             None => return,
         };
         let keys = BySince(entries);
-        let cursor = order.seek(keys.key(slot), Side::Before, &keys);
+        let cursor = order.seek(&keys.key(slot), Side::Before, &keys);
         order.insert(cursor, slot, &keys);
     }
 
@@ -145,7 +151,7 @@ impl Expiry {
         }
     }
 
-    /// Those that have expired by then: what was superseded first is the first.
+    /// Those that have expired by then: what was superseded first is the first, and none stands behind what supersedes it.
     pub(super) fn superseded(&self, entries: &Entries, by: Step) -> impl Iterator<Item = u32> {
         let slots = self.superseded.after(Cursor::FIRST);
         let by = by.min(Step::MAX - 1);

@@ -22,6 +22,11 @@ pub(super) struct Ids {
 pub(super) struct ById<'a>(pub(super) &'a SegmentedVec<Entry>);
 
 impl Keys for ById<'_> {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         self.0[slot].id_bytes()
     }

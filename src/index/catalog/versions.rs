@@ -51,6 +51,11 @@ pub(super) struct Versions {
 struct ByName<'a>(&'a Entries);
 
 impl Keys for ByName<'_> {
+    type Key<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
     fn key(&self, slot: u32) -> &[u8] {
         self.0[slot].key()
     }
@@ -75,13 +80,25 @@ impl Default for Versions {
 
 /// What they are asked.
 impl Versions {
+    /// While a start finds ever more, what is asked of more than one entry has no answer yet.
+    pub(super) fn assert_found(&self) {
+        debug_assert!(!self.is_loading, "a start has not found all");
+    }
+
+    fn order(&self) -> &SortedIndex {
+        self.assert_found();
+        &self.order
+    }
+
     /// Names of which a reader sees something.
     pub(super) fn shown_names(&self) -> u64 {
+        self.assert_found();
         self.shown
     }
 
     /// Damaged heads.
     pub(super) fn damaged(&self) -> u64 {
+        self.assert_found();
         self.damaged
     }
 
@@ -149,8 +166,8 @@ impl Versions {
 
     /// The heads of a name that are not dated in the future, least first: they stand at the beginning of its versions.
     fn credible_heads(&self, entries: &Entries, name: Alias) -> impl Iterator<Item = VersionId> {
-        let first = self.order.seek(&name.0, Side::Before, &ByName(entries));
-        let slots = self.order.after(first).map(|slot| self.look(entries, slot));
+        let first = self.order().seek(&name.0, Side::Before, &ByName(entries));
+        let slots = self.order().after(first).map(|slot| self.look(entries, slot));
         let heads = slots.take_while(move |entry| entry.name() == name && entry.is_head());
         heads.take_while(|entry| self.is_credible(entry)).map(Entry::version)
     }
@@ -163,7 +180,7 @@ impl Versions {
     ) -> impl Iterator<Item = Listed<'a>> {
         let mut cursor = after.map_or(Cursor::FIRST, |name| self.past(entries, &name));
         let next_name = move || {
-            let name = entries[self.order.after(cursor).next()?].name();
+            let name = entries[self.order().after(cursor).next()?].name();
             cursor = self.past(entries, &name);
             Some((cursor, name))
         };
@@ -203,7 +220,7 @@ impl Versions {
         let before = before.map_or(last, |before| before.min(last));
         let [mut heads, mut others] = [true, false].map(|head| {
             let key = record_key(&name, &before, head);
-            let cursor = self.order.seek(&key, Side::Before, &ByName(entries));
+            let cursor = self.order().seek(&key, Side::Before, &ByName(entries));
             let slots = self.before(entries, cursor, name).map(|slot| &entries[slot]);
             slots.take_while(move |entry| entry.is_head() == head).peekable()
         });
@@ -223,7 +240,7 @@ impl Versions {
     ) -> impl Iterator<Item = Viewed<'a>> {
         let mut cursor = after.map_or(Cursor::FIRST, |name| self.past(entries, &name));
         std::iter::from_fn(move || {
-            let name = entries[self.order.after(cursor).next()?].name();
+            let name = entries[self.order().after(cursor).next()?].name();
             cursor = self.past(entries, &name);
             Some(self.viewed(entries, cursor, name, view))
         })
@@ -255,8 +272,8 @@ impl Versions {
 
     /// The entries whose keys begin so, which is a version as a head or as one that is superseded.
     fn slots(&self, entries: &Entries, key: &[u8]) -> Vec<u32> {
-        let cursor = self.order.seek(key, Side::Before, &ByName(entries));
-        let slots = self.order.after(cursor);
+        let cursor = self.order().seek(key, Side::Before, &ByName(entries));
+        let slots = self.order().after(cursor);
         slots.take_while(|slot| self.look(entries, *slot).key().starts_with(key)).collect()
     }
 
@@ -268,12 +285,12 @@ impl Versions {
 
     /// The cursor after all versions of a name.
     fn past(&self, entries: &Entries, name: &Alias) -> Cursor {
-        self.order.seek(&name.0, Side::After, &ByName(entries))
+        self.order().seek(&name.0, Side::After, &ByName(entries))
     }
 
     /// The cursor after the heads of a name, and before its other versions.
     fn past_heads(&self, entries: &Entries, name: &Alias) -> Cursor {
-        self.order.seek(&others_key(name), Side::Before, &ByName(entries))
+        self.order().seek(&others_key(name), Side::Before, &ByName(entries))
     }
 
     /// The versions of a name that lie before a cursor, the nearest first.
@@ -283,7 +300,7 @@ impl Versions {
         cursor: Cursor,
         name: Alias,
     ) -> impl Iterator<Item = u32> + 'a {
-        let slots = self.order.before(cursor);
+        let slots = self.order().before(cursor);
         slots.take_while(move |slot| self.look(entries, *slot).name() == name)
     }
 
@@ -333,7 +350,7 @@ impl Versions {
         }
         let later = VersionId { stamp: latest + 1, writer: Writer::default() };
         let key = version_key(&name, &later, head);
-        let cursor = self.order.seek(&key, Side::Before, &ByName(entries));
+        let cursor = self.order().seek(&key, Side::Before, &ByName(entries));
         self.before(entries, cursor, name).next().filter(is_one)
     }
 

@@ -2,11 +2,12 @@
 //!
 //! A version more, or less, changes that of one entry at most, which is found from the end of the name's versions: however many
 //! there are, and as long as there were no more than the bound, nothing is looked for. Invariant: but while all are looked
-//! at again, an entry has the flag `Beyond` if as many that are superseded too and newer are here as are kept.
+//! at again, an entry has the flag `Beyond` if as many that are superseded too and newer are here as are kept, or if it is
+//! discarded by one that has the flag: so it counts in comparisons as long as that one does, and does not outlive it.
 
 use super::{ByName, Entries, Versions};
 use crate::crypto::alias::Alias;
-use crate::index::entry::record_key;
+use crate::index::entry::{Flag, record_key};
 use crate::index::sorted::{Cursor, Side};
 use crate::seeded::{self, Bug};
 use crate::wire::message::VersionMark;
@@ -25,16 +26,42 @@ impl Versions {
         self.bound.set(keep);
     }
 
+    /// An entry is beyond the bound, or is not; with it what it discards.
+    pub(super) fn mark_beyond(&mut self, entries: &mut Entries, slot: u32, is_beyond: bool) {
+        let mut slots = vec![slot];
+        while let Some(slot) = slots.pop() {
+            if self.bound.mark(entries, slot, is_beyond) && !seeded::is_on(Bug::BoundNotDiscarded) {
+                let discarded = self.discarded.by(slot).into_iter();
+                let follows = |slot: &u32| self.has_discarder_beyond(entries, *slot) == is_beyond;
+                slots.extend(discarded.filter(follows));
+            }
+        }
+    }
+
+    /// Whether a record that discards an entry is beyond the bound. What does not expire stays, whoever discards it.
+    fn has_discarder_beyond(&self, entries: &Entries, slot: u32) -> bool {
+        let entry = &entries[slot];
+        let of = (entry.name(), entry.version());
+        let mut by = self.discarded.by_whom(&of);
+        entry.kind().expires() && by.any(|by| entries[by].is(Flag::Beyond))
+    }
+
+    /// An entry that is discarded is here, and among those; or what discarded it is not here any more.
+    pub(super) fn bind_discarded(&mut self, entries: &mut Entries, slot: u32) {
+        let is_beyond = self.has_discarder_beyond(entries, slot);
+        self.mark_beyond(entries, slot, is_beyond);
+    }
+
     fn kept(&self, entries: &Entries, name: Alias) -> Kept {
         let Some(keep) = self.bound.keep() else {
             return Kept::All;
         };
         let past = self.past(entries, &name);
-        let cursor = self.order.back(past, keep);
+        let cursor = self.order().back(past, keep);
         if cursor <= self.past_heads(entries, &name) {
             return Kept::All;
         }
-        let first = self.order.after(cursor).next();
+        let first = self.order().after(cursor).next();
         Kept::After(cursor, first.filter(|_| keep > 0))
     }
 
@@ -52,9 +79,9 @@ impl Versions {
         let Some(keep) = self.bound.keep() else {
             return false;
         };
-        let own = self.order.seek(&record_key(&name, rank, false), Side::Before, &keys);
+        let own = self.order().seek(&record_key(&name, rank, false), Side::Before, &keys);
         // As many after it as are kept.
-        own <= self.order.back(self.past(entries, &name), keep)
+        own <= self.order().back(self.past(entries, &name), keep)
     }
 
     /// A superseded version more is among those of its name.
@@ -66,9 +93,9 @@ impl Versions {
             return;
         };
         let is_kept = first.is_some_and(|first| entries[first].key() <= entries[slot].key());
-        let beyond = if is_kept { self.order.before(cursor).next() } else { Some(slot) };
+        let beyond = if is_kept { self.order().before(cursor).next() } else { Some(slot) };
         if let Some(beyond) = beyond {
-            self.bound.mark(entries, beyond, true);
+            self.mark_beyond(entries, beyond, true);
         }
     }
 
@@ -77,11 +104,11 @@ impl Versions {
         let first = match self.kept(entries, name) {
             _ if self.bound.keep().is_none() => return,
             Kept::After(_, first) => first,
-            Kept::All => self.order.after(self.past_heads(entries, &name)).next(),
+            Kept::All => self.order().after(self.past_heads(entries, &name)).next(),
         };
         let first = first.filter(|first| entries[*first].name() == name);
         if let Some(first) = first {
-            self.bound.mark(entries, first, false);
+            self.mark_beyond(entries, first, false);
         }
     }
 
@@ -95,8 +122,8 @@ impl Versions {
             return false;
         };
         let side = if after.is_empty() { Side::Before } else { Side::After };
-        let cursor = self.order.seek(after, side, &ByName(entries));
-        let slots: Vec<_> = self.order.after(cursor).take(looks).collect();
+        let cursor = self.order().seek(after, side, &ByName(entries));
+        let slots: Vec<_> = self.order().after(cursor).take(looks).collect();
         let mut of: Option<(Alias, Kept)> = None;
         for slot in slots.iter().copied() {
             let entry = &entries[slot];
@@ -113,7 +140,7 @@ impl Versions {
                 Kept::After(_, None) => true,
                 Kept::After(_, Some(first)) => entry.key() < entries[first].key(),
             };
-            self.bound.mark(entries, slot, is_beyond);
+            self.mark_beyond(entries, slot, is_beyond);
         }
         let last = slots.last().map(|last| entries[*last].key().to_vec());
         self.bound.swept(last);

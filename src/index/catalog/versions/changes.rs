@@ -78,7 +78,7 @@ impl Versions {
     fn begin(&mut self, entries: &mut Entries, slot: u32, mark: &Mark) {
         let entry = &entries[slot];
         let (name, version) = (entry.name(), entry.version());
-        let superseded = self.descent.first(entries, mark, name).map(step_after);
+        let superseded = self.descent.first(entries, mark, name);
         let discarded = self.discarded.since(&(name, version));
         let own = Some(step_after(version.stamp)).filter(|_| entry.kind() == Kind::Tombstone);
         let past = superseded.into_iter().chain(discarded).min();
@@ -92,6 +92,7 @@ impl Versions {
         self.expiry.enter(entries, slot);
         if discarded.is_some() {
             self.discarded.enter((name, version), slot);
+            self.bind_discarded(entries, slot);
         } else {
             self.enter(entries, slot);
             if superseded.is_some() {
@@ -120,7 +121,14 @@ impl Versions {
         }
         self.descent.remove(entries, slot);
         self.expiry.leave(entries, slot);
+        let mut discarded = self.discarded.by(slot);
+        discarded.retain(|other| *other != slot);
         self.discarded.remove((entry.name(), entry.version()), slot);
+        if entry.is(Flag::Beyond) {
+            self.bound.forget(entries, slot);
+        }
+        discarded.into_iter().for_each(|slot| self.bind_discarded(entries, slot));
+        let entry = &entries[slot];
         if self.is_loading || entry.is(Flag::Discarded) {
             return;
         }
@@ -128,9 +136,7 @@ impl Versions {
         self.damaged -= u64::from(entry.is_damaged_head());
         let before = self.shows(entries, name);
         self.order.remove(slot, &ByName(entries));
-        if entries[slot].is(Flag::Beyond) {
-            self.bound.forget(slot);
-        } else if entries[slot].is_superseded() {
+        if entries[slot].is_superseded() && !entries[slot].is(Flag::Beyond) {
             self.unbind(entries, name);
         }
         self.count_shown(entries, name, before);
@@ -233,7 +239,7 @@ impl Versions {
             let since = if entry.is_superseded() { since.min(entry.since()) } else { since };
             self.leave(entries, *slot);
             if entries[*slot].is(Flag::Beyond) {
-                self.bound.mark(entries, *slot, false);
+                self.mark_beyond(entries, *slot, false);
             } else if entries[*slot].is_superseded() {
                 self.unbind(entries, *name);
             }
@@ -241,6 +247,7 @@ impl Versions {
             entries[*slot].set_since(since);
             self.discarded.enter((*name, *version), *slot);
             self.expiry.enter(entries, *slot);
+            self.bind_discarded(entries, *slot);
         }
         slots.extend(others);
         slots

@@ -45,8 +45,18 @@ impl Discarded {
         self.here.range(all).map(|(_, _, slot)| *slot).collect()
     }
 
-    /// An entry goes, and what it has said with it. An entry that it discarded and that is here stays discarded until a start:
-    /// its time has come, since this one was superseded later than that, unless this one was beyond the bound.
+    /// The records that discard a version.
+    pub(super) fn by_whom(&self, of: &Of) -> impl Iterator<Item = u32> {
+        self.all.get(of).into_iter().flat_map(|by| by.keys().copied())
+    }
+
+    /// The entries that a record discards.
+    pub(super) fn by(&self, slot: u32) -> Vec<u32> {
+        let all = self.by.get(&slot).into_iter().flatten();
+        all.flat_map(|of| self.entries(*of)).collect()
+    }
+
+    /// An entry goes, and what it has said with it. What it discarded has gone before it.
     pub(super) fn remove(&mut self, (name, version): Of, slot: u32) {
         self.here.remove(&(name, version, slot));
         for of in self.by.remove(&slot).unwrap_or_default() {
