@@ -392,6 +392,8 @@ bugs! {
     BoundOnlyOnce,
     /// What is discarded stays when what discards it is beyond the bound (G6).
     BoundNotDiscarded,
+    /// What supersedes a version dated in the future is discarded without that (G6).
+    LeaveFutureParents,
     /// What discards a version goes before it (G6).
     DiscarderFirst,
     /// Of versions that go at one time the greatest go first (G6).

@@ -312,7 +312,8 @@ impl Catalog {
         self.greatest(name).filter(|entry| entry.kind() == Kind::File)
     }
 
-    /// The versions of a name that are dated in the future and neither superseded nor discarded, the greatest ones.
+    /// The versions of a name that are dated in the future and neither superseded nor discarded, the greatest ones; then, if
+    /// there are any, those that are superseded.
     #[must_use]
     pub(crate) fn future(&self, name: &NameId, count: usize) -> Vec<VersionId> {
         self.versions.future(&self.entries, self.aliases.of(name)).take(count).collect()

@@ -87,6 +87,12 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Bug::BoundOnlyOnce,
         Test("sim::keep_versions::of_each_name_the_newest_stay_and_the_others_go_on_every_node"),
     ),
+    (
+        Bug::LeaveFutureParents,
+        Test(
+            "sim::future::with_what_is_discarded_that_is_discarded_which_it_supersedes_in_the_future",
+        ),
+    ),
     (Bug::BoundNotDiscarded, Test(BETWEEN_GROUPS)),
     (Bug::DiscarderFirst, Test(BETWEEN_GROUPS)),
     (Bug::GreatestFirst, Test(BETWEEN_GROUPS)),

@@ -1,17 +1,20 @@
 //! What is dated in the future: whoever has a key for it may say so, and takes nobody's name away by it.
 
 use super::client::program::{self, Program};
+use super::comparison::signed;
+use super::expiry::{GONE, set};
 use super::raw::RawClient;
 use super::replication::record;
 use super::world::World;
 use bytes::Bytes;
 use dfsd::crypto::{sign, tags};
-use dfsd::ids::Space;
+use dfsd::ids::{Space, VersionId};
 use dfsd::limits::{FUTURE_MAX, STAMP_LEAD};
 use dfsd::session::{Answer, ClientError, Operation};
 use dfsd::time::{STAMP_MAX, stamp_after, stamp_at, wall_ms_of};
 use dfsd::wire::message::{Hello, Message, PushedRecord, Reason, Role};
 use dfsd::wire::record::Record;
+use dfsd::wire::settings::Setting;
 use std::time::Duration;
 
 /// A version of the file "a" that is dated so, in the world of programs.
@@ -58,6 +61,31 @@ fn a_version_dated_in_the_future_takes_no_name_away() {
     world.start(0, Vec::new());
     let mut program = Program::connect(&mut world, 0, program::access());
     assert_eq!(program.get(&mut world, "a").data, b"later", "also after a start");
+}
+
+/// What was discarded goes, and a start finds what is left.
+#[test]
+fn with_what_is_discarded_that_is_discarded_which_it_supersedes_in_the_future() {
+    let mut world = program::world(59, 1);
+    set(&mut world, 0, Setting::Retention(Duration::ZERO));
+    let name = program::access().data.unwrap().name_id(&Space::default(), b"a");
+    let version = |number| VersionId { stamp: STAMP_MAX - number, ..VersionId::default() };
+    for number in (0..4).rev() {
+        let record = signed(&world, |record| {
+            (record.name, record.version) = (name, version(number));
+            record.parents = (number + 1..4).map(version).next().into_iter().collect();
+        });
+        push(&mut world, record);
+    }
+    let mut program = Program::connect(&mut world, 0, program::access());
+    assert_eq!(program.get(&mut world, "a").result.unwrap_err(), ClientError::Future);
+    program.session.set_calendar(None);
+    program.put(&mut world, "a", b"now").result.unwrap();
+    world.run(GONE, |_| false);
+    world.kill(0);
+    world.start(0, Vec::new());
+    let mut program = Program::connect(&mut world, 0, program::access());
+    assert_eq!(program.get(&mut world, "a").data, b"now");
 }
 
 /// It would judge nothing, and give old stamps to what is new.

@@ -195,6 +195,19 @@ fn when_a_version_expires_does_not_depend_on_the_order_in_which_records_come() {
 }
 
 #[test]
+fn beside_heads_of_the_future_those_are_told_that_they_supersede() {
+    let mut catalog = Catalog::new(Aliases::new([9; 16]));
+    catalog.set_latest(10);
+    for (stamp, parents) in [(1, &[][..]), (2, &[1]), (20, &[2]), (21, &[20]), (22, &[])] {
+        insert(&mut catalog, RecordKind::File, stamp, parents);
+    }
+    assert_eq!(catalog.future(&NAME, 8), [22, 21, 20].map(version));
+    assert_eq!(catalog.future(&NAME, 2), [22, 21].map(version));
+    insert_discarding(&mut catalog, 3, &[21, 22]);
+    assert!(catalog.future(&NAME, 8).is_empty(), "none is a head");
+}
+
+#[test]
 fn what_is_discarded_never_counts_again() {
     for discarded_first in [true, false] {
         let mut catalog = Catalog::new(Aliases::new([9; 16]));

@@ -126,15 +126,21 @@ impl Versions {
         heads.map(|slot| &entries[slot]).any(|entry| entry.kind() == Kind::File)
     }
 
-    /// The versions of a name that are dated in the future and neither superseded nor discarded, greatest first.
+    /// The versions of a name that are dated in the future and neither superseded nor discarded, greatest first; and if there
+    /// are any, then those that are superseded: they would be heads again when what supersedes them is discarded and gone.
     pub(super) fn future<'a>(
         &'a self,
         entries: &'a Entries,
         name: Alias,
     ) -> impl Iterator<Item = VersionId> {
-        let heads = self.before(entries, self.past_heads(entries, &name), name);
-        let heads = heads.map(|slot| &entries[slot]);
-        heads.take_while(|entry| !self.is_credible(entry)).map(Entry::version)
+        let part = move |cursor, head: bool| {
+            let slots = self.before(entries, cursor, name).map(|slot| &entries[slot]);
+            slots.take_while(move |entry| entry.is_head() == head && !self.is_credible(entry))
+        };
+        let mut heads = part(self.past_heads(entries, &name), true).peekable();
+        let is_any = heads.peek().is_some() && !seeded::is_on(Bug::LeaveFutureParents);
+        let others = is_any.then(|| part(self.past(entries, &name), false));
+        heads.chain(others.into_iter().flatten()).map(Entry::version)
     }
 
     /// Versions that no other supersedes, in descending order, at most `count`: the greatest and, so that whoever names
