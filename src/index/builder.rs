@@ -406,7 +406,7 @@ mod tests {
             // It stands there too where it was dropped first.
             (vec![block(1), dropped(None, 2), record.clone(), dropped(Some(2), 4)], 1),
             (vec![block(1), record.clone(), dropped(Some(2), 4), moved.clone()], 1),
-            (vec![block(1), record.clone(), dropped(Some(2), 4), block(5)], 1),
+            (vec![block(1), record, dropped(Some(2), 4), block(5)], 1),
             (vec![block(1), dropped(Some(2), 4), block(5), moved], 0),
         ] {
             let mut builder = IndexBuilder::new([1; 32], [2; 16]);

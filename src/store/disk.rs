@@ -60,6 +60,8 @@ pub struct Disk<F: FileSystem> {
     config: Config,
     drafts: Mutex<Drafts<F::File>>,
     segments: Mutex<LruCache<u32, Arc<F::File>>>,
+    /// Taken by who opens one of these, or closes one that is gone: `segments` is never held meanwhile.
+    opening: Mutex<()>,
     /// What the start could not decode.
     damage: Damage,
     peers: Mutex<()>,
@@ -74,6 +76,7 @@ impl<F: FileSystem> Disk<F> {
             config,
             drafts: Mutex::new(Drafts::new()),
             segments: Mutex::new(LruCache::new(OPEN_MAX)),
+            opening: Mutex::default(),
             damage,
             peers: Mutex::default(),
         }
@@ -273,13 +276,29 @@ impl<F: FileSystem> Disk<F> {
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<F::File>> {
-        let open = || self.fs.open(&layout::segment(number)).map(Arc::new);
-        lock(&self.segments).try_get_or_insert(number, open).cloned()
+        if let Some(segment) = self.open_segment(number) {
+            return Ok(segment);
+        }
+        // Who reads one that is open does not wait for this.
+        let _one_at_a_time = lock(&self.opening);
+        if let Some(segment) = self.open_segment(number) {
+            return Ok(segment);
+        }
+        let opened = Arc::new(self.fs.open(&layout::segment(number))?);
+        let displaced = lock(&self.segments).push(number, Arc::clone(&opened));
+        drop(displaced);
+        Ok(opened)
     }
 
-    /// A segment is gone, and not kept open.
+    fn open_segment(&self, number: u32) -> Option<Arc<F::File>> {
+        lock(&self.segments).get(&number).cloned()
+    }
+
+    /// A segment is gone, and not kept open. As it is closed its space is freed, which may take long.
     fn close_segment(&self, number: u32) {
-        lock(&self.segments).pop(&number);
+        let _none_opens_it = lock(&self.opening);
+        let closed = lock(&self.segments).pop(&number);
+        drop(closed);
     }
 
     /// Hashes these blocks and pages (`BlockPlace::Log`) and compares; records, by their ids, must be well signed too. A bad
