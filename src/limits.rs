@@ -327,6 +327,8 @@ pub const DRAFTS_OPEN_MAX: usize = 128;
 /// Descriptors that the daemon needs besides those for segments, drafts, workers and sockets: the lock, the log's end,
 /// queues of events, what the process was given, and a file that is read for a moment.
 pub const DESCRIPTORS_OTHER: usize = 32;
+/// Files that were removed and are kept open until their space is freed, for which nobody waits.
+pub const REMOVED_OPEN_MAX: usize = 16;
 /// Descriptors that a worker may have open at a time.
 pub const DESCRIPTORS_PER_WORKER: usize = 2;
 /// With fewer connections than this a node is of no use.

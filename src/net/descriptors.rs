@@ -3,7 +3,8 @@
 //! Opens nothing. Invariant: what files need is taken off first, so that connections never leave the disk without any.
 
 use crate::limits::{
-    CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, SEGMENTS_OPEN_MAX,
+    CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, REMOVED_OPEN_MAX,
+    SEGMENTS_OPEN_MAX,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
@@ -41,7 +42,8 @@ pub fn for_connections(workers: usize) -> Result<usize, TooFew> {
 
 fn share(limit: usize, workers: usize) -> Result<usize, TooFew> {
     let workers = workers.saturating_mul(DESCRIPTORS_PER_WORKER);
-    let others = (SEGMENTS_OPEN_MAX + DRAFTS_OPEN_MAX + DESCRIPTORS_OTHER).saturating_add(workers);
+    let files = SEGMENTS_OPEN_MAX + DRAFTS_OPEN_MAX + REMOVED_OPEN_MAX;
+    let others = (files + DESCRIPTORS_OTHER).saturating_add(workers);
     let connections = limit.saturating_sub(others);
     if connections < CONNECTIONS_MIN {
         return Err(TooFew { limit, needed: others.saturating_add(CONNECTIONS_MIN) });

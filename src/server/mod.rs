@@ -293,10 +293,8 @@ impl FileServer {
             Some(Message::Settled { upto }) => cx.reliance.settled(link, upto),
             Some(Message::Have { addresses }) => machines.replicate.told_of(cx, link, &addresses),
             Some(Message::Members { request }) => {
-                cx.reply(
-                    link,
-                    Message::members_are(request, machines.members.list(cx.now.wall_ms)),
-                );
+                let members = machines.members.list(cx.now.wall_ms);
+                cx.reply(link, Message::members_are(request, members));
             }
             Some(Message::Status { request }) => {
                 cx.ask_space();
@@ -318,6 +316,7 @@ impl FileServer {
                 machines.transfer.wrote(cx, &purpose, draft, result);
             }
             Done::Finished { address, result } => machines.transfer.finished(cx, address, result),
+            Done::Freed => cx.freed(),
             Done::Discarded | Done::SegmentIndexed => {}
             Done::Leaves { reader, pins, result } => {
                 cx.index.readers.unpin(pins);

@@ -56,6 +56,11 @@ impl Space {
         Ok(space.usable)
     }
 
+    /// The log sets aside more than it was given.
+    fn is_near_full(&self) -> bool {
+        self.left.usable < 2 * SEGMENT
+    }
+
     /// The disk has refused something for want of room.
     pub(super) fn ran_out(&mut self) {
         self.left.usable = 0;
@@ -70,15 +75,24 @@ impl Context {
     }
 
     /// Whether the disk has room for so many bytes more. It is asked again when it was asked some time ago, and each time
-    /// when it is nearly full: the log sets aside more than it was given.
+    /// when it is nearly full.
     pub(super) fn has_room(&mut self, bytes: u64) -> bool {
         let room = self.space.fits(bytes);
-        let is_near = self.space.left.usable < 2 * SEGMENT;
-        if !room || is_near || self.now.instant.since(self.space.known) >= SPACE_AGE {
+        if !room
+            || self.space.is_near_full()
+            || self.now.instant.since(self.space.known) >= SPACE_AGE
+        {
             self.ask_space();
         }
         self.space.left.usable = self.space.left.usable.saturating_sub(bytes);
         room
+    }
+
+    /// Space was freed.
+    pub(super) fn freed(&mut self) {
+        if self.space.is_near_full() {
+            self.ask_space();
+        }
     }
 
     /// The disk has told what it has left, of which so many bytes are promised already. What is usable, if that is known.

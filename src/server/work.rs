@@ -109,6 +109,8 @@ pub enum Job {
     MadeGood { damage: Hash },
     /// A closed segment gets its index.
     IndexSegment { segment: u32 },
+    /// The space of what groups have removed is freed.
+    Free,
     /// How many bytes has the disk left?
     Space,
     /// What is in the tree of block files, below the folder of these bytes?
@@ -225,6 +227,8 @@ pub enum BackgroundKind {
     Names,
     /// A closed segment gets its index.
     Index,
+    /// The space of removed files is freed.
+    Free,
     /// Segments of the log are compacted.
     Compaction,
     /// What no record names is looked for.
@@ -241,6 +245,7 @@ impl Job {
                 Some(Background { kind: BackgroundKind::Names, owner: 0 })
             }
             Self::IndexSegment { .. } => Some(Background { kind: BackgroundKind::Index, owner: 0 }),
+            Self::Free => Some(Background { kind: BackgroundKind::Free, owner: 0 }),
             Self::ListItems { .. } | Self::ReadItems { .. } => {
                 Some(Background { kind: BackgroundKind::Compaction, owner: 0 })
             }
@@ -278,6 +283,8 @@ pub enum Done {
     MadeGood { result: Result<(), DiskError> },
     /// It has one, or a start reads its groups.
     SegmentIndexed,
+    /// It is.
+    Freed,
     /// What is in that folder.
     BlocksListed { result: Result<BlockFolder, DiskError> },
     /// What the disk has left.
@@ -341,6 +348,10 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
         Job::IndexSegment { segment } => {
             disk.index_segment(segment);
             Done::SegmentIndexed
+        }
+        Job::Free => {
+            disk.free();
+            Done::Freed
         }
         Job::ListBlocks { folder } => Done::BlocksListed { result: disk.list_blocks(&folder) },
         Job::Space => Done::Space { result: disk.space() },

@@ -7,6 +7,7 @@
 //! but names of the store's own folders, its drafts included.
 
 use crate::ids::Address;
+use crate::limits::REMOVED_OPEN_MAX;
 use crate::seeded::{self, Bug};
 use crate::store::blocks::{self, ReadFault};
 use crate::store::error::{DiskResult, failed};
@@ -17,6 +18,7 @@ use crate::store::log::Log;
 use crate::store::values::{Committed, DiskError, Draft, Group};
 use std::collections::HashSet;
 use std::io;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whoever panics in here ends the process (`worker`), so what a poisoned lock guards is only ever seen by tests.
@@ -32,13 +34,16 @@ pub(super) struct Commits<F: FileSystem> {
     segment_max: u64,
     /// Folders that are known to be there.
     folders: Mutex<HashSet<String>>,
+    /// What was removed, and whose space is still to be freed.
+    removed: Mutex<Vec<F::File>>,
     failure: Mutex<Option<String>>,
 }
 
 impl<F: FileSystem> Commits<F> {
     pub(super) fn new(fs: Arc<F>, log: Log<F>, segment_max: u64) -> Self {
-        let (folders, failure) = (Mutex::default(), Mutex::default());
-        Self { fs, log: Mutex::new(log), segment_max, folders, failure }
+        let log = Mutex::new(log);
+        let (folders, removed, failure) = Default::default();
+        Self { fs, log, segment_max, folders, removed, failure }
     }
 
     /// Fails if a flush or a commit has failed before: the state of the disk is not known any more.
@@ -74,6 +79,7 @@ impl<F: FileSystem> Commits<F> {
         committed.number = log.last().number;
         committed.end = log.end();
         committed.closed = log.take_closed();
+        committed.frees = !lock(&self.removed).is_empty();
         Ok(committed)
     }
 
@@ -131,7 +137,27 @@ impl<F: FileSystem> Commits<F> {
 
     /// What stays behind is not read by a start, but removed.
     fn unlink_segment(&self, number: u32) {
-        let _ = self.fs.remove(&layout::segment(number));
+        self.remove(&layout::segment(number));
+    }
+
+    /// Removes a file, whose space is not freed as long as it is open: that takes tens of milliseconds for a segment, and who
+    /// waits for a group does not wait for it. One that cannot be opened, or is one too many, is freed at once.
+    fn remove(&self, path: &str) {
+        let opened = self.fs.open(path);
+        if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return;
+        }
+        let _ = self.fs.remove(path);
+        let mut removed = lock(&self.removed);
+        if removed.len() < REMOVED_OPEN_MAX {
+            removed.extend(opened);
+        }
+    }
+
+    /// See `Disk::free`.
+    pub(super) fn free(&self) {
+        let removed = mem::take(&mut *lock(&self.removed));
+        drop(removed);
     }
 
     /// Renames the drafts; `moved` gets the addresses that had no file before.
@@ -197,7 +223,7 @@ impl<F: FileSystem> Commits<F> {
         for address in group.lost.iter().chain(dropped) {
             let mut added = group.blocks.iter().map(|(_, added, _)| added);
             if !added.any(|added| added == address) {
-                let _ = self.fs.remove(&layout::block(address));
+                self.remove(&layout::block(address));
             }
         }
     }

@@ -294,7 +294,7 @@ impl<F: FileSystem> Disk<F> {
         lock(&self.segments).get(&number).cloned()
     }
 
-    /// A segment is gone, and not kept open. As it is closed its space is freed, which may take long.
+    /// A segment is gone, and not kept open. With this its space may be freed, which takes long.
     fn close_segment(&self, number: u32) {
         let _none_opens_it = lock(&self.opening);
         let closed = lock(&self.segments).pop(&number);
@@ -353,6 +353,11 @@ impl<F: FileSystem> Disk<F> {
         let end = self.commits.closed_end(segment).ok_or(ReadError::Gone)?;
         let read = items::read(&*self.fs, segment, from, end);
         read.map_err(|trouble| trouble.tell(&layout::segment(segment)))
+    }
+
+    /// Frees the space of what groups have removed. What was not freed is with the end of the process.
+    pub fn free(&self) {
+        self.commits.free();
     }
 
     /// Writes the index of a closed segment, behind its groups, if these are all good and there is room. Nobody waits for

@@ -114,6 +114,8 @@ pub struct Committed {
     pub closed: Option<u32>,
     /// Those of `Group::removed` that are gone. The others were not there, or are in use, or there was no room to say so.
     pub removed: Vec<u32>,
+    /// There are files that were removed and whose space is still to be freed.
+    pub frees: bool,
     /// Where the log ends now.
     pub end: SegmentEnd,
 }

@@ -6,7 +6,7 @@ use super::victim::Victim;
 use super::workload_client;
 use dfsd::limits::{
     CONNECTIONS_MIN, DESCRIPTORS_OTHER, DESCRIPTORS_PER_WORKER, DRAFTS_OPEN_MAX, HANDSHAKE_TIMEOUT,
-    SEGMENTS_OPEN_MAX,
+    REMOVED_OPEN_MAX, SEGMENTS_OPEN_MAX,
 };
 use dfsd::wire::message::Role;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 /// So few that a daemon with two workers has the fewest connections with which it starts.
 const DESCRIPTORS: usize = SEGMENTS_OPEN_MAX
     + DRAFTS_OPEN_MAX
+    + REMOVED_OPEN_MAX
     + DESCRIPTORS_OTHER
     + 2 * DESCRIPTORS_PER_WORKER
     + CONNECTIONS_MIN;

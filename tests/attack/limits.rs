@@ -232,6 +232,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "DESCRIPTORS_OTHER",
         &["members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay"],
     ),
+    ("REMOVED_OPEN_MAX", &["few_of_many_removed_files_are_kept_open"]),
     (
         "DESCRIPTORS_PER_WORKER",
         &["members_beyond_the_last_descriptor_are_sent_away_and_the_others_stay"],

@@ -435,6 +435,7 @@ fn step_of(job: &Job) -> Option<Step> {
         Job::ReadLeaves { .. }
         | Job::ReadLog { .. }
         | Job::ListItems { .. }
+        | Job::Free
         | Job::ReadItems { .. }
         | Job::Verify { .. }
         | Job::ListBlocks { .. }

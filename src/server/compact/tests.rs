@@ -194,7 +194,7 @@ impl<F: FileSystem> Bench<F> {
         match done {
             Done::Segment(answer) => self.compact.answered(&mut self.cx, answer),
             Done::Committed { result } => self.write.group_answered(&mut self.cx, result),
-            Done::Space { .. } | Done::SegmentIndexed => {}
+            Done::Space { .. } | Done::SegmentIndexed | Done::Freed => {}
             other => panic!("{other:?}"),
         }
         self.dispatch();

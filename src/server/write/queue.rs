@@ -349,6 +349,9 @@ impl CommitQueue {
         if let Ok(Committed { closed: Some(segment), .. }) = result {
             cx.job(Job::IndexSegment { segment });
         }
+        if result.as_ref().is_ok_and(|committed| committed.frees) {
+            cx.job(Job::Free);
+        }
         if self.rewrites.is_in_flight() {
             return self.rewrites.complete(cx, result).map_or_else(Event::Failed, Event::Compacted);
         }

@@ -4,7 +4,7 @@ use super::check::{checked, damage, record, started};
 use super::damage::killed;
 use super::*;
 use crate::fsck::finding::Grade;
-use crate::limits::SEGMENTS_REMOVED_MAX;
+use crate::limits::{REMOVED_OPEN_MAX, SEGMENTS_REMOVED_MAX};
 use crate::store::fs::RealFs;
 use crate::store::layout;
 use crate::testing::{SimError, SimFs};
@@ -396,4 +396,31 @@ fn what_was_written_anew_is_checked_and_found_like_any_other() {
         assert_eq!(last, Some(copied.segment));
         assert!(found.contains(&LogEntry::Expired(expired[0], 2)), "{found:?}");
     }
+}
+
+/// Their space is freed when nobody waits for a group.
+#[test]
+fn few_of_many_removed_files_are_kept_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = start(RealFs::new(folder.path()).unwrap(), 1).unwrap();
+    let blocks: Vec<_> = (0..REMOVED_OPEN_MAX as u64 + 9)
+        .map(|seed| (seed, content(&mut Dice(seed), LEAF * 3)))
+        .map(|(seed, block)| {
+            assert!(draft(&opened.disk, seed, &block));
+            (seed, address_of(&block), u32::try_from(block.len()).unwrap())
+        })
+        .collect();
+    let dropped = blocks.iter().map(|(_, address, _)| (*address).into()).collect();
+    let brought = commit(&opened.disk, &Group { blocks, ..Group::default() }).unwrap();
+    let gone = commit(&opened.disk, &Group { dropped, ..Group::default() }).unwrap();
+    assert!(!brought.frees && gone.frees);
+    let removed = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let paths = open.filter_map(|open| std::fs::read_link(open.path()).ok());
+        let paths = paths.filter(|path| path.starts_with(folder.path()));
+        paths.filter(|path| path.to_string_lossy().ends_with(" (deleted)")).count()
+    };
+    assert_eq!(removed(), REMOVED_OPEN_MAX);
+    opened.disk.free();
+    assert_eq!(removed(), 0);
 }
