@@ -271,10 +271,10 @@ impl Machines {
     fn collected(&mut self, cx: &mut Context, event: collect::Event) {
         use collect::Event;
         match event {
-            Event::Drop(mut files) => {
+            Event::Drop { mut files, since } => {
                 // What was lost and is to be had again is not to be forgotten.
                 files.retain(|address| !self.replicate.is_damaged(address));
-                if !self.write.add_dropped(cx, files) {
+                if !self.write.add_dropped(cx, files, since) {
                     self.collect.dropped(cx);
                 }
             }
@@ -316,6 +316,11 @@ impl Machines {
         if cx.lack_room(bytes) {
             self.reconcile.forget_told(cx);
         }
+    }
+
+    /// Each record that is known has all that it names, and none is damaged of which that is not known.
+    pub(super) fn are_whole(&self, cx: &Context) -> bool {
+        self.replicate.incomplete() == 0 && cx.index.catalog.lost(..).next().is_none()
     }
 
     /// A group is durable, and in the index: whoever waits for something of it goes on.

@@ -316,7 +316,7 @@ impl FileServer {
                 machines.transfer.wrote(cx, &purpose, draft, result);
             }
             Done::Finished { address, result } => machines.transfer.finished(cx, address, result),
-            Done::Freed => cx.freed(),
+            Done::Freed => machines.write.freed(cx),
             Done::Discarded | Done::SegmentIndexed => {}
             Done::Leaves { reader, pins, result } => {
                 cx.index.readers.unpin(pins);
@@ -426,7 +426,7 @@ impl FileServer {
         self.machines.compact.go_on(&mut self.cx);
         self.machines.dispatch_events(&mut self.cx);
         self.machines.expire.plan(&mut self.cx);
-        let is_whole = self.machines.replicate.incomplete() == 0;
+        let is_whole = self.machines.are_whole(&self.cx);
         self.machines.collect.end_turn(&mut self.cx, is_whole);
         self.machines.dispatch_events(&mut self.cx);
         self.machines.write.pump(&mut self.cx, is_whole);

@@ -85,7 +85,13 @@ impl<F: FileSystem> Commits<F> {
 
     fn commit_items(&self, log: &mut Log<F>, group: &Group) -> DiskResult<Committed> {
         let frame = Frame::Group(group);
-        let place = log.make_room(&*self.fs, frame.length(), self.segment_max)?;
+        let make_room =
+            |log: &mut Log<F>| log.make_room(&*self.fs, frame.length(), self.segment_max);
+        let place = match make_room(log) {
+            // What was removed may take up what is needed.
+            Err(DiskError::Full) if self.free() => make_room(log)?,
+            room => room?,
+        };
         let encoded = frame.encode(&place);
         let mut moved = Vec::new();
         if seeded::is_on(Bug::DropFirst) {
@@ -154,10 +160,10 @@ impl<F: FileSystem> Commits<F> {
         }
     }
 
-    /// See `Disk::free`.
-    pub(super) fn free(&self) {
+    /// See `Disk::free`. Whether there was anything.
+    pub(super) fn free(&self) -> bool {
         let removed = mem::take(&mut *lock(&self.removed));
-        drop(removed);
+        !removed.is_empty()
     }
 
     /// Renames the drafts; `moved` gets the addresses that had no file before.

@@ -76,8 +76,8 @@ pub struct Group {
 pub struct Dropped {
     /// The block.
     pub address: Address,
-    /// None if no record that was known when this was written names it. Else one may that came before this, and not before
-    /// this segment: it lacks the block.
+    /// None if no record that stands before this names it. Else one may that does, and not before this segment: it lacks the
+    /// block.
     pub since: Option<u32>,
 }
 

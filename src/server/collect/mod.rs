@@ -46,6 +46,8 @@ const FILES: usize = 4;
 const FILES_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// And not later than this.
 const FILES_PAUSE_MAX: Duration = Duration::from_millis(16);
+/// Since the first segment of all: it is not known when a block that goes was held last.
+const EVER: u32 = 0;
 /// After it others have had their turn.
 const MOMENT: Duration = Duration::from_micros(1);
 /// What is owed to the rate is waited for when it has come to this.
@@ -72,8 +74,9 @@ pub(super) enum Void {
 /// What collection has to tell the rest of the server.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// These block files are not held, and are to be removed. `dropped` is to be called, or `not_dropped`.
-    Drop(Vec<Address>),
+    /// These block files are not held, and are to be removed. `dropped` is to be called, or `not_dropped`. A record that came
+    /// since then, in this segment at the earliest, may name one.
+    Drop { files: Vec<Address>, since: u32 },
     /// A record's bytes were found damaged.
     RecordDamaged(RecordId),
     /// A page's.
@@ -296,7 +299,7 @@ impl Collect {
                 let found = orphans.step(cx);
                 match found {
                     orphans::Step::List => self.waits = true,
-                    orphans::Step::Drop(files) => self.drop_files(cx, files),
+                    orphans::Step::Drop(files) => self.drop_files(cx, files, EVER),
                     orphans::Step::Ended => self.phase = Phase::Idle,
                 }
             }
@@ -308,7 +311,7 @@ impl Collect {
     fn begin(&mut self, cx: &mut Context) {
         if !self.not_dropped.is_empty() {
             let files = std::mem::take(&mut self.not_dropped);
-            return self.drop_files(cx, files);
+            return self.drop_files(cx, files, EVER);
         }
         let is_sound = self.is_whole && !mark::is_damaged(cx);
         if let Some(orphans) = self.orphans.take_if(|_| is_sound) {
@@ -398,14 +401,15 @@ impl Collect {
         left.bytes = left.bytes.saturating_sub(swept.gone.bytes);
         self.paused_until = Some(cx.now.instant + MOMENT);
         if !swept.files.is_empty() {
-            self.drop_files(cx, swept.files);
+            // What is on its way to the disk has not been marked, and comes there or later.
+            self.drop_files(cx, swept.files, cx.index.end.segment);
         }
     }
 
-    fn drop_files(&mut self, cx: &Context, files: Vec<Address>) {
+    fn drop_files(&mut self, cx: &Context, files: Vec<Address>, since: u32) {
         self.waits = true;
         self.dropping = cx.now.instant;
-        self.events.push_back(Event::Drop(files));
+        self.events.push_back(Event::Drop { files, since });
     }
 
     /// Files are gone, or need not go.

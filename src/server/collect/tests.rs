@@ -129,7 +129,7 @@ impl Setting {
         }
         while let Some(event) = self.collect.poll_event() {
             match event {
-                Event::Drop(files) => {
+                Event::Drop { files, .. } => {
                     assert!(files.len() <= FILES);
                     self.gone.extend(files.iter().map(|file| file.0[0]));
                     self.cx.now.instant = self.cx.now.instant + self.takes;

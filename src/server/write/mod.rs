@@ -340,8 +340,8 @@ impl Write {
     }
 
     /// Block files that are not held go. False if none is left to go.
-    pub(super) fn add_dropped(&mut self, cx: &Context, files: Vec<Address>) -> bool {
-        self.queue.add_dropped(cx, files)
+    pub(super) fn add_dropped(&mut self, cx: &Context, files: Vec<Address>, since: u32) -> bool {
+        self.queue.add_dropped(cx, files, since)
     }
 
     /// What was held is damaged or gone.
@@ -352,6 +352,12 @@ impl Write {
     /// Records have expired.
     pub(super) fn add_expired(&mut self, expired: Vec<Expired>) {
         self.queue.add_expired(expired);
+    }
+
+    /// The space of removed files has been freed.
+    pub(super) fn freed(&mut self, cx: &mut Context) {
+        self.queue.freed(cx);
+        cx.freed();
     }
 
     /// The open group has waited long enough.

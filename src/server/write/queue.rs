@@ -96,6 +96,16 @@ struct Dispatched {
     relied: Vec<Epoch>,
 }
 
+/// Whether the space of removed files is being freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Frees {
+    #[default]
+    Nothing,
+    Once,
+    /// It is, and more may have been removed since that began.
+    Twice,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct CommitQueue {
@@ -109,6 +119,7 @@ pub(super) struct CommitQueue {
     urgent: bool,
     window_set: bool,
     window_over: bool,
+    frees: Frees,
     /// Small blocks and pages of the open batch.
     addresses: HashSet<Address>,
     /// Records of the open batch.
@@ -207,8 +218,14 @@ impl CommitQueue {
     }
 
     /// These block files are not held any more, and go. In a group of their own: what has come before is not held up, and
-    /// one that comes again does so after that. False if all that is left of them is held, or on its way here.
-    pub(super) fn add_dropped(&mut self, cx: &Context, mut dropped: Vec<Address>) -> bool {
+    /// one that comes again does so after that. A record that has come in segment `since` or later may name one. False if all
+    /// that is left of them is held, or on its way here.
+    pub(super) fn add_dropped(
+        &mut self,
+        cx: &Context,
+        mut dropped: Vec<Address>,
+        since: u32,
+    ) -> bool {
         dropped.retain(|address| {
             let is_held = cx.index.holdings.block(address).is_some();
             !is_held && !self.brings(address)
@@ -219,7 +236,8 @@ impl CommitQueue {
         if !self.open.is_empty() || !self.open.waiters.is_empty() {
             self.close();
         }
-        let dropped = dropped.into_iter().map(Dropped::from).collect();
+        let dropped = dropped.into_iter().map(|address| Dropped { address, since: Some(since) });
+        let dropped = dropped.collect();
         let group = Group { dropped, ..Group::default() };
         self.closed.push_back(Batch { group, ..Batch::default() });
         true
@@ -277,6 +295,10 @@ impl CommitQueue {
         if !seeded::is_on(Bug::LoseAgain) {
             // What has come again with a group before this one stands in the log before it, and would be lost to a start.
             batch.group.lost.retain(|address| !cx.index.has(address));
+        }
+        if is_whole || seeded::is_on(Bug::CopyDroppedBare) {
+            // All that went before is in the index: no record of it names one of these.
+            batch.group.dropped.iter_mut().for_each(|dropped| dropped.since = None);
         }
         let address_of = |(address, _): &(Address, Bytes)| *address;
         self.in_flight = Some(Dispatched {
@@ -340,6 +362,14 @@ impl CommitQueue {
         }
     }
 
+    /// The space of removed files has been freed.
+    pub(super) fn freed(&mut self, cx: &mut Context) {
+        if mem::take(&mut self.frees) == Frees::Twice {
+            self.frees = Frees::Once;
+            cx.job(Job::Free);
+        }
+    }
+
     /// The disk has answered for the group that was in flight. Whoever waits for it is told; what else has come of it.
     pub(super) fn complete(
         &mut self,
@@ -350,7 +380,13 @@ impl CommitQueue {
             cx.job(Job::IndexSegment { segment });
         }
         if result.as_ref().is_ok_and(|committed| committed.frees) {
-            cx.job(Job::Free);
+            self.frees = match self.frees {
+                Frees::Nothing => {
+                    cx.job(Job::Free);
+                    Frees::Once
+                }
+                Frees::Once | Frees::Twice => Frees::Twice,
+            };
         }
         if self.rewrites.is_in_flight() {
             return self.rewrites.complete(cx, result).map_or_else(Event::Failed, Event::Compacted);
@@ -442,6 +478,7 @@ impl Dispatched {
 mod tests {
     use super::*;
     use crate::limits::PUT_RECORDS_MAX;
+    use crate::server::output::Output;
     use crate::server::samples::new_record;
     use crate::store::values::LogPlace;
     use crate::wire::message::Request;
@@ -510,6 +547,46 @@ mod tests {
                 &mut cx,
                 Ok(Committed { segment: 1, pages, removed, ..Committed::default() }),
             );
+        }
+    }
+
+    /// What they brought has been swept, and a record came meanwhile that names it.
+    #[test]
+    fn who_lacks_what_is_dropped_is_told_of_if_anybody_lacks_something() {
+        let mut cx = Context::for_tests();
+        for (is_whole, since) in [(true, None), (false, Some(3))] {
+            let mut queue = CommitQueue::default();
+            queue.add_record(&mut cx, record(1));
+            assert!(queue.add_dropped(&cx, vec![Address([7; 32])], 3));
+            assert_eq!(queue.dispatch(&mut cx, is_whole).unwrap().records.len(), 1);
+            queue.take_in_flight(&mut cx);
+            let dropped = queue.dispatch(&mut cx, is_whole).unwrap().dropped;
+            assert_eq!(dropped, [Dropped { address: Address([7; 32]), since }]);
+        }
+    }
+
+    #[test]
+    fn of_the_jobs_that_free_what_was_removed_one_waits() {
+        let mut cx = Context::for_tests();
+        let mut queue = CommitQueue::default();
+        let frees = |cx: &mut Context| {
+            let jobs = mem::take(&mut cx.outputs).into_iter();
+            jobs.filter(|output| matches!(output, Output::Job(Job::Free))).count()
+        };
+        let commit = |queue: &mut CommitQueue, cx: &mut Context, frees: bool| {
+            queue.add_page(Address([1; 32]), Bytes::from_static(b"page"));
+            queue.close();
+            assert!(queue.dispatch(cx, true).is_some());
+            let pages = vec![LogPlace { segment: 1, offset: 9_000, length: 4 }];
+            queue.complete(cx, Ok(Committed { frees, pages, ..Committed::default() }));
+        };
+        for (is_removed, jobs) in [(false, 0), (true, 1), (true, 0), (true, 0)] {
+            commit(&mut queue, &mut cx, is_removed);
+            assert_eq!(frees(&mut cx), jobs);
+        }
+        for jobs in [1, 0] {
+            queue.freed(&mut cx);
+            assert_eq!(frees(&mut cx), jobs);
         }
     }
 
