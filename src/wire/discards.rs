@@ -1,7 +1,8 @@
 //! The extension of a record by which it discards versions that are dated in the future: no stamp can be above theirs, so
 //! that no record can have them as parents.
 //!
-//! Knows no clock. Invariant: what does not decode discards nothing.
+//! Knows no clock. Invariants: what does not decode discards nothing; and no record discards what is dated before it, whoever
+//! has told its writer to.
 
 use super::cursor::{Field, Reader};
 use super::record::{Extension, Record};
@@ -31,5 +32,22 @@ pub fn discards(record: &Record) -> Vec<VersionId> {
     {
         versions.push(version);
     }
+    versions.retain(|version| *version > record.version);
     if from.finish().is_ok() { versions } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{NameId, Writer};
+    use crate::wire::record::RecordKind;
+
+    #[test]
+    fn only_what_is_dated_after_a_record_is_discarded_by_it() {
+        let version = |stamp| VersionId { stamp, writer: Writer([1; 8]) };
+        let bare = Record::unsigned(RecordKind::File, NameId([7; 32]), version(5));
+        let said = [4, 9, 5, 6].map(version);
+        let record = Record { extensions: discarding(&said).into_iter().collect(), ..bare };
+        assert_eq!(discards(&record), [version(9), version(6)]);
+    }
 }

@@ -247,25 +247,6 @@ fn what_comes_late_goes_before_what_supersedes_it() {
     assert_eq!([(); 3].map(|()| node.let_go(0, 1)), [vec![id(0)], vec![id(1)], vec![]]);
 }
 
-/// A record that discards itself, or that another discards which it discards.
-#[test]
-fn who_discards_each_other_or_themselves_go_all_the_same() {
-    let versions = [1, 2, 3, 4].map(version);
-    for keep in [None, Some(0)] {
-        let mut node = Node::new(Catalog::new(Aliases::new(ENTROPY)), keep);
-        node.catalog.rebind(usize::MAX);
-        let discards = [vec![], versions[..2].to_vec(), vec![versions[1]], vec![]];
-        let parents = [vec![], vec![], vec![versions[0]], vec![versions[2]]];
-        for at in [0, 1, 2, 3_usize] {
-            node.insert(id(at as u64), &record(versions[at], &parents[at], &discards[at]));
-        }
-        node.catalog.ripen();
-        while !node.let_go(Step::MAX - 1, 1).is_empty() {}
-        assert_eq!(node.held.keys().collect::<Vec<_>>(), [&id(3)], "{keep:?}");
-        assert!(!node.catalog.has_beyond() && !node.catalog.has_ripe());
-    }
-}
-
 #[test]
 #[cfg(debug_assertions)]
 #[should_panic(expected = "a start has not found all")]
