@@ -205,16 +205,16 @@ impl Audit {
                 }
             }
             self.nodes[machine].readings = readings;
-            // What could not be read well has been noted by the node, and is had anew.
-            let verify = inspector.call(world, Operation::Verify);
-            if let Ok(Answer::Verified { bad, .. }) = verify.result
-                && !bad.is_empty()
-            {
-                world.run(Duration::from_secs(15), |_| false);
-                let again = inspector.call(world, Operation::Verify);
-                if let Ok(Answer::Verified { bad, .. }) = again.result {
-                    self.nodes[machine].bad = bad;
+            // What could not be read well has been noted by the node, and is had anew; or nobody needs it, which is known after
+            // the next mark.
+            for _ in 0..20 {
+                let verify = inspector.call(world, Operation::Verify);
+                let Ok(Answer::Verified { bad, .. }) = verify.result else { break };
+                self.nodes[machine].bad = bad;
+                if self.nodes[machine].bad.is_empty() {
+                    break;
                 }
+                world.run(Duration::from_secs(15), |_| false);
             }
         }
     }

@@ -13,6 +13,10 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     (960, "what had been swept, and still stood in the log, was there again after a start"),
     (3431, "the audit waited for a file to go that could not be removed, until a start"),
     (3684, "the audit asked for the greatest of many heads, where the least of them are told"),
+    (
+        10195,
+        "the audit waited 15 s, and what is damaged and needed by nobody is known after the next mark",
+    ),
 ];
 
 /// Those from before anything expired in a run: played as they were.
