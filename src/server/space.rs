@@ -56,7 +56,7 @@ impl Space {
         Ok(space.usable)
     }
 
-    /// The log sets aside more than it was given.
+    /// So little is left that it is asked each time, since the log sets aside more than it was given.
     fn is_near_full(&self) -> bool {
         self.left.usable < 2 * SEGMENT
     }

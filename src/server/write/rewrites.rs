@@ -83,10 +83,10 @@ impl Rewrites {
         self.has_turn = true;
     }
 
-    /// The group that waits, if one does. `is_whole`: each record that is known has all that it names.
-    pub(super) fn dispatch(&mut self, cx: &mut Context, is_whole: bool) -> Option<Group> {
+    /// The group that waits, if one does.
+    pub(super) fn dispatch(&mut self, cx: &mut Context) -> Option<Group> {
         let (group, in_flight) = match self.waiting.take()? {
-            Rewrite::Copies(copies) => copies_group(&cx.index, copies, is_whole),
+            Rewrite::Copies(copies) => copies_group(&cx.index, copies),
             Rewrite::Removal(numbers) => removal_group(&mut cx.index, numbers),
         };
         self.in_flight = Some(in_flight);
@@ -133,8 +133,8 @@ fn enter(index: &mut Index, committed: &Committed) {
     index.end = committed.end;
 }
 
-/// What of these is needed still. `is_whole`: see `dispatch`.
-fn copies_group(index: &Index, copies: Vec<Copy>, is_whole: bool) -> (Group, InFlight) {
+/// What of these is needed still.
+fn copies_group(index: &Index, copies: Vec<Copy>) -> (Group, InFlight) {
     let (mut group, mut moving) = (Group::default(), Moving::default());
     for Copy { item, bytes } in copies {
         if !index.is_needed(&item) && !seeded::is_on(Bug::CopyTheDead) {
@@ -160,10 +160,8 @@ fn copies_group(index: &Index, copies: Vec<Copy>, is_whole: bool) -> (Group, InF
             Statement::BlockFile { length } => group.named.push((address, length)),
             Statement::Lost => group.lost.push(address),
             Statement::Dropped { since } => {
-                // Who has come since this was first written may name it, and then lacks it: this is known while this node runs,
-                // but a start finds the block before, and such a record, and then this.
-                let may_lack = !is_whole && !seeded::is_on(Bug::CopyDroppedBare);
-                let since = may_lack.then(|| since.unwrap_or(item.place.segment));
+                // Who has come since this was first written may name it.
+                let since = Some(since.unwrap_or(item.place.segment));
                 group.dropped.push(Dropped { address, since });
             }
             Statement::Expired { .. } if seeded::is_on(Bug::CopyNoExpired) => {}
