@@ -64,7 +64,7 @@ impl Catalog {
 
     /// What is to go by a step and is still held: what is beyond the bound, and what has expired. As it may be the last that
     /// goes before a start, whose catalog knows nothing but what is left, none is told before one that it supersedes or
-    /// discards.
+    /// discards; but for one that nothing supersedes but what is discarded.
     pub(crate) fn due(&mut self, by: Step, count: usize) -> Vec<Expired> {
         self.versions.assert_found();
         let refused_ms = u64::try_from(BOUND_REFUSED.as_millis()).unwrap_or(u64::MAX);

@@ -7,6 +7,7 @@ use crate::index::entry::{Entry, Flag};
 use crate::index::sorted::xor_into;
 use crate::limits::CALENDAR_MIN;
 use crate::store::values::{Expired, LogPlace};
+use crate::testing::Dice;
 use crate::time::{Step, counts_at, stamp_at, step_after, step_at};
 use crate::wire::message::RangeSummary;
 use crate::wire::record::{Record, RecordKind};
@@ -15,17 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const PLACE: LogPlace = LogPlace { segment: 1, offset: 64, length: 200 };
 const WHOLE: (RecordId, RecordId) = (RecordId([0; 32]), RecordId([u8::MAX; 32]));
-
-/// Numbers that look like chance.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
 
 fn version(number: u64) -> VersionId {
     VersionId { stamp: stamp_at(CALENDAR_MIN + number * 2_000), writer: Writer([1; 8]) }
@@ -48,12 +38,12 @@ fn history(dice: &mut Dice, versions: u64) -> BTreeMap<u64, Record> {
     let one = |number: u64| {
         let name = number % 3;
         let before: Vec<_> = (1..number).filter(|before| before % 3 == name).collect();
-        let mut parents: Vec<u64> = match dice.roll(8) {
+        let mut parents: Vec<u64> = match dice.below(8) {
             0 => Vec::new(),
             1..6 => before.last().copied().into_iter().collect(),
             _ => before.iter().rev().take(4).copied().collect(),
         };
-        if dice.roll(9) == 0 {
+        if dice.below(9) == 0 {
             parents.truncate(1);
         }
         (number, record(name, number, &parents))
@@ -110,9 +100,9 @@ fn whatever_comes_and_goes_the_newest_are_kept_and_no_more() {
         let (mut keep, mut gone) = (None, Vec::new());
         let now = step_after(version(200).stamp);
         while !left.is_empty() {
-            match dice.roll(12) {
+            match dice.below(12) {
                 0 => {
-                    keep = [None, Some(0), Some(1), Some(3), Some(8)][dice.roll(5) as usize];
+                    keep = [None, Some(0), Some(1), Some(3), Some(8)][dice.below(5)];
                     catalog.set(&settings(keep));
                 }
                 1 => {
@@ -126,18 +116,18 @@ fn whatever_comes_and_goes_the_newest_are_kept_and_no_more() {
                     gone.extend(due);
                 }
                 2 => {
-                    let number = 1 + dice.roll(90);
+                    let number = 1 + dice.below(90) as u64;
                     catalog.damage(&id(number));
                     left.entry(number).or_insert_with(|| record(number % 3, number, &[]));
                 }
                 _ => {
-                    let at = dice.roll(left.len() as u64) as usize;
+                    let at = dice.below(left.len());
                     let number = *left.keys().nth(at).unwrap();
                     let record = left.remove(&number).unwrap();
                     catalog.insert(id(number), &record, PLACE);
                 }
             }
-            while catalog.rebind(1 + dice.roll(7) as usize) {}
+            while catalog.rebind(1 + dice.below(7)) {}
             for at in [now - 3, now, now + 1] {
                 let whole = catalog.summary_at(at, WHOLE.0, WHOLE.1);
                 assert_eq!(whole, counted(&catalog, &gone, at), "seed {seed}");
@@ -159,15 +149,15 @@ fn nodes_that_have_told_each_other_what_counts_have_the_same_whatever_they_let_g
     for seed in 0..60 {
         let mut dice = Dice(1_000 + seed);
         let all = history(&mut dice, 60);
-        let keep = Some([0, 1, 2, 5][dice.roll(4) as usize]);
+        let keep = Some([0, 1, 2, 5][dice.below(4)]);
         let now = step_after(version(200).stamp);
         let mut nodes = [(); 2].map(|()| Catalog::new(Aliases::new([9; 16])));
         for node in &mut nodes {
             node.set(&settings(keep));
             node.rebind(usize::MAX);
-            let mut left: Vec<_> = all.keys().copied().filter(|_| dice.roll(4) > 0).collect();
+            let mut left: Vec<_> = all.keys().copied().filter(|_| dice.below(4) > 0).collect();
             while !left.is_empty() {
-                let number = left.swap_remove(dice.roll(left.len() as u64) as usize);
+                let number = left.swap_remove(dice.below(left.len()));
                 node.insert(id(number), &all[&number], PLACE);
             }
             node.ripen();

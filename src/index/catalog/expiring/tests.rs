@@ -6,6 +6,7 @@ use crate::index::catalog::{Catalog, Verdict};
 use crate::index::entry::{Entry, Flag};
 use crate::limits::CALENDAR_MIN;
 use crate::store::values::LogPlace;
+use crate::testing::Dice;
 use crate::time::{Step, stamp_at, step_after, wall_ms_of};
 use crate::wire::discards::discarding;
 use crate::wire::record::{Record, RecordKind};
@@ -19,17 +20,6 @@ const NAMES: u64 = 2;
 /// Milliseconds between a version and the next, so that several are of one step.
 const PACE: u64 = 1_700;
 const DAY: u64 = 24 * 3_600_000;
-
-/// Numbers that look like chance.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
 
 fn version(at_ms: u64) -> VersionId {
     VersionId { stamp: stamp_at(CALENDAR_MIN + at_ms), writer: Writer([1; 8]) }
@@ -64,8 +54,8 @@ struct Writing {
 impl Writing {
     fn write(&mut self, dice: &mut Dice, number: u64) -> Record {
         let heads: Vec<_> = self.heads.iter().rev().take(8).copied().collect();
-        let kind = if dice.roll(5) == 0 { RecordKind::Tombstone } else { RecordKind::File };
-        let is_future = dice.roll(8) == 0;
+        let kind = if dice.below(5) == 0 { RecordKind::Tombstone } else { RecordKind::File };
+        let is_future = dice.below(8) == 0;
         let ahead = if is_future { 2 * DAY } else { 0 };
         let mut new = record(version(number * PACE + ahead), &heads, &[]);
         (new.kind, new.name) = (kind, NameId([self.name as u8; 32]));
@@ -75,11 +65,11 @@ impl Writing {
             return new;
         }
         // Nobody knows of all that is there.
-        new.parents.retain(|_| dice.roll(4) > 0);
-        if dice.roll(3) == 0 {
+        new.parents.retain(|_| dice.below(4) > 0);
+        if dice.below(3) == 0 {
             let discards: Vec<_> = self.future.iter().copied().collect();
             new.extensions.extend(discarding(&discards));
-            self.future.retain(|_| dice.roll(3) == 0);
+            self.future.retain(|_| dice.below(3) == 0);
         }
         self.heads.retain(|head| !new.parents.contains(head));
         self.heads.insert(new.version);
@@ -92,7 +82,7 @@ fn history(dice: &mut Dice, versions: u64) -> BTreeMap<u64, Record> {
         .map(|name| Writing { name, heads: BTreeSet::new(), future: BTreeSet::new() })
         .collect();
     let mut write = |number| {
-        let name = dice.roll(NAMES) as usize;
+        let name = dice.below(NAMES as usize);
         (number, writing[name].write(dice, number))
     };
     (1..=versions).map(&mut write).collect()
@@ -157,16 +147,16 @@ fn whatever_has_gone_a_start_finds_nothing_that_was_superseded_or_discarded_as_a
         let mut dice = Dice(seed);
         let all = history(&mut dice, 60);
         let mut left: Vec<_> = all.keys().copied().collect();
-        let keep = [None, Some(0), Some(1), Some(3)][dice.roll(4) as usize];
+        let keep = [None, Some(0), Some(1), Some(3)][dice.below(4)];
         let mut node = Node::new(Catalog::new(Aliases::new(ENTROPY)), keep);
         node.catalog.rebind(usize::MAX);
         let mut now = step_after(version(0).stamp);
-        while !left.is_empty() || dice.roll(30) > 0 {
-            match dice.roll(8) {
+        while !left.is_empty() || dice.below(30) > 0 {
+            match dice.below(8) {
                 0..5 if !left.is_empty() => {
                     // Most come in the order in which they were written.
-                    let at = if dice.roll(3) > 0 { 0 } else { dice.roll(left.len() as u64) };
-                    let number = left.remove(at as usize);
+                    let at = if dice.below(3) > 0 { 0 } else { dice.below(left.len()) };
+                    let number = left.remove(at);
                     let (id, record) = (id(number), &all[&number]);
                     let verdict = node.catalog.judge(&id, record, None, Some(now));
                     if verdict == Verdict::Takes {
@@ -176,7 +166,7 @@ fn whatever_has_gone_a_start_finds_nothing_that_was_superseded_or_discarded_as_a
                 5 => now += 1,
                 6 => node.catalog.ripen(),
                 _ => {
-                    node.let_go(now, 1 + dice.roll(3) as usize);
+                    node.let_go(now, 1 + dice.below(3));
                 }
             }
             for (live, started) in told(&node.catalog).into_iter().zip(told(&node.started())) {
