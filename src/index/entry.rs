@@ -2,7 +2,8 @@
 //!
 //! Knows no other entry. Invariant: the bytes of its key order entries by the alias of their name, then the heads before those
 //! that are superseded, then by version, then by id. What stands before those bytes orders them otherwise: by what they supersede
-//! themselves. In the order in which they are to go no version stands behind one that supersedes or discards it.
+//! themselves. In the order in which they are to go no version stands behind one that supersedes or discards it, unless that
+//! one is discarded itself.
 
 use super::packed::PackedLocation;
 use crate::crypto::alias::{Alias, Mark};
