@@ -17,6 +17,8 @@ pub(super) const FOUND: &[(u64, &str)] = &[
         10195,
         "the audit waited 15 s, and what is damaged and needed by nobody is known after the next mark",
     ),
+    (7689, "nodes that agreed were held to a version that went with the only disk that had it"),
+    (12_247, "the same"),
 ];
 
 /// Those from before anything expired in a run: played as they were.

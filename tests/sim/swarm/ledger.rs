@@ -173,9 +173,12 @@ impl Ledger {
         }
     }
 
-    /// All nodes have said just now that they have the same, and all of it.
+    /// All nodes have said just now that they have the same, and all of it. What nobody has any more, since the disks of all who
+    /// had it are lost, they agree about too.
     pub(super) fn all_agree(&mut self, machines: usize, now: Instant) {
-        for (name, version) in std::mem::take(&mut self.fresh) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain(|(name, version)| self.must_be_kept(*name, *version));
+        for (name, version) in fresh {
             for machine in 0..machines {
                 self.claim(name, version, (machine, now));
             }
@@ -398,5 +401,20 @@ pub(super) mod tests {
         assert!(!ledger.must_be_kept(0, version(6)), "it was asked before");
         ledger.claim(0, version(6), (2, Instant(6)));
         assert!(ledger.must_be_kept(0, version(6)) && ledger.is_trusted(2, Instant(6)));
+    }
+
+    #[test]
+    fn nodes_that_agree_after_the_only_disk_with_a_version_was_lost_need_not_have_it() {
+        let mut ledger = Ledger::new(1, 4);
+        for (name, stamp) in [(0, 6), (1, 7)] {
+            let hash = ledger.contents.make(9);
+            let put = ledger.begin(write(name, Thing::File(hash)));
+            ledger.end(put, Instant(2), Fate::Acknowledged(version(stamp)));
+        }
+        ledger.claim(1, version(7), (2, Instant(3)));
+        ledger.harm(0, Instant(4), true);
+        ledger.all_agree(3, Instant(5));
+        assert!(!ledger.must_be_kept(0, version(6)), "nobody has it");
+        assert!(ledger.must_be_kept(1, version(7)) && ledger.has_whole(0, 1, version(7)));
     }
 }
