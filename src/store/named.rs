@@ -118,7 +118,8 @@ fn claims<'a, F: FileSystem>(fs: &'a F, all: &[(u32, Named)]) -> Claims<'a, F> {
         },
         Named::Closed(_) | Named::Other | Named::Foreign => None,
     });
-    let here = all.iter().filter(|(_, named)| named.is_ours()).map(|(number, _)| *number);
+    let here = all.iter().filter(|(_, named)| named.may_hold_groups());
+    let here = here.map(|(number, _)| *number);
     Claims::new(fs, headers.collect(), here.collect())
 }
 
@@ -129,6 +130,13 @@ impl Named {
             Self::File(..) | Self::Closed(_) => true,
             Self::Other | Self::Foreign => false,
         }
+    }
+
+    /// Whether something may be lost with it. A group is written only once the header is durable: a file that ends with its
+    /// header has none.
+    fn may_hold_groups(&self) -> bool {
+        let is_short = matches!(self, Self::File(_, length) if *length <= FRAMES);
+        self.is_ours() && !is_short
     }
 }
 

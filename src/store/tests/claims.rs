@@ -121,6 +121,44 @@ fn of_segments_removed_together_any_may_be_left() {
     }
 }
 
+/// The power went while one was begun, and its file is there again after each loss of power until its going is durable.
+#[test]
+fn who_says_that_a_segment_is_gone_which_was_never_begun_is_believed() {
+    for length in [0, 100, 8192] {
+        let fs = SimFs::new();
+        let opened = start(fs.clone(), 1).unwrap();
+        fill(&opened.disk, 1);
+        drop(opened);
+        let mut fs = fs.restart();
+        // Those that hold nothing go again.
+        for entropy in 2..4 {
+            let (recovered, found) = started(&mut fs, entropy);
+            assert_eq!((recovered.notes.len(), found_in(&found)), (0, vec![1]));
+        }
+        let opened = start(fs.clone(), 4).unwrap();
+        assert_eq!(remove(&opened.disk, &[1, 2]), [1, 2]);
+        drop(opened);
+        let mut fs = fs.restart();
+        let [newest] = &fs.paths("log/")[..] else { panic!("{:?}", fs.paths("log/")) };
+        let never_begun = number_of(newest) - 1;
+        assert!(never_begun > 2, "it is not the one that was removed");
+        put_back(&fs, never_begun, &vec![0; length]);
+        for entropy in 5..7 {
+            let recovered = started(&mut fs, entropy).0;
+            assert_eq!(
+                (recovered.notes, recovered.log_damage.is_any()),
+                (vec![], false),
+                "{length}"
+            );
+        }
+        assert!(fs.open(&layout::segment(never_begun)).is_err());
+    }
+}
+
+fn number_of(path: &str) -> u32 {
+    layout::segment_number(path.rsplit('/').next().unwrap()).unwrap()
+}
+
 /// Flips a byte of both copies of a segment's header.
 fn harm_header(fs: &SimFs, segment: u32, at: usize) {
     let path = layout::segment(segment);

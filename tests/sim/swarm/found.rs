@@ -19,6 +19,11 @@ pub(super) const FOUND: &[(u64, &str)] = &[
     ),
     (7689, "nodes that agreed were held to a version that went with the only disk that had it"),
     (12_247, "the same"),
+    (
+        34_302,
+        "a segment was missed that had gone on purpose, since the file of one that was never begun was there again",
+    ),
+    (64_897, "a page that was rotten came anew while the audit waited calmly"),
 ];
 
 /// Those from before anything expired in a run: played as they were.
