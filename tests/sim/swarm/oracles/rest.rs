@@ -15,6 +15,8 @@ const JOBS_OF_ONE: u64 = 32;
 const COLLECTING_OF_ONE: u64 = 64;
 /// See `COLLECTING_OF_ONE`.
 const RECORDS_OF_A_JOB: u64 = 64;
+/// What is rotten on a disk may be met by that collection: it is asked for, and each of the others may give it.
+const HAD_ANEW: u64 = 32 * 1024;
 
 pub(super) struct Rest;
 
@@ -23,7 +25,7 @@ impl Oracle for Rest {
         "G12 rest"
     }
 
-    fn at_end(&mut self, _: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
+    fn at_end(&mut self, ledger: &Ledger, audit: &Audit, promise: Promise) -> Result<(), String> {
         if promise == Promise::Beyond || audit.settled.is_none() {
             return Ok(());
         }
@@ -32,7 +34,8 @@ impl Oracle for Rest {
         let Toil { bytes, jobs, collecting } = audit.toil;
         let records: u64 = audit.nodes.iter().map(|node| node.records.len() as u64).sum();
         let most = nodes * COLLECTING_OF_ONE + records / RECORDS_OF_A_JOB;
-        let is_much = bytes > pairs * BYTES_BETWEEN_TWO || jobs > nodes * JOBS_OF_ONE;
+        let between_two = BYTES_BETWEEN_TWO + if ledger.any_damage() { HAD_ANEW } else { 0 };
+        let is_much = bytes > pairs * between_two || jobs > nodes * JOBS_OF_ONE;
         if is_much || collecting > most {
             return Err(format!("nothing happens, and yet {nodes} nodes did {:?}", audit.toil));
         }
@@ -44,6 +47,7 @@ impl Oracle for Rest {
 mod tests {
     use super::*;
     use crate::sim::swarm::oracles::tests::audit_of;
+    use dfsd::time::Instant;
 
     #[test]
     fn much_ado_is_a_violation() {
@@ -55,5 +59,13 @@ mod tests {
         assert!(judge(BYTES_BETWEEN_TWO + 1, 0, 0).is_err());
         assert!(judge(0, 2 * JOBS_OF_ONE + 1, 0).is_err());
         assert!(judge(0, 0, 2 * COLLECTING_OF_ONE + 1).is_err());
+        let mut ledger = Ledger::new(1, 1);
+        ledger.harm(0, Instant(1), false);
+        let bytes = BYTES_BETWEEN_TWO + HAD_ANEW;
+        for (bytes, is_right) in [(bytes, true), (bytes + 1, false)] {
+            let toil = Toil { bytes, ..Toil::default() };
+            let audit = Audit { toil, ..audit_of(&[&[], &[]]) };
+            assert_eq!(Rest.at_end(&ledger, &audit, Promise::Kept).is_ok(), is_right);
+        }
     }
 }
