@@ -127,6 +127,8 @@ fn start(folder: &Path) {
         node.summary().records.count
     );
     let count = node.summary().records.count.max(1);
+    // As a daemon does that has read nothing for a while.
+    dfsd::net::trim_heap();
     let taken = |now: u64| now.saturating_sub(memory) as f64 / count as f64;
     println!(
         "memory {:.1} bytes a record, {:.1} at most",

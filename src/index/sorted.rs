@@ -197,7 +197,9 @@ impl SortedIndex {
     /// Of these slots, in whatever order they come.
     pub(crate) fn of(slots: impl Iterator<Item = u32>, keys: &impl Keys) -> Self {
         let mut slots: Vec<_> = slots.map(|slot| (prefix(keys.key(slot).as_ref()), slot)).collect();
-        slots.sort_unstable_by(|(one, slot), (other, other_slot)| {
+        // Of one name most come in their order, and a stable sort makes use of that: a key that begins like another is far from
+        // the processor.
+        slots.sort_by(|(one, slot), (other, other_slot)| {
             let order = || keys.key(*slot).as_ref().cmp(keys.key(*other_slot).as_ref());
             one.cmp(other).then_with(order)
         });

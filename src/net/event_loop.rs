@@ -187,7 +187,7 @@ impl EventLoop {
     fn trim_if_idle(&mut self, now: Instant) {
         if self.trim_at.is_some_and(|at| at <= now) {
             self.trim_at = None;
-            heap::trim();
+            heap::trim_heap();
         }
     }
 

@@ -35,7 +35,7 @@ pub fn one_arena() {
 }
 
 /// Gives back what is free.
-pub(super) fn trim() {
+pub fn trim_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::trim();
 }

@@ -15,7 +15,7 @@ mod sockets;
 pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError};
 pub use handle::{Connector, Handle};
-pub use heap::one_arena;
+pub use heap::{one_arena, trim_heap};
 pub use socket::{Progress, Socket};
 
 use rand::TryRng;
