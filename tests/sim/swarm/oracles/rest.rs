@@ -34,8 +34,9 @@ impl Oracle for Rest {
         let Toil { bytes, jobs, collecting } = audit.toil;
         let records: u64 = audit.nodes.iter().map(|node| node.records.len() as u64).sum();
         let most = nodes * COLLECTING_OF_ONE + records / RECORDS_OF_A_JOB;
-        let between_two = BYTES_BETWEEN_TWO + if ledger.any_damage() { HAD_ANEW } else { 0 };
-        let is_much = bytes > pairs * between_two || jobs > nodes * JOBS_OF_ONE;
+        let givers = if ledger.any_damage() { nodes.saturating_sub(1) } else { 0 };
+        let most_bytes = pairs * BYTES_BETWEEN_TWO + givers * HAD_ANEW;
+        let is_much = bytes > most_bytes || jobs > nodes * JOBS_OF_ONE;
         if is_much || collecting > most {
             return Err(format!("nothing happens, and yet {nodes} nodes did {:?}", audit.toil));
         }
