@@ -74,6 +74,8 @@ pub const GRANTS_MAX: usize = 1024;
 pub const JUDGED_MAX: usize = 1024;
 /// Answers of a list, one after the other, that bring nothing new.
 pub const LIST_BARREN_MAX: u32 = 64;
+/// Times that a node may say it is putting names in order, before a client picks from all names by itself.
+pub const ORDER_WAITS_MAX: u32 = 256;
 /// Names that are looked at for one answer of a list of the past.
 pub const PAST_LOOKS_MAX: usize = 2048;
 /// Answers of such a list, one after the other, that bring nothing: of very many names few may have been deleted.

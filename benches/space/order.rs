@@ -47,12 +47,6 @@ pub(super) fn order(count: u64) {
         println!(
             "until all is in order    {took:.1} s at most, processor {used:.2} s beyond the probe's {rest:.3} a second"
         );
-        let grown = node.memory().saturating_sub(memory);
-        println!(
-            "memory                   {:.1} bytes a name more, of names of {} bytes",
-            grown as f64 / count as f64,
-            "load-1/0ab/c0ab".len()
-        );
         let again = Instant::now();
         let cpu = node.cpu();
         node.expect(&["ls", PREFIX]);
@@ -67,6 +61,14 @@ pub(super) fn order(count: u64) {
             slowest(&told, 1..at),
             at - 1,
             slowest(&told, at..at + 10)
+        );
+        // What is free goes back to the system when the node has rested for ten seconds.
+        std::thread::sleep(Duration::from_secs(12));
+        let grown = node.memory().saturating_sub(memory);
+        println!(
+            "memory                   {:.1} bytes a name more, of names of {} bytes",
+            grown as f64 / count as f64,
+            "load-1/0ab/c0ab".len()
         );
     }
 }

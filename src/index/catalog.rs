@@ -39,7 +39,7 @@ pub(crate) use expiring::Verdict;
 use guesses::{Guesses, Of};
 use ids::Ids;
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 use versions::{Lineage, Versions};
 
 /// Every record known.
@@ -70,6 +70,17 @@ pub(crate) enum Listed<'a> {
     Shown(&'a Entry),
     /// A version of it is dated in the future; without that, a reader would see this.
     Future(Alias, Option<&'a Entry>),
+}
+
+/// What there is to be known of a name that a list has or counts, from one of its records.
+#[derive(Debug)]
+pub(crate) enum Named<'a> {
+    /// This record says how it is called.
+    Sound(&'a Entry),
+    /// This one would.
+    Damaged(Alias),
+    /// All its versions are dated in the future.
+    Future(Alias),
 }
 
 /// What a view has of a name.
@@ -260,6 +271,7 @@ impl Catalog {
     fn take_out(&mut self, slot: u32) {
         self.live.remove(self.entries[slot].place());
         self.versions.remove(&mut self.entries, slot);
+        self.entries[slot].set(Flag::Gone, true);
         self.entries.remove(slot);
         self.note_bound();
     }
@@ -366,6 +378,17 @@ impl Catalog {
         view: View,
     ) -> impl Iterator<Item = Viewed<'_>> {
         self.versions.past_after(&self.entries, after, view)
+    }
+
+    /// There are rows of records below this number.
+    pub(crate) fn rows(&self) -> u32 {
+        self.entries.end()
+    }
+
+    /// What the records in these rows say of names that a list has or counts. It may be told of one twice, and of others
+    /// too; the rows of what stands near one another in the log are mostly near one another.
+    pub(crate) fn named(&self, rows: Range<u32>) -> impl Iterator<Item = Named<'_>> {
+        rows.filter_map(|row| self.versions.named(&self.entries, row))
     }
 
     /// What a list says of one name. None if it says nothing.

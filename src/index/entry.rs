@@ -67,6 +67,8 @@ pub(crate) enum Flag {
     Merges = 1 << 5,
     /// It is superseded, and as many newer ones of its name are as are kept.
     Beyond = 1 << 6,
+    /// It was taken out of the catalog, and its row is free.
+    Gone = 1 << 7,
 }
 
 /// The flags lie beside the kind.

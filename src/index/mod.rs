@@ -5,9 +5,11 @@
 
 mod bits;
 mod builder;
+mod building;
 pub(crate) mod catalog;
 mod completion;
 pub(crate) mod entry;
+mod front_coding;
 pub(crate) mod grants;
 pub(crate) mod graves;
 pub(crate) mod holdings;
@@ -16,6 +18,7 @@ mod moving;
 mod names;
 mod ordered;
 mod packed;
+mod runs;
 mod segmented;
 pub(crate) mod segments;
 mod settings;
@@ -26,7 +29,8 @@ mod unordered;
 
 pub use builder::IndexBuilder;
 pub(crate) use builder::Missing;
-pub(crate) use ordered::{Ordered, Unread};
+pub use building::Building;
+pub(crate) use ordered::{Ordered, Step, Unread};
 pub use segments::Pins;
 pub(crate) use shown::Shown;
 

@@ -1,10 +1,11 @@
 //! Names in order of their bytes, in little memory.
 //!
 //! Knows no record: whether a name is still shown is asked of the catalog. Names that follow one another stand in chunks,
-//! in which each is written as how much of the one before it it repeats, and the rest (front coding: Witten, Moffat and
-//! Bell, *Managing Gigabytes*, 1999). Invariants: names rise within a chunk and from one to the next; a name repeats all
+//! in which they are front coded. Invariants: names rise within a chunk and from one to the next; a name repeats all
 //! that it has in common with the one before, and the first of a chunk nothing.
 
+use super::front_coding::{Entry, common, put};
+use super::runs::Run;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -26,6 +27,34 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// All of a run, at once.
+    pub(super) fn of_run(run: &Run) -> Self {
+        let (mut chunks, mut count) = (BTreeMap::new(), 0);
+        let (mut first, mut chunk, mut name) = (Box::default(), Vec::new(), Vec::new());
+        let mut rest = run.bytes();
+        while let Some((entry, after)) = Entry::take(rest) {
+            let written = rest.len() - after.len();
+            entry.apply(&mut name);
+            if chunk.is_empty() {
+                put(0, &name, &mut chunk);
+            } else if chunk.len() + written > CHUNK_MAX {
+                let whole = std::mem::take(&mut chunk).into_boxed_slice();
+                // With one byte more than it repeats it is greater than all before.
+                let next = name[..=entry.repeats].into();
+                chunks.insert(std::mem::replace(&mut first, next), whole);
+                put(0, &name, &mut chunk);
+            } else {
+                chunk.extend_from_slice(&rest[..written]);
+            }
+            count += 1;
+            rest = after;
+        }
+        if !chunk.is_empty() {
+            chunks.insert(first, chunk.into());
+        }
+        Self { chunks, count }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> u64 {
         self.count
@@ -180,29 +209,6 @@ impl Walk<'_> {
     }
 }
 
-/// A name as it is written.
-struct Entry<'a> {
-    /// So much of the one before it it repeats.
-    repeats: usize,
-    rest: &'a [u8],
-}
-
-impl<'a> Entry<'a> {
-    /// The first of a chunk's rest, and what follows it. None at the end.
-    fn take(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (repeats, bytes) = take_length(bytes)?;
-        let (length, bytes) = take_length(bytes)?;
-        let (rest, bytes) = bytes.split_at_checked(length)?;
-        Some((Self { repeats, rest }, bytes))
-    }
-
-    /// Makes its name out of the one before.
-    fn apply(&self, name: &mut Vec<u8>) {
-        name.truncate(self.repeats);
-        name.extend_from_slice(self.rest);
-    }
-}
-
 /// Where a name is in a chunk, or would be.
 struct Place {
     /// Where its entry begins.
@@ -240,38 +246,6 @@ fn last(chunk: &[u8]) -> Vec<u8> {
         left = rest;
     }
     name
-}
-
-/// Bytes with which both begin.
-fn common(one: &[u8], other: &[u8]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
-}
-
-fn put(repeats: usize, rest: &[u8], out: &mut Vec<u8>) {
-    put_length(repeats, out);
-    put_length(rest.len(), out);
-    out.extend_from_slice(rest);
-}
-
-/// In one byte if it is less than 128, and else in two, of which the first has its top bit set.
-fn put_length(length: usize, out: &mut Vec<u8>) {
-    let [.., high, low] = length.to_be_bytes();
-    debug_assert!(length < 1 << 15, "a name is not that long");
-    if length >= 128 {
-        out.extend([high | 128, low]);
-    } else {
-        out.push(low);
-    }
-}
-
-fn take_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    match bytes {
-        [high, low, rest @ ..] if *high >= 128 => {
-            Some((usize::from(u16::from_be_bytes([high & 127, *low])), rest))
-        }
-        [low, rest @ ..] if *low < 128 => Some((usize::from(*low), rest)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -321,6 +295,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn what_comes_at_once_is_as_if_one_had_come_after_the_other(
+            before in proptest::collection::btree_set(name(), 0..400),
+            after in proptest::collection::vec(name(), 0..40),
+        ) {
+            let mut expected = before.clone();
+            let mut names = Names::of_run(&Run::sort(before.iter().cloned().collect()));
+            check(&names, &expected);
+            for name in after {
+                prop_assert_eq!(names.insert(&name), expected.insert(name));
+            }
+            check(&names, &expected);
+        }
+
         #[test]
         fn it_is_a_sorted_set(steps in proptest::collection::vec((name(), 0..3_u8), 1..400), from in name()) {
             let (mut names, mut expected) = (Names::default(), BTreeSet::new());

@@ -1,9 +1,10 @@
 //! Names in order, as far as they have been read, and what is not known of them.
 //!
-//! Knows no disk: whoever reads records hands them over. It is empty until somebody asks for a list in order, and is kept
-//! current from then on. Invariant: once it is whole, it has each name of which a list says anything, but for those that are
+//! Knows no disk: whoever reads records hands over what comes of it. It is empty until somebody asks for a list in order;
+//! then all are read and sorted by workers, and it is kept current from then on. Invariant: once it is whole, it has each name of which a list says anything, but for those that are
 //! counted as unread; it may have more, of which the catalog says nothing.
 
+use super::building::{Building, Changes};
 use super::catalog::{Catalog, Listed};
 use super::names::{Names, Walk};
 use crate::crypto::alias::Alias;
@@ -13,18 +14,44 @@ use crate::keyring::names::name_of;
 use crate::seeded::{self, Bug};
 use crate::wire::record::Record;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+/// Rows of the catalog that are looked at, and records read, in one step.
+const BATCH: u32 = 1024;
+/// So many names that came or went meanwhile are put in their places at once; more are left to a worker. Twice as many each
+/// time that there were more when that was done: it ends, however fast they come.
+const FEW: u64 = 64;
+/// But not more than as many as this makes of them.
+const ROUNDS_MAX: u32 = 6;
+
 /// How far the names have been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     /// Nobody has asked.
     Unasked,
-    /// All up to this one.
-    Reading {
-        after: Option<Alias>,
-    },
+    Reading(Box<Reading>),
     Whole,
+}
+
+/// What of the names has been read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Those in these rows of the catalog are left: what comes into others is told.
+    rows: Range<u32>,
+    building: Building,
+    changes: Changes,
+    /// Times that too many names had come or gone when all others were in order.
+    rounds: u32,
+}
+
+/// What is to be done next so that names are in order.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Names are read of these rows; where there are none, all have been.
+    pub(crate) rows: Range<u32>,
+    /// A worker goes on with it.
+    pub(crate) building: Building,
 }
 
 /// Why a name is not known.
@@ -63,37 +90,61 @@ impl Ordered {
 
     /// Whether it has all names.
     pub(crate) fn is_whole(&self) -> bool {
-        self.stage == Stage::Whole
+        matches!(self.stage, Stage::Whole)
     }
 
-    /// After which name to go on reading, since somebody asks; None if all have been read.
-    pub(crate) fn read_on(&mut self) -> Option<Option<Alias>> {
-        match self.stage {
+    /// The next step, of a catalog with so many rows, since somebody asks; None if all is done. What comes of one is told
+    /// before the next.
+    pub(crate) fn next_step(&mut self, rows: u32) -> Option<Step> {
+        if matches!(self.stage, Stage::Unasked) {
             // From now on it is told of what comes.
-            Stage::Unasked => {
-                self.stage = Stage::Reading { after: None };
-                Some(None)
-            }
-            Stage::Reading { after } => Some(after),
-            Stage::Whole => None,
+            self.stage = Stage::Reading(Box::new(Reading { rows: 0..rows, ..Reading::default() }));
+        }
+        let Stage::Reading(reading) = &mut self.stage else { return None };
+        let Reading { rows: Range { start, end }, building, changes, .. } = &mut **reading;
+        let next = *start..(*end).min(*start + BATCH);
+        let mut building = std::mem::take(building);
+        if next.is_empty() {
+            building = building.with(std::mem::take(changes));
+        }
+        Some(Step { rows: next, building })
+    }
+
+    /// A worker has done a step. `rows`: those of which names have been read, if all have that could be.
+    pub(crate) fn step_done(&mut self, read: Option<Range<u32>>, building: Building) {
+        let Stage::Reading(reading) = &mut self.stage else { return };
+        let Reading { rows: Range { start, end }, building: place, changes, rounds } =
+            &mut **reading;
+        *place = building;
+        if start != end {
+            *start = read.map_or(*start, |read| read.end);
+        } else if changes.len() > FEW << *rounds {
+            *rounds = (*rounds + 1).min(ROUNDS_MAX);
+        } else {
+            self.names = std::mem::take(place).into_names();
+            changes.apply(&mut self.names);
+            self.stage = Stage::Whole;
+            log::debug!("{} names are in order", self.names.len());
         }
     }
 
-    /// All up to this one have been read; None: all there are.
-    pub(crate) fn has_read(&mut self, last: Option<Alias>) {
-        self.stage = match last {
-            Some(_) => Stage::Reading { after: last },
-            None => {
-                log::debug!("{} names are in order", self.names.len());
-                Stage::Whole
-            }
-        };
+    /// A name that is listed.
+    fn take(&mut self, alias: Alias, name: &[u8]) {
+        match &mut self.stage {
+            Stage::Reading(reading) => reading.changes.came(name),
+            Stage::Unasked | Stage::Whole => drop(self.names.insert(name)),
+        }
+        self.unread.remove(&alias);
     }
 
-    /// A name that is listed.
-    pub(crate) fn take(&mut self, alias: Alias, name: &[u8]) {
-        self.names.insert(name);
+    /// A name that is not listed any more.
+    fn leave(&mut self, alias: Alias, name: Option<&[u8]>) {
         self.unread.remove(&alias);
+        match (&mut self.stage, name) {
+            (Stage::Reading(reading), Some(name)) => reading.changes.went(name),
+            (Stage::Whole, Some(name)) => drop(self.names.remove(name)),
+            _ => {}
+        }
     }
 
     /// A record of a name that is listed.
@@ -113,7 +164,7 @@ impl Ordered {
 
     /// A record has come into the catalog.
     pub(crate) fn note(&mut self, catalog: &Catalog, id: &RecordId, record: &Record) {
-        if self.stage == Stage::Unasked {
+        if matches!(self.stage, Stage::Unasked) {
             return;
         }
         let alias = catalog.alias(&record.name);
@@ -124,12 +175,7 @@ impl Ordered {
             // The name is known by the record that is shown, or counted as unread.
             Some(Listed::Shown(_) | Listed::Future(_, Some(_))) => {}
             Some(Listed::Future(_, None)) => self.lack(alias, Unread::Future),
-            None => {
-                self.unread.remove(&alias);
-                if let Some(name) = name_of(&self.keys, record) {
-                    self.names.remove(&name);
-                }
-            }
+            None => self.leave(alias, name_of(&self.keys, record).as_deref()),
         }
     }
 

@@ -43,15 +43,19 @@ impl<T> SegmentedVec<T> {
         self.free.push(number);
     }
 
-    /// The numbers of all rows that are not free.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + use<T> {
+    /// No row has this number or a greater one.
+    pub(crate) fn end(&self) -> u32 {
         let full = self.pieces.len().saturating_sub(1) * PIECE;
         let all = full + self.pieces.last().map_or(0, Vec::len);
+        u32::try_from(all).expect("fewer than 2^32 rows fit in memory")
+    }
+
+    /// The numbers of all rows that are not free.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + use<T> {
         let mut free = self.free.clone();
         free.sort_unstable();
         let mut free = free.into_iter().peekable();
-        let all = 0..u32::try_from(all).expect("fewer than 2^32 rows fit in memory");
-        all.filter(move |row| free.next_if_eq(row).is_none())
+        (0..self.end()).filter(move |row| free.next_if_eq(row).is_none())
     }
 
     fn push(&mut self, row: T) -> u32 {

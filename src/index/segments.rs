@@ -89,7 +89,10 @@ pub(crate) struct Readers {
 impl Readers {
     /// A job begins that reads these segments.
     pub(crate) fn pin(&mut self, segments: impl IntoIterator<Item = u32>) -> Pins {
-        let mut segments: Vec<_> = segments.into_iter().collect();
+        self.pin_each(segments.into_iter().collect())
+    }
+
+    fn pin_each(&mut self, mut segments: Vec<u32>) -> Pins {
         segments.sort_unstable();
         segments.dedup();
         // Whoever has still to read in one that goes finds that it is gone, and looks it up once more.

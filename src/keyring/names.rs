@@ -3,7 +3,7 @@
 //! Knows no connection. Invariant: a name is believed only if the record's name id is that of the name.
 
 use crate::crypto::data::{DataKeys, SpaceKeys};
-use crate::crypto::sealed::{open_part, seal_part};
+use crate::crypto::sealed::{decipher_part, open_part, seal_part};
 use crate::crypto::tags;
 use crate::ids::Space;
 use crate::wire::names::SealedNames;
@@ -29,12 +29,12 @@ impl Kind {
     }
 }
 
-/// The name that a record is of. None if these keys do not open it, or it was not composed as it should be.
+/// The name that a record is of. None if these keys do not decipher it, or it was not composed as it should be. That it is
+/// the name its id proves, which nobody can make for another: the seal, over all that the record says, is not checked.
 #[must_use]
 pub fn name_of(data: &DataKeys, record: &Record) -> Option<Vec<u8>> {
     let keys = data.at(record.epoch, &record.space)?;
-    let plain =
-        open_part(&keys, &record.public_bytes(), &record.sealed_tag, &record.sealed).ok()?;
+    let plain = decipher_part(&keys, &record.sealed_tag, &record.sealed);
     let name = Sealed::decode(record.format, &plain).ok()?.name;
     (data.name_id(&record.space, &name) == record.name).then_some(name)
 }
@@ -56,6 +56,27 @@ pub fn open(data: &DataKeys, kind: Kind, sealed: &SealedNames) -> Option<Zeroizi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{NameId, VersionId};
+    use crate::wire::record::RecordKind;
+
+    #[test]
+    fn a_name_is_believed_for_its_id_alone() {
+        let data = DataKeys::generate(&[7; 32]);
+        let space = Space::default();
+        let keys = data.newest(&space);
+        let record = |name: &[u8], id: NameId| {
+            let mut record = Record::unsigned(RecordKind::File, id, VersionId::default());
+            record.epoch = keys.epoch();
+            let mut plain = Vec::new();
+            Sealed { name: name.to_vec(), ..Sealed::default() }.encode(&mut plain);
+            (record.sealed_tag, record.sealed) = seal_part(&keys, b"something else", &plain);
+            record
+        };
+        let [one, other] = [&b"one"[..], b"other"].map(|name| data.name_id(&space, name));
+        assert_eq!(name_of(&data, &record(b"one", one)).as_deref(), Some(&b"one"[..]));
+        assert_eq!(name_of(&data, &record(b"one", other)), None);
+        assert_eq!(name_of(&DataKeys::generate(&[8; 32]), &record(b"one", one)), None);
+    }
 
     #[test]
     fn only_the_data_key_opens_it_and_only_as_what_it_is() {

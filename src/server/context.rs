@@ -14,7 +14,7 @@ use super::timers::{Timer, Timers};
 use super::transfer::Memory;
 use super::work::{Check, CheckFor, Checking, Job, ReadFor, Reading};
 use crate::ids::RecordId;
-use crate::index::{Index, Ordered};
+use crate::index::Index;
 use crate::limits::{CALENDAR_MIN, FRAME_BODY_MAX, MESSAGE_RECORDS_MAX, STAMP_LEAD};
 use crate::seeded::{self, Bug};
 use crate::store::values::{BlockPlace, LogItem, ReadError};
@@ -106,10 +106,8 @@ impl Context {
     /// Has items of the log read.
     pub(super) fn read_log(&mut self, items: Vec<LogItem>, reason: ReadFor) {
         let pins = self.index.pin(items.iter().map(|item| BlockPlace::Log(item.place)));
-        let ordered = self.index.ordered.as_ref().filter(|_| matches!(reason, ReadFor::Names(_)));
-        let names = ordered.map(Ordered::keys).cloned();
         let purpose = Box::new(Reading { reason, pins });
-        self.job(Job::ReadLog { purpose, items, names });
+        self.job(Job::ReadLog { purpose, items });
     }
 
     /// This was read of items of the log; what for. None if some are gone from where they were: then all are read once more,

@@ -331,6 +331,7 @@ impl FileServer {
                 }
                 return;
             }
+            Done::NamesRead(naming) => machines.query.names_read(cx, *naming),
             Done::Committed { result } => machines.write.group_answered(cx, result),
             Done::Verified { purpose, blocks, found } => {
                 let Verifying { reason, pins } = *purpose;
@@ -371,10 +372,6 @@ impl FileServer {
                 let answer = machines.query.answer(cx, reading, items, sync);
                 machines.dispatch_events(cx);
                 machines.query.go_on(cx, answer);
-            }
-            ReadFor::Names(batch) => {
-                machines.query.names_read(cx, batch, &items);
-                machines.dispatch_events(cx);
             }
             ReadFor::Collect(reading) => machines.collect.read(cx, reading, items),
             ReadFor::Replicate(reading) => machines.replicate.read(cx, reading, items),

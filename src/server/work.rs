@@ -21,7 +21,7 @@ use crate::crypto::data::DataKeys;
 use crate::crypto::keys::record_id;
 use crate::crypto::tree;
 use crate::ids::{Address, Hash, RecordId};
-use crate::index::Pins;
+use crate::index::{Building, Pins};
 use crate::keyring::names::name_of;
 use crate::keyring::permit::permits;
 use crate::keyring::signed::signed;
@@ -93,8 +93,10 @@ pub enum Job {
         count: u8,
         pins: Pins,
     },
-    /// Items of the log: whole; or with these keys the name of each record alone, which is empty where they do not open it.
-    ReadLog { purpose: Box<Reading>, items: Vec<LogItem>, names: Option<Arc<DataKeys>> },
+    /// Items of the log.
+    ReadLog { purpose: Box<Reading>, items: Vec<LogItem> },
+    /// Records of the log are read for their names, which are put in order.
+    ReadNames(Box<Naming>),
     /// A group is made durable. At most one is under way.
     Commit { group: Box<Group> },
     /// The items of a closed segment, from the first or from there on.
@@ -138,8 +140,6 @@ pub struct Writing {
 pub(super) enum ReadFor {
     /// Something is answered with them.
     Reply(query::Reading),
-    /// Names are put in order.
-    Names(query::Batch),
     /// What they name is marked.
     Collect(collect::Reading),
     /// What a record names is looked for, or fetched.
@@ -163,6 +163,19 @@ pub(super) enum ReadFor {
 pub struct Reading {
     pub(super) reason: ReadFor,
     pub(super) pins: Pins,
+}
+
+/// Names that are read and put in order.
+#[derive(Debug)]
+pub struct Naming {
+    pub(super) batch: query::Batch,
+    pub(super) pins: Pins,
+    /// These open the records.
+    pub(super) keys: Arc<DataKeys>,
+    /// What is built of them.
+    pub(super) building: Building,
+    /// Those of which none was read.
+    pub(super) unread: Vec<Unnamed>,
 }
 
 /// Why something is looked at anew.
@@ -241,9 +254,7 @@ impl Job {
     pub fn background(&self) -> Option<Background> {
         match self {
             Self::Verify { purpose, .. } => purpose.reason.background(),
-            Self::ReadLog { names: Some(_), .. } => {
-                Some(Background { kind: BackgroundKind::Names, owner: 0 })
-            }
+            Self::ReadNames(_) => Some(Background { kind: BackgroundKind::Names, owner: 0 }),
             Self::IndexSegment { .. } => Some(Background { kind: BackgroundKind::Index, owner: 0 }),
             Self::Free => Some(Background { kind: BackgroundKind::Free, owner: 0 }),
             Self::ListItems { .. } | Self::ReadItems { .. } => {
@@ -269,8 +280,10 @@ pub enum Done {
     Discarded,
     /// The leaves, not checked against the hashes that come with them.
     Leaves { reader: Link, pins: Pins, result: Result<LeavesRead, ReadError> },
-    /// What was asked for of each item, which was checked against its CRC.
+    /// Each item, which was checked against its CRC.
     Log { purpose: Box<Reading>, items: Vec<LogItem>, read: Vec<Result<Bytes, ReadError>> },
+    /// They are, as far as they could be read.
+    NamesRead(Box<Naming>),
     /// Durable.
     Committed { result: Result<Committed, DiskError> },
     /// Something of a segment that is to be written anew.
@@ -293,6 +306,15 @@ pub enum Done {
     Checked { purpose: Box<Checking>, found: Vec<Checked> },
     /// The small block, and the address that it has.
     SmallHashed { address: Address, block: Bytes, found: Address },
+}
+
+/// A record of which no name was read.
+#[derive(Debug)]
+pub struct Unnamed {
+    /// Which of those that were to be read.
+    pub(super) at: usize,
+    /// None if the keys do not open it.
+    pub(super) why: Option<ReadError>,
 }
 
 /// What was asked of a segment.
@@ -322,13 +344,13 @@ pub fn execute<F: FileSystem>(disk: &Disk<F>, job: Job) -> Done {
             pins,
             result: disk.read_leaves(&address, place, LeafRange { first, count }),
         },
-        Job::ReadLog { purpose, items, names } => {
-            let read = items.iter().map(|item| disk.read_log(item.place));
-            let read = match names {
-                None => read.collect(),
-                Some(keys) => read.map(|item| item.map(|bytes| name_in(&keys, &bytes))).collect(),
-            };
+        Job::ReadLog { purpose, items } => {
+            let read = items.iter().map(|item| disk.read_log(item.place)).collect();
             Done::Log { purpose, items, read }
+        }
+        Job::ReadNames(mut naming) => {
+            read_names(disk, &mut naming);
+            Done::NamesRead(naming)
         }
         Job::Commit { group } => Done::Committed { result: disk.commit(&group) },
         Job::ListItems { segment, from, pins } => {
@@ -378,13 +400,13 @@ pub fn execute_at_once<F: FileSystem>(
                 None => Err(Job::ReadLeaves { reader, address, place, first, count, pins }),
             }
         }
-        Job::ReadLog { purpose, items, names: None } => {
+        Job::ReadLog { purpose, items } => {
             let places: Vec<_> = items.iter().map(|item| item.place).collect();
             match disk.items_at_once(&places) {
                 Some(read) => {
                     Ok(Done::Log { purpose, items, read: read.into_iter().map(Ok).collect() })
                 }
-                None => Err(Job::ReadLog { purpose, items, names: None }),
+                None => Err(Job::ReadLog { purpose, items }),
             }
         }
         Job::Check { ref checks, .. } if has_time && are_few(checks) => Ok(execute(disk, job)),
@@ -395,10 +417,24 @@ pub fn execute_at_once<F: FileSystem>(
     }
 }
 
-/// The name that the record in these bytes is of; empty if that cannot be told.
-fn name_in(keys: &DataKeys, bytes: &[u8]) -> Bytes {
-    let name = Record::decode(bytes).ok().and_then(|record| name_of(keys, &record));
-    Bytes::from(name.unwrap_or_default())
+/// Reads the names of records, and goes on with what is built of them.
+fn read_names<F: FileSystem>(disk: &Disk<F>, naming: &mut Naming) {
+    let Naming { batch, keys, building, unread, .. } = naming;
+    let mut names = Vec::new();
+    disk.read_each(batch.items(), |at, read| {
+        let why = match read.map(|bytes| name_in(keys, bytes)) {
+            Ok(Some(name)) => return names.push(name),
+            Ok(None) => None,
+            Err(why) => Some(why),
+        };
+        unread.push(Unnamed { at, why });
+    });
+    building.go_on(names);
+}
+
+/// The name that the record in these bytes is of; none if that cannot be told.
+fn name_in(keys: &DataKeys, bytes: &[u8]) -> Option<Vec<u8>> {
+    Record::decode(bytes).ok().and_then(|record| name_of(keys, &record))
 }
 
 /// Whether to check these takes no longer than two threads take to wake each other: a signature, or a small block.

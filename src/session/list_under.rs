@@ -11,7 +11,7 @@ use super::error::{ClientError, unexpected};
 use super::list::{Filter, List};
 use super::listing::Listing;
 use super::machine::Step;
-use crate::limits::LIST_BARREN_MAX;
+use crate::limits::{LIST_BARREN_MAX, ORDER_WAITS_MAX};
 use crate::seeded::{self, Bug};
 use crate::wire::message::Message;
 use crate::wire::names::{NamesFound, NamesQuestion, Scope};
@@ -26,6 +26,8 @@ pub(super) struct ListUnder {
     listing: Listing,
     /// Answers since one told of something.
     barren: u32,
+    /// Times that the node said it was still putting names in order.
+    waits: u32,
     /// The node does not keep names in order.
     all: Option<List>,
 }
@@ -39,7 +41,7 @@ impl ListUnder {
     ) -> Result<Self, ClientError> {
         let question = NamesQuestion { of, after: None, one_level };
         let listing = Listing::new(LIST_BARREN_MAX);
-        let mut list = Self { op, question, listing, barren: 0, all: None };
+        let mut list = Self { op, question, listing, barren: 0, waits: 0, all: None };
         list.ask(context)?;
         Ok(list)
     }
@@ -72,7 +74,13 @@ impl ListUnder {
                 self.ask(context)?;
                 Ok(Step::Waits)
             }
-            Message::NotInOrder { .. } => {
+            Message::BeingOrdered { .. } if self.waits < ORDER_WAITS_MAX => {
+                self.waits += 1;
+                self.ask(context)?;
+                Ok(Step::Waits)
+            }
+            // Or says for ever that it is about to.
+            Message::NotInOrder { .. } | Message::BeingOrdered { .. } => {
                 let filter = Filter::new(self.question.clone());
                 self.all = Some(List::begin_filtered(context, self.op, filter));
                 Ok(Step::Waits)

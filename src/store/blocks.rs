@@ -162,6 +162,15 @@ pub(crate) fn verify<F: FileSystem>(
     if tree::leaf_hashes(buffer) == block.leaves { Ok(()) } else { Err(ReadFault::Damaged) }
 }
 
+/// The bytes of an item, out of those of its segment from `start` on. None if they are not all there, or not good.
+pub(crate) fn item_in(bytes: &[u8], start: u64, place: LogPlace) -> Option<&[u8]> {
+    let at = u64::from(place.offset).checked_sub(ITEM_HEAD as u64)?.checked_sub(start)?;
+    let length = usize::try_from(place.length).ok()?;
+    let at = usize::try_from(at).ok()?;
+    let item = Item::parse(bytes.get(at..at.checked_add(ITEM_HEAD + length)?)?)?;
+    (item.bytes.len() == length).then_some(item.bytes)
+}
+
 /// Reads an item of the log and checks its CRC: its id and its bytes.
 pub(crate) fn read_item<F: FileSystem>(
     reader: &Reader<'_, F>,

@@ -19,11 +19,12 @@ use crate::store::fs::{FileSpace, FileSystem, Reader};
 use crate::store::items;
 use crate::store::layout::{self, InBlockFolder};
 use crate::store::log::Log;
+use crate::store::neighbours::{self, RUN_MAX};
 use crate::store::records;
 use crate::store::undecoded::Damage;
 use crate::store::values::{
     BlockFolder, BlockPlace, Committed, DiskError, Draft, Group, ItemsFrom, LeafRange, LeavesRead,
-    LogPlace, ReadError, SegmentItems, Space, Verified, WriteError,
+    LogItem, LogPlace, ReadError, SegmentItems, Space, Verified, WriteError,
 };
 use bytes::Bytes;
 use lru::LruCache;
@@ -265,6 +266,39 @@ impl<F: FileSystem> Disk<F> {
         match self.read_item(place) {
             Ok((_, bytes)) => Ok(bytes),
             Err(trouble) => Err(trouble.tell(&layout::segment(place.segment))),
+        }
+    }
+
+    /// The same of many, in whatever order costs least: what lies near one another is read at once.
+    pub fn read_each(
+        &self,
+        items: &[LogItem],
+        mut each: impl FnMut(usize, Result<&[u8], ReadError>),
+    ) {
+        let order = neighbours::in_order(items);
+        let place = |nth: &(u64, u32)| items[nth.1 as usize].place;
+        let mut buffer = vec![0; RUN_MAX];
+        let (mut segment, mut start, mut length) = (0, 0, 0);
+        for (nth, at) in order.iter().enumerate() {
+            let here = place(at);
+            if segment != here.segment || u64::from(here.offset) > start + length as u64 {
+                segment = here.segment;
+                let run = neighbours::run(order[nth..].iter().map(place)).unwrap_or_default();
+                let read = self.segment(segment);
+                let bytes = &mut buffer[..run.1];
+                let read = read.and_then(|file| self.fs.read_at(&file, run.0, bytes));
+                (start, length) = (run.0, read.unwrap_or(0));
+            }
+            let alone;
+            let read = match blocks::item_in(&buffer[..length], start, here) {
+                Some(item) => Ok(item),
+                // What is not simply good is looked at by itself.
+                None => {
+                    alone = self.read_log(here);
+                    alone.as_deref().map_err(ReadError::clone)
+                }
+            };
+            each(at.1 as usize, read);
         }
     }
 

@@ -3,7 +3,7 @@
 //! `disk` is the door: a plain library, which blocks until what is asked is done. `values` are told to it and by it, `fs`
 //! is the seam to the disk. Between them: `layout` (paths), `block_file`, `frame` and `segment` (formats), `named` (what
 //! stands in `log/`), `removed` (which segments are gone on purpose), `claims` (which of the others are believed in that), `scan` (reading a segment), `items` (the same piece by piece), `segment_index` (what is known of one without reading it), `log` (its open end),
-//! `place` (the folders), `blocks` (reading blocks), `drafts` (blocks half written), `commit` (the order of a commit),
+//! `place` (the folders), `blocks` (reading blocks), `neighbours` (what one read brings), `drafts` (blocks half written), `commit` (the order of a commit),
 //! `recover` (the start), `remains` (what it finds in damaged groups) and `undecoded` (what it could not read). The formats
 //! are open to `fsck`, which reads them too. Knows keys, names and peers as bytes only. Invariant: what was answered as
 //! committed survives any power cut, and nothing of what was not is ever half there.
@@ -25,6 +25,7 @@ mod items;
 pub(crate) mod layout;
 mod log;
 pub(crate) mod named;
+mod neighbours;
 mod place;
 pub(crate) mod records;
 pub(crate) mod recover;

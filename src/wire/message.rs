@@ -361,8 +361,10 @@ pub enum Message {
         sync: SyncState,
         log_damage: LogDamage,
     },
-    /// Names are not in order here: the node cannot read them, or has only begun to. `List` gives them all.
+    /// Names are not in order here: the node cannot read them, or not now. `List` gives them all.
     NotInOrder { request: Request },
+    /// Names are being put in order, which takes long: ask again.
+    BeingOrdered { request: Request },
     /// Who has this record and every block of it, durably?
     Holders { request: Request, record: RecordId },
     /// So many nodes said so just now, and some of them are these.
@@ -401,6 +403,7 @@ impl Message {
             | Self::NamesListed { request, .. }
             | Self::VersionsAre { request, .. }
             | Self::NotInOrder { request }
+            | Self::BeingOrdered { request }
             | Self::HoldersAre { request, .. }
             | Self::StatusIs { request, .. }
             | Self::MembersAre { request, .. }

@@ -83,6 +83,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "a_verification_that_turns_back_or_tells_nothing_ends",
         ],
     ),
+    ("ORDER_WAITS_MAX", &["a_list_waits_while_names_are_put_in_order_but_not_for_ever"]),
     ("PAST_LOOKS_MAX", &["of_many_names_the_few_that_are_deleted_are_found_in_bounded_answers"]),
     ("PAST_BARREN_MAX", &["a_list_of_versions_that_goes_on_and_tells_nothing_ends"]),
     ("VERIFY_BAD_MAX", &["no_more_damage_is_kept_than_the_bound"]),

@@ -434,6 +434,7 @@ fn step_of(job: &Job) -> Option<Step> {
         Job::IndexSegment { segment } => Step::IndexSegment(*segment),
         Job::ReadLeaves { .. }
         | Job::ReadLog { .. }
+        | Job::ReadNames(_)
         | Job::ListItems { .. }
         | Job::Free
         | Job::ReadItems { .. }

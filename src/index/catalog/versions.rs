@@ -13,10 +13,10 @@ pub(super) use changes::Lineage;
 use super::bound::Bound;
 use super::descent::Descent;
 use super::expiry::Expiry;
-use super::{Listed, Viewed};
+use super::{Listed, Named, Viewed};
 use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, VersionId, Writer};
-use crate::index::entry::{Entry, Kind, others_key, record_key, version_key};
+use crate::index::entry::{Entry, Flag, Kind, others_key, record_key, version_key};
 use crate::index::segmented::SegmentedVec;
 use crate::index::sorted::{Cursor, Keys, Side, SortedIndex};
 use crate::index::steps::Steps;
@@ -192,6 +192,27 @@ impl Versions {
         };
         std::iter::from_fn(next_name)
             .filter_map(|(past, name)| self.listed_before(entries, past, name))
+    }
+
+    /// What an entry says of the name that it is of.
+    pub(super) fn named<'a>(&self, entries: &'a Entries, slot: u32) -> Option<Named<'a>> {
+        let entry = &entries[slot];
+        if entry.is(Flag::Gone) || !entry.kind().is_version() {
+            return None;
+        }
+        let is_sound = !entry.is(Flag::Damaged) && !entry.is(Flag::Discarded);
+        if is_sound && entry.is_head() && is_file(&entry) && self.is_credible(entry) {
+            // Mostly it is the one that is shown. Where another is, the name is the same.
+            return Some(Named::Sound(entry));
+        }
+        match self.listed(entries, entry.name())? {
+            Listed::Shown(shown) | Listed::Future(_, Some(shown)) if shown.id() == entry.id() => {
+                let is_damaged = entry.is(Flag::Damaged);
+                Some(if is_damaged { Named::Damaged(entry.name()) } else { Named::Sound(shown) })
+            }
+            Listed::Shown(_) | Listed::Future(_, Some(_)) => None,
+            Listed::Future(name, None) => Some(Named::Future(name)),
+        }
     }
 
     /// What a list says of one name.

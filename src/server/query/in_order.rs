@@ -3,24 +3,22 @@
 //! Reads nothing itself. Invariant: an answer costs what it tells, and what it steps over is bounded; what was there all the
 //! time is told once, however many answers it takes.
 
-use crate::crypto::alias::Alias;
 use crate::ids::{RecordId, Space};
-use crate::index::catalog::Listed;
-use crate::index::entry::Flag;
-use crate::index::{Index, Unread};
+use crate::index::catalog::{Listed, Named};
+use crate::index::entry::{Entry, Flag};
+use crate::index::{Building, Index, Step, Unread};
 use crate::keyring::names;
 use crate::limits::{FOLDERS_TOLD_MAX, FRAME_BODY_MAX, NAME_MAX, RECORD_MAX};
 use crate::seeded::{self, Bug};
+use crate::server::work::Unnamed;
 use crate::store::values::{LogItem, ReadError};
 use crate::wire::names::{NamesFound, NamesQuestion, Scope, SealedNames};
-use bytes::Bytes;
+use std::ops::Range;
 
 /// Records in one answer.
 const RECORDS: usize = 128;
 /// Names that one answer steps over, shown or not.
 const STEPS: usize = 1024;
-/// Records read at a time, when all names are read.
-const BATCH: usize = 128;
 /// Beside records and folders an answer has where to go on, and numbers.
 const ROOM: usize = FRAME_BODY_MAX - RECORD_MAX - 2 * NAME_MAX - 256;
 
@@ -140,39 +138,36 @@ fn after_folder(folder: &[u8]) -> Vec<u8> {
 /// Records that are read for their names.
 #[derive(Debug)]
 pub(in crate::server) struct Batch {
-    names: Vec<(Alias, RecordId)>,
-    /// Up to this name; None: these are the last.
-    last: Option<Alias>,
+    /// The rows of the catalog in which they are.
+    rows: Range<u32>,
+    items: Vec<LogItem>,
 }
 
-/// What is to be read next, so that names are in order. None if they are.
-pub(super) fn next_batch(index: &mut Index) -> Option<(Vec<LogItem>, Batch)> {
+impl Batch {
+    #[cfg(test)]
+    pub(in crate::server) fn for_tests(items: Vec<LogItem>) -> Self {
+        Self { rows: 0..0, items }
+    }
+
+    pub(in crate::server) fn items(&self) -> &[LogItem] {
+        &self.items
+    }
+}
+
+/// What is to be read next, so that names are in order, and what is built of them. None if they are in order.
+pub(super) fn next_batch(index: &mut Index) -> Option<(Batch, Building)> {
     let Index { ordered, catalog, .. } = index;
     let ordered = ordered.as_mut()?;
-    let after = ordered.read_on()?;
-    let (mut items, mut names, mut last) = (Vec::new(), Vec::new(), None);
-    let (mut seen, mut is_cut) = (0, false);
-    for listed in catalog.names_after(after) {
-        if seen == BATCH {
-            is_cut = true;
-            break;
-        }
-        seen += 1;
-        let (alias, entry) = match listed {
-            Listed::Shown(entry) => (entry.name(), Some(entry)),
-            Listed::Future(alias, entry) => (alias, entry),
-        };
-        last = Some(alias);
-        match entry {
-            Some(entry) if !entry.is(Flag::Damaged) => {
-                items.push(entry.item());
-                names.push((alias, entry.id()));
-            }
-            Some(_) => ordered.lack(alias, Unread::Closed),
-            None => ordered.lack(alias, Unread::Future),
+    let Step { rows, building } = ordered.next_step(catalog.rows())?;
+    let mut items = Vec::new();
+    for named in catalog.named(rows.clone()) {
+        match named {
+            Named::Sound(entry) => items.push(entry.item()),
+            Named::Damaged(alias) => ordered.lack(alias, Unread::Closed),
+            Named::Future(alias) => ordered.lack(alias, Unread::Future),
         }
     }
-    Some((items, Batch { names, last: last.filter(|_| is_cut) }))
+    Some((Batch { rows, items }, building))
 }
 
 /// What reading a batch has come to.
@@ -183,39 +178,46 @@ pub(super) struct BatchRead {
     pub(super) goes_on: bool,
 }
 
-/// Of a batch this has been read: the name of each record, empty where it cannot be told.
+/// A batch has been read, but for these.
 pub(super) fn take_batch(
     index: &mut Index,
     batch: Batch,
-    items: &[Result<Bytes, ReadError>],
+    unread: Vec<Unnamed>,
+    building: Building,
 ) -> BatchRead {
-    let Batch { names, last } = batch;
     let mut read = BatchRead { damaged: Vec::new(), goes_on: true };
-    let Index { ordered, catalog, .. } = index;
-    let Some(ordered) = ordered else { return read };
-    for ((alias, id), item) in names.into_iter().zip(items) {
+    let mut is_read = true;
+    for Unnamed { at, why } in unread {
+        let item = batch.items[at];
+        let id = RecordId(item.id);
+        match why {
+            Some(ReadError::Disk(why)) => {
+                log::error!("an item of the log could not be read now: {why:?}");
+                (is_read, read.goes_on) = (false, false);
+                continue;
+            }
+            Some(ReadError::Gone) if index.moved_item(&item).is_some() => {
+                // All are read once more, from where they are now.
+                is_read = false;
+                continue;
+            }
+            Some(ReadError::Gone | ReadError::Damaged) => read.damaged.push(id),
+            None => {}
+        }
+        let Index { ordered, catalog, .. } = &mut *index;
         // Of a name that has changed since the batch was made, what came is what counts, and was noted as it came.
+        let Some(alias) = catalog.get(&id).map(Entry::name) else { continue };
         let is_current = matches!(
             catalog.listed_as(alias),
             Some(Listed::Shown(entry) | Listed::Future(_, Some(entry))) if entry.id() == id
         );
-        match item {
-            Ok(_) if !is_current => {}
-            Ok(name) if name.is_empty() => ordered.lack(alias, Unread::Closed),
-            Ok(name) => ordered.take(alias, name),
-            Err(ReadError::Disk(why)) => {
-                log::error!("an item of the log could not be read now: {why:?}");
-                return BatchRead { goes_on: false, ..read };
-            }
-            Err(ReadError::Gone | ReadError::Damaged) => {
-                read.damaged.push(id);
-                if is_current {
-                    ordered.lack(alias, Unread::Closed);
-                }
-            }
+        if let Some(ordered) = ordered.as_mut().filter(|_| is_current) {
+            ordered.lack(alias, Unread::Closed);
         }
     }
-    ordered.has_read(last);
+    if let Some(ordered) = &mut index.ordered {
+        ordered.step_done(is_read.then_some(batch.rows), building);
+    }
     read
 }
 
@@ -233,50 +235,4 @@ pub(super) fn seal(index: &Index, found: &NamesFound) -> Option<SealedNames> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::data::DataKeys;
-    use crate::crypto::sealed::seal_part;
-    use crate::ids::VersionId;
-    use crate::index::Ordered;
-    use crate::store::values::LogPlace;
-    use crate::wire::record::{Record, RecordKind, Sealed};
-
-    fn record(data: &DataKeys, name: &[u8], kind: RecordKind, stamp: u64) -> Record {
-        let (keys, id) = (data.newest(&Space::default()), data.name_id(&Space::default(), name));
-        let version = VersionId { stamp, ..VersionId::default() };
-        let mut record = Record::unsigned(kind, id, version);
-        record.epoch = keys.epoch();
-        let mut plain = Vec::new();
-        Sealed { name: name.to_vec(), ..Sealed::default() }.encode(&mut plain);
-        (record.sealed_tag, record.sealed) = seal_part(&keys, &record.public_bytes(), &plain);
-        record
-    }
-
-    /// Between the making of a batch and its being read a name is stored anew, or deleted.
-    #[test]
-    fn what_came_while_names_were_read_counts() {
-        let data = DataKeys::generate(&[7; 32]);
-        let at = |offset| LogPlace { segment: 1, offset, length: 7 };
-        for kind in [RecordKind::File, RecordKind::Tombstone] {
-            for gone in [false, true] {
-                let mut index = Index::for_tests();
-                index.catalog.set_latest(u64::MAX >> 1);
-                index.ordered = Some(Ordered::new(data.clone()));
-                let [old, new] = [(RecordKind::File, 5), (kind, 6)]
-                    .map(|(kind, stamp)| record(&data, b"name", kind, stamp));
-                index.catalog.insert(RecordId([5; 32]), &old, at(9_000));
-                let (_, batch) = next_batch(&mut index).expect("there is something to read");
-                index.catalog.insert(RecordId([6; 32]), &new, at(9_007));
-                let Index { ordered, catalog, .. } = &mut index;
-                ordered.as_mut().unwrap().note(catalog, &RecordId([6; 32]), &new);
-                let item =
-                    if gone { Err(ReadError::Gone) } else { Ok(Bytes::from_static(b"name")) };
-                assert!(take_batch(&mut index, batch, &[item]).goes_on);
-                let page = page(&mut index, &NamesQuestion::default(), false).unwrap();
-                let shown = usize::from(kind == RecordKind::File);
-                assert_eq!((page.ids.len(), page.damaged), (shown, 0), "{kind:?}, gone: {gone}");
-            }
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! A machine in two halves, `FanOut` and `Replies`, neither of which calls the other. Knows not how a page comes here.
 //! Invariant: whoever asks and does not leave is answered exactly once.
 
+mod build;
 mod event;
 mod fan_out;
 mod in_order;
@@ -25,7 +26,7 @@ use super::asker::Asker;
 use super::context::Context;
 use super::links::Peer;
 use super::output::Link;
-use super::work::Checked;
+use super::work::{Checked, Naming};
 use crate::ids::{NameId, RecordId, Space};
 use crate::store::values::ReadError;
 use crate::wire::message::{Message, PeerAddress, Request};
@@ -230,13 +231,8 @@ impl Query {
     }
 
     /// Records have been read for their names.
-    pub(super) fn names_read(
-        &mut self,
-        cx: &mut Context,
-        batch: Batch,
-        items: &[Result<Bytes, ReadError>],
-    ) {
-        self.replies.names_read(cx, batch, items);
+    pub(super) fn names_read(&mut self, cx: &mut Context, naming: Naming) {
+        self.replies.names_read(cx, naming);
         self.dispatch_events(cx);
     }
 

@@ -3,8 +3,9 @@
 //! Invariant: only what is damaged or gone is forgotten. What could not be read now, for want of descriptors say, is
 //! still held, and whoever asked is told to try again.
 
+use super::build::{Build, Stepped};
 use super::event::{Event, Inner};
-use super::in_order::{self, Batch, BatchRead, Page};
+use super::in_order::{self, Page};
 use super::past::{self, NamesPage, Row, VersionsPage};
 use super::schedule::{Line, Schedule, UnderWay};
 use crate::crypto::alias::Alias;
@@ -19,7 +20,7 @@ use crate::server::links::Links;
 use crate::server::links::Peer;
 use crate::server::output::Link;
 use crate::server::served::Served;
-use crate::server::work::ReadFor;
+use crate::server::work::{Naming, ReadFor};
 use crate::store::values::{DiskError, LogItem, ReadError};
 use crate::wire::condition::HeadsSummary;
 use crate::wire::log_damage::LogDamage;
@@ -129,8 +130,7 @@ pub(in crate::server) struct Reading {
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     schedule: Schedule,
-    /// Records are being read for their names.
-    reads_names: bool,
+    build: Build,
     pub(super) events: VecDeque<Inner>,
 }
 
@@ -168,7 +168,7 @@ impl Replies {
                     self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
                 }
                 Asked::Names { question, future } => {
-                    self.answer_names(cx, asker, &question, future);
+                    self.answer_names(cx, asker, question, future);
                 }
                 Asked::Page(address) => match cx.index.holdings.page(&address) {
                     Some(place) => {
@@ -248,51 +248,30 @@ impl Replies {
         self.read(cx, asker, items, ReplyFor::List { ids, next, damaged });
     }
 
-    /// The next names in order. Who asks first gets none: the node has only begun to read them.
+    /// The next names in order, when they are.
     fn answer_names(
         &mut self,
         cx: &mut Context,
         asker: Asker,
-        question: &NamesQuestion,
+        question: Box<NamesQuestion>,
         future: bool,
     ) {
-        match in_order::page(&mut cx.index, question, future) {
+        match in_order::page(&mut cx.index, &question, future) {
             Some(Page { items, ids, found, damaged, .. }) => {
                 self.read(cx, asker, items, ReplyFor::Names { ids, found, damaged });
             }
-            None => {
-                let Asker { link, request } = asker;
-                cx.reply(link, Message::NotInOrder { request });
-                self.read_names(cx);
-            }
-        }
-    }
-
-    /// The next records are read for their names, unless all have been, or some are.
-    fn read_names(&mut self, cx: &mut Context) {
-        if self.reads_names {
-            return;
-        }
-        if let Some((items, batch)) = in_order::next_batch(&mut cx.index) {
-            self.reads_names = true;
-            cx.read_log(items, ReadFor::Names(batch));
+            None => self.build.wait(cx, asker, question, future),
         }
     }
 
     /// Records have been read for their names.
-    pub(super) fn names_read(
-        &mut self,
-        cx: &mut Context,
-        batch: Batch,
-        items: &[Result<Bytes, ReadError>],
-    ) {
-        self.reads_names = false;
-        let BatchRead { damaged, goes_on } = in_order::take_batch(&mut cx.index, batch, items);
+    pub(super) fn names_read(&mut self, cx: &mut Context, naming: Naming) {
+        let Stepped { damaged, ready } = self.build.stepped(cx, naming);
         for record in damaged {
             self.record_damaged(cx, record);
         }
-        if goes_on {
-            self.read_names(cx);
+        for (asker, asked) in ready {
+            self.ask(cx, asker, asked);
         }
     }
 
@@ -440,6 +419,7 @@ impl Replies {
 
     pub(super) fn link_closed(&mut self, link: Link) {
         self.schedule.link_closed(link);
+        self.build.link_closed(link);
     }
 
     /// What a client may ask for now stays for it. A peer has the record, or does without.

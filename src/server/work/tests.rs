@@ -1,9 +1,12 @@
 //! What is done at once, and what a worker does.
 
 use super::*;
+use crate::crypto::sealed::seal_part;
+use crate::ids::VersionId;
 use crate::store::fs::RealFs;
 use crate::store::{Config, open};
 use crate::testing::SimFs;
+use crate::wire::record::{RecordKind, Sealed};
 
 #[test]
 fn few_checks_are_done_at_once_if_there_is_time() {
@@ -63,7 +66,7 @@ fn at_once<F: FileSystem>(fs: F) -> Vec<(bool, String, String)> {
         let record = LogItem { id: [1; 32], place: record };
         let small = LogItem { id: address.0, place: small };
         let items = vec![record, small];
-        Job::ReadLog { purpose: Box::new(purpose), items, names: None }
+        Job::ReadLog { purpose: Box::new(purpose), items }
     };
     let others = || Job::Commit { group: Box::default() };
     // The first read of a segment opens it.
@@ -86,4 +89,38 @@ fn what_is_not_done_at_once_comes_back_as_it_was() {
     }
     assert!(simulated.iter().all(|(is_done, ..)| !is_done), "it cannot tell");
     assert!(real[2..].iter().all(|(is_done, ..)| !is_done), "they may block");
+}
+
+#[test]
+fn names_are_read_of_what_opens_and_the_rest_is_told() {
+    let keys = DataKeys::generate(&[7; 32]);
+    let record = |name: &[u8], with: &DataKeys| {
+        let space_keys = with.newest(&crate::ids::Space::default());
+        let id = keys.name_id(&crate::ids::Space::default(), name);
+        let mut record = Record::unsigned(RecordKind::File, id, VersionId::default());
+        record.epoch = space_keys.epoch();
+        let mut plain = Vec::new();
+        Sealed { name: name.to_vec(), ..Sealed::default() }.encode(&mut plain);
+        (record.sealed_tag, record.sealed) = seal_part(&space_keys, &record.public_bytes(), &plain);
+        Bytes::from(record.to_bytes())
+    };
+    let foreign = DataKeys::generate(&[8; 32]);
+    let records = [record(b"b", &keys), record(b"x", &foreign), record(b"a", &keys)];
+    let (disk, _) = open(SimFs::new(), Config::default(), [1; 16], |_| {}).unwrap();
+    let records = (1..).zip(records).map(|(id, bytes)| (RecordId([id; 32]), bytes)).collect();
+    let mut places = disk.commit(&Group { records, ..Group::default() }).unwrap().records;
+    places.push(crate::store::values::LogPlace { segment: 99, ..places[0] });
+    let items = places.iter().map(|place| LogItem { id: [0; 32], place: *place }).collect();
+    let mut naming = Naming {
+        batch: query::Batch::for_tests(items),
+        pins: Pins::default(),
+        keys: Arc::new(keys),
+        building: Building::default(),
+        unread: Vec::new(),
+    };
+    read_names(&disk, &mut naming);
+    let unread: Vec<_> =
+        naming.unread.iter().map(|Unnamed { at, why }| (*at, why.clone())).collect();
+    assert_eq!(unread, [(1, None), (3, Some(ReadError::Gone))]);
+    assert_eq!(naming.building.finished(), [b"a", b"b"]);
 }

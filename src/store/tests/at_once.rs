@@ -4,6 +4,7 @@ use super::*;
 use crate::limits::AT_ONCE_ITEMS_MAX;
 use crate::store::fs::RealFs;
 use crate::store::layout;
+use crate::store::values::LogItem;
 use crate::testing::SimFs;
 
 /// A store with a block of each kind and a record.
@@ -135,4 +136,23 @@ fn a_disk_that_can_not_tell_answers_nothing_at_once() {
     stored.read(items(stored.record, 1));
     assert!(stored.at_once(items(stored.record, 1)).is_none());
     assert!(stored.at_once(leaves(stored.block, (0, 1))).is_none());
+}
+
+#[test]
+fn what_is_read_with_its_neighbours_is_what_is_read_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = stored(RealFs::new(folder.path()).unwrap());
+    let BlockPlace::Log(small) = stored.small.1 else { panic!("a small block is in the log") };
+    let shifted = LogPlace { offset: small.offset + 1, ..small };
+    let longer = LogPlace { length: small.length + 1, ..small };
+    let nowhere = LogPlace { segment: 99, ..small };
+    let beyond = LogPlace { offset: u32::MAX, ..small };
+    let places = [shifted, stored.record, nowhere, small, beyond, longer, stored.record];
+    let mut read = vec![None; places.len()];
+    stored.disk.read_each(&places.map(|place| LogItem { id: [0; 32], place }), |at, item| {
+        assert!(read[at].replace(item.map(Bytes::copy_from_slice)).is_none(), "told once");
+    });
+    for (place, read) in places.into_iter().zip(read) {
+        assert_eq!(read, Some(stored.disk.read_log(place)), "{place:?}");
+    }
 }

@@ -129,6 +129,7 @@ messages! {
     53 NamesListed { request, records[MESSAGE_RECORDS_MAX], found, damaged, sync, log_damage }
         if all_within(&records, RECORD_MAX);
     54 NotInOrder { request };
+    58 BeingOrdered { request };
     60 Refused { request, reason, detail };
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dfsd::crypto::keys::DataKeys;
 use dfsd::ids::Space;
 use dfsd::keyring::{Access, names};
-use dfsd::limits::LIST_BARREN_MAX;
+use dfsd::limits::{LIST_BARREN_MAX, ORDER_WAITS_MAX};
 use dfsd::session::{ClientError, Operation};
 use dfsd::wire::message::Message;
 use dfsd::wire::names::{NamesFound, NamesQuestion};
@@ -88,10 +88,10 @@ fn an_order_of_names_is_kept_as_names_come_and_go() {
     let mut left: Vec<String> = (0..100).chain(200..300).map(name).collect();
     left.insert(100, "many/150/".to_owned());
     assert_eq!(list(&mut program, &mut world, "many", true), left);
-    // A start reads them anew.
+    // A start reads them anew, and who asks first waits for that.
     world.kill(0);
     world.start(0, Vec::new());
-    let mut again = ordered(&mut world, 0);
+    let mut again = Program::connect(&mut world, 0, access());
     assert_eq!(list(&mut again, &mut world, "many", true), left);
 }
 
@@ -158,6 +158,57 @@ fn a_list_in_order_that_turns_back_or_tells_other_names_ends() {
         assert!(broken(answered(true, move |_| folders(&[other]))), "{other}");
     }
     assert!(broken(answered(false, move |_| folders(&["a/b/"]))), "no folders were asked for");
+}
+
+/// A node that says for ever that it is about to put names in order is asked for all of them.
+#[test]
+fn a_list_waits_while_names_are_put_in_order_but_not_for_ever() {
+    for waits in [ORDER_WAITS_MAX, u32::MAX] {
+        let data = access().data.expect("these keys are whole");
+        let mut asked = 0;
+        let mut pair = Pair::of(access(), move |conn, message| {
+            let records = Vec::<Bytes>::new();
+            let (sync, log_damage) = (Default::default(), Default::default());
+            match message {
+                Message::ListNames { request, .. } if asked < waits => {
+                    asked += 1;
+                    assert!(asked <= ORDER_WAITS_MAX + 1, "it waits and waits");
+                    conn.send(&Message::BeingOrdered { request: *request });
+                }
+                Message::ListNames { request, .. } => {
+                    let keys = data.newest(&Space::default());
+                    let found = NamesFound::default().encode();
+                    let found = names::seal(&keys, names::Kind::Found, &found);
+                    let request = *request;
+                    conn.send(&Message::NamesListed {
+                        request,
+                        records,
+                        found,
+                        damaged: 0,
+                        sync,
+                        log_damage,
+                    });
+                }
+                Message::List { request, .. } => {
+                    assert!(asked > ORDER_WAITS_MAX, "there was still hope");
+                    let (request, next) = (*request, None);
+                    conn.send(&Message::Listed {
+                        request,
+                        records,
+                        next,
+                        damaged: 0,
+                        sync,
+                        log_damage,
+                    });
+                }
+                _ => return false,
+            }
+            true
+        });
+        let op = pair.start(under("a", false));
+        pair.pump();
+        assert!(matches!(pair.result(op), Some(Ok(_))), "{waits}");
+    }
 }
 
 /// What names a client asks for is told to no node that does not have the data key.
