@@ -22,8 +22,8 @@ const NONCE: usize = 8;
 const PREFACE: usize = HEAD + NONCE;
 const MAGIC: [u8; 4] = *b"dfsd";
 /// The versions of the protocol that this program speaks.
-pub(super) const LOWEST: u8 = 4;
-pub(super) const HIGHEST: u8 = 4;
+pub(super) const LOWEST: u8 = 5;
+pub(super) const HIGHEST: u8 = 5;
 
 /// The lengths of the three messages.
 const FIRST: usize = MESSAGE_LENGTHS[0];

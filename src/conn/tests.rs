@@ -16,7 +16,7 @@ mod time;
 
 const START: Instant = Instant(1_000_000);
 /// What a preface of `keys` begins with.
-const HEAD: &[u8] = b"dfsd\x04\x04\x00\x03";
+const HEAD: &[u8] = b"dfsd\x05\x05\x00\x03";
 
 fn keys(who: u8) -> ConnKeys {
     ConnKeys {
@@ -177,7 +177,7 @@ fn the_same_entropy_gives_the_same_bytes() {
 
 /// What crosses the wire when `keys(5)` meets `keys(6)`, for ever: others may build on it.
 #[test]
-fn the_fourth_version_of_the_handshake() {
+fn the_fifth_version_of_the_handshake() {
     let mut pair = Pair::new();
     pair.dialer.send(&ping_like(1));
     let mut lines = String::new();

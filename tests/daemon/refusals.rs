@@ -280,12 +280,12 @@ fn a_stranger_gets_sixteen_bytes_and_a_closed_connection() {
     let network = Network::alone();
     let address = network.nodes[0].address;
     let head = |versions: [u8; 2], epoch| [&b"dfsd"[..], &versions, &[0, epoch]].concat();
-    let preface = [head([4, 4], 1), vec![7; 8]].concat();
+    let preface = [head([5, 5], 1), vec![7; 8]].concat();
     let wrong_key = [preface.clone(), noise(48, 4)].concat();
-    for bytes in [&b""[..], &head([1, 1], 1), &head([4, 4], 1), &preface, &wrong_key] {
+    for bytes in [&b""[..], &head([1, 1], 1), &head([5, 5], 1), &preface, &wrong_key] {
         let heard = conversation(address, bytes);
         let (preface, rest) = heard.split_at(16);
-        assert!(preface.starts_with(&head([4, 4], 1)), "{heard:?}");
+        assert!(preface.starts_with(&head([5, 5], 1)), "{heard:?}");
         // The refusal of a key says no more than that.
         let refusal = if bytes == wrong_key { vec![0; 96] } else { Vec::new() };
         assert_eq!(rest, refusal, "{bytes:?}");

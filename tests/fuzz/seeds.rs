@@ -385,11 +385,11 @@ fn strangers() -> Vec<Seed> {
         ("short", b"dfsd\x01"),
         ("other", b"GET / HTTP/1.1\r\n\r\n"),
         ("older", b"dfsd\x01\x01\x00\x03"),
-        ("newer", b"dfsd\x05\x06\x00\x03"),
-        ("crossed", b"dfsd\x04\x03\x00\x03"),
+        ("newer", b"dfsd\x06\x07\x00\x03"),
+        ("crossed", b"dfsd\x05\x04\x00\x03"),
         ("wide", b"dfsd\x00\x07\x00\x03"),
-        ("epoch", b"dfsd\x04\x04\x00\x04"),
-        ("noise", &[b"dfsd\x04\x04\x00\x03", &[7_u8; 128][..]].concat()),
+        ("epoch", b"dfsd\x05\x05\x00\x04"),
+        ("noise", &[b"dfsd\x05\x05\x00\x03", &[7_u8; 128][..]].concat()),
     ];
     let seed_of = |side: u8, (what, bytes): &(&str, &[u8])| {
         seed(&format!("{what}-{side}"), [&[side, 5, 30][..], bytes].concat())
@@ -430,9 +430,9 @@ fn conns() -> Vec<Seed> {
         .to_vec();
     let slow = [vec![5, 11, 184, 6, 0, 1, 5, 35, 40], raw(&[0, 26])].concat();
     let mut seeds = vec![
-        seed("stranger", [&[0][..], &raw(b"dfsd\x04\x04\x00\x03"), &raw(&[7; 56])].concat()),
-        seed("version", [&[1][..], &raw(b"dfsd\x05\x06\x00\x03")].concat()),
-        seed("epoch", [&[1][..], &raw(b"dfsd\x04\x04\x00\x04")].concat()),
+        seed("stranger", [&[0][..], &raw(b"dfsd\x05\x05\x00\x03"), &raw(&[7; 56])].concat()),
+        seed("version", [&[1][..], &raw(b"dfsd\x06\x07\x00\x03")].concat()),
+        seed("epoch", [&[1][..], &raw(b"dfsd\x05\x05\x00\x04")].concat()),
     ];
     for progress in 0..4_u8 {
         for side in 0..2_u8 {

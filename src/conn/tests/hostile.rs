@@ -91,7 +91,7 @@ fn another_key_another_cluster_another_epoch() {
 #[test]
 fn other_versions() {
     for (lowest, highest, good) in
-        [(4, 4, true), (1, 9, true), (0, 4, true), (1, 3, false), (5, 6, false), (4, 3, false)]
+        [(5, 5, true), (1, 9, true), (0, 5, true), (1, 4, false), (6, 7, false), (5, 4, false)]
     {
         let mut conn = acceptor(&keys(6));
         let result = conn.received(START, &[b'd', b'f', b's', b'd', lowest, highest, 0, 3]);

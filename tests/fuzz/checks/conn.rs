@@ -23,10 +23,10 @@ use std::time::Duration;
 const CLUSTER: ClusterId = ClusterId([1; 32]);
 const NETWORK_SECRET: [u8; 32] = [2; 32];
 /// What every preface of this network begins with.
-pub(super) const HEAD: &[u8] = b"dfsd\x04\x04\x00\x03";
+pub(super) const HEAD: &[u8] = b"dfsd\x05\x05\x00\x03";
 pub(super) const PREFACE_LENGTH: usize = 16;
 /// The far end's.
-pub(super) const PREFACE: &[u8] = b"dfsd\x04\x04\x00\x03far end.";
+pub(super) const PREFACE: &[u8] = b"dfsd\x05\x05\x00\x03far end.";
 pub(super) const START: Instant = Instant(1_000_000);
 /// More would only make one execution slow.
 const STEPS_MAX: usize = 200;

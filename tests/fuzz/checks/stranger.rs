@@ -63,7 +63,7 @@ fn blame(preface: &[u8]) -> Option<ConnError> {
     let (ours, theirs) = (keys().epoch, u16::from_be_bytes([preface[6], preface[7]]));
     if &preface[..4] != b"dfsd" {
         Some(ConnError::Unauthenticated)
-    } else if lowest > highest || !(lowest..=highest).contains(&4) {
+    } else if lowest > highest || !(lowest..=highest).contains(&5) {
         Some(ConnError::Version { lowest, highest })
     } else {
         (ours != theirs).then_some(ConnError::Epoch { ours, theirs })

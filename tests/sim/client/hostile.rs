@@ -449,7 +449,7 @@ fn the_end_of_the_connection_ends_everything() {
 #[test]
 fn only_a_refusal_is_another_network_and_an_end_or_no_answer_may_be_tried_again() {
     let entropy = || Entropy { key: [5; 32], handshake: [6; 32] };
-    let preface = |epoch| [&b"dfsd\x04\x04"[..], &[0, epoch], &[7; 8]].concat();
+    let preface = |epoch| [&b"dfsd\x05\x05"[..], &[0, epoch], &[7; 8]].concat();
     for said in [vec![], preface(1), [preface(1), vec![0; 95]].concat()] {
         let mut session = RemoteSession::new(access(), &entropy(), Instant(0));
         session.received(Instant(0), &said).unwrap();

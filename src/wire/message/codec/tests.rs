@@ -11,6 +11,7 @@ use crate::wire::presence::Presence;
 use crate::wire::sync_state::SyncState;
 use crate::wire::view::View;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// One of every kind, with something in every field.
 pub(crate) fn one_of_each() -> Vec<Message> {
@@ -93,6 +94,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
     let member =
         Member { peer: peer.clone(), connected: true, last_seen_ms: 7, trouble: "a:1: no".into() };
     let item = PushedRecord { record: bytes.clone(), block: Bytes::new() };
+    let sealed = SealedNames { epoch: 3, tag: [0xad; 32], bytes: bytes.clone() };
     let (mark, listed) = (VersionMark { version, record: id }, bytes.clone());
     vec![
         Message::Hello(hello),
@@ -148,7 +150,7 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::List { request, space, after: Some(name), future: true },
         Message::Listed {
             request,
-            records: vec![bytes],
+            records: vec![bytes.clone()],
             next: None,
             damaged: 1,
             sync: SyncState::Unreached,
@@ -173,6 +175,17 @@ pub(crate) fn one_of_each() -> Vec<Message> {
             log_damage: LogDamage { places: 4, bytes: 5 },
         },
         Message::ListPast { request, space, after: Some(name), view: View::At(7) },
+        Message::ListNames { request, future: true, question: sealed.clone() },
+        Message::NamesListed {
+            request,
+            records: vec![bytes],
+            found: sealed,
+            damaged: 1,
+            sync: SyncState::Complete,
+            log_damage: LogDamage { places: 6, bytes: 7 },
+        },
+        Message::NotInOrder { request },
+        Message::BeingOrdered { request },
         Message::Refused { request, reason: Reason::Clock, detail: "an hour ahead".to_owned() },
     ]
 }
@@ -185,6 +198,14 @@ fn encoded(message: &Message) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn none_is_without_an_example() {
+    let seen: BTreeSet<u8> = one_of_each().iter().map(|message| encoded(message)[0]).collect();
+    let tags = (0..=u8::MAX)
+        .filter(|tag| Message::decode(&[*tag]) != Err(Malformed("an unknown message")));
+    assert!(seen.into_iter().eq(tags));
 }
 
 #[test]
