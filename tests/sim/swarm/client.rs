@@ -355,7 +355,7 @@ impl Client {
                 begun,
                 (what, entry.is_kept),
             );
-            self.remember(ledger, name, entry);
+            self.remember(world, ledger, name, entry);
         }
     }
 
@@ -484,7 +484,7 @@ impl Client {
             (Doing::Set { keeps }, Err(_)) => self.errand = Some(keeps),
             (Doing::Stat { name }, Ok(Answer::Stat(entry))) => {
                 self.shown(world, ledger, at(name), begun, (seen(&entry), entry.is_kept));
-                self.remember(ledger, name, *entry);
+                self.remember(world, ledger, name, *entry);
             }
             (Doing::Get { name, .. } | Doing::Stat { name }, Err(ClientError::NotFound)) => {
                 self.tell(world, at(name), begun, Told::Absent);
@@ -508,7 +508,7 @@ impl Client {
                 let told = Told::Holders { version, machines: machines.clone() };
                 self.tell(world, (name, None), begun, told);
                 for machine in machines {
-                    ledger.claim(name, version, (machine, begun));
+                    ledger.claim(name, version, (machine, begun), world.time().instant);
                 }
             }
             _ => {}

@@ -24,6 +24,10 @@ pub(super) const FOUND: &[(u64, &str)] = &[
         "a segment was missed that had gone on purpose, since the file of one that was never begun was there again",
     ),
     (64_897, "a page that was rotten came anew while the audit waited calmly"),
+    (
+        79_839,
+        "a node was held to a version that it came to have after it was asked, and before it answered",
+    ),
 ];
 
 /// Those from before anything expired in a run: played as they were.

@@ -72,8 +72,9 @@ pub(super) struct Ledger {
     /// The last tombstone of each acknowledged deletion that took, or may have taken, more than one.
     cleared: BTreeMap<WriteId, VersionId>,
     by_name: BTreeMap<Name, Vec<WriteId>>,
-    /// The machines that are known to have had each acknowledged version durably, and whose disks are unharmed since.
-    claims: BTreeMap<(Name, VersionId), BTreeSet<usize>>,
+    /// The machines that are known to have had each acknowledged version durably, since when that is known, and whose disks
+    /// are unharmed since.
+    claims: BTreeMap<(Name, VersionId), BTreeMap<usize, Instant>>,
     /// The greatest version of each name that each machine's node has acknowledged or shown.
     floors: BTreeMap<(usize, Name), VersionId>,
     /// Acknowledged since all nodes last agreed.
@@ -105,7 +106,7 @@ impl Ledger {
         let (name, machine, begun) = (write.name, write.machine, write.begun);
         if let Fate::Acknowledged(version) = write.fate {
             self.fresh.push((name, version));
-            self.claim(name, version, (machine, begun));
+            self.claim(name, version, (machine, begun), now);
             self.raise_floor((machine, begun), name, version);
         }
     }
@@ -159,17 +160,18 @@ impl Ledger {
         (0..self.names).map(|name| self.acknowledged(name).count()).sum()
     }
 
-    /// A node has said that it holds a version durably, in answer to what was asked then.
+    /// A node has said now that it holds a version durably, in answer to what was asked then.
     pub(super) fn claim(
         &mut self,
         name: Name,
         version: VersionId,
         (machine, asked): (usize, Instant),
+        now: Instant,
     ) {
         let counts = !self.is_harmed_since(machine, asked);
         let claims = self.claims.entry((name, version)).or_default();
         if counts {
-            claims.insert(machine);
+            claims.entry(machine).or_insert(now);
         }
     }
 
@@ -180,7 +182,7 @@ impl Ledger {
         fresh.retain(|(name, version)| self.must_be_kept(*name, *version));
         for (name, version) in fresh {
             for machine in 0..machines {
-                self.claim(name, version, (machine, now));
+                self.claim(name, version, (machine, now), now);
             }
         }
     }
@@ -190,10 +192,15 @@ impl Ledger {
         self.claims.get(&(name, version)).is_some_and(|machines| !machines.is_empty())
     }
 
-    /// Whether a node has said that it holds a version durably, and all blocks of it.
-    pub(super) fn has_whole(&self, machine: usize, name: Name, version: VersionId) -> bool {
-        self.claims.get(&(name, version)).is_some_and(|machines| machines.contains(&machine))
-            && self.brings_blocks(name, version)
+    /// Whether a node had said by then that it holds a version durably, and all blocks of it.
+    pub(super) fn has_whole(
+        &self,
+        name: Name,
+        version: VersionId,
+        (machine, asked): (usize, Instant),
+    ) -> bool {
+        let since = self.claims.get(&(name, version)).and_then(|machines| machines.get(&machine));
+        since.is_some_and(|since| *since <= asked) && self.brings_blocks(name, version)
     }
 
     /// Whether a version came with its blocks. A rename brings none, nor does a restoration: they are where they were, or
@@ -391,15 +398,15 @@ pub(super) mod tests {
         let hash = ledger.contents.make(9);
         let put = ledger.begin(write(0, Thing::File(hash)));
         ledger.end(put, Instant(2), Fate::Acknowledged(version(6)));
-        ledger.claim(0, version(6), (2, Instant(3)));
+        ledger.claim(0, version(6), (2, Instant(3)), Instant(3));
         assert_eq!(ledger.floor(0, 0), Some(version(6)));
         ledger.harm(0, Instant(4), true);
         assert!(ledger.must_be_kept(0, version(6)) && ledger.floor(0, 0).is_none());
         ledger.harm(2, Instant(5), true);
         assert!(!ledger.must_be_kept(0, version(6)));
-        ledger.claim(0, version(6), (2, Instant(5)));
+        ledger.claim(0, version(6), (2, Instant(5)), Instant(6));
         assert!(!ledger.must_be_kept(0, version(6)), "it was asked before");
-        ledger.claim(0, version(6), (2, Instant(6)));
+        ledger.claim(0, version(6), (2, Instant(6)), Instant(6));
         assert!(ledger.must_be_kept(0, version(6)) && ledger.is_trusted(2, Instant(6)));
     }
 
@@ -411,10 +418,12 @@ pub(super) mod tests {
             let put = ledger.begin(write(name, Thing::File(hash)));
             ledger.end(put, Instant(2), Fate::Acknowledged(version(stamp)));
         }
-        ledger.claim(1, version(7), (2, Instant(3)));
+        ledger.claim(1, version(7), (2, Instant(3)), Instant(3));
         ledger.harm(0, Instant(4), true);
         ledger.all_agree(3, Instant(5));
         assert!(!ledger.must_be_kept(0, version(6)), "nobody has it");
-        assert!(ledger.must_be_kept(1, version(7)) && ledger.has_whole(0, 1, version(7)));
+        assert!(ledger.must_be_kept(1, version(7)));
+        assert!(!ledger.has_whole(1, version(7), (0, Instant(4))), "it was asked before");
+        assert!(ledger.has_whole(1, version(7), (0, Instant(5))));
     }
 }

@@ -161,8 +161,9 @@ impl Client {
     }
 
     /// Its record was served by this node.
-    pub(super) fn remember(&mut self, ledger: &Ledger, name: Name, entry: Entry) {
-        let is_whole = ledger.has_whole(self.machine, name, entry.version);
+    pub(super) fn remember(&mut self, world: &World, ledger: &Ledger, name: Name, entry: Entry) {
+        let now = world.time().instant;
+        let is_whole = ledger.has_whole(name, entry.version, (self.machine, now));
         let served = is_whole.then_some((self.lines, self.operations));
         self.keep(Remembered { name, entry, served });
     }
@@ -212,7 +213,7 @@ impl Client {
             return;
         }
         let (_, entry) = old[self.rng.random_range(0..old.len())];
-        let is_whole = ledger.has_whole(self.machine, at.0, entry.version);
+        let is_whole = ledger.has_whole(at.0, entry.version, (self.machine, world.time().instant));
         if is_whole {
             self.keep(Remembered { name: at.0, entry: entry.clone(), served: None });
         }

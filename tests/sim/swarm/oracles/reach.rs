@@ -18,7 +18,9 @@ impl Oracle for Reach {
     fn heard(&mut self, ledger: &Ledger, observed: &Observed) -> Result<(), String> {
         let Told::Unread { of, served } = &observed.what else { return Ok(()) };
         let Observed { machine, name, asked, .. } = observed;
-        if !ledger.is_trusted(*machine, *asked) || !ledger.has_whole(*machine, *name, of.version) {
+        if !ledger.is_trusted(*machine, *asked)
+            || !ledger.has_whole(*name, of.version, (*machine, *asked))
+        {
             return Ok(());
         }
         let (place, version) = (observed.place(), of.version);
