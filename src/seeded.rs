@@ -428,6 +428,8 @@ bugs! {
     ForgetSettings,
     /// What was complete before blocks were dropped counts as complete for a record that came later (G1).
     TrustOldPages,
+    /// The file of a block goes though the block has come again meanwhile (G1).
+    DropHeld,
     /// What is dropped is written anew as if no record that came since could name it (G1).
     CopyDroppedBare,
     /// What was served to somebody who goes on with it goes as soon as no record names it (G2).

@@ -325,14 +325,14 @@ impl Machines {
 
     /// A group is durable, and in the index: whoever waits for something of it goes on.
     fn committed(&mut self, cx: &mut Context, contents: &Contents) {
-        let Contents { records, blocks, pages, expired, dropped } = contents;
+        let Contents { records, blocks, pages, expired, files } = contents;
         for one in expired {
             self.replicate.record_lost(cx, &one.id);
         }
         if !expired.is_empty() {
             self.expire.ended(cx, true);
         }
-        if !dropped.is_empty() {
+        if !files.is_empty() {
             self.collect.dropped(cx);
         }
         self.replicate.records_came(cx, records);
@@ -356,12 +356,12 @@ impl Machines {
 
     /// What a group held is forgotten.
     fn rejected(&mut self, cx: &mut Context, contents: &Contents, rejection: Rejection) {
-        let Contents { records, blocks, pages, expired, dropped } = contents;
+        let Contents { records, blocks, pages, expired, files } = contents;
         if !expired.is_empty() {
             self.expire.ended(cx, false);
         }
-        if !dropped.is_empty() {
-            self.collect.not_dropped(cx, dropped);
+        if !files.is_empty() {
+            self.collect.not_dropped(cx, files);
         }
         if rejection == Rejection::Full {
             self.lack_room(cx, FRAME_BODY_MAX as u64);

@@ -39,6 +39,10 @@ pub(super) const FINDERS: &[(Bug, Finder)] = &[
         Test("sim::collection::who_came_since_a_block_went_lacks_it_though_the_log_says_so_behind"),
     ),
     (
+        Bug::DropHeld,
+        Test("sim::collection::a_block_that_comes_again_while_its_file_waits_to_go_stays"),
+    ),
+    (
         Bug::TrustOldPages,
         Test(
             "sim::collection::a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_record_came",

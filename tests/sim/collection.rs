@@ -5,7 +5,7 @@ use super::compaction::{SEGMENT, WASTE, segments, waste};
 use super::comparison::{tell, two_nodes};
 use super::pages::{paged, prepare, put_all};
 use super::raw::{RawClient, page_of};
-use super::replication::{block_of, bring, holds, network, put, record, reference, status};
+use super::replication::{block_of, bring, fetch, holds, network, put, record, reference, status};
 use super::world::World;
 use dfsd::crypto::keys::record_id;
 use dfsd::ids::Address;
@@ -168,6 +168,48 @@ fn what_a_put_on_its_way_to_the_disk_names_is_there_when_it_is_durable() {
     world.run(seconds(20), |_| false);
     assert!(holds(&mut world, 0, record_id(&record)));
     assert!(has_file(&world, 0, &reference(&block).address));
+}
+
+/// A file goes in a group of its own, which lets one of others pass.
+#[test]
+fn a_block_that_comes_again_while_its_file_waits_to_go_stays() {
+    let mut world = world(411, 1);
+    set(&mut world, vec![Setting::Grace(seconds(0))]);
+    let block = block_of(2, 70_000);
+    let mut client = RawClient::connect(&mut world, 0);
+    bring(&mut world, &mut client, std::slice::from_ref(&block));
+    client.hang_up(&mut world);
+    world.slow = Some(|job| matches!(job, Job::Commit { .. }));
+    let [mut busy, mut client] = [0; 2].map(|machine| RawClient::connect(&mut world, machine));
+    let mut looks = 0;
+    loop {
+        client.send(&Message::Status { request: 9 });
+        let Some(Message::StatusIs { status, .. }) = client.message(&mut world) else { panic!() };
+        if status.unnamed == 0 {
+            break;
+        }
+        // A group is always on its way.
+        looks += 1;
+        busy.send(&Message::Put {
+            request: looks,
+            conditions: Vec::new(),
+            records: vec![record(
+                &world,
+                10 + (looks % 200) as u8,
+                5 + u64::from(looks),
+                Vec::new(),
+            )],
+            blocks: Vec::new(),
+        });
+        busy.pump(&mut world);
+        world.run(Duration::from_millis(50), |_| false);
+        assert!(looks < 2000, "nobody needs it");
+    }
+    assert!(has_file(&world, 0, &reference(&block).address), "it waits for its group");
+    put(&mut world, &mut client, 1, std::slice::from_ref(&block));
+    client.hang_up(&mut world);
+    world.run(seconds(20), |_| false);
+    assert_eq!(fetch(&mut world, 0, reference(&block)), Some(block));
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub(in crate::server) struct Contents {
     pub(in crate::server) pages: Vec<Address>,
     /// Records that are gone.
     pub(in crate::server) expired: Vec<Expired>,
-    /// Block files that went.
-    pub(in crate::server) dropped: Vec<Address>,
+    /// Block files that were to go: those that had come again meanwhile stay.
+    pub(in crate::server) files: Vec<Address>,
 }
 
 /// Why a group was not written.

@@ -5,6 +5,7 @@
 //! waits for a group is told after its flush and never before.
 
 mod admission;
+mod background;
 mod conditions;
 mod event;
 mod in_flight;

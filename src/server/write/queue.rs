@@ -3,10 +3,11 @@
 //! Knows no disk. Invariant: a group is dispatched only after the one before has been answered, none is larger than the limits
 //! say, and whoever waits for a group is told after its flush and never before.
 
+use super::background::{Background, Turn};
 use super::event::{Contents, Event, Rejection};
 use super::in_flight::{InFlight, NamesInFlight};
 use super::record::NewRecord;
-use super::rewrites::{Rewrite, Rewrites};
+use super::rewrites::Rewrite;
 use crate::ids::{Address, NameId, RecordId};
 use crate::index::holdings::Epoch;
 use crate::index::steps::Steps;
@@ -18,9 +19,7 @@ use crate::server::asker::Asker;
 use crate::server::context::Context;
 use crate::server::timers::Timer;
 use crate::server::work::Job;
-use crate::store::values::{
-    BlockPlace, Committed, DiskError, Draft, Dropped, Expired, Group, ITEM_HEAD,
-};
+use crate::store::values::{BlockPlace, Committed, DiskError, Draft, Expired, Group, ITEM_HEAD};
 use crate::time::latest_credible;
 use crate::wire::message::{Message, Reason};
 use crate::wire::record::BlockList;
@@ -60,6 +59,8 @@ struct Batch {
     bytes: usize,
     /// Since when its records count on what is here.
     relied: Vec<Epoch>,
+    /// Files that were to go.
+    files: Vec<Address>,
 }
 
 impl Batch {
@@ -70,7 +71,6 @@ impl Batch {
             && group.pages.is_empty()
             && group.lost.is_empty()
             && group.expired.is_empty()
-            && group.dropped.is_empty()
             && self.records.is_empty()
     }
 
@@ -94,6 +94,7 @@ struct Dispatched {
     waiters: Vec<Waiter>,
     dropped: Vec<Address>,
     relied: Vec<Epoch>,
+    files: Vec<Address>,
 }
 
 /// Whether the space of removed files is being freed.
@@ -113,8 +114,7 @@ pub(super) struct CommitQueue {
     closed: VecDeque<Batch>,
     open: Batch,
     in_flight: Option<Dispatched>,
-    /// Groups of the compaction.
-    rewrites: Rewrites,
+    background: Background,
     /// Somebody waits for the open batch, so that it goes as soon as it can.
     urgent: bool,
     window_set: bool,
@@ -162,18 +162,17 @@ impl CommitQueue {
     /// Nothing waits and nothing is in flight.
     pub(super) fn is_idle(&self) -> bool {
         let waits = !self.open.is_empty() || !self.open.waiters.is_empty();
-        let is_in_flight = self.in_flight.is_some() || self.rewrites.is_in_flight();
-        !is_in_flight && self.closed.is_empty() && !waits
+        self.in_flight.is_none() && self.background.is_idle() && self.closed.is_empty() && !waits
     }
 
     /// See `Rewrites`.
     pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
-        self.rewrites.add(rewrite);
+        self.background.rewrite(rewrite);
     }
 
     /// What of the compaction waits will not go.
     pub(super) fn stop(&mut self) {
-        self.rewrites.stop();
+        self.background.rewrites.stop();
     }
 
     /// The versions of a name that are on their way, in whatever group, if there are any.
@@ -217,9 +216,8 @@ impl CommitQueue {
         self.open.relied.push(since);
     }
 
-    /// These block files are not held any more, and go. In a group of their own: what has come before is not held up, and
-    /// one that comes again does so after that. A record that has come in segment `since` or later may name one. False if all
-    /// that is left of them is held, or on its way here.
+    /// These block files are not held any more, and go, in a group of their own. A record that has come in segment `since` or
+    /// later may name one. False if all that is left of them is held, or on its way here.
     pub(super) fn add_dropped(
         &mut self,
         cx: &Context,
@@ -233,13 +231,7 @@ impl CommitQueue {
         if dropped.is_empty() {
             return false;
         }
-        if !self.open.is_empty() || !self.open.waiters.is_empty() {
-            self.close();
-        }
-        let dropped = dropped.into_iter().map(|address| Dropped { address, since: Some(since) });
-        let dropped = dropped.collect();
-        let group = Group { dropped, ..Group::default() };
-        self.closed.push_back(Batch { group, ..Batch::default() });
+        self.background.drop_files(dropped, since);
         true
     }
 
@@ -282,20 +274,36 @@ impl CommitQueue {
 
     /// The next group, if it is time for it to go to the disk.
     fn dispatch(&mut self, cx: &mut Context) -> Option<Group> {
-        if self.in_flight.is_some() || self.rewrites.is_in_flight() {
+        if self.in_flight.is_some() || self.background.rewrites.is_in_flight() {
             return None;
         }
-        if self.rewrites.has_turn() {
-            return self.rewrites.dispatch(cx);
+        if self.background.has_turn() {
+            return self.dispatch_background(cx);
         }
         let Some(mut batch) = self.closed.pop_front().or_else(|| self.take_open()) else {
-            return self.rewrites.dispatch(cx);
+            return self.dispatch_background(cx);
         };
-        self.rewrites.let_pass();
+        self.background.let_pass();
         if !seeded::is_on(Bug::LoseAgain) {
             // What has come again with a group before this one stands in the log before it, and would be lost to a start.
             batch.group.lost.retain(|address| !cx.index.has(address));
         }
+        Some(self.send(batch))
+    }
+
+    /// The next group that nobody waits for.
+    fn dispatch_background(&mut self, cx: &mut Context) -> Option<Group> {
+        match self.background.take_turn()? {
+            Turn::Rewrite => self.background.rewrites.dispatch(cx),
+            Turn::Files(files) => {
+                let group = Group { dropped: files.dropped(&cx.index), ..Group::default() };
+                Some(self.send(Batch { group, files: files.addresses, ..Batch::default() }))
+            }
+        }
+    }
+
+    /// It is in flight.
+    fn send(&mut self, batch: Batch) -> Group {
         let address_of = |(address, _): &(Address, Bytes)| *address;
         self.in_flight = Some(Dispatched {
             blocks: batch
@@ -312,8 +320,9 @@ impl CommitQueue {
             waiters: batch.waiters,
             dropped: batch.group.dropped.iter().map(|dropped| dropped.address).collect(),
             relied: batch.relied,
+            files: batch.files,
         });
-        Some(batch.group)
+        batch.group
     }
 
     /// The open batch, if its time has come.
@@ -388,8 +397,9 @@ impl CommitQueue {
                 Frees::Once | Frees::Twice => Frees::Twice,
             };
         }
-        if self.rewrites.is_in_flight() {
-            return self.rewrites.complete(cx, result).map_or_else(Event::Failed, Event::Compacted);
+        let rewrites = &mut self.background.rewrites;
+        if rewrites.is_in_flight() {
+            return rewrites.complete(cx, result).map_or_else(Event::Failed, Event::Compacted);
         }
         let mut group = self.take_in_flight(cx).expect("one group is in flight, and answered once");
         let rejection = match result {
@@ -469,8 +479,8 @@ impl Dispatched {
 
     fn contents(self) -> Contents {
         let blocks = self.blocks.iter().map(|(address, _)| *address).chain(self.small);
-        let Self { records, pages, expired, dropped, .. } = self;
-        Contents { blocks: blocks.collect(), records, pages, expired, dropped }
+        let Self { records, pages, expired, files, .. } = self;
+        Contents { blocks: blocks.collect(), records, pages, expired, files }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Groups of the compaction: what is needed of a segment is written anew in groups of its own, and segments are removed.
 //!
-//! Takes turns with the groups of others, so that nobody waits for more than one of these. Invariant: when a group goes, what
+//! Knows nothing of turns. Invariant: when a group goes, what
 //! has died since it was made is taken out, since no later group could have said so before this one; what dies while it is
 //! on its way stands behind it in the log, and is not taken into the index.
 
@@ -52,8 +52,6 @@ struct Moving {
 pub(super) struct Rewrites {
     waiting: Option<Rewrite>,
     in_flight: Option<InFlight>,
-    /// A group of others has gone since this one waits.
-    has_turn: bool,
 }
 
 impl Rewrites {
@@ -61,7 +59,6 @@ impl Rewrites {
     pub(super) fn add(&mut self, rewrite: Rewrite) {
         debug_assert!(self.waiting.is_none() && self.in_flight.is_none(), "one at a time");
         self.waiting = Some(rewrite);
-        self.has_turn = false;
     }
 
     pub(super) fn is_in_flight(&self) -> bool {
@@ -73,14 +70,9 @@ impl Rewrites {
         self.waiting = None;
     }
 
-    /// One that waits goes before others.
-    pub(super) fn has_turn(&self) -> bool {
-        self.has_turn && self.waiting.is_some()
-    }
-
-    /// A group of others goes.
-    pub(super) fn let_pass(&mut self) {
-        self.has_turn = true;
+    /// One waits.
+    pub(super) fn waits(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// The group that waits, if one does.

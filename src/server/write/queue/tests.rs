@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::PUT_RECORDS_MAX;
 use crate::server::output::Output;
 use crate::server::samples::new_record;
-use crate::store::values::LogPlace;
+use crate::store::values::{Dropped, LogPlace};
 use crate::wire::message::Request;
 
 fn record(number: usize) -> NewRecord {
@@ -72,6 +72,52 @@ fn a_group_of_the_compaction_waits_for_one_of_others_and_no_more() {
             Ok(Committed { segment: 1, pages, removed, ..Committed::default() }),
         );
     }
+}
+
+#[test]
+fn a_put_waits_for_one_group_of_the_background_whichever_that_is() {
+    let mut cx = Context::for_tests();
+    let mut queue = CommitQueue::default();
+    queue.rewrite(Rewrite::Removal(vec![9]));
+    assert!(queue.add_dropped(&cx, vec![Address([7; 32])], 1));
+    let place = LogPlace { segment: 1, offset: 9_000, length: 4 };
+    let mut went = Vec::new();
+    for number in 1..8 {
+        queue.add_page(Address([number; 32]), Bytes::from_static(b"page"));
+        queue.close();
+        let group = queue.dispatch(&mut cx).unwrap();
+        went.push([group.pages.len(), group.dropped.len(), group.removed.len()]);
+        let pages = vec![place; group.pages.len()];
+        let removed = group.removed;
+        queue.complete(&mut cx, Ok(Committed { segment: 1, pages, removed, ..Default::default() }));
+        if number == 4 {
+            queue.rewrite(Rewrite::Removal(vec![10]));
+        }
+    }
+    let [put, files, rewrite] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+    assert_eq!(went, [put, files, put, rewrite, put, rewrite, put]);
+}
+
+#[test]
+fn a_file_whose_block_has_come_again_before_it_went_stays() {
+    let mut cx = Context::for_tests();
+    let mut queue = CommitQueue::default();
+    let [again, gone] = [Address([7; 32]), Address([8; 32])];
+    assert!(queue.add_dropped(&cx, vec![again, gone], 1));
+    queue.add_block(5, again, 100_000);
+    queue.set_urgent();
+    let mut commit = |queue: &mut CommitQueue| {
+        let group = queue.dispatch(&mut cx).unwrap();
+        let done = queue.complete(&mut cx, Ok(Committed { segment: 1, ..Committed::default() }));
+        let Event::Committed(contents) = done else { panic!("it is durable") };
+        assert_eq!(cx.index.holdings.block(&again).is_some(), true);
+        (group, contents.files)
+    };
+    assert_eq!(commit(&mut queue).0.blocks, [(5, again, 100_000)], "who waits goes first");
+    let (group, files) = commit(&mut queue);
+    let dropped: Vec<_> = group.dropped.iter().map(|dropped| dropped.address).collect();
+    assert_eq!((dropped, files), (vec![gone], vec![again, gone]), "whoever had them go on goes on");
+    assert!(queue.is_idle());
 }
 
 /// What they brought has been swept, and a record came meanwhile that names it.
