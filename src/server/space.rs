@@ -22,6 +22,8 @@ pub(super) const FULL: &str =
 pub(super) struct Space {
     left: values::Space,
     asked: bool,
+    /// Space was freed since it was asked: what it answers may be from before.
+    again: bool,
     /// When it was answered.
     known: Instant,
 }
@@ -29,7 +31,12 @@ pub(super) struct Space {
 impl Space {
     /// Nothing is known yet, and nobody is refused for that.
     pub(super) fn new(now: Instant) -> Self {
-        Self { left: values::Space { usable: u64::MAX, free: 0 }, asked: false, known: now }
+        Self {
+            left: values::Space { usable: u64::MAX, free: 0 },
+            asked: false,
+            again: false,
+            known: now,
+        }
     }
 
     /// Whether so many bytes more fit in.
@@ -91,6 +98,7 @@ impl Context {
     /// Space was freed.
     pub(super) fn freed(&mut self) {
         if self.space.is_near_full() {
+            self.space.again = self.space.asked;
             self.ask_space();
         }
     }
@@ -102,8 +110,36 @@ impl Context {
         result: Result<values::Space, DiskError>,
     ) -> Option<u64> {
         let usable = self.space.answered(self.now.instant, promised, result);
+        if std::mem::take(&mut self.space.again) {
+            self.ask_space();
+        }
         usable
             .inspect_err(|error| log::warn!("the free space of the disk is not known: {error:?}"))
             .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::output::Output;
+
+    #[test]
+    fn what_was_freed_while_the_disk_was_asked_is_asked_for_again() {
+        let mut cx = Context::for_tests();
+        let asked = |cx: &mut Context| {
+            let outputs = std::mem::take(&mut cx.outputs).into_iter();
+            outputs.filter(|output| matches!(output, Output::Job(Job::Space))).count()
+        };
+        cx.space.ran_out();
+        cx.ask_space();
+        cx.freed();
+        assert_eq!(asked(&mut cx), 1, "one at a time");
+        let left = |usable| Ok(values::Space { usable, free: usable });
+        assert_eq!(cx.space_answered(0, left(0)), Some(0));
+        assert_eq!(asked(&mut cx), 1);
+        cx.space_answered(0, left(9 * SEGMENT));
+        cx.freed();
+        assert_eq!(asked(&mut cx), 0, "there is room");
     }
 }
