@@ -264,7 +264,7 @@ pub const EXPIRED_KNOWN: Duration = Duration::from_hours(48);
 /// So many of them at most: those that expired first are forgotten first.
 pub const EXPIRED_MAX: usize = 256 * 1024;
 /// Records that expire in one commit group.
-pub const EXPIRED_AT_ONCE: usize = 1024;
+pub const EXPIRED_AT_ONCE: usize = 128;
 /// For how long what no version names stays after it came, unless the network is set otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_hours(24);
 
@@ -312,6 +312,8 @@ pub const COPIES_BYTES_MAX: u64 = 128 * 1024;
 pub const COPIES_MAX: usize = 512;
 /// Bytes a second that are written anew, at most.
 pub const COMPACT_RATE: u64 = 32 * 1024 * 1024;
+/// Bytes of segments that are removed in a second, while there is room.
+pub const REMOVE_RATE: u64 = 256 * 1024 * 1024;
 /// When the disk had no room for that it is tried again after this, and later each time.
 pub const COMPACT_AGAIN: Duration = Duration::from_secs(60);
 /// What is left of records in damaged bytes of the log is looked at by a start, as far as this; of blocks and pages there

@@ -31,6 +31,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("COPIES_MAX", &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"]),
     ("COMPACT_RATE", &["segments_are_removed_some_at_a_time_and_written_anew_in_small_groups"]),
     (
+        "REMOVE_RATE",
+        &["where_there_is_room_segments_go_one_after_the_other_no_faster_than_they_may"],
+    ),
+    (
         "COMPACT_AGAIN",
         &["without_room_more_is_written_anew_and_with_none_at_all_it_is_tried_again_later"],
     ),

@@ -311,7 +311,7 @@ fn a_start_does_not_take_a_file_for_whole_whose_blocks_have_gone_before_its_reco
     set(&mut world, vec![Setting::Grace(seconds(0))]);
     let file = paged(&world);
     prepare(&mut world, 0, &file);
-    world.run(seconds(60), |_| false);
+    world.run(seconds(100), |_| false);
     assert_eq!(files(&world, 0), 0);
     tell(&mut world, 0, std::slice::from_ref(&file.record));
     assert_eq!(status(&mut world, 0).incomplete, 1);

@@ -41,8 +41,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Block files that go in one group: each takes up to a millisecond, in which no other group is written.
-const FILES: usize = 4;
-/// The next such group follows after as long as the last one took, but not sooner than this.
+const FILES: u32 = 4;
+/// What a disk has to free at once holds up who writes: a sweep takes so long, if as many files go as were found.
+const SWEEP: Duration = Duration::from_secs(60);
+/// A group follows after as long as the last one took, or later, but not sooner than this.
 const FILES_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// And not later than this.
 const FILES_PAUSE_MAX: Duration = Duration::from_millis(16);
@@ -146,6 +148,8 @@ pub(super) struct Collect {
     readers: Readers,
     /// Bytes a second.
     rate: u64,
+    /// From one group of files that go to the next, at least.
+    pace: Duration,
     /// How long is owed to the rate.
     owed: Duration,
     /// Nothing is done before.
@@ -175,6 +179,7 @@ impl Collect {
             schedule: Schedule::new(now),
             readers: Readers::default(),
             rate: rate.max(1),
+            pace: Duration::ZERO,
             owed: Duration::ZERO,
             paused_until: Some(now + schedule::AFTER_START),
             waits: false,
@@ -347,6 +352,7 @@ impl Collect {
         self.state.void = None;
         self.events.push_back(Event::Marked);
         self.state.reclaimable = cx.index.holdings.garbage(young(cx));
+        self.pace = pace(self.state.reclaimable.count);
         self.phase =
             Phase::Sweeping(Sweep { next: Some(SweepCursor::default()), ..Sweep::default() });
     }
@@ -391,7 +397,7 @@ impl Collect {
         let Some(from) = sweep.next else {
             return self.end(cx);
         };
-        let swept = cx.index.holdings.sweep(from, young(cx), FILES);
+        let swept = cx.index.holdings.sweep(from, young(cx), FILES as usize);
         sweep.next = swept.next;
         sweep.relied += swept.relied;
         sweep.gone.count += swept.gone.count;
@@ -416,7 +422,7 @@ impl Collect {
     pub(super) fn dropped(&mut self, cx: &mut Context) {
         self.waits = false;
         let took = cx.now.instant.since(self.dropping);
-        let at = cx.now.instant + took.clamp(FILES_PAUSE_MIN, FILES_PAUSE_MAX);
+        let at = cx.now.instant + pause(took, self.pace);
         self.paused_until = Some(at);
         self.wake(cx, at);
     }
@@ -452,6 +458,16 @@ impl Collect {
         self.schedule.end(cx, relied > 0);
         self.phase = Phase::Idle;
     }
+}
+
+/// From one group of files to the next, if so many things are to go.
+fn pace(count: u64) -> Duration {
+    u32::try_from(count).map_or(Duration::ZERO, |count| SWEEP * FILES / count.max(1))
+}
+
+/// After files that took so long to go.
+fn pause(took: Duration, pace: Duration) -> Duration {
+    took.max(pace.saturating_sub(took)).clamp(FILES_PAUSE_MIN, FILES_PAUSE_MAX)
 }
 
 /// Whether what was never named and came not long ago stays.

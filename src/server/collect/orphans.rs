@@ -49,7 +49,7 @@ impl Orphans {
             );
         }
         if self.folders.is_empty() && !self.found.is_empty() {
-            let rest = self.found.split_off(self.found.len().min(super::FILES));
+            let rest = self.found.split_off(self.found.len().min(super::FILES as usize));
             return Step::Drop(std::mem::replace(&mut self.found, rest));
         }
         match self.folders.pop() {

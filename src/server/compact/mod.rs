@@ -17,7 +17,7 @@ use super::write::{Compacted, Copy, Rewrite};
 use crate::ids::Address;
 use crate::index::Index;
 use crate::limits::{
-    COMPACT_AGAIN, COMPACT_RATE, COPIES_BYTES_MAX, COPIES_MAX, GROUP_BLOCKS_MAX,
+    COMPACT_AGAIN, COMPACT_RATE, COPIES_BYTES_MAX, COPIES_MAX, GROUP_BLOCKS_MAX, REMOVE_RATE,
     SEGMENTS_REMOVED_AT_ONCE,
 };
 use crate::seeded::{self, Bug};
@@ -101,6 +101,8 @@ pub(super) struct Compact {
     has_kept: bool,
     state: State,
     figures: Figures,
+    /// After what was removed nothing is begun for so long.
+    pause: Duration,
     /// How often in a row the disk had no room.
     failures: u32,
     /// That segments cannot be removed has been said.
@@ -161,8 +163,9 @@ impl Compact {
     /// The next segment, if there is one.
     fn begin(&mut self, cx: &mut Context) {
         let may_go = |segment: &u32| !cx.index.is_read(*segment) && !self.is_kept(cx, *segment);
-        let empty: Vec<_> =
-            self.segments.empty().filter(may_go).take(SEGMENTS_REMOVED_AT_ONCE).collect();
+        // What a disk has to free at once holds up who writes: where there is room one goes at a time.
+        let most = if room(cx) == Room::Ample { 1 } else { SEGMENTS_REMOVED_AT_ONCE };
+        let empty: Vec<_> = self.segments.empty().filter(may_go).take(most).collect();
         if !empty.is_empty() {
             self.state = State::Removing;
             return self.events.push_back(Event::Rewrite(Rewrite::Removal(empty)));
@@ -302,7 +305,7 @@ impl Compact {
             (Compacted::Copied { bytes }, State::Copying(copying)) => {
                 self.figures.written += bytes;
                 self.state = State::Paused(copying);
-                cx.after(time_of(bytes), Timer::Compact);
+                cx.after(time_of(bytes, COMPACT_RATE), Timer::Compact);
             }
             (Compacted::Removed { removed, kept }, _) => {
                 let is_in_vain = removed.is_empty() && !kept.is_empty();
@@ -313,6 +316,7 @@ impl Compact {
                         kept.len()
                     );
                 }
+                let freed = self.figures.freed;
                 for segment in removed {
                     (self.failures, self.has_warned) = (0, false);
                     self.damaged.remove(&segment);
@@ -322,7 +326,9 @@ impl Compact {
                 match is_in_vain {
                     // There was no room to say so, or the list of what is gone is full.
                     true => return self.wait(cx),
-                    false if room(cx) == Room::Ample => {}
+                    false if room(cx) == Room::Ample => {
+                        self.pause = time_of(self.figures.freed - freed, REMOVE_RATE);
+                    }
                     false => cx.ask_space(),
                 }
                 self.forget(cx);
@@ -334,13 +340,12 @@ impl Compact {
 
     /// Forgets some of what stood in segments that are gone; others have their turn before the next.
     fn forget(&mut self, cx: &mut Context) {
-        self.state = match cx.index.forget_gone() {
-            true => State::Forgetting,
-            false => State::Idle,
+        let (state, pause) = match cx.index.forget_gone() {
+            true => (State::Forgetting, MOMENT),
+            false => (State::Waiting, std::mem::take(&mut self.pause)),
         };
-        if matches!(self.state, State::Forgetting) {
-            cx.after(MOMENT, Timer::Compact);
-        }
+        self.state = state;
+        cx.after(pause, Timer::Compact);
     }
 
     /// Begins nothing for a while, and for longer each time.
@@ -370,9 +375,9 @@ fn lacks_something(cx: &Context) -> bool {
     lacks || cx.index.log_damage().is_any()
 }
 
-/// How long so many bytes take.
-fn time_of(bytes: u64) -> Duration {
-    Duration::from_micros((bytes * 1_000_000).div_ceil(COMPACT_RATE))
+/// How long so many bytes take at so many a second.
+fn time_of(bytes: u64, rate: u64) -> Duration {
+    Duration::from_micros((bytes * 1_000_000).div_ceil(rate))
 }
 
 fn room(cx: &Context) -> Room {

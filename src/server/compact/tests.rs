@@ -515,11 +515,17 @@ fn segments_are_removed_some_at_a_time_and_written_anew_in_small_groups() {
     for address in &all {
         bench.cx.index.holdings.remove(address);
     }
-    bench.compact.go_on(&mut bench.cx);
-    let Some(Event::Rewrite(Rewrite::Removal(first))) = bench.compact.poll_event() else {
-        panic!("they are removed");
-    };
-    assert_eq!(first.len(), SEGMENTS_REMOVED_AT_ONCE);
+    for (has_room, expected) in [(true, 1), (false, SEGMENTS_REMOVED_AT_ONCE)] {
+        bench.compact.state = State::Idle;
+        if !has_room {
+            bench.cx.space.ran_out();
+        }
+        bench.compact.go_on(&mut bench.cx);
+        let Some(Event::Rewrite(Rewrite::Removal(first))) = bench.compact.poll_event() else {
+            panic!("they are removed");
+        };
+        assert_eq!(first.len(), expected);
+    }
     let mut bench = Bench::open(SimFs::new(), 1, Config { segment: 6 << 20, ..SMALLEST });
     for part in 0..10 {
         let one = |number: u64| content(part * 1_000 + number, 100);
@@ -558,6 +564,39 @@ fn segments_are_removed_some_at_a_time_and_written_anew_in_small_groups() {
     }
     assert!(groups >= 4 && bench.copied > 2_000_000, "{groups} groups, {}", bench.copied);
     assert!(!bench.segments().contains(&"log/00000001.seg".to_owned()));
+}
+
+#[test]
+fn where_there_is_room_segments_go_one_after_the_other_no_faster_than_they_may() {
+    let mut bench = Bench::open(SimFs::new(), 1, Config { segment: 1 << 20, ..SMALLEST });
+    let all: Vec<_> = (0..90).map(|seed| bench.small(&content(seed, 60_000))).collect();
+    for address in &all {
+        bench.cx.index.holdings.remove(address);
+    }
+    let mut went = Vec::new();
+    loop {
+        bench.end_turn();
+        let Some(job) = bench.job() else {
+            match bench.step() {
+                true => continue,
+                false => break,
+            }
+        };
+        let before = bench.compact.figures.freed;
+        if let Job::Commit { group } = &job {
+            assert!(group.removed.len() <= 1);
+        }
+        let done = execute(bench.disk(), job);
+        bench.answer(done);
+        let bytes = bench.compact.figures.freed - before;
+        if bytes > 0 {
+            went.push((bench.cx.now.instant, bytes));
+        }
+    }
+    assert!(went.len() >= 4, "{went:?}");
+    for ((at, bytes), (next, _)) in went.iter().zip(&went[1..]) {
+        assert!(next.since(*at).as_secs_f64() >= *bytes as f64 / REMOVE_RATE as f64);
+    }
 }
 
 /// One name written over and over, and nothing kept of what it was.
