@@ -16,6 +16,9 @@ use crate::wire::sync_state::SyncState;
 /// How long a person waits to be told that a name that was not found is a folder's.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// So many prefixes are asked for one after the other.
+const ASKED_FOR_EACH_MAX: usize = 16;
+
 /// What a list of what is under prefixes came to.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -60,19 +63,48 @@ pub(crate) fn list_one(
     judged(listed, if found { Vec::new() } else { vec![prefix.clone()] })
 }
 
-/// Tells of everything under any of these prefixes, once and in no order, until `each` has had enough. That nothing is
-/// under the empty one is no fault.
+/// Tells of everything under any of these prefixes, once, until `each` has had enough. That nothing is under the empty one is
+/// no fault.
 pub(crate) fn list(
     client: &mut Client,
     prefixes: &[Name],
     mut each: impl FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<Listed, Failure> {
-    if let [prefix] = prefixes {
-        return list_one(client, prefix, false, |listed| match listed {
-            client::Listed::File(entry) => each(*entry),
-            client::Listed::Folder(_) => ControlFlow::Continue(()),
-        });
+    if prefixes.len() > ASKED_FOR_EACH_MAX {
+        return list_among_all(client, prefixes, each);
     }
+    let mut all = Listed { sync: SyncState::Complete, missing: Vec::new(), left_out: None };
+    for (at, prefix) in prefixes.iter().enumerate() {
+        let mut goes_on = ControlFlow::Continue(());
+        let Listed { sync, missing, left_out } =
+            list_one(client, prefix, false, |listed| match listed {
+                client::Listed::File(entry) => {
+                    let is_told = prefixes[..at].iter().any(|before| before.covers(&entry.name));
+                    if !is_told {
+                        goes_on = each(*entry);
+                    }
+                    goes_on
+                }
+                client::Listed::Folder(_) => ControlFlow::Continue(()),
+            })?;
+        if all.sync == SyncState::Complete {
+            all.sync = sync;
+        }
+        all.missing.extend(missing);
+        all.left_out = all.left_out.or(left_out);
+        if goes_on.is_break() {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// The same, of prefixes that are many: where names are in no order each would take as long as everything.
+fn list_among_all(
+    client: &mut Client,
+    prefixes: &[Name],
+    mut each: impl FnMut(Entry) -> ControlFlow<()>,
+) -> Result<Listed, Failure> {
     let mut found: Vec<bool> = prefixes.iter().map(Name::is_all).collect();
     let listed = client.list(|entry| {
         let mut is_wanted = false;

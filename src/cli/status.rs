@@ -230,7 +230,9 @@ fn stopped(void: CollectionVoid) -> Option<&'static str> {
     match void {
         CollectionVoid::No => None,
         CollectionVoid::Damaged => Some("records are damaged, and what they need is not known"),
-        CollectionVoid::Page => Some("a page of a list of blocks is missing"),
+        CollectionVoid::Page => Some(
+            "a page of a file's list of blocks is missing; dfs verify tells of which: store it again, or remove it",
+        ),
         CollectionVoid::Disk => Some("the disk could not be read or written"),
     }
 }

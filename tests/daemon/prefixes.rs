@@ -198,6 +198,18 @@ fn rm_deletes_all_below_and_nothing_beside() {
 }
 
 #[test]
+fn rm_of_very_many_prefixes_deletes_the_same() {
+    let network = stored();
+    let nothing: Vec<_> = (0..30).map(|number| format!("nothing {number}")).collect();
+    let mut words = vec!["rm", "-r", "z", "a/bc", "z/deep", "a/b"];
+    words.extend(nothing.iter().map(String::as_str));
+    let removed = network.dfs(0, &words);
+    assert!(removed.stderr.contains("deleted 4 files"), "{removed:?}");
+    assert!(removed.fails_with(3).stderr.contains("nothing 29: there is no such"), "{removed:?}");
+    assert_eq!(network.names(0), ["a", "ab"]);
+}
+
+#[test]
 fn rm_deletes_a_tree_with_its_folders() {
     let network = Network::start(2);
     let tree = network.path("tree");
