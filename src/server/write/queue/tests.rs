@@ -110,7 +110,7 @@ fn a_file_whose_block_has_come_again_before_it_went_stays() {
         let group = queue.dispatch(&mut cx).unwrap();
         let done = queue.complete(&mut cx, Ok(Committed { segment: 1, ..Committed::default() }));
         let Event::Committed(contents) = done else { panic!("it is durable") };
-        assert_eq!(cx.index.holdings.block(&again).is_some(), true);
+        assert!(cx.index.holdings.block(&again).is_some());
         (group, contents.files)
     };
     assert_eq!(commit(&mut queue).0.blocks, [(5, again, 100_000)], "who waits goes first");
