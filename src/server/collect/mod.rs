@@ -422,7 +422,9 @@ impl Collect {
     pub(super) fn dropped(&mut self, cx: &mut Context) {
         self.waits = false;
         let took = cx.now.instant.since(self.dropping);
-        let at = cx.now.instant + pause(took, self.pace);
+        // Without room for puts nobody who writes is held up.
+        let pace = if cx.space.fits(0) { self.pace } else { Duration::ZERO };
+        let at = cx.now.instant + pause(took, pace);
         self.paused_until = Some(at);
         self.wake(cx, at);
     }
