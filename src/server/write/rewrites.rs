@@ -1,8 +1,8 @@
 //! Groups of the compaction: what is needed of a segment is written anew in groups of its own, and segments are removed.
 //!
-//! Knows nothing of turns. Invariant: when a group goes, what
-//! has died since it was made is taken out, since no later group could have said so before this one; what dies while it is
-//! on its way stands behind it in the log, and is not taken into the index.
+//! Knows nothing of turns. Invariant: when a group goes, what has died since it was made is taken out, since no later group
+//! could have said so before this one; what dies while it is on its way stands behind it in the log, and is not taken into
+//! the index.
 
 use super::event::Compacted;
 use crate::ids::{Address, RecordId};
